@@ -1,0 +1,66 @@
+// What travels between the stages of the media path: packets, frames and FLV tags, as plain data.
+
+/** Consumes one item before returning. Must not throw. */
+export type Sink<T> = (item: T) => void;
+
+/** Which of the two media of a call. */
+export type MediaKind = 'audio' | 'video';
+
+/** One RTP packet (RFC 3550 §5.1), decoded without a copy. */
+export interface RtpPacket {
+  /** The datagram that it came in; ours to keep. */
+  readonly datagram: Uint8Array;
+  /** 0–127. */
+  readonly payloadType: number;
+  readonly marker: boolean;
+  /** u16, as on the wire. */
+  readonly sequenceNumber: number;
+  /** u32, in ticks of the payload's clock, as on the wire. */
+  readonly rtpTimestamp: number;
+  /** u32. */
+  readonly ssrc: number;
+  /** View into `datagram`, behind CSRCs and extension, without padding. */
+  readonly payload: Uint8Array;
+  /** Monotonic milliseconds at which the datagram was read. */
+  readonly arrivalMs: number;
+}
+
+/** One coded picture (ITU-T H.264 §7.4.1.2.3): its NAL units without start codes, in decoding order. */
+export interface H264AccessUnit {
+  readonly codec: 'h264';
+  /** Each at least one octet; may contain SPS, PPS, SEI beside the slices. Never changed after this. */
+  readonly nalus: readonly Uint8Array[];
+  /** An IDR slice is among them. */
+  readonly isKeyFrame: boolean;
+  readonly rtpTimestamp: number;
+  /** Arrival of the packet that completed it. */
+  readonly arrivalMs: number;
+}
+
+/** Audio codecs that the receiving side can carry. */
+export type AudioCodec = 'pcma' | 'pcmu';
+
+/** The payload of one audio packet. */
+export interface AudioFrame {
+  readonly codec: AudioCodec;
+  readonly payload: Uint8Array;
+  readonly rtpTimestamp: number;
+  readonly arrivalMs: number;
+}
+
+/** Any frame. */
+export type MediaFrame = H264AccessUnit | AudioFrame;
+
+/** What a tag is to an output that must choose what to keep and what to drop. */
+export type FlvTagRole = 'metadata' | 'sequence-header' | 'key-frame' | 'inter-frame' | 'audio';
+
+/** One FLV tag, which is also one RTMP message; built once, shared by all outputs, never changed. */
+export interface FlvTag {
+  /** 8 audio, 9 video, 18 script data (FLV 10.1 §E.4.1). */
+  readonly type: 8 | 9 | 18;
+  /** Milliseconds from 0 on the stream's own time base; a number, not wrapped at 2³². Never decreases. */
+  readonly timestampMs: number;
+  /** The tag's body without the 11-byte FLV tag header. */
+  readonly body: Uint8Array;
+  readonly role: FlvTagRole;
+}
