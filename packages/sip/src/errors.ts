@@ -11,6 +11,8 @@ export type SipErrorCode =
   /** Content-Length is missing on a stream, negative, repeated, or larger than the datagram. */
   | 'BAD_CONTENT_LENGTH'
   | 'UNSUPPORTED_VERSION'
+  /** A URI of a scheme other than sip and sips. */
+  | 'UNSUPPORTED_SCHEME'
   /** CR, LF or NUL in a value that would be written to the wire. */
   | 'ILLEGAL_CHARACTER'
   /** An option or argument given by the caller is wrong; `field` names it. */
