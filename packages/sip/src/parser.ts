@@ -1,0 +1,728 @@
+// Octets to SIP messages (RFC 3261 §7, §18.3, §25): one datagram, or a stream framed by Content-Length. The head is
+// walked once, by index. Everything from the wire ends as a `ParseOutcome`; nothing is thrown.
+
+import { isAscii } from 'node:buffer';
+import { SipError } from './errors.ts';
+import { canonicalHeaderName, EMPTY_BODY, SipHeaders } from './message.ts';
+import type { SipMessage, SipRequest } from './message.ts';
+import { decimal, skipQuoted, skipSpace, skipToken, syntaxError } from './scan.ts';
+import { checkNameAddress, checkUri, checkVia, formatVia, parseCSeq, salvageVia } from './uri.ts';
+
+/** What one message may take. Each bound has its own {@link SipError} code. */
+export const SIP_LIMITS = {
+  /** Octets of the start line without its CRLF; more is `START_LINE_TOO_LONG` (513). */
+  startLineBytes: 8192,
+  /** Octets of one header field with its name and its folded lines; more is `HEADER_TOO_LONG` (513). */
+  headerBytes: 8192,
+  /** Header fields; more is `TOO_MANY_HEADERS` (513). */
+  headers: 200,
+  /** Header field values after comma lists were split; more is `TOO_MANY_HEADERS` (513). */
+  headerValues: 1024,
+  /** Octets of the body; more is `BODY_TOO_LARGE` (413). */
+  bodyBytes: 65536,
+  /** Octets before the empty line on a stream; more is `HEADER_TOO_LONG`, and ends the stream. */
+  headBytes: 65536,
+} as const;
+
+/**
+ * What became of a message: a `message` whose Via, From, To, Contact, Route, Record-Route and CSeq values all parse with
+ * the functions of `uri.ts`, or a `fault`.
+ */
+export type ParseOutcome =
+  | { readonly message: SipMessage }
+  | {
+      readonly message?: undefined;
+      /** Why. `field` names the header; `statusCode` is set when it is a request's. */
+      readonly fault: SipError;
+      /**
+       * A request that can be answered with `fault.statusCode` (never answer an ACK): its method and at least one Via are
+       * known, and every Via in it parses. Other headers are as they came, so From, To, Call-ID or CSeq may be missing or
+       * malformed; `uri` may be empty. No body. Absent: drop silently.
+       */
+      readonly partial?: SipRequest;
+    };
+
+const HEAD_END = Buffer.from('\r\n\r\n');
+const CR = 0x0d;
+const LF = 0x0a;
+
+type HeaderRule =
+  | 'via'
+  | 'from-to'
+  | 'call-id'
+  | 'cseq'
+  | 'content-length'
+  | 'max-forwards'
+  | 'address-list'
+  | 'list'
+  | 'text';
+
+interface KnownHeader {
+  readonly name: string;
+  readonly rule: HeaderRule;
+}
+
+const RULES: ReadonlyMap<string, HeaderRule> = new Map<string, HeaderRule>([
+  ['via', 'via'],
+  ['from', 'from-to'],
+  ['to', 'from-to'],
+  ['call-id', 'call-id'],
+  ['cseq', 'cseq'],
+  ['content-length', 'content-length'],
+  ['max-forwards', 'max-forwards'],
+  ['contact', 'address-list'],
+  ['route', 'address-list'],
+  ['record-route', 'address-list'],
+  // Headers whose grammar is a comma-separated list: RFC 3261 §20 and the RFCs that added them.
+  ...[
+    'accept accept-contact accept-encoding accept-language alert-info allow allow-events call-info content-encoding',
+    'content-language diversion error-info geolocation history-info in-reply-to p-asserted-identity p-associated-uri',
+    'p-preferred-identity path permission-missing proxy-require reason recv-info reject-contact request-disposition',
+    'require security-client security-server security-verify service-route supported trigger-consent unsupported warning',
+  ]
+    .join(' ')
+    .split(' ')
+    .map((name): [string, HeaderRule] => [name, 'list']),
+]);
+
+/** By the spelling on the wire, so that usual names cost one look-up. Never grows after loading. */
+const BY_SPELLING: ReadonlyMap<string, KnownHeader> = (() => {
+  const known = new Map<string, KnownHeader>();
+  const names = [
+    ...RULES.keys(),
+    ...'content-type content-disposition user-agent server subject date expires min-expires organization'.split(
+      ' ',
+    ),
+    ...'www-authenticate proxy-authenticate authorization proxy-authorization authentication-info'.split(
+      ' ',
+    ),
+    ...'session-expires min-se refer-to referred-by event subscription-state retry-after timestamp'.split(
+      ' ',
+    ),
+  ];
+  for (const name of names) {
+    const header = { name, rule: RULES.get(name) ?? 'text' } as const;
+    known.set(name, header);
+    known.set(
+      name.replace(/(?:^|-)[a-z]/g, (letter) => letter.toUpperCase()),
+      header,
+    );
+  }
+  for (const letter of 'abcdefghijklmnopqrstuvwxyz') {
+    const name = canonicalHeaderName(letter);
+    const header = { name, rule: RULES.get(name) ?? 'text' } as const;
+    known.set(letter, header);
+    known.set(letter.toUpperCase(), header);
+  }
+  for (const spelling of ['Call-ID', 'CSeq', 'WWW-Authenticate', 'Min-SE']) {
+    const name = spelling.toLowerCase();
+    known.set(spelling, { name, rule: RULES.get(name) ?? 'text' });
+  }
+  return known;
+})();
+
+function knownHeader(spelling: string): KnownHeader {
+  const known = BY_SPELLING.get(spelling);
+  if (known !== undefined) return known;
+  const name = canonicalHeaderName(spelling);
+  return { name, rule: RULES.get(name) ?? 'text' };
+}
+
+/** Everything before the empty line, read. */
+class Head {
+  readonly headers = new SipHeaders();
+  /** The first fault found. */
+  fault: SipError | undefined;
+  /** Header lines could not be told apart: what was read of Content-Length proves nothing. */
+  unframed = false;
+  /** Value of Content-Length; -1 absent, -2 malformed or repeated. */
+  contentLength = -1;
+  method = '';
+  uri = '';
+  statusCode = 0;
+  reasonPhrase = '';
+  isResponse = false;
+  readonly #text: string;
+  readonly #ascii: boolean;
+  #hasVia = false;
+  #hasFrom = false;
+  #hasTo = false;
+  #hasCallId = false;
+  #hasMaxForwards = false;
+  #cseqMethod: string | undefined;
+
+  /** @param text the octets before the empty line as Latin-1, so that an index is an octet's place */
+  constructor(text: string, ascii: boolean) {
+    this.#text = text;
+    this.#ascii = ascii;
+    let lineEnd = text.indexOf('\r\n');
+    if (lineEnd < 0) lineEnd = text.length;
+    this.#readStartLine(lineEnd);
+    this.#readHeaders(lineEnd + 2);
+    if (this.fault === undefined) this.#checkCompleteness();
+  }
+
+  #fail(error: unknown): void {
+    if (this.fault !== undefined) return;
+    this.fault =
+      error instanceof SipError
+        ? error
+        : new SipError('SYNTAX', String(error), { statusCode: 400 });
+  }
+
+  /** The text in `[from, to)` with octets above 127 read as UTF-8. */
+  #decode(from: number, to: number): string {
+    const text = this.#text.slice(from, to);
+    return this.#ascii ? text : decodeUtf8(text);
+  }
+
+  #readStartLine(end: number): void {
+    const text = this.#text;
+    const first = text.indexOf(' ');
+    const second = first < 0 ? -1 : text.indexOf(' ', first + 1);
+    this.isResponse = text.charCodeAt(3) === 0x2f && text.slice(0, 4).toUpperCase() === 'SIP/';
+    if (end > SIP_LIMITS.startLineBytes) {
+      this.#fail(
+        new SipError('START_LINE_TOO_LONG', 'Start line is too long', {
+          field: 'start-line',
+          statusCode: 513,
+        }),
+      );
+    } else if (hasStrayBreak(text, 0, end)) {
+      this.unframed = true;
+      this.#fail(syntaxError('start-line', 'CR or LF alone'));
+    }
+    if (this.isResponse) {
+      this.#readStatusLine(end, first, second);
+      return;
+    }
+    const methodTo = skipToken(text, 0);
+    if (methodTo === 0 || methodTo !== first || first > end) {
+      this.#fail(syntaxError('start-line', 'Neither a request line nor a status line'));
+      return;
+    }
+    this.method = text.slice(0, methodTo);
+    if (second < 0 || second > end) {
+      this.#fail(syntaxError('start-line', 'Request line without a version'));
+      return;
+    }
+    if (second - first - 1 > 0) this.uri = this.#decode(first + 1, second);
+    if (this.fault !== undefined) return;
+    const version = text.slice(second + 1, end);
+    if (version !== 'SIP/2.0' && version.toUpperCase() !== 'SIP/2.0') {
+      const ofSip = /^SIP\/\d{1,9}\.\d{1,9}$/i.test(version);
+      this.#fail(
+        ofSip
+          ? new SipError('UNSUPPORTED_VERSION', 'Not SIP/2.0', {
+              field: 'start-line',
+              statusCode: 505,
+            })
+          : syntaxError('start-line', 'Malformed request line'),
+      );
+      return;
+    }
+    try {
+      // RFC 3261 §19.1.5: a Request-URI has no headers part. RFC 4475 §3.1.2.11: it must not become header fields.
+      if (checkUri(this.uri, 0, this.uri.length, 'uri')) {
+        this.#fail(syntaxError('uri', 'Headers in the Request-URI'));
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #readStatusLine(end: number, first: number, second: number): void {
+    const text = this.#text;
+    const versionTo = first < 0 || first > end ? end : first;
+    if (text.slice(0, versionTo).toUpperCase() !== 'SIP/2.0') {
+      this.#fail(new SipError('UNSUPPORTED_VERSION', 'Not SIP/2.0', { field: 'start-line' }));
+      return;
+    }
+    // A missing SP before an empty reason phrase is tolerated.
+    const codeTo = second < 0 || second > end ? end : second;
+    const code = codeTo - first - 1 === 3 ? decimal(text, first + 1, codeTo, 699) : -1;
+    if (code < 100) {
+      this.#fail(new SipError('SYNTAX', 'Status code is not 100–699', { field: 'start-line' }));
+      return;
+    }
+    this.statusCode = code;
+    this.reasonPhrase = codeTo < end ? this.#decode(codeTo + 1, end) : '';
+  }
+
+  #readHeaders(from: number): void {
+    const text = this.#text;
+    let at = from;
+    let count = 0;
+    while (at < text.length) {
+      if (++count > SIP_LIMITS.headers || this.headers.size > SIP_LIMITS.headerValues) {
+        this.unframed = true;
+        this.#fail(
+          new SipError('TOO_MANY_HEADERS', 'Too many header fields', {
+            field: 'headers',
+            statusCode: 513,
+          }),
+        );
+        return;
+      }
+      let lineEnd = endOfLine(text, at);
+      const firstLineEnd = lineEnd;
+      // A line that begins with SP or HT continues the one before (§7.3.1).
+      while (lineEnd >= 0 && isSpace(text.charCodeAt(lineEnd + 2)))
+        lineEnd = endOfLine(text, lineEnd + 2);
+      if (lineEnd < 0) {
+        // Another reader might see other lines here: stop.
+        this.unframed = true;
+        this.#fail(syntaxError('headers', 'CR or LF alone in the header'));
+        return;
+      }
+      const nameTo = skipToken(text, at);
+      const colon = skipSpace(text, nameTo);
+      if (nameTo === at || text.charCodeAt(colon) !== 0x3a) {
+        this.unframed = true;
+        this.#fail(syntaxError('headers', 'Header line without a name and a colon'));
+      } else if (lineEnd - at > SIP_LIMITS.headerBytes) {
+        const field = nameTo - at <= 64 ? text.slice(at, nameTo) : 'headers';
+        this.#fail(
+          new SipError('HEADER_TOO_LONG', 'Header field is too long', { field, statusCode: 513 }),
+        );
+      } else {
+        const value =
+          lineEnd === firstLineEnd
+            ? this.#value(colon + 1, lineEnd)
+            : this.#unfold(colon + 1, lineEnd);
+        this.#store(knownHeader(text.slice(at, nameTo)), value);
+      }
+      at = lineEnd + 2;
+    }
+  }
+
+  /** The value in `[from, to)` without SP and HT at its ends. */
+  #value(from: number, to: number): string {
+    let start = from;
+    let end = to;
+    while (start < end && isSpace(this.#text.charCodeAt(start))) start++;
+    while (end > start && isSpace(this.#text.charCodeAt(end - 1))) end--;
+    return this.#decode(start, end);
+  }
+
+  /** A value over several lines: each fold becomes one SP. */
+  #unfold(from: number, to: number): string {
+    const parts: string[] = [];
+    let at = from;
+    while (at <= to) {
+      let end = this.#text.indexOf('\r\n', at);
+      if (end < 0 || end > to) end = to;
+      const part = this.#value(at, end);
+      if (part !== '') parts.push(part);
+      at = end + 2;
+    }
+    return parts.join(' ');
+  }
+
+  #store({ name, rule }: KnownHeader, value: string): void {
+    const headers = this.headers;
+    switch (rule) {
+      case 'text':
+        headers.append(name, value);
+        return;
+      case 'via':
+        for (const via of splitList(value)) this.#storeVia(via);
+        return;
+      case 'list': {
+        let stored = false;
+        for (const element of splitList(value)) {
+          if (element === '') continue;
+          headers.append(name, element);
+          stored = true;
+        }
+        // `Accept:` and `Supported:` without elements mean something: keep the header.
+        if (!stored) headers.append(name, '');
+        return;
+      }
+      default:
+        break;
+    }
+    try {
+      switch (rule) {
+        case 'address-list':
+          for (const address of splitList(value)) {
+            headers.append(name, address);
+            if (address !== '*' || name !== 'contact') checkNameAddress(address, name);
+          }
+          return;
+        case 'from-to':
+          headers.append(name, value);
+          if (name === 'from') {
+            if (this.#hasFrom) throw repeated(name);
+            this.#hasFrom = true;
+          } else {
+            if (this.#hasTo) throw repeated(name);
+            this.#hasTo = true;
+          }
+          checkNameAddress(value, name);
+          return;
+        case 'call-id':
+          headers.append(name, value);
+          if (this.#hasCallId) throw repeated(name);
+          this.#hasCallId = true;
+          if (value === '' || value.includes(' ') || value.includes('\t')) {
+            throw syntaxError(name, 'Bad Call-ID');
+          }
+          return;
+        case 'cseq':
+          headers.append(name, value);
+          if (this.#cseqMethod !== undefined) throw repeated(name);
+          this.#cseqMethod = '';
+          this.#cseqMethod = parseCSeq(value).method;
+          return;
+        case 'max-forwards':
+          headers.append(name, value);
+          if (this.#hasMaxForwards) throw repeated(name);
+          this.#hasMaxForwards = true;
+          if (decimal(value, 0, value.length, 255) < 0)
+            throw syntaxError(name, 'Max-Forwards is not 0–255');
+          return;
+        default:
+          this.#storeContentLength(name, value);
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #storeVia(value: string): void {
+    try {
+      checkVia(value);
+      this.headers.append('via', value);
+      this.#hasVia = true;
+    } catch (error) {
+      this.#fail(error);
+      // The request gets its 400 along what can be read of the Via (RFC 4475 §3.1.2.1).
+      const via = salvageVia(value);
+      if (via === undefined) return;
+      this.headers.append('via', formatVia(via));
+      this.#hasVia = true;
+    }
+  }
+
+  #storeContentLength(name: string, value: string): void {
+    this.headers.append(name, value);
+    const twice = this.contentLength !== -1;
+    const length = decimal(value, 0, value.length, 2 ** 31);
+    this.contentLength = twice || length < 0 ? -2 : length;
+    if (this.contentLength === -2) {
+      throw badContentLength(
+        twice ? 'Content-Length more than once' : 'Content-Length is no number',
+      );
+    }
+  }
+
+  #checkCompleteness(): void {
+    const missing = !this.#hasVia
+      ? 'via'
+      : !this.#hasFrom
+        ? 'from'
+        : !this.#hasTo
+          ? 'to'
+          : !this.#hasCallId
+            ? 'call-id'
+            : this.#cseqMethod === undefined
+              ? 'cseq'
+              : undefined;
+    if (missing !== undefined) this.#fail(syntaxError(missing, `No ${missing} header`));
+    else if (!this.isResponse && this.#cseqMethod !== this.method) {
+      this.#fail(syntaxError('cseq', 'CSeq names another method'));
+    }
+  }
+
+  outcome(body: Uint8Array): ParseOutcome {
+    const headers = this.headers;
+    if (this.fault === undefined) {
+      return this.isResponse
+        ? {
+            message: {
+              kind: 'response',
+              statusCode: this.statusCode,
+              reasonPhrase: this.reasonPhrase,
+              headers,
+              body,
+            },
+          }
+        : { message: { kind: 'request', method: this.method, uri: this.uri, headers, body } };
+    }
+    if (this.isResponse || this.method === '' || !this.#hasVia) return { fault: this.fault };
+    const partial: SipRequest = {
+      kind: 'request',
+      method: this.method,
+      uri: this.uri,
+      headers,
+      body: EMPTY_BODY,
+    };
+    return { fault: this.fault, partial };
+  }
+
+  /** Records a fault of framing or size, unless there is an earlier one. */
+  refuse(fault: SipError): void {
+    this.#fail(fault);
+  }
+}
+
+function decodeUtf8(latin1: string): string {
+  for (let i = 0; i < latin1.length; i++) {
+    if (latin1.charCodeAt(i) > 0x7f) return Buffer.from(latin1, 'latin1').toString('utf8');
+  }
+  return latin1;
+}
+
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}
+
+function hasStrayBreak(text: string, from: number, to: number): boolean {
+  for (let i = from; i < to; i++) {
+    const code = text.charCodeAt(i);
+    if (code === CR || code === LF) return true;
+  }
+  return false;
+}
+
+/** Place of the CRLF that ends the line at `from`, or the text's end; -1 when a CR or LF stands alone before it. */
+function endOfLine(text: string, from: number): number {
+  const lf = text.indexOf('\n', from);
+  const cr = text.indexOf('\r', from);
+  if (lf < 0 && cr < 0) return text.length;
+  return lf === cr + 1 && cr >= 0 ? cr : -1;
+}
+
+/** Elements of a comma-separated list, without SP and HT at their ends; commas in quotes and angle brackets do not count. */
+function splitList(value: string): readonly string[] {
+  if (!value.includes(',')) return [value];
+  const elements: string[] = [];
+  let start = 0;
+  let at = 0;
+  while (at < value.length) {
+    const code = value.charCodeAt(at);
+    if (code === 0x22 || code === 0x3c) {
+      const end = code === 0x22 ? skipQuoted(value, at) : value.indexOf('>', at) + 1;
+      if (end <= 0) break;
+      at = end;
+      continue;
+    }
+    if (code === 0x2c) {
+      elements.push(trimmed(value, start, at));
+      start = at + 1;
+    }
+    at++;
+  }
+  elements.push(trimmed(value, start, value.length));
+  return elements;
+}
+
+function trimmed(text: string, from: number, to: number): string {
+  let start = from;
+  let end = to;
+  while (start < end && isSpace(text.charCodeAt(start))) start++;
+  while (end > start && isSpace(text.charCodeAt(end - 1))) end--;
+  return text.slice(start, end);
+}
+
+function repeated(field: string): SipError {
+  return syntaxError(field, `${field} more than once`);
+}
+
+function badContentLength(message: string): SipError {
+  return new SipError('BAD_CONTENT_LENGTH', message, { field: 'content-length', statusCode: 400 });
+}
+
+function bodyTooLarge(): SipError {
+  return new SipError('BODY_TOO_LARGE', 'Body is too large', {
+    field: 'content-length',
+    statusCode: 413,
+  });
+}
+
+function readHead(octets: Buffer, from: number, to: number): Head {
+  return new Head(octets.toString('latin1', from, to), isAscii(octets.subarray(from, to)));
+}
+
+/**
+ * Parses one datagram. Without Content-Length its rest is the body; with it, octets beyond are ignored, and too few are a
+ * `BAD_CONTENT_LENGTH` (RFC 3261 §18.3). CRLFs before the start line are skipped; a datagram of nothing else is a fault
+ * without `partial`. The body of the message is a view of the datagram.
+ */
+export function parseDatagram(datagram: Uint8Array): ParseOutcome {
+  const octets = Buffer.isBuffer(datagram)
+    ? datagram
+    : Buffer.from(datagram.buffer, datagram.byteOffset, datagram.byteLength);
+  let start = 0;
+  while (octets[start] === CR && octets[start + 1] === LF) start += 2;
+  const end = octets.indexOf(HEAD_END, start);
+  if (end < 0) {
+    // Without the empty line the last CRLF is not the end of a header line but the end of what arrived.
+    const length =
+      octets.length -
+      (octets[octets.length - 1] === LF && octets[octets.length - 2] === CR ? 2 : 0);
+    const head = readHead(octets, start, Math.max(length, start));
+    head.refuse(syntaxError('headers', 'No empty line after the header'));
+    return head.outcome(EMPTY_BODY);
+  }
+  const head = readHead(octets, start, end);
+  const bodyFrom = end + 4;
+  const present = octets.length - bodyFrom;
+  const length = head.contentLength < 0 ? present : head.contentLength;
+  if (length > present) head.refuse(badContentLength('Content-Length is larger than the datagram'));
+  else if (length > SIP_LIMITS.bodyBytes) head.refuse(bodyTooLarge());
+  return head.outcome(length === 0 ? EMPTY_BODY : octets.subarray(bodyFrom, bodyFrom + length));
+}
+
+/** What a {@link StreamParser} reports, from inside `push`, in the order of the stream. */
+export interface StreamParserHandler {
+  /** Once per message. */
+  onOutcome(outcome: ParseOutcome): void;
+  /** A double CRLF between messages: answer it with one CRLF (RFC 5626 §4.4.1). */
+  onKeepAlive(): void;
+}
+
+/**
+ * Resumable framing of messages on TCP or TLS by Content-Length, which is required here (RFC 3261 §18.3). A message that is
+ * framed but wrong is a fault of its own, and the stream goes on. After a fault of framing `failed` is true, all further
+ * input is ignored, and the owner must close the connection (having answered `partial`, if there is one).
+ */
+export class StreamParser {
+  readonly #handler: StreamParserHandler;
+  /** Octets that are not consumed, in `[0, #length)`. */
+  #buffer: Buffer = Buffer.alloc(0);
+  #length = 0;
+  /** Up to here of `#buffer` there is no empty line. */
+  #searched = 0;
+  /** CRLFs seen since the last message. */
+  #breaks = 0;
+  /** The head whose body is awaited. */
+  #head: Head | undefined;
+  #failed = false;
+
+  constructor(handler: StreamParserHandler) {
+    this.#handler = handler;
+  }
+
+  /** Whether framing is lost and the connection must be closed. */
+  get failed(): boolean {
+    return this.#failed;
+  }
+
+  /** Octets of a message that is not yet complete (its head no more counted once that was read). */
+  get pendingBytes(): number {
+    return this.#length;
+  }
+
+  /** Whether a message has begun and is not complete: the time to run a timer against a peer that trickles. */
+  get midMessage(): boolean {
+    return !this.#failed && (this.#head !== undefined || this.#length > 0);
+  }
+
+  /** Takes what the socket gave; the chunk is not kept. Calls the handler zero or more times. */
+  push(chunk: Uint8Array): void {
+    if (this.#failed || chunk.length === 0) return;
+    let octets: Buffer;
+    if (this.#length === 0) {
+      octets = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    } else {
+      this.#append(chunk);
+      octets = this.#buffer.subarray(0, this.#length);
+    }
+    const consumed = this.#consume(octets);
+    if (this.#failed) {
+      this.#buffer = Buffer.alloc(0);
+      this.#length = 0;
+      this.#head = undefined;
+      return;
+    }
+    const rest = octets.subarray(consumed);
+    if (this.#length === 0) {
+      if (rest.length > 0) this.#append(rest);
+    } else if (consumed > 0) {
+      this.#buffer.copyWithin(0, consumed, this.#length);
+      this.#length = rest.length;
+    }
+    if (this.#length === 0 && this.#buffer.length > 0) this.#buffer = Buffer.alloc(0);
+  }
+
+  #append(octets: Uint8Array): void {
+    const needed = this.#length + octets.length;
+    if (needed > this.#buffer.length) {
+      const grown = Buffer.allocUnsafe(Math.max(needed, this.#buffer.length * 2, 2048));
+      this.#buffer.copy(grown, 0, 0, this.#length);
+      this.#buffer = grown;
+    }
+    this.#buffer.set(octets, this.#length);
+    this.#length = needed;
+  }
+
+  /** Handles all complete messages; returns how many octets they took. */
+  #consume(octets: Buffer): number {
+    let at = 0;
+    for (;;) {
+      if (this.#head === undefined) {
+        at = this.#skipBreaks(octets, at);
+        if (at === octets.length || (octets[at] === CR && at + 1 === octets.length)) return at;
+        const end = octets.indexOf(HEAD_END, at + this.#searched);
+        // Decided by the place of the empty line alone, so that the chunks' sizes change nothing.
+        const tooLong =
+          end < 0
+            ? octets.length - at >= SIP_LIMITS.headBytes + 4
+            : end - at > SIP_LIMITS.headBytes;
+        if (tooLong) {
+          this.#failed = true;
+          const fault = new SipError('HEADER_TOO_LONG', 'No empty line within the limit', {
+            field: 'headers',
+            statusCode: 513,
+          });
+          this.#handler.onOutcome({ fault });
+          return at;
+        }
+        if (end < 0) {
+          this.#searched = Math.max(0, octets.length - at - 3);
+          return at;
+        }
+        this.#searched = 0;
+        const head = readHead(octets, at, end);
+        at = end + 4;
+        if (!this.#isFramed(head)) {
+          this.#failed = true;
+          this.#handler.onOutcome(head.outcome(EMPTY_BODY));
+          return at;
+        }
+        this.#head = head;
+      }
+      const head = this.#head;
+      const length = head.contentLength;
+      if (octets.length - at < length) return at;
+      const body = length === 0 ? EMPTY_BODY : new Uint8Array(octets.subarray(at, at + length));
+      at += length;
+      this.#head = undefined;
+      this.#breaks = 0;
+      this.#handler.onOutcome(head.outcome(body));
+    }
+  }
+
+  /** Skips CRLFs between messages (§7.5); two of them are a keep-alive. */
+  #skipBreaks(octets: Buffer, from: number): number {
+    let at = from;
+    // Inside a head that was searched before, the break is the sender's business.
+    if (this.#searched > 0) return at;
+    while (octets[at] === CR && octets[at + 1] === LF) {
+      at += 2;
+      if (++this.#breaks === 2) {
+        this.#breaks = 0;
+        this.#handler.onKeepAlive();
+      }
+    }
+    return at;
+  }
+
+  #isFramed(head: Head): boolean {
+    if (head.contentLength === -1) head.refuse(badContentLength('No Content-Length on a stream'));
+    else if (head.contentLength > SIP_LIMITS.bodyBytes) head.refuse(bodyTooLarge());
+    return !head.unframed && head.contentLength >= 0 && head.contentLength <= SIP_LIMITS.bodyBytes;
+  }
+}
