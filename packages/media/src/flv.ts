@@ -1,0 +1,189 @@
+// Frames to FLV tags (Adobe FLV 10.1, annex E).
+
+import { amf0Object, EcmaArray, encodeAmf0 } from './amf0.ts';
+import type { Amf0Value } from './amf0.ts';
+import type { AudioCodec, AudioFrame, FlvTag, H264AccessUnit, MediaFrame, Sink } from './frame.ts';
+import { buildAvcDecoderConfiguration, parseSps } from './h264.ts';
+
+/** What a stream carries: known before its first frame. */
+export interface FlvMuxerOptions {
+  /** The audio codec, or `null` for a stream without audio. */
+  readonly audioCodec: AudioCodec | null;
+  readonly hasVideo: boolean;
+  /** `encoder` of the metadata. Default `sipcast`. */
+  readonly encoderName?: string;
+}
+
+/** What is known of a stream's video, from its sequence parameter set. */
+export interface VideoFormat {
+  /** Cropped size in pixels. */
+  readonly width: number;
+  readonly height: number;
+  /** `profile_idc`, `constraint flags` and `level_idc`, as six hexadecimal digits. */
+  readonly profileLevelId: string;
+}
+
+const NAL_TYPES_LEFT_OUT = new Set([9, 10, 11, 12]); // access unit delimiter, ends, filler: FLV frames them
+const NAL_SPS = 7;
+const NAL_PPS = 8;
+const VIDEO_CODEC_AVC = 7;
+/** Sound format; FLV fixes 8 kHz mono for both, whatever the rate bits say. */
+const SOUND_FORMAT: Readonly<Record<AudioCodec, number>> = { pcma: 7, pcmu: 8 };
+const SOUND_SIZE_16_BIT = 0x02;
+
+/**
+ * Turns frames into tags, and keeps what an output that joins later needs first. The metadata comes before the
+ * first tag and again when the video's format changes; a sequence header comes only when the parameter sets
+ * change, right before the IDR that uses them.
+ */
+export class FlvMuxer {
+  readonly #options: FlvMuxerOptions;
+  readonly #sink: Sink<FlvTag>;
+  /** In order of arrival; the key is the octets themselves, so that a repetition changes nothing. */
+  #sps: Uint8Array[] = [];
+  #pps: Uint8Array[] = [];
+  #parameterSetsChanged = false;
+  #video: VideoFormat | undefined;
+  #metadata: FlvTag | undefined;
+  #sequenceHeader: FlvTag | undefined;
+  #framesWithoutParameterSets = 0;
+
+  constructor(options: FlvMuxerOptions, sink: Sink<FlvTag>) {
+    this.#options = options;
+    this.#sink = sink;
+  }
+
+  /** Metadata and sequence header, as they are now. Empty before the first frame. */
+  get preamble(): readonly FlvTag[] {
+    const tags: FlvTag[] = [];
+    if (this.#metadata) tags.push(this.#metadata);
+    if (this.#sequenceHeader) tags.push(this.#sequenceHeader);
+    return tags;
+  }
+
+  /** Known from the first sequence header on. */
+  get video(): VideoFormat | undefined {
+    return this.#video;
+  }
+
+  /** Video frames that were dropped, since no SPS and PPS had come. */
+  get framesWithoutParameterSets(): number {
+    return this.#framesWithoutParameterSets;
+  }
+
+  /** Parameter sets from the session description (`sprop-parameter-sets`): in-band ones win over them. */
+  setParameterSets(nalus: readonly Uint8Array[]): void {
+    for (const nalu of nalus) this.#takeParameterSet(nalu);
+  }
+
+  /** @param timestampMs - Milliseconds on the stream's time base; must not decrease per medium. */
+  push(frame: MediaFrame, timestampMs: number): void {
+    if (frame.codec === 'h264') this.#pushVideo(frame, timestampMs);
+    else this.#pushAudio(frame, timestampMs);
+  }
+
+  #pushAudio(frame: AudioFrame, timestampMs: number): void {
+    if (!this.#metadata) this.#emitMetadata(timestampMs);
+    const body = Buffer.allocUnsafe(1 + frame.payload.length);
+    body[0] = (SOUND_FORMAT[frame.codec] << 4) | SOUND_SIZE_16_BIT;
+    body.set(frame.payload, 1);
+    this.#sink({ type: 8, timestampMs, body, role: 'audio' });
+  }
+
+  #pushVideo(frame: H264AccessUnit, timestampMs: number): void {
+    const kept: Uint8Array[] = [];
+    let length = 5;
+    for (const nalu of frame.nalus) {
+      const type = (nalu[0] as number) & 0x1f;
+      if (type === NAL_SPS || type === NAL_PPS) {
+        // They travel in the sequence header; a new one in the middle of a GOP stays where it is as well.
+        if (!this.#takeParameterSet(nalu) || frame.isKeyFrame) continue;
+      } else if (NAL_TYPES_LEFT_OUT.has(type)) continue;
+      kept.push(nalu);
+      length += 4 + nalu.length;
+    }
+    if (kept.length === 0) return;
+    if (frame.isKeyFrame && this.#parameterSetsChanged) this.#emitSequenceHeader(timestampMs);
+    if (!this.#sequenceHeader) {
+      this.#framesWithoutParameterSets++;
+      return;
+    }
+    const body = Buffer.allocUnsafe(length);
+    body.writeUInt32BE(((frame.isKeyFrame ? 0x17 : 0x27) << 24) | 0x010000, 0);
+    body[4] = 0;
+    let at = 5;
+    for (const nalu of kept) {
+      at = body.writeUInt32BE(nalu.length, at);
+      body.set(nalu, at);
+      at += nalu.length;
+    }
+    const role = frame.isKeyFrame ? 'key-frame' : 'inter-frame';
+    this.#sink({ type: 9, timestampMs, body, role });
+  }
+
+  /** @returns Whether it is new. */
+  #takeParameterSet(nalu: Uint8Array): boolean {
+    const isSps = ((nalu[0] as number) & 0x1f) === NAL_SPS;
+    const list = isSps ? this.#sps : this.#pps;
+    if (list.some((known) => equalOctets(known, nalu))) return false;
+    const id = isSps ? parseSps(nalu)?.id : ppsId(nalu);
+    if (id === undefined) return false;
+    const others = list.filter((known) => (isSps ? parseSps(known)?.id : ppsId(known)) !== id);
+    // A copy: the view would keep the whole datagram alive for the length of the call.
+    const updated = [...others, Uint8Array.from(nalu)];
+    if (isSps) this.#sps = updated;
+    else this.#pps = updated;
+    this.#parameterSetsChanged = true;
+    return true;
+  }
+
+  #emitSequenceHeader(timestampMs: number): void {
+    const sps = this.#sps.at(-1);
+    const format = sps && parseSps(sps);
+    if (!sps || !format || this.#pps.length === 0) return;
+    this.#parameterSetsChanged = false;
+    const { width, height } = format;
+    this.#video = {
+      width,
+      height,
+      profileLevelId: Buffer.from(sps.subarray(1, 4)).toString('hex'),
+    };
+    this.#emitMetadata(timestampMs);
+    // The newest SPS first: its profile and level head the record.
+    const record = buildAvcDecoderConfiguration([sps, ...this.#sps.slice(0, -1)], this.#pps);
+    const body = Buffer.concat([Buffer.from([0x17, 0, 0, 0, 0]), record]);
+    this.#sequenceHeader = { type: 9, timestampMs, body, role: 'sequence-header' };
+    this.#sink(this.#sequenceHeader);
+  }
+
+  #emitMetadata(timestampMs: number): void {
+    const { audioCodec, hasVideo, encoderName } = this.#options;
+    const entries: Record<string, Amf0Value> = { encoder: encoderName ?? 'sipcast' };
+    if (hasVideo) entries['videocodecid'] = VIDEO_CODEC_AVC;
+    if (this.#video) {
+      entries['width'] = this.#video.width;
+      entries['height'] = this.#video.height;
+    }
+    if (audioCodec) {
+      entries['audiocodecid'] = SOUND_FORMAT[audioCodec];
+      entries['audiosamplerate'] = 8000;
+      entries['audiosamplesize'] = 16;
+      entries['stereo'] = false;
+    }
+    const body = encodeAmf0('onMetaData', new EcmaArray(amf0Object(entries)));
+    this.#metadata = { type: 18, timestampMs, body, role: 'metadata' };
+    this.#sink(this.#metadata);
+  }
+}
+
+function equalOctets(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && Buffer.compare(a, b) === 0;
+}
+
+/** First ue(v) of a PPS (ITU-T H.264 §7.3.2.2): at most 255, so at most 17 bits. */
+function ppsId(nalu: Uint8Array): number | undefined {
+  const bits = ((nalu[1] ?? 0) << 16) | ((nalu[2] ?? 0) << 8) | (nalu[3] ?? 0);
+  const zeros = Math.clz32(bits) - 8;
+  if (nalu.length < 2 || zeros > 8) return undefined;
+  return ((bits >> (23 - 2 * zeros)) & ((1 << (zeros + 1)) - 1)) - 1;
+}

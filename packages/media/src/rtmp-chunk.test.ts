@@ -1,0 +1,156 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ChunkReader, ChunkWriter, MAX_CHUNK_STREAMS } from './rtmp-chunk.ts';
+import type { ChunkFault, RtmpMessage } from './rtmp-chunk.ts';
+
+function read(
+  pieces: Iterable<Uint8Array>,
+  maxBytes = 1 << 20,
+): { messages: RtmpMessage[]; faults: ChunkFault[] } {
+  const messages: RtmpMessage[] = [];
+  const faults: ChunkFault[] = [];
+  const reader = new ChunkReader(maxBytes, {
+    onMessage: (message) => messages.push(message),
+    onFault: (fault) => faults.push(fault),
+  });
+  for (const piece of pieces) reader.push(piece);
+  return { messages, faults };
+}
+
+function write(messages: readonly RtmpMessage[], chunkBytes?: number): Buffer {
+  const writer = new ChunkWriter();
+  if (chunkBytes) writer.setChunkSize(chunkBytes);
+  const out: Uint8Array[] = [];
+  let total = 0;
+  for (const message of messages) total += writer.write(message, out);
+  const whole = Buffer.concat(out);
+  expect(whole.length).toBe(total);
+  return whole;
+}
+
+const message = (parts: Partial<RtmpMessage>): RtmpMessage => ({
+  chunkStreamId: 4,
+  type: 8,
+  streamId: 1,
+  timestampMs: 0,
+  payload: Buffer.from('abc'),
+  ...parts,
+});
+
+describe('RTMP chunks', () => {
+  it('writes format 0 first, format 1 after it', () => {
+    const bytes = write([message({}), message({ timestampMs: 20 })]);
+    expect(bytes.toString('hex')).toBe(`04000000000003080100000061626344${'000014'}00000308616263`);
+  });
+
+  it('cuts at the chunk size with format 3', () => {
+    const bytes = write([message({ payload: Buffer.alloc(300, 1) })]);
+    expect(bytes.length).toBe(12 + 300 + 2);
+    expect(bytes[12 + 128]).toBe(0xc4);
+  });
+
+  const times = [0, 1, 0xfffffe, 0xffffff, 0x1000000, 0xffffffff, 0x100000000, 0x100000005];
+  for (const chunkStreamId of [3, 64, 319, 320, 65_599]) {
+    it(`round-trips every timestamp on chunk stream ${chunkStreamId}, at every cut`, () => {
+      const sent = times.map((timestampMs, i) =>
+        message({
+          chunkStreamId,
+          timestampMs,
+          payload: Buffer.alloc([0, 3, 128, 129][i % 4] as number, i),
+        }),
+      );
+      // Each message alone (format 0 with an extended timestamp) and all in a row (deltas).
+      for (const one of sent) {
+        expect(read([write([one])]).messages[0]?.timestampMs).toBe(one.timestampMs % 0x100000000);
+      }
+      const whole = write(sent);
+      const expected = sent.map((one) => ({ ...one, timestampMs: one.timestampMs % 0x100000000 }));
+      const plain = (got: readonly RtmpMessage[]): string =>
+        JSON.stringify(
+          got.map((one) => ({ ...one, payload: Buffer.from(one.payload).toString('hex') })),
+        );
+      for (let cut = 0; cut < whole.length; cut += 1 + (cut % 7)) {
+        const { messages, faults } = read([whole.subarray(0, cut), whole.subarray(cut)]);
+        expect(faults).toEqual([]);
+        expect(plain(messages)).toBe(plain(expected));
+      }
+      expect(plain(read(Array.from(whole, (octet) => Uint8Array.of(octet))).messages)).toBe(
+        plain(expected),
+      );
+    });
+  }
+
+  it('goes back to format 0 when time runs backwards or the message stream changes', () => {
+    const sent = [
+      message({ timestampMs: 50 }),
+      message({ timestampMs: 10 }),
+      message({ timestampMs: 20, streamId: 2 }),
+    ];
+    const got = read([write(sent)]).messages;
+    expect(got.map((one) => [one.timestampMs, one.streamId])).toEqual([
+      [50, 1],
+      [10, 1],
+      [20, 2],
+    ]);
+  });
+
+  it('interleaves chunk streams and obeys Set Chunk Size and Abort', () => {
+    const setSize = write([
+      message({ chunkStreamId: 2, type: 1, streamId: 0, payload: Buffer.from([0, 0, 4, 0]) }),
+    ]);
+    const long = write([message({ payload: Buffer.alloc(1000, 1) })], 1024);
+    expect(read([setSize, long]).messages.map((one) => one.payload.length)).toEqual([4, 1000]);
+
+    const cut = write([message({ payload: Buffer.alloc(300, 1) })]).subarray(0, 12 + 128);
+    const abort = write([
+      message({ chunkStreamId: 2, type: 2, streamId: 0, payload: Buffer.from([0, 0, 0, 4]) }),
+    ]);
+    const next = write([message({ payload: Buffer.from('next') })]);
+    const { messages } = read([cut, abort, next]);
+    expect(messages.map((one) => Buffer.from(one.payload).toString('latin1')).at(-1)).toBe('next');
+    expect(messages).toHaveLength(2);
+  });
+
+  const hostile: [string, Uint8Array[], ChunkFault][] = [
+    [
+      'a chunk size of 0',
+      [Buffer.from('0200000000000401000000000000 00'.replace(' ', ''), 'hex'), Buffer.alloc(2)],
+      'rtmp-chunk-size',
+    ],
+    [
+      'a chunk size above 16,777,215',
+      [Buffer.from('02000000000004010000000001000000', 'hex')],
+      'rtmp-chunk-size',
+    ],
+    [
+      'a message of 16 MB',
+      [Buffer.from('04000000ffffff0901000000', 'hex')],
+      'rtmp-message-too-large',
+    ],
+    ['a continuation of nothing', [Buffer.from('c4', 'hex')], 'rtmp-chunk-without-header'],
+    [
+      'too many chunk streams',
+      [
+        write(
+          Array.from({ length: MAX_CHUNK_STREAMS + 1 }, (_, i) =>
+            message({ chunkStreamId: 3 + i }),
+          ),
+        ),
+      ],
+      'rtmp-too-many-chunk-streams',
+    ],
+  ];
+  for (const [name, pieces, fault] of hostile) {
+    it(`names ${name} once, and reads no further`, () => {
+      expect(read([...pieces, write([message({})])]).faults).toEqual([fault]);
+    });
+  }
+
+  it('never throws, whatever arrives', () => {
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array({ maxLength: 64 }), { maxLength: 20 }), (pieces) => {
+        read(pieces, 10_000);
+      }),
+    );
+  });
+});
