@@ -708,8 +708,6 @@ export class StreamParser {
   /** Skips CRLFs between messages (§7.5); two of them are a keep-alive. */
   #skipBreaks(octets: Buffer, from: number): number {
     let at = from;
-    // Inside a head that was searched before, the break is the sender's business.
-    if (this.#searched > 0) return at;
     while (octets[at] === CR && octets[at + 1] === LF) {
       at += 2;
       if (++this.#breaks === 2) {
