@@ -321,35 +321,23 @@ class Head {
 
   #store({ name, rule }: KnownHeader, value: string): void {
     const headers = this.headers;
-    switch (rule) {
-      case 'text':
-        headers.append(name, value);
-        return;
-      case 'via':
-        for (const via of splitList(value)) this.#storeVia(via);
-        return;
-      case 'list': {
-        let stored = false;
-        for (const element of splitList(value)) {
-          if (element === '') continue;
-          headers.append(name, element);
-          stored = true;
-        }
-        // `Accept:` and `Supported:` without elements mean something: keep the header.
-        if (!stored) headers.append(name, '');
-        return;
-      }
-      default:
-        break;
-    }
     try {
       switch (rule) {
+        case 'text':
+          headers.append(name, value);
+          break;
+        case 'via':
+          for (const via of splitList(value)) this.#storeVia(via);
+          break;
+        case 'list':
+          this.#storeList(name, value);
+          break;
         case 'address-list':
           for (const address of splitList(value)) {
             headers.append(name, address);
             if (address !== '*' || name !== 'contact') checkNameAddress(address, name);
           }
-          return;
+          break;
         case 'from-to':
           headers.append(name, value);
           if (name === 'from') {
@@ -360,7 +348,7 @@ class Head {
             this.#hasTo = true;
           }
           checkNameAddress(value, name);
-          return;
+          break;
         case 'call-id':
           headers.append(name, value);
           if (this.#hasCallId) throw repeated(name);
@@ -368,26 +356,39 @@ class Head {
           if (value === '' || value.includes(' ') || value.includes('\t')) {
             throw syntaxError(name, 'Bad Call-ID');
           }
-          return;
+          break;
         case 'cseq':
           headers.append(name, value);
           if (this.#cseqMethod !== undefined) throw repeated(name);
           this.#cseqMethod = '';
           this.#cseqMethod = parseCSeq(value).method;
-          return;
+          break;
         case 'max-forwards':
           headers.append(name, value);
           if (this.#hasMaxForwards) throw repeated(name);
           this.#hasMaxForwards = true;
-          if (decimal(value, 0, value.length, 255) < 0)
+          if (decimal(value, 0, value.length, 255) < 0) {
             throw syntaxError(name, 'Max-Forwards is not 0–255');
-          return;
-        default:
+          }
+          break;
+        case 'content-length':
           this.#storeContentLength(name, value);
+          break;
       }
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  #storeList(name: string, value: string): void {
+    let stored = false;
+    for (const element of splitList(value)) {
+      if (element === '') continue;
+      this.headers.append(name, element);
+      stored = true;
+    }
+    // `Accept:` and `Supported:` without elements mean something: keep the header.
+    if (!stored) this.headers.append(name, '');
   }
 
   #storeVia(value: string): void {

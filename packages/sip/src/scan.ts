@@ -26,17 +26,17 @@ const CLASSES: Uint8Array = (() => {
 
 /** Whether the code is one of `token`'s characters. */
 export function isTokenCode(code: number): boolean {
-  return code < 128 && ((CLASSES[code] as number) & TOKEN) !== 0;
+  return code < 128 && ((CLASSES[code] ?? 0) & TOKEN) !== 0;
 }
 
 /** Whether the code may stand in a host name or IPv4 address (underscore included). */
 export function isHostCode(code: number): boolean {
-  return code < 128 && ((CLASSES[code] as number) & HOST) !== 0;
+  return code < 128 && ((CLASSES[code] ?? 0) & HOST) !== 0;
 }
 
 /** Whether the code is a hexadecimal digit. */
 export function isHexCode(code: number): boolean {
-  return code < 128 && ((CLASSES[code] as number) & HEX) !== 0;
+  return code < 128 && ((CLASSES[code] ?? 0) & HEX) !== 0;
 }
 
 /** Whether all of the text is one `token`. */

@@ -248,7 +248,7 @@ interface MediaLine {
  */
 export function readDescription(text: string): RemoteMedia[] {
   const { lines, mediaLines } = readLines(text);
-  let session: ReturnType<typeof parse>;
+  let session: ParsedSection & { readonly media: readonly ParsedSection[] };
   try {
     session = parse(lines.join('\r\n'));
   } catch (cause) {
@@ -259,45 +259,62 @@ export function readDescription(text: string): RemoteMedia[] {
     });
   }
   if (session.media.length !== mediaLines.length) throw bad('m-lines cannot be told apart');
-  return session.media.map((media, index): RemoteMedia => {
-    const line = mediaLines[index] as MediaLine;
-    const isRtp = /^RTP\//i.test(line.protocol);
-    const rtpmaps = isRtp ? readRtpmaps(media.rtp) : new Map<number, CodecDescription>();
-    const fmtps = new Map<number, string>();
-    for (const { payload, config } of media.fmtp) {
-      const key = Number(payload);
-      if (!fmtps.has(key)) fmtps.set(key, String(config));
-    }
-    const codecs: CodecDescription[] = [];
-    const unnamed: number[] = [];
-    for (const payloadType of isRtp ? readPayloadTypes(line.formats) : []) {
-      const codec = rtpmaps.get(payloadType) ?? staticCodec(payloadType);
-      const fmtp = fmtps.get(payloadType);
-      if (codec === undefined) unnamed.push(payloadType);
-      else codecs.push(fmtp === undefined ? codec : { ...codec, fmtp });
-    }
-    const rtcpPort = media.rtcp === undefined ? undefined : wholeNumber(media.rtcp.port);
-    if (rtcpPort !== undefined && (rtcpPort < 1 || rtcpPort > 65535))
-      throw bad('RTCP port out of range');
-    const address = (media.connection ?? session.connection)?.ip;
-    const ptimeMs = wholeNumber(media.ptime);
-    return {
-      ...line,
-      codecs,
-      unnamed,
-      address: address === undefined ? undefined : checkAddress(String(address)),
-      rtcpPort,
-      rtcpAddress:
-        media.rtcp?.address === undefined ? undefined : checkAddress(String(media.rtcp.address)),
-      rtcpMux: media.rtcpMux !== undefined,
-      direction: media.direction ?? session.direction ?? 'sendrecv',
-      ptimeMs: ptimeMs !== undefined && ptimeMs >= 1 && ptimeMs <= 1000 ? ptimeMs : undefined,
-      feedback: (media.rtcpFb ?? []).map(({ payload, type, subtype }) => ({
-        payload: String(payload),
-        text: subtype === undefined ? String(type) : `${type} ${subtype}`,
-      })),
-    };
-  });
+  return mediaLines.map((line, index) => readMedia(line, session.media[index] ?? {}, session));
+}
+
+/** What is used of sdp-transform's result. Its numbers are text where the line has leading zeros or no number. */
+interface ParsedSection {
+  readonly rtp?: readonly {
+    payload: unknown;
+    codec: unknown;
+    rate?: unknown;
+    encoding?: unknown;
+  }[];
+  readonly fmtp?: readonly { payload: unknown; config: unknown }[];
+  readonly rtcp?: { port: unknown; address?: unknown };
+  readonly rtcpFb?: readonly { payload: unknown; type: unknown; subtype?: unknown }[];
+  readonly rtcpMux?: unknown;
+  readonly connection?: { ip: unknown };
+  readonly direction?: MediaDirection;
+  readonly ptime?: unknown;
+}
+
+function readMedia(line: MediaLine, media: ParsedSection, session: ParsedSection): RemoteMedia {
+  const isRtp = /^RTP\//i.test(line.protocol);
+  const rtpmaps = isRtp ? readRtpmaps(media.rtp ?? []) : new Map<number, CodecDescription>();
+  const fmtps = new Map<number, string>();
+  for (const { payload, config } of media.fmtp ?? []) {
+    const key = wholeNumber(payload);
+    if (key !== undefined && !fmtps.has(key)) fmtps.set(key, asText(config));
+  }
+  const codecs: CodecDescription[] = [];
+  const unnamed: number[] = [];
+  for (const payloadType of isRtp ? readPayloadTypes(line.formats) : []) {
+    const codec = rtpmaps.get(payloadType) ?? staticCodec(payloadType);
+    const fmtp = fmtps.get(payloadType);
+    if (codec === undefined) unnamed.push(payloadType);
+    else codecs.push(fmtp === undefined ? codec : { ...codec, fmtp });
+  }
+  const rtcpPort = wholeNumber(media.rtcp?.port);
+  if (rtcpPort !== undefined && (rtcpPort < 1 || rtcpPort > 65535)) {
+    throw bad('RTCP port out of range');
+  }
+  const ptimeMs = wholeNumber(media.ptime);
+  return {
+    ...line,
+    codecs,
+    unnamed,
+    address: readAddress((media.connection ?? session.connection)?.ip),
+    rtcpPort,
+    rtcpAddress: readAddress(media.rtcp?.address),
+    rtcpMux: media.rtcpMux !== undefined,
+    direction: media.direction ?? session.direction ?? 'sendrecv',
+    ptimeMs: ptimeMs !== undefined && ptimeMs >= 1 && ptimeMs <= 1000 ? ptimeMs : undefined,
+    feedback: (media.rtcpFb ?? []).map(({ payload, type, subtype }) => ({
+      payload: asText(payload),
+      text: subtype === undefined ? asText(type) : `${asText(type)} ${asText(subtype)}`,
+    })),
+  };
 }
 
 /** Lines that we understand, m-lines made harmless for sdp-transform, and what the m-lines say. */
@@ -350,16 +367,14 @@ function readPayloadTypes(formats: readonly string[]): Set<number> {
   return payloadTypes;
 }
 
-function readRtpmaps(
-  entries: readonly { payload: unknown; codec: unknown; rate?: unknown; encoding?: unknown }[],
-): Map<number, CodecDescription> {
+function readRtpmaps(entries: NonNullable<ParsedSection['rtp']>): Map<number, CodecDescription> {
   const codecs = new Map<number, CodecDescription>();
   for (const entry of entries) {
     const payloadType = wholeNumber(entry.payload);
     if (payloadType === undefined || payloadType > 127)
       throw bad('Payload type of an rtpmap is not 0–127');
     const clockRateHz = wholeNumber(entry.rate) ?? 0;
-    const encodingName = String(entry.codec);
+    const encodingName = asText(entry.codec);
     if (encodingName === '' || clockRateHz < 1 || clockRateHz > 1e9 || codecs.has(payloadType))
       continue;
     const channels = wholeNumber(entry.encoding);
@@ -378,16 +393,23 @@ function staticCodec(payloadType: number): CodecDescription | undefined {
   return known && { payloadType, encodingName: known[0], clockRateHz: known[1] };
 }
 
-/** sdp-transform gives numbers, or text where a number has leading zeros or is none. */
+function asText(value: unknown): string {
+  if (typeof value === 'string') return value;
+  return typeof value === 'number' ? value.toString() : '';
+}
+
+/** Up to ten digits; `undefined` for anything else. */
 function wholeNumber(value: unknown): number | undefined {
-  if (!/^\d{1,10}$/.test(String(value))) return undefined;
-  return Number(value);
+  const text = asText(value);
+  return /^\d{1,10}$/.test(text) ? Number(text) : undefined;
 }
 
 /** The address without the TTL of a multicast one. */
-function checkAddress(text: string): string {
-  const address = text.split('/', 1)[0] as string;
-  if (isIP(address) === 0 && !/^[A-Za-z0-9._-]{1,255}$/.test(address))
+function readAddress(value: unknown): string | undefined {
+  if (value === undefined) return undefined;
+  const [address = ''] = asText(value).split('/', 1);
+  if (isIP(address) === 0 && !/^[A-Za-z0-9._-]{1,255}$/.test(address)) {
     throw bad('Malformed address');
+  }
   return address;
 }

@@ -216,12 +216,9 @@ function unescape(text: string): string {
   const octets = Buffer.from(text, 'utf8');
   let length = 0;
   for (let i = 0; i < octets.length; i++) {
-    let octet = octets[i] as number;
+    let octet = octets[i] ?? 0;
     if (octet === 0x25) {
-      octet = Number.parseInt(
-        String.fromCharCode(octets[i + 1] as number, octets[i + 2] as number),
-        16,
-      );
+      octet = Number.parseInt(octets.toString('latin1', i + 1, i + 3), 16);
       i += 2;
     }
     octets[length++] = octet;
