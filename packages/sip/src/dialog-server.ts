@@ -1,0 +1,207 @@
+// The peer's requests inside the dialogs of one call (RFC 3261 §12.2.2, §14.2; RFC 3311).
+
+import { AcceptedReinvite } from './accepted-reinvite.ts';
+import type { Dialog } from './dialog.ts';
+import type { InviteSessionHandler, SessionAgent } from './invite-contract.ts';
+import { EMPTY_BODY, type SipRequest, type SipResponse } from './message.ts';
+import {
+  ALLOWED_METHODS,
+  CAPABILITIES,
+  isSdp,
+  judgeRequest,
+  refuseBody,
+  refuseExtensions,
+  type Verdict,
+} from './request-policy.ts';
+import { createResponse, type ServerTransaction, tagOf } from './transaction-layer.ts';
+import { parseCSeq } from './uri.ts';
+
+const NO_DIALOG: Verdict = { statusCode: 481, reasonPhrase: 'Call/Transaction Does Not Exist' };
+const OK: Verdict = { statusCode: 200, reasonPhrase: 'OK' };
+
+/** The call that the requests belong to. */
+export interface DialogServerOwner {
+  /** The dialog, early or confirmed, with the peer's tag. */
+  dialogOf(remoteTag: string): Dialog | undefined;
+  /** `early`: our INVITE and so our offer is still open. `leaving`: our BYE is on its way. */
+  phase(): 'early' | 'confirmed' | 'leaving';
+  /** Our Contact value. */
+  contact(): string;
+  /** The peer's BYE; it is already answered. */
+  onBye(): void;
+  /** No ACK came for our 2xx to a re-INVITE. */
+  onUnacknowledged(): void;
+}
+
+/** Answers the peer's requests. */
+export class DialogServer {
+  readonly #agent: SessionAgent;
+  readonly #owner: DialogServerOwner;
+  readonly #handler: InviteSessionHandler;
+  readonly #localTag: string;
+  #localSdp: string;
+  #reinvite: AcceptedReinvite | undefined;
+
+  /** `offer`: our session description, sent again when the peer asks for one. */
+  constructor(
+    agent: SessionAgent,
+    owner: DialogServerOwner,
+    handler: InviteSessionHandler,
+    localTag: string,
+    offer: string,
+  ) {
+    this.#agent = agent;
+    this.#owner = owner;
+    this.#handler = handler;
+    this.#localTag = localTag;
+    this.#localSdp = offer;
+  }
+
+  /** Stops repeating a 2xx: the call is over. */
+  stop(): void {
+    this.#reinvite?.stop();
+  }
+
+  /** An ACK for one of our 2xx. Returns false when it belongs to no dialog of this call. */
+  onAck(request: SipRequest): boolean {
+    const tag = tagOf(request.headers.get('from')) ?? '';
+    if (this.#owner.dialogOf(tag) === undefined) return false;
+    const reinvite = this.#reinvite;
+    const { sequence } = parseCSeq(request.headers.get('cseq') ?? '');
+    if (reinvite === undefined || reinvite.sequence !== sequence) return true;
+    reinvite.stop();
+    this.#reinvite = undefined;
+    if (reinvite.awaitsAnswer && request.body.length > 0 && isSdp(request.headers)) {
+      this.#handler.onReanswer?.(Buffer.from(request.body).toString('utf8'));
+    }
+    return true;
+  }
+
+  /** A request with our tag in To. Answers it. */
+  onRequest(transaction: ServerTransaction): void {
+    const { request } = transaction;
+    const dialog = this.#owner.dialogOf(tagOf(request.headers.get('from')) ?? '');
+    if (dialog === undefined) {
+      this.#answer(transaction, NO_DIALOG);
+      return;
+    }
+    // RFC 3261 §12.2.2: older than what was seen before.
+    if (!dialog.acceptSequence(request)) {
+      this.#answer(transaction, { statusCode: 500, reasonPhrase: 'CSeq Out Of Order' });
+      return;
+    }
+    const refusal = refuseExtensions(request);
+    if (refusal !== undefined) {
+      this.#answer(transaction, refusal);
+      return;
+    }
+    switch (request.method) {
+      case 'BYE':
+        this.#answer(transaction, OK);
+        this.#owner.onBye();
+        break;
+      case 'INVITE':
+      case 'UPDATE':
+        this.#onReoffer(transaction, dialog);
+        break;
+      case 'OPTIONS':
+        this.#answer(transaction, { ...OK, headers: CAPABILITIES });
+        break;
+      case 'PRACK': // No reliable provisional is ever acknowledged, since none is asked for.
+        this.#answer(transaction, NO_DIALOG);
+        break;
+      default:
+        this.#onOtherRequest(transaction);
+    }
+  }
+
+  #onReoffer(transaction: ServerTransaction, dialog: Dialog): void {
+    const { request } = transaction;
+    const isInvite = request.method === 'INVITE';
+    const hasOffer = request.body.length > 0 && isSdp(request.headers);
+    const phase = this.#owner.phase();
+    if (phase === 'leaving') {
+      this.#answer(transaction, NO_DIALOG);
+      return;
+    }
+    // An offer of ours is still without its answer.
+    if ((phase === 'early' || this.#reinvite?.awaitsAnswer === true) && (isInvite || hasOffer)) {
+      this.#answer(transaction, { statusCode: 491, reasonPhrase: 'Request Pending' });
+      return;
+    }
+    const refusal = refuseBody(request);
+    if (refusal !== undefined) {
+      this.#answer(transaction, refusal);
+      return;
+    }
+    let sdp: string | undefined;
+    if (hasOffer) {
+      const reply = this.#handler.onReoffer(Buffer.from(request.body).toString('utf8'));
+      if ('statusCode' in reply) {
+        this.#answer(transaction, reply);
+        return;
+      }
+      sdp = reply.answer;
+    } else if (isInvite) {
+      sdp = this.#localSdp; // RFC 3261 §14.2: asked for an offer, we make the one that stands.
+    }
+    dialog.refreshTarget(request.headers);
+    const response = this.#response(request, 200, 'OK', sdp);
+    response.headers.append('contact', this.#owner.contact()).append('allow', ALLOWED_METHODS);
+    if (sdp !== undefined) {
+      this.#localSdp = sdp;
+      response.headers.append('content-type', 'application/sdp');
+    }
+    if (isInvite) this.#accept(transaction, response, !hasOffer);
+    else transaction.respond(response);
+  }
+
+  #accept(transaction: ServerTransaction, response: SipResponse, awaitsAnswer: boolean): void {
+    // A further re-INVITE says as much as the ACK for the one before it.
+    this.#reinvite?.stop();
+    const { sequence } = parseCSeq(transaction.request.headers.get('cseq') ?? '');
+    this.#reinvite = new AcceptedReinvite(
+      transaction,
+      response,
+      sequence,
+      awaitsAnswer,
+      this.#agent.timers,
+      this.#agent.clock,
+      () => this.#owner.onUnacknowledged(),
+    );
+  }
+
+  #onOtherRequest(transaction: ServerTransaction): void {
+    const { request } = transaction;
+    if (this.#handler.onDialogRequest !== undefined) {
+      const { statusCode, reasonPhrase } = this.#handler.onDialogRequest(request);
+      const phrase = reasonPhrase ?? (statusCode < 300 ? 'OK' : 'Refused');
+      this.#answer(transaction, { statusCode, reasonPhrase: phrase });
+    } else if (request.method !== 'INFO') {
+      this.#answer(transaction, judgeRequest(request, false) ?? NO_DIALOG);
+    } else if (request.body.length === 0) {
+      this.#answer(transaction, OK);
+    } else {
+      this.#answer(transaction, {
+        statusCode: 415,
+        reasonPhrase: 'Unsupported Media Type',
+        headers: [['accept', '']],
+      });
+    }
+  }
+
+  #response(request: SipRequest, statusCode: number, reason: string, sdp?: string): SipResponse {
+    const body = sdp === undefined ? EMPTY_BODY : Buffer.from(sdp, 'utf8');
+    const response = createResponse(request, statusCode, reason, this.#localTag, body);
+    return {
+      ...response,
+      headers: response.headers.append('server', this.#agent.userAgentName),
+    };
+  }
+
+  #answer(transaction: ServerTransaction, verdict: Verdict): void {
+    const response = this.#response(transaction.request, verdict.statusCode, verdict.reasonPhrase);
+    for (const [name, value] of verdict.headers ?? []) response.headers.append(name, value);
+    transaction.respond(response);
+  }
+}

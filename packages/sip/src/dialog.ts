@@ -1,0 +1,130 @@
+// Dialogs as the caller sees them (RFC 3261 §12): identity, route set, remote target, sequence numbers.
+
+import { EMPTY_BODY, SipHeaders, type SipRequest, type SipResponse } from './message.ts';
+import { tagOf } from './transaction-layer.ts';
+import { parseCSeq, parseNameAddress, parseUri } from './uri.ts';
+
+/** Key under which the user agent finds the owner of a dialog: its Call-ID and our own tag. */
+export function dialogKey(callId: string, localTag: string): string {
+  return `${callId} ${localTag}`;
+}
+
+/** One dialog that an INVITE of ours created. */
+export class Dialog {
+  readonly callId: string;
+  readonly localTag: string;
+  readonly remoteTag: string;
+  /** From of our requests, tag included. */
+  readonly #local: string;
+  /** To of our requests, tag included where the peer gave one. */
+  readonly #remote: string;
+  #routeSet: readonly string[];
+  #remoteTarget: string;
+  #localSequence: number;
+  #remoteSequence: number | undefined;
+
+  /**
+   * From a response 101–299 to an INVITE (RFC 3261 §12.1.2). A response without Contact leaves the Request-URI as
+   * remote target; one without To tag (RFC 2543) makes a dialog with an empty remote tag.
+   */
+  constructor(invite: SipRequest, response: SipResponse) {
+    this.callId = invite.headers.get('call-id') ?? '';
+    this.#local = invite.headers.get('from') ?? '';
+    this.#remote = response.headers.get('to') ?? '';
+    this.localTag = tagOf(this.#local) ?? '';
+    this.remoteTag = tagOf(this.#remote) ?? '';
+    this.#localSequence = parseCSeq(invite.headers.get('cseq') ?? '').sequence;
+    this.#routeSet = response.headers.getAll('record-route').toReversed();
+    this.#remoteTarget = contactOf(response.headers) ?? invite.uri;
+  }
+
+  /** Where requests are addressed to: the peer's latest Contact. */
+  get remoteTarget(): string {
+    return this.#remoteTarget;
+  }
+
+  /** Route header values of our requests, first hop first. */
+  get routeSet(): readonly string[] {
+    return this.#routeSet;
+  }
+
+  /** Takes route set and target of the 2xx, which replace those of an earlier provisional (RFC 3261 §13.2.2.4). */
+  confirm(response: SipResponse): void {
+    this.#routeSet = response.headers.getAll('record-route').toReversed();
+    this.refreshTarget(response.headers);
+  }
+
+  /** Takes the Contact of a re-INVITE, an UPDATE or a response to one; the route set stays (RFC 3261 §12.2). */
+  refreshTarget(headers: SipHeaders): void {
+    this.#remoteTarget = contactOf(headers) ?? this.#remoteTarget;
+  }
+
+  /** URI whose host, port and transport say where the next request is sent (RFC 3261 §8.1.2, §12.2.1.1). */
+  get nextHop(): string {
+    const first = this.#routeSet[0];
+    return first === undefined ? this.#remoteTarget : parseNameAddress(first).uri;
+  }
+
+  /** A request inside the dialog with the next CSeq. No Via, no Contact, no body yet. */
+  createRequest(method: string, body: Uint8Array = EMPTY_BODY): SipRequest {
+    this.#localSequence += 1;
+    return this.#request(method, this.#localSequence, body);
+  }
+
+  /** The ACK of a 2xx to the INVITE with this CSeq number (RFC 3261 §13.2.2.4). */
+  createAck(sequence: number): SipRequest {
+    return this.#request('ACK', sequence, EMPTY_BODY);
+  }
+
+  /** False when the request is older than one seen before: answer 500 (RFC 3261 §12.2.2). */
+  acceptSequence(request: SipRequest): boolean {
+    const { sequence } = parseCSeq(request.headers.get('cseq') ?? '');
+    if (this.#remoteSequence !== undefined && sequence <= this.#remoteSequence) return false;
+    this.#remoteSequence = sequence;
+    return true;
+  }
+
+  #request(method: string, sequence: number, body: Uint8Array): SipRequest {
+    const headers = new SipHeaders();
+    let uri = requestUri(this.#remoteTarget);
+    const first = this.#routeSet[0];
+    if (first === undefined || isLoose(first)) {
+      for (const route of this.#routeSet) headers.append('route', route);
+    } else {
+      // RFC 3261 §12.2.1.1, strict routing: the first route is the Request-URI, the target the last route.
+      uri = requestUri(parseNameAddress(first).uri);
+      for (const route of this.#routeSet.slice(1)) headers.append('route', route);
+      headers.append('route', `<${this.#remoteTarget}>`);
+    }
+    headers
+      .append('max-forwards', '70')
+      .append('from', this.#local)
+      .append('to', this.#remote)
+      .append('call-id', this.callId)
+      .append('cseq', `${sequence} ${method}`);
+    return { kind: 'request', method, uri, headers, body };
+  }
+}
+
+function isLoose(route: string): boolean {
+  return parseUri(parseNameAddress(route).uri).parameters.has('lr');
+}
+
+/** URI of the first Contact that can be used, or `undefined`. */
+function contactOf(headers: SipHeaders): string | undefined {
+  const contact = headers.get('contact');
+  if (contact === undefined || contact === '*') return undefined;
+  try {
+    const { uri } = parseNameAddress(contact);
+    parseUri(uri);
+    return uri;
+  } catch {
+    return undefined;
+  }
+}
+
+/** RFC 3261 §19.1.1: a Request-URI carries no headers and no method parameter. */
+function requestUri(uri: string): string {
+  const question = uri.indexOf('?');
+  return (question < 0 ? uri : uri.slice(0, question)).replace(/;method=[^;]*/i, '');
+}

@@ -1,0 +1,527 @@
+// A call that we place: INVITE to its end, over early dialogs, forks, challenges, CANCEL and BYE (RFC 3261 §9, §12–§15).
+
+import { checkText } from './arguments.ts';
+import { Dialog, dialogKey } from './dialog.ts';
+import { DialogClient, type Outcome, type RequestContent } from './dialog-client.ts';
+import { DialogServer } from './dialog-server.ts';
+import { DigestClient } from './digest.ts';
+import { SipError } from './errors.ts';
+import {
+  asSipError,
+  checkInviteOptions,
+  contactFor,
+  type DialogOwner,
+  type InviteOptions,
+  type InviteSession,
+  type InviteSessionHandler,
+  type InviteSessionState,
+  type SessionAgent,
+  type SessionEnding,
+} from './invite-contract.ts';
+import {
+  EMPTY_BODY,
+  SipHeaders,
+  type SipMessage,
+  type SipRequest,
+  type SipResponse,
+} from './message.ts';
+import { ALLOWED_METHODS } from './request-policy.ts';
+import type { TimerHandle } from './timers.ts';
+import {
+  type ClientTransaction,
+  type Hop,
+  type ServerTransaction,
+  tagOf,
+} from './transaction-layer.ts';
+import { isForbiddenDestination, type TransportAddress, transportError } from './transport.ts';
+import { formatNameAddress, parseCSeq, type SipUri } from './uri.ts';
+
+/** RFC 3261 §18.1.1: above this a request should leave UDP. */
+const UDP_REQUEST_BYTES = 1300;
+const AUTO_CONNECT_MS = 500;
+/** Dialogs that one INVITE may create. A forking proxy reaches a handful; more is an attack. */
+const MAX_FORKS = 32;
+const DEFAULT_INVITE_TIMEOUT_MS = 180_000;
+
+/** The one {@link InviteSession}: created by `SipUserAgent.invite`. */
+export class OutboundSession implements InviteSession, DialogOwner {
+  readonly callId: string;
+  readonly #agent: SessionAgent;
+  readonly #options: InviteOptions;
+  readonly #handler: InviteSessionHandler;
+  readonly #target: SipUri;
+  readonly #localTag: string;
+  readonly #digest: DigestClient | undefined;
+  readonly #early = new Map<string, Dialog>();
+  /** By To tag: sends the ACK again. */
+  readonly #acks = new Map<string, () => void>();
+  readonly #client: DialogClient;
+  readonly #server: DialogServer;
+  readonly #ended: Promise<void>;
+  #resolveEnded: () => void = () => {};
+  #state: InviteSessionState = 'starting';
+  #hop: Hop | undefined;
+  #triedTcp = false;
+  #sequence = 0;
+  #attempts = 0;
+  #invite: ClientTransaction | undefined;
+  #provisional = false;
+  #dialog: Dialog | undefined;
+  #answered = false;
+  /** How the session will end once the peer has heard of it. */
+  #plan: SessionEnding | undefined;
+  #reason: string | undefined;
+  #cancelSent = false;
+  #byeSent = false;
+  #inviteTimer: TimerHandle | undefined;
+  #cancelTimer: TimerHandle | undefined;
+
+  /** @throws SipError `INVALID_ARGUMENT`, `ILLEGAL_CHARACTER` naming the field */
+  constructor(agent: SessionAgent, options: InviteOptions, handler: InviteSessionHandler) {
+    this.#target = checkInviteOptions(options);
+    this.callId = options.callId;
+    this.#agent = agent;
+    this.#options = options;
+    this.#handler = handler;
+    this.#localTag = agent.token();
+    this.#digest =
+      options.credentials && new DigestClient(options.credentials, () => agent.token());
+    this.#client = new DialogClient(agent, this.#digest, options.transport);
+    this.#server = new DialogServer(
+      agent,
+      {
+        dialogOf: (tag) => this.#dialogOf(tag),
+        phase: () => {
+          if (this.#byeSent) return 'leaving';
+          return this.#dialog === undefined ? 'early' : 'confirmed';
+        },
+        contact: () => (this.#hop === undefined ? '' : this.#contact(this.#hop)),
+        onBye: () => this.#onBye(),
+        onUnacknowledged: () => this.#onUnacknowledged(),
+      },
+      handler,
+      this.#localTag,
+      options.offer,
+    );
+    this.#ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
+    agent.attach(this.#key, this);
+    void this.#start();
+  }
+
+  get state(): InviteSessionState {
+    return this.#state;
+  }
+
+  get #key(): string {
+    return dialogKey(this.callId, this.#localTag);
+  }
+
+  // --- INVITE
+
+  async #start(): Promise<void> {
+    const { outboundProxy, transport } = this.#options;
+    const named = this.#target.parameters.get('transport')?.toUpperCase();
+    const protocol =
+      transport === 'tcp' || (transport === 'auto' && named === 'TCP') ? 'TCP' : 'UDP';
+    const host = outboundProxy?.host ?? this.#target.parameters.get('maddr') ?? this.#target.host;
+    const port = outboundProxy?.port ?? this.#target.port ?? 5060;
+    try {
+      const hop = await this.#agent.locate(host, port, protocol);
+      if (this.#state !== 'starting') return;
+      if (isForbiddenDestination(hop.address)) throw transportError(`Not a host: ${hop.address}`);
+      this.#hop = hop;
+      const limitMs = this.#options.inviteTimeoutMs ?? DEFAULT_INVITE_TIMEOUT_MS;
+      this.#inviteTimer = this.#agent.clock.startTimer(limitMs, () => this.#giveUp());
+      await this.#sendInvite(hop);
+    } catch (error) {
+      this.#failed(asSipError(error));
+    }
+  }
+
+  /** Sends the INVITE with the next CSeq: the first, or one that answers a challenge. */
+  async #sendInvite(hop: Hop): Promise<void> {
+    this.#sequence += 1;
+    this.#provisional = false;
+    this.#early.clear();
+    const request = this.#createInvite(hop);
+    let way = hop;
+    if (
+      this.#options.transport === 'auto' &&
+      hop.protocol === 'UDP' &&
+      !this.#triedTcp &&
+      this.#agent.layer.sizeOf(request, hop) > UDP_REQUEST_BYTES
+    ) {
+      this.#triedTcp = true;
+      const overTcp: Hop = { ...hop, protocol: 'TCP' };
+      if (await this.#agent.connect(overTcp, AUTO_CONNECT_MS)) way = overTcp;
+      if (this.#state !== 'starting') return;
+      request.headers.set('contact', this.#contact(way));
+    }
+    this.#hop = way;
+    this.#state = 'calling';
+    this.#invite = this.#agent.layer.send(request, way, {
+      onResponse: (response) => this.#onInviteResponse(request, response),
+      onFailure: (error) => this.#failed(error),
+    });
+  }
+
+  #createInvite(hop: Hop): SipRequest {
+    const { from, target } = this.#options;
+    const fromValue = formatNameAddress({
+      ...from,
+      parameters: new Map([['tag', this.#localTag]]),
+    });
+    const headers = new SipHeaders()
+      .append('max-forwards', '70')
+      .append('from', fromValue)
+      .append('to', `<${target}>`)
+      .append('call-id', this.callId)
+      .append('cseq', `${this.#sequence} INVITE`)
+      .append('contact', this.#contact(hop))
+      .append('allow', ALLOWED_METHODS)
+      .append('user-agent', this.#agent.userAgentName);
+    const given = this.#options.headers ?? [];
+    for (const [name] of given) headers.delete(name);
+    for (const [name, value] of given) headers.append(name, value);
+    headers.append('content-type', 'application/sdp');
+    const body = Buffer.from(this.#options.offer, 'utf8');
+    const uri = target.split('?')[0] ?? target;
+    return this.#client.authorized({ kind: 'request', method: 'INVITE', uri, headers, body });
+  }
+
+  #contact(hop: Hop): string {
+    return contactFor(this.#options.from.uri, hop);
+  }
+
+  #onInviteResponse(invite: SipRequest, response: SipResponse): void {
+    const { statusCode } = response;
+    if (statusCode >= 200 && statusCode < 300) this.#onAccepted(invite, response);
+    else if (this.#state === 'ended') return;
+    else if (statusCode < 200) this.#onProvisional(invite, response);
+    else this.#onRefused(response);
+  }
+
+  #onProvisional(invite: SipRequest, response: SipResponse): void {
+    if (this.#dialog !== undefined) return;
+    this.#provisional = true;
+    const tag = tagOf(response.headers.get('to'));
+    if (response.statusCode > 100 && tag !== undefined && this.#early.size < MAX_FORKS) {
+      if (!this.#early.has(tag)) this.#early.set(tag, new Dialog(invite, response));
+    }
+    if (this.#plan !== undefined) {
+      this.#cancel(); // RFC 3261 §9.1: the wish had to wait for this.
+      return;
+    }
+    this.#state = 'proceeding';
+    this.#handler.onProvisional(response);
+  }
+
+  #onRefused(response: SipResponse): void {
+    const { statusCode, reasonPhrase } = response;
+    if (this.#plan !== undefined) {
+      this.#end(
+        this.#plan.error === undefined ? { ...this.#plan, statusCode, reasonPhrase } : this.#plan,
+      );
+      return;
+    }
+    const challenged = statusCode === 401 || statusCode === 407;
+    const hop = this.#hop;
+    if (challenged && this.#digest !== undefined && hop !== undefined) {
+      this.#attempts += 1;
+      if (this.#digest.challenged(response, this.#attempts) === 'retry') {
+        this.#state = 'starting';
+        this.#sendInvite(hop).catch((error: unknown) => this.#failed(asSipError(error)));
+        return;
+      }
+    }
+    const error = new SipError(
+      challenged ? 'AUTH_FAILED' : 'REJECTED',
+      `${statusCode} ${reasonPhrase}`,
+      {
+        statusCode,
+      },
+    );
+    this.#end({
+      endedBy: 'remote',
+      answered: false,
+      cancelled: false,
+      statusCode,
+      reasonPhrase,
+      error,
+    });
+  }
+
+  /** A 2xx: the first, a retransmission, or another fork's (RFC 3261 §13.2.2.4). */
+  #onAccepted(invite: SipRequest, response: SipResponse): void {
+    const tag = tagOf(response.headers.get('to')) ?? '';
+    const again = this.#acks.get(tag);
+    if (again !== undefined) {
+      again();
+      return;
+    }
+    if (this.#acks.size >= MAX_FORKS) return;
+    this.#acks.set(tag, () => {});
+    const dialog = this.#early.get(tag) ?? new Dialog(invite, response);
+    dialog.confirm(response);
+    const isFirst = this.#dialog === undefined && this.#state !== 'ended';
+    if (isFirst) {
+      this.#dialog = dialog;
+      this.#early.clear();
+      this.#stopInviteTimers();
+      if (this.#plan === undefined) this.#state = 'established';
+    }
+    const ack = dialog.createAck(this.#sequence);
+    for (const name of ['authorization', 'proxy-authorization']) {
+      for (const value of invite.headers.getAll(name)) ack.headers.append(name, value);
+    }
+    ack.headers.append('user-agent', this.#agent.userAgentName);
+    const acknowledge = (hop: Hop | undefined): void => {
+      if (hop !== undefined) this.#acks.set(tag, this.#agent.layer.sendAck(ack, hop));
+      if (!isFirst) {
+        this.#request(dialog, 'BYE', undefined, () => {});
+      } else if (this.#plan !== undefined) {
+        this.#bye(this.#plan); // RFC 3261 §9.1: the 200 was faster than our CANCEL.
+      } else if (this.#state === 'established' && !this.#answered) {
+        this.#answered = true;
+        this.#handler.onAnswered(response);
+      }
+    };
+    if (this.#hop === undefined) return;
+    // A Contact that cannot be reached: the way of the INVITE is the best guess left.
+    this.#client.reach(dialog, this.#hop, acknowledge, () => acknowledge(this.#hop));
+  }
+
+  onLateAccepted(response: SipResponse): boolean {
+    const invite = this.#invite?.request;
+    const { sequence } = parseCSeq(response.headers.get('cseq') ?? '');
+    if (invite === undefined || sequence !== this.#sequence) return false;
+    this.#onAccepted(invite, response);
+    return true;
+  }
+
+  /** Timer B, a failed transport, or a closing user agent, before the final response. */
+  #failed(error: SipError): void {
+    const reasonPhrase = error.code === 'TIMEOUT' ? 'Request Timeout' : 'Service Unavailable';
+    this.#end(
+      this.#plan ?? {
+        endedBy: error.code === 'CLOSED' ? 'local' : 'network',
+        answered: false,
+        cancelled: false,
+        statusCode: error.statusCode ?? 503,
+        reasonPhrase,
+        error,
+      },
+    );
+  }
+
+  /** `inviteTimeoutMs` is over. */
+  #giveUp(): void {
+    this.#leave({
+      endedBy: 'local',
+      answered: false,
+      cancelled: false,
+      statusCode: 408,
+      reasonPhrase: 'Request Timeout',
+      error: new SipError('TIMEOUT', 'No final answer in time', { statusCode: 408 }),
+    });
+  }
+
+  // --- the end
+
+  async terminate(options: { readonly reason?: string } = {}): Promise<void> {
+    if (options.reason !== undefined) checkText('reason', options.reason);
+    if (this.#plan === undefined && this.#state !== 'ended') {
+      this.#reason = options.reason;
+      const answered = this.#answered;
+      this.#leave(
+        answered
+          ? { endedBy: 'local', answered, cancelled: false, statusCode: 200, reasonPhrase: 'OK' }
+          : { endedBy: 'local', answered, cancelled: true },
+      );
+    }
+    await this.#ended;
+  }
+
+  abort(): void {
+    this.#invite?.abandon();
+    this.#end(
+      this.#plan ?? {
+        endedBy: 'local',
+        answered: this.#answered,
+        cancelled: !this.#answered,
+        error: new SipError('CLOSED', 'The user agent is closed'),
+      },
+    );
+  }
+
+  /** Tells the peer that it is over, as the state demands, and ends so. */
+  #leave(plan: SessionEnding): void {
+    if (this.#state === 'ended' || this.#plan !== undefined) return;
+    const before = this.#state;
+    this.#plan = plan;
+    this.#inviteTimer?.cancel();
+    if (before === 'starting') {
+      this.#end(plan);
+      return;
+    }
+    this.#state = 'terminating';
+    if (this.#dialog !== undefined) {
+      // An ACK that waits for a host name goes first and then looks at the plan.
+      if (this.#answered) this.#bye(plan);
+    } else if (this.#provisional) {
+      this.#cancel();
+    }
+  }
+
+  #cancel(): void {
+    const invite = this.#invite;
+    if (this.#cancelSent || invite === undefined) return;
+    this.#cancelSent = true;
+    const giveUp = (): void => {
+      if (this.#dialog !== undefined || this.#state === 'ended') return;
+      invite.abandon();
+      this.#end(this.#plan ?? { endedBy: 'local', answered: false, cancelled: true });
+    };
+    // RFC 3261 §9.1: without a final response 64·T1 after the CANCEL, the INVITE counts as cancelled.
+    this.#cancelTimer = this.#agent.clock.startTimer(64 * this.#agent.timers.t1Ms, giveUp);
+    this.#agent.layer.cancel(
+      invite,
+      {
+        onResponse: () => {},
+        onFailure: (error) => {
+          if (error.code === 'TRANSPORT') giveUp();
+        },
+      },
+      this.#reasonHeaders(),
+    );
+  }
+
+  /** RFC 3326. */
+  #reasonHeaders(): readonly (readonly [string, string])[] {
+    return this.#reason === undefined ? [] : [['reason', this.#reason]];
+  }
+
+  #bye(plan: SessionEnding): void {
+    if (this.#byeSent || this.#dialog === undefined) return;
+    this.#byeSent = true;
+    this.#server.stop();
+    const headers = this.#reasonHeaders();
+    // Whatever becomes of the BYE, it is over (RFC 3261 §15.1.1).
+    this.#request(this.#dialog, 'BYE', { headers, body: EMPTY_BODY }, () => this.#end(plan));
+  }
+
+  #stopInviteTimers(): void {
+    this.#inviteTimer?.cancel();
+    this.#cancelTimer?.cancel();
+  }
+
+  #end(ending: SessionEnding): void {
+    if (this.#state === 'ended') return;
+    this.#state = 'ended';
+    this.#stopInviteTimers();
+    this.#server.stop();
+    this.#agent.detach(this.#key);
+    this.#handler.onEnded(ending);
+    this.#resolveEnded();
+  }
+
+  // --- our requests in the dialog
+
+  async sendInfo(contentType: string, body: string): Promise<number> {
+    checkText('contentType', contentType);
+    const dialog = this.#dialog;
+    if (dialog === undefined || this.#state !== 'established') {
+      throw new SipError('CLOSED', 'No established dialog');
+    }
+    const content = {
+      headers: [['content-type', contentType] as const],
+      body: Buffer.from(body, 'utf8'),
+    };
+    const outcome = await new Promise<Outcome>((resolve) => {
+      this.#request(dialog, 'INFO', content, resolve);
+    });
+    if ('error' in outcome) throw outcome.error;
+    const { statusCode, reasonPhrase } = outcome.response;
+    if (statusCode === 481) {
+      // RFC 3261 §12.2.1.2: the peer has lost the dialog.
+      const error = new SipError('REJECTED', '481: the peer lost the dialog', { statusCode });
+      this.#leave({
+        endedBy: 'remote',
+        answered: true,
+        cancelled: false,
+        statusCode,
+        reasonPhrase,
+        error,
+      });
+    }
+    return statusCode;
+  }
+
+  #request(
+    dialog: Dialog,
+    method: string,
+    content: RequestContent | undefined,
+    done: (outcome: Outcome) => void,
+  ): void {
+    if (this.#hop === undefined) done({ error: transportError('Nothing was sent yet') });
+    else this.#client.request(dialog, this.#hop, method, content, done);
+  }
+
+  // --- the peer's requests in the dialog
+
+  trace(direction: 'in' | 'out', message: SipMessage, remote: TransportAddress): void {
+    if (this.#state === 'ended') return;
+    this.#handler.onMessage?.(direction, message, {
+      protocol: remote.protocol,
+      address: remote.address,
+      port: remote.port,
+    });
+  }
+
+  owns(remoteTag: string): boolean {
+    return this.#dialogOf(remoteTag) !== undefined;
+  }
+
+  #dialogOf(remoteTag: string): Dialog | undefined {
+    return this.#dialog?.remoteTag === remoteTag ? this.#dialog : this.#early.get(remoteTag);
+  }
+
+  onAck(request: SipRequest): boolean {
+    return this.#server.onAck(request);
+  }
+
+  onRequest(transaction: ServerTransaction): void {
+    this.#server.onRequest(transaction);
+  }
+
+  #onBye(): void {
+    if (this.#dialog !== undefined) {
+      const answered = this.#answered;
+      this.#end(
+        this.#plan ?? {
+          endedBy: 'remote',
+          answered,
+          cancelled: false,
+          statusCode: 200,
+          reasonPhrase: 'OK',
+        },
+      );
+      return;
+    }
+    // RFC 3261 §15 forbids it, but it happens when the 200 was lost and the peer hung up at once.
+    this.#leave({ endedBy: 'remote', answered: false, cancelled: false });
+  }
+
+  #onUnacknowledged(): void {
+    this.#leave({
+      endedBy: 'network',
+      answered: true,
+      cancelled: false,
+      statusCode: 408,
+      reasonPhrase: 'Request Timeout',
+      error: new SipError('TIMEOUT', 'The peer never acknowledged', { statusCode: 408 }),
+    });
+  }
+}

@@ -1,0 +1,218 @@
+// REGISTER and un-REGISTER of one binding (RFC 3261 §10.2). Refreshing is the caller's business.
+
+import {
+  checkCallId,
+  checkHeaders,
+  checkInteger,
+  checkProxy,
+  checkText,
+  checkTransport,
+  checkUriArgument,
+} from './arguments.ts';
+import { DigestClient, type DigestCredentials } from './digest.ts';
+import { SipError } from './errors.ts';
+import {
+  contactFor,
+  type OutboundProxy,
+  type SessionAgent,
+  type TransportPreference,
+} from './invite-contract.ts';
+import { EMPTY_BODY, SipHeaders, type SipRequest, type SipResponse } from './message.ts';
+import type { Hop } from './transaction-layer.ts';
+import { formatNameAddress, parseNameAddress } from './uri.ts';
+
+/** An account to register. */
+export interface RegisterOptions {
+  /** SIP URI of the registrar, without user: Request-URI. */
+  readonly registrar: string;
+  /** The account: From and To. */
+  readonly from: { readonly uri: string; readonly displayName?: string };
+  readonly credentials?: DigestCredentials;
+  readonly outboundProxy?: OutboundProxy;
+  /** `auto` is UDP: a REGISTER is small. */
+  readonly transport: TransportPreference;
+  /** Asked for, in seconds. Default 3,600. */
+  readonly expiresSeconds?: number;
+  /** Default: random. All REGISTERs of one registration carry the same. */
+  readonly callId?: string;
+  readonly headers?: readonly (readonly [string, string])[];
+}
+
+/** A binding that the registrar confirmed. */
+export interface Registration {
+  readonly callId: string;
+  /** What the registrar granted, in seconds. */
+  readonly expiresSeconds: number;
+  /** The binding's Contact value. */
+  readonly contact: string;
+  /** The last final response. */
+  readonly response: SipResponse;
+  /** Removes the binding. Rejects with SipError as `register` does. A second call does nothing. */
+  unregister(): Promise<void>;
+}
+
+/**
+ * Registers.
+ *
+ * @throws SipError as a rejection: `INVALID_ARGUMENT` or `ILLEGAL_CHARACTER` naming the field, `AUTH_FAILED`,
+ * `REJECTED` with `statusCode`, `TIMEOUT`, `TRANSPORT`, `CLOSED`
+ */
+export async function register(
+  agent: SessionAgent,
+  options: RegisterOptions,
+): Promise<Registration> {
+  const binding = new Binding(agent, options);
+  await binding.refresh(options.expiresSeconds ?? 3600);
+  return binding;
+}
+
+class Binding implements Registration {
+  readonly callId: string;
+  readonly #agent: SessionAgent;
+  readonly #options: RegisterOptions;
+  readonly #digest: DigestClient | undefined;
+  readonly #host: string;
+  readonly #port: number;
+  readonly #localTag: string;
+  #hop: Hop | undefined;
+  #sequence = 0;
+  #expiresSeconds = 0;
+  #contact = '';
+  #response: SipResponse | undefined;
+  #removed = false;
+
+  constructor(agent: SessionAgent, options: RegisterOptions) {
+    const registrar = checkUriArgument('registrar', options.registrar);
+    checkUriArgument('from.uri', options.from?.uri);
+    if (options.from.displayName !== undefined) {
+      checkText('from.displayName', options.from.displayName);
+    }
+    checkProxy(options.outboundProxy);
+    checkTransport(options.transport);
+    checkHeaders(options.headers);
+    if (options.expiresSeconds !== undefined) {
+      checkInteger('expiresSeconds', options.expiresSeconds, 1, 0xffff_ffff);
+    }
+    if (options.callId !== undefined) checkCallId(options.callId);
+    this.#agent = agent;
+    this.#options = options;
+    this.#host = options.outboundProxy?.host ?? registrar.host;
+    this.#port = options.outboundProxy?.port ?? registrar.port ?? 5060;
+    this.callId = options.callId ?? agent.token();
+    this.#localTag = agent.token();
+    this.#digest =
+      options.credentials && new DigestClient(options.credentials, () => agent.token());
+  }
+
+  get expiresSeconds(): number {
+    return this.#expiresSeconds;
+  }
+
+  get contact(): string {
+    return this.#contact;
+  }
+
+  get response(): SipResponse {
+    if (this.#response === undefined) throw new SipError('CLOSED', 'Not registered');
+    return this.#response;
+  }
+
+  async unregister(): Promise<void> {
+    if (this.#removed) return;
+    this.#removed = true;
+    await this.refresh(0);
+  }
+
+  /** One REGISTER with its challenges, and once again when the registrar wants a longer time (423). */
+  async refresh(expiresSeconds: number): Promise<void> {
+    this.#hop ??= await this.#agent.locate(
+      this.#host,
+      this.#port,
+      this.#options.transport === 'tcp' ? 'TCP' : 'UDP',
+    );
+    let asked = expiresSeconds;
+    let attempt = 1;
+    let lengthened = false;
+    for (;;) {
+      const response = await this.#send(this.#hop, asked);
+      const { statusCode, reasonPhrase } = response;
+      if (statusCode < 300) {
+        this.#response = response;
+        this.#expiresSeconds = asked === 0 ? 0 : this.#granted(response, asked);
+        return;
+      }
+      if (statusCode === 401 || statusCode === 407) {
+        if (this.#digest?.challenged(response, attempt) === 'retry') {
+          attempt += 1;
+          continue;
+        }
+        throw new SipError('AUTH_FAILED', `${statusCode} ${reasonPhrase}`, { statusCode });
+      }
+      const least = Number(response.headers.get('min-expires'));
+      // RFC 3261 §10.2.8
+      if (statusCode === 423 && !lengthened && asked > 0 && least > asked) {
+        lengthened = true;
+        attempt = 1;
+        asked = least;
+        continue;
+      }
+      throw new SipError('REJECTED', `${statusCode} ${reasonPhrase}`, { statusCode });
+    }
+  }
+
+  #send(hop: Hop, expiresSeconds: number): Promise<SipResponse> {
+    const { from, registrar, headers: extra = [] } = this.#options;
+    this.#sequence += 1;
+    this.#contact = contactFor(from.uri, hop);
+    const headers = new SipHeaders()
+      .append('max-forwards', '70')
+      .append(
+        'from',
+        formatNameAddress({ ...from, parameters: new Map([['tag', this.#localTag]]) }),
+      )
+      .append('to', formatNameAddress({ ...from, parameters: new Map() }))
+      .append('call-id', this.callId)
+      .append('cseq', `${this.#sequence} REGISTER`)
+      .append('contact', this.#contact)
+      .append('expires', String(expiresSeconds))
+      .append('user-agent', this.#agent.userAgentName);
+    for (const [name] of extra) headers.delete(name);
+    for (const [name, value] of extra) headers.append(name, value);
+    const request: SipRequest = {
+      kind: 'request',
+      method: 'REGISTER',
+      uri: registrar,
+      headers,
+      body: EMPTY_BODY,
+    };
+    for (const [name, value] of this.#digest?.authorization('REGISTER', registrar, EMPTY_BODY) ??
+      []) {
+      headers.append(name, value);
+    }
+    return new Promise((resolve, reject) => {
+      this.#agent.layer.send(request, hop, {
+        onResponse: (response) => {
+          if (response.statusCode >= 200) resolve(response);
+        },
+        onFailure: reject,
+      });
+    });
+  }
+
+  /** RFC 3261 §10.2.4: the `expires` of our Contact, else the Expires header, else what was asked for. */
+  #granted(response: SipResponse, asked: number): number {
+    const ours = parseNameAddress(this.#contact).uri;
+    for (const value of response.headers.getAll('contact')) {
+      try {
+        const contact = parseNameAddress(value);
+        if (contact.uri !== ours) continue;
+        const expires = contact.parameters.get('expires');
+        if (expires !== undefined && /^\d{1,10}$/.test(expires)) return Number(expires);
+      } catch {
+        // Someone else's binding, badly written: not ours to judge.
+      }
+    }
+    const header = response.headers.get('expires');
+    return header !== undefined && /^\d{1,10}$/.test(header) ? Number(header) : asked;
+  }
+}

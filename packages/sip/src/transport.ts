@@ -1,0 +1,102 @@
+// The contract between the transaction layer and whatever carries SIP messages (RFC 3261 §18). UDP and TCP are in
+// transport-udp.ts and transport-stream.ts; users may bring others.
+
+import { SipError } from './errors.ts';
+import type { ParseOutcome } from './parser.ts';
+import type { Clock } from './timers.ts';
+
+/** One end of the wire: where a message came from, or where one goes. */
+export interface TransportAddress {
+  /** Upper case as in a Via, e.g. `UDP`. */
+  readonly protocol: string;
+  /** IP literal, IPv6 without brackets. */
+  readonly address: string;
+  /** 1–65535. */
+  readonly port: number;
+  /** Stream transports: exactly this connection. Absent: the one to that address, opened when there is none. */
+  readonly connectionId?: number;
+}
+
+/** Bad input that a transport itself notices. */
+export type TransportFault =
+  /** A connection was refused because there are too many, in all or from that address. */
+  | 'connection-limit'
+  /** A message was begun but not finished in time; the connection was closed. */
+  | 'message-time-limit'
+  /** Nothing arrived for too long; the connection was closed. */
+  | 'idle-time-limit'
+  /** The peer does not read what we write; the connection was closed. */
+  | 'write-limit';
+
+/** What a transport reports to. Its methods never throw. */
+export interface TransportHandler {
+  /** Each message or parse fault, in order of arrival per source. `source` names the connection on stream transports. */
+  onOutcome(outcome: ParseOutcome, source: TransportAddress): void;
+  /** A connection is gone (stream transports): whatever awaits a response on it has failed. Once per connection. */
+  onDisconnected(connection: TransportAddress, error: SipError | undefined): void;
+  /** Bad input that is no message. `source` is `address:port`. */
+  onFault(fault: TransportFault, source: string): void;
+}
+
+/** The end of one `send`: no error when the octets were handed to the operating system. */
+export type SendDone = (error: SipError | undefined, connectionId?: number) => void;
+
+/**
+ * A way to carry SIP messages. Obligations of whoever implements one:
+ *
+ * - `open` resolves when messages can arrive on `localPort`, or rejects with a SipError `TRANSPORT`; it is called once.
+ * - Every message is reported as a `ParseOutcome` (by `parseDatagram` or a `StreamParser`), also a malformed one; a
+ *   stream that cannot be framed any more is closed after its fault was reported.
+ * - `send` never throws and never blocks. It calls `done` exactly once, then or later; an error is a SipError
+ *   `TRANSPORT`. Messages to one address keep their order. After `close`, `done` gets an error.
+ * - A reliable transport answers double CRLF keep-alives itself, and reports each lost connection.
+ * - `close` is idempotent; when it resolves, no socket and no timer is left and no handler method is called any more.
+ */
+export interface Transport {
+  /** Upper case as in a Via, e.g. `TCP`. */
+  readonly protocol: string;
+  /** True when the transport retransmits by itself: SIP then does not (RFC 3261 §17). */
+  readonly reliable: boolean;
+  /** Bound port; 0 before `open`. */
+  readonly localPort: number;
+  /** Number of open connections; 0 where there are none by nature. */
+  readonly connections: number;
+  open(handler: TransportHandler): Promise<void>;
+  send(octets: Uint8Array, to: TransportAddress, done: SendDone): void;
+  /** Makes sure that a connection to the address exists within `timeoutMs`; `done` gets an error when not. */
+  connect(to: TransportAddress, timeoutMs: number, done: SendDone): void;
+  close(): Promise<void>;
+}
+
+/** What a user agent gives to each of its transports. */
+export interface TransportOptions {
+  /** IP literal to bind to. */
+  readonly bindAddress: string;
+  /** Port to bind to; 0 lets the system choose. */
+  readonly port: number;
+  readonly clock: Clock;
+  /** Limit for opening a connection, in milliseconds. */
+  readonly connectTimeoutMs: number;
+}
+
+/** Makes a transport. Must not open anything yet. */
+export type TransportFactory = (options: TransportOptions) => Transport;
+
+/** The SipError for a failed socket operation. */
+export function transportError(message: string, cause?: unknown): SipError {
+  return new SipError('TRANSPORT', message, { statusCode: 503, cause });
+}
+
+/**
+ * True for addresses that no SIP message may be sent to because a header said so: IPv4 broadcast, multicast and
+ * "this network", and IPv6 multicast and unspecified (RFC 4475 §3.3.10).
+ */
+export function isForbiddenDestination(address: string): boolean {
+  const bare = address.toLowerCase().replace(/^::ffff:(?=\d+\.)/, '');
+  const dot = bare.indexOf('.');
+  if (dot > 0 && !bare.includes(':')) {
+    const first = Number(bare.slice(0, dot));
+    return first === 0 || (first >= 224 && first <= 239) || bare === '255.255.255.255';
+  }
+  return bare.startsWith('ff') || bare === '::';
+}

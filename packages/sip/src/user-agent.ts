@@ -1,0 +1,413 @@
+// The user agent: its transports, its transactions, its calls, and what it answers to strangers (RFC 3261 §8).
+
+import { randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { lookup } from 'node:dns/promises';
+import { isIP, isIPv6 } from 'node:net';
+import { checkInteger, checkText, invalidArgument } from './arguments.ts';
+import { dialogKey } from './dialog.ts';
+import { SipError } from './errors.ts';
+import type {
+  DialogOwner,
+  InviteOptions,
+  InviteSession,
+  InviteSessionHandler,
+  SessionAgent,
+} from './invite-contract.ts';
+import { OutboundSession } from './invite-session.ts';
+import type { SipMessage, SipRequest, SipResponse } from './message.ts';
+import { register, type RegisterOptions, type Registration } from './registration.ts';
+import { judgeRequest, type Verdict } from './request-policy.ts';
+import { type Clock, completeTimers, type SipTimers, systemClock } from './timers.ts';
+import {
+  createResponse,
+  type Hop,
+  type ServerTransaction,
+  type SipFaultName,
+  tagOf,
+  TransactionLayer,
+  type TransactionLayerHandler,
+} from './transaction-layer.ts';
+import {
+  type Transport,
+  type TransportAddress,
+  type TransportFactory,
+  transportError,
+} from './transport.ts';
+import { TcpTransport } from './transport-stream.ts';
+import { UdpTransport } from './transport-udp.ts';
+import { parseCSeq } from './uri.ts';
+
+const RESOLVE_TIMEOUT_MS = 5000;
+/** Attempts to find a port number that is free for every transport. */
+const PORT_ATTEMPTS = 20;
+
+/** Settings of a user agent. All have defaults. */
+export interface SipUserAgentOptions {
+  /** IP literal to bind to. Default `0.0.0.0`. */
+  readonly bindAddress?: string;
+  /** Port of all transports; 0 (the default) lets the system choose one number for all. */
+  readonly port?: number;
+  /** Written into Via and Contact instead of the local address: the public side of a NAT. */
+  readonly publicAddress?: string;
+  /** Value of User-Agent and Server. Default `sipcast`. */
+  readonly userAgentName?: string;
+  readonly timers?: Partial<SipTimers>;
+  /** Default: the UDP and TCP transports of this package. */
+  readonly transports?: readonly TransportFactory[];
+  /** Default: the process's monotonic clock. */
+  readonly clock?: Clock;
+  /** A fresh unpredictable token (letters, digits) for tags, branches and nonces. Default: 96 random bits. */
+  readonly token?: () => string;
+  /** Host name to IP literal. Default: the system's resolver, in the family of `bindAddress`. Limited to five seconds. */
+  readonly resolve?: (host: string) => Promise<string>;
+  /** Server transactions above which requests outside our dialogs are answered 503 without state. Default 10,000. */
+  readonly maxTransactions?: number;
+  /** Limit for opening a TCP connection. Default 5,000 ms. */
+  readonly connectTimeoutMs?: number;
+  /** How long `close` waits for answers to its BYEs and CANCELs. Default 2,000 ms. */
+  readonly closeGraceMs?: number;
+}
+
+/** What a user agent reports. All optional; must not throw. */
+export interface SipUserAgentHandler {
+  /** Bad input from the wire, to be counted; never more than one per message. */
+  onFault?(
+    fault: SipFaultName,
+    example: { readonly source: string; readonly excerpt: string },
+  ): void;
+  /**
+   * Decides about an acceptable INVITE outside a dialog, which is never taken: its final response, 300–699, or `drop`
+   * for silence. Default 403.
+   */
+  onInvite?(
+    request: SipRequest,
+    source: TransportAddress,
+  ): { readonly statusCode: number; readonly reasonPhrase: string } | 'drop';
+}
+
+/** What is open right now; all zero when nothing is going on. */
+export interface SipUserAgentStats {
+  readonly sessions: number;
+  readonly clientTransactions: number;
+  readonly serverTransactions: number;
+  readonly connections: number;
+}
+
+/** A SIP user agent that places calls and registers. It takes no calls. */
+export class SipUserAgent {
+  readonly #options: SipUserAgentOptions;
+  readonly #handler: SipUserAgentHandler;
+  readonly #bindAddress: string;
+  readonly #clock: Clock;
+  readonly #timers: SipTimers;
+  readonly #token: () => string;
+  readonly #sessions = new Map<string, DialogOwner>();
+  readonly #transports = new Map<string, Transport>();
+  readonly #layer: TransactionLayer;
+  readonly #agent: SessionAgent;
+  #state: 'new' | 'opening' | 'open' | 'closed' = 'new';
+  #closing: Promise<void> | undefined;
+  #localPort = 0;
+
+  /** Opens nothing yet. @throws SipError `INVALID_ARGUMENT` or `ILLEGAL_CHARACTER` naming the option */
+  constructor(options: SipUserAgentOptions = {}, handler: SipUserAgentHandler = {}) {
+    this.#bindAddress = options.bindAddress ?? '0.0.0.0';
+    if (isIP(this.#bindAddress) === 0) throw invalidArgument('bindAddress', 'not an IP address');
+    if (options.publicAddress !== undefined && isIP(options.publicAddress) === 0) {
+      throw invalidArgument('publicAddress', 'not an IP address');
+    }
+    checkInteger('port', options.port ?? 0, 0, 65_535);
+    checkInteger('maxTransactions', options.maxTransactions ?? 1, 1, 0x7fff_ffff);
+    checkInteger('connectTimeoutMs', options.connectTimeoutMs ?? 1, 1, 0x7fff_ffff);
+    checkInteger('closeGraceMs', options.closeGraceMs ?? 0, 0, 0x7fff_ffff);
+    checkText('userAgentName', options.userAgentName ?? '');
+    this.#options = options;
+    this.#handler = handler;
+    this.#clock = options.clock ?? systemClock;
+    this.#timers = completeTimers(options.timers);
+    for (const [name, value] of Object.entries(this.#timers)) {
+      if (!(value > 0 && value <= 0x7fff_ffff))
+        throw invalidArgument(`timers.${name}`, 'out of range');
+    }
+    this.#token = options.token ?? (() => randomBytes(12).toString('hex'));
+    this.#layer = new TransactionLayer(
+      {
+        transports: this.#transports,
+        timers: this.#timers,
+        clock: this.#clock,
+        maxTransactions: options.maxTransactions ?? 10_000,
+        token: this.#token,
+      },
+      this.#createLayerHandler(),
+    );
+    this.#agent = {
+      layer: this.#layer,
+      timers: this.#timers,
+      clock: this.#clock,
+      userAgentName: options.userAgentName ?? 'sipcast',
+      token: this.#token,
+      locate: (host, port, protocol) => this.#locate(host, port, protocol),
+      connect: (hop, timeoutMs) => this.#connect(hop, timeoutMs),
+      attach: (key, session) => void this.#sessions.set(key, session),
+      detach: (key) => void this.#sessions.delete(key),
+    };
+  }
+
+  /** Port that all transports are bound to; 0 before `open`. */
+  get localPort(): number {
+    return this.#localPort;
+  }
+
+  get stats(): SipUserAgentStats {
+    let connections = 0;
+    for (const transport of this.#transports.values()) connections += transport.connections;
+    return {
+      sessions: this.#sessions.size,
+      clientTransactions: this.#layer.clientTransactions,
+      serverTransactions: this.#layer.serverTransactions,
+      connections,
+    };
+  }
+
+  /**
+   * Binds all transports to one port number.
+   *
+   * @throws SipError `TRANSPORT` (as a rejection) when one cannot be bound; then none stays open. `CLOSED` when called
+   * twice or after `close`.
+   */
+  async open(): Promise<void> {
+    if (this.#state !== 'new') throw new SipError('CLOSED', 'Already opened or closed');
+    this.#state = 'opening';
+    const wanted = this.#options.port ?? 0;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#openTransports(wanted);
+        break;
+      } catch (error) {
+        await this.#closeTransports();
+        // A number that UDP got from the system may be taken in TCP: try another.
+        if (wanted !== 0 || attempt >= PORT_ATTEMPTS) {
+          this.#state = 'closed';
+          throw error;
+        }
+      }
+    }
+    if (this.#state !== 'opening') {
+      await this.#closeTransports();
+      throw new SipError('CLOSED', 'Closed while opening');
+    }
+    this.#state = 'open';
+  }
+
+  async #openTransports(wanted: number): Promise<void> {
+    const factories = this.#options.transports ?? [
+      (options) => new UdpTransport(options),
+      (options) => new TcpTransport(options),
+    ];
+    let port = wanted;
+    for (const create of factories) {
+      const transport = create({
+        bindAddress: this.#bindAddress,
+        port,
+        clock: this.#clock,
+        connectTimeoutMs: this.#options.connectTimeoutMs ?? 5000,
+      });
+      this.#transports.set(transport.protocol, transport);
+      await transport.open(this.#layer);
+      port = transport.localPort;
+    }
+    this.#localPort = port;
+  }
+
+  async #closeTransports(): Promise<void> {
+    const transports = [...this.#transports.values()];
+    this.#transports.clear();
+    await Promise.all(transports.map((transport) => transport.close()));
+  }
+
+  /**
+   * The address that packets to this destination leave from, or `publicAddress`.
+   *
+   * @throws SipError `TRANSPORT` (as a rejection) when the name does not resolve or there is no route
+   */
+  async localAddressFor(host: string, port: number): Promise<string> {
+    return this.#localHostFor(await this.#resolve(host), port);
+  }
+
+  /**
+   * Places a call. Returns at once; everything else is told to the handler, never before this returns.
+   *
+   * @throws SipError `INVALID_ARGUMENT` or `ILLEGAL_CHARACTER` naming the field; `CLOSED` when not open
+   */
+  invite(options: InviteOptions, handler: InviteSessionHandler): InviteSession {
+    if (this.#state !== 'open') throw new SipError('CLOSED', 'The user agent is not open');
+    return new OutboundSession(this.#agent, options, handler);
+  }
+
+  /**
+   * Registers an account; resolves when the registrar has confirmed it.
+   *
+   * @throws SipError as a rejection: `INVALID_ARGUMENT` or `ILLEGAL_CHARACTER` naming the field, `AUTH_FAILED`,
+   * `REJECTED` with `statusCode`, `TIMEOUT`, `TRANSPORT`, `CLOSED`
+   */
+  async register(options: RegisterOptions): Promise<Registration> {
+    if (this.#state !== 'open') throw new SipError('CLOSED', 'The user agent is not open');
+    return register(this.#agent, options);
+  }
+
+  /** Ends all calls (BYE, CANCEL; waits `closeGraceMs` at most), then closes every socket and timer. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const wasOpen = this.#state === 'open';
+    this.#state = 'closed';
+    const sessions = [...this.#sessions.values()];
+    if (wasOpen && sessions.length > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = this.#clock.startTimer(this.#options.closeGraceMs ?? 2000, resolve);
+        void Promise.all(sessions.map((session) => session.terminate()))
+          .finally(() => timer.cancel())
+          .then(() => resolve());
+      });
+    }
+    for (const session of this.#sessions.values()) session.abort();
+    this.#layer.close();
+    await this.#closeTransports();
+  }
+
+  // --- addresses
+
+  async #resolve(host: string): Promise<string> {
+    if (isIP(host) !== 0) return host;
+    const family = isIPv6(this.#bindAddress) ? 6 : 4;
+    const resolve =
+      this.#options.resolve ?? (async (name) => (await lookup(name, { family })).address);
+    return new Promise<string>((settle, reject) => {
+      const timer = this.#clock.startTimer(RESOLVE_TIMEOUT_MS, () =>
+        reject(transportError(`${host} did not resolve in time`)),
+      );
+      resolve(host)
+        .then(settle, (cause: unknown) => reject(transportError(`${host} does not resolve`, cause)))
+        .finally(() => timer.cancel());
+    });
+  }
+
+  async #localHostFor(address: string, port: number): Promise<string> {
+    if (this.#options.publicAddress !== undefined) return this.#options.publicAddress;
+    if (this.#bindAddress !== '0.0.0.0' && this.#bindAddress !== '::') return this.#bindAddress;
+    // Connecting a UDP socket sends nothing; it makes the system choose the source address.
+    const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+    return new Promise((resolve, reject) => {
+      const failed = (cause: unknown): void => {
+        socket.close();
+        reject(transportError(`No route to ${address}`, cause));
+      };
+      socket.once('error', failed);
+      try {
+        socket.connect(port, address, () => {
+          const local = socket.address().address;
+          socket.close();
+          resolve(local);
+        });
+      } catch (cause) {
+        failed(cause);
+      }
+    });
+  }
+
+  async #locate(host: string, port: number, protocol: string): Promise<Hop> {
+    const address = await this.#resolve(host);
+    const localHost = await this.#localHostFor(address, port);
+    return { protocol, address, port, localHost, localPort: this.#localPort };
+  }
+
+  #connect(hop: Hop, timeoutMs: number): Promise<boolean> {
+    const transport = this.#transports.get(hop.protocol);
+    if (transport === undefined) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      transport.connect(hop, timeoutMs, (error) => resolve(error === undefined));
+    });
+  }
+
+  // --- messages
+
+  #createLayerHandler(): TransactionLayerHandler {
+    return {
+      onRequest: (transaction) => this.#onRequest(transaction),
+      onAck: (request) => this.#peerSession(request)?.onAck(request) ?? false,
+      onUnmatchedResponse: (response) => this.#onUnmatchedResponse(response),
+      isExpected: (request) => {
+        const from = tagOf(request.headers.get('from')) ?? '';
+        return this.#peerSession(request)?.owns(from) ?? false;
+      },
+      onTraffic: (direction, message, remote) => this.#onTraffic(direction, message, remote),
+      onFault: (fault, source, excerpt) => this.#handler.onFault?.(fault, { source, excerpt }),
+    };
+  }
+
+  /** The call that a peer's request is addressed to: our tag stands in its To. */
+  #peerSession(request: SipRequest): DialogOwner | undefined {
+    return this.#session(request.headers.get('call-id'), request.headers.get('to'));
+  }
+
+  #session(callId: string | undefined, local: string | undefined): DialogOwner | undefined {
+    if (this.#sessions.size === 0 || callId === undefined) return undefined;
+    const tag = tagOf(local);
+    return tag === undefined ? undefined : this.#sessions.get(dialogKey(callId, tag));
+  }
+
+  #onUnmatchedResponse(response: SipResponse): boolean {
+    const { statusCode, headers } = response;
+    if (statusCode < 200 || statusCode > 299) return false;
+    if (parseCSeq(headers.get('cseq') ?? '').method !== 'INVITE') return false;
+    return (
+      this.#session(headers.get('call-id'), headers.get('from'))?.onLateAccepted(response) ?? false
+    );
+  }
+
+  #onTraffic(direction: 'in' | 'out', message: SipMessage, remote: TransportAddress): void {
+    if (this.#sessions.size === 0) return;
+    const { headers } = message;
+    const ours = (direction === 'out') === (message.kind === 'request') ? 'from' : 'to';
+    this.#session(headers.get('call-id'), headers.get(ours))?.trace(direction, message, remote);
+  }
+
+  #onRequest(transaction: ServerTransaction): void {
+    const { request } = transaction;
+    // A CANCEL of a re-INVITE carries the dialog's tags, but is matched by its branch.
+    const session = request.method === 'CANCEL' ? undefined : this.#peerSession(request);
+    if (session !== undefined) {
+      session.onRequest(transaction);
+      return;
+    }
+    if (transaction.cancels !== undefined) {
+      // RFC 3261 §9.2: it came too late, since every INVITE here is answered at once; the answer stands.
+      const tag = tagOf(transaction.cancels.response?.headers.get('to')) ?? this.#token();
+      transaction.respond(createResponse(request, 200, 'OK', tag));
+      return;
+    }
+    const verdict = judgeRequest(request, transaction.merged) ?? this.#decide(transaction);
+    if (verdict === 'drop') {
+      transaction.abandon();
+      return;
+    }
+    const response = createResponse(
+      request,
+      verdict.statusCode,
+      verdict.reasonPhrase,
+      this.#token(),
+    );
+    for (const [name, value] of verdict.headers ?? []) response.headers.append(name, value);
+    response.headers.append('server', this.#agent.userAgentName);
+    transaction.respond(response);
+  }
+
+  #decide(transaction: ServerTransaction): Verdict | 'drop' {
+    const decided = this.#handler.onInvite?.(transaction.request, transaction.source);
+    return decided ?? { statusCode: 403, reasonPhrase: 'Forbidden' };
+  }
+}
