@@ -13,7 +13,10 @@ const FOLDER = new URL('../../../test/vectors/rfc4475/', import.meta.url);
  * A accepted · R refused, with the status of the answer · D refused, nothing to answer. Those marked L may go either way; we
  * chose to refuse all but baddate (Date means nothing to us).
  */
-const EXPECTED: Record<string, readonly ['A'] | readonly ['R', number, ...unknown[]] | readonly ['D']> = {
+const EXPECTED: Record<
+  string,
+  readonly ['A'] | readonly ['R', number, ...unknown[]] | readonly ['D']
+> = {
   wsinv: ['A'],
   intmeth: ['A'],
   esc01: ['A'],
@@ -84,7 +87,11 @@ function acceptedRequest(name: string): SipRequest {
 /** An outcome as plain values, so that two can be compared. */
 function plain(outcome: ParseOutcome): unknown {
   const flat = (message: SipMessage | undefined) =>
-    message && { ...message, headers: [...message.headers], body: Buffer.from(message.body).toString('hex') };
+    message && {
+      ...message,
+      headers: [...message.headers],
+      body: Buffer.from(message.body).toString('hex'),
+    };
   if (outcome.message !== undefined) return flat(outcome.message);
   const { code, field, statusCode } = outcome.fault;
   return { code, field, statusCode, partial: flat(outcome.partial) };
@@ -102,7 +109,10 @@ describe('RFC 4475', () => {
   it.each(Object.entries(EXPECTED))('%s is treated as %j', (name, expected) => {
     const outcome = parseDatagram(load(name));
     if (expected[0] === 'A') {
-      expect(outcome.message, outcome.message === undefined ? outcome.fault.message : '').toBeDefined();
+      expect(
+        outcome.message,
+        outcome.message === undefined ? outcome.fault.message : '',
+      ).toBeDefined();
       return;
     }
     expect(outcome.message).toBeUndefined();
@@ -123,8 +133,16 @@ describe('RFC 4475', () => {
     expect(uri).toBe('sip:vivekg@chair-dnrc.example.com;unknownparam');
     expect(headers.getAll('via').map((via) => parseVia(via))).toEqual([
       { transport: 'UDP', host: '192.0.2.2', parameters: new Map([['branch', '390skdjuw']]) },
-      { transport: 'TCP', host: 'spindle.example.com', parameters: new Map([['branch', 'z9hG4bK9ikj8']]) },
-      { transport: 'UDP', host: '192.168.255.111', parameters: new Map([['branch', 'z9hG4bK30239']]) },
+      {
+        transport: 'TCP',
+        host: 'spindle.example.com',
+        parameters: new Map([['branch', 'z9hG4bK9ikj8']]),
+      },
+      {
+        transport: 'UDP',
+        host: '192.168.255.111',
+        parameters: new Map([['branch', 'z9hG4bK30239']]),
+      },
     ]);
     expect(parseNameAddress(headers.get('from') ?? '')).toEqual({
       displayName: 'J Rosenberg \\"',
@@ -170,7 +188,10 @@ describe('RFC 4475', () => {
       ['name', 'value%41'],
     ]);
     const nulls = acceptedRequest('escnull').headers.getAll('contact');
-    expect(nulls.map((value) => parseUri(parseNameAddress(value).uri).user)).toEqual(['\0', '\0\0']);
+    expect(nulls.map((value) => parseUri(parseNameAddress(value).uri).user)).toEqual([
+      '\0',
+      '\0\0',
+    ]);
     const { method, headers } = acceptedRequest('esc02');
     expect(method).toBe('RE%47IST%45R');
     expect(headers.getAll('contact').length).toBe(2);
@@ -192,7 +213,10 @@ describe('RFC 4475', () => {
   it('3.1.1.11 to 3.1.1.13: binary body, UTF-8 reason, empty reason', () => {
     expect(acceptedRequest('mpart01').body.length).toBe(553);
     const unreason = accepted('unreason');
-    expect(unreason).toMatchObject({ statusCode: 200, reasonPhrase: '= 2**3 * 5**2 но сто девяносто девять - простое' });
+    expect(unreason).toMatchObject({
+      statusCode: 200,
+      reasonPhrase: '= 2**3 * 5**2 но сто девяносто девять - простое',
+    });
     expect(accepted('noreason')).toMatchObject({ statusCode: 100, reasonPhrase: '' });
   });
 
@@ -267,26 +291,52 @@ describe('RFC 5118', () => {
     ['4.2 no brackets', 'sip:2001:db8::10', VIA, 400],
     ['4.3 port inside the brackets', 'sip:[2001:db8::10:5070]', VIA, undefined],
     ['4.4 port outside', 'sip:[2001:db8::10]:5070', VIA, undefined],
-    ['4.5 received with brackets', 'sip:[2001:db8::10]', `${VIA};received=[2001:db8::9:255]`, undefined],
-    ['4.5 received without brackets', 'sip:[2001:db8::10]', `${VIA};received=2001:db8::9:255`, undefined],
-    ['4.9 IPv4-mapped', 'sip:[::ffff:192.0.2.10]:19823', 'SIP/2.0/UDP [::ffff:192.0.2.2]:19823;branch=z9hG4bKbh19', undefined],
+    [
+      '4.5 received with brackets',
+      'sip:[2001:db8::10]',
+      `${VIA};received=[2001:db8::9:255]`,
+      undefined,
+    ],
+    [
+      '4.5 received without brackets',
+      'sip:[2001:db8::10]',
+      `${VIA};received=2001:db8::9:255`,
+      undefined,
+    ],
+    [
+      '4.9 IPv4-mapped',
+      'sip:[::ffff:192.0.2.10]:19823',
+      'SIP/2.0/UDP [::ffff:192.0.2.2]:19823;branch=z9hG4bKbh19',
+      undefined,
+    ],
     ['4.10 three colons', 'sip:[2001:db8:::192.0.2.1]', VIA, undefined],
   ])('%s', (_, uri, via, status) => {
     const outcome = parseDatagram(register(uri, via));
     if (status === undefined) expect(outcome.message).toBeDefined();
-    else expect(outcome).toMatchObject({ fault: { statusCode: status }, partial: { method: 'REGISTER' } });
+    else
+      expect(outcome).toMatchObject({
+        fault: { statusCode: status },
+        partial: { method: 'REGISTER' },
+      });
   });
 
   it('4.3: the port inside the brackets is part of the address', () => {
     expect(parseUri('sip:[2001:db8::10:5070]')).toMatchObject({ host: '2001:db8::10:5070' });
     expect(parseUri('sip:[2001:db8::10]:5070')).toMatchObject({ host: '2001:db8::10', port: 5070 });
-    expect(parseVia(`${VIA};received=[2001:db8::9:255]`).parameters.get('received')).toBe('[2001:db8::9:255]');
-    expect(parseVia(`${VIA};received=2001:db8::9:255`).parameters.get('received')).toBe('2001:db8::9:255');
+    expect(parseVia(`${VIA};received=[2001:db8::9:255]`).parameters.get('received')).toBe(
+      '[2001:db8::9:255]',
+    );
+    expect(parseVia(`${VIA};received=2001:db8::9:255`).parameters.get('received')).toBe(
+      '2001:db8::9:255',
+    );
   });
 
   it('4.7: families may be mixed between headers', () => {
     const extra = 'Record-Route: <sip:192.0.2.1;lr>, <sip:[2001:db8::1];lr>\r\n';
     const outcome = parseDatagram(register('sip:[2001:db8::10]', VIA, extra));
-    expect(outcome.message?.headers.getAll('record-route')).toEqual(['<sip:192.0.2.1;lr>', '<sip:[2001:db8::1];lr>']);
+    expect(outcome.message?.headers.getAll('record-route')).toEqual([
+      '<sip:192.0.2.1;lr>',
+      '<sip:[2001:db8::1];lr>',
+    ]);
   });
 });
