@@ -3,7 +3,7 @@
 import { amf0Object, EcmaArray, encodeAmf0 } from './amf0.ts';
 import type { Amf0Value } from './amf0.ts';
 import type { AudioCodec, AudioFrame, FlvTag, H264AccessUnit, MediaFrame, Sink } from './frame.ts';
-import { buildAvcDecoderConfiguration, parseSps } from './h264.ts';
+import { encodeAvcConfiguration, isPictureNal, NAL_TYPE, nalType, parseSps } from './h264.ts';
 
 /** What a stream carries: known before its first frame. */
 export interface FlvMuxerOptions {
@@ -23,10 +23,13 @@ export interface VideoFormat {
   readonly profileLevelId: string;
 }
 
-const NAL_TYPES_LEFT_OUT = new Set([9, 10, 11, 12]); // access unit delimiter, ends, filler: FLV frames them
-const NAL_SPS = 7;
-const NAL_PPS = 8;
+/** Access unit delimiter, end of sequence, end of stream, filler: FLV frames access units itself. */
+const NAL_TYPES_LEFT_OUT = new Set([9, 10, 11, 12]);
 const VIDEO_CODEC_AVC = 7;
+/** Longer ones are garbage; real ones stay below 200 octets. */
+const MAX_PARAMETER_SET_BYTES = 4096;
+/** Of each kind; the record has room for 31 SPS, and real streams have one. */
+const MAX_PARAMETER_SETS = 31;
 /** Sound format; FLV fixes 8 kHz mono for both, whatever the rate bits say. */
 const SOUND_FORMAT: Readonly<Record<AudioCodec, number>> = { pcma: 7, pcmu: 8 };
 const SOUND_SIZE_16_BIT = 0x02;
@@ -39,7 +42,7 @@ const SOUND_SIZE_16_BIT = 0x02;
 export class FlvMuxer {
   readonly #options: FlvMuxerOptions;
   readonly #sink: Sink<FlvTag>;
-  /** In order of arrival; the key is the octets themselves, so that a repetition changes nothing. */
+  /** In order of arrival, one for each id. */
   #sps: Uint8Array[] = [];
   #pps: Uint8Array[] = [];
   #parameterSetsChanged = false;
@@ -92,17 +95,19 @@ export class FlvMuxer {
 
   #pushVideo(frame: H264AccessUnit, timestampMs: number): void {
     const kept: Uint8Array[] = [];
+    let hasPicture = false;
     let length = 5;
     for (const nalu of frame.nalus) {
-      const type = (nalu[0] as number) & 0x1f;
-      if (type === NAL_SPS || type === NAL_PPS) {
+      const type = nalType(nalu);
+      if (type === NAL_TYPE.sps || type === NAL_TYPE.pps) {
         // They travel in the sequence header; a new one in the middle of a GOP stays where it is as well.
         if (!this.#takeParameterSet(nalu) || frame.isKeyFrame) continue;
       } else if (NAL_TYPES_LEFT_OUT.has(type)) continue;
+      if (isPictureNal(nalu)) hasPicture = true;
       kept.push(nalu);
       length += 4 + nalu.length;
     }
-    if (kept.length === 0) return;
+    if (!hasPicture) return; // Parameter sets on their own, as some phones send them.
     if (frame.isKeyFrame && this.#parameterSetsChanged) this.#emitSequenceHeader(timestampMs);
     if (!this.#sequenceHeader) {
       this.#framesWithoutParameterSets++;
@@ -123,14 +128,14 @@ export class FlvMuxer {
 
   /** @returns Whether it is new. */
   #takeParameterSet(nalu: Uint8Array): boolean {
-    const isSps = ((nalu[0] as number) & 0x1f) === NAL_SPS;
+    const isSps = nalType(nalu) === NAL_TYPE.sps;
     const list = isSps ? this.#sps : this.#pps;
     if (list.some((known) => equalOctets(known, nalu))) return false;
     const id = isSps ? parseSps(nalu)?.id : ppsId(nalu);
-    if (id === undefined) return false;
+    if (id === undefined || nalu.length > MAX_PARAMETER_SET_BYTES) return false;
     const others = list.filter((known) => (isSps ? parseSps(known)?.id : ppsId(known)) !== id);
     // A copy: the view would keep the whole datagram alive for the length of the call.
-    const updated = [...others, Uint8Array.from(nalu)];
+    const updated = [...others, Uint8Array.from(nalu)].slice(-MAX_PARAMETER_SETS);
     if (isSps) this.#sps = updated;
     else this.#pps = updated;
     this.#parameterSetsChanged = true;
@@ -150,7 +155,7 @@ export class FlvMuxer {
     };
     this.#emitMetadata(timestampMs);
     // The newest SPS first: its profile and level head the record.
-    const record = buildAvcDecoderConfiguration([sps, ...this.#sps.slice(0, -1)], this.#pps);
+    const record = encodeAvcConfiguration([sps, ...this.#sps.slice(0, -1)], this.#pps);
     const body = Buffer.concat([Buffer.from([0x17, 0, 0, 0, 0]), record]);
     this.#sequenceHeader = { type: 9, timestampMs, body, role: 'sequence-header' };
     this.#sink(this.#sequenceHeader);

@@ -1,0 +1,35 @@
+// Bad input from the wire: counted by name, and one log line a second at most, with the last example.
+
+import type { Logger } from './logger.ts';
+
+const PERIOD_MS = 1000;
+
+/** Counts faults; logs the first at once, and then how many came since the last line. */
+export class FaultLog {
+  readonly #logger: Logger;
+  readonly #now: () => number;
+  readonly #counts = new Map<string, number>();
+  #loggedMs = Number.NEGATIVE_INFINITY;
+  #sinceLogged = 0;
+
+  /** @param now - Monotonic milliseconds. */
+  constructor(logger: Logger, now: () => number) {
+    this.#logger = logger;
+    this.#now = now;
+  }
+
+  count(fault: string, source: string): void {
+    this.#counts.set(fault, (this.#counts.get(fault) ?? 0) + 1);
+    this.#sinceLogged++;
+    const nowMs = this.#now();
+    if (nowMs - this.#loggedMs < PERIOD_MS) return;
+    this.#logger.warn(`bad input: ${fault} from ${source} (${this.#sinceLogged} since the last line)`);
+    this.#loggedMs = nowMs;
+    this.#sinceLogged = 0;
+  }
+
+  /** Occurrences by name. */
+  get counts(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#counts);
+  }
+}

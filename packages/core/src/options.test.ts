@@ -1,0 +1,132 @@
+import { parseRtmpUrl } from '@sipcast/media';
+import { parseUri } from '@sipcast/sip';
+import { describe, expect, it } from 'vitest';
+import { GatewayError } from './errors.ts';
+import { resolveStartup } from './options.ts';
+import type { StartupRequest } from './options.ts';
+
+const parsers = { parseSipUri: parseUri, parseRtmpUrl };
+const resolve = (request: object) => resolveStartup(request as StartupRequest, parsers, () => 'made@here');
+
+describe('resolveStartup', () => {
+  it('fills in the documented defaults', () => {
+    expect(resolve({ callee: 'sip:bob@host' })).toEqual({
+      callId: 'made@here',
+      callee: 'sip:bob@host',
+      target: 'sip:bob@host',
+      from: { uri: 'sip:sipcast@host', displayName: 'sipcast' },
+      registrar: 'sip:host',
+      credentials: undefined,
+      outboundProxy: undefined,
+      nextHop: { host: 'host', port: 5060 },
+      transport: 'udp',
+      registerRequired: false,
+      caller: 'sipcast',
+      visibleName: 'sipcast',
+      appKey: 'defaultApp',
+      toStream: null,
+      rtmpUrl: null,
+      rtmpStream: null,
+      hasAudio: true,
+      hasVideo: true,
+      custom: {},
+      headers: [],
+    });
+  });
+
+  const addressing: [object, { target: string; hop: [string, number]; proxied: boolean }][] = [
+    [{ callee: 'bob', sipDomain: 'pbx' }, { target: 'sip:bob@pbx', hop: ['pbx', 5060], proxied: false }],
+    [{ callee: 'bob@pbx' }, { target: 'sip:bob@pbx', hop: ['pbx', 5060], proxied: false }],
+    [{ callee: 'sip:bob@pbx:5070' }, { target: 'sip:bob@pbx:5070', hop: ['pbx', 5070], proxied: false }],
+    [{ callee: 'bob@pbx', sipPort: 5080 }, { target: 'sip:bob@pbx', hop: ['pbx', 5080], proxied: true }],
+    [
+      { callee: 'bob', sipDomain: 'pbx', sipOutboundProxy: 'edge', sipPort: 5090 },
+      { target: 'sip:bob@pbx', hop: ['edge', 5090], proxied: true },
+    ],
+    [
+      { callee: 'bob', sipDomain: 'pbx', sipOutboundProxy: 'edge:5066', sipPort: 5090 },
+      { target: 'sip:bob@pbx', hop: ['edge', 5066], proxied: true },
+    ],
+    [{ callee: 'b b', sipDomain: '[::1]' }, { target: 'sip:b%20b@[::1]', hop: ['::1', 5060], proxied: false }],
+  ];
+  for (const [request, { target, hop, proxied }] of addressing) {
+    it(`addresses ${JSON.stringify(request)}`, () => {
+      const resolved = resolve(request);
+      expect(resolved.target).toBe(target);
+      expect(resolved.nextHop).toEqual({ host: hop[0], port: hop[1] });
+      expect(resolved.outboundProxy !== undefined).toBe(proxied);
+    });
+  }
+
+  it('takes the digest user from sipAuthenticationName, else from sipLogin', () => {
+    const base = { callee: 'a@b', sipLogin: 'login', sipPassword: 'secret' };
+    expect(resolve(base).credentials).toEqual({ username: 'login', password: 'secret' });
+    expect(resolve({ ...base, sipAuthenticationName: 'auth' }).credentials?.username).toBe('auth');
+  });
+
+  const bad: [object, string][] = [
+    [{}, 'callee'],
+    [{ callee: '' }, 'callee'],
+    [{ callee: 5 }, 'callee'],
+    [{ callee: 'bob' }, 'callee'],
+    [{ callee: 'tel:+123' }, 'callee'],
+    [{ callee: 'http://x/y' }, 'callee'],
+    [{ callee: 'a@b\r\nVia: x' }, 'callee'],
+    [{ callee: 'sip:a@' }, 'callee'],
+    [{ callee: 'sip:a b@c' }, 'callee'],
+    [{ callee: 'a@b', callId: 'x y' }, 'callId'],
+    [{ callee: 'a@b', callId: 'x'.repeat(257) }, 'callId'],
+    [{ callee: 'a@b', callId: 'a@b@c' }, 'callId'],
+    [{ callee: 'a@b', sipLogin: 'x\0' }, 'sipLogin'],
+    [{ callee: 'a@b', sipDomain: 'a b' }, 'sipDomain'],
+    [{ callee: 'a@b', sipDomain: 'a:70000' }, 'sipDomain'],
+    [{ callee: 'a@b', sipOutboundProxy: 'http://x' }, 'sipOutboundProxy'],
+    [{ callee: 'a@b', sipPort: 0 }, 'sipPort'],
+    [{ callee: 'a@b', sipPort: 65_536 }, 'sipPort'],
+    [{ callee: 'a@b', sipPort: 1.5 }, 'sipPort'],
+    [{ callee: 'a@b', sipTransport: 'sctp' }, 'sipTransport'],
+    [{ callee: 'a@b', sipRegisterRequired: 'yes' }, 'sipRegisterRequired'],
+    [{ callee: 'a@b', visibleName: 'a\nb' }, 'visibleName'],
+    [{ callee: 'a@b', appKey: 7 }, 'appKey'],
+    [{ callee: 'a@b', toStream: '../x' }, 'toStream'],
+    [{ callee: 'a@b', toStream: 'a/b' }, 'toStream'],
+    [{ callee: 'a@b', rtmpUrl: 'rtmp://h/a' }, 'rtmpStream'],
+    [{ callee: 'a@b', rtmpStream: 's' }, 'rtmpUrl'],
+    [{ callee: 'a@b', rtmpUrl: 'http://h/a', rtmpStream: 's' }, 'rtmpUrl'],
+    [{ callee: 'a@b', rtmpUrl: 'rtmp://h', rtmpStream: 's' }, 'rtmpUrl'],
+    [{ callee: 'a@b', rtmpUrl: 'rtmp://h/a', rtmpStream: '../x' }, 'rtmpStream'],
+    [{ callee: 'a@b', rtmpUrl: 'rtmp://h/a', rtmpStream: 'a|b' }, 'rtmpStream'],
+    [{ callee: 'a@b', rtmpUrl: 'rtmp://h/a', rtmpStream: 'a b' }, 'rtmpStream'],
+    [{ callee: 'a@b', hasAudio: 'maybe' }, 'hasAudio'],
+    [{ callee: 'a@b', hasVideo: 1 }, 'hasVideo'],
+    [{ callee: 'a@b', custom: [] }, 'custom'],
+    [{ callee: 'a@b', custom: { x: 'y'.repeat(5000) } }, 'custom'],
+    [{ callee: 'a@b', sipHeaders: 'x' }, 'sipHeaders'],
+    [{ callee: 'a@b', sipHeaders: { 'X Y': 'z' } }, 'sipHeaders'],
+    [{ callee: 'a@b', sipHeaders: { 'X-Y': 'a\r\nb' } }, 'sipHeaders'],
+    [{ callee: 'a@b', sipHeaders: { Via: 'x' } }, 'sipHeaders'],
+  ];
+  for (const [request, field] of bad) {
+    it(`refuses ${JSON.stringify(request).slice(0, 70)}, naming ${field}`, () => {
+      try {
+        resolve(request);
+        expect.unreachable();
+      } catch (error) {
+        expect(error).toBeInstanceOf(GatewayError);
+        expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', field });
+      }
+    });
+  }
+
+  const notBuilt: [object, string][] = [
+    [{ callee: 'a@b', sipTransport: 'tls' }, 'sipTransport'],
+    [{ callee: 'sips:a@b' }, 'callee'],
+    [{ callee: 'a@b', rtmpUrl: 'rtmps://h/a', rtmpStream: 's' }, 'rtmpUrl'],
+    [{ callee: 'a@b', rtmpUrl: 'rtmp://u:p@h/a', rtmpStream: 's' }, 'rtmpUrl'],
+  ];
+  for (const [request, field] of notBuilt) {
+    it(`says that ${JSON.stringify(request)} is not built yet`, () => {
+      expect(() => resolve(request)).toThrow(expect.objectContaining({ code: 'NOT_IMPLEMENTED', field }));
+    });
+  }
+});

@@ -1,0 +1,299 @@
+// What callers may ask for: the gateway's options and a call's request, validated and with defaults filled in.
+
+import type { SipUri } from '@sipcast/sip';
+import type { RtmpUrl } from '@sipcast/media';
+import { GatewayError } from './errors.ts';
+
+/** Whom to call and where to publish: the fields of `POST /call/startup`. */
+export interface StartupRequest {
+  /** SIP Call-ID, unique among live calls (RFC 3261 `callid`, at most 256 characters). Default: generated. */
+  readonly callId?: string;
+  /** User, `user@host`, or SIP URI. */
+  readonly callee: string;
+  /** User part of From. Default `sipcast`. */
+  readonly sipLogin?: string;
+  /** Digest user. Default: `sipLogin`. */
+  readonly sipAuthenticationName?: string;
+  /** Digest password; never shown again. */
+  readonly sipPassword?: string;
+  /** Host part of From, of a callee without one, and the registrar. Default: the callee's host. */
+  readonly sipDomain?: string;
+  /** Next hop, `host` or `host:port`. Default: the host of the callee's URI. */
+  readonly sipOutboundProxy?: string;
+  /** Port of the next hop. Default 5060. */
+  readonly sipPort?: number;
+  /** `auto`: UDP, but TCP for requests above 1,300 bytes. Default `udp`. */
+  readonly sipTransport?: 'udp' | 'tcp' | 'tls' | 'auto';
+  /** REGISTER before the INVITE, un-REGISTER after the call. Default false. */
+  readonly sipRegisterRequired?: boolean;
+  /** From display name. Default: `sipLogin`. */
+  readonly visibleName?: string;
+  /** Copied to events. Default `defaultApp`. */
+  readonly appKey?: string;
+  /** Publish the received media as a local stream of this name. */
+  readonly toStream?: string;
+  /** RTMP server; together with `rtmpStream`. */
+  readonly rtmpUrl?: string;
+  /** Name (key) to publish under; together with `rtmpUrl`. */
+  readonly rtmpStream?: string;
+  /** `true`: `a=sendrecv`; `false`: `a=recvonly`. Default true. */
+  readonly hasAudio?: boolean;
+  /** As `hasAudio`, for video. Default true. */
+  readonly hasVideo?: boolean;
+  /** Echoed in the call and its events; at most 4 KiB as JSON. Default `{}`. */
+  readonly custom?: Readonly<Record<string, unknown>>;
+  /** Extra headers of the INVITE. */
+  readonly sipHeaders?: Readonly<Record<string, string>>;
+}
+
+/** A request after validation: nothing is open any more. */
+export interface ResolvedStartup {
+  readonly callId: string;
+  readonly callee: string;
+  /** Request-URI and To. */
+  readonly target: string;
+  readonly from: { readonly uri: string; readonly displayName: string };
+  /** Request-URI of REGISTER. */
+  readonly registrar: string;
+  readonly credentials: { readonly username: string; readonly password: string } | undefined;
+  /** Where requests go, where it is not what the target says. */
+  readonly outboundProxy: { readonly host: string; readonly port: number } | undefined;
+  /** Host and port of the first hop, for choosing the local address. */
+  readonly nextHop: { readonly host: string; readonly port: number };
+  readonly transport: 'udp' | 'tcp' | 'auto';
+  readonly registerRequired: boolean;
+  readonly caller: string;
+  readonly visibleName: string;
+  readonly appKey: string;
+  readonly toStream: string | null;
+  readonly rtmpUrl: string | null;
+  readonly rtmpStream: string | null;
+  readonly hasAudio: boolean;
+  readonly hasVideo: boolean;
+  readonly custom: Readonly<Record<string, unknown>>;
+  readonly headers: readonly (readonly [string, string])[];
+}
+
+/** The parsers that validation needs; they live in the protocol packages. */
+export interface AddressParsers {
+  readonly parseSipUri: (text: string) => SipUri;
+  readonly parseRtmpUrl: (text: string) => RtmpUrl;
+}
+
+// RFC 3261 §25.1: callid = word [ "@" word ].
+const CALL_ID = /^[A-Za-z0-9\-.!%*_+`'~()<>:\\"/[\]?{}]+(@[A-Za-z0-9\-.!%*_+`'~()<>:\\"/[\]?{}]+)?$/;
+// oxlint-disable-next-line no-control-regex -- finding control characters is the point
+const CONTROL = /[\u0000-\u001f\u007f]/;
+const HOST_PORT = /^(?:sip:)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?(?:;lr)?$/;
+const TOKEN = /^[A-Za-z0-9\-.!%*_+`'~]+$/;
+const STREAM_NAME = /^[A-Za-z0-9_~@+:-][A-Za-z0-9._~@+:-]{0,127}$/;
+// What RTMP servers take as a key, query included, and no path step upwards.
+const RTMP_STREAM = /^(?!.*(?:^|\/)\.\.(?:\/|$))[A-Za-z0-9!$&'()*+,;=:@._~%?/-]{1,512}$/;
+const MAX_CUSTOM_BYTES = 4096;
+/** Headers that the stack itself writes. */
+const OWN_HEADERS = new Set([
+  ...['via', 'v', 'from', 'f', 'to', 't', 'call-id', 'i', 'cseq', 'contact', 'm', 'max-forwards', 'route'],
+  ...['record-route', 'content-length', 'l', 'content-type', 'c', 'content-encoding', 'e', 'require'],
+  ...['proxy-require', 'supported', 'k', 'allow', 'authorization', 'proxy-authorization'],
+]);
+
+/**
+ * Validates a request and fills in the defaults.
+ *
+ * @param newCallId - Makes a Call-ID where none is given.
+ * @throws GatewayError `INVALID_ARGUMENT` or `NOT_IMPLEMENTED`, with `field`.
+ */
+export function resolveStartup(
+  request: StartupRequest,
+  parsers: AddressParsers,
+  newCallId: () => string,
+): ResolvedStartup {
+  const callId = text(request, 'callId', 256) ?? newCallId();
+  if (!CALL_ID.test(callId)) throw invalid('callId', 'is no RFC 3261 Call-ID');
+  const callee = text(request, 'callee', 1024);
+  if (callee === undefined) throw invalid('callee', 'is required');
+  const caller = text(request, 'sipLogin', 256) ?? 'sipcast';
+  const domain = hostPort(request, 'sipDomain');
+  const proxy = hostPort(request, 'sipOutboundProxy');
+  const sipPort = port(request.sipPort);
+  const transport = request.sipTransport ?? 'udp';
+  if (transport === 'tls') throw new GatewayError('NOT_IMPLEMENTED', 'sipTransport tls is not built yet', { field: 'sipTransport' });
+  if (!['udp', 'tcp', 'auto'].includes(transport)) throw invalid('sipTransport', 'must be udp, tcp or auto');
+
+  const target = targetOf(callee, domain);
+  const uri = parseSip(parsers, target, 'callee');
+  const fromHost = domain?.text ?? bracketed(uri.host);
+  const fromUri = `sip:${escapeUser(caller)}@${fromHost}`;
+  parseSip(parsers, fromUri, 'sipLogin');
+  const username = text(request, 'sipAuthenticationName', 256) ?? caller;
+  const password = text(request, 'sipPassword', 256);
+  const hop = proxy ?? { host: uri.host, port: uri.port };
+  const hopPort = hop.port ?? sipPort ?? 5060;
+  const redirected = proxy !== undefined || (sipPort !== undefined && uri.port === undefined);
+
+  const rtmp = resolveRtmp(request, parsers);
+  const toStream = text(request, 'toStream', 128) ?? null;
+  if (toStream !== null && !STREAM_NAME.test(toStream)) {
+    throw invalid('toStream', 'may hold letters, digits and . _ ~ @ + : - and must not begin with a dot');
+  }
+  return {
+    callId,
+    callee,
+    target,
+    from: { uri: fromUri, displayName: text(request, 'visibleName', 256) ?? caller },
+    registrar: `sip:${fromHost}`,
+    credentials: password === undefined ? undefined : { username, password },
+    outboundProxy: redirected ? { host: hop.host, port: hopPort } : undefined,
+    nextHop: { host: hop.host, port: hopPort },
+    transport,
+    registerRequired: flag(request, 'sipRegisterRequired', false),
+    caller,
+    visibleName: text(request, 'visibleName', 256) ?? caller,
+    appKey: text(request, 'appKey', 256) ?? 'defaultApp',
+    toStream,
+    ...rtmp,
+    hasAudio: flag(request, 'hasAudio', true),
+    hasVideo: flag(request, 'hasVideo', true),
+    custom: resolveCustom(request.custom),
+    headers: resolveHeaders(request.sipHeaders),
+  };
+}
+
+/**
+ * An RTMP target, validated.
+ *
+ * @throws GatewayError naming `rtmpUrl` or `rtmpStream`.
+ */
+export function validateRtmpTarget(url: string, stream: string, parsers: AddressParsers): void {
+  let parsed: RtmpUrl;
+  try {
+    parsed = parsers.parseRtmpUrl(url);
+  } catch (cause) {
+    throw new GatewayError('INVALID_ARGUMENT', `rtmpUrl: ${messageOf(cause)}`, { field: 'rtmpUrl', cause });
+  }
+  if (parsed.secure) throw new GatewayError('NOT_IMPLEMENTED', 'rtmps: is not built yet', { field: 'rtmpUrl' });
+  if (parsed.username !== undefined) {
+    throw new GatewayError('NOT_IMPLEMENTED', 'RTMP authentication is not built yet', { field: 'rtmpUrl' });
+  }
+  if (!RTMP_STREAM.test(stream)) throw invalid('rtmpStream', 'has a character that no RTMP server takes, or is too long');
+}
+
+function resolveRtmp(
+  request: StartupRequest,
+  parsers: AddressParsers,
+): { rtmpUrl: string | null; rtmpStream: string | null } {
+  const rtmpUrl = text(request, 'rtmpUrl', 2048) ?? null;
+  const rtmpStream = text(request, 'rtmpStream', 512) ?? null;
+  if (rtmpUrl === null && rtmpStream === null) return { rtmpUrl, rtmpStream };
+  if (rtmpUrl === null) throw invalid('rtmpUrl', 'is required together with rtmpStream');
+  if (rtmpStream === null) throw invalid('rtmpStream', 'is required together with rtmpUrl');
+  validateRtmpTarget(rtmpUrl, rtmpStream, parsers);
+  return { rtmpUrl, rtmpStream };
+}
+
+function targetOf(callee: string, domain: HostPort | undefined): string {
+  if (/^sips:/i.test(callee)) throw new GatewayError('NOT_IMPLEMENTED', 'sips: is not built yet', { field: 'callee' });
+  if (/^sip:/i.test(callee)) return callee;
+  if (/^[A-Za-z][A-Za-z0-9+.-]*:[^@]*$/.test(callee) && !callee.includes('@') && /^tel:/i.test(callee)) {
+    throw invalid('callee', 'must be a user, user@host, or a SIP URI');
+  }
+  const at = callee.lastIndexOf('@');
+  if (at >= 0) return `sip:${escapeUser(callee.slice(0, at))}@${callee.slice(at + 1)}`;
+  if (!domain) throw invalid('callee', 'has no host, and there is no sipDomain');
+  return `sip:${escapeUser(callee)}@${domain.text}`;
+}
+
+interface HostPort {
+  readonly text: string;
+  readonly host: string;
+  readonly port: number | undefined;
+}
+
+function hostPort(request: StartupRequest, field: 'sipDomain' | 'sipOutboundProxy'): HostPort | undefined {
+  const value = text(request, field, 256);
+  if (value === undefined) return undefined;
+  const match = HOST_PORT.exec(value);
+  if (!match?.[1]) throw invalid(field, 'must be host or host:port');
+  const portText = match[2];
+  const number = portText === undefined ? undefined : Number(portText);
+  if (number !== undefined && (number < 1 || number > 65_535)) throw invalid(field, 'has a port out of 1 to 65535');
+  const host = match[1].replace(/^\[|\]$/g, '');
+  return { text: match[1] + (portText === undefined ? '' : `:${portText}`), host, port: number };
+}
+
+/** Escapes what a user part may not hold (RFC 3261 §25.1); present escapes stay. */
+function escapeUser(user: string): string {
+  return user.replace(/%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9\-_.!~*'()&=+$,;?/%]/gu, (character) => encodeURIComponent(character));
+}
+
+function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
+}
+
+function parseSip(parsers: AddressParsers, uri: string, field: string): SipUri {
+  try {
+    return parsers.parseSipUri(uri);
+  } catch (cause) {
+    throw new GatewayError('INVALID_ARGUMENT', `${field}: ${messageOf(cause)}`, { field, cause });
+  }
+}
+
+function text(request: StartupRequest, field: keyof StartupRequest, maxLength: number): string | undefined {
+  const value: unknown = request[field];
+  if (value === undefined || value === null || value === '') return undefined;
+  if (typeof value !== 'string') throw invalid(field, 'must be a string');
+  if (value.length > maxLength) throw invalid(field, `is longer than ${maxLength} characters`);
+  if (CONTROL.test(value)) throw invalid(field, 'has a control character');
+  return value;
+}
+
+function flag(request: StartupRequest, field: keyof StartupRequest, fallback: boolean): boolean {
+  const value: unknown = request[field];
+  if (value === undefined || value === null) return fallback;
+  if (typeof value !== 'boolean') throw invalid(field, 'must be true or false');
+  return value;
+}
+
+function port(value: unknown): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > 65_535) {
+    throw invalid('sipPort', 'must be an integer from 1 to 65535');
+  }
+  return value;
+}
+
+function resolveCustom(custom: unknown): Readonly<Record<string, unknown>> {
+  if (custom === undefined || custom === null) return {};
+  if (typeof custom !== 'object' || Array.isArray(custom)) throw invalid('custom', 'must be an object');
+  let json: string;
+  try {
+    json = JSON.stringify(custom);
+  } catch (cause) {
+    throw new GatewayError('INVALID_ARGUMENT', 'custom cannot be written as JSON', { field: 'custom', cause });
+  }
+  if (Buffer.byteLength(json) > MAX_CUSTOM_BYTES) throw invalid('custom', `is longer than ${MAX_CUSTOM_BYTES} bytes`);
+  // A copy: what the caller changes later must not change events.
+  return JSON.parse(json) as Record<string, unknown>;
+}
+
+function resolveHeaders(headers: unknown): readonly (readonly [string, string])[] {
+  if (headers === undefined || headers === null) return [];
+  if (typeof headers !== 'object' || Array.isArray(headers)) throw invalid('sipHeaders', 'must be an object');
+  return Object.entries(headers).map(([name, value]: [string, unknown]) => {
+    if (!TOKEN.test(name)) throw invalid('sipHeaders', `has a malformed name: ${JSON.stringify(name)}`);
+    if (OWN_HEADERS.has(name.toLowerCase())) throw invalid('sipHeaders', `must not set ${name}`);
+    if (typeof value !== 'string' || CONTROL.test(value) || value.length > 2048) {
+      throw invalid('sipHeaders', `has a value for ${name} that is no plain string`);
+    }
+    return [name, value] as const;
+  });
+}
+
+/** The `INVALID_ARGUMENT` error for a field. */
+export function invalid(field: string, problem: string): GatewayError {
+  return new GatewayError('INVALID_ARGUMENT', `${field} ${problem}`, { field });
+}
+
+function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

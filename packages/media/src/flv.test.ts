@@ -1,0 +1,129 @@
+import { describe, expect, it } from 'vitest';
+import { decodeAmf0, EcmaArray } from './amf0.ts';
+import { FlvMuxer } from './flv.ts';
+import type { FlvMuxerOptions } from './flv.ts';
+import type { FlvTag, H264AccessUnit } from './frame.ts';
+
+// 640×360 and 320×240 Constrained Baseline, from x264.
+const SPS_360 = Buffer.from('6742c01eda0280bfe5c044000003000400000300c83c58ba80', 'hex');
+const SPS_240 = Buffer.from('6742c00dda0507e840000003004000000ca3c50aa8', 'hex');
+const PPS = Buffer.from('68ce0fc8', 'hex');
+const PPS_1 = Buffer.from('685ce0fc80', 'hex'); // pic_parameter_set_id 1
+const IDR = Buffer.from('6588840012345678', 'hex');
+const SLICE = Buffer.from('419a0011', 'hex');
+
+function mux(options: Partial<FlvMuxerOptions> = {}): { muxer: FlvMuxer; tags: FlvTag[] } {
+  const tags: FlvTag[] = [];
+  const muxer = new FlvMuxer({ audioCodec: 'pcma', hasVideo: true, ...options }, (tag) => tags.push(tag));
+  return { muxer, tags };
+}
+
+const unit = (...nalus: Uint8Array[]): H264AccessUnit => ({
+  codec: 'h264',
+  nalus,
+  isKeyFrame: nalus.some((nalu) => ((nalu[0] as number) & 0x1f) === 5),
+  rtpTimestamp: 0,
+  arrivalMs: 0,
+});
+
+const metadataOf = (tag: FlvTag | undefined): Record<string, unknown> => {
+  const [name, value] = decodeAmf0(tag?.body ?? new Uint8Array()) as [string, EcmaArray];
+  expect(name).toBe('onMetaData');
+  return Object.fromEntries(value.entries);
+};
+
+describe('FlvMuxer', () => {
+  it('sends metadata with the size, the sequence header, then the key frame', () => {
+    const { muxer, tags } = mux();
+    muxer.push(unit(SPS_360, PPS, IDR), 40);
+    expect(tags.map((tag) => [tag.role, tag.timestampMs])).toEqual([
+      ['metadata', 40],
+      ['sequence-header', 40],
+      ['key-frame', 40],
+    ]);
+    expect(metadataOf(tags[0])).toEqual({
+      encoder: 'sipcast',
+      videocodecid: 7,
+      width: 640,
+      height: 360,
+      audiocodecid: 7,
+      audiosamplerate: 8000,
+      audiosamplesize: 16,
+      stereo: false,
+    });
+    expect(Buffer.from(tags[1]?.body ?? []).toString('hex')).toBe(
+      `1700000000${'0142c01eff'}e10019${SPS_360.toString('hex')}010004${PPS.toString('hex')}`,
+    );
+    expect(Buffer.from(tags[2]?.body ?? []).toString('hex')).toBe(`1701000000${'00000008'}${IDR.toString('hex')}`);
+    expect(muxer.video).toEqual({ width: 640, height: 360, profileLevelId: '42c01e' });
+    expect(muxer.preamble).toEqual([tags[0], tags[1]]);
+  });
+
+  it('repeats no header for repeated parameter sets, and frames them out', () => {
+    const { muxer, tags } = mux();
+    muxer.push(unit(SPS_360, PPS, IDR), 0);
+    muxer.push(unit(Buffer.from([9, 0xf0]), SLICE), 40);
+    muxer.push(unit(SPS_360, PPS, IDR), 80);
+    expect(tags.slice(3).map((tag) => tag.role)).toEqual(['inter-frame', 'key-frame']);
+    expect(Buffer.from(tags[3]?.body ?? []).toString('hex')).toBe('270100000000000004419a0011');
+  });
+
+  it('sends a new header before the IDR of a new size, not before', () => {
+    const { muxer, tags } = mux();
+    muxer.push(unit(SPS_360, PPS, IDR), 0);
+    muxer.push(unit(SPS_240, PPS), 40); // on its own, as some phones send it
+    expect(tags).toHaveLength(3);
+    muxer.push(unit(IDR), 80);
+    expect(tags.slice(3).map((tag) => tag.role)).toEqual(['metadata', 'sequence-header', 'key-frame']);
+    expect(metadataOf(tags[3])).toMatchObject({ width: 320, height: 240 });
+  });
+
+  it('keeps a new picture parameter set in the middle of a GOP in the stream', () => {
+    const { muxer, tags } = mux();
+    muxer.push(unit(SPS_360, PPS, IDR), 0);
+    muxer.push(unit(PPS_1, SLICE), 40);
+    expect(Buffer.from(tags[3]?.body ?? []).includes(PPS_1)).toBe(true);
+    muxer.push(unit(IDR), 80);
+    const header = Buffer.from(tags.findLast((tag) => tag.role === 'sequence-header')?.body ?? []);
+    expect(header.includes(PPS_1) && header.includes(PPS)).toBe(true);
+  });
+
+  it('takes parameter sets from the session description, in-band ones win', () => {
+    const { muxer, tags } = mux();
+    muxer.setParameterSets([SPS_240, PPS]);
+    muxer.push(unit(IDR), 0);
+    expect(metadataOf(tags[0])).toMatchObject({ width: 320 });
+    muxer.push(unit(SPS_360, PPS, IDR), 40);
+    expect(metadataOf(tags[3])).toMatchObject({ width: 640 });
+  });
+
+  it('drops and counts video without parameter sets, and survives garbage ones', () => {
+    const { muxer, tags } = mux();
+    muxer.push(unit(IDR), 0);
+    muxer.push(unit(Buffer.from([0x67]), Buffer.from([0x68]), IDR), 0);
+    expect(tags).toEqual([]);
+    expect(muxer.framesWithoutParameterSets).toBe(2);
+    for (let id = 0; id < 256; id++) {
+      // Exp-Golomb codes of 0–255 as picture parameter set ids.
+      const bits = (id + 1).toString(2);
+      const code = ('0'.repeat(bits.length - 1) + bits).padEnd(24, '1');
+      muxer.push(unit(Buffer.from([0x68, ...(code.match(/.{8}/g) ?? []).map((octet) => Number.parseInt(octet, 2))])), 0);
+    }
+    muxer.push(unit(SPS_360, IDR), 0);
+    expect(tags.map((tag) => tag.role)).toEqual(['metadata', 'sequence-header', 'key-frame']);
+  });
+
+  const audio: ['pcma' | 'pcmu', number][] = [
+    ['pcma', 0x72],
+    ['pcmu', 0x82],
+  ];
+  for (const [codec, head] of audio) {
+    it(`writes ${codec} with metadata first`, () => {
+      const { muxer, tags } = mux({ audioCodec: codec, hasVideo: false });
+      muxer.push({ codec, payload: Buffer.from('abcd'), rtpTimestamp: 0, arrivalMs: 0 }, 20);
+      expect(tags.map((tag) => tag.role)).toEqual(['metadata', 'audio']);
+      expect(Buffer.from(tags[1]?.body ?? [])).toEqual(Buffer.concat([Buffer.from([head]), Buffer.from('abcd')]));
+      expect(metadataOf(tags[0])).not.toHaveProperty('videocodecid');
+    });
+  }
+});
