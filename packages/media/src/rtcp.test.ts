@@ -154,7 +154,7 @@ describe('RTCP', () => {
   });
 
   it('never throws on 100,000 mutated compounds, nor on noise', () => {
-    const seeds = VECTORS.map(([, , wire]) => Buffer.from(hex(wire)));
+    const seeds: Buffer[] = VECTORS.map(([, , wire]) => Buffer.from(hex(wire)));
     seeds.push(encodeRtcp(VECTORS.map(([, packet]) => packet)));
     const names = new Set<string>();
     let packets = 0;

@@ -1,0 +1,65 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Ticker } from './ticker.ts';
+
+describe('Ticker', () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  it('beats without drift though each timer is late', () => {
+    let lateMs = 0;
+    const ticker = new Ticker({ now: () => Date.now() + lateMs });
+    const startMs = Date.now();
+    const beats: number[] = [];
+    ticker.add((nowMs) => {
+      beats.push(nowMs - startMs);
+      lateMs = 0.4;
+    });
+    vi.advanceTimersByTime(10_000);
+    expect(beats.length).toBeGreaterThanOrEqual(499);
+    expect(beats.length).toBeLessThanOrEqual(501);
+  });
+
+  it('has no timer when nobody listens, and can start again', () => {
+    const ticker = new Ticker();
+    let beats = 0;
+    const listen = (): void => void beats++;
+    ticker.add(listen);
+    ticker.add(listen);
+    expect([ticker.size, vi.getTimerCount()]).toEqual([1, 1]);
+    vi.advanceTimersByTime(60);
+    ticker.remove(listen);
+    expect([ticker.size, vi.getTimerCount(), beats]).toEqual([0, 0, 3]);
+    ticker.add(listen);
+    vi.advanceTimersByTime(20);
+    expect(beats).toBe(4);
+    ticker.remove(listen);
+  });
+
+  it('lets a listener remove itself and others', () => {
+    const ticker = new Ticker();
+    const calls: string[] = [];
+    const second = (): void => void calls.push('second');
+    const first = (): void => {
+      calls.push('first');
+      ticker.remove(first);
+      ticker.remove(second);
+    };
+    ticker.add(first);
+    ticker.add(second);
+    vi.advanceTimersByTime(100);
+    expect([calls, vi.getTimerCount()]).toEqual([['first'], 0]);
+  });
+
+  it('does not make up for a stall by a burst', () => {
+    let extraMs = 0;
+    const ticker = new Ticker({ now: () => Date.now() + extraMs });
+    let beats = 0;
+    const listen = (): void => void beats++;
+    ticker.add(listen);
+    vi.advanceTimersByTime(100);
+    extraMs = 5000;
+    vi.advanceTimersByTime(100);
+    expect(beats).toBeLessThanOrEqual(12);
+    ticker.remove(listen);
+  });
+});
