@@ -24,11 +24,11 @@ function parameter(pairs: [string, string][], name: string, index = 0): string |
 
 const PLAIN = 'Digest realm="sip.example.com", nonce="n1", qop="auth"';
 
-describe('published vectors', () => {
-  const RFC7616 = (algorithm: string) =>
-    `Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=${algorithm}, ` +
-    'nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"';
+const RFC7616 = (algorithm: string) =>
+  `Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=${algorithm}, ` +
+  'nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"';
 
+describe('published vectors', () => {
   it.each([
     ['MD5', '8ca523f5e9506fed4657c9700eebdbec'],
     ['SHA-256', '753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1'],
@@ -71,15 +71,16 @@ describe('published vectors', () => {
   });
 });
 
-describe('which challenge is answered', () => {
-  const answer = (...values: string[]) => {
-    const client = new DigestClient(MUFASA, () => 'c');
-    return client.challenged(challenge(401, ...values), 1) === 'retry'
-      ? parameter(client.authorization('INVITE', 'sip:a@b', EMPTY_BODY), 'algorithm')
-      : 'give-up';
-  };
-  const digest = (rest: string) => `Digest realm="r", nonce="n", ${rest}`;
+const answer = (...values: string[]) => {
+  const client = new DigestClient(MUFASA, () => 'c');
+  return client.challenged(challenge(401, ...values), 1) === 'retry'
+    ? parameter(client.authorization('INVITE', 'sip:a@b', EMPTY_BODY), 'algorithm')
+    : 'give-up';
+};
 
+const digest = (rest: string) => `Digest realm="r", nonce="n", ${rest}`;
+
+describe('which challenge is answered', () => {
   it('the first supported one in the order of the server', () => {
     expect(answer(digest('algorithm=SHA-256'), digest('algorithm=MD5'))).toBe('SHA-256');
     expect(answer(digest('algorithm=MD5'), digest('algorithm=SHA-256'))).toBe('MD5');
@@ -118,10 +119,10 @@ describe('which challenge is answered', () => {
   });
 });
 
-describe('attempts', () => {
-  const stale = (nonce: string) =>
-    `Digest realm="sip.example.com", nonce="${nonce}", qop="auth", stale=TRUE`;
+const stale = (nonce: string) =>
+  `Digest realm="sip.example.com", nonce="${nonce}", qop="auth", stale=TRUE`;
 
+describe('attempts', () => {
   it('gives up when the answer is refused', () => {
     const client = new DigestClient(MUFASA, () => 'c');
     expect(client.challenged(challenge(401, PLAIN), 1)).toBe('retry');

@@ -1,5 +1,6 @@
 // The public door of @sipcast/sip.
 
+export { type Challenge, DigestClient, type DigestCredentials, parseChallenges } from './digest.ts';
 export { SipError, type SipErrorCode } from './errors.ts';
 export type {
   InviteOptions,
@@ -18,7 +19,24 @@ export {
   type SipRequest,
   type SipResponse,
 } from './message.ts';
+export { type AnsweredMedia, answerReoffer, parseAnswer } from './offer-answer.ts';
+export {
+  parseDatagram,
+  type ParseOutcome,
+  SIP_LIMITS,
+  StreamParser,
+  type StreamParserHandler,
+} from './parser.ts';
 export type { RegisterOptions, Registration } from './registration.ts';
+export {
+  type CodecDescription,
+  formatOffer,
+  type MediaDirection,
+  type OfferedMedia,
+  parseFmtp,
+  SDP_LIMITS,
+  type SessionDescription,
+} from './sdp.ts';
 export {
   type Clock,
   completeTimers,
@@ -56,3 +74,19 @@ export {
   type SipUserAgentOptions,
   type SipUserAgentStats,
 } from './user-agent.ts';
+export {
+  type CSeq,
+  equalUris,
+  formatHostPort,
+  formatNameAddress,
+  formatUri,
+  formatVia,
+  type NameAddress,
+  type Parameters,
+  parseCSeq,
+  parseNameAddress,
+  parseUri,
+  parseVia,
+  type SipUri,
+  type Via,
+} from './uri.ts';

@@ -239,17 +239,18 @@ describe('parseDatagram', () => {
   });
 });
 
-describe('limits', () => {
-  const long = (length: number) => 'x'.repeat(length);
+const long = (length: number) => 'x'.repeat(length);
 
+const withStartLine = (length: number) => {
+  const octets = options().toString();
+  const fixed = 'OPTIONS sip:bob@example.com SIP/2.0'.length;
+  return Buffer.from(octets.replace('sip:bob@', `sip:bob${long(length - fixed)}@`));
+};
+
+describe('limits', () => {
   it('start line', () => {
-    const start = (length: number) => {
-      const octets = options().toString();
-      const fixed = 'OPTIONS sip:bob@example.com SIP/2.0'.length;
-      return Buffer.from(octets.replace('sip:bob@', `sip:bob${long(length - fixed)}@`));
-    };
-    expect(message(parseDatagram(start(SIP_LIMITS.startLineBytes))).kind).toBe('request');
-    expect(fault(parseDatagram(start(SIP_LIMITS.startLineBytes + 1)))).toEqual({
+    expect(message(parseDatagram(withStartLine(SIP_LIMITS.startLineBytes))).kind).toBe('request');
+    expect(fault(parseDatagram(withStartLine(SIP_LIMITS.startLineBytes + 1)))).toEqual({
       code: 'START_LINE_TOO_LONG',
       field: 'start-line',
       statusCode: 513,
@@ -297,16 +298,16 @@ describe('limits', () => {
   });
 });
 
-describe('StreamParser', () => {
-  function collect() {
-    const seen: (ParseOutcome | 'keep-alive')[] = [];
-    const parser = new StreamParser({
-      onOutcome: (outcome) => seen.push(outcome),
-      onKeepAlive: () => seen.push('keep-alive'),
-    });
-    return { parser, seen };
-  }
+function collect() {
+  const seen: (ParseOutcome | 'keep-alive')[] = [];
+  const parser = new StreamParser({
+    onOutcome: (outcome) => seen.push(outcome),
+    onKeepAlive: () => seen.push('keep-alive'),
+  });
+  return { parser, seen };
+}
 
+describe('StreamParser', () => {
   const one = options(['Content-Length: 5'], 'hello');
   const two = options(['Content-Length: 0']);
 
@@ -392,8 +393,7 @@ describe('properties', () => {
   const word = fc
     .string({ unit: 'grapheme', maxLength: 40 })
     // oxlint-disable-next-line no-control-regex -- what the serializer refuses
-    .map((text) => text.replace(/[\r\n\0]/g, '').replace(/^[ \t]+|[ \t]+$/g, ''))
-    .filter((text) => text.isWellFormed());
+    .map((text) => text.replace(/[\r\n\0]/g, '').replace(/^[ \t]+|[ \t]+$/g, ''));
 
   it('what is formatted parses to the same', () => {
     fc.assert(

@@ -84,18 +84,31 @@ function acceptedRequest(name: string): SipRequest {
   return message;
 }
 
+/** A message as plain values. */
+const flat = (message: SipMessage | undefined) =>
+  message && {
+    ...message,
+    headers: [...message.headers],
+    body: Buffer.from(message.body).toString('hex'),
+  };
+
 /** An outcome as plain values, so that two can be compared. */
 function plain(outcome: ParseOutcome): unknown {
-  const flat = (message: SipMessage | undefined) =>
-    message && {
-      ...message,
-      headers: [...message.headers],
-      body: Buffer.from(message.body).toString('hex'),
-    };
   if (outcome.message !== undefined) return flat(outcome.message);
   const { code, field, statusCode } = outcome.fault;
   return { code, field, statusCode, partial: flat(outcome.partial) };
 }
+
+/** What a stream parser makes of these chunks. */
+const run = (...chunks: Uint8Array[]) => {
+  const seen: unknown[] = [];
+  const parser = new StreamParser({
+    onOutcome: (outcome) => seen.push(plain(outcome)),
+    onKeepAlive: () => seen.push('keep-alive'),
+  });
+  for (const chunk of chunks) parser.push(chunk);
+  return { seen, failed: parser.failed, pending: parser.pendingBytes };
+};
 
 describe('RFC 4475', () => {
   it('covers each of the 49 files', () => {
@@ -236,15 +249,6 @@ describe('RFC 4475', () => {
 
   it.each(Object.keys(EXPECTED))('%s gives the same on a stream, however it is cut', (name) => {
     const octets = load(name);
-    const run = (...chunks: Uint8Array[]) => {
-      const seen: unknown[] = [];
-      const parser = new StreamParser({
-        onOutcome: (outcome) => seen.push(plain(outcome)),
-        onKeepAlive: () => seen.push('keep-alive'),
-      });
-      for (const chunk of chunks) parser.push(chunk);
-      return { seen, failed: parser.failed, pending: parser.pendingBytes };
-    };
     const whole = run(octets);
     for (let cut = 1; cut < octets.length; cut++) {
       expect(run(octets.subarray(0, cut), octets.subarray(cut))).toEqual(whole);
@@ -277,13 +281,14 @@ describe('RFC 4475', () => {
   });
 });
 
+const register = (uri: string, via: string, extra = '') =>
+  Buffer.from(
+    `REGISTER ${uri} SIP/2.0\r\nTo: sip:user@example.com\r\nFrom: sip:user@example.com;tag=81x2\r\nVia: ${via}\r\n` +
+      `Call-ID: SSG9559905523997077@hlau_4100\r\nMax-Forwards: 70\r\nContact: "Caller" <sip:caller@[2001:db8::1]>\r\n` +
+      `CSeq: 98176 REGISTER\r\n${extra}Content-Length: 0\r\n\r\n`,
+  );
+
 describe('RFC 5118', () => {
-  const register = (uri: string, via: string, extra = '') =>
-    Buffer.from(
-      `REGISTER ${uri} SIP/2.0\r\nTo: sip:user@example.com\r\nFrom: sip:user@example.com;tag=81x2\r\nVia: ${via}\r\n` +
-        `Call-ID: SSG9559905523997077@hlau_4100\r\nMax-Forwards: 70\r\nContact: "Caller" <sip:caller@[2001:db8::1]>\r\n` +
-        `CSeq: 98176 REGISTER\r\n${extra}Content-Length: 0\r\n\r\n`,
-    );
   const VIA = 'SIP/2.0/UDP [2001:db8::9:1];branch=z9hG4bKas3-111';
 
   it.each([

@@ -86,9 +86,7 @@ describe('parseUri', () => {
 });
 
 describe('formatUri', () => {
-  const text = fc
-    .string({ unit: 'grapheme', minLength: 1, maxLength: 20 })
-    .filter((value) => value.isWellFormed());
+  const text = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 });
   const pairs = fc
     .array(
       fc.tuple(
@@ -174,7 +172,7 @@ describe('equalUris: the examples of RFC 3261 §19.1.4', () => {
 });
 
 describe('name-addr', () => {
-  it.each([
+  it.each<[string, string | undefined, string, [string, string][]]>([
     ['<sip:a@b>', undefined, 'sip:a@b', []],
     ['Bob<sip:a@b>;tag=1', 'Bob', 'sip:a@b', [['tag', '1']]],
     ['"" <sip:a@b>', '', 'sip:a@b', []],
@@ -186,7 +184,7 @@ describe('name-addr', () => {
     expect(parseNameAddress(text)).toEqual({
       ...(displayName !== undefined && { displayName }),
       uri,
-      parameters: new Map(parameters as [string, string][]),
+      parameters: new Map(parameters),
     });
   });
 
