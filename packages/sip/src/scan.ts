@@ -45,6 +45,11 @@ export function isToken(text: string): boolean {
   return text.length > 0;
 }
 
+/** Whether the code is SP or HT. */
+export function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}
+
 /** A fault of grammar: `SYNTAX`, answered with 400 when it is in a request. */
 export function syntaxError(field: string, message: string): SipError {
   return new SipError('SYNTAX', message, { field, statusCode: 400 });
