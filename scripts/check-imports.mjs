@@ -29,8 +29,10 @@ for (const [name, mayImport] of Object.entries(allowed)) {
     for (const [statement, typeOnly, specifier] of importsOf(text)) {
       if (specifier.startsWith('.')) {
         const target = resolve(dirname(file), specifier);
-        if (!target.startsWith(src + sep)) problems.push(`${path}: leaves its package: ${statement}`);
-        if (!/\.(ts|json)$/.test(specifier)) problems.push(`${path}: no file extension: ${statement}`);
+        if (!target.startsWith(src + sep))
+          problems.push(`${path}: leaves its package: ${statement}`);
+        if (!/\.(ts|json)$/.test(specifier))
+          problems.push(`${path}: no file extension: ${statement}`);
         continue;
       }
       if (!specifier.startsWith('@sipcast/') && specifier !== 'sipcast') continue;
@@ -41,13 +43,15 @@ for (const [name, mayImport] of Object.entries(allowed)) {
       }
     }
     if (/\bexport \*/.test(text)) problems.push(`${path}: export *`);
-    if (/\bexport default\b/.test(text) && !path.includes('vite')) problems.push(`${path}: default export`);
+    if (/\bexport default\b/.test(text) && !path.includes('vite'))
+      problems.push(`${path}: default export`);
   }
 }
 
 function importsOf(text) {
   const found = [];
-  const pattern = /^(?:import|export)\s+(type\s+)?[^'";]*?\s*from\s+'([^']+)'|^import\s+'([^']+)'/gm;
+  const pattern =
+    /^(?:import|export)\s+(type\s+)?[^'";]*?\s*from\s+'([^']+)'|^import\s+'([^']+)'/gm;
   for (const match of text.matchAll(pattern)) {
     found.push([match[0].replace(/\s+/g, ' '), match[1] !== undefined, match[2] ?? match[3]]);
   }
@@ -55,5 +59,9 @@ function importsOf(text) {
 }
 
 for (const problem of problems) console.error(problem);
-console.log(problems.length === 0 ? 'Imports go in the right direction' : `${problems.length} import problems`);
+console.log(
+  problems.length === 0
+    ? 'Imports go in the right direction'
+    : `${problems.length} import problems`,
+);
 process.exit(problems.length === 0 ? 0 : 1);

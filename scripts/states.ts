@@ -10,7 +10,9 @@ function section(title: string, table: Readonly<Record<string, readonly string[]
     ([status, followers]) => `| ${status} | ${followers.join(', ') || '– (final)'} |`,
   );
   const arrows = Object.entries(table).flatMap(([status, followers]) =>
-    followers.length === 0 ? [`  ${status} --> [*]`] : followers.map((next) => `  ${status} --> ${next}`),
+    followers.length === 0
+      ? [`  ${status} --> [*]`]
+      : followers.map((next) => `  ${status} --> ${next}`),
   );
   const first = Object.keys(table)[0];
   return [

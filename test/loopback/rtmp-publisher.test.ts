@@ -9,7 +9,7 @@ import { deferred } from '../support/deferred.ts';
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
 async function openSink(options: RtmpSinkOptions = {}): Promise<RtmpSink> {

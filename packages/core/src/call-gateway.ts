@@ -8,10 +8,17 @@ import {
   openMediaSession,
   openRtmpPublisher,
   parseRtmpUrl,
-  RtpPortPool,
+  PortPool,
   Ticker,
 } from '@sipcast/media';
-import { answerReoffer, formatMessage, formatOffer, parseAnswer, parseUri, SipUserAgent } from '@sipcast/sip';
+import {
+  answerReoffer,
+  formatMessage,
+  formatOffer,
+  parseAnswer,
+  parseUri,
+  SipUserAgent,
+} from '@sipcast/sip';
 import type { SipTimers } from '@sipcast/sip';
 import { Call } from './call.ts';
 import type { CallChange, CallDeps, CallView, DtmfType } from './call.ts';
@@ -145,7 +152,7 @@ export class CallGateway extends EventEmitter<CallGatewayEvents> {
   readonly #logger: Logger;
   readonly #faults: FaultLog;
   readonly #userAgent: SipUserAgent;
-  readonly #portPool: RtpPortPool;
+  readonly #portPool: PortPool;
   readonly #ticker = new Ticker();
   readonly #calls = new Map<string, Call>();
   /** Call-IDs and stream names of calls that are being started. */
@@ -168,7 +175,7 @@ export class CallGateway extends EventEmitter<CallGatewayEvents> {
     if (!isPort(min) || !isPort(max) || max - min < 3) {
       throw invalid('rtpPorts', 'must be a range of at least four ports within 1 to 65535');
     }
-    this.#portPool = new RtpPortPool({ min, max });
+    this.#portPool = new PortPool({ min, max });
     this.nodeId = `${randomBytes(16).toString('hex')}@${nodeAddress(options)}`;
     this.#userAgent = deps.createUserAgent(
       {
@@ -243,7 +250,11 @@ export class CallGateway extends EventEmitter<CallGatewayEvents> {
     const candidates = filter.callId === undefined ? this.#calls.values() : one ? [one] : [];
     for (const call of candidates) {
       const view = call.view();
-      if (Object.entries(filter).every(([key, value]) => value === undefined || view[key as keyof CallFilter] === value)) {
+      if (
+        Object.entries(filter).every(
+          ([key, value]) => value === undefined || view[key as keyof CallFilter] === value,
+        )
+      ) {
         found.push(view);
       }
     }
@@ -278,10 +289,16 @@ export class CallGateway extends EventEmitter<CallGatewayEvents> {
       ? splitFullUrl(rtmpUrl)
       : [rtmpUrl, streamName];
     validateRtmpTarget(connectUrl, publishName, { parseSipUri: parseUri, parseRtmpUrl });
-    const call = this.calls.find((one) => one.stream.name !== null && one.stream.name === streamName);
-    if (!call) throw new GatewayError('STREAM_NOT_FOUND', 'No such stream', { field: 'streamName' });
+    const call = this.calls.find(
+      (one) => one.stream.name !== null && one.stream.name === streamName,
+    );
+    if (!call)
+      throw new GatewayError('STREAM_NOT_FOUND', 'No such stream', { field: 'streamName' });
     const exists = call.stream.pushes.some((push) => push.target.rtmpUrl === rtmpUrl);
-    if (exists) throw new GatewayError('PUSH_EXISTS', 'This stream is pushed there already', { field: 'rtmpUrl' });
+    if (exists)
+      throw new GatewayError('PUSH_EXISTS', 'This stream is pushed there already', {
+        field: 'rtmpUrl',
+      });
     const push = this.#createPush(call, streamName, rtmpUrl, {
       muted,
       ...(rtmpTransponderFullUrl ? { connectUrl, publishName } : {}),
@@ -306,7 +323,8 @@ export class CallGateway extends EventEmitter<CallGatewayEvents> {
   /** The push. @throws GatewayError `PUSH_NOT_FOUND`. */
   getPush(mediaSessionId: string): RtmpPush {
     const entry = this.#pushes.get(mediaSessionId);
-    if (!entry) throw new GatewayError('PUSH_NOT_FOUND', 'No such push', { field: 'mediaSessionId' });
+    if (!entry)
+      throw new GatewayError('PUSH_NOT_FOUND', 'No such push', { field: 'mediaSessionId' });
     return entry.push;
   }
 
@@ -340,13 +358,17 @@ export class CallGateway extends EventEmitter<CallGatewayEvents> {
     await Promise.all(this.calls.map((call) => call.terminate()));
     await Promise.all([...this.#closing].map((call) => call.closed()));
     await this.#userAgent.close();
-    this.#ticker.close();
-    this.#portPool.close();
   }
 
-  #reserve(startup: { callId: string; toStream: string | null; rtmpUrl: string | null; rtmpStream: string | null }): string[] {
+  #reserve(startup: {
+    callId: string;
+    toStream: string | null;
+    rtmpUrl: string | null;
+    rtmpStream: string | null;
+  }): string[] {
     const maxCalls = this.#options.maxCalls ?? 1000;
-    if (this.#calls.size >= maxCalls) throw new GatewayError('TOO_MANY_CALLS', `${maxCalls} calls are live`);
+    if (this.#calls.size >= maxCalls)
+      throw new GatewayError('TOO_MANY_CALLS', `${maxCalls} calls are live`);
     const { callId, toStream, rtmpUrl, rtmpStream } = startup;
     const names = [`call ${callId}`];
     if (this.#calls.has(callId) || this.#reserved.has(`call ${callId}`)) {
@@ -355,16 +377,25 @@ export class CallGateway extends EventEmitter<CallGatewayEvents> {
     const calls = this.calls;
     if (toStream !== null) {
       names.push(`stream ${toStream}`);
-      if (calls.some((call) => call.stream.name === toStream) || this.#reserved.has(`stream ${toStream}`)) {
-        throw new GatewayError('STREAM_EXISTS', 'A live stream has this name', { field: 'toStream' });
+      if (
+        calls.some((call) => call.stream.name === toStream) ||
+        this.#reserved.has(`stream ${toStream}`)
+      ) {
+        throw new GatewayError('STREAM_EXISTS', 'A live stream has this name', {
+          field: 'toStream',
+        });
       }
     }
     if (rtmpUrl !== null) {
       const target = `rtmp ${rtmpUrl} ${rtmpStream}`;
       names.push(target);
-      const taken = calls.some(({ request }) => request.rtmpUrl === rtmpUrl && request.rtmpStream === rtmpStream);
+      const taken = calls.some(
+        ({ request }) => request.rtmpUrl === rtmpUrl && request.rtmpStream === rtmpStream,
+      );
       if (taken || this.#reserved.has(target)) {
-        throw new GatewayError('RTMP_STREAM_EXISTS', 'A live call publishes there', { field: 'rtmpStream' });
+        throw new GatewayError('RTMP_STREAM_EXISTS', 'A live call publishes there', {
+          field: 'rtmpStream',
+        });
       }
     }
     for (const name of names) this.#reserved.add(name);
@@ -382,6 +413,7 @@ export class CallGateway extends EventEmitter<CallGatewayEvents> {
           videoCname: `rtp/video/${callId}`,
           jitterDelayMs: this.#options.jitterDelayMs ?? 60,
           now: this.#deps.now,
+          wallClock: this.#deps.wallClock,
           random: this.#deps.random,
         },
         { onFault: (fault, medium, source) => this.#faults.count(`${medium}-${fault}`, source) },

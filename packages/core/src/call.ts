@@ -209,7 +209,9 @@ export class Call extends EventEmitter<CallEvents> {
       visibleName: startup.visibleName,
       inviteParameters: null,
       mediaProvider: 'Flash',
-      sipMessageRaw: this.#lastMessage ? Buffer.from(this.#deps.formatMessage(this.#lastMessage)).toString() : null,
+      sipMessageRaw: this.#lastMessage
+        ? Buffer.from(this.#deps.formatMessage(this.#lastMessage)).toString()
+        : null,
       isMsrp: false,
       target: null,
       holdForTransfer: false,
@@ -236,10 +238,9 @@ export class Call extends EventEmitter<CallEvents> {
   async established(): Promise<void> {
     await this.#answered;
     if (this.#establishedAtMs !== null) return;
-    const { info, sipStatus } = { info: this.#info, sipStatus: this.#sipStatus };
-    throw new GatewayError('CALL_FAILED', `Call ${this.callId} ended ${this.#status}: ${info}`, {
-      ...(sipStatus === null ? {} : { sipStatus }),
-    });
+    const message = `Call ${this.callId} ended ${this.#status}: ${this.#info}`;
+    const details = this.#sipStatus === null ? {} : { sipStatus: this.#sipStatus };
+    throw new GatewayError('CALL_FAILED', message, details);
   }
 
   /** Resolves when the call has ended and everything that it held is released. */
@@ -412,7 +413,8 @@ export class Call extends EventEmitter<CallEvents> {
       return this.#end('BUSY', ending.reasonPhrase ?? 'Busy', ending.endedBy);
     }
     if (ending.error) return this.#end('FAILED', infoOf(ending.error), ending.endedBy);
-    const info = sipStatus === undefined ? INFO.error : `${sipStatus} ${ending.reasonPhrase ?? ''}`.trim();
+    const info =
+      sipStatus === undefined ? INFO.error : `${sipStatus} ${ending.reasonPhrase ?? ''}`.trim();
     this.#end('FAILED', info, ending.endedBy);
   }
 
@@ -434,7 +436,8 @@ export class Call extends EventEmitter<CallEvents> {
       this.#registration?.unregister(),
     ]);
     for (const problem of problems) {
-      if (problem.status === 'rejected') this.#deps.logger.warn(`${this.callId}: ${describe(problem.reason)}`);
+      if (problem.status === 'rejected')
+        this.#deps.logger.warn(`${this.callId}: ${describe(problem.reason)}`);
     }
     this.#resolveClosed();
     this.emit('closed');
@@ -469,7 +472,9 @@ export class Call extends EventEmitter<CallEvents> {
     try {
       await this.#media.sendDtmf(digits.toUpperCase());
     } catch (cause) {
-      throw new GatewayError('CALL_STATE', 'The peer takes no RFC 4733 events; use INFO', { cause });
+      throw new GatewayError('CALL_STATE', 'The peer takes no RFC 4733 events; use INFO', {
+        cause,
+      });
     }
   }
 

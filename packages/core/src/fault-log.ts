@@ -23,7 +23,9 @@ export class FaultLog {
     this.#sinceLogged++;
     const nowMs = this.#now();
     if (nowMs - this.#loggedMs < PERIOD_MS) return;
-    this.#logger.warn(`bad input: ${fault} from ${source} (${this.#sinceLogged} since the last line)`);
+    this.#logger.warn(
+      `bad input: ${fault} from ${source} (${this.#sinceLogged} since the last line)`,
+    );
     this.#loggedMs = nowMs;
     this.#sinceLogged = 0;
   }

@@ -105,7 +105,11 @@ export function negotiatedMedia(
   for (const [index, answered] of answer.entries()) {
     if (!answered.accepted) continue;
     const offered = offer.media[index];
-    const medium = negotiatedMedium(answered, offered?.direction === 'sendrecv', decodeParameterSets);
+    const medium = negotiatedMedium(
+      answered,
+      offered?.direction === 'sendrecv',
+      decodeParameterSets,
+    );
     if (medium.codecs.length > 0) result[answered.kind] = medium;
   }
   return result;
@@ -123,7 +127,8 @@ function negotiatedMedium(
     const name = codec.encodingName.toLowerCase();
     const { payloadType } = codec;
     if (name === 'telephone-event') telephoneEventPayloadType ??= payloadType;
-    else if (name === 'h264' || name === 'pcma' || name === 'pcmu') codecs.push({ payloadType, codec: name });
+    else if (name === 'h264' || name === 'pcma' || name === 'pcmu')
+      codecs.push({ payloadType, codec: name });
     const sprop = /(?:^|;)\s*sprop-parameter-sets\s*=\s*([^;\s]+)/i.exec(codec.fmtp ?? '')?.[1];
     if (sprop !== undefined) parameterSets.push(...decodeParameterSets(sprop));
   }

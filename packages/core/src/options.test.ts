@@ -6,7 +6,8 @@ import { resolveStartup } from './options.ts';
 import type { StartupRequest } from './options.ts';
 
 const parsers = { parseSipUri: parseUri, parseRtmpUrl };
-const resolve = (request: object) => resolveStartup(request as StartupRequest, parsers, () => 'made@here');
+const resolve = (request: object) =>
+  resolveStartup(request as StartupRequest, parsers, () => 'made@here');
 
 describe('resolveStartup', () => {
   it('fills in the documented defaults', () => {
@@ -35,10 +36,19 @@ describe('resolveStartup', () => {
   });
 
   const addressing: [object, { target: string; hop: [string, number]; proxied: boolean }][] = [
-    [{ callee: 'bob', sipDomain: 'pbx' }, { target: 'sip:bob@pbx', hop: ['pbx', 5060], proxied: false }],
+    [
+      { callee: 'bob', sipDomain: 'pbx' },
+      { target: 'sip:bob@pbx', hop: ['pbx', 5060], proxied: false },
+    ],
     [{ callee: 'bob@pbx' }, { target: 'sip:bob@pbx', hop: ['pbx', 5060], proxied: false }],
-    [{ callee: 'sip:bob@pbx:5070' }, { target: 'sip:bob@pbx:5070', hop: ['pbx', 5070], proxied: false }],
-    [{ callee: 'bob@pbx', sipPort: 5080 }, { target: 'sip:bob@pbx', hop: ['pbx', 5080], proxied: true }],
+    [
+      { callee: 'sip:bob@pbx:5070' },
+      { target: 'sip:bob@pbx:5070', hop: ['pbx', 5070], proxied: false },
+    ],
+    [
+      { callee: 'bob@pbx', sipPort: 5080 },
+      { target: 'sip:bob@pbx', hop: ['pbx', 5080], proxied: true },
+    ],
     [
       { callee: 'bob', sipDomain: 'pbx', sipOutboundProxy: 'edge', sipPort: 5090 },
       { target: 'sip:bob@pbx', hop: ['edge', 5090], proxied: true },
@@ -47,7 +57,10 @@ describe('resolveStartup', () => {
       { callee: 'bob', sipDomain: 'pbx', sipOutboundProxy: 'edge:5066', sipPort: 5090 },
       { target: 'sip:bob@pbx', hop: ['edge', 5066], proxied: true },
     ],
-    [{ callee: 'b b', sipDomain: '[::1]' }, { target: 'sip:b%20b@[::1]', hop: ['::1', 5060], proxied: false }],
+    [
+      { callee: 'b b', sipDomain: '[::1]' },
+      { target: 'sip:b%20b@[::1]', hop: ['::1', 5060], proxied: false },
+    ],
   ];
   for (const [request, { target, hop, proxied }] of addressing) {
     it(`addresses ${JSON.stringify(request)}`, () => {
@@ -126,7 +139,9 @@ describe('resolveStartup', () => {
   ];
   for (const [request, field] of notBuilt) {
     it(`says that ${JSON.stringify(request)} is not built yet`, () => {
-      expect(() => resolve(request)).toThrow(expect.objectContaining({ code: 'NOT_IMPLEMENTED', field }));
+      expect(() => resolve(request)).toThrow(
+        expect.objectContaining({ code: 'NOT_IMPLEMENTED', field }),
+      );
     });
   }
 });

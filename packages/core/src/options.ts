@@ -81,7 +81,8 @@ export interface AddressParsers {
 }
 
 // RFC 3261 §25.1: callid = word [ "@" word ].
-const CALL_ID = /^[A-Za-z0-9\-.!%*_+`'~()<>:\\"/[\]?{}]+(@[A-Za-z0-9\-.!%*_+`'~()<>:\\"/[\]?{}]+)?$/;
+const CALL_ID =
+  /^[A-Za-z0-9\-.!%*_+`'~()<>:\\"/[\]?{}]+(@[A-Za-z0-9\-.!%*_+`'~()<>:\\"/[\]?{}]+)?$/;
 // oxlint-disable-next-line no-control-regex -- finding control characters is the point
 const CONTROL = /[\u0000-\u001f\u007f]/;
 const HOST_PORT = /^(?:sip:)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?(?:;lr)?$/;
@@ -92,9 +93,37 @@ const RTMP_STREAM = /^(?!.*(?:^|\/)\.\.(?:\/|$))[A-Za-z0-9!$&'()*+,;=:@._~%?/-]{
 const MAX_CUSTOM_BYTES = 4096;
 /** Headers that the stack itself writes. */
 const OWN_HEADERS = new Set([
-  ...['via', 'v', 'from', 'f', 'to', 't', 'call-id', 'i', 'cseq', 'contact', 'm', 'max-forwards', 'route'],
-  ...['record-route', 'content-length', 'l', 'content-type', 'c', 'content-encoding', 'e', 'require'],
-  ...['proxy-require', 'supported', 'k', 'allow', 'authorization', 'proxy-authorization'],
+  ...[
+    'via',
+    'v',
+    'from',
+    'f',
+    'to',
+    't',
+    'call-id',
+    'i',
+    'cseq',
+    'contact',
+    'm',
+    'max-forwards',
+    'route',
+  ],
+  ...[
+    'record-route',
+    'content-length',
+    'l',
+    'content-type',
+    'c',
+    'content-encoding',
+    'e',
+    'require',
+  ],
+  'proxy-require',
+  'supported',
+  'k',
+  'allow',
+  'authorization',
+  'proxy-authorization',
 ]);
 
 /**
@@ -117,8 +146,12 @@ export function resolveStartup(
   const proxy = hostPort(request, 'sipOutboundProxy');
   const sipPort = port(request.sipPort);
   const transport = request.sipTransport ?? 'udp';
-  if (transport === 'tls') throw new GatewayError('NOT_IMPLEMENTED', 'sipTransport tls is not built yet', { field: 'sipTransport' });
-  if (!['udp', 'tcp', 'auto'].includes(transport)) throw invalid('sipTransport', 'must be udp, tcp or auto');
+  if (transport === 'tls')
+    throw new GatewayError('NOT_IMPLEMENTED', 'sipTransport tls is not built yet', {
+      field: 'sipTransport',
+    });
+  if (!['udp', 'tcp', 'auto'].includes(transport))
+    throw invalid('sipTransport', 'must be udp, tcp or auto');
 
   const target = targetOf(callee, domain);
   const uri = parseSip(parsers, target, 'callee');
@@ -134,7 +167,10 @@ export function resolveStartup(
   const rtmp = resolveRtmp(request, parsers);
   const toStream = text(request, 'toStream', 128) ?? null;
   if (toStream !== null && !STREAM_NAME.test(toStream)) {
-    throw invalid('toStream', 'may hold letters, digits and . _ ~ @ + : - and must not begin with a dot');
+    throw invalid(
+      'toStream',
+      'may hold letters, digits and . _ ~ @ + : - and must not begin with a dot',
+    );
   }
   return {
     callId,
@@ -169,13 +205,20 @@ export function validateRtmpTarget(url: string, stream: string, parsers: Address
   try {
     parsed = parsers.parseRtmpUrl(url);
   } catch (cause) {
-    throw new GatewayError('INVALID_ARGUMENT', `rtmpUrl: ${messageOf(cause)}`, { field: 'rtmpUrl', cause });
+    throw new GatewayError('INVALID_ARGUMENT', `rtmpUrl: ${messageOf(cause)}`, {
+      field: 'rtmpUrl',
+      cause,
+    });
   }
-  if (parsed.secure) throw new GatewayError('NOT_IMPLEMENTED', 'rtmps: is not built yet', { field: 'rtmpUrl' });
+  if (parsed.secure)
+    throw new GatewayError('NOT_IMPLEMENTED', 'rtmps: is not built yet', { field: 'rtmpUrl' });
   if (parsed.username !== undefined) {
-    throw new GatewayError('NOT_IMPLEMENTED', 'RTMP authentication is not built yet', { field: 'rtmpUrl' });
+    throw new GatewayError('NOT_IMPLEMENTED', 'RTMP authentication is not built yet', {
+      field: 'rtmpUrl',
+    });
   }
-  if (!RTMP_STREAM.test(stream)) throw invalid('rtmpStream', 'has a character that no RTMP server takes, or is too long');
+  if (!RTMP_STREAM.test(stream))
+    throw invalid('rtmpStream', 'has a character that no RTMP server takes, or is too long');
 }
 
 function resolveRtmp(
@@ -192,9 +235,14 @@ function resolveRtmp(
 }
 
 function targetOf(callee: string, domain: HostPort | undefined): string {
-  if (/^sips:/i.test(callee)) throw new GatewayError('NOT_IMPLEMENTED', 'sips: is not built yet', { field: 'callee' });
+  if (/^sips:/i.test(callee))
+    throw new GatewayError('NOT_IMPLEMENTED', 'sips: is not built yet', { field: 'callee' });
   if (/^sip:/i.test(callee)) return callee;
-  if (/^[A-Za-z][A-Za-z0-9+.-]*:[^@]*$/.test(callee) && !callee.includes('@') && /^tel:/i.test(callee)) {
+  if (
+    /^[A-Za-z][A-Za-z0-9+.-]*:[^@]*$/.test(callee) &&
+    !callee.includes('@') &&
+    /^tel:/i.test(callee)
+  ) {
     throw invalid('callee', 'must be a user, user@host, or a SIP URI');
   }
   const at = callee.lastIndexOf('@');
@@ -209,21 +257,27 @@ interface HostPort {
   readonly port: number | undefined;
 }
 
-function hostPort(request: StartupRequest, field: 'sipDomain' | 'sipOutboundProxy'): HostPort | undefined {
+function hostPort(
+  request: StartupRequest,
+  field: 'sipDomain' | 'sipOutboundProxy',
+): HostPort | undefined {
   const value = text(request, field, 256);
   if (value === undefined) return undefined;
   const match = HOST_PORT.exec(value);
   if (!match?.[1]) throw invalid(field, 'must be host or host:port');
   const portText = match[2];
   const number = portText === undefined ? undefined : Number(portText);
-  if (number !== undefined && (number < 1 || number > 65_535)) throw invalid(field, 'has a port out of 1 to 65535');
+  if (number !== undefined && (number < 1 || number > 65_535))
+    throw invalid(field, 'has a port out of 1 to 65535');
   const host = match[1].replace(/^\[|\]$/g, '');
   return { text: match[1] + (portText === undefined ? '' : `:${portText}`), host, port: number };
 }
 
 /** Escapes what a user part may not hold (RFC 3261 §25.1); present escapes stay. */
 function escapeUser(user: string): string {
-  return user.replace(/%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9\-_.!~*'()&=+$,;?/%]/gu, (character) => encodeURIComponent(character));
+  return user.replace(/%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9\-_.!~*'()&=+$,;?/%]/gu, (character) =>
+    encodeURIComponent(character),
+  );
 }
 
 function bracketed(host: string): string {
@@ -238,7 +292,11 @@ function parseSip(parsers: AddressParsers, uri: string, field: string): SipUri {
   }
 }
 
-function text(request: StartupRequest, field: keyof StartupRequest, maxLength: number): string | undefined {
+function text(
+  request: StartupRequest,
+  field: keyof StartupRequest,
+  maxLength: number,
+): string | undefined {
   const value: unknown = request[field];
   if (value === undefined || value === null || value === '') return undefined;
   if (typeof value !== 'string') throw invalid(field, 'must be a string');
@@ -264,23 +322,30 @@ function port(value: unknown): number | undefined {
 
 function resolveCustom(custom: unknown): Readonly<Record<string, unknown>> {
   if (custom === undefined || custom === null) return {};
-  if (typeof custom !== 'object' || Array.isArray(custom)) throw invalid('custom', 'must be an object');
+  if (typeof custom !== 'object' || Array.isArray(custom))
+    throw invalid('custom', 'must be an object');
   let json: string;
   try {
     json = JSON.stringify(custom);
   } catch (cause) {
-    throw new GatewayError('INVALID_ARGUMENT', 'custom cannot be written as JSON', { field: 'custom', cause });
+    throw new GatewayError('INVALID_ARGUMENT', 'custom cannot be written as JSON', {
+      field: 'custom',
+      cause,
+    });
   }
-  if (Buffer.byteLength(json) > MAX_CUSTOM_BYTES) throw invalid('custom', `is longer than ${MAX_CUSTOM_BYTES} bytes`);
+  if (Buffer.byteLength(json) > MAX_CUSTOM_BYTES)
+    throw invalid('custom', `is longer than ${MAX_CUSTOM_BYTES} bytes`);
   // A copy: what the caller changes later must not change events.
   return JSON.parse(json) as Record<string, unknown>;
 }
 
 function resolveHeaders(headers: unknown): readonly (readonly [string, string])[] {
   if (headers === undefined || headers === null) return [];
-  if (typeof headers !== 'object' || Array.isArray(headers)) throw invalid('sipHeaders', 'must be an object');
+  if (typeof headers !== 'object' || Array.isArray(headers))
+    throw invalid('sipHeaders', 'must be an object');
   return Object.entries(headers).map(([name, value]: [string, unknown]) => {
-    if (!TOKEN.test(name)) throw invalid('sipHeaders', `has a malformed name: ${JSON.stringify(name)}`);
+    if (!TOKEN.test(name))
+      throw invalid('sipHeaders', `has a malformed name: ${JSON.stringify(name)}`);
     if (OWN_HEADERS.has(name.toLowerCase())) throw invalid('sipHeaders', `must not set ${name}`);
     if (typeof value !== 'string' || CONTROL.test(value) || value.length > 2048) {
       throw invalid('sipHeaders', `has a value for ${name} that is no plain string`);

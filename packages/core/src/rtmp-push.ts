@@ -208,7 +208,8 @@ export class RtmpPush extends EventEmitter<RtmpPushEvents> {
     const nowMs = this.#deps.now();
     const wasActive = this.#status === 'RTMP_STREAM_ACTIVE';
     if (wasActive) this.#downSinceMs = nowMs;
-    if (this.#mustGiveUp(error, wasActive, nowMs)) return this.#move('RTMP_CONNECTION_FAILED', error);
+    if (this.#mustGiveUp(error, wasActive, nowMs))
+      return this.#move('RTMP_CONNECTION_FAILED', error);
     const delayMs = this.#nextDelayMs(nowMs);
     this.#retry = setTimeout(() => this.#connect(), delayMs);
     if (wasActive) this.#move('RTMP_CONNECTION_LOST', error);
@@ -217,7 +218,8 @@ export class RtmpPush extends EventEmitter<RtmpPushEvents> {
   #mustGiveUp(error: RtmpError | undefined, wasActive: boolean, nowMs: number): boolean {
     if (wasActive) return false;
     const downMs = nowMs - this.#downSinceMs;
-    if (this.#status === 'RTMP_CONNECTION_LOST') return downMs >= (this.#options.giveUpMs ?? Number.POSITIVE_INFINITY);
+    if (this.#status === 'RTMP_CONNECTION_LOST')
+      return downMs >= (this.#options.giveUpMs ?? Number.POSITIVE_INFINITY);
     // It never came up: a refusal of the connection is an answer; everything else may pass.
     if (error?.code === 'CONNECT_REJECTED') return true;
     return downMs >= (this.#options.firstConnectTimeoutMs ?? 10_000);
@@ -241,7 +243,9 @@ export class RtmpPush extends EventEmitter<RtmpPushEvents> {
     if (!mayFollow(RTMP_TRANSITIONS, this.#status, status)) return;
     this.#status = status;
     const { mediaSessionId } = this.target;
-    this.#deps.logger.info(`${mediaSessionId}: ${status}${error ? ` (${this.#describe(error)})` : ''}`);
+    this.#deps.logger.info(
+      `${mediaSessionId}: ${status}${error ? ` (${this.#describe(error)})` : ''}`,
+    );
     this.emit('status', status, error);
   }
 }

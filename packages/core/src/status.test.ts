@@ -1,13 +1,22 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CALL_TRANSITIONS, isFinal, mayFollow, RTMP_TRANSITIONS, statusOfProvisional } from './status.ts';
+import {
+  CALL_TRANSITIONS,
+  isFinal,
+  mayFollow,
+  RTMP_TRANSITIONS,
+  statusOfProvisional,
+} from './status.ts';
 import type { CallStatus } from './status.ts';
 
 const statuses = Object.keys(CALL_TRANSITIONS) as CallStatus[];
 
 describe('statuses', () => {
   it('every follower exists in its table', () => {
-    for (const table of [CALL_TRANSITIONS, RTMP_TRANSITIONS] as Record<string, readonly string[]>[]) {
+    for (const table of [CALL_TRANSITIONS, RTMP_TRANSITIONS] as Record<
+      string,
+      readonly string[]
+    >[]) {
       for (const followers of Object.values(table)) {
         for (const follower of followers) expect(table).toHaveProperty(follower);
       }
@@ -36,7 +45,11 @@ describe('statuses', () => {
 
   it('maps provisional responses', () => {
     expect([100, 180, 181, 183, 199].map(statusOfProvisional)).toEqual([
-      ...['TRYING', 'RING', 'SESSION_PROGRESS', 'SESSION_PROGRESS', 'SESSION_PROGRESS'],
+      'TRYING',
+      'RING',
+      'SESSION_PROGRESS',
+      'SESSION_PROGRESS',
+      'SESSION_PROGRESS',
     ]);
   });
 });

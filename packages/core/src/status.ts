@@ -6,14 +6,17 @@ export const CALL_TRANSITIONS = {
   NEW: ['PENDING', 'FINISH', 'FAILED'],
   /** INVITE (or REGISTER before it) sent, nothing back. */
   PENDING: [
-    ...['TRYING', 'RING', 'SESSION_PROGRESS', 'RING_MEDIA', 'ESTABLISHED'],
-    ...['BUSY', 'FINISH', 'FAILED'],
+    'TRYING',
+    'RING',
+    'SESSION_PROGRESS',
+    'RING_MEDIA',
+    'ESTABLISHED',
+    'BUSY',
+    'FINISH',
+    'FAILED',
   ],
   /** 100. */
-  TRYING: [
-    ...['RING', 'SESSION_PROGRESS', 'RING_MEDIA', 'ESTABLISHED'],
-    ...['BUSY', 'FINISH', 'FAILED'],
-  ],
+  TRYING: ['RING', 'SESSION_PROGRESS', 'RING_MEDIA', 'ESTABLISHED', 'BUSY', 'FINISH', 'FAILED'],
   /** 180. */
   RING: ['SESSION_PROGRESS', 'RING_MEDIA', 'ESTABLISHED', 'BUSY', 'FINISH', 'FAILED'],
   /** 183 and other 18x. */

@@ -46,6 +46,8 @@ export class FlvMuxer {
   #sps: Uint8Array[] = [];
   #pps: Uint8Array[] = [];
   #parameterSetsChanged = false;
+  /** Those that the sequence header in force holds. */
+  #inHeader: readonly Uint8Array[] = [];
   #video: VideoFormat | undefined;
   #metadata: FlvTag | undefined;
   #sequenceHeader: FlvTag | undefined;
@@ -100,8 +102,9 @@ export class FlvMuxer {
     for (const nalu of frame.nalus) {
       const type = nalType(nalu);
       if (type === NAL_TYPE.sps || type === NAL_TYPE.pps) {
-        // They travel in the sequence header; a new one in the middle of a GOP stays where it is as well.
-        if (!this.#takeParameterSet(nalu) || frame.isKeyFrame) continue;
+        // They travel in the sequence header; one that is not in it, in the middle of a GOP, stays where it is.
+        this.#takeParameterSet(nalu);
+        if (frame.isKeyFrame || includesOctets(this.#inHeader, nalu)) continue;
       } else if (NAL_TYPES_LEFT_OUT.has(type)) continue;
       if (isPictureNal(nalu)) hasPicture = true;
       kept.push(nalu);
@@ -126,20 +129,18 @@ export class FlvMuxer {
     this.#sink({ type: 9, timestampMs, body, role });
   }
 
-  /** @returns Whether it is new. */
-  #takeParameterSet(nalu: Uint8Array): boolean {
+  #takeParameterSet(nalu: Uint8Array): void {
     const isSps = nalType(nalu) === NAL_TYPE.sps;
     const list = isSps ? this.#sps : this.#pps;
-    if (list.some((known) => equalOctets(known, nalu))) return false;
+    if (includesOctets(list, nalu)) return;
     const id = isSps ? parseSps(nalu)?.id : ppsId(nalu);
-    if (id === undefined || nalu.length > MAX_PARAMETER_SET_BYTES) return false;
+    if (id === undefined || nalu.length > MAX_PARAMETER_SET_BYTES) return;
     const others = list.filter((known) => (isSps ? parseSps(known)?.id : ppsId(known)) !== id);
     // A copy: the view would keep the whole datagram alive for the length of the call.
     const updated = [...others, Uint8Array.from(nalu)].slice(-MAX_PARAMETER_SETS);
     if (isSps) this.#sps = updated;
     else this.#pps = updated;
     this.#parameterSetsChanged = true;
-    return true;
   }
 
   #emitSequenceHeader(timestampMs: number): void {
@@ -157,6 +158,7 @@ export class FlvMuxer {
     // The newest SPS first: its profile and level head the record.
     const record = encodeAvcConfiguration([sps, ...this.#sps.slice(0, -1)], this.#pps);
     const body = Buffer.concat([Buffer.from([0x17, 0, 0, 0, 0]), record]);
+    this.#inHeader = [...this.#sps, ...this.#pps];
     this.#sequenceHeader = { type: 9, timestampMs, body, role: 'sequence-header' };
     this.#sink(this.#sequenceHeader);
   }
@@ -181,8 +183,8 @@ export class FlvMuxer {
   }
 }
 
-function equalOctets(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && Buffer.compare(a, b) === 0;
+function includesOctets(list: readonly Uint8Array[], nalu: Uint8Array): boolean {
+  return list.some((one) => one.length === nalu.length && Buffer.compare(one, nalu) === 0);
 }
 
 /** First ue(v) of a PPS (ITU-T H.264 §7.3.2.2): at most 255, so at most 17 bits. */

@@ -103,3 +103,18 @@ export { SyncClock } from './sync-clock.ts';
 export type { SyncClockOptions } from './sync-clock.ts';
 export { Ticker } from './ticker.ts';
 export type { TickerOptions, TickSource } from './ticker.ts';
+export { FlvMuxer } from './flv.ts';
+export type { FlvMuxerOptions, VideoFormat } from './flv.ts';
+export { openMediaSession } from './media-session.ts';
+export type {
+  LocalMedia,
+  MediaSession,
+  MediaSessionHandler,
+  MediaSessionOptions,
+  MediaStats,
+  NegotiatedMedia,
+  NegotiatedMedium,
+  ReceivedMediaStats,
+} from './media-session.ts';
+export { OutputSet } from './output-set.ts';
+export type { StreamOutput } from './output-set.ts';

@@ -1,12 +1,23 @@
 // One call's media: RTP in, FLV tags out to any number of outputs. The wiring of the whole media path stands here.
 
-import type { FlvTag, MediaKind } from './frame.ts';
-
-/** What an output of a stream must be. It has its own queue and its own drops, and never throws. */
-export interface StreamOutput {
-  /** Each tag, in order. Right after joining: metadata, sequence header, then what comes live. */
-  push(tag: FlvTag): void;
-}
+import { AudioDepacketizer } from './depacketizer-audio.ts';
+import { H264Depacketizer } from './depacketizer-h264.ts';
+import type { RtpCodec } from './depacketizer.ts';
+import { AudioTimeline } from './audio-timeline.ts';
+import { MediaError } from './errors.ts';
+import { FlvMuxer } from './flv.ts';
+import type { AudioFrame, H264AccessUnit, MediaKind, RtpPacket } from './frame.ts';
+import { JitterBuffer } from './jitter-buffer.ts';
+import { KeyFrameGate } from './key-frame-gate.ts';
+import type { KeyFrameMethod } from './key-frame-requester.ts';
+import { OutputSet } from './output-set.ts';
+import type { StreamOutput } from './output-set.ts';
+import type { AudioLine } from './packetizer-audio.ts';
+import type { PortPool } from './port-pool.ts';
+import { openRtpSession } from './rtp-session.ts';
+import type { RtpSession, RtpSessionStats } from './rtp-session.ts';
+import { SyncClock } from './sync-clock.ts';
+import type { TickSource } from './ticker.ts';
 
 /** One RTP/RTCP port pair of ours and the source that we send as. */
 export interface LocalMedia {
@@ -26,7 +37,10 @@ export interface NegotiatedMedium {
   /** The peer takes media from us, and we offered to send. */
   readonly send: boolean;
   /** Payload types on the wire, by codec. */
-  readonly codecs: readonly { readonly payloadType: number; readonly codec: 'h264' | 'pcma' | 'pcmu' }[];
+  readonly codecs: readonly {
+    readonly payloadType: number;
+    readonly codec: 'h264' | 'pcma' | 'pcmu';
+  }[];
   /** RFC 4733 events, where negotiated. */
   readonly telephoneEventPayloadType?: number;
   /** Key-frame requests that the peer said it takes. */
@@ -88,8 +102,8 @@ export interface MediaStats {
 export interface MediaSessionHandler {
   /** Bad input, counted by name; `medium` and `source` for a log line. May come often. */
   onFault?(fault: string, medium: MediaKind, source: string): void;
-  /** The first packet of a medium was taken. Once for each. */
-  onFirstPacket?(medium: MediaKind): void;
+  /** The peer pressed a key (RFC 4733): `0`–`9`, `*`, `#`, `A`–`D`. Once per key press. */
+  onDigit?(digit: string): void;
 }
 
 /** One call's media. */
@@ -98,7 +112,7 @@ export interface MediaSession {
   readonly video: LocalMedia;
   /** What was agreed on: receiving, sending and the tags begin. Once. */
   start(negotiated: NegotiatedMedia): void;
-  /** The output gets metadata, sequence header, the newest key frame's followers by a fresh one that is asked for. */
+  /** From the next key frame on, which is asked for; metadata and sequence header go before it. */
   addOutput(output: StreamOutput): void;
   removeOutput(output: StreamOutput): void;
   /** Asks the peer for a key frame; throttled. */
@@ -111,4 +125,355 @@ export interface MediaSession {
   stats(): MediaStats;
   /** Says RTCP BYE, closes the sockets and frees the ports. Idempotent. */
   close(): Promise<void>;
+}
+
+/** Options of {@link openMediaSession}. */
+export interface MediaSessionOptions {
+  /** Where port pairs come from; shared by all sessions of a gateway. */
+  readonly portPool: PortPool;
+  /** The 20 ms beat; shared likewise. */
+  readonly ticker: TickSource;
+  /** Local IP address to bind. */
+  readonly bindAddress: string;
+  /** RTCP CNAMEs, as in the offer. */
+  readonly audioCname: string;
+  readonly videoCname: string;
+  /** How long a missing packet is waited for. Default 60 ms. */
+  readonly jitterDelayMs?: number;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  /** Unix milliseconds. */
+  readonly wallClock: () => number;
+  /** 0 ≤ n < 1. */
+  readonly random: () => number;
+}
+
+/**
+ * Binds two RTP/RTCP port pairs. Packets that come before `start` are kept, within bounds.
+ *
+ * @throws MediaError (rejection) `NO_PORTS` or `SOCKET`; nothing stays bound then.
+ */
+export async function openMediaSession(
+  options: MediaSessionOptions,
+  handler: MediaSessionHandler = {},
+): Promise<MediaSession> {
+  const session = new Session(options, handler);
+  await session.open();
+  return session;
+}
+
+/** Audio may be this much later than the jitter buffer's delay before silence takes its place. */
+const AUDIO_GRACE_MS = 60;
+/** When nothing at all has come for this long, silence begins without the peer. */
+const SILENCE_START_MS = 200;
+const RATE_PERIOD_MS = 1000;
+const DEFAULT_JITTER_DELAY_MS = 60;
+const CLOCK_RATE_HZ = { audio: 8000, video: 90_000 } as const;
+
+class Session implements MediaSession {
+  readonly #options: MediaSessionOptions;
+  readonly #handler: MediaSessionHandler;
+  #audioRtp!: RtpSession;
+  #videoRtp!: RtpSession;
+  readonly #audioSsrc: number;
+  readonly #videoSsrc: number;
+  #negotiated: NegotiatedMedia | undefined;
+  #closing: Promise<void> | undefined;
+
+  // The media path, from the socket to the outputs; each stage holds its next one.
+  readonly #clock = new SyncClock();
+  readonly #outputs = new OutputSet(() => this.#muxer?.preamble ?? []);
+  #muxer: FlvMuxer | undefined;
+  readonly #audioTypes = new Map<number, RtpCodec>();
+  readonly #videoGate = new KeyFrameGate(
+    (unit) => this.#onVideoFrame(unit),
+    () => this.#videoRtp.requestKeyFrame(),
+  );
+  readonly #video = new H264Depacketizer({
+    onFrame: (unit) => this.#videoGate.push(unit),
+    onBroken: (fault) => this.#onBrokenVideo(fault),
+    onParameterSet: (nalu) => this.#muxer?.setParameterSets([nalu]),
+  });
+  readonly #audio = new AudioDepacketizer(this.#audioTypes, {
+    onFrame: (frame) => this.#onAudioFrame(frame),
+    onBroken: (fault) => count(this.#audioFaults, fault),
+    onDigit: (digit) => this.#handler.onDigit?.(digit),
+  });
+  readonly #audioJitter: JitterBuffer;
+  readonly #videoJitter: JitterBuffer;
+  #timeline: AudioTimeline | undefined;
+
+  /** Arrival time that is 0 of the stream's time, and of the clock's; NaN before. */
+  #zeroMs = Number.NaN;
+  #clockZeroMs = Number.NaN;
+  #startMs = 0;
+  readonly #audioFaults = new Map<string, number>();
+  readonly #videoFaults = new Map<string, number>();
+  #audioCodec: AudioFrame['codec'] | null = null;
+  #frames = 0;
+  #keyFrames = 0;
+  #brokenFrames = 0;
+  readonly #audioRate = new Rate();
+  readonly #videoRate = new Rate();
+  readonly #frameRate = new Rate();
+
+  constructor(options: MediaSessionOptions, handler: MediaSessionHandler) {
+    this.#options = options;
+    this.#handler = handler;
+    const ssrc = (): number => Math.floor(options.random() * 0x1_0000_0000);
+    this.#audioSsrc = ssrc();
+    this.#videoSsrc = ssrc();
+    const delayMs = options.jitterDelayMs ?? DEFAULT_JITTER_DELAY_MS;
+    this.#audioJitter = new JitterBuffer((packet) => this.#audio.push(packet), { delayMs });
+    this.#videoJitter = new JitterBuffer((packet) => this.#video.push(packet), { delayMs });
+  }
+
+  get audio(): LocalMedia {
+    return localMedia(this.#audioRtp, this.#audioSsrc);
+  }
+
+  get video(): LocalMedia {
+    return localMedia(this.#videoRtp, this.#videoSsrc);
+  }
+
+  /** For {@link openMediaSession}. */
+  async open(): Promise<void> {
+    this.#audioRtp = await this.#openRtp('audio', this.#audioJitter, this.#audioSsrc, this.#options.audioCname);
+    try {
+      this.#videoRtp = await this.#openRtp('video', this.#videoJitter, this.#videoSsrc, this.#options.videoCname);
+    } catch (error) {
+      await this.#audioRtp.close();
+      throw error;
+    }
+  }
+
+  start(negotiated: NegotiatedMedia): void {
+    if (this.#closing) throw new MediaError('CLOSED', 'The session is closed');
+    if (this.#negotiated) throw new MediaError('INVALID_ARGUMENT', 'The session was started already');
+    this.#negotiated = negotiated;
+    this.#startMs = this.#options.now();
+    const { audio, video } = negotiated;
+    const audioCodec = audio ? firstAudioCodec(audio) : null;
+    this.#muxer = new FlvMuxer({ audioCodec, hasVideo: video !== undefined }, this.#outputs.push);
+    if (video?.parameterSets) this.#muxer.setParameterSets(video.parameterSets);
+    this.#outputs.expectVideo(video !== undefined);
+    if (audioCodec !== null) {
+      const delayMs = (this.#options.jitterDelayMs ?? DEFAULT_JITTER_DELAY_MS) + AUDIO_GRACE_MS;
+      this.#timeline = new AudioTimeline((frame, timeMs) => this.#muxer?.push(frame, timeMs), {
+        codec: audioCodec,
+        delayMs,
+      });
+    }
+    // The sockets last: packets that came early are handled in here.
+    if (audio) {
+      for (const [payloadType, codec] of payloadTypes(audio)) this.#audioTypes.set(payloadType, codec);
+      this.#audioRtp.start({ ...remote(audio), payloadTypes: this.#audioTypes, send: lineToSend(audio) });
+    }
+    if (video) {
+      this.#videoRtp.start({
+        ...remote(video),
+        payloadTypes: payloadTypes(video),
+        keyFrameMethods: keyFrameLadder(video),
+      });
+    }
+    this.#options.ticker.add(this.#onTick);
+  }
+
+  addOutput(output: StreamOutput): void {
+    this.#outputs.add(output);
+    if (this.#negotiated?.video) this.#videoRtp.requestKeyFrame();
+  }
+
+  removeOutput(output: StreamOutput): void {
+    this.#outputs.remove(output);
+  }
+
+  requestKeyFrame(): void {
+    if (this.#negotiated?.video) this.#videoRtp.requestKeyFrame();
+  }
+
+  async sendDtmf(digits: string): Promise<void> {
+    try {
+      await this.#audioRtp.sendDigits(digits);
+    } catch (error) {
+      if (!(error instanceof MediaError && error.code === 'CLOSED')) throw error;
+    }
+  }
+
+  stats(): MediaStats {
+    const { audio, video } = this.#negotiated ?? {};
+    const format = this.#muxer?.video;
+    return {
+      audio: audio
+        ? receivedStats(this.#audioRtp.stats, this.#audioFaults, this.#audioRate, this.#audioCodec)
+        : null,
+      video: video
+        ? {
+            ...receivedStats(
+              this.#videoRtp.stats,
+              this.#videoFaults,
+              this.#videoRate,
+              this.#frames > 0 ? 'h264' : null,
+            ),
+            width: format?.width ?? null,
+            height: format?.height ?? null,
+            fps: this.#frameRate.perSecond,
+            frames: this.#frames,
+            keyFrames: this.#keyFrames,
+            droppedFrames: this.#brokenFrames + this.#videoGate.dropped,
+            keyFrameRequests: this.#videoRtp.stats.pliSent + this.#videoRtp.stats.firSent,
+          }
+        : null,
+      avSkewMs: this.#clock.skewMs,
+      silenceInsertedMs: this.#timeline?.stats.filledMs ?? null,
+    };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#options.ticker.remove(this.#onTick);
+    await Promise.all([this.#audioRtp.close(), this.#videoRtp.close()]);
+  }
+
+  #openRtp(kind: MediaKind, jitter: JitterBuffer, ssrc: number, cname: string): Promise<RtpSession> {
+    const { portPool, ticker, bindAddress, now, wallClock, random } = this.#options;
+    return openRtpSession(
+      { kind, ports: portPool, ticker, ssrc, cname, bindAddress, now, wallClock, random },
+      {
+        onPacket: (packet) => this.#onPacket(kind, jitter, packet),
+        onSenderReport: (report, arrivalMs) => this.#clock.onSenderReport(kind, report, arrivalMs),
+        onFault: (fault, address, port) => this.#handler.onFault?.(fault, kind, `${address}:${port}`),
+      },
+    );
+  }
+
+  #onPacket(kind: MediaKind, jitter: JitterBuffer, packet: RtpPacket): void {
+    if (Number.isNaN(this.#clockZeroMs)) {
+      this.#clockZeroMs = packet.arrivalMs;
+      if (Number.isNaN(this.#zeroMs)) this.#zeroMs = packet.arrivalMs;
+    }
+    if (kind === 'video' && this.#frames === 0) this.#videoRtp.requestKeyFrame();
+    jitter.push(packet);
+  }
+
+  /** Milliseconds on the stream's time base of a frame. */
+  #timeOf(kind: MediaKind, frame: { readonly rtpTimestamp: number; readonly arrivalMs: number }): number {
+    const onClockMs = this.#clock.mediaTimeMs(kind, frame.rtpTimestamp, frame.arrivalMs);
+    return Math.max(0, onClockMs + this.#clockZeroMs - this.#zeroMs);
+  }
+
+  #onAudioFrame(frame: AudioFrame): void {
+    this.#audioCodec = frame.codec;
+    this.#timeline?.push(frame, this.#timeOf('audio', frame));
+  }
+
+  #onVideoFrame(unit: H264AccessUnit): void {
+    this.#frames++;
+    if (unit.isKeyFrame) {
+      this.#keyFrames++;
+      this.#videoRtp.keyFrameArrived();
+    }
+    this.#muxer?.push(unit, this.#timeOf('video', unit));
+  }
+
+  #onBrokenVideo(fault: string): void {
+    this.#brokenFrames++;
+    count(this.#videoFaults, fault);
+    this.#videoGate.break();
+  }
+
+  readonly #onTick = (nowMs: number): void => {
+    this.#audioJitter.expire(nowMs);
+    this.#videoJitter.expire(nowMs);
+    if (Number.isNaN(this.#zeroMs) && nowMs - this.#startMs >= SILENCE_START_MS) this.#zeroMs = this.#startMs;
+    if (!Number.isNaN(this.#zeroMs)) this.#timeline?.tick(nowMs - this.#zeroMs, nowMs);
+    if (nowMs - this.#videoRate.sinceMs < RATE_PERIOD_MS) return;
+    this.#audioRate.note(this.#audioRtp.stats.bytes * 8, nowMs);
+    this.#videoRate.note(this.#videoRtp.stats.bytes * 8, nowMs);
+    this.#frameRate.note(this.#frames, nowMs);
+  };
+}
+
+/** How fast a counter grows, over the last period. */
+class Rate {
+  sinceMs = Number.NEGATIVE_INFINITY;
+  #count = 0;
+  /** `null` before the end of the first period. */
+  perSecond: number | null = null;
+
+  note(counter: number, nowMs: number): void {
+    if (Number.isFinite(this.sinceMs)) this.perSecond = ((counter - this.#count) * 1000) / (nowMs - this.sinceMs);
+    this.sinceMs = nowMs;
+    this.#count = counter;
+  }
+}
+
+function count(counts: Map<string, number>, name: string): void {
+  counts.set(name, (counts.get(name) ?? 0) + 1);
+}
+
+function localMedia(rtp: RtpSession, ssrc: number): LocalMedia {
+  return { rtpPort: rtp.localPort, rtcpPort: rtp.localPort + 1, ssrc };
+}
+
+function firstAudioCodec(medium: NegotiatedMedium): AudioFrame['codec'] | null {
+  for (const { codec } of medium.codecs) if (codec !== 'h264') return codec;
+  return null;
+}
+
+function payloadTypes(medium: NegotiatedMedium): Map<number, RtpCodec> {
+  const types = new Map<number, RtpCodec>();
+  for (const { payloadType, codec } of medium.codecs) {
+    types.set(payloadType, { codec, clockRateHz: CLOCK_RATE_HZ[codec === 'h264' ? 'video' : 'audio'] });
+  }
+  const events = medium.telephoneEventPayloadType;
+  if (events !== undefined) types.set(events, { codec: 'telephone-event', clockRateHz: CLOCK_RATE_HZ.audio });
+  return types;
+}
+
+function remote(medium: NegotiatedMedium): { address: string; port: number; rtcpAddress: string; rtcpPort: number } {
+  const { address, rtpPort, rtcpAddress, rtcpPort } = medium;
+  return { address, port: rtpPort, rtcpAddress, rtcpPort };
+}
+
+/** Silence in the peer's first codec keeps softphones from dropping the call; in recvonly only RTCP is sent. */
+function lineToSend(medium: NegotiatedMedium): AudioLine {
+  const first = medium.codecs.find(({ codec }) => codec !== 'h264');
+  if (!medium.send || !first || first.codec === 'h264') return {};
+  const events = medium.telephoneEventPayloadType;
+  return {
+    codec: first.codec,
+    payloadType: first.payloadType,
+    ...(events === undefined ? {} : { eventPayloadType: events }),
+  };
+}
+
+/** PLI, then FIR; a peer that named only FIR gets that first. Peers that named neither often understand both. */
+function keyFrameLadder({ feedback }: NegotiatedMedium): readonly KeyFrameMethod[] {
+  return feedback.fir && !feedback.pli ? ['fir', 'pli'] : ['pli', 'fir'];
+}
+
+function receivedStats<Codec extends string>(
+  rtp: RtpSessionStats,
+  faults: ReadonlyMap<string, number>,
+  rate: Rate,
+  codec: Codec | null,
+): Omit<ReceivedMediaStats, 'codec'> & { codec: Codec | null } {
+  const { packets, bytes, lost, jitterMs, reordered, duplicates } = rtp;
+  return {
+    codec,
+    packets,
+    bytes,
+    lost,
+    lossRatio: packets + lost === 0 ? null : lost / (packets + lost),
+    jitterMs: packets === 0 ? null : jitterMs,
+    reordered,
+    duplicates,
+    bitrateBps: rate.perSecond,
+    faults: { ...rtp.faults, ...Object.fromEntries(faults) },
+  };
 }

@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest';
+import type { FlvTag, FlvTagRole } from './frame.ts';
+import { OutputSet } from './output-set.ts';
+
+const tag = (role: FlvTagRole, timestampMs = 0): FlvTag => ({
+  type: role === 'audio' ? 8 : role === 'metadata' ? 18 : 9,
+  timestampMs,
+  body: new Uint8Array(1),
+  role,
+});
+
+function join(set: OutputSet): string[] {
+  const seen: string[] = [];
+  set.add({ push: (one) => seen.push(`${one.role}@${one.timestampMs}`) });
+  return seen;
+}
+
+describe('OutputSet', () => {
+  const preamble = [tag('metadata', 5), tag('sequence-header', 5)];
+
+  it('begins with the preamble and a key frame; audio waits for it', () => {
+    const set = new OutputSet(() => preamble);
+    set.expectVideo(true);
+    const seen = join(set);
+    for (const one of [
+      tag('metadata'),
+      tag('audio', 0),
+      tag('inter-frame', 20),
+      tag('sequence-header', 40),
+      tag('key-frame', 40),
+      tag('audio', 40),
+    ]) {
+      set.push(one);
+    }
+    expect(seen).toEqual(['metadata@5', 'sequence-header@5', 'key-frame@40', 'audio@40']);
+  });
+
+  it('audio does not wait longer than a second, and not at all without video', () => {
+    const set = new OutputSet(() => preamble);
+    set.expectVideo(true);
+    const seen = join(set);
+    for (const at of [100, 1000, 1100]) set.push(tag('audio', at));
+    expect(seen).toEqual(['metadata@5', 'sequence-header@5', 'audio@1100']);
+    set.expectVideo(false);
+    const other = join(set);
+    set.push(tag('audio', 2000));
+    expect(other.at(-1)).toBe('audio@2000');
+  });
+
+  it('outputs join and leave alone, and joining twice changes nothing', () => {
+    const set = new OutputSet(() => preamble);
+    const first = join(set);
+    set.push(tag('key-frame', 0));
+    const second: FlvTag[] = [];
+    const output = { push: (one: FlvTag) => second.push(one) };
+    set.add(output);
+    set.add(output);
+    set.push(tag('inter-frame', 40));
+    set.push(tag('key-frame', 80));
+    set.remove(output);
+    set.push(tag('inter-frame', 120));
+    expect(first.slice(2)).toEqual(['key-frame@0', 'inter-frame@40', 'key-frame@80', 'inter-frame@120']);
+    expect(second.map((one) => one.role)).toEqual(['metadata', 'sequence-header', 'key-frame']);
+    expect(set.size).toBe(1);
+  });
+});

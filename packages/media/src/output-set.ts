@@ -1,0 +1,68 @@
+// The outputs of one stream: who gets which tag. Each output joins at a point where a decoder can begin.
+
+import type { FlvTag, Sink } from './frame.ts';
+
+/** What an output of a stream must be. It has its own queue and its own drops, and never throws. */
+export interface StreamOutput {
+  /** Each tag, in order: metadata and sequence header first, then what comes live from a key frame on. */
+  push(tag: FlvTag): void;
+}
+
+interface Joined {
+  readonly output: StreamOutput;
+  waiting: boolean;
+  /** Timestamp of the first tag since it joined. */
+  joinedMs: number;
+}
+
+/** Audio waits so long for the first key frame, so that sound and picture begin together. */
+const AUDIO_WAIT_MS = 1000;
+
+/** Hands each tag to every output. Pure: no timer, no copy. */
+export class OutputSet {
+  readonly #preamble: () => readonly FlvTag[];
+  #joined: Joined[] = [];
+  #hasVideo = false;
+
+  /** @param preamble - What an output needs before its first frame: metadata, sequence header. */
+  constructor(preamble: () => readonly FlvTag[]) {
+    this.#preamble = preamble;
+  }
+
+  get size(): number {
+    return this.#joined.length;
+  }
+
+  /** Whether audio is worth holding back for a key frame. */
+  expectVideo(hasVideo: boolean): void {
+    this.#hasVideo = hasVideo;
+  }
+
+  /** Adding one that is there already changes nothing. */
+  add(output: StreamOutput): void {
+    if (this.#joined.some((one) => one.output === output)) return;
+    this.#joined = [...this.#joined, { output, waiting: true, joinedMs: Number.NaN }];
+  }
+
+  remove(output: StreamOutput): void {
+    this.#joined = this.#joined.filter((one) => one.output !== output);
+  }
+
+  /** Hands on one tag. An output that is waiting gets nothing before the tag that it can begin with. */
+  readonly push: Sink<FlvTag> = (tag) => {
+    for (const one of this.#joined) {
+      if (one.waiting && !this.#begins(one, tag)) continue;
+      one.output.push(tag);
+    }
+  };
+
+  #begins(one: Joined, tag: FlvTag): boolean {
+    if (tag.role === 'metadata' || tag.role === 'sequence-header') return false;
+    if (Number.isNaN(one.joinedMs)) one.joinedMs = tag.timestampMs;
+    const inTime = this.#hasVideo && tag.timestampMs - one.joinedMs < AUDIO_WAIT_MS;
+    if (tag.role === 'inter-frame' || (tag.role === 'audio' && inTime)) return false;
+    one.waiting = false;
+    for (const first of this.#preamble()) one.output.push(first);
+    return true;
+  }
+}
