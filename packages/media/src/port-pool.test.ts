@@ -48,7 +48,7 @@ describe('PortPool', () => {
   ])('names a wrong %s', (field, options) => {
     let caught: unknown;
     try {
-      new PortPool(options);
+      expect(new PortPool(options)).toBeUndefined();
     } catch (error) {
       caught = error;
     }

@@ -381,6 +381,8 @@ function encodeOne(packet: RtcpPacket): Buffer {
       bytes.set(packet.body, 4);
       return bytes;
     }
+    default:
+      return packet satisfies never;
   }
 }
 

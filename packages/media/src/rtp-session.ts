@@ -205,7 +205,7 @@ export class RtpSession {
   #foreign = 0;
   #pliSent = 0;
   #firSent = 0;
-  #budget = MAX_BURST_PACKETS;
+  #budget = 0;
   #budgetMs = Number.NEGATIVE_INFINITY;
   #nextStepMs = Number.NaN;
   #rtcpDueMs = Number.POSITIVE_INFINITY;

@@ -4,7 +4,6 @@
 import type { MediaKind } from './frame.ts';
 import { ntpMs, type SenderReport } from './rtcp.ts';
 
-const WRAP = 2 ** 32;
 /** Timestamp and arrival may disagree by this much before the line is doubted. */
 const JUMP_MS = 1000;
 /** Packets that must agree before a jumped line is followed. */
