@@ -69,7 +69,8 @@ export class H264Depacketizer implements Depacketizer {
   /** Its first packets may be missing: its first slice must begin the picture. */
   #headSuspect = true;
   /** The NAL unit in fragments. */
-  #fragments: Uint8Array[] = [];
+  #fragments: (Uint8Array | undefined)[] = [];
+  #fragmentCount = 0;
   #fragmentBytes = 0;
   #fragmentHeader = 0;
   #inFragments = false;
@@ -173,12 +174,12 @@ export class H264Depacketizer implements Depacketizer {
       return;
     }
     if (payload.length > 2) {
-      this.#fragments.push(payload);
+      this.#fragments[this.#fragmentCount++] = payload;
       this.#fragmentBytes += payload.length - 2;
     }
     if (
       this.#bytes + this.#fragmentBytes > MAX_FRAME_BYTES ||
-      this.#fragments.length > MAX_FRAGMENTS_PER_NAL
+      this.#fragmentCount > MAX_FRAGMENTS_PER_NAL
     ) {
       this.#break('h264-oversize');
       return;
@@ -189,12 +190,16 @@ export class H264Depacketizer implements Depacketizer {
 
   #joinFragments(): void {
     const nal = Buffer.allocUnsafeSlow(this.#fragmentBytes);
-    nal[0] = this.#fragmentHeader;
-    let at = 1;
-    for (const payload of this.#fragments) {
-      nal.set(payload.subarray(2), at);
-      at += payload.length - 2;
+    // From the last to the first, each copied with its two header octets: the fragment before it then overwrites
+    // those. Spares a view per fragment.
+    let at = this.#fragmentBytes;
+    for (let index = this.#fragmentCount - 1; index >= 0; index--) {
+      const payload = this.#fragments[index]!;
+      at -= payload.length - 2;
+      if (at >= 2) nal.set(payload, at - 2);
+      else nal.set(payload.subarray(2), at);
     }
+    nal[0] = this.#fragmentHeader;
     this.#dropFragments();
     this.#addNal(nal);
   }
@@ -306,7 +311,9 @@ export class H264Depacketizer implements Depacketizer {
   }
 
   #dropFragments(): void {
-    if (this.#fragments.length > 0) this.#fragments = [];
+    // The list is kept for the next NAL unit, the packets are not.
+    if (this.#fragmentCount > 0) this.#fragments.fill(undefined, 0, this.#fragmentCount);
+    this.#fragmentCount = 0;
     this.#fragmentBytes = 0;
     this.#inFragments = false;
   }
