@@ -205,6 +205,13 @@ describe('parseDatagram', () => {
     },
   );
 
+  it('refuses NUL outside a quoted pair, and can answer all the same', () => {
+    const outcome = parseDatagram(options(['From: "a\0" <sip:a@b>;tag=1'], '', 'From'));
+    expect(fault(outcome)).toMatchObject({ field: 'from', statusCode: 400, answerable: true });
+    if (outcome.message !== undefined || outcome.partial === undefined) return;
+    expect(formatMessage(outcome.partial).includes(0)).toBe(false);
+  });
+
   it('refuses a datagram without the empty line', () => {
     const octets = Buffer.from(`OPTIONS sip:bob@example.com SIP/2.0\r\n${HEAD.join('\r\n')}\r\n`);
     expect(fault(parseDatagram(octets))).toMatchObject({
@@ -491,7 +498,7 @@ describe('properties', () => {
         continue;
       }
       acceptedCount++;
-      // NUL passes inside quotes (RFC 4475 intmeth); the serializer refuses it.
+      // NUL passes as a quoted pair (RFC 4475 intmeth); the serializer refuses it.
       if (!octets.includes(0))
         expect(parseDatagram(formatMessage(outcome.message)).message).toBeDefined();
     }

@@ -64,6 +64,7 @@ class Head {
   isResponse = false;
   readonly #text: string;
   readonly #ascii: boolean;
+  readonly #hasNul: boolean;
   #hasVia = false;
   #hasFrom = false;
   #hasTo = false;
@@ -75,6 +76,7 @@ class Head {
   constructor(text: string, ascii: boolean) {
     this.#text = text;
     this.#ascii = ascii;
+    this.#hasNul = text.includes('\0');
     let lineEnd = text.indexOf('\r\n');
     if (lineEnd < 0) lineEnd = text.length;
     this.#readStartLine(lineEnd);
@@ -239,8 +241,14 @@ class Head {
     return parts.join(' ');
   }
 
-  #store({ name, rule }: KnownHeader, value: string): void {
+  #store({ name, rule }: KnownHeader, rawValue: string): void {
     const headers = this.headers;
+    let value = rawValue;
+    if (this.#hasNul && hasBareNul(rawValue)) {
+      // NUL may stand only as a quoted pair (§25.1). Replaced, so that the answer can be written.
+      value = rawValue.replaceAll('\0', '\ufffd');
+      this.#fail(syntaxError(name, 'NUL in a header value'));
+    }
     try {
       switch (rule) {
         case 'text':
@@ -393,6 +401,16 @@ function decodeUtf8(latin1: string): string {
     if (latin1.charCodeAt(i) > 0x7f) return Buffer.from(latin1, 'latin1').toString('utf8');
   }
   return latin1;
+}
+
+/** Whether a NUL is not escaped by a backslash. */
+function hasBareNul(value: string): boolean {
+  for (let i = 0; i < value.length; i++) {
+    const code = value.charCodeAt(i);
+    if (code === 0) return true;
+    if (code === 0x5c) i++;
+  }
+  return false;
 }
 
 function hasStrayBreak(text: string, from: number, to: number): boolean {
