@@ -10,12 +10,7 @@ export interface TestAccessUnit {
 }
 
 /** A NAL unit of `size` octets; `first` says whether a slice begins its picture. */
-export function testNal(
-  type: number,
-  size: number,
-  random: () => number,
-  first = true,
-): Uint8Array {
+function testNal(type: number, size: number, random: () => number, first = true): Uint8Array {
   const nal = new Uint8Array(size);
   for (let index = 1; index < size; index++) nal[index] = Math.floor(random() * 256);
   nal[0] = 0x60 | type;
