@@ -115,6 +115,14 @@ describe('formatMessage', () => {
     },
   );
 
+  it('passes a NUL on that a backslash escapes, as an echoed To may hold one', () => {
+    const echo = (to: string) =>
+      formatMessage({ ...REQUEST, headers: REQUEST.headers.clone().append('To', to) }).toString();
+    expect(echo('"a\\\0" <sip:b@c>')).toContain('To: "a\\\0" <sip:b@c>');
+    expect(() => echo('"a\\\\\0" <sip:b@c>')).toThrowError(illegal('to'));
+    expect(() => echo('"\0\\\0"')).toThrowError(illegal('to'));
+  });
+
   it('refuses names and methods that are no tokens', () => {
     const syntax = expect.objectContaining({ code: 'SYNTAX' });
     for (const name of ['', 'a b', 'a:b', 'a\r\nb', 'ü']) {

@@ -50,7 +50,10 @@ export function canonicalHeaderName(name: string): string {
 function wireHeaderName(canonical: string): string {
   return (
     SPELLINGS.get(canonical) ??
-    canonical.replace(/(^|-)([a-z])/g, (_, dash: string, letter: string) => dash + letter.toUpperCase())
+    canonical.replace(
+      /(^|-)([a-z])/g,
+      (_, dash: string, letter: string) => dash + letter.toUpperCase(),
+    )
   );
 }
 
@@ -177,8 +180,10 @@ export const EMPTY_BODY: Uint8Array = new Uint8Array(0);
 export function formatMessage(message: SipMessage): Buffer {
   let head: string;
   if (message.kind === 'request') {
-    if (!TOKEN.test(message.method)) throw new SipError('SYNTAX', 'Method is no token', { field: 'method' });
-    if (/\s/.test(message.uri)) throw new SipError('ILLEGAL_CHARACTER', 'White space in the Request-URI', { field: 'uri' });
+    if (!TOKEN.test(message.method))
+      throw new SipError('SYNTAX', 'Method is no token', { field: 'method' });
+    if (/\s/.test(message.uri))
+      throw new SipError('ILLEGAL_CHARACTER', 'White space in the Request-URI', { field: 'uri' });
     head = `${message.method} ${message.uri} SIP/2.0\r\n`;
     refuseForbidden('uri', message.uri);
   } else {
@@ -188,7 +193,7 @@ export function formatMessage(message: SipMessage): Buffer {
   for (const [name, value] of message.headers) {
     if (name === 'content-length') continue;
     if (!TOKEN.test(name)) throw new SipError('SYNTAX', `Header name is no token`, { field: name });
-    refuseForbidden(name, value);
+    if (!onlyEscapedNul(value)) refuseForbidden(name, value);
     head += `${wireHeaderName(name)}: ${value}\r\n`;
   }
   head += `Content-Length: ${message.body.length}\r\n\r\n`;
@@ -200,4 +205,15 @@ function refuseForbidden(field: string, value: string): void {
   if (FORBIDDEN.test(value)) {
     throw new SipError('ILLEGAL_CHARACTER', `CR, LF or NUL in ${field}`, { field });
   }
+}
+
+/** RFC 3261 §25.1: a quoted-pair may hold a NUL (RFC 4475 §3.1.1.2 sends one), and an echoed header keeps it. */
+function onlyEscapedNul(value: string): boolean {
+  if (!value.includes('\0') || /[\r\n]/.test(value)) return false;
+  for (let at = value.indexOf('\0'); at >= 0; at = value.indexOf('\0', at + 1)) {
+    let backslashes = 0;
+    while (value[at - 1 - backslashes] === '\\') backslashes++;
+    if (backslashes % 2 === 0) return false;
+  }
+  return true;
 }
