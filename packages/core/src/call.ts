@@ -319,7 +319,7 @@ export class Call extends EventEmitter<CallEvents> {
         ...credentials,
         ...outboundProxy,
       });
-      if (this.ended) return void (await registration.unregister());
+      if (this.ended) return registration.unregister();
       this.#registration = registration;
     }
     this.#description = describeSession({

@@ -167,7 +167,7 @@ class Connection implements RtmpPublisher {
   #peerWindowBytes = Number.POSITIVE_INFINITY;
   #messageStreamId = 0;
   #baseMs = Number.NaN;
-  #lastMs = 0;
+  readonly #lastMs = { 8: 0, 9: 0, 18: 0 };
   #progressMark = 0;
   #progressMs = 0;
   #keyFrameAskedMs = Number.NEGATIVE_INFINITY;
@@ -218,7 +218,7 @@ class Connection implements RtmpPublisher {
         chunkStreamId: CHUNK_STREAM_OF_TYPE[tag.type],
         type: tag.type,
         streamId: this.#messageStreamId,
-        timestampMs: describes ? this.#lastMs : this.#relativeMs(tag.timestampMs),
+        timestampMs: this.#relativeMs(tag),
         payload: tag.type === MESSAGE.data ? Buffer.concat([SET_DATA_FRAME, tag.body]) : tag.body,
       },
       this.#batch,
@@ -227,9 +227,12 @@ class Connection implements RtmpPublisher {
     return 'sent';
   }
 
-  #relativeMs(timestampMs: number): number {
-    this.#lastMs = Math.max(this.#lastMs, Math.round(timestampMs - this.#baseMs));
-    return this.#lastMs;
+  /** On the connection's time base; per medium it never decreases. */
+  #relativeMs(tag: FlvTag): number {
+    const sinceBaseMs = Number.isNaN(this.#baseMs) ? 0 : Math.round(tag.timestampMs - this.#baseMs);
+    const relativeMs = Math.max(this.#lastMs[tag.type], sinceBaseMs);
+    this.#lastMs[tag.type] = relativeMs;
+    return relativeMs;
   }
 
   close(): Promise<void> {

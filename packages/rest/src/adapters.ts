@@ -1,0 +1,110 @@
+// The API in node:http, Express, Koa and Fastify. Paths outside its mount are the host application's.
+
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { getRequestListener } from '@hono/node-server';
+import type { RestRouter } from './router.ts';
+
+/** A request of any of these hosts, with what body parsers may have left on it. */
+type HostRequest = IncomingMessage & { originalUrl?: string; rawBody?: unknown; body?: unknown };
+type Listener = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+/**
+ * For `http.createServer(nodeListener(router))`. Paths outside the mount get a 404 by the router.
+ */
+export function nodeListener(router: RestRouter): Listener {
+  const listener = getRequestListener(
+    (request, environment) => {
+      const { incoming } = environment as { incoming?: IncomingMessage };
+      return router.fetch(request, { clientAddress: incoming?.socket.remoteAddress ?? 'unknown' });
+    },
+    { overrideGlobalObjects: false },
+  );
+  return async (request, response) => {
+    restore(request);
+    await listener(request, response);
+  };
+}
+
+/** For `app.use(expressMiddleware(router))`; works before and after `express.json()`. */
+export function expressMiddleware(
+  router: RestRouter,
+): (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void) => void {
+  const listener = nodeListener(router);
+  return (request, response, next) => {
+    if (!isMounted(router, request)) return next();
+    // oxlint-disable-next-line promise/no-callback-in-promise -- Express wants failures by callback
+    listener(request, response).catch(next);
+  };
+}
+
+/** What this adapter uses of a Koa context. */
+export interface KoaContext {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  respond?: boolean;
+  readonly request: { readonly body?: unknown; readonly rawBody?: unknown };
+}
+
+/** For `app.use(koaMiddleware(router))`; works before and after a body parser. */
+export function koaMiddleware(
+  router: RestRouter,
+): (context: KoaContext, next: () => Promise<unknown>) => Promise<void> {
+  const listener = nodeListener(router);
+  return async (context, next) => {
+    if (!isMounted(router, context.req)) {
+      await next();
+      return;
+    }
+    context.respond = false;
+    const { body, rawBody } = context.request;
+    Object.assign(context.req, {
+      ...(body === undefined ? {} : { body }),
+      ...(rawBody === undefined ? {} : { rawBody }),
+    });
+    await listener(context.req, context.res);
+  };
+}
+
+/** What this adapter uses of a Fastify instance. */
+export interface FastifyInstanceLike {
+  removeAllContentTypeParsers(): unknown;
+  addContentTypeParser(
+    type: string,
+    parser: (request: never, payload: never, done: (error: null) => void) => void,
+  ): unknown;
+  all(
+    path: string,
+    handler: (
+      request: { readonly raw: IncomingMessage },
+      reply: { readonly raw: ServerResponse; hijack(): unknown },
+    ) => Promise<void>,
+  ): unknown;
+}
+
+/** For `app.register(fastifyPlugin(router))`. Fastify's own body parsers do not see these requests. */
+export function fastifyPlugin(
+  router: RestRouter,
+): (instance: FastifyInstanceLike, options: unknown, done: () => void) => void {
+  const listener = nodeListener(router);
+  return (instance, _options, done) => {
+    instance.removeAllContentTypeParsers();
+    instance.addContentTypeParser('*', (_request, _payload, parsed) => parsed(null));
+    instance.all(`${router.mount}/*`, async (request, reply) => {
+      reply.hijack();
+      await listener(request.raw, reply.raw);
+    });
+    done();
+  };
+}
+
+function isMounted(router: RestRouter, request: HostRequest): boolean {
+  const path = (request.originalUrl ?? request.url ?? '').split('?', 1)[0] ?? '';
+  return path === router.mount || path.startsWith(`${router.mount}/`);
+}
+
+/** A body parser of the host may have eaten the body: what it left is put where the listener looks for it. */
+function restore(request: HostRequest): void {
+  if (request.originalUrl !== undefined) request.url = request.originalUrl;
+  if (request.rawBody !== undefined || request.body === undefined || !request.readableEnded) return;
+  request.rawBody = Buffer.from(JSON.stringify(request.body));
+}

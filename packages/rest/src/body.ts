@@ -1,0 +1,182 @@
+// Request bodies: reading them within bounds, and the schemas of every method. Existing clients send numbers and
+// booleans as strings, and empty strings for what they leave out; unknown fields are ignored.
+
+import { z } from 'zod';
+import { RestError } from './errors.ts';
+
+/** Largest request body, in octets. */
+export const MAX_BODY_BYTES: number = 64 * 1024;
+const MAX_DEPTH = 20;
+
+/**
+ * Reads a body: absent or empty is `{}`.
+ * @throws RestError 400, 413, 415.
+ */
+export async function readBody(request: Request): Promise<Record<string, unknown>> {
+  const bytes = await readBytes(request);
+  if (bytes.length === 0) return {};
+  const type = request.headers.get('content-type') ?? '';
+  if (!/^application\/json\s*(;|$)/i.test(type.trim())) {
+    throw new RestError(
+      415,
+      'UNSUPPORTED_MEDIA_TYPE',
+      'The body must be application/json',
+      'content-type',
+    );
+  }
+  if ((request.headers.get('content-encoding') ?? 'identity') !== 'identity') {
+    throw new RestError(
+      415,
+      'UNSUPPORTED_MEDIA_TYPE',
+      'The body must not be compressed',
+      'content-encoding',
+    );
+  }
+  const body = parseJson(new TextDecoder().decode(bytes));
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    throw new RestError(400, 'INVALID_ARGUMENT', 'The body must be a JSON object', 'body');
+  }
+  return body as Record<string, unknown>;
+}
+
+async function readBytes(request: Request): Promise<Uint8Array> {
+  const tooLarge = (): RestError =>
+    new RestError(413, 'BODY_TOO_LARGE', `The body is longer than ${MAX_BODY_BYTES} bytes`, 'body');
+  if (Number(request.headers.get('content-length') ?? 0) > MAX_BODY_BYTES) throw tooLarge();
+  if (!request.body) return new Uint8Array(0);
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of request.body) {
+    length += part.length;
+    if (length > MAX_BODY_BYTES) throw tooLarge();
+    parts.push(part);
+  }
+  return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts, length);
+}
+
+function parseJson(text: string): unknown {
+  // Depth is counted before parsing: JSON.parse itself would recurse.
+  if (depthOf(text) > MAX_DEPTH)
+    throw new RestError(400, 'INVALID_ARGUMENT', 'The JSON is nested too deeply', 'body');
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new RestError(400, 'INVALID_ARGUMENT', 'The body is no JSON', 'body');
+  }
+}
+
+function depthOf(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  let inString = false;
+  for (let at = 0; at < text.length; at++) {
+    const character = text.charCodeAt(at);
+    if (inString) {
+      if (character === 0x5c) at++;
+      else if (character === 0x22) inString = false;
+    } else if (character === 0x22) inString = true;
+    else if (character === 0x7b || character === 0x5b) deepest = Math.max(deepest, ++depth);
+    else if (character === 0x7d || character === 0x5d) depth--;
+  }
+  return deepest;
+}
+
+/** `""` and `null` mean absent. */
+const absent = (value: unknown): unknown => (value === '' || value === null ? undefined : value);
+
+const text = z.preprocess(absent, z.string().optional());
+const requiredText = z.preprocess(absent, z.string());
+const flag = z.preprocess(
+  (value) => (value === 'true' ? true : value === 'false' ? false : absent(value)),
+  z.boolean().optional(),
+);
+const integer = z.preprocess(
+  (value) => (typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : absent(value)),
+  z.number().int().optional(),
+);
+const object = z.preprocess(absent, z.record(z.string(), z.unknown()).optional());
+
+/** Schemas of the request bodies, by method. */
+export const BODIES = {
+  callStartup: z.object({
+    callId: text,
+    callee: requiredText,
+    sipLogin: text,
+    sipAuthenticationName: text,
+    sipPassword: text,
+    sipDomain: text,
+    sipOutboundProxy: text,
+    sipPort: integer,
+    sipTransport: z.preprocess(absent, z.enum(['udp', 'tcp', 'tls', 'auto']).optional()),
+    sipRegisterRequired: flag,
+    visibleName: text,
+    appKey: text,
+    toStream: text,
+    rtmpUrl: text,
+    rtmpStream: text,
+    hasAudio: flag,
+    hasVideo: flag,
+    custom: object,
+    sipHeaders: z.preprocess(absent, z.record(z.string(), z.string()).optional()),
+  }),
+  callFind: z.object({
+    callId: text,
+    callee: text,
+    caller: text,
+    rtmpUrl: text,
+    rtmpStream: text,
+    status: text,
+    sipStatus: integer,
+    rtmpStreamStatus: text,
+    hasAudio: flag,
+    hasVideo: flag,
+    streamName: text,
+  }),
+  callId: z.object({ callId: requiredText }),
+  sendDtmf: z.object({
+    callId: requiredText,
+    dtmf: z.preprocess(
+      (value) => (typeof value === 'number' ? String(value) : absent(value)),
+      z.string(),
+    ),
+    type: z.preprocess(absent, z.enum(['RFC2833', 'INFO', 'INFO_RELAY']).default('RFC2833')),
+  }),
+  injectStream: z.object({ callId: requiredText, streamName: requiredText }),
+  injectSound: z.object({ callId: requiredText, fileName: requiredText }),
+  pushStartup: z.object({
+    streamName: requiredText,
+    rtmpUrl: requiredText,
+    rtmpTransponderFullUrl: flag,
+    options: z.preprocess(
+      absent,
+      z.object({ action: z.preprocess(absent, z.enum(['mute']).optional()) }).optional(),
+    ),
+  }),
+  pushFind: z.object({ streamName: text, rtmpUrl: text }),
+  mediaSessionId: z.object({ mediaSessionId: requiredText }),
+  soundOn: z.object({ mediaSessionId: requiredText, soundFile: requiredText, loop: flag }),
+  none: z.object({}),
+} as const;
+
+/**
+ * The body as its schema has it; fields that are absent have no key.
+ * @throws RestError 400 naming the first field at fault.
+ */
+export function parseBody<Schema extends z.ZodType>(
+  schema: Schema,
+  body: Record<string, unknown>,
+): z.output<Schema> {
+  const result = schema.safeParse(body);
+  if (result.success) return withoutUndefined(result.data);
+  const issue = result.error.issues[0];
+  const field = issue?.path.join('.') ?? 'body';
+  const top = String(issue?.path[0] ?? 'body');
+  const missing = absent(body[top]) === undefined;
+  const problem = missing ? `${field} is required` : `${field}: ${issue?.message ?? 'invalid'}`;
+  throw new RestError(400, 'INVALID_ARGUMENT', problem, field);
+}
+
+function withoutUndefined<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined)) as T;
+}

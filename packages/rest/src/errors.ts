@@ -1,0 +1,108 @@
+// Failures as HTTP answers.
+
+import type { GatewayErrorCode } from '@sipcast/core';
+
+/** A failure that this package itself finds. */
+export class RestError extends Error {
+  override readonly name = 'RestError';
+  /** HTTP status. */
+  readonly status: number;
+  /** Stable, machine-readable reason. */
+  readonly code: string;
+  /** The field or header at fault, where there is one. */
+  readonly field: string | undefined;
+
+  constructor(status: number, code: string, message: string, field?: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+    this.field = field;
+  }
+}
+
+/** HTTP status of each failure of the gateway: one that is missing here does not compile. */
+export const STATUS_OF_CODE: Readonly<Record<GatewayErrorCode, number>> = {
+  INVALID_ARGUMENT: 400,
+  NOT_IMPLEMENTED: 501,
+  CALL_EXISTS: 409,
+  RTMP_STREAM_EXISTS: 409,
+  STREAM_EXISTS: 409,
+  PUSH_EXISTS: 409,
+  CALL_NOT_FOUND: 404,
+  STREAM_NOT_FOUND: 404,
+  PUSH_NOT_FOUND: 404,
+  CALL_STATE: 409,
+  TOO_MANY_CALLS: 503,
+  NO_PORTS: 503,
+  GATEWAY_CLOSED: 503,
+  CALL_FAILED: 500,
+};
+
+const WORDS: Readonly<Record<number, readonly [error: string, exception: string]>> = {
+  400: ['Bad Request', 'BadRequestException'],
+  401: ['Unauthorized', 'UnauthorizedException'],
+  404: ['Not Found', 'NotFoundException'],
+  405: ['Method Not Allowed', 'MethodNotAllowedException'],
+  409: ['Conflict', 'ConflictException'],
+  413: ['Payload Too Large', 'PayloadTooLargeException'],
+  415: ['Unsupported Media Type', 'UnsupportedMediaTypeException'],
+  500: ['Internal Server Error', 'InternalServerErrorException'],
+  501: ['Not Implemented', 'NotImplementedException'],
+  503: ['Service Unavailable', 'ServiceUnavailableException'],
+};
+
+/** The JSON body of every error. */
+export interface ErrorBody {
+  readonly exception: string;
+  readonly reason: string;
+  readonly path: string;
+  readonly error: string;
+  readonly message: string;
+  /** Unix milliseconds. */
+  readonly timestamp: number;
+  readonly status: number;
+  /** Stable, machine-readable reason, e.g. `CALL_EXISTS`. */
+  readonly code: string;
+  /** The field at fault, where there is one. */
+  readonly field?: string;
+}
+
+/** Status, code and words of any thrown value. What is not ours is a 500 that tells nothing of the inside. */
+export function describeError(thrown: unknown): {
+  status: number;
+  code: string;
+  message: string;
+  field?: string;
+} {
+  if (thrown instanceof RestError) {
+    const { status, code, message, field } = thrown;
+    return { status, code, message, ...(field === undefined ? {} : { field }) };
+  }
+  if (thrown instanceof Error && thrown.name === 'GatewayError') {
+    const { code, field } = thrown as Error & { code: GatewayErrorCode; field?: string };
+    const status = STATUS_OF_CODE[code] ?? 500;
+    return { status, code, message: thrown.message, ...(field === undefined ? {} : { field }) };
+  }
+  return { status: 500, code: 'INTERNAL', message: 'Internal error' };
+}
+
+/** The body for a failure. */
+export function errorBody(
+  failure: ReturnType<typeof describeError>,
+  path: string,
+  nowMs: number,
+): ErrorBody {
+  const [error, exception] = WORDS[failure.status] ?? ['Error', 'Exception'];
+  const { status, code, message, field } = failure;
+  return {
+    exception,
+    reason: message,
+    path,
+    error,
+    message,
+    timestamp: nowMs,
+    status,
+    code,
+    ...(field === undefined ? {} : { field }),
+  };
+}
