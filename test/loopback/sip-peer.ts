@@ -5,6 +5,9 @@ import { createServer, type Server, type Socket as TcpSocket } from 'node:net';
 import {
   EMPTY_BODY,
   formatMessage,
+  parseDatagram,
+  type ParseOutcome,
+  StreamParser,
   type InviteSessionHandler,
   type SessionEnding,
   SipHeaders,
@@ -14,7 +17,6 @@ import {
   SipUserAgent,
   type SipUserAgentOptions,
 } from '@sipcast/sip';
-import { parseDatagram, type ParseOutcome, StreamParser } from '../../packages/sip/src/parser.ts';
 
 /** Sends octets back to where a message came from. */
 export type Reply = (octets: Uint8Array) => void;

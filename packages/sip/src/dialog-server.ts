@@ -13,7 +13,8 @@ import {
   refuseExtensions,
   type Verdict,
 } from './request-policy.ts';
-import { createResponse, type ServerTransaction, tagOf } from './transaction-layer.ts';
+import { createResponse, tagOf } from './matching.ts';
+import type { ServerTransaction } from './transaction-layer.ts';
 import { parseCSeq } from './uri.ts';
 
 const NO_DIALOG: Verdict = { statusCode: 481, reasonPhrase: 'Call/Transaction Does Not Exist' };

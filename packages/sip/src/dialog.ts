@@ -1,7 +1,7 @@
 // Dialogs as the caller sees them (RFC 3261 §12): identity, route set, remote target, sequence numbers.
 
 import { EMPTY_BODY, SipHeaders, type SipRequest, type SipResponse } from './message.ts';
-import { tagOf } from './transaction-layer.ts';
+import { tagOf } from './matching.ts';
 import { parseCSeq, parseNameAddress, parseUri } from './uri.ts';
 
 /** Key under which the user agent finds the owner of a dialog: its Call-ID and our own tag. */

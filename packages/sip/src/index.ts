@@ -54,7 +54,8 @@ export {
   type TimerName,
   type Transition,
 } from './transaction.ts';
-export { createResponse, type SipFaultName } from './transaction-layer.ts';
+export { createResponse } from './matching.ts';
+export type { SipFaultName } from './transaction-layer.ts';
 export {
   isForbiddenDestination,
   type SendDone,

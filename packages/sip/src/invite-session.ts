@@ -27,12 +27,8 @@ import {
 } from './message.ts';
 import { ALLOWED_METHODS } from './request-policy.ts';
 import type { TimerHandle } from './timers.ts';
-import {
-  type ClientTransaction,
-  type Hop,
-  type ServerTransaction,
-  tagOf,
-} from './transaction-layer.ts';
+import { tagOf } from './matching.ts';
+import type { ClientTransaction, Hop, ServerTransaction } from './transaction-layer.ts';
 import { isForbiddenDestination, type TransportAddress, transportError } from './transport.ts';
 import { formatNameAddress, parseCSeq, type SipUri } from './uri.ts';
 

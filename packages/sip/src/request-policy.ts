@@ -1,7 +1,7 @@
 // What a user agent that takes no calls answers to a request (RFC 3261 §8.2, in the order given there).
 
 import type { SipHeaders, SipRequest } from './message.ts';
-import { tagOf } from './transaction-layer.ts';
+import { tagOf } from './matching.ts';
 
 /** Methods that are processed, inside or outside a dialog. Value of our `Allow`. */
 export const ALLOWED_METHODS = 'INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE';

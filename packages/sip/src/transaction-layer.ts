@@ -1,14 +1,18 @@
 // Matches messages to transactions and runs them over transports (RFC 3261 §17.1.3, §17.2.3, §18; RFC 3581).
 
 import { SipError } from './errors.ts';
+import { formatMessage, type SipMessage, type SipRequest, type SipResponse } from './message.ts';
 import {
-  EMPTY_BODY,
-  formatMessage,
-  SipHeaders,
-  type SipMessage,
-  type SipRequest,
-  type SipResponse,
-} from './message.ts';
+  acknowledges,
+  clientKey,
+  createResponse,
+  followUp,
+  MAGIC_COOKIE,
+  mergeKey,
+  REASONS,
+  serverKey,
+  withSource,
+} from './matching.ts';
 import type { ParseOutcome } from './parser.ts';
 import type { Clock, SipTimers } from './timers.ts';
 import { Transaction, type TransactionState } from './transaction.ts';
@@ -20,16 +24,8 @@ import {
   type TransportHandler,
   transportError,
 } from './transport.ts';
-import {
-  formatHostPort,
-  formatVia,
-  parseCSeq,
-  parseNameAddress,
-  parseVia,
-  type Via,
-} from './uri.ts';
+import { formatHostPort, parseCSeq, parseVia, type Via } from './uri.ts';
 
-const MAGIC_COOKIE = 'z9hG4bK';
 const EXCERPT_LENGTH = 120;
 
 /** Names of what can be wrong with input from the wire; for counting, never thrown. */
@@ -391,7 +387,18 @@ export class TransactionLayer implements TransportHandler {
       this.#reply(busy, source, via);
       return;
     }
-    this.#handler.onRequest(this.#startServer(request, via, source, key));
+    const server = this.#startServer(request, via, source, key);
+    try {
+      this.#handler.onRequest(server);
+    } catch (error) {
+      // Never leave a transaction behind that nobody will answer.
+      if (server.response === undefined) {
+        server.respond(
+          createResponse(request, 500, 'Server Internal Error', this.#options.token()),
+        );
+      }
+      throw error;
+    }
   }
 
   #startServer(request: SipRequest, via: Via, source: TransportAddress, key: string): Server {
@@ -515,109 +522,4 @@ export class TransactionLayer implements TransportHandler {
       excerpt.slice(0, EXCERPT_LENGTH),
     );
   }
-}
-
-/** Reason phrases of the responses that this package writes. */
-const REASONS: ReadonlyMap<number, string> = new Map([
-  [400, 'Bad Request'],
-  [413, 'Request Entity Too Large'],
-  [414, 'Request-URI Too Long'],
-  [416, 'Unsupported URI Scheme'],
-  [505, 'Version Not Supported'],
-  [513, 'Message Too Large'],
-]);
-
-/** A response with Via, From, To, Call-ID and CSeq of the request (RFC 3261 §8.2.6.2); `toTag` where To has none. */
-export function createResponse(
-  request: SipRequest,
-  statusCode: number,
-  reasonPhrase: string,
-  toTag: string,
-  body: Uint8Array = EMPTY_BODY,
-): SipResponse {
-  const headers = new SipHeaders();
-  for (const via of request.headers.getAll('via')) headers.append('via', via);
-  const to = request.headers.get('to');
-  for (const [name, value] of [
-    ['from', request.headers.get('from')],
-    ['to', to === undefined || tagOf(to) !== undefined ? to : `${to};tag=${toTag}`],
-    ['call-id', request.headers.get('call-id')],
-    ['cseq', request.headers.get('cseq')],
-  ] as const) {
-    if (value !== undefined) headers.append(name, value);
-  }
-  return { kind: 'response', statusCode, reasonPhrase, headers, body };
-}
-
-/** The tag of a From or To value, or `undefined`; also when the value cannot be read. */
-export function tagOf(nameAddress: string | undefined): string | undefined {
-  if (nameAddress === undefined) return undefined;
-  try {
-    const tag = parseNameAddress(nameAddress).parameters.get('tag');
-    return tag === '' ? undefined : tag;
-  } catch {
-    return undefined;
-  }
-}
-
-/** CANCEL and the ACK of a non-2xx: the request's own Request-URI, top Via, Route, From, Call-ID and CSeq number. */
-function followUp(invite: SipRequest, method: string, toValue: string): SipRequest {
-  const source = invite.headers;
-  const headers = new SipHeaders();
-  headers.append('via', source.get('via') ?? '');
-  for (const route of source.getAll('route')) headers.append('route', route);
-  headers
-    .append('max-forwards', '70')
-    .append('from', source.get('from') ?? '')
-    .append('to', toValue)
-    .append('call-id', source.get('call-id') ?? '')
-    .append('cseq', `${parseCSeq(source.get('cseq') ?? '').sequence} ${method}`);
-  const userAgent = source.get('user-agent');
-  if (userAgent !== undefined) headers.append('user-agent', userAgent);
-  return { kind: 'request', method, uri: invite.uri, headers, body: EMPTY_BODY };
-}
-
-/** RFC 3261 §18.2.1 and RFC 3581 §4: what the top Via must say of the real source. */
-function withSource(request: SipRequest, via: Via, source: TransportAddress): SipRequest {
-  const asksPort = via.parameters.has('rport');
-  if (!asksPort && via.host === source.address) return request;
-  const parameters = new Map(via.parameters);
-  parameters.set('received', source.address);
-  if (asksPort) parameters.set('rport', String(source.port));
-  const headers = request.headers.clone().setFirst('via', formatVia({ ...via, parameters }));
-  return { ...request, headers };
-}
-
-function clientKey(branch: string, method: string): string {
-  return `${branch} ${method}`;
-}
-
-/** RFC 3261 §17.2.3. `method`: `INVITE` also for its ACK. */
-function serverKey(request: SipRequest, via: Via, method: string): string {
-  const branch = via.parameters.get('branch') ?? '';
-  if (branch.startsWith(MAGIC_COOKIE) && branch.length > MAGIC_COOKIE.length) {
-    return `${branch} ${via.host}:${via.port ?? 5060} ${method}`;
-  }
-  // A peer of RFC 2543: Request-URI, From tag, Call-ID, CSeq number and top Via are compared. The To tag differs
-  // between a request and its ACK, and is compared there.
-  const { headers } = request;
-  const cseq = parseCSeq(headers.get('cseq') ?? '').sequence;
-  const from = tagOf(headers.get('from')) ?? '';
-  const sentBy = `${via.host}:${via.port ?? 5060};${branch}`;
-  return ['2543', request.uri, from, headers.get('call-id'), cseq, sentBy, method].join(' ');
-}
-
-/** RFC 2543 matching alone cannot tell the ACK of our response from that of another one: its To tag can. */
-function acknowledges(ack: SipRequest, response: SipResponse | undefined, via: Via): boolean {
-  if (via.parameters.get('branch')?.startsWith(MAGIC_COOKIE)) return true;
-  const tag = tagOf(ack.headers.get('to'));
-  return tag === undefined || tag === tagOf(response?.headers.get('to'));
-}
-
-/** RFC 3261 §8.2.2.2; `undefined` for requests inside dialogs. */
-function mergeKey(request: SipRequest): string | undefined {
-  const { headers } = request;
-  if (request.method === 'CANCEL' || tagOf(headers.get('to')) !== undefined) return undefined;
-  const from = tagOf(headers.get('from')) ?? '';
-  return `${from} ${headers.get('call-id') ?? ''} ${headers.get('cseq') ?? ''}`;
 }

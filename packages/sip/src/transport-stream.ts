@@ -144,6 +144,8 @@ export class TcpTransport implements Transport {
     }
     const destination = destinationKey(to.address, to.port);
     let connection = this.#byDestination.get(destination);
+    // The peer has ended it and it is on its way out: it carries nothing new.
+    if (connection?.open && !connection.socket.writable) connection = undefined;
     if (connection?.open) {
       done(undefined, connection.id);
       return;

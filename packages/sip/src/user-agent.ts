@@ -19,12 +19,11 @@ import type { SipMessage, SipRequest, SipResponse } from './message.ts';
 import { register, type RegisterOptions, type Registration } from './registration.ts';
 import { judgeRequest, type Verdict } from './request-policy.ts';
 import { type Clock, completeTimers, type SipTimers, systemClock } from './timers.ts';
+import { createResponse, tagOf } from './matching.ts';
 import {
-  createResponse,
   type Hop,
   type ServerTransaction,
   type SipFaultName,
-  tagOf,
   TransactionLayer,
   type TransactionLayerHandler,
 } from './transaction-layer.ts';
@@ -307,12 +306,13 @@ export class SipUserAgent {
         reject(transportError(`No route to ${address}`, cause));
       };
       socket.once('error', failed);
+      socket.once('connect', () => {
+        const local = socket.address().address;
+        socket.close();
+        resolve(local);
+      });
       try {
-        socket.connect(port, address, () => {
-          const local = socket.address().address;
-          socket.close();
-          resolve(local);
-        });
+        socket.connect(port, address);
       } catch (cause) {
         failed(cause);
       }
