@@ -1,7 +1,13 @@
 // Calls over real UDP sockets against a scripted peer: answer, refusal, challenge, CANCEL, BYE, forks, re-INVITE.
 
 import { createHash } from 'node:crypto';
-import type { InviteOptions, InviteSession, SipRequest, SipUserAgent } from '@sipcast/sip';
+import {
+  formatMessage,
+  type InviteOptions,
+  type InviteSession,
+  type SipRequest,
+  type SipUserAgent,
+} from '@sipcast/sip';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   dialogRequest,
@@ -609,6 +615,35 @@ describe("the peer's requests in the dialog", () => {
     expect((await peer.response('1 INVITE')).statusCode).toBe(491);
     say(peer.lastReply, dialogRequest(invite, 'UPDATE', at(2)));
     expect((await peer.response('2 UPDATE')).statusCode).toBe(200);
+  });
+});
+
+describe('under load', () => {
+  it('serves its dialogs above the limit that strangers meet', async () => {
+    const agent = await openUserAgent({ maxTransactions: 1 });
+    answering();
+    const recorder = new Recorder();
+    call(recorder, {}, agent);
+    await recorder.answered;
+    const invite = await peer.request('INVITE');
+    const at = (sequence: number, tag: string) =>
+      dialogRequest(invite, 'OPTIONS', { tag, sequence, port: peer.port });
+    const statusOf = async (request: SipRequest): Promise<number> => {
+      peer.send(formatMessage(request), agent.localPort);
+      return (await peer.response(request.headers.get('cseq') ?? '')).statusCode;
+    };
+    expect(await statusOf(at(1, 'mallory'))).toBe(481);
+    expect(await statusOf(at(2, 'mallory'))).toBe(503);
+    expect(await statusOf(at(3, 'bob'))).toBe(200);
+    await agent.close();
+  });
+
+  it('answers 500 when the owner of the call answers nonsense', async () => {
+    const { recorder, invite } = await established();
+    recorder.reoffer = { statusCode: 488, reasonPhrase: 'No\r\nWay: 1' };
+    const reoffer = { tag: 'bob', sequence: 3, port: peer.port, body: 'v=0\r\n' };
+    say(peer.lastReply, dialogRequest(invite, 'INVITE', reoffer));
+    expect((await peer.response('3 INVITE')).statusCode).toBe(500);
   });
 });
 

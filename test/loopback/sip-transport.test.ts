@@ -139,6 +139,49 @@ describe('a call over TCP', () => {
     expect(await recorder.ended).toMatchObject({ endedBy: 'remote' });
   });
 
+  it('opens a new connection when the peer has half closed the old one', async () => {
+    const userAgent = await open();
+    const peer = await tcpPeer();
+    answering(peer);
+    const recorder = new Recorder();
+    const session = call(userAgent, peer.port, recorder);
+    await recorder.answered;
+    await peer.request('ACK');
+    for (const socket of peer.tcpSockets) socket.end();
+    await session.terminate();
+    expect(await recorder.ended).toMatchObject({ endedBy: 'local', answered: true });
+  });
+
+  it('answers over a new connection when that of the request is gone', async () => {
+    const peer = await tcpPeer();
+    // The connection is lost between the request and its answer: a transport of the user's that does just that.
+    const lossy = new SipUserAgent({
+      bindAddress: '127.0.0.1',
+      timers: SHORT_TIMERS,
+      transports: [
+        (options) => {
+          const tcp = new TcpTransport(options);
+          const send = tcp.send.bind(tcp);
+          tcp.send = (octets, to, done) => {
+            if (to.connectionId === undefined) send(octets, to, done);
+            else send(octets, { ...to, connectionId: 1e9 }, done);
+          };
+          return tcp;
+        },
+      ],
+    });
+    await lossy.open();
+    userAgents.push(lossy);
+    const socket = connect(lossy.localPort, '127.0.0.1');
+    sockets.push(socket);
+    const text =
+      `OPTIONS sip:us@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:${peer.port};branch=z9hG4bKgone\r\n` +
+      'From: <sip:p@p>;tag=1\r\nTo: <sip:us@p>\r\nCall-ID: gone\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n';
+    socket.write(text);
+    expect((await peer.response('1 OPTIONS')).statusCode).toBe(200);
+    socket.destroy();
+  });
+
   it('ends when the connection is lost before the answer', async () => {
     const userAgent = await open();
     const peer = await tcpPeer();
