@@ -135,7 +135,7 @@ class Reader {
   value(depth: number): Amf0Value {
     if (depth > MAX_AMF0_DEPTH) return this.#fail('amf0-too-deep');
     if (!this.#has(1)) return undefined;
-    const type = this.#bytes[this.offset++];
+    const type = this.#bytes[this.offset++] ?? UNDEFINED;
     switch (type) {
       case NUMBER:
         return this.#double();

@@ -15,7 +15,11 @@ export class MediaError extends Error {
   readonly code: MediaErrorCode;
   readonly field: string | undefined;
 
-  constructor(code: MediaErrorCode, message: string, details: { field?: string; cause?: unknown } = {}) {
+  constructor(
+    code: MediaErrorCode,
+    message: string,
+    details: { field?: string; cause?: unknown } = {},
+  ) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     this.field = details.field;

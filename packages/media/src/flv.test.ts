@@ -14,7 +14,9 @@ const SLICE = Buffer.from('419a0011', 'hex');
 
 function mux(options: Partial<FlvMuxerOptions> = {}): { muxer: FlvMuxer; tags: FlvTag[] } {
   const tags: FlvTag[] = [];
-  const muxer = new FlvMuxer({ audioCodec: 'pcma', hasVideo: true, ...options }, (tag) => tags.push(tag));
+  const muxer = new FlvMuxer({ audioCodec: 'pcma', hasVideo: true, ...options }, (tag) =>
+    tags.push(tag),
+  );
   return { muxer, tags };
 }
 
@@ -52,9 +54,11 @@ describe('FlvMuxer', () => {
       stereo: false,
     });
     expect(Buffer.from(tags[1]?.body ?? []).toString('hex')).toBe(
-      `1700000000${'0142c01eff'}e10019${SPS_360.toString('hex')}010004${PPS.toString('hex')}`,
+      `17000000000142c01effe10019${SPS_360.toString('hex')}010004${PPS.toString('hex')}`,
     );
-    expect(Buffer.from(tags[2]?.body ?? []).toString('hex')).toBe(`1701000000${'00000008'}${IDR.toString('hex')}`);
+    expect(Buffer.from(tags[2]?.body ?? []).toString('hex')).toBe(
+      `170100000000000008${IDR.toString('hex')}`,
+    );
     expect(muxer.video).toEqual({ width: 640, height: 360, profileLevelId: '42c01e' });
     expect(muxer.preamble).toEqual([tags[0], tags[1]]);
   });
@@ -74,7 +78,11 @@ describe('FlvMuxer', () => {
     muxer.push(unit(SPS_240, PPS), 40); // on its own, as some phones send it
     expect(tags).toHaveLength(3);
     muxer.push(unit(IDR), 80);
-    expect(tags.slice(3).map((tag) => tag.role)).toEqual(['metadata', 'sequence-header', 'key-frame']);
+    expect(tags.slice(3).map((tag) => tag.role)).toEqual([
+      'metadata',
+      'sequence-header',
+      'key-frame',
+    ]);
     expect(metadataOf(tags[3])).toMatchObject({ width: 320, height: 240 });
   });
 
@@ -107,7 +115,15 @@ describe('FlvMuxer', () => {
       // Exp-Golomb codes of 0–255 as picture parameter set ids.
       const bits = (id + 1).toString(2);
       const code = ('0'.repeat(bits.length - 1) + bits).padEnd(24, '1');
-      muxer.push(unit(Buffer.from([0x68, ...(code.match(/.{8}/g) ?? []).map((octet) => Number.parseInt(octet, 2))])), 0);
+      muxer.push(
+        unit(
+          Buffer.from([
+            0x68,
+            ...(code.match(/.{8}/g) ?? []).map((octet) => Number.parseInt(octet, 2)),
+          ]),
+        ),
+        0,
+      );
     }
     muxer.push(unit(SPS_360, IDR), 0);
     expect(tags.map((tag) => tag.role)).toEqual(['metadata', 'sequence-header', 'key-frame']);
@@ -122,7 +138,9 @@ describe('FlvMuxer', () => {
       const { muxer, tags } = mux({ audioCodec: codec, hasVideo: false });
       muxer.push({ codec, payload: Buffer.from('abcd'), rtpTimestamp: 0, arrivalMs: 0 }, 20);
       expect(tags.map((tag) => tag.role)).toEqual(['metadata', 'audio']);
-      expect(Buffer.from(tags[1]?.body ?? [])).toEqual(Buffer.concat([Buffer.from([head]), Buffer.from('abcd')]));
+      expect(Buffer.from(tags[1]?.body ?? [])).toEqual(
+        Buffer.concat([Buffer.from([head]), Buffer.from('abcd')]),
+      );
       expect(metadataOf(tags[0])).not.toHaveProperty('videocodecid');
     });
   }

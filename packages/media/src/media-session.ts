@@ -8,6 +8,7 @@ import { MediaError } from './errors.ts';
 import { FlvMuxer } from './flv.ts';
 import type { AudioFrame, H264AccessUnit, MediaKind, RtpPacket } from './frame.ts';
 import { JitterBuffer } from './jitter-buffer.ts';
+import type { JitterGap } from './jitter-buffer.ts';
 import { KeyFrameGate } from './key-frame-gate.ts';
 import type { KeyFrameMethod } from './key-frame-requester.ts';
 import { OutputSet } from './output-set.ts';
@@ -224,8 +225,14 @@ class Session implements MediaSession {
     this.#audioSsrc = ssrc();
     this.#videoSsrc = ssrc();
     const delayMs = options.jitterDelayMs ?? DEFAULT_JITTER_DELAY_MS;
-    this.#audioJitter = new JitterBuffer((packet) => this.#audio.push(packet), { delayMs });
-    this.#videoJitter = new JitterBuffer((packet) => this.#video.push(packet), { delayMs });
+    this.#audioJitter = new JitterBuffer((packet) => this.#audio.push(packet), {
+      delayMs,
+      onGap: (cause) => this.#onGap('audio', cause),
+    });
+    this.#videoJitter = new JitterBuffer((packet) => this.#video.push(packet), {
+      delayMs,
+      onGap: (cause) => this.#onGap('video', cause),
+    });
   }
 
   get audio(): LocalMedia {
@@ -238,9 +245,19 @@ class Session implements MediaSession {
 
   /** For {@link openMediaSession}. */
   async open(): Promise<void> {
-    this.#audioRtp = await this.#openRtp('audio', this.#audioJitter, this.#audioSsrc, this.#options.audioCname);
+    this.#audioRtp = await this.#openRtp(
+      'audio',
+      this.#audioJitter,
+      this.#audioSsrc,
+      this.#options.audioCname,
+    );
     try {
-      this.#videoRtp = await this.#openRtp('video', this.#videoJitter, this.#videoSsrc, this.#options.videoCname);
+      this.#videoRtp = await this.#openRtp(
+        'video',
+        this.#videoJitter,
+        this.#videoSsrc,
+        this.#options.videoCname,
+      );
     } catch (error) {
       await this.#audioRtp.close();
       throw error;
@@ -249,7 +266,8 @@ class Session implements MediaSession {
 
   start(negotiated: NegotiatedMedia): void {
     if (this.#closing) throw new MediaError('CLOSED', 'The session is closed');
-    if (this.#negotiated) throw new MediaError('INVALID_ARGUMENT', 'The session was started already');
+    if (this.#negotiated)
+      throw new MediaError('INVALID_ARGUMENT', 'The session was started already');
     this.#negotiated = negotiated;
     this.#startMs = this.#options.now();
     const { audio, video } = negotiated;
@@ -266,8 +284,13 @@ class Session implements MediaSession {
     }
     // The sockets last: packets that came early are handled in here.
     if (audio) {
-      for (const [payloadType, codec] of payloadTypes(audio)) this.#audioTypes.set(payloadType, codec);
-      this.#audioRtp.start({ ...remote(audio), payloadTypes: this.#audioTypes, send: lineToSend(audio) });
+      for (const [payloadType, codec] of payloadTypes(audio))
+        this.#audioTypes.set(payloadType, codec);
+      this.#audioRtp.start({
+        ...remote(audio),
+        payloadTypes: this.#audioTypes,
+        send: lineToSend(audio),
+      });
     }
     if (video) {
       this.#videoRtp.start({
@@ -339,14 +362,20 @@ class Session implements MediaSession {
     await Promise.all([this.#audioRtp.close(), this.#videoRtp.close()]);
   }
 
-  #openRtp(kind: MediaKind, jitter: JitterBuffer, ssrc: number, cname: string): Promise<RtpSession> {
+  #openRtp(
+    kind: MediaKind,
+    jitter: JitterBuffer,
+    ssrc: number,
+    cname: string,
+  ): Promise<RtpSession> {
     const { portPool, ticker, bindAddress, now, wallClock, random } = this.#options;
     return openRtpSession(
       { kind, ports: portPool, ticker, ssrc, cname, bindAddress, now, wallClock, random },
       {
         onPacket: (packet) => this.#onPacket(kind, jitter, packet),
         onSenderReport: (report, arrivalMs) => this.#clock.onSenderReport(kind, report, arrivalMs),
-        onFault: (fault, address, port) => this.#handler.onFault?.(fault, kind, `${address}:${port}`),
+        onFault: (fault, address, port) =>
+          this.#handler.onFault?.(fault, kind, `${address}:${port}`),
       },
     );
   }
@@ -360,8 +389,16 @@ class Session implements MediaSession {
     jitter.push(packet);
   }
 
+  /** The depacketizers notice losses themselves; a new source begins a new line of timestamps. */
+  #onGap(kind: MediaKind, cause: JitterGap): void {
+    if (cause === 'ssrc') this.#clock.reset(kind);
+  }
+
   /** Milliseconds on the stream's time base of a frame. */
-  #timeOf(kind: MediaKind, frame: { readonly rtpTimestamp: number; readonly arrivalMs: number }): number {
+  #timeOf(
+    kind: MediaKind,
+    frame: { readonly rtpTimestamp: number; readonly arrivalMs: number },
+  ): number {
     const onClockMs = this.#clock.mediaTimeMs(kind, frame.rtpTimestamp, frame.arrivalMs);
     return Math.max(0, onClockMs + this.#clockZeroMs - this.#zeroMs);
   }
@@ -389,7 +426,8 @@ class Session implements MediaSession {
   readonly #onTick = (nowMs: number): void => {
     this.#audioJitter.expire(nowMs);
     this.#videoJitter.expire(nowMs);
-    if (Number.isNaN(this.#zeroMs) && nowMs - this.#startMs >= SILENCE_START_MS) this.#zeroMs = this.#startMs;
+    if (Number.isNaN(this.#zeroMs) && nowMs - this.#startMs >= SILENCE_START_MS)
+      this.#zeroMs = this.#startMs;
     if (!Number.isNaN(this.#zeroMs)) this.#timeline?.tick(nowMs - this.#zeroMs, nowMs);
     if (nowMs - this.#videoRate.sinceMs < RATE_PERIOD_MS) return;
     this.#audioRate.note(this.#audioRtp.stats.bytes * 8, nowMs);
@@ -406,7 +444,8 @@ class Rate {
   perSecond: number | null = null;
 
   note(counter: number, nowMs: number): void {
-    if (Number.isFinite(this.sinceMs)) this.perSecond = ((counter - this.#count) * 1000) / (nowMs - this.sinceMs);
+    if (Number.isFinite(this.sinceMs))
+      this.perSecond = ((counter - this.#count) * 1000) / (nowMs - this.sinceMs);
     this.sinceMs = nowMs;
     this.#count = counter;
   }
@@ -428,14 +467,23 @@ function firstAudioCodec(medium: NegotiatedMedium): AudioFrame['codec'] | null {
 function payloadTypes(medium: NegotiatedMedium): Map<number, RtpCodec> {
   const types = new Map<number, RtpCodec>();
   for (const { payloadType, codec } of medium.codecs) {
-    types.set(payloadType, { codec, clockRateHz: CLOCK_RATE_HZ[codec === 'h264' ? 'video' : 'audio'] });
+    types.set(payloadType, {
+      codec,
+      clockRateHz: CLOCK_RATE_HZ[codec === 'h264' ? 'video' : 'audio'],
+    });
   }
   const events = medium.telephoneEventPayloadType;
-  if (events !== undefined) types.set(events, { codec: 'telephone-event', clockRateHz: CLOCK_RATE_HZ.audio });
+  if (events !== undefined)
+    types.set(events, { codec: 'telephone-event', clockRateHz: CLOCK_RATE_HZ.audio });
   return types;
 }
 
-function remote(medium: NegotiatedMedium): { address: string; port: number; rtcpAddress: string; rtcpPort: number } {
+function remote(medium: NegotiatedMedium): {
+  address: string;
+  port: number;
+  rtcpAddress: string;
+  rtcpPort: number;
+} {
   const { address, rtpPort, rtcpAddress, rtcpPort } = medium;
   return { address, port: rtpPort, rtcpAddress, rtcpPort };
 }

@@ -59,7 +59,12 @@ describe('OutputSet', () => {
     set.push(tag('key-frame', 80));
     set.remove(output);
     set.push(tag('inter-frame', 120));
-    expect(first.slice(2)).toEqual(['key-frame@0', 'inter-frame@40', 'key-frame@80', 'inter-frame@120']);
+    expect(first.slice(2)).toEqual([
+      'key-frame@0',
+      'inter-frame@40',
+      'key-frame@80',
+      'inter-frame@120',
+    ]);
     expect(second.map((one) => one.role)).toEqual(['metadata', 'sequence-header', 'key-frame']);
     expect(set.size).toBe(1);
   });

@@ -330,10 +330,10 @@ class Connection {
     const values = decodeAmf0(payload);
     if (typeof values === 'string') return void this.socket.destroy();
     const [name, transaction, detail, argument] = values;
-    this.#commands.push(String(name));
+    this.#commands.push(textOf(name));
     if (name === 'connect') this.#onConnect(transaction, detail);
     else if (name === 'createStream') this.#command('_result', transaction, null, STREAM_ID);
-    else if (name === 'publish') this.#onPublish(String(argument));
+    else if (name === 'publish') this.#onPublish(textOf(argument));
     else if (name === 'FCUnpublish' || name === 'deleteStream') {
       if (this.#publication) this.#publication.endedOrderly = true;
     }
@@ -359,7 +359,7 @@ class Connection {
     if (refusal?.at === 'publish')
       return this.#command('onStatus', 0, null, status('error', refusal));
     this.#publication = this.#owner.publish({
-      app: String(this.#connectObject.get('app') ?? ''),
+      app: textOf(this.#connectObject.get('app')),
       streamName,
       connectObject: this.#connectObject,
       commands: this.#commands,
@@ -387,6 +387,10 @@ class Connection {
     this.#writer.write(message, out);
     this.socket.write(Buffer.concat(out));
   }
+}
+
+function textOf(value: Amf0Value): string {
+  return typeof value === 'string' ? value : '';
 }
 
 function status(
