@@ -1,2 +1,24 @@
 export { RtmpPublication, RtmpSink } from './rtmp-sink.ts';
 export type { ReceivedTag, RtmpRefusal, RtmpSinkOptions } from './rtmp-sink.ts';
+export { createClip, loadClip, splitNalUnits } from './clip.ts';
+export type { Clip, ClipAccessUnit } from './clip.ts';
+export { aLawToLinear, aLawToMuLaw, linearToMuLaw } from './g711.ts';
+export { packetizeAccessUnit } from './h264-payloads.ts';
+export type { PacketizationMode } from './h264-payloads.ts';
+export type { Impairments } from './impaired-line.ts';
+export { RtpPort } from './rtp-port.ts';
+export type {
+  MediaReception,
+  ReceivedDigit,
+  RtpPortHandler,
+  RtpPortOptions,
+} from './rtp-port.ts';
+export { RtpSender } from './rtp-sender.ts';
+export type {
+  RtpLineOptions,
+  RtpLineStats,
+  RtpSenderOptions,
+  SentAccessUnit,
+} from './rtp-sender.ts';
+export { seededRandom } from './seeded-random.ts';
+export type { Random } from './seeded-random.ts';
