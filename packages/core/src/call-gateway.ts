@@ -288,7 +288,8 @@ export class CallGateway extends EventEmitter<CallGatewayEvents> {
     const [connectUrl, publishName] = rtmpTransponderFullUrl
       ? splitFullUrl(rtmpUrl)
       : [rtmpUrl, streamName];
-    validateRtmpTarget(connectUrl, publishName, { parseSipUri: parseUri, parseRtmpUrl });
+    const nameField = rtmpTransponderFullUrl ? 'rtmpUrl' : 'streamName';
+    validateRtmpTarget(connectUrl, publishName, { parseSipUri: parseUri, parseRtmpUrl }, nameField);
     const call = this.calls.find(
       (one) => one.stream.name !== null && one.stream.name === streamName,
     );
@@ -312,6 +313,7 @@ export class CallGateway extends EventEmitter<CallGatewayEvents> {
     const bare = (name: string): string => name.replace(/^rtmp_/, '');
     const found: RtmpPushView[] = [];
     for (const { push } of this.#pushes.values()) {
+      if (push.terminated) continue;
       const { streamName, rtmpUrl } = push.target;
       if (filter.streamName !== undefined && bare(filter.streamName) !== bare(streamName)) continue;
       if (filter.rtmpUrl !== undefined && filter.rtmpUrl !== rtmpUrl) continue;
@@ -323,7 +325,7 @@ export class CallGateway extends EventEmitter<CallGatewayEvents> {
   /** The push. @throws GatewayError `PUSH_NOT_FOUND`. */
   getPush(mediaSessionId: string): RtmpPush {
     const entry = this.#pushes.get(mediaSessionId);
-    if (!entry)
+    if (!entry || entry.push.terminated)
       throw new GatewayError('PUSH_NOT_FOUND', 'No such push', { field: 'mediaSessionId' });
     return entry.push;
   }

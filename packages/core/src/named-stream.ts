@@ -26,7 +26,7 @@ export class NamedStream {
 
   /** All pushes of this stream that were not terminated. */
   get pushes(): readonly RtmpPush[] {
-    return [...this.#pushes];
+    return [...this.#pushes].filter((push) => !push.terminated);
   }
 
   /** Attaches a push; it connects now, or when the stream goes live. */

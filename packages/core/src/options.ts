@@ -194,9 +194,15 @@ export function resolveStartup(
 /**
  * An RTMP target, validated.
  *
- * @throws GatewayError naming `rtmpUrl` or `rtmpStream`.
+ * @param nameField - Where the stream's name was given. Default `rtmpStream`.
+ * @throws GatewayError naming `rtmpUrl` or `nameField`.
  */
-export function validateRtmpTarget(url: string, stream: string, parsers: AddressParsers): void {
+export function validateRtmpTarget(
+  url: string,
+  stream: string,
+  parsers: AddressParsers,
+  nameField = 'rtmpStream',
+): void {
   let parsed: RtmpUrl;
   try {
     parsed = parsers.parseRtmpUrl(url);
@@ -214,7 +220,7 @@ export function validateRtmpTarget(url: string, stream: string, parsers: Address
     });
   }
   if (!RTMP_STREAM.test(stream))
-    throw invalid('rtmpStream', 'has a character that no RTMP server takes, or is too long');
+    throw invalid(nameField, 'has a character that no RTMP server takes, or is too long');
 }
 
 function resolveRtmp(

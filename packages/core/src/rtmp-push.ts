@@ -125,6 +125,11 @@ export class RtmpPush extends EventEmitter<RtmpPushEvents> {
     return this.#status;
   }
 
+  /** `close()` was called: it is gone for clients, although the connection may still be flushed. */
+  get terminated(): boolean {
+    return this.#closing !== undefined;
+  }
+
   /** For the stream: its media is there. Once. */
   start(media: MediaSession): void {
     if (this.#media || this.#closing) return;
@@ -146,7 +151,7 @@ export class RtmpPush extends EventEmitter<RtmpPushEvents> {
       height: video?.height ?? null,
       muted: this.muted,
       soundEnabled: false,
-      options: {},
+      options: this.target.muted ? { action: 'mute' } : {},
       status: this.#status,
       bytesSent: this.#bytesSent + (live?.bytesSent ?? 0),
       droppedFrames: this.#droppedFrames + (live?.droppedFrames ?? 0),

@@ -2,6 +2,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { getRequestListener } from '@hono/node-server';
+import { MAX_BODY_DEPTH } from './body.ts';
 import type { RestRouter } from './router.ts';
 
 /** A request of any of these hosts, with what body parsers may have left on it. */
@@ -15,7 +16,8 @@ export function nodeListener(router: RestRouter): Listener {
   const listener = getRequestListener(
     (request, environment) => {
       const { incoming } = environment as { incoming?: IncomingMessage };
-      return router.fetch(request, { clientAddress: incoming?.socket.remoteAddress ?? 'unknown' });
+      const address = incoming?.socket.remoteAddress ?? 'unknown';
+      return router.fetch(request, { clientAddress: address.replace(/^::ffff:/, '') });
     },
     { overrideGlobalObjects: false },
   );
@@ -89,10 +91,13 @@ export function fastifyPlugin(
   return (instance, _options, done) => {
     instance.removeAllContentTypeParsers();
     instance.addContentTypeParser('*', (_request, _payload, parsed) => parsed(null));
-    instance.all(`${router.mount}/*`, async (request, reply) => {
-      reply.hijack();
-      await listener(request.raw, reply.raw);
-    });
+    for (const path of [router.mount, `${router.mount}/*`]) {
+      if (path === '') continue;
+      instance.all(path, async (request, reply) => {
+        reply.hijack();
+        await listener(request.raw, reply.raw);
+      });
+    }
     done();
   };
 }
@@ -105,6 +110,21 @@ function isMounted(router: RestRouter, request: HostRequest): boolean {
 /** A body parser of the host may have eaten the body: what it left is put where the listener looks for it. */
 function restore(request: HostRequest): void {
   if (request.originalUrl !== undefined) request.url = request.originalUrl;
-  if (request.rawBody !== undefined || request.body === undefined || !request.readableEnded) return;
-  request.rawBody = Buffer.from(JSON.stringify(request.body));
+  const { rawBody, body, headers } = request;
+  if (Buffer.isBuffer(rawBody)) return;
+  const isEmpty = headers['transfer-encoding'] === undefined && !Number(headers['content-length']);
+  if (isEmpty) request.rawBody = Buffer.alloc(0);
+  else if (typeof rawBody === 'string') request.rawBody = Buffer.from(rawBody);
+  else if (body !== undefined && request.readableDidRead) request.rawBody = writtenAgain(body);
+}
+
+function writtenAgain(body: unknown): Buffer {
+  if (Buffer.isBuffer(body)) return body;
+  if (typeof body === 'string') return Buffer.from(body);
+  try {
+    return Buffer.from(JSON.stringify(body));
+  } catch {
+    // Nested deeper than the stack: something that is refused for the same reason.
+    return Buffer.from('['.repeat(MAX_BODY_DEPTH + 1));
+  }
 }

@@ -6,7 +6,8 @@ import { RestError } from './errors.ts';
 
 /** Largest request body, in octets. */
 export const MAX_BODY_BYTES: number = 64 * 1024;
-const MAX_DEPTH = 20;
+/** Deepest nesting of arrays and objects in a body. */
+export const MAX_BODY_DEPTH = 20;
 
 /**
  * Reads a body: absent or empty is `{}`.
@@ -15,12 +16,14 @@ const MAX_DEPTH = 20;
 export async function readBody(request: Request): Promise<Record<string, unknown>> {
   const bytes = await readBytes(request);
   if (bytes.length === 0) return {};
-  const type = request.headers.get('content-type') ?? '';
-  if (!/^application\/json\s*(;|$)/i.test(type.trim())) {
+  const type = (request.headers.get('content-type') ?? '').trim();
+  const charset = /;\s*charset\s*=\s*"?([^\s;"]+)/i.exec(type)?.[1] ?? 'utf-8';
+  // RFC 8259 §8.1: JSON is UTF-8; ASCII is a part of it.
+  if (!/^application\/json\s*(;|$)/i.test(type) || !/^(utf-?8|us-ascii)$/i.test(charset)) {
     throw new RestError(
       415,
       'UNSUPPORTED_MEDIA_TYPE',
-      'The body must be application/json',
+      'The body must be application/json in UTF-8',
       'content-type',
     );
   }
@@ -32,7 +35,7 @@ export async function readBody(request: Request): Promise<Record<string, unknown
       'content-encoding',
     );
   }
-  const body = parseJson(new TextDecoder().decode(bytes));
+  const body = parseJson(decodeUtf8(bytes));
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new RestError(400, 'INVALID_ARGUMENT', 'The body must be a JSON object', 'body');
   }
@@ -54,9 +57,17 @@ async function readBytes(request: Request): Promise<Uint8Array> {
   return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts, length);
 }
 
+function decodeUtf8(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new RestError(400, 'INVALID_ARGUMENT', 'The body is not UTF-8', 'body');
+  }
+}
+
 function parseJson(text: string): unknown {
   // Depth is counted before parsing: JSON.parse itself would recurse.
-  if (depthOf(text) > MAX_DEPTH)
+  if (depthOf(text) > MAX_BODY_DEPTH)
     throw new RestError(400, 'INVALID_ARGUMENT', 'The JSON is nested too deeply', 'body');
   try {
     return JSON.parse(text) as unknown;
@@ -84,8 +95,12 @@ function depthOf(text: string): number {
 /** `""` and `null` mean absent. */
 const absent = (value: unknown): unknown => (value === '' || value === null ? undefined : value);
 
-const text = z.preprocess(absent, z.string().optional());
-const requiredText = z.preprocess(absent, z.string());
+/** Clients write extensions, logins and digits as numbers, too. */
+const asText = (value: unknown): unknown =>
+  Number.isSafeInteger(value) ? String(value) : absent(value);
+
+const text = z.preprocess(asText, z.string().optional());
+const requiredText = z.preprocess(asText, z.string());
 const flag = z.preprocess(
   (value) => (value === 'true' ? true : value === 'false' ? false : absent(value)),
   z.boolean().optional(),
@@ -135,10 +150,7 @@ export const BODIES = {
   callId: z.object({ callId: requiredText }),
   sendDtmf: z.object({
     callId: requiredText,
-    dtmf: z.preprocess(
-      (value) => (typeof value === 'number' ? String(value) : absent(value)),
-      z.string(),
-    ),
+    dtmf: requiredText,
     type: z.preprocess(absent, z.enum(['RFC2833', 'INFO', 'INFO_RELAY']).default('RFC2833')),
   }),
   injectStream: z.object({ callId: requiredText, streamName: requiredText }),
@@ -169,10 +181,12 @@ export function parseBody<Schema extends z.ZodType>(
   const result = schema.safeParse(body);
   if (result.success) return withoutUndefined(result.data);
   const issue = result.error.issues[0];
-  const field = issue?.path.join('.') ?? 'body';
-  const top = String(issue?.path[0] ?? 'body');
-  const missing = absent(body[top]) === undefined;
-  const problem = missing ? `${field} is required` : `${field}: ${issue?.message ?? 'invalid'}`;
+  const field = String(issue?.path[0] ?? 'body');
+  const place = issue?.path.join('.') ?? field;
+  const problem =
+    absent(body[field]) === undefined
+      ? `${field} is required`
+      : `${place}: ${issue?.message ?? 'invalid'}`;
   throw new RestError(400, 'INVALID_ARGUMENT', problem, field);
 }
 

@@ -11,12 +11,21 @@ export class RestError extends Error {
   readonly code: string;
   /** The field or header at fault, where there is one. */
   readonly field: string | undefined;
+  /** Headers that the answer must have. */
+  readonly headers: Readonly<Record<string, string>>;
 
-  constructor(status: number, code: string, message: string, field?: string) {
+  constructor(
+    status: number,
+    code: string,
+    message: string,
+    field?: string,
+    headers: Readonly<Record<string, string>> = {},
+  ) {
     super(message);
     this.status = status;
     this.code = code;
     this.field = field;
+    this.headers = headers;
   }
 }
 
@@ -67,31 +76,38 @@ export interface ErrorBody {
   readonly field?: string;
 }
 
+/** What an answer says of a failure. */
+interface Failure {
+  readonly status: number;
+  readonly code: string;
+  readonly message: string;
+  readonly field?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 /** Status, code and words of any thrown value. What is not ours is a 500 that tells nothing of the inside. */
-export function describeError(thrown: unknown): {
-  status: number;
-  code: string;
-  message: string;
-  field?: string;
-} {
+export function describeError(thrown: unknown): Failure {
   if (thrown instanceof RestError) {
-    const { status, code, message, field } = thrown;
-    return { status, code, message, ...(field === undefined ? {} : { field }) };
+    const { status, code, message, field, headers } = thrown;
+    return { status, code, message, headers, ...(field === undefined ? {} : { field }) };
   }
   if (thrown instanceof Error && thrown.name === 'GatewayError') {
     const { code, field } = thrown as Error & { code: GatewayErrorCode; field?: string };
     const status = STATUS_OF_CODE[code] ?? 500;
-    return { status, code, message: thrown.message, ...(field === undefined ? {} : { field }) };
+    const headers = status === 503 ? { 'retry-after': '5' } : {};
+    return {
+      status,
+      code,
+      message: thrown.message,
+      headers,
+      ...(field === undefined ? {} : { field }),
+    };
   }
   return { status: 500, code: 'INTERNAL', message: 'Internal error' };
 }
 
 /** The body for a failure. */
-export function errorBody(
-  failure: ReturnType<typeof describeError>,
-  path: string,
-  nowMs: number,
-): ErrorBody {
+export function errorBody(failure: Failure, path: string, nowMs: number): ErrorBody {
   const [error, exception] = WORDS[failure.status] ?? ['Error', 'Exception'];
   const { status, code, message, field } = failure;
   return {

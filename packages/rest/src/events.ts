@@ -1,13 +1,15 @@
 // Call events to an application's own HTTP server: the `callApp` of the documented API.
 
 import { createHmac, randomUUID } from 'node:crypto';
+import { Agent as HttpAgent, request as httpRequest } from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { Call, CallGateway, CallView } from '@sipcast/core';
 
 /** Where events go, and how hard to try. */
 export interface CallAppOptions {
   /** E.g. `http://localhost:9091/CallApp`: events go to `<callAppUrl>/CallStatusEvent`. */
   readonly callAppUrl: string;
-  /** Longest wait for an answer. Default 15,000 ms. */
+  /** Longest wait for a whole answer. Default 15,000 ms. */
   readonly timeoutMs?: number;
   /** Tries after the first. Default 3. */
   readonly retries?: number;
@@ -15,9 +17,12 @@ export interface CallAppOptions {
   readonly retryDelayMs?: number;
   /** Events that may wait in all; the ones that come then are dropped and counted. Default 1,000. */
   readonly maxQueued?: number;
-  /** Signs each event by the Standard Webhooks scheme (HMAC-SHA256). Default: unsigned, as the reference sends. */
+  /**
+   * Signs each event by the Standard Webhooks scheme (HMAC-SHA256): `whsec_` and the key in base64, or any other text,
+   * which is then the key itself. Default: unsigned, as the documented API sends.
+   */
   readonly secret?: string;
-  /** Told of each event that was given up or dropped. */
+  /** Told of each event that was given up or dropped, and why. Must not throw. */
   readonly onLost?: (reason: string) => void;
 }
 
@@ -51,6 +56,9 @@ const EVENT_KEYS = [
   'custom',
 ] as const satisfies readonly (keyof CallView)[];
 
+/** More of an answer than this is not read. */
+const MAX_ANSWER_BYTES = 4096;
+
 /**
  * POSTs each change of `status`, `sipStatus` or `rtmpStreamStatus`, in order for each call. A receiver that is slow or
  * dead never delays a call: its events wait, within bounds, and are then given up.
@@ -61,18 +69,17 @@ export function deliverCallEvents(
   gateway: Pick<CallGateway, 'on' | 'off'>,
   options: CallAppOptions,
 ): CallAppDelivery {
-  const base = new URL(options.callAppUrl);
-  if (base.protocol !== 'http:' && base.protocol !== 'https:')
+  const url = new URL(options.callAppUrl);
+  if (url.protocol !== 'http:' && url.protocol !== 'https:')
     throw new TypeError('callAppUrl must be http or https');
-  return new Delivery(
-    `${options.callAppUrl.replace(/\/+$/, '')}/CallStatusEvent`,
-    gateway,
-    options,
-  );
+  url.pathname = `${url.pathname.replace(/\/+$/, '')}/CallStatusEvent`;
+  return new Delivery(url, gateway, options);
 }
 
 class Delivery implements CallAppDelivery {
-  readonly #url: string;
+  readonly #url: URL;
+  readonly #agent: HttpAgent;
+  readonly #key: Buffer | undefined;
   readonly #gateway: Pick<CallGateway, 'on' | 'off'>;
   readonly #options: CallAppOptions;
   readonly #chains = new Map<string, Promise<void>>();
@@ -83,8 +90,10 @@ class Delivery implements CallAppDelivery {
   #queued = 0;
   #closing: Promise<void> | undefined;
 
-  constructor(url: string, gateway: Pick<CallGateway, 'on' | 'off'>, options: CallAppOptions) {
+  constructor(url: URL, gateway: Pick<CallGateway, 'on' | 'off'>, options: CallAppOptions) {
     this.#url = url;
+    this.#agent = new (url.protocol === 'https:' ? HttpsAgent : HttpAgent)({ keepAlive: true });
+    this.#key = options.secret === undefined ? undefined : keyOf(options.secret);
     this.#gateway = gateway;
     this.#options = options;
     gateway.on('callChange', this.#onChange);
@@ -105,6 +114,7 @@ class Delivery implements CallAppDelivery {
     await Promise.all(this.#chains.values());
     clearTimeout(timer);
     this.#abort.abort();
+    this.#agent.destroy();
   }
 
   readonly #onChange = (_call: Call, view: CallView): void => {
@@ -112,6 +122,7 @@ class Delivery implements CallAppDelivery {
     this.#queued++;
     const event: Record<string, unknown> = {};
     for (const key of EVENT_KEYS) if (view[key] !== null) event[key] = view[key];
+    if (view.rtmpUrl !== null) event['rtmpUrl'] = withoutSecrets(view.rtmpUrl);
     event['timestamp'] = Date.now();
     event['sequence'] = ++this.#sequence;
     const body = JSON.stringify(event);
@@ -126,40 +137,67 @@ class Delivery implements CallAppDelivery {
   async #deliver(body: string): Promise<void> {
     const { retries = 3, retryDelayMs = 500 } = this.#options;
     const id = `msg_${randomUUID()}`;
-    let reason = '';
+    let problem: string | undefined = 'closed';
     for (let attempt = 0; attempt <= retries && !this.#abort.signal.aborted; attempt++) {
       if (attempt > 0) await this.#pause(retryDelayMs * 2 ** (attempt - 1));
-      reason = await this.#post(id, body);
-      if (reason === '') break;
+      problem = await this.#post(id, body);
+      if (problem === undefined) break;
     }
     this.#queued--;
-    if (reason === '') this.#delivered++;
-    else this.#lose(reason);
+    if (problem === undefined) this.#delivered++;
+    else this.#lose(problem);
   }
 
-  /** @returns What went wrong; empty: nothing. */
-  async #post(id: string, body: string): Promise<string> {
-    const timeout = AbortSignal.timeout(this.#options.timeoutMs ?? 15_000);
-    try {
-      const response = await fetch(this.#url, {
+  /** @returns What went wrong, if anything did. */
+  #post(id: string, body: string): Promise<string | undefined> {
+    const bytes = Buffer.from(body);
+    return new Promise((resolve) => {
+      const send = this.#url.protocol === 'https:' ? httpsRequest : httpRequest;
+      const request = send(this.#url, {
         method: 'POST',
-        headers: { 'content-type': 'application/json', ...this.#signature(id, body) },
-        body,
-        redirect: 'error',
-        signal: AbortSignal.any([timeout, this.#abort.signal]),
+        agent: this.#agent,
+        headers: {
+          'content-type': 'application/json',
+          'content-length': bytes.length,
+          ...this.#signature(id, body),
+        },
       });
-      await response.body?.cancel();
-      return response.ok ? '' : `HTTP ${response.status}`;
-    } catch (error) {
-      return error instanceof Error ? error.message : String(error);
-    }
+      const end = (problem?: string): void => {
+        clearTimeout(timer);
+        this.#abort.signal.removeEventListener('abort', onAbort);
+        resolve(problem);
+      };
+      const onAbort = (): void => void request.destroy(new Error('closed'));
+      const { timeoutMs = 15_000 } = this.#options;
+      const timer = setTimeout(() => {
+        request.destroy(new Error(`no answer within ${timeoutMs} ms`));
+      }, timeoutMs);
+      this.#abort.signal.addEventListener('abort', onAbort);
+      request.on('error', (error) => end(error.message));
+      request.on('response', (response) => {
+        const { statusCode = 0 } = response;
+        let length = 0;
+        response.on('data', (part: Buffer) => {
+          length += part.length;
+          if (length > MAX_ANSWER_BYTES) request.destroy();
+        });
+        response.on('error', () => {}); // 'close' follows.
+        // Redirects are not followed: where events go is for the configuration alone to say.
+        response.on('close', () =>
+          end(statusCode >= 200 && statusCode < 300 ? undefined : `HTTP ${statusCode}`),
+        );
+      });
+      request.end(bytes);
+      if (this.#abort.signal.aborted) onAbort();
+    });
   }
 
   #signature(id: string, body: string): Record<string, string> {
-    const { secret } = this.#options;
-    if (secret === undefined) return {};
+    if (!this.#key) return {};
     const timestamp = String(Math.floor(Date.now() / 1000));
-    const mac = createHmac('sha256', secret).update(`${id}.${timestamp}.${body}`).digest('base64');
+    const mac = createHmac('sha256', this.#key)
+      .update(`${id}.${timestamp}.${body}`)
+      .digest('base64');
     return { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': `v1,${mac}` };
   }
 
@@ -180,4 +218,13 @@ class Delivery implements CallAppDelivery {
       signal.addEventListener('abort', done);
     });
   }
+}
+
+function keyOf(secret: string): Buffer {
+  return secret.startsWith('whsec_') ? Buffer.from(secret.slice(6), 'base64') : Buffer.from(secret);
+}
+
+/** Without user, password and query, which often hold a key. */
+function withoutSecrets(url: string): string {
+  return url.replace(/^([a-z]+:\/\/)[^/?]*@/i, '$1').replace(/\?.*$/s, '');
 }

@@ -2,7 +2,7 @@
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { Hono } from 'hono';
-import type { CallGateway } from '@sipcast/core';
+import type { CallFilter, CallGateway, PushFilter, StartupRequest } from '@sipcast/core';
 import type { z } from 'zod';
 import { BODIES, parseBody, readBody } from './body.ts';
 import { describeError, errorBody, RestError } from './errors.ts';
@@ -92,17 +92,14 @@ function routesOf(gateway: RestGateway): readonly Route[] {
   };
   return [
     method('/call/startup', BODIES.callStartup, async (body, { clientAddress }) => {
-      await gateway.startup(
-        body as Parameters<RestGateway['startup']>[0],
-        clientAddress ?? 'unknown',
-      );
+      // What is absent has no key: parseBody saw to it.
+      await gateway.startup(body as StartupRequest, clientAddress ?? 'unknown');
       return {};
     }),
     method(
       '/call/find',
       BODIES.callFind,
-      (body) =>
-        notFoundIfEmpty(gateway.find(body as Parameters<RestGateway['find']>[0]), 'CALL_NOT_FOUND'),
+      (body) => notFoundIfEmpty(gateway.find(body as CallFilter), 'CALL_NOT_FOUND'),
       get,
     ),
     method(
@@ -116,15 +113,17 @@ function routesOf(gateway: RestGateway): readonly Route[] {
       // Its end is seen by find and by events: a peer that does not answer the BYE must not hold up the client.
       void gateway.get(callId).terminate();
     }),
-    method('/call/send_dtmf', BODIES.sendDtmf, ({ callId, dtmf, type }) => {
-      // Digits wait for the answer; what happens to them then is the call's affair.
-      gateway.sendDtmf(callId, dtmf, type).catch(() => {});
+    method('/call/send_dtmf', BODIES.sendDtmf, async ({ callId, dtmf, type }) => {
+      const sent = gateway.sendDtmf(callId, dtmf, type);
+      sent.catch(() => {});
+      // Digits may wait for the answer to the call, and this answer must not. What is known at once is told.
+      await Promise.race([sent, new Promise(setImmediate)]);
     }),
     method('/call/inject_stream', BODIES.injectStream, injectStream),
     method('/call/inject_stream/startup', BODIES.injectStream, injectStream),
     method('/call/inject_stream/terminate', BODIES.callId, ({ callId }) => {
       gateway.get(callId);
-      return notBuilt('streamName');
+      return notBuilt('callId');
     }),
     method('/call/inject_sound', BODIES.injectSound, ({ callId }) => {
       gateway.get(callId);
@@ -144,11 +143,7 @@ function routesOf(gateway: RestGateway): readonly Route[] {
     method(
       '/push/find',
       BODIES.pushFind,
-      (body) =>
-        notFoundIfEmpty(
-          gateway.findPushes(body as Parameters<RestGateway['findPushes']>[0]),
-          'PUSH_NOT_FOUND',
-        ),
+      (body) => notFoundIfEmpty(gateway.findPushes(body as PushFilter), 'PUSH_NOT_FOUND'),
       get,
     ),
     method(
@@ -196,19 +191,23 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
         'UNAUTHORIZED',
         'User name and password are required',
         'authorization',
+        { 'www-authenticate': 'Basic realm="sipcast", charset="UTF-8"' },
       );
     }
     await next();
   });
   for (const route of routesOf(gateway)) {
     const { path, allowsGet } = route;
-    app.on(allowsGet ? ['POST', 'GET'] : ['POST'], mount + path, async (c) => {
+    const methods = allowsGet ? ['POST', 'GET'] : ['POST'];
+    app.on(methods, mount + path, async (c) => {
       const body = c.req.method === 'GET' ? queryOf(c.req.url) : await readBody(c.req.raw);
       const answer = await route.run(body, c.env ?? {});
       return answer === undefined ? new Response(null, { status: 200 }) : c.json(answer as object);
     });
     app.all(mount + path, () => {
-      throw new RestError(405, 'METHOD_NOT_ALLOWED', `Use POST${allowsGet ? ' or GET' : ''}`);
+      throw new RestError(405, 'METHOD_NOT_ALLOWED', `Use ${methods.join(' or ')}`, undefined, {
+        allow: methods.join(', '),
+      });
     });
   }
   app.notFound(() => {
@@ -218,11 +217,7 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
     const failure = describeError(error);
     if (failure.status === 500) options.onInternalError?.(error);
     const { pathname } = new URL(c.req.url);
-    const headers: Record<string, string> = { 'content-type': 'application/json' };
-    if (failure.status === 401)
-      headers['www-authenticate'] = 'Basic realm="sipcast", charset="UTF-8"';
-    if (failure.status === 405) headers['allow'] = failure.message.slice(4).replace(' or ', ', ');
-    if (failure.status === 503) headers['retry-after'] = '5';
+    const headers = { 'content-type': 'application/json', ...failure.headers };
     const body = JSON.stringify(errorBody(failure, pathname, Date.now()));
     return new Response(body, { status: failure.status, headers });
   });
