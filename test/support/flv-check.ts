@@ -44,7 +44,19 @@ export function summarizeFlv(path: string): FlvSummary {
 
 /** Decodes a whole file with ffmpeg. @returns Its complaints: empty when there are none. */
 export async function decodeErrors(path: string): Promise<string> {
-  const args = ['-v', 'error', '-i', path, '-fps_mode', 'passthrough', '-f', 'null', '-'];
+  const args = [
+    '-v',
+    'error',
+    '-i',
+    path,
+    '-fps_mode',
+    'passthrough',
+    '-enc_time_base',
+    '1:1000',
+    '-f',
+    'null',
+    '-',
+  ];
   const { stderr } = await run('ffmpeg', args);
   return stderr.trim();
 }
@@ -52,7 +64,11 @@ export async function decodeErrors(path: string): Promise<string> {
 /** NAL units of an Annex B file. */
 export function splitAnnexB(bytes: Buffer): Buffer[] {
   const starts: number[] = [];
-  for (let at = bytes.indexOf('000001', 0, 'hex'); at >= 0; at = bytes.indexOf('000001', at + 3, 'hex')) {
+  for (
+    let at = bytes.indexOf('000001', 0, 'hex');
+    at >= 0;
+    at = bytes.indexOf('000001', at + 3, 'hex')
+  ) {
     starts.push(at + 3);
   }
   return starts.map((start, i) => {

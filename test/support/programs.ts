@@ -31,7 +31,8 @@ export function describeWith(programs: readonly string[], name: string, suite: (
     return;
   }
   describe(`${name} (needs ${missing.join(', ')})`, () => {
-    if (process.env['CI'] === undefined) it.skip(`skipped: ${missing.join(', ')} not found`, () => {});
+    if (process.env['CI'] === undefined)
+      it.skip(`skipped: ${missing.join(', ')} not found`, () => {});
     else {
       it('has what it needs', () => {
         throw new Error(`Not installed: ${missing.join(', ')}`);

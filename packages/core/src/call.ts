@@ -296,9 +296,12 @@ export class Call extends EventEmitter<CallEvents> {
       await this.#dial();
     } catch (error) {
       if (this.ended) return;
-      const sipStatus = (error as { statusCode?: number }).statusCode;
-      if (sipStatus !== undefined) this.#sipStatus = sipStatus;
-      this.#end('FAILED', infoOf(error), 'network');
+      // The registration was refused or not answered, or there is no way to the peer.
+      const { statusCode } = error as { statusCode?: number };
+      if (statusCode === undefined) return this.#end('FAILED', infoOf(error), 'network');
+      this.#sipStatus = statusCode;
+      const info = infoOf(error, { statusCode, reasonPhrase: describe(error) });
+      this.#end('FAILED', info, 'remote');
     }
   }
 
@@ -412,10 +415,7 @@ export class Call extends EventEmitter<CallEvents> {
     if (sipStatus === 486 || sipStatus === 600) {
       return this.#end('BUSY', ending.reasonPhrase ?? 'Busy', ending.endedBy);
     }
-    if (ending.error) return this.#end('FAILED', infoOf(ending.error), ending.endedBy);
-    const info =
-      sipStatus === undefined ? INFO.error : `${sipStatus} ${ending.reasonPhrase ?? ''}`.trim();
-    this.#end('FAILED', info, ending.endedBy);
+    this.#end('FAILED', infoOf(ending.error, ending), ending.endedBy);
   }
 
   /** The one way into a final status. Releases everything the call holds; see docs/lifecycle.md. */
@@ -513,9 +513,12 @@ function describe(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function infoOf(error: unknown): string {
-  const { code, statusCode } = error as { code?: string; statusCode?: number };
+/** Why it failed: the reference's words where one fits, else the peer's status line, else our own error. */
+function infoOf(error: unknown, ending: Partial<SessionEnding> = {}): string {
+  const { code } = (error ?? {}) as { code?: string };
   if (code === 'TIMEOUT') return INFO.requestTimeout;
-  if (code === 'AUTH_FAILED') return `${statusCode ?? 401} ${describe(error)}`;
-  return `${INFO.error}: ${describe(error)}`;
+  const { statusCode, reasonPhrase } = ending;
+  if (statusCode !== undefined && code !== 'TRANSPORT')
+    return `${statusCode} ${reasonPhrase ?? ''}`.trim();
+  return error === undefined ? INFO.error : `${INFO.error}: ${describe(error)}`;
 }

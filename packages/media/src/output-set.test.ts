@@ -47,6 +47,24 @@ describe('OutputSet', () => {
     expect(other.at(-1)).toBe('audio@2000');
   });
 
+  it('a late output begins with the newest key frame, unless that is more than two seconds old', () => {
+    const set = new OutputSet(() => preamble);
+    set.expectVideo(true);
+    for (const at of [0, 1000]) set.push(tag('key-frame', at));
+    set.push(tag('audio', 1010));
+    set.push(tag('inter-frame', 3000));
+    expect(join(set).slice(2)).toEqual(['key-frame@1000', 'audio@1010', 'inter-frame@3000']);
+    set.push(tag('inter-frame', 3001));
+    const late = join(set);
+    set.push(tag('inter-frame', 3040));
+    expect(late).toEqual([]);
+    set.push(tag('key-frame', 3080));
+    expect(late.at(-1)).toBe('key-frame@3080');
+    for (let i = 0; i < 9; i++)
+      set.push({ ...tag('inter-frame', 3100), body: new Uint8Array(1 << 19) });
+    expect(join(set)).toEqual([]);
+  });
+
   it('outputs join and leave alone, and joining twice changes nothing', () => {
     const set = new OutputSet(() => preamble);
     const first = join(set);
@@ -65,7 +83,13 @@ describe('OutputSet', () => {
       'key-frame@80',
       'inter-frame@120',
     ]);
-    expect(second.map((one) => one.role)).toEqual(['metadata', 'sequence-header', 'key-frame']);
+    expect(second.map((one) => `${one.role}@${one.timestampMs}`)).toEqual([
+      'metadata@5',
+      'sequence-header@5',
+      'key-frame@0',
+      'inter-frame@40',
+      'key-frame@80',
+    ]);
     expect(set.size).toBe(1);
   });
 });

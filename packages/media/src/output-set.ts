@@ -17,11 +17,17 @@ interface Joined {
 
 /** Audio waits so long for the first key frame, so that sound and picture begin together. */
 const AUDIO_WAIT_MS = 1000;
+/** What came since the newest key frame is kept for outputs that join, up to these bounds. */
+const MAX_KEPT_MS = 2000;
+const MAX_KEPT_BYTES = 4 * 1024 * 1024;
 
 /** Hands each tag to every output. Pure: no timer, no copy. */
 export class OutputSet {
   readonly #preamble: () => readonly FlvTag[];
   #joined: Joined[] = [];
+  /** From the newest key frame on; empty when that is too long ago. */
+  #kept: FlvTag[] = [];
+  #keptBytes = 0;
   #hasVideo = false;
 
   /** @param preamble - What an output needs before its first frame: metadata, sequence header. */
@@ -38,10 +44,17 @@ export class OutputSet {
     this.#hasVideo = hasVideo;
   }
 
-  /** Adding one that is there already changes nothing. */
+  /**
+   * The output begins at once with the newest key frame and what followed it, where that is at most two seconds old;
+   * otherwise with the next one. Adding one that is there already changes nothing.
+   */
   add(output: StreamOutput): void {
     if (this.#joined.some((one) => one.output === output)) return;
-    this.#joined = [...this.#joined, { output, waiting: true, joinedMs: Number.NaN }];
+    const waiting = this.#kept.length === 0;
+    this.#joined = [...this.#joined, { output, waiting, joinedMs: Number.NaN }];
+    if (waiting) return;
+    for (const first of this.#preamble()) output.push(first);
+    for (const tag of this.#kept) output.push(tag);
   }
 
   remove(output: StreamOutput): void {
@@ -50,11 +63,26 @@ export class OutputSet {
 
   /** Hands on one tag. An output that is waiting gets nothing before the tag that it can begin with. */
   readonly push: Sink<FlvTag> = (tag) => {
+    this.#keep(tag);
     for (const one of this.#joined) {
       if (one.waiting && !this.#begins(one, tag)) continue;
       one.output.push(tag);
     }
   };
+
+  #keep(tag: FlvTag): void {
+    if (tag.role === 'key-frame') {
+      this.#kept = [tag];
+      this.#keptBytes = tag.body.length;
+      return;
+    }
+    const first = this.#kept[0];
+    if (!first || tag.role === 'metadata' || tag.role === 'sequence-header') return;
+    this.#keptBytes += tag.body.length;
+    if (tag.timestampMs - first.timestampMs > MAX_KEPT_MS || this.#keptBytes > MAX_KEPT_BYTES)
+      this.#kept = [];
+    else this.#kept.push(tag);
+  }
 
   #begins(one: Joined, tag: FlvTag): boolean {
     if (tag.role === 'metadata' || tag.role === 'sequence-header') return false;
