@@ -69,17 +69,15 @@ export function koaMiddleware(
 
 /** What this adapter uses of a Fastify instance. */
 export interface FastifyInstanceLike {
-  removeAllContentTypeParsers(): unknown;
-  addContentTypeParser(
-    type: string,
-    parser: (request: never, payload: never, done: (error: null) => void) => void,
-  ): unknown;
   all(
     path: string,
-    handler: (
-      request: { readonly raw: IncomingMessage },
-      reply: { readonly raw: ServerResponse; hijack(): unknown },
-    ) => Promise<void>,
+    options: {
+      onRequest: (
+        request: { readonly raw: IncomingMessage },
+        reply: { readonly raw: ServerResponse; hijack(): unknown },
+      ) => Promise<void>;
+    },
+    handler: () => Promise<void>,
   ): unknown;
 }
 
@@ -89,14 +87,19 @@ export function fastifyPlugin(
 ): (instance: FastifyInstanceLike, options: unknown, done: () => void) => void {
   const listener = nodeListener(router);
   return (instance, _options, done) => {
-    instance.removeAllContentTypeParsers();
-    instance.addContentTypeParser('*', (_request, _payload, parsed) => parsed(null));
     for (const path of [router.mount, `${router.mount}/*`]) {
       if (path === '') continue;
-      instance.all(path, async (request, reply) => {
-        reply.hijack();
-        await listener(request.raw, reply.raw);
-      });
+      instance.all(
+        path,
+        {
+          // Before the body is parsed, and what is answered here goes no further.
+          onRequest: async (request, reply) => {
+            reply.hijack();
+            await listener(request.raw, reply.raw);
+          },
+        },
+        async () => {},
+      );
     }
     done();
   };
