@@ -89,5 +89,9 @@ module_app menu.so
       setTimeout(resolve, 50);
     });
   }
-  return { uri: `sip:bob@127.0.0.1:${port}`, output: running.output, stop: () => running.stop() };
+  return {
+    uri: `sip:bob@127.0.0.1:${port}`,
+    output: () => running.output(),
+    stop: () => running.stop(),
+  };
 }

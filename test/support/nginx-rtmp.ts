@@ -69,7 +69,7 @@ rtmp {
     recordings: () =>
       readdirSync(recordDir)
         .map((name) => join(recordDir, name))
-        .sort((a, b) => statSync(a).birthtimeMs - statSync(b).birthtimeMs),
+        .toSorted((a, b) => statSync(a).birthtimeMs - statSync(b).birthtimeMs),
     kill,
     restart: open,
     stop: kill,

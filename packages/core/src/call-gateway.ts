@@ -2,7 +2,6 @@
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import { networkInterfaces } from 'node:os';
-import { EventEmitter } from 'eventemitter3';
 import {
   decodeSpropParameterSets,
   openMediaSession,
@@ -22,6 +21,7 @@ import {
 import type { SipTimers } from '@sipcast/sip';
 import { Call } from './call.ts';
 import type { CallChange, CallDeps, CallView, DtmfType } from './call.ts';
+import { SafeEmitter } from './emitter.ts';
 import { GatewayError } from './errors.ts';
 import { FaultLog } from './fault-log.ts';
 import { silentLogger } from './logger.ts';
@@ -144,7 +144,7 @@ export async function createCallGateway(
 }
 
 /** The calls of one process. Several gateways may live in one process. */
-export class CallGateway extends EventEmitter<CallGatewayEvents> {
+export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   /** `<32 hexadecimal characters>@<address>`: one for each gateway. */
   readonly nodeId: string;
   readonly #options: CallGatewayOptions;
@@ -166,7 +166,7 @@ export class CallGateway extends EventEmitter<CallGatewayEvents> {
 
   /** Use {@link createCallGateway}. */
   constructor(options: CallGatewayOptions, deps: GatewayDeps) {
-    super();
+    super(options.logger ?? silentLogger);
     this.#options = options;
     this.#deps = deps;
     this.#logger = options.logger ?? silentLogger;
@@ -223,13 +223,14 @@ export class CallGateway extends EventEmitter<CallGatewayEvents> {
     const startup = resolveStartup(request, parsers, () => randomUUID());
     const reservations = this.#reserve(startup);
     try {
-      const media = await this.#openMedia(startup.callId);
+      let call: Call | undefined;
+      const media = await this.#openMedia(startup.callId, (error) => call?.fail(error));
       if (this.#closed) {
         await media.close();
         throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
       }
       this.#sessions++;
-      const call = new Call(startup, `${clientAddress}:${this.#sessions}`, media, this.#callDeps());
+      call = new Call(startup, `${clientAddress}:${this.#sessions}`, media, this.#callDeps());
       this.#add(call);
       if (startup.rtmpUrl !== null && startup.rtmpStream !== null) {
         call.attachRtmpPush(this.#createPush(call, startup.rtmpStream, startup.rtmpUrl, {}));
@@ -404,7 +405,10 @@ export class CallGateway extends EventEmitter<CallGatewayEvents> {
     return names;
   }
 
-  async #openMedia(callId: string): ReturnType<typeof openMediaSession> {
+  async #openMedia(
+    callId: string,
+    onFailure: (error: unknown) => void,
+  ): ReturnType<typeof openMediaSession> {
     try {
       return await this.#deps.openMediaSession(
         {
@@ -418,7 +422,10 @@ export class CallGateway extends EventEmitter<CallGatewayEvents> {
           wallClock: this.#deps.wallClock,
           random: this.#deps.random,
         },
-        { onFault: (fault, medium, source) => this.#faults.count(`${medium}-${fault}`, source) },
+        {
+          onFault: (fault, medium, source) => this.#faults.count(`${medium}-${fault}`, source),
+          onFailure,
+        },
       );
     } catch (cause) {
       const { code } = cause as { code?: string };

@@ -1,6 +1,5 @@
 // One call: its SIP session, its media, its named stream, and the statuses that clients see.
 
-import { EventEmitter } from 'eventemitter3';
 import type { decodeSpropParameterSets, MediaSession, MediaStats } from '@sipcast/media';
 import type {
   answerReoffer,
@@ -10,9 +9,11 @@ import type {
   Registration,
   SessionDescription,
   SessionEnding,
+  SipMessage,
   SipResponse,
   SipUserAgent,
 } from '@sipcast/sip';
+import { SafeEmitter } from './emitter.ts';
 import { GatewayError } from './errors.ts';
 import type { Logger } from './logger.ts';
 import { NamedStream } from './named-stream.ts';
@@ -88,7 +89,7 @@ export interface CallEvents {
 /** What a call needs of its surroundings. */
 export interface CallDeps {
   readonly userAgent: Pick<SipUserAgent, 'localAddressFor' | 'invite' | 'register'>;
-  readonly formatMessage: (message: SipResponse) => Uint8Array;
+  readonly formatMessage: (message: SipMessage) => Uint8Array;
   readonly formatOffer: typeof formatOffer;
   readonly parseAnswer: typeof parseAnswer;
   readonly answerReoffer: typeof answerReoffer;
@@ -114,7 +115,7 @@ const INFO_GAP_MS = 100;
 const INFO_PAUSE_MS = 1000;
 
 /** One call. Made by the gateway's `startup`. */
-export class Call extends EventEmitter<CallEvents> {
+export class Call extends SafeEmitter<CallEvents> {
   readonly stream: NamedStream;
   readonly #startup: ResolvedStartup;
   readonly #deps: CallDeps;
@@ -132,7 +133,7 @@ export class Call extends EventEmitter<CallEvents> {
   #registration: Registration | undefined;
   #description: SessionDescription | undefined;
   #answer: string | null = null;
-  #lastMessage: SipResponse | undefined;
+  #lastMessage: SipMessage | undefined;
   #terminating = false;
   /** Why we hang up, where it is not at the caller's wish. */
   #ownEnding: { status: 'FINISH' | 'FAILED'; info: string } | undefined;
@@ -145,7 +146,7 @@ export class Call extends EventEmitter<CallEvents> {
   #lastMediaStats: MediaStats | null = null;
 
   constructor(startup: ResolvedStartup, sessionId: string, media: MediaSession, deps: CallDeps) {
-    super();
+    super(deps.logger);
     this.#startup = startup;
     this.#sessionId = sessionId;
     this.#media = media;
@@ -289,6 +290,15 @@ export class Call extends EventEmitter<CallEvents> {
     this.stream.attach(push);
   }
 
+  /** For the gateway: something inside went wrong; this call ends, and no other. */
+  fail(error: unknown): void {
+    this.#deps.logger.error(
+      `${this.callId}: ${error instanceof Error ? error.stack : String(error)}`,
+    );
+    if (this.#session) this.#hangUp('FAILED', INFO.error);
+    else this.#end('FAILED', INFO.error, 'gateway');
+  }
+
   /** For the gateway, once: dials. What goes wrong ends the call; it never rejects. */
   async place(): Promise<void> {
     this.#move('PENDING', {});
@@ -348,15 +358,24 @@ export class Call extends EventEmitter<CallEvents> {
         ...outboundProxy,
       },
       {
-        onProvisional: (response) => this.#onProvisional(response),
-        onAnswered: (response) => this.#onAnswered(response),
+        // What goes wrong in here is ours, and must not reach the user agent.
+        onProvisional: (response) => this.#guard(() => this.#onProvisional(response)),
+        onAnswered: (response) => this.#guard(() => this.#onAnswered(response)),
         onReoffer: (sdp) => this.#onReoffer(sdp),
         onMessage: (direction, message) => {
-          if (direction === 'in') this.#lastMessage = message as SipResponse;
+          if (direction === 'in') this.#lastMessage = message;
         },
-        onEnded: (ending) => this.#onEnded(ending),
+        onEnded: (ending) => this.#guard(() => this.#onEnded(ending)),
       },
     );
+  }
+
+  #guard(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   #onProvisional(response: SipResponse): void {

@@ -1,6 +1,5 @@
 // One stream going to one RTMP server, for as long as the stream lives: connects, reconnects, tells the truth.
 
-import { EventEmitter } from 'eventemitter3';
 import type {
   FlvTag,
   MediaSession,
@@ -9,6 +8,7 @@ import type {
   RtmpPublisher,
   StreamOutput,
 } from '@sipcast/media';
+import { SafeEmitter } from './emitter.ts';
 import type { Logger } from './logger.ts';
 import { mayFollow, RTMP_TRANSITIONS } from './status.ts';
 import type { RtmpStreamStatus } from './status.ts';
@@ -94,7 +94,7 @@ const EARLY_OUTAGE_MS = 5 * 60_000;
 const SILENCE = { 7: 0xd5, 8: 0xff } as const;
 
 /** One push. Made by the gateway; it lives until `close()` or until its stream ends. */
-export class RtmpPush extends EventEmitter<RtmpPushEvents> {
+export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
   readonly target: RtmpPushTarget;
   /** Replaces the audio by silence, without a break. */
   muted: boolean;
@@ -114,7 +114,7 @@ export class RtmpPush extends EventEmitter<RtmpPushEvents> {
   #closing: Promise<void> | undefined;
 
   constructor(target: RtmpPushTarget, options: RtmpOptions, deps: RtmpPushDeps) {
-    super();
+    super(deps.logger);
     this.target = target;
     this.muted = target.muted;
     this.#options = options;

@@ -105,6 +105,8 @@ export interface MediaSessionHandler {
   onFault?(fault: string, medium: MediaKind, source: string): void;
   /** The peer pressed a key (RFC 4733): `0`–`9`, `*`, `#`, `A`–`D`. Once per key press. */
   onDigit?(digit: string): void;
+  /** A bug of ours surfaced in the media path: the session's owner should end the call. */
+  onFailure?(error: unknown): void;
 }
 
 /** One call's media. */
@@ -386,7 +388,11 @@ class Session implements MediaSession {
       if (Number.isNaN(this.#zeroMs)) this.#zeroMs = packet.arrivalMs;
     }
     if (kind === 'video' && this.#frames === 0) this.#videoRtp.requestKeyFrame();
-    jitter.push(packet);
+    try {
+      jitter.push(packet);
+    } catch (error) {
+      this.#handler.onFailure?.(error);
+    }
   }
 
   /** The depacketizers notice losses themselves; a new source begins a new line of timestamps. */
@@ -424,6 +430,14 @@ class Session implements MediaSession {
   }
 
   readonly #onTick = (nowMs: number): void => {
+    try {
+      this.#tick(nowMs);
+    } catch (error) {
+      this.#handler.onFailure?.(error);
+    }
+  };
+
+  #tick(nowMs: number): void {
     this.#audioJitter.expire(nowMs);
     this.#videoJitter.expire(nowMs);
     if (Number.isNaN(this.#zeroMs) && nowMs - this.#startMs >= SILENCE_START_MS)
@@ -433,7 +447,7 @@ class Session implements MediaSession {
     this.#audioRate.note(this.#audioRtp.stats.bytes * 8, nowMs);
     this.#videoRate.note(this.#videoRtp.stats.bytes * 8, nowMs);
     this.#frameRate.note(this.#frames, nowMs);
-  };
+  }
 }
 
 /** How fast a counter grows, over the last period. */

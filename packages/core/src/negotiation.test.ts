@@ -1,0 +1,100 @@
+import { formatOffer, parseAnswer } from '@sipcast/sip';
+import { decodeSpropParameterSets } from '@sipcast/media';
+import { describe, expect, it } from 'vitest';
+import { describeSession, negotiatedMedia } from './negotiation.ts';
+import type { OfferOptions } from './negotiation.ts';
+
+const describeWith = (
+  parts: { hasAudio?: boolean; hasVideo?: boolean; options?: OfferOptions } = {},
+) =>
+  describeSession({
+    address: '192.0.2.1',
+    callId: 'abc',
+    sessionId: 7,
+    audio: { rtpPort: 30_000, rtcpPort: 30_001, ssrc: 11 },
+    video: { rtpPort: 30_002, rtcpPort: 30_003, ssrc: 22 },
+    hasAudio: true,
+    hasVideo: true,
+    options: {},
+    ...parts,
+  });
+
+const negotiate = (sdp: string, parts = {}) => {
+  const offer = describeWith(parts);
+  return negotiatedMedia(offer, parseAnswer(offer, sdp), decodeSpropParameterSets);
+};
+
+const ANSWER = `v=0
+o=- 1 1 IN IP4 192.0.2.9
+s=-
+c=IN IP4 192.0.2.9
+t=0 0
+m=audio 4000 RTP/AVP 0 101
+a=rtpmap:101 telephone-event/8000
+m=video 4002 RTP/AVP 97
+a=rtpmap:97 H264/90000
+a=fmtp:97 packetization-mode=1;profile-level-id=42e01e;sprop-parameter-sets=Z0LAHtoCgL/lwEQAAAMABAAAAwDIPFi6gA==,aM4PyA==
+a=rtcp:5003
+a=rtcp-fb:97 nack pli
+`.replaceAll('\n', '\r\n');
+
+describe('the offer', () => {
+  it('has both m-lines whatever is sent, with their directions', () => {
+    const sdp = formatOffer(describeWith({ hasAudio: false, hasVideo: true }));
+    const [, audio = '', video = ''] = sdp.split(/(?=^m=)/m);
+    expect(audio).toMatch(/^m=audio 30000 RTP\/AVP 8 0 101\r\n/);
+    expect(audio).toContain('a=recvonly');
+    expect(video).toMatch(/^m=video 30002 RTP\/AVP 112 113\r\n/);
+    expect(video).toContain('a=sendrecv');
+    expect(video).toContain('a=fmtp:112 packetization-mode=1; profile-level-id=420020');
+    expect(audio).toContain('a=ssrc:11 cname:rtp/audio/abc');
+  });
+
+  it('takes codecs, their order, the profile and extra lines from the options', () => {
+    const options: OfferOptions = {
+      audioCodecs: ['pcmu'],
+      videoCodecs: ['h264-mode0', 'h264-mode1'],
+      profileLevelId: '42801f',
+      extraVideoLines: ['b=TIAS:1000000'],
+    };
+    const sdp = formatOffer(describeWith({ options }));
+    expect(sdp).toContain('m=audio 30000 RTP/AVP 0 101');
+    expect(sdp).toContain('m=video 30002 RTP/AVP 113 112');
+    expect(sdp).toContain('profile-level-id=42801f');
+    expect(sdp).toContain('b=TIAS:1000000\r\n');
+  });
+});
+
+describe('the answer', () => {
+  it('becomes addresses, payload types, feedback and parameter sets', () => {
+    const { audio, video } = negotiate(ANSWER);
+    expect(audio).toMatchObject({
+      address: '192.0.2.9',
+      rtpPort: 4000,
+      rtcpPort: 4001,
+      send: true,
+      codecs: [{ payloadType: 0, codec: 'pcmu' }],
+      telephoneEventPayloadType: 101,
+    });
+    expect(video).toMatchObject({
+      rtpPort: 4002,
+      rtcpPort: 5003,
+      codecs: [{ payloadType: 97, codec: 'h264' }],
+      feedback: { pli: true, fir: false },
+    });
+    expect(video?.parameterSets?.map((nalu) => (nalu[0] ?? 0) & 0x1f)).toEqual([7, 8]);
+  });
+
+  it('sends only where we offered to and the peer takes it', () => {
+    expect(negotiate(ANSWER, { hasAudio: false }).audio?.send).toBe(false);
+    const sendonly = ANSWER.replace('m=video', 'a=sendonly\r\nm=video');
+    expect(negotiate(sendonly).audio?.send).toBe(false);
+    expect(negotiate(sendonly).video?.send).toBe(true);
+  });
+
+  it('leaves refused media out', () => {
+    const { audio, video } = negotiate(ANSWER.replace('m=video 4002', 'm=video 0'));
+    expect(video).toBeUndefined();
+    expect(audio?.rtpPort).toBe(4000);
+  });
+});
