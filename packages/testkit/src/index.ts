@@ -22,3 +22,19 @@ export type {
 } from './rtp-sender.ts';
 export { seededRandom } from './seeded-random.ts';
 export type { Random } from './seeded-random.ts';
+export type { CallScript, PeerLineOptions, ReinviteChange } from './call-script.ts';
+export { PeerCall } from './peer-call.ts';
+export type {
+  LoggedMessage,
+  PeerCallEnding,
+  PeerCallHost,
+  PeerCallStatus,
+  SentReinvite,
+} from './peer-call.ts';
+export type { PeerAuth } from './peer-digest.ts';
+export type { Violation } from './peer-judge.ts';
+export { parseSdp } from './peer-sdp.ts';
+export type { Sdp, SdpDirection, SdpMedia } from './peer-sdp.ts';
+export { SipPeer } from './sip-peer.ts';
+export type { PeerRegistration, SipPeerOptions } from './sip-peer.ts';
+export type { Origin } from './sip-wire.ts';

@@ -1,0 +1,76 @@
+// What a phone does with a call: the script that a test writes.
+
+import type { PeerAuth } from './peer-digest.ts';
+import type { PacketizationMode } from './h264-payloads.ts';
+import type { SdpDirection } from './peer-sdp.ts';
+import type { RtpLineOptions, RtpSenderOptions } from './rtp-sender.ts';
+
+/** A change that the phone asks for in mid-call. `resume` undoes `hold`. */
+export type ReinviteChange = 'unchanged' | 'hold' | 'resume';
+
+/** Marks and impairments of one medium, without its addresses. */
+export type PeerLineOptions = Omit<
+  RtpLineOptions,
+  'from' | 'address' | 'rtpPort' | 'rtcpPort' | 'payloadType'
+>;
+
+/** What the phone does with an INVITE. Everything has a default: 100, 180, 200 with audio and video, and the clip. */
+export interface CallScript {
+  /** 100 at once. Default true. */
+  readonly trying?: boolean;
+  /** 180 after so many milliseconds; false: none. Default 0. */
+  readonly ring?: number | false;
+  /** 183 with the answer's SDP, and media from then on. Default false. */
+  readonly earlyMedia?: boolean;
+  /** Final status, 200–699, or `none`: no final answer at all. Default 200. */
+  readonly answer?: number | 'none';
+  /** After so many milliseconds from the INVITE. Default 0. */
+  readonly answerAfterMs?: number;
+  /** Reason phrase of the final answer. Default: the usual one. */
+  readonly reason?: string;
+  /** Contacts of a 3xx, e.g. `<sip:other@127.0.0.1:5090>`. */
+  readonly redirectTo?: readonly string[];
+  /** More headers of the final answer. */
+  readonly headers?: readonly (readonly [string, string])[];
+  /** Challenge the INVITE first. */
+  readonly auth?: PeerAuth;
+  /** Send the clip after the answer. Default true. */
+  readonly media?: boolean;
+  /** How it is sent. */
+  readonly sender?: Omit<RtpSenderOptions, 'video' | 'audio'> & {
+    readonly video?: PeerLineOptions;
+    readonly audio?: PeerLineOptions;
+  };
+  /** BYE so long after the answer. */
+  readonly hangUpAfterMs?: number;
+  /** false: refuse with port 0. Default true. */
+  readonly video?: boolean;
+  /** false: refuse with port 0. Default true. */
+  readonly audio?: boolean;
+  /** Answer with this codec only. Default: the first of PCMA and PCMU that is offered. */
+  readonly audioCodec?: 'PCMA' | 'PCMU';
+  /** Default 1 where it is offered, else 0. */
+  readonly packetizationMode?: PacketizationMode;
+  /** Of both media in the answer. Default: what the offer allows. */
+  readonly direction?: SdpDirection;
+  /** Put SPS and PPS into the answer. Default true. */
+  readonly spropParameterSets?: boolean;
+  /** Accept RFC 4733 events where they are offered. Default true. */
+  readonly telephoneEvent?: boolean;
+  /** Answer with the offered `a=rtcp-fb` lines. Default true. */
+  readonly feedback?: boolean;
+  /** Changes the text of the answer, or replaces it. */
+  readonly sdp?: (answer: string) => string;
+  /** Default: random. */
+  readonly toTag?: string;
+  /** Record-Route values of 1xx and 2xx, in this order. They must lead back here for ACK and BYE to arrive. */
+  readonly recordRoute?: readonly string[];
+  /** Send the 200 so many times more, 20 ms apart, although the ACK came. Default 0. */
+  readonly retransmit200?: number;
+  /** Re-INVITE so long after the answer. */
+  readonly reinviteAfterMs?: number;
+  /** What the re-INVITE asks. Default `unchanged`. */
+  readonly reinvite?: ReinviteChange;
+  /** OPTIONS within the dialog so long after the answer. */
+  readonly sendOptionsAfterMs?: number;
+}

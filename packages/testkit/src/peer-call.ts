@@ -1,0 +1,785 @@
+// One call at the phone: plays its script, answers the caller, and judges it (RFC 3261 §12–§15).
+
+import { randomBytes } from 'node:crypto';
+import { EMPTY_BODY, parseNameAddress, parseUri, SipHeaders } from '@sipcast/sip';
+import type { SipMessage, SipRequest, SipResponse } from '@sipcast/sip';
+import type { CallScript, ReinviteChange } from './call-script.ts';
+import { DigestChallenger } from './peer-digest.ts';
+import {
+  branchOf,
+  judgeAckOfFailure,
+  judgeAckOfSuccess,
+  judgeCancel,
+  judgeInDialog,
+  judgeInitial,
+  judgeRetriedInvite,
+  sequenceOf,
+  tagOf,
+} from './peer-judge.ts';
+import type { JudgedDialog } from './peer-judge.ts';
+import { PeerMedia } from './peer-media.ts';
+import { parseSdp } from './peer-sdp.ts';
+import type { Sdp } from './peer-sdp.ts';
+import type { ReceivedDigit, RtpPort } from './rtp-port.ts';
+import type { RtpSender } from './rtp-sender.ts';
+import type { Origin } from './sip-wire.ts';
+
+/** How a call came to its end. */
+export interface PeerCallEnding {
+  readonly by: 'caller' | 'phone' | 'nobody';
+  /** `no-ack`: the 200 was never acknowledged. `closed`: the phone was closed in mid-call. */
+  readonly how: 'bye' | 'cancel' | 'rejected' | 'no-ack' | 'closed';
+  /** `performance.now()`. */
+  readonly atMs: number;
+}
+
+/** Where a call stands. */
+export type PeerCallStatus =
+  | 'challenged'
+  | 'proceeding'
+  | 'ringing'
+  | 'answered'
+  | 'confirmed'
+  | 'ended';
+
+/** A SIP message that passed, and when. */
+export interface LoggedMessage {
+  readonly direction: 'in' | 'out';
+  /** `performance.now()`. */
+  readonly atMs: number;
+  readonly message: SipMessage;
+}
+
+/** A re-INVITE of the phone. */
+export interface SentReinvite {
+  readonly change: ReinviteChange;
+  readonly offer: string;
+  /** Final response; undefined when there was none. */
+  readonly response: SipResponse | undefined;
+  /** SDP of a 2xx. */
+  readonly answer: string | undefined;
+}
+
+/** What a call needs of its phone. */
+export interface PeerCallHost {
+  readonly host: string;
+  readonly t1Ms: number;
+  contactFor(protocol: 'udp' | 'tcp'): string;
+  respond(request: SipRequest, response: SipResponse, origin: Origin): void;
+  /** Sends a request of the phone, with retransmissions; undefined: no final response. */
+  request(request: SipRequest, origin: Origin, call: PeerCall): Promise<SipResponse | undefined>;
+  /** Sends once. */
+  send(message: SipMessage, origin: Origin, call: PeerCall): void;
+  via(protocol: 'udp' | 'tcp'): string;
+  violation(rule: string, callId: string | undefined): void;
+}
+
+/** Ports of an ended call listen so long for RTCP BYE and packets on their way. */
+const LINGER_MS = 300;
+
+const REASONS: Readonly<Record<number, string>> = {
+  100: 'Trying',
+  180: 'Ringing',
+  183: 'Session Progress',
+  200: 'OK',
+  302: 'Moved Temporarily',
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  407: 'Proxy Authentication Required',
+  408: 'Request Timeout',
+  480: 'Temporarily Unavailable',
+  481: 'Call/Transaction Does Not Exist',
+  486: 'Busy Here',
+  487: 'Request Terminated',
+  488: 'Not Acceptable Here',
+  500: 'Server Internal Error',
+  503: 'Service Unavailable',
+  603: 'Decline',
+};
+
+/** A response with what must be copied from the request (RFC 3261 §8.2.6.2). */
+export function phoneResponse(
+  request: SipRequest,
+  statusCode: number,
+  parts: {
+    readonly toTag?: string | undefined;
+    readonly reason?: string | undefined;
+    readonly headers?: readonly (readonly [string, string])[];
+    readonly sdp?: string | undefined;
+  } = {},
+): SipResponse {
+  const headers = new SipHeaders();
+  for (const name of ['via', 'from', 'to', 'call-id', 'cseq']) {
+    for (const value of request.headers.getAll(name)) {
+      const tagless = name === 'to' && parts.toTag !== undefined && tagOf(value) === undefined;
+      headers.append(name, tagless ? `${value};tag=${parts.toTag}` : value);
+    }
+  }
+  for (const [name, value] of parts.headers ?? []) headers.append(name, value);
+  if (parts.sdp !== undefined) headers.append('content-type', 'application/sdp');
+  return {
+    kind: 'response',
+    statusCode,
+    reasonPhrase: parts.reason ?? REASONS[statusCode] ?? 'Scripted',
+    headers,
+    body: parts.sdp === undefined ? EMPTY_BODY : Buffer.from(parts.sdp),
+  };
+}
+
+/** One INVITE of the caller and what was said to it. */
+interface InviteServer {
+  readonly request: SipRequest;
+  readonly origin: Origin;
+  last: SipResponse | undefined;
+  lastAtMs: number;
+  provisional: boolean;
+  acks: number;
+  sent2xx: number;
+  retransmission: NodeJS.Timeout | undefined;
+}
+
+/** One call that came in. */
+export class PeerCall {
+  readonly callId: string;
+  readonly script: CallScript;
+  /** Every message of this call, in order. */
+  readonly messages: LoggedMessage[] = [];
+  /** INFO requests of the caller. */
+  readonly infos: SipRequest[] = [];
+  /** Re-INVITEs of the phone. */
+  readonly reinvites: SentReinvite[] = [];
+  /** Responses to OPTIONS of the phone. */
+  readonly optionsResponses: SipResponse[] = [];
+  /** Resolves at the 2xx. Never, where there is none. */
+  readonly answered: Promise<void>;
+  /** Resolves at the first ACK of the 2xx. Never, where there is none. */
+  readonly confirmed: Promise<void>;
+  /** Resolves once, when the call is over for whatever reason. */
+  readonly ended: Promise<PeerCallEnding>;
+  readonly #host: PeerCallHost;
+  readonly #toTag: string;
+  readonly #challenger: DigestChallenger | undefined;
+  readonly #invites = new Map<string, InviteServer>();
+  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #infoDigits: ReceivedDigit[] = [];
+  #current: InviteServer;
+  #offer: Sdp | undefined;
+  #media: PeerMedia | undefined;
+  #status: PeerCallStatus = 'proceeding';
+  #acks = 0;
+  #inviteRetransmissions = 0;
+  #challenges = 0;
+  #remoteSequence: number;
+  #localSequence = 0;
+  #remoteTarget: string;
+  #origin: Origin;
+  #ending: PeerCallEnding | undefined;
+  #resolveAnswered: () => void = () => {};
+  #resolveConfirmed: () => void = () => {};
+  #resolveEnded: (ending: PeerCallEnding) => void = () => {};
+
+  /** Made by the phone. */
+  constructor(invite: SipRequest, origin: Origin, script: CallScript, host: PeerCallHost) {
+    this.#host = host;
+    this.script = script;
+    this.callId = invite.headers.get('call-id') ?? '';
+    this.#toTag = script.toTag ?? randomBytes(6).toString('hex');
+    this.#challenger = script.auth && new DigestChallenger(script.auth);
+    this.#origin = origin;
+    this.#remoteSequence = sequenceOf(invite);
+    this.#remoteTarget = contactOf(invite) ?? '';
+    this.#current = this.#newServer(invite, origin);
+    this.answered = new Promise((resolve) => {
+      this.#resolveAnswered = resolve;
+    });
+    this.confirmed = new Promise((resolve) => {
+      this.#resolveConfirmed = resolve;
+    });
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
+  }
+
+  /** The newest INVITE of the caller. */
+  get invite(): SipRequest {
+    return this.#current.request;
+  }
+
+  /** What the newest INVITE offered; undefined when it held no SDP that can be read. */
+  get offer(): Sdp | undefined {
+    return this.#offer;
+  }
+
+  get status(): PeerCallStatus {
+    return this.#status;
+  }
+
+  /** ACKs of 2xx responses. */
+  get acks(): number {
+    return this.#acks;
+  }
+
+  /** INVITEs that came again. */
+  get inviteRetransmissions(): number {
+    return this.#inviteRetransmissions;
+  }
+
+  /** Challenges that were sent. */
+  get challenges(): number {
+    return this.#challenges;
+  }
+
+  /** The clip on its way to the caller, once it was started. */
+  get sender(): RtpSender | undefined {
+    return this.#media?.sender;
+  }
+
+  /** The phone's audio ports and what arrived there. */
+  get audio(): RtpPort | undefined {
+    return this.#media?.audio;
+  }
+
+  /** The phone's video ports and what arrived there. */
+  get video(): RtpPort | undefined {
+    return this.#media?.video;
+  }
+
+  /** Key presses: by INFO, then by RFC 4733. */
+  get digits(): readonly ReceivedDigit[] {
+    return [...this.#infoDigits, ...(this.audio?.received.digits ?? [])];
+  }
+
+  /** The phone's description as it stands. */
+  get localSdp(): string | undefined {
+    return this.#media?.describe();
+  }
+
+  /** Requests of the caller with this method, in order, retransmissions included. */
+  requests(method: string): SipRequest[] {
+    const found: SipRequest[] = [];
+    for (const { direction, message } of this.messages) {
+      if (direction === 'in' && message.kind === 'request' && message.method === method) {
+        found.push(message);
+      }
+    }
+    return found;
+  }
+
+  /** BYE. Resolves with the response; undefined when there was none or the call is not answered. */
+  async hangUp(): Promise<SipResponse | undefined> {
+    if (this.#status !== 'answered' && this.#status !== 'confirmed') return undefined;
+    const bye = this.#newRequest('BYE');
+    this.#end('phone', 'bye');
+    return this.#host.request(bye, this.#origin, this);
+  }
+
+  /** Re-INVITE. Resolves when it is answered and acknowledged. The clip pauses while held. */
+  async reinvite(change: ReinviteChange = 'unchanged'): Promise<SentReinvite> {
+    const media = this.#media;
+    if (media === undefined) throw new Error('The call has no media');
+    const before = parseSdp(media.describe());
+    const offer = media.reoffer(change);
+    const invite = this.#newRequest('INVITE', offer);
+    const response = await this.#host.request(invite, this.#origin, this);
+    let answer: string | undefined;
+    if (response !== undefined && response.statusCode < 300) {
+      const ack = this.#newRequest('ACK', undefined, sequenceOf(invite));
+      this.#host.send(ack, this.#origin, this);
+      answer = Buffer.from(response.body).toString();
+      this.#remoteTarget = contactOf(response) ?? this.#remoteTarget;
+      this.#judgeReanswer(answer, parseSdp(offer), before);
+      media.start();
+    }
+    const sent = { change, offer, response, answer };
+    this.reinvites.push(sent);
+    return sent;
+  }
+
+  /** OPTIONS within the dialog. */
+  async sendOptions(): Promise<SipResponse | undefined> {
+    const response = await this.#host.request(this.#newRequest('OPTIONS'), this.#origin, this);
+    if (response !== undefined) this.optionsResponses.push(response);
+    return response;
+  }
+
+  /** For the phone: plays the script. */
+  begin(): void {
+    for (const rule of judgeInitial(this.invite)) this.#violation(rule);
+    this.#proceed();
+  }
+
+  /** For the phone: a request of this call. INVITE and ACK with their retransmissions, others once. */
+  take(request: SipRequest, origin: Origin): void {
+    switch (request.method) {
+      case 'INVITE':
+        this.#takeInvite(request, origin);
+        return;
+      case 'ACK':
+        this.#takeAck(request);
+        return;
+      case 'CANCEL':
+        this.#takeCancel(request, origin);
+        return;
+      default:
+        this.#takeInDialog(request, origin);
+    }
+  }
+
+  /** For the phone: closes the ports and all timers, without a word to the caller. */
+  async close(): Promise<void> {
+    if (this.#ending === undefined) this.#end('nobody', 'closed');
+    this.#clearTimers();
+    await this.#media?.close();
+  }
+
+  #newServer(request: SipRequest, origin: Origin): InviteServer {
+    const server: InviteServer = {
+      request,
+      origin,
+      last: undefined,
+      lastAtMs: 0,
+      provisional: false,
+      acks: 0,
+      sent2xx: 0,
+      retransmission: undefined,
+    };
+    this.#invites.set(branchOf(request), server);
+    return server;
+  }
+
+  #proceed(): void {
+    const { script } = this;
+    const { request } = this.#current;
+    const auth = this.#challenger?.check(
+      'INVITE',
+      request.uri,
+      request.headers.get(this.#challenger.credentialsHeader),
+    );
+    if (auth?.passed === false) {
+      if (auth.fault !== undefined) this.#violation(`INVITE credentials: ${auth.fault}`);
+      this.#challenges++;
+      this.#status = 'challenged';
+      this.#respond(script.auth?.status ?? 401, { headers: [auth.challenge] });
+      return;
+    }
+    this.#status = 'proceeding';
+    if (script.trying !== false) this.#respond(100);
+    if (request.body.length === 0) this.#violation('INVITE without an offer');
+    else {
+      try {
+        this.#offer = parseSdp(Buffer.from(request.body).toString());
+      } catch (error) {
+        this.#violation(`INVITE offer: ${String(error)}`);
+      }
+    }
+    void this.#play();
+  }
+
+  async #play(): Promise<void> {
+    const { script } = this;
+    const { ring = 0, answer = 200, answerAfterMs = 0, earlyMedia = false } = script;
+    const accepts = typeof answer === 'number' && answer < 300;
+    const startMs = performance.now();
+    if (this.#offer !== undefined && (accepts || earlyMedia)) {
+      this.#media = await PeerMedia.open(this.#offer, script, this.#host.host);
+      if (this.#ending !== undefined) {
+        await this.#media.close();
+        return;
+      }
+    }
+    const open = (): boolean =>
+      this.#ending === undefined && (this.#status === 'proceeding' || this.#status === 'ringing');
+    const spentMs = performance.now() - startMs;
+    if (earlyMedia) {
+      this.#status = 'ringing';
+      this.#respond(183, { sdp: this.#media?.describe() });
+      this.#media?.start();
+    }
+    if (ring !== false) {
+      this.#after(ring - spentMs, () => {
+        if (!open()) return;
+        this.#status = 'ringing';
+        this.#respond(180);
+      });
+    }
+    if (answer !== 'none') {
+      this.#after(answerAfterMs - spentMs, () => {
+        if (!open()) return;
+        if (accepts) this.#accept(answer);
+        else this.#reject(answer);
+      });
+    }
+  }
+
+  #accept(statusCode: number): void {
+    const { script } = this;
+    this.#status = 'answered';
+    const headers = script.headers ?? [];
+    this.#respond(statusCode, { reason: script.reason, headers, sdp: this.#media?.describe() });
+    this.#media?.start();
+    this.#resolveAnswered();
+    this.#repeatAnswer(this.#current, this.#host.t1Ms, 0);
+    for (let time = 1; time <= (script.retransmit200 ?? 0); time++) {
+      const server = this.#current;
+      this.#after(time * 20, () => this.#sendAgain(server));
+    }
+    if (script.hangUpAfterMs !== undefined) {
+      this.#after(script.hangUpAfterMs, () => void this.hangUp());
+    }
+    if (script.reinviteAfterMs !== undefined) {
+      this.#after(script.reinviteAfterMs, () => {
+        if (this.#ending === undefined) void this.reinvite(script.reinvite);
+      });
+    }
+    if (script.sendOptionsAfterMs !== undefined) {
+      this.#after(script.sendOptionsAfterMs, () => {
+        if (this.#ending === undefined) void this.sendOptions();
+      });
+    }
+  }
+
+  #reject(statusCode: number): void {
+    const { script } = this;
+    const redirects = (script.redirectTo ?? []).map((value) => ['contact', value] as const);
+    const headers = [...redirects, ...(script.headers ?? [])];
+    this.#respond(statusCode, { reason: script.reason, headers });
+    this.#end('phone', 'rejected');
+  }
+
+  #respond(
+    statusCode: number,
+    parts: {
+      readonly reason?: string | undefined;
+      readonly headers?: readonly (readonly [string, string])[];
+      readonly sdp?: string | undefined;
+    } = {},
+  ): void {
+    const server = this.#current;
+    const dialogHeaders: [string, string][] = [];
+    if (statusCode > 100 && statusCode < 300) {
+      for (const value of this.script.recordRoute ?? [])
+        dialogHeaders.push(['record-route', value]);
+      for (const value of server.request.headers.getAll('record-route')) {
+        dialogHeaders.push(['record-route', value]);
+      }
+      dialogHeaders.push(['contact', `<${this.#host.contactFor(server.origin.protocol)}>`]);
+      dialogHeaders.push(['allow', 'INVITE, ACK, CANCEL, BYE, OPTIONS, INFO']);
+    }
+    const response = phoneResponse(server.request, statusCode, {
+      ...parts,
+      headers: [...dialogHeaders, ...(parts.headers ?? [])],
+      toTag: statusCode === 100 ? undefined : this.#toTag,
+    });
+    server.last = response;
+    if (statusCode < 200) server.provisional = true;
+    else if (statusCode < 300) server.sent2xx++;
+    else this.#repeatFailure(server, this.#host.t1Ms, 0);
+    server.lastAtMs = performance.now();
+    this.#host.respond(server.request, response, server.origin);
+  }
+
+  #sendAgain(server: InviteServer): void {
+    if (server.last === undefined) return;
+    if (server.last.statusCode >= 200 && server.last.statusCode < 300) server.sent2xx++;
+    server.lastAtMs = performance.now();
+    this.#host.respond(server.request, server.last, server.origin);
+  }
+
+  /** RFC 3261 §13.3.1.4: a 2xx is sent until its ACK comes, on every transport. */
+  #repeatAnswer(server: InviteServer, waitMs: number, waitedMs: number): void {
+    server.retransmission = this.#after(waitMs, () => {
+      if (server.acks > 0 || this.#ending !== undefined) return;
+      if (waitedMs + waitMs >= 64 * this.#host.t1Ms) {
+        this.#violation('2xx was never acknowledged');
+        void this.hangUp();
+        return;
+      }
+      this.#sendAgain(server);
+      this.#repeatAnswer(server, Math.min(waitMs * 2, 8 * this.#host.t1Ms), waitedMs + waitMs);
+    });
+  }
+
+  /** RFC 3261 §17.2.1, timers G and H. */
+  #repeatFailure(server: InviteServer, waitMs: number, waitedMs: number): void {
+    server.retransmission = this.#after(waitMs, () => {
+      if (server.acks > 0) return;
+      if (waitedMs + waitMs >= 64 * this.#host.t1Ms) {
+        this.#violation(`${server.last?.statusCode ?? ''} was never acknowledged`);
+        return;
+      }
+      if (server.origin.protocol === 'udp') this.#sendAgain(server);
+      this.#repeatFailure(server, Math.min(waitMs * 2, 8 * this.#host.t1Ms), waitedMs + waitMs);
+    });
+  }
+
+  #takeInvite(request: SipRequest, origin: Origin): void {
+    const known = this.#invites.get(branchOf(request));
+    if (known !== undefined) {
+      this.#inviteRetransmissions++;
+      if (origin.protocol === 'tcp') this.#violation('INVITE was repeated over TCP');
+      // RFC 3261 §17.1.1.2: a provisional response ends the retransmissions. One may have been on its way.
+      else if (
+        known.last !== undefined &&
+        performance.now() - known.lastAtMs > this.#host.t1Ms / 2
+      ) {
+        this.#violation('INVITE was repeated after a response');
+      }
+      if (known.last !== undefined) this.#sendAgain(known);
+      return;
+    }
+    const before = this.#current;
+    if (tagOf(request.headers.get('to')) === undefined) {
+      for (const rule of judgeRetriedInvite(request, before.request)) this.#violation(rule);
+      if (this.#status !== 'challenged') this.#violation('INVITE without need');
+      else if (before.acks === 0) this.#violation('INVITE after a challenge before its ACK');
+    } else {
+      for (const rule of judgeInDialog(request, this.#dialog(origin))) this.#violation(rule);
+      this.#judgeSequence(request);
+    }
+    this.#remoteSequence = sequenceOf(request);
+    this.#remoteTarget = contactOf(request) ?? this.#remoteTarget;
+    this.#origin = origin;
+    this.#current = this.#newServer(request, origin);
+    if (this.#status === 'challenged') {
+      this.#proceed();
+      return;
+    }
+    this.#answerReinvite(request);
+  }
+
+  #answerReinvite(request: SipRequest): void {
+    if (this.#media === undefined || this.#ending !== undefined) {
+      this.#respond(this.#ending === undefined ? 488 : 481);
+      return;
+    }
+    try {
+      this.#offer = parseSdp(Buffer.from(request.body).toString());
+    } catch (error) {
+      this.#violation(`re-INVITE offer: ${String(error)}`);
+      this.#respond(488);
+      return;
+    }
+    this.#respond(200, { sdp: this.#media.answerReoffer(this.#offer) });
+    this.#repeatAnswer(this.#current, this.#host.t1Ms, 0);
+  }
+
+  #takeAck(ack: SipRequest): void {
+    const failed = this.#invites.get(branchOf(ack));
+    const isFailure = failed?.last !== undefined && failed.last.statusCode >= 300;
+    const server = isFailure
+      ? failed
+      : [...this.#invites.values()].find(
+          (one) => sequenceOf(one.request) === sequenceOf(ack) && one.sent2xx > 0,
+        );
+    if (server?.last === undefined) {
+      this.#violation('ACK of nothing');
+      return;
+    }
+    const rules = isFailure
+      ? judgeAckOfFailure(ack, server.request, server.last)
+      : judgeAckOfSuccess(ack, server.request, this.#dialog(server.origin));
+    for (const rule of rules) this.#violation(rule);
+    server.acks++;
+    clearTimeout(server.retransmission);
+    if (isFailure) return;
+    this.#acks++;
+    if (this.#status !== 'answered') return;
+    this.#status = 'confirmed';
+    this.#resolveConfirmed();
+  }
+
+  #takeCancel(cancel: SipRequest, origin: Origin): void {
+    const server = this.#invites.get(branchOf(cancel)) ?? this.#current;
+    for (const rule of judgeCancel(cancel, server.request, server.provisional)) {
+      this.#violation(rule);
+    }
+    const toTag = this.#toTag;
+    this.#host.respond(cancel, phoneResponse(cancel, 200, { toTag }), origin);
+    // RFC 3261 §9.2: after a final response, CANCEL changes nothing.
+    if (this.#status !== 'proceeding' && this.#status !== 'ringing') return;
+    this.#respond(487);
+    this.#end('caller', 'cancel');
+  }
+
+  #takeInDialog(request: SipRequest, origin: Origin): void {
+    const { method } = request;
+    for (const rule of judgeInDialog(request, this.#dialog(origin))) this.#violation(rule);
+    this.#judgeSequence(request);
+    this.#remoteSequence = Math.max(this.#remoteSequence, sequenceOf(request));
+    this.#origin = origin;
+    let statusCode = 200;
+    if (this.#status === 'ended') statusCode = 481;
+    else if (!['BYE', 'INFO', 'OPTIONS'].includes(method)) statusCode = 405;
+    if (method === 'INFO' && statusCode === 200) this.#takeInfo(request);
+    this.#host.respond(request, phoneResponse(request, statusCode, { toTag: this.#toTag }), origin);
+    if (method !== 'BYE') return;
+    if (this.#status === 'answered') this.#violation('BYE before the ACK');
+    if (this.#status !== 'ended') this.#end('caller', 'bye');
+    else if (this.#ending?.how !== 'bye') this.#violation('BYE after the end');
+  }
+
+  #takeInfo(info: SipRequest): void {
+    this.infos.push(info);
+    const type = info.headers.get('content-type')?.toLowerCase() ?? '';
+    const text = Buffer.from(info.body).toString();
+    if (type.startsWith('application/media_control+xml')) {
+      if (text.includes('picture_fast_update')) this.sender?.requestKeyFrame();
+      return;
+    }
+    const relay = type.startsWith('application/dtmf-relay');
+    if (!relay && !type.startsWith('application/dtmf')) return;
+    const digit = relay ? /^Signal\s*=\s*(\S+)/im.exec(text)?.[1] : text.trim();
+    const duration = /^Duration\s*=\s*(\d+)/im.exec(text)?.[1];
+    if (digit === undefined || digit === '') {
+      this.#violation('INFO without a digit');
+      return;
+    }
+    this.#infoDigits.push({
+      digit,
+      via: 'info',
+      durationMs: duration === undefined ? undefined : Number(duration),
+      packets: 0,
+      endPackets: 0,
+      marker: false,
+      volume: undefined,
+      rtpTimestamp: undefined,
+    });
+  }
+
+  #dialog(origin: Origin): JudgedDialog {
+    return {
+      callId: this.callId,
+      callerTag: tagOf(this.#current.request.headers.get('from')),
+      phoneTag: this.#toTag,
+      contact: this.#host.contactFor(origin.protocol),
+      recordRoute: [
+        ...(this.script.recordRoute ?? []),
+        ...this.#current.request.headers.getAll('record-route'),
+      ],
+    };
+  }
+
+  #judgeSequence(request: SipRequest): void {
+    const sequence = sequenceOf(request);
+    if (sequence !== this.#remoteSequence + 1) {
+      this.#violation(`${request.method} CSeq ${sequence} after ${this.#remoteSequence}`);
+    }
+  }
+
+  /** RFC 3264 §8: as many m-lines in the same order, and directions that fit; §5: the version rises only by changes. */
+  #judgeReanswer(text: string, offer: Sdp, before: Sdp): void {
+    let answer: Sdp;
+    try {
+      answer = parseSdp(text);
+    } catch (error) {
+      this.#violation(`answer to re-INVITE: ${String(error)}`);
+      return;
+    }
+    if (
+      answer.media.map(({ kind }) => kind).join() !== offer.media.map(({ kind }) => kind).join()
+    ) {
+      this.#violation('answer to re-INVITE has other m-lines');
+      return;
+    }
+    for (const [index, { port, direction }] of answer.media.entries()) {
+      const offered = offer.media[index]!;
+      if (offered.port === 0 && port !== 0) this.#violation('answer to re-INVITE revives a medium');
+      const mayOnly: Readonly<Record<string, readonly string[]>> = {
+        sendonly: ['recvonly', 'inactive'],
+        recvonly: ['sendonly', 'inactive'],
+        inactive: ['inactive'],
+      };
+      const allowed = mayOnly[offered.direction];
+      if (port !== 0 && allowed !== undefined && !allowed.includes(direction)) {
+        this.#violation(`answer to re-INVITE says ${direction} to ${offered.direction}`);
+      }
+    }
+    const old = this.#offer;
+    if (old === undefined || before.media.length === 0) return;
+    if (answer.sessionId !== old.sessionId)
+      this.#violation('answer to re-INVITE has another o= id');
+    if (answer.sessionVersion < old.sessionVersion) {
+      this.#violation('answer to re-INVITE has an older o= version');
+    }
+  }
+
+  #newRequest(method: string, sdp?: string, sequence = ++this.#localSequence): SipRequest {
+    const { protocol } = this.#origin;
+    const { headers: invite } = this.#current.request;
+    const headers = new SipHeaders()
+      .append('via', this.#host.via(protocol))
+      .append('max-forwards', '70')
+      .append('from', `${(invite.get('to') ?? '').replace(/;tag=[^;]*/, '')};tag=${this.#toTag}`)
+      .append('to', invite.get('from') ?? '')
+      .append('call-id', this.callId)
+      .append('cseq', `${sequence} ${method}`);
+    for (const route of invite.getAll('record-route')) headers.append('route', route);
+    if (method === 'INVITE') headers.append('contact', `<${this.#host.contactFor(protocol)}>`);
+    if (sdp !== undefined) headers.append('content-type', 'application/sdp');
+    this.#origin = this.#towards(invite.getAll('record-route')[0]);
+    return {
+      kind: 'request',
+      method,
+      uri: this.#remoteTarget,
+      headers,
+      body: sdp === undefined ? EMPTY_BODY : Buffer.from(sdp),
+    };
+  }
+
+  /** Where requests of the phone go: the first route or the Contact, over TCP on the connection that is there. */
+  #towards(route: string | undefined): Origin {
+    if (this.#origin.protocol === 'tcp') return this.#origin;
+    try {
+      const uri = parseUri(route === undefined ? this.#remoteTarget : parseNameAddress(route).uri);
+      return { protocol: 'udp', address: uri.host, port: uri.port ?? 5060 };
+    } catch {
+      this.#violation(`Contact ${this.#remoteTarget} leads nowhere`);
+      return this.#origin;
+    }
+  }
+
+  #end(by: PeerCallEnding['by'], how: PeerCallEnding['how']): void {
+    if (this.#ending !== undefined) return;
+    this.#ending = { by, how, atMs: performance.now() };
+    this.#status = 'ended';
+    // RFC 3261 §13.2.2.4: an ACK for each 2xx. The answer to one sent just now may be on its way.
+    for (const { acks, sent2xx, lastAtMs } of this.#invites.values()) {
+      const onTheWay = performance.now() - lastAtMs < this.#host.t1Ms / 2 ? 1 : 0;
+      if (sent2xx > 0 && acks < sent2xx - onTheWay && how !== 'closed') {
+        this.#violation(`${acks} ACKs for ${sent2xx} times 2xx`);
+      }
+    }
+    this.#media?.stop();
+    if (how !== 'closed') this.#after(LINGER_MS, () => void this.#media?.close());
+    this.#resolveEnded(this.#ending);
+  }
+
+  #violation(rule: string): void {
+    this.#host.violation(rule, this.callId);
+  }
+
+  #after(delayMs: number, action: () => void): NodeJS.Timeout {
+    const timer = setTimeout(
+      () => {
+        this.#timers.delete(timer);
+        action();
+      },
+      Math.max(0, delayMs),
+    );
+    this.#timers.add(timer);
+    return timer;
+  }
+
+  #clearTimers(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
+  }
+}
+
+function contactOf(message: SipMessage): string | undefined {
+  const contact = message.headers.get('contact');
+  return contact === undefined ? undefined : parseNameAddress(contact).uri;
+}

@@ -1,0 +1,257 @@
+// The phone's side of one call's media: ports, answer, the clip that it sends.
+
+import { randomInt } from 'node:crypto';
+import type { CallScript, ReinviteChange } from './call-script.ts';
+import { loadClip } from './clip.ts';
+import type { Clip } from './clip.ts';
+import type { PacketizationMode } from './h264-payloads.ts';
+import { formatPhoneSdp, mirrored } from './peer-sdp.ts';
+import type { PhoneMedia, Sdp, SdpDirection, SdpMedia } from './peer-sdp.ts';
+import { RtpPort } from './rtp-port.ts';
+import { RtpSender } from './rtp-sender.ts';
+import type { RtpSenderOptions } from './rtp-sender.ts';
+
+/** What was agreed for one m-line. */
+interface AgreedMedia {
+  readonly offered: SdpMedia;
+  readonly port: RtpPort | undefined;
+  readonly codec: { readonly payloadType: number; readonly name: string } | undefined;
+  readonly mode: PacketizationMode;
+  readonly described: PhoneMedia;
+}
+
+const ACCEPTED_FEEDBACK = new Set(['nack pli', 'ccm fir']);
+
+/** Media of one call at the phone. */
+export class PeerMedia {
+  readonly #script: CallScript;
+  readonly #clip: Clip;
+  readonly #host: string;
+  readonly #sessionId = randomInt(2 ** 31);
+  #version = 1;
+  #agreed: readonly AgreedMedia[] = [];
+  #sender: RtpSender | undefined;
+  #held = false;
+  #closed: Promise<void> | undefined;
+
+  private constructor(script: CallScript, host: string) {
+    this.#script = script;
+    this.#host = host;
+    this.#clip = script.sender?.clip ?? loadClip();
+  }
+
+  /** Opens the ports of what the script accepts of the offer. */
+  static async open(offer: Sdp, script: CallScript, host: string): Promise<PeerMedia> {
+    const media = new PeerMedia(script, host);
+    const agreed: AgreedMedia[] = [];
+    for (const offered of offer.media) agreed.push(await media.#agree(offered));
+    media.#agreed = agreed;
+    return media;
+  }
+
+  get audio(): RtpPort | undefined {
+    return this.#agreed.find(({ offered }) => offered.kind === 'audio')?.port;
+  }
+
+  get video(): RtpPort | undefined {
+    return this.#agreed.find(({ offered }) => offered.kind === 'video')?.port;
+  }
+
+  /** The clip on its way, once it was started. */
+  get sender(): RtpSender | undefined {
+    return this.#sender;
+  }
+
+  /** True when the phone put the call on hold. */
+  get held(): boolean {
+    return this.#held;
+  }
+
+  /** Text of the phone's description as it stands. */
+  describe(): string {
+    const text = formatPhoneSdp({
+      address: this.#host,
+      sessionId: this.#sessionId,
+      sessionVersion: this.#version,
+      media: this.#agreed.map(({ described }) =>
+        this.#held && described.port > 0 ? { ...described, direction: 'sendonly' } : described,
+      ),
+    });
+    return this.#script.sdp?.(text) ?? text;
+  }
+
+  /** Text of a new offer of the phone; hold and resume count as a new version (RFC 3264 §8). */
+  reoffer(change: ReinviteChange): string {
+    const held = change === 'unchanged' ? this.#held : change === 'hold';
+    if (held !== this.#held) {
+      this.#held = held;
+      this.#version++;
+    }
+    return this.describe();
+  }
+
+  /** Starts to send what was agreed, or to send it no more while held. Idempotent. */
+  start(): void {
+    if (this.#closed !== undefined || this.#script.media === false) return;
+    if (this.#sender !== undefined) {
+      if (this.#held) this.#sender.pause();
+      else this.#sender.resume();
+      return;
+    }
+    const video = this.#lineOf('video');
+    const audio = this.#lineOf('audio');
+    if (video === undefined && audio === undefined) return;
+    const { video: videoMarks, audio: audioMarks, ...options } = this.#script.sender ?? {};
+    this.#sender = RtpSender.start({
+      ...options,
+      clip: this.#clip,
+      ...(video && {
+        video: { ...videoMarks, ...video.line, packetizationMode: video.agreed.mode },
+      }),
+      ...(audio && {
+        audio: {
+          ...audioMarks,
+          ...audio.line,
+          codec: audio.agreed.codec?.name === 'PCMU' ? 'PCMU' : 'PCMA',
+        },
+      }),
+    });
+  }
+
+  /** Stops to send. The ports still listen. */
+  stop(): void {
+    this.#sender?.stop();
+  }
+
+  /** Closes the ports. Idempotent. */
+  close(): Promise<void> {
+    this.stop();
+    const ports = this.#agreed.flatMap(({ port }) => port ?? []);
+    this.#closed ??= Promise.all(ports.map((port) => port.close())).then(() => {});
+    return this.#closed;
+  }
+
+  /** Answers an offer in mid-call with the ports that are open. */
+  answerReoffer(offer: Sdp): string {
+    this.#agreed = offer.media.map((offered, index) => {
+      const before = this.#agreed[index];
+      if (before?.port === undefined || offered.port === 0) {
+        return { ...this.#refused(offered), port: before?.port };
+      }
+      const described = { ...before.described, direction: this.#directionOf(offered) };
+      return { ...before, offered, described };
+    });
+    this.#version++;
+    return this.describe();
+  }
+
+  async #agree(offered: SdpMedia): Promise<AgreedMedia> {
+    const script = this.#script;
+    const wanted =
+      (offered.kind === 'audio' && script.audio !== false) ||
+      (offered.kind === 'video' && script.video !== false);
+    if (!wanted || offered.port === 0) return this.#refused(offered);
+    const chosen =
+      offered.kind === 'audio' ? this.#chooseAudio(offered) : this.#chooseVideo(offered);
+    if (chosen === undefined) return this.#refused(offered);
+    const port = await RtpPort.open({ host: this.#host });
+    const codecs: PhoneMedia['codecs'][number][] = [chosen.line];
+    const event =
+      offered.kind === 'audio' && script.telephoneEvent !== false
+        ? payloadTypeOf(offered, /^telephone-event\/8000$/i)
+        : undefined;
+    if (event !== undefined) {
+      codecs.push({ payloadType: event, encoding: 'telephone-event/8000', fmtp: '0-15' });
+      port.eventPayloadType = event;
+    }
+    const feedback = script.feedback === false ? [] : offered.feedback;
+    return {
+      offered,
+      port,
+      mode: chosen.mode,
+      codec: { payloadType: chosen.line.payloadType, name: chosen.name },
+      described: {
+        kind: offered.kind,
+        port: port.port,
+        rtcpPort: port.rtcpPort,
+        protocol: offered.protocol,
+        codecs,
+        direction: this.#directionOf(offered),
+        feedback: feedback.filter((text) => ACCEPTED_FEEDBACK.has(text)),
+      },
+    };
+  }
+
+  #refused(offered: SdpMedia): AgreedMedia {
+    const payloadType = offered.payloadTypes[0] ?? 0;
+    return {
+      offered,
+      port: undefined,
+      codec: undefined,
+      mode: 1,
+      described: {
+        kind: offered.kind,
+        port: 0,
+        rtcpPort: 0,
+        protocol: offered.protocol,
+        codecs: [{ payloadType, encoding: '' }],
+        direction: 'inactive',
+        feedback: [],
+      },
+    };
+  }
+
+  #directionOf(offered: SdpMedia): SdpDirection {
+    return this.#script.direction ?? mirrored(offered.direction);
+  }
+
+  #chooseAudio(offered: SdpMedia) {
+    const wanted = this.#script.audioCodec ?? 'PCM[AU]';
+    const payloadType = payloadTypeOf(offered, new RegExp(`^${wanted}/8000(?:/1)?$`, 'i'));
+    if (payloadType === undefined) return undefined;
+    const name = offered.encodings.get(payloadType)!.slice(0, 4).toUpperCase();
+    return { line: { payloadType, encoding: `${name}/8000` }, name, mode: 1 as const };
+  }
+
+  #chooseVideo(offered: SdpMedia) {
+    const { packetizationMode, spropParameterSets = true } = this.#script;
+    const modes = packetizationMode === undefined ? ([1, 0] as const) : [packetizationMode];
+    for (const mode of modes) {
+      const payloadType = offered.payloadTypes.find(
+        (type) =>
+          /^H264\/90000$/i.test(offered.encodings.get(type) ?? '') &&
+          (/packetization-mode\s*=\s*(\d)/i.exec(offered.fmtp.get(type) ?? '')?.[1] ?? '0') ===
+            String(mode),
+      );
+      if (payloadType === undefined) continue;
+      const sprop = this.#clip.parameterSets.map((nal) => Buffer.from(nal).toString('base64'));
+      const fmtp =
+        `profile-level-id=${this.#clip.profileLevelId};packetization-mode=${mode}` +
+        (spropParameterSets ? `;sprop-parameter-sets=${sprop.join(',')}` : '');
+      return { line: { payloadType, encoding: 'H264/90000', fmtp }, name: 'H264', mode };
+    }
+    return undefined;
+  }
+
+  /** Where a medium goes; undefined when the phone must not send it. */
+  #lineOf(kind: 'audio' | 'video') {
+    const agreed = this.#agreed.find(({ offered }) => offered.kind === kind);
+    if (agreed?.port === undefined || agreed.codec === undefined) return undefined;
+    const { direction } = agreed.described;
+    if (direction !== 'sendrecv' && direction !== 'sendonly') return undefined;
+    const { offered, codec, port } = agreed;
+    if (offered.address === '0.0.0.0') return undefined;
+    const line: NonNullable<RtpSenderOptions['audio']> = {
+      from: port,
+      address: offered.address,
+      rtpPort: offered.port,
+      rtcpPort: offered.rtcpPort,
+      payloadType: codec.payloadType,
+    };
+    return { agreed, line };
+  }
+}
+
+function payloadTypeOf(offered: SdpMedia, pattern: RegExp): number | undefined {
+  return offered.payloadTypes.find((type) => pattern.test(offered.encodings.get(type) ?? ''));
+}
