@@ -86,9 +86,9 @@ const HOSTS: readonly Host[] = [
     open: (routers) => {
       const listeners = routers.map((router) => nodeListener(router));
       const server = createServer((request, response) => {
-        if (request.url === '/own') return void response.end('own');
         const index = routers.findIndex(({ mount }) => request.url?.startsWith(`${mount}/`));
-        void listeners[Math.max(index, 0)]?.(request, response);
+        if (request.url === '/own') response.end('own');
+        else void listeners[Math.max(index, 0)]?.(request, response);
       });
       return listening(server.listen(0, '127.0.0.1'));
     },
@@ -176,7 +176,7 @@ function comparable({ status, headers, body }: Answer): unknown {
     return { status, headers, body };
   const json = JSON.parse(body, (key, value: unknown) => {
     if (value === null) return value;
-    if (key === 'mediaSessionId') return String(value).replace(/-[0-9a-f]{12}$/, '-<random>');
+    if (key === 'mediaSessionId') return (value as string).replace(/-[0-9a-f]{12}$/, '-<random>');
     return varying[key] ?? value;
   }) as unknown;
   // The lengths of what was replaced are the same everywhere.

@@ -83,7 +83,9 @@ class Delivery implements CallAppDelivery {
   readonly #gateway: Pick<CallGateway, 'on' | 'off'>;
   readonly #options: CallAppOptions;
   readonly #chains = new Map<string, Promise<void>>();
-  readonly #abort = new AbortController();
+  /** What is under way ends when these are called. */
+  readonly #aborts = new Set<() => void>();
+  #aborted = false;
   #sequence = 0;
   #delivered = 0;
   #lost = 0;
@@ -110,10 +112,12 @@ class Delivery implements CallAppDelivery {
 
   async #close(drainMs: number): Promise<void> {
     this.#gateway.off('callChange', this.#onChange);
-    const timer = setTimeout(() => this.#abort.abort(), drainMs);
+    const timer = setTimeout(() => {
+      this.#aborted = true;
+      for (const abort of this.#aborts) abort();
+    }, drainMs);
     await Promise.all(this.#chains.values());
     clearTimeout(timer);
-    this.#abort.abort();
     this.#agent.destroy();
   }
 
@@ -138,8 +142,9 @@ class Delivery implements CallAppDelivery {
     const { retries = 3, retryDelayMs = 500 } = this.#options;
     const id = `msg_${randomUUID()}`;
     let problem: string | undefined = 'closed';
-    for (let attempt = 0; attempt <= retries && !this.#abort.signal.aborted; attempt++) {
+    for (let attempt = 0; attempt <= retries && !this.#aborted; attempt++) {
       if (attempt > 0) await this.#pause(retryDelayMs * 2 ** (attempt - 1));
+      if (this.#aborted) break;
       problem = await this.#post(id, body);
       if (problem === undefined) break;
     }
@@ -164,7 +169,7 @@ class Delivery implements CallAppDelivery {
       });
       const end = (problem?: string): void => {
         clearTimeout(timer);
-        this.#abort.signal.removeEventListener('abort', onAbort);
+        this.#aborts.delete(onAbort);
         resolve(problem);
       };
       const onAbort = (): void => void request.destroy(new Error('closed'));
@@ -172,7 +177,7 @@ class Delivery implements CallAppDelivery {
       const timer = setTimeout(() => {
         request.destroy(new Error(`no answer within ${timeoutMs} ms`));
       }, timeoutMs);
-      this.#abort.signal.addEventListener('abort', onAbort);
+      this.#aborts.add(onAbort);
       request.on('error', (error) => end(error.message));
       request.on('response', (response) => {
         const { statusCode = 0 } = response;
@@ -188,7 +193,6 @@ class Delivery implements CallAppDelivery {
         );
       });
       request.end(bytes);
-      if (this.#abort.signal.aborted) onAbort();
     });
   }
 
@@ -206,16 +210,15 @@ class Delivery implements CallAppDelivery {
     this.#options.onLost?.(reason);
   }
 
-  async #pause(ms: number): Promise<void> {
-    const { signal } = this.#abort;
-    await new Promise<void>((resolve) => {
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
       const done = (): void => {
         clearTimeout(timer);
-        signal.removeEventListener('abort', done);
+        this.#aborts.delete(done);
         resolve();
       };
       const timer = setTimeout(done, ms);
-      signal.addEventListener('abort', done);
+      this.#aborts.add(done);
     });
   }
 }
