@@ -109,8 +109,11 @@ export interface CallGatewayEvents {
 
 /** What the gateway is composed of; tests may replace parts. */
 export interface GatewayDeps {
+  /** Makes the SIP user agent. */
   readonly createUserAgent: (...args: ConstructorParameters<typeof SipUserAgent>) => SipUserAgent;
+  /** Opens one call's media. */
   readonly openMediaSession: typeof openMediaSession;
+  /** Opens one RTMP connection. */
   readonly openRtmpPublisher: typeof openRtmpPublisher;
   /** Monotonic milliseconds. */
   readonly now: () => number;

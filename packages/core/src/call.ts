@@ -89,10 +89,15 @@ export interface CallEvents {
 /** What a call needs of its surroundings. */
 export interface CallDeps {
   readonly userAgent: Pick<SipUserAgent, 'localAddressFor' | 'invite' | 'register'>;
+  /** `formatMessage` of the SIP package. */
   readonly formatMessage: (message: SipMessage) => Uint8Array;
+  /** `formatOffer` of the SIP package. */
   readonly formatOffer: typeof formatOffer;
+  /** `parseAnswer` of the SIP package. */
   readonly parseAnswer: typeof parseAnswer;
+  /** `answerReoffer` of the SIP package. */
   readonly answerReoffer: typeof answerReoffer;
+  /** `decodeSpropParameterSets` of the media package. */
   readonly decodeParameterSets: typeof decodeSpropParameterSets;
   readonly offer: OfferOptions;
   readonly inviteTimeoutMs: number;

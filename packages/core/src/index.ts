@@ -25,4 +25,4 @@ export type {
   RtmpPushView,
 } from './rtmp-push.ts';
 export { CALL_TRANSITIONS, isFinal, mayFollow, RTMP_TRANSITIONS } from './status.ts';
-export type { CallStatus, FinalCallStatus, RtmpStreamStatus } from './status.ts';
+export type { CallStatus, FinalCallStatus, FinalOf, RtmpStreamStatus } from './status.ts';

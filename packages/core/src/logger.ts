@@ -2,9 +2,13 @@
 
 /** Takes log lines; pino and console fit. Must not throw. */
 export interface Logger {
+  /** Of use to a developer only. */
   debug(message: string): void;
+  /** A status moved. */
   info(message: string): void;
+  /** Bad input, or something that a call survives. */
   warn(message: string): void;
+  /** Something that should not happen. */
   error(message: string): void;
 }
 

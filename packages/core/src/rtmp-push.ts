@@ -37,6 +37,7 @@ export interface RtmpOptions {
 
 /** What a push needs of its surroundings. */
 export interface RtmpPushDeps {
+  /** Opens one RTMP connection. */
   readonly openRtmpPublisher: typeof openRtmpPublisher;
   readonly logger: Logger;
   /** Monotonic milliseconds. */

@@ -47,7 +47,8 @@ export const RTMP_TRANSITIONS = {
   RTMP_CONNECTION_FAILED: [],
 } as const satisfies Record<string, readonly string[]>;
 
-type FinalOf<Table extends Record<string, readonly string[]>> = {
+/** Statuses of a table that no other follows. */
+export type FinalOf<Table extends Record<string, readonly string[]>> = {
   [Status in keyof Table]: Table[Status] extends readonly [] ? Status : never;
 }[keyof Table];
 

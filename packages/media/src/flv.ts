@@ -81,7 +81,10 @@ export class FlvMuxer {
     for (const nalu of nalus) this.#takeParameterSet(nalu);
   }
 
-  /** @param timestampMs - Milliseconds on the stream's time base; must not decrease per medium. */
+  /**
+   * Takes one frame, in decoding order.
+   * @param timestampMs - Milliseconds on the stream's time base; must not decrease per medium.
+   */
   push(frame: MediaFrame, timestampMs: number): void {
     if (frame.codec === 'h264') this.#pushVideo(frame, timestampMs);
     else this.#pushAudio(frame, timestampMs);

@@ -117,6 +117,7 @@ export interface MediaSession {
   start(negotiated: NegotiatedMedia): void;
   /** From the next key frame on, which is asked for; metadata and sequence header go before it. */
   addOutput(output: StreamOutput): void;
+  /** It gets nothing any more. */
   removeOutput(output: StreamOutput): void;
   /** Asks the peer for a key frame; throttled. */
   requestKeyFrame(): void;
@@ -125,6 +126,7 @@ export interface MediaSession {
    * @throws MediaError `INVALID_ARGUMENT` when the peer did not negotiate telephone-event.
    */
   sendDtmf(digits: string): Promise<void>;
+  /** What was measured so far. */
   stats(): MediaStats;
   /** Says RTCP BYE, closes the sockets and frees the ports. Idempotent. */
   close(): Promise<void>;

@@ -57,6 +57,7 @@ export class OutputSet {
     for (const tag of this.#kept) output.push(tag);
   }
 
+  /** It gets nothing any more. */
   remove(output: StreamOutput): void {
     this.#joined = this.#joined.filter((one) => one.output !== output);
   }

@@ -158,6 +158,7 @@ export class ChunkReader {
     this.#handler = handler;
   }
 
+  /** Takes what arrived next. */
   push(octets: Uint8Array): void {
     let at = 0;
     while (!this.#dead && at < octets.length) {

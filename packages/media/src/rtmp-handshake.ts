@@ -34,6 +34,7 @@ export class ClientHandshake {
     return hello;
   }
 
+  /** Takes what arrived next; says what is due. */
   push(octets: Uint8Array): HandshakeStep {
     const taken = Math.min(octets.length, HANDSHAKE_BYTES - this.#length);
     this.#received.set(octets.subarray(0, taken), this.#length);

@@ -80,6 +80,7 @@ export class SipHeaders {
     return values;
   }
 
+  /** Whether there is at least one value. */
   has(name: string): boolean {
     return this.get(name) !== undefined;
   }
@@ -117,6 +118,7 @@ export class SipHeaders {
     return this;
   }
 
+  /** Removes all values of the header. */
   delete(name: string): this {
     const key = canonicalHeaderName(name);
     for (let i = this.#fields.length - 1; i >= 0; i--) {
@@ -135,6 +137,7 @@ export class SipHeaders {
     for (const field of this.#fields) yield [field.name, field.value];
   }
 
+  /** A copy that changes on its own. */
   clone(): SipHeaders {
     const copy = new SipHeaders();
     for (const field of this.#fields) copy.#fields.push(field);

@@ -105,6 +105,7 @@ export class TcpTransport implements Transport {
     });
   }
 
+  /** On the connection to this address; opens one where there is none. */
   send(octets: Uint8Array, to: TransportAddress, done: SendDone): void {
     if (to.connectionId !== undefined) {
       const connection = this.#byId.get(to.connectionId);
@@ -123,6 +124,7 @@ export class TcpTransport implements Transport {
     this.#reach(to, timeoutMs, done);
   }
 
+  /** Closes the server and every connection. Idempotent. */
   async close(): Promise<void> {
     const server = this.#server;
     this.#server = undefined;

@@ -68,6 +68,7 @@ export class UdpTransport implements Transport {
     });
   }
 
+  /** One datagram, whatever its size. */
   send(octets: Uint8Array, to: TransportAddress, done: SendDone): void {
     const socket = this.#socket;
     if (socket === undefined) {
@@ -87,6 +88,7 @@ export class UdpTransport implements Transport {
     done(this.#socket === undefined ? transportError('The UDP socket is closed') : undefined);
   }
 
+  /** Closes the socket. Idempotent. */
   close(): Promise<void> {
     const socket = this.#socket;
     this.#socket = undefined;

@@ -61,10 +61,13 @@ export interface Transport {
   readonly localPort: number;
   /** Number of open connections; 0 where there are none by nature. */
   readonly connections: number;
+  /** Binds, and hands everything that arrives to the handler. Once. */
   open(handler: TransportHandler): Promise<void>;
+  /** Sends one message; `done` is told exactly once. Must not throw, also not after `close`. */
   send(octets: Uint8Array, to: TransportAddress, done: SendDone): void;
   /** Makes sure that a connection to the address exists within `timeoutMs`; `done` gets an error when not. */
   connect(to: TransportAddress, timeoutMs: number, done: SendDone): void;
+  /** Closes every socket. Idempotent. */
   close(): Promise<void>;
 }
 
