@@ -10,8 +10,11 @@ import { RtmpSink, SipPeer } from '@sipcast/testkit';
 import type { CallScript, RtmpPublication } from '@sipcast/testkit';
 import { afterEach, describe, expect, it } from 'vitest';
 
+const gateways: CallGateway[] = [];
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
+  // While the phones still answer the BYE.
+  await Promise.all(gateways.splice(0).map((gateway) => gateway.close()));
   for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
@@ -34,7 +37,7 @@ async function openApi(options: CallGatewayOptions = {}): Promise<Api> {
     sipTimers: { t1Ms: 50 },
     ...options,
   });
-  cleanups.push(() => gateway.close());
+  gateways.push(gateway);
   const listener = nodeListener(createRestRouter(gateway));
   const server = createServer((request, response) => void listener(request, response));
   server.listen(0, '127.0.0.1');
