@@ -38,3 +38,7 @@ export type { Sdp, SdpDirection, SdpMedia } from './peer-sdp.ts';
 export { SipPeer } from './sip-peer.ts';
 export type { PeerRegistration, SipPeerOptions } from './sip-peer.ts';
 export type { Origin } from './sip-wire.ts';
+export { TcpRelay } from './tcp-relay.ts';
+export type { TcpRelayOptions, TcpRelayStats } from './tcp-relay.ts';
+export { UdpRelay } from './udp-relay.ts';
+export type { UdpFaults, UdpRelayOptions, UdpRelayStats } from './udp-relay.ts';

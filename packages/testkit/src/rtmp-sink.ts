@@ -173,6 +173,7 @@ export class RtmpSink {
     for (const connection of this.#connections) connection.socket.pause();
   }
 
+  /** Ends a stall. */
   resume(): void {
     this.#stalled = false;
     for (const connection of this.#connections) connection.socket.resume();
