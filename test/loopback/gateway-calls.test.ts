@@ -1,0 +1,377 @@
+// The whole gateway between a scripted phone and an RTMP sink, over real sockets.
+
+import { createSocket } from 'node:dgram';
+import { createCallGateway } from '@sipcast/core';
+import type { CallGateway, CallGatewayOptions, CallStatus } from '@sipcast/core';
+import { RtmpSink, SipPeer } from '@sipcast/testkit';
+import type { CallScript, SipPeerOptions } from '@sipcast/testkit';
+import { afterEach, describe, expect, it } from 'vitest';
+
+const cleanups: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+});
+
+const sleep = (ms: number): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+
+async function openPeer(script: CallScript = {}, options: SipPeerOptions = {}): Promise<SipPeer> {
+  const peer = await SipPeer.open({ script, ...options });
+  cleanups.push(() => peer.close());
+  return peer;
+}
+
+async function openSink(): Promise<RtmpSink> {
+  const sink = await RtmpSink.open();
+  cleanups.push(() => sink.close());
+  return sink;
+}
+
+async function openGateway(options: CallGatewayOptions = {}): Promise<CallGateway> {
+  const gateway = await createCallGateway({ bindAddress: '127.0.0.1', ...options });
+  cleanups.push(() => gateway.close());
+  return gateway;
+}
+
+/** Short timers: nobody answers within 64 × 10 ms. */
+const impatient = { sipTimers: { t1Ms: 10, t2Ms: 40, t4Ms: 50 } };
+
+describe('a call', () => {
+  for (const sipTransport of ['udp', 'tcp', 'auto'] as const) {
+    it(`goes on air over ${sipTransport}`, async () => {
+      const peer = await openPeer({ ring: 10, answerAfterMs: 40 });
+      const sink = await openSink();
+      const gateway = await openGateway();
+      const statuses: CallStatus[] = [];
+      const call = await gateway.startup({
+        callee: peer.uri,
+        sipTransport,
+        rtmpUrl: sink.url,
+        rtmpStream: 'air',
+        toStream: 'studio',
+      });
+      call.on('status', (status) => statuses.push(status));
+      expect(gateway.find({ callId: call.callId })).toHaveLength(1);
+      await call.established();
+      const publication = await sink.nextPublication();
+      await expect.poll(() => publication.tagCount, { timeout: 5000 }).toBeGreaterThan(60);
+      expect(call.rtmpStreamStatus).toBe('RTMP_STREAM_ACTIVE');
+      expect(call.stats()).toMatchObject({
+        audio: { codec: 'pcma', lost: 0 },
+        video: { codec: 'h264', width: 640, height: 360, lost: 0, droppedFrames: 0 },
+      });
+      const phone = await peer.nextCall();
+      await call.terminate();
+      await publication.ended;
+      expect(publication.endedOrderly).toBe(true);
+      expect((await phone.ended).by).toBe('caller');
+      expect(statuses.filter((status) => status !== 'TRYING')).toEqual([
+        'RING',
+        'ESTABLISHED',
+        'FINISH',
+      ]);
+      expect(peer.violations).toEqual([]);
+      expect(gateway.find()).toEqual([]);
+      expect(gateway.history()[0]).toMatchObject({ callId: call.callId, status: 'FINISH' });
+      expect(gateway.faults).toEqual({});
+    });
+  }
+
+  const ends: [string, CallScript, Partial<Record<string, unknown>>][] = [
+    ['busy', { answer: 486 }, { status: 'BUSY', sipStatus: 486 }],
+    ['busy everywhere', { answer: 600 }, { status: 'BUSY', sipStatus: 600 }],
+    ['not found', { answer: 404 }, { status: 'FAILED', sipStatus: 404, info: '404 Not Found' }],
+    [
+      'a redirection',
+      { answer: 302, redirectTo: ['<sip:other@127.0.0.1>'] },
+      { status: 'FAILED', sipStatus: 302 },
+    ],
+    [
+      'no common codec',
+      { audio: false, video: false },
+      { status: 'FAILED', info: 'No common codecs' },
+    ],
+    [
+      'an unusable answer',
+      { sdp: () => 'v=0\r\nnonsense' },
+      { status: 'FAILED', info: 'Failed by error' },
+    ],
+    ['the phone hanging up', { hangUpAfterMs: 100 }, { status: 'FINISH', endedBy: 'remote' }],
+  ];
+  for (const [name, script, expected] of ends) {
+    it(`ends as documented by ${name}`, async () => {
+      const peer = await openPeer(script);
+      const gateway = await openGateway();
+      const call = await gateway.startup({ callee: peer.uri });
+      await call.closed();
+      expect(call.view()).toMatchObject(expected);
+      expect(peer.violations).toEqual([]);
+    });
+  }
+
+  it('ends by time-out when nobody answers, and when ringing goes on for too long', async () => {
+    const silent = await openPeer({ trying: false, ring: false, answer: 'none' });
+    const ringing = await openPeer({ answer: 'none' });
+    const gateway = await openGateway({ ...impatient, inviteTimeoutMs: 300 });
+    const calls = await Promise.all([
+      gateway.startup({ callee: silent.uri }),
+      gateway.startup({ callee: ringing.uri }),
+      // Nothing listens there.
+      gateway.startup({ callee: 'sip:nobody@127.0.0.1:9', sipTransport: 'tcp' }),
+    ]);
+    await Promise.all(calls.map((call) => call.closed()));
+    const ends = calls.map((call) => [call.view().status, call.view().info?.split(':')[0]]);
+    expect(ends).toEqual([
+      ['FAILED', 'Failed by request timeout'],
+      ['FAILED', 'Failed by request timeout'],
+      ['FAILED', 'Failed by error'],
+    ]);
+    expect(ringing.violations).toEqual([]);
+  });
+
+  for (const status of [401, 407] as const) {
+    it(`answers a ${status} once, and a wrong password ends FAILED`, async () => {
+      const auth = { realm: 'pbx', username: 'alice', password: 'secret', status };
+      const peer = await openPeer({ auth, media: false });
+      const gateway = await openGateway();
+      const account = { callee: peer.uri, sipLogin: 'alice' };
+      const good = await gateway.startup({ ...account, sipPassword: 'secret' });
+      await good.established();
+      await good.terminate();
+      const bad = await gateway.startup({ ...account, sipPassword: 'wrong' });
+      await bad.closed();
+      expect(bad.view().status).toBe('FAILED');
+      expect([401, 403, 407]).toContain(bad.view().sipStatus);
+      expect(peer.violations.map(({ rule }) => rule)).toEqual([
+        'INVITE credentials: wrong response',
+      ]);
+    });
+  }
+
+  it('registers before the call and un-registers after it', async () => {
+    const auth = { realm: 'pbx', username: 'alice', password: 'secret', status: 401 as const };
+    const peer = await openPeer({ media: false }, { register: { auth } });
+    const gateway = await openGateway();
+    const call = await gateway.startup({
+      callee: peer.uri,
+      sipLogin: 'alice',
+      sipPassword: 'secret',
+      sipDomain: `127.0.0.1:${peer.port}`,
+      sipRegisterRequired: true,
+    });
+    await call.established();
+    expect(peer.registrations.at(-1)?.expiresS).toBeGreaterThan(0);
+    await call.terminate();
+    expect(peer.registrations.at(-1)?.expiresS).toBe(0);
+    expect(peer.violations).toEqual([]);
+  });
+
+  it('sends valid silence in sendrecv, nothing but RTCP in recvonly', async () => {
+    const peer = await openPeer();
+    const gateway = await openGateway();
+    const talking = await gateway.startup({ callee: peer.uri });
+    await talking.established();
+    const first = await peer.nextCall();
+    const listening = await gateway.startup({ callee: peer.uri, hasAudio: false, hasVideo: false });
+    await listening.established();
+    const second = await peer.nextCall();
+    await sleep(1300);
+    const reception = first.audio?.received;
+    expect(reception?.packets).toBeGreaterThan(50);
+    expect([...(reception?.payloadTypes.keys() ?? [])]).toEqual([8]);
+    expect(new Set(reception?.lastPacket?.payload)).toEqual(new Set([0xd5]));
+    expect(second.audio?.received.packets).toBe(0);
+    expect(second.video?.received.packets).toBe(0);
+    for (const phone of [first, second]) {
+      expect(phone.audio?.received.compounds).toBeGreaterThan(0);
+      expect(phone.video?.received.receiverReports).toBeGreaterThan(0);
+      expect([...(phone.video?.received.cnames ?? [])]).toEqual([`rtp/video/${phone.callId}`]);
+    }
+  });
+
+  it('keeps the session through a re-INVITE of the phone, hold included', async () => {
+    const peer = await openPeer({ reinviteAfterMs: 200, reinvite: 'hold' });
+    const sink = await openSink();
+    const gateway = await openGateway();
+    const call = await gateway.startup({ callee: peer.uri, rtmpUrl: sink.url, rtmpStream: 'x' });
+    await call.established();
+    const phone = await peer.nextCall();
+    await expect.poll(() => phone.reinvites[0]?.response?.statusCode, { timeout: 5000 }).toBe(200);
+    expect(phone.reinvites[0]?.answer).toContain('a=recvonly');
+    expect(call.status).toBe('ESTABLISHED');
+    expect(call.rtmpStreamStatus).toBe('RTMP_STREAM_ACTIVE');
+    await call.terminate();
+    expect(peer.violations).toEqual([]);
+  });
+
+  it('sends DTMF by all three ways, asked for before the answer', async () => {
+    const peer = await openPeer({ answerAfterMs: 150, media: false });
+    const gateway = await openGateway();
+    const call = await gateway.startup({ callee: peer.uri });
+    const sent = [
+      call.sendDtmf('12#'),
+      call.sendDtmf('5', 'INFO'),
+      call.sendDtmf('*', 'INFO_RELAY'),
+    ];
+    await Promise.all(sent);
+    const phone = await peer.nextCall();
+    const events = () => phone.digits.filter((one) => one.via === 'rfc4733');
+    await expect
+      .poll(() =>
+        events()
+          .map((one) => one.digit)
+          .join(''),
+      )
+      .toBe('12#');
+    expect(events().every((one) => one.endPackets === 3 && one.marker)).toBe(true);
+    expect(events().map((one) => one.durationMs)).toEqual([160, 160, 160]);
+    expect(
+      phone.infos.map((info) => [
+        info.headers.get('content-type'),
+        Buffer.from(info.body).toString(),
+      ]),
+    ).toEqual([
+      ['application/dtmf', '5'],
+      ['application/dtmf-relay', 'Signal=*\r\nDuration=160\r\n'],
+    ]);
+    expect(peer.violations).toEqual([]);
+  });
+
+  it('pushes a named stream to more servers, mutes one, ends one; the others never notice', async () => {
+    const peer = await openPeer();
+    const sinks = [await openSink(), await openSink(), await openSink()] as const;
+    const gateway = await openGateway();
+    const call = await gateway.startup({
+      callee: peer.uri,
+      toStream: 'studio',
+      rtmpUrl: sinks[0].url,
+      rtmpStream: 'main',
+    });
+    // Before the answer: the name is only reserved.
+    const early = gateway.startPush({ streamName: 'studio', rtmpUrl: sinks[1].url, muted: true });
+    expect(early).toMatchObject({ status: 'RTMP_STREAM_WAIT', muted: true });
+    await call.established();
+    await sleep(300);
+    const full = `${sinks[2].url}/other-name?key=1`;
+    const late = gateway.startPush({
+      streamName: 'studio',
+      rtmpUrl: full,
+      rtmpTransponderFullUrl: true,
+    });
+    expect(gateway.findPushes({ streamName: 'rtmp_studio' })).toHaveLength(2);
+    expect(gateway.findPushes()).toHaveLength(3);
+    const [main, second, third] = await Promise.all(sinks.map((sink) => sink.nextPublication()));
+    expect(third?.streamName).toBe('other-name?key=1');
+    for (const publication of [main, second, third]) {
+      await expect.poll(() => publication?.tagCount, { timeout: 5000 }).toBeGreaterThan(40);
+      const video = publication?.tags.filter((tag) => tag.type === 9) ?? [];
+      expect([video[0]?.body[1], (video[1]?.body[0] ?? 0) >> 4]).toEqual([0, 1]);
+    }
+    const sounds = second?.tags.filter((tag) => tag.type === 8) ?? [];
+    expect(sounds.every((tag) => tag.body.subarray(1).every((octet) => octet === 0xd5))).toBe(true);
+    await gateway.terminatePush(late.mediaSessionId);
+    await third?.ended;
+    expect(gateway.findPushes()).toHaveLength(2);
+    const before = main?.tagCount ?? 0;
+    await expect.poll(() => main?.tagCount, { timeout: 5000 }).toBeGreaterThan(before + 20);
+    expect(call.status).toBe('ESTABLISHED');
+  });
+
+  it('refuses what is taken', async () => {
+    const peer = await openPeer({ media: false });
+    const gateway = await openGateway({ maxCalls: 2, rtpPorts: { min: 24_000, max: 24_007 } });
+    const base = {
+      callee: peer.uri,
+      callId: 'one',
+      toStream: 's',
+      rtmpUrl: 'rtmp://127.0.0.1:1/a',
+      rtmpStream: 'r',
+    };
+    await gateway.startup(base);
+    const refused = async (change: object): Promise<string> =>
+      gateway.startup({ callee: peer.uri, ...change }).then(
+        () => 'accepted',
+        (error: { code: string }) => error.code,
+      );
+    expect(await refused({ callId: 'one' })).toBe('CALL_EXISTS');
+    expect(await refused({ toStream: 's' })).toBe('STREAM_EXISTS');
+    expect(await refused({ rtmpUrl: base.rtmpUrl, rtmpStream: 'r' })).toBe('RTMP_STREAM_EXISTS');
+    expect(await refused({ rtmpUrl: base.rtmpUrl, rtmpStream: 'other' })).toBe('accepted');
+    expect(await refused({})).toBe('TOO_MANY_CALLS');
+    const push = { streamName: 's', rtmpUrl: 'rtmp://127.0.0.1:1/b' };
+    gateway.startPush(push);
+    expect(() => gateway.startPush(push)).toThrow(expect.objectContaining({ code: 'PUSH_EXISTS' }));
+    expect(() => gateway.startPush({ ...push, streamName: 'none' })).toThrow(
+      expect.objectContaining({ code: 'STREAM_NOT_FOUND' }),
+    );
+    const small = await openGateway({ rtpPorts: { min: 24_010, max: 24_013 } });
+    await small.startup({ callee: peer.uri });
+    await expect(small.startup({ callee: peer.uri })).rejects.toMatchObject({ code: 'NO_PORTS' });
+  });
+
+  it('calls that start at the same time cannot take the same name', async () => {
+    const peer = await openPeer({ media: false });
+    const gateway = await openGateway();
+    const results = await Promise.allSettled(
+      Array.from({ length: 5 }, () => gateway.startup({ callee: peer.uri, callId: 'same' })),
+    );
+    expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
+  });
+
+  it('survives the loss of its RTMP server, and tells the truth about it', async () => {
+    const peer = await openPeer();
+    const sink = await openSink();
+    const gateway = await openGateway();
+    const call = await gateway.startup({ callee: peer.uri, rtmpUrl: sink.url, rtmpStream: 'x' });
+    await call.established();
+    const first = await sink.nextPublication();
+    await expect.poll(() => first.tagCount).toBeGreaterThan(10);
+    await sink.die();
+    await expect.poll(() => call.rtmpStreamStatus).toBe('RTMP_CONNECTION_LOST');
+    await sleep(700);
+    expect(call.status).toBe('ESTABLISHED');
+    await sink.comeBack();
+    const second = await sink.nextPublication();
+    await expect.poll(() => second.tagCount, { timeout: 3000 }).toBeGreaterThan(10);
+    expect(call.rtmpStreamStatus).toBe('RTMP_STREAM_ACTIVE');
+    const video = second.tags.filter((tag) => tag.type === 9);
+    expect([video[0]?.body[1], (video[1]?.body[0] ?? 0) >> 4]).toEqual([0, 1]);
+    expect(second.tags[0]?.type).toBe(18);
+    expect(call.view().pushes[0]).toMatchObject({ reconnects: 1, width: 640 });
+  });
+
+  it('goes on without an RTMP server that never comes up', async () => {
+    const peer = await openPeer();
+    const gateway = await openGateway({ rtmp: { firstConnectTimeoutMs: 500 } });
+    const call = await gateway.startup({
+      callee: peer.uri,
+      rtmpUrl: 'rtmp://127.0.0.1:1/live',
+      rtmpStream: 'x',
+    });
+    await call.established();
+    await expect
+      .poll(() => call.rtmpStreamStatus, { timeout: 3000 })
+      .toBe('RTMP_CONNECTION_FAILED');
+    expect(call.status).toBe('ESTABLISHED');
+  });
+
+  it('counts garbage on its sockets and goes on', async () => {
+    const peer = await openPeer();
+    const gateway = await openGateway({ rtpPorts: { min: 24_100, max: 24_111 } });
+    const call = await gateway.startup({ callee: peer.uri });
+    await call.established();
+    const socket = createSocket('udp4');
+    for (const port of [gateway.sipPort, 24_100, 24_101, 24_102, 24_103]) {
+      for (let i = 0; i < 20; i++) socket.send(Buffer.alloc(i * 7, 0x80 + i), port, '127.0.0.1');
+    }
+    await expect.poll(() => Object.keys(gateway.faults).length).toBeGreaterThan(0);
+    await sleep(300);
+    socket.close();
+    expect(call.status).toBe('ESTABLISHED');
+    expect(call.stats()?.video).toMatchObject({ lost: 0, droppedFrames: 0 });
+    await call.terminate();
+    expect(peer.violations).toEqual([]);
+  });
+});
