@@ -1,1 +1,4 @@
-export {};
+export { ServerError } from './errors.ts';
+export type { ServerErrorCode } from './errors.ts';
+export { serve } from './serve.ts';
+export type { ServeHandle, ServeOptions } from './serve.ts';

@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+import { HELP, parseCommand, UsageError } from './arguments.ts';
+
+describe('command line', () => {
+  it('reads every option', () => {
+    const line =
+      'serve --host 0.0.0.0 --port 9000 --rtp-ports 40000-40099 --sip-port=5060 --public-address 192.0.2.1 --call-app-url http://localhost:9091/CallApp';
+    expect(parseCommand(line.split(' '), { SIPCAST_BASIC_AUTH: 'user:pa:ss' })).toEqual({
+      kind: 'serve',
+      options: {
+        host: '0.0.0.0',
+        port: 9000,
+        rtpPorts: { min: 40_000, max: 40_099 },
+        sipPort: 5060,
+        publicAddress: '192.0.2.1',
+        callAppUrl: 'http://localhost:9091/CallApp',
+        basicAuth: { username: 'user', password: 'pa:ss' },
+      },
+    });
+    expect(parseCommand(['serve'], { SIPCAST_BASIC_AUTH: '' })).toEqual({
+      kind: 'serve',
+      options: {},
+    });
+  });
+
+  it('gives help and version wherever they stand', () => {
+    expect(parseCommand(['--help'], {})).toEqual({ kind: 'help' });
+    expect(parseCommand(['serve', '-h'], {})).toEqual({ kind: 'help' });
+    expect(parseCommand(['--version'], {})).toEqual({ kind: 'version' });
+    for (const name of ['host', 'port', 'rtp-ports', 'sip-port', 'public-address', 'call-app-url'])
+      expect(HELP).toContain(`--${name} <`);
+  });
+
+  for (const [line, problem] of [
+    ['', 'No command given'],
+    ['start', "Unknown command 'start'"],
+    ['serve now', "Unexpected argument 'now'"],
+    ['serve --bogus', "Unknown option '--bogus'"],
+    ['serve --port', "Option '--port <value>' argument missing"],
+    ['serve --port x', '--port must be a number from 0 to 65535'],
+    ['serve --port 65536', '--port must be a number from 0 to 65535'],
+    ['serve --port -1', "Option '--port' argument is ambiguous"],
+    ['serve --sip-port 1e3', '--sip-port must be a number from 0 to 65535'],
+    ['serve --rtp-ports 30000', '--rtp-ports must look like 30000-39999'],
+    ['serve --rtp-ports 30000-99999', '--rtp-ports must be a number from 0 to 65535'],
+    ['serve --help=1', "Option '-h, --help' does not take an argument"],
+  ] as const) {
+    it(`refuses '${line}'`, () => {
+      const argv = line.split(' ').filter((word) => word !== '');
+      expect(() => parseCommand(argv, {})).toThrow(UsageError);
+      expect(() => parseCommand(argv, {})).toThrow(
+        new RegExp(`^${problem.replace(/[[\](){}<>.*+?]/g, '\\$&')}$`),
+      );
+    });
+  }
+
+  it('refuses an account without a password, and does not repeat it', () => {
+    for (const account of ['secret', ':secret'])
+      expect(() => parseCommand(['serve'], { SIPCAST_BASIC_AUTH: account })).toThrow(
+        /^SIPCAST_BASIC_AUTH must be user:password$/,
+      );
+  });
+});
