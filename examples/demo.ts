@@ -90,7 +90,11 @@ async function watchCall(
   const { rtmp: rtmpUrl, stream: rtmpStream, seconds } = choices;
   const call = await gateway.startup({ callee, sipLogin: 'demo', rtmpUrl, rtmpStream });
   call.on('status', (status) => say(`call  ${status}`));
-  call.on('rtmpStreamStatus', (status) => say(`rtmp  ${status}`));
+  let published = false;
+  call.on('rtmpStreamStatus', (status) => {
+    say(`rtmp  ${status}`);
+    published ||= status === 'RTMP_STREAM_ACTIVE';
+  });
   say(`call  ${call.status} to ${callee}`);
   say(`rtmp  ${String(call.rtmpStreamStatus)}`);
   process.once('SIGINT', () => void call.terminate());
@@ -99,11 +103,13 @@ async function watchCall(
     await Promise.race([sleep(1000, undefined, { ref: false }), call.closed()]);
     if (call.rtmpStreamStatus === 'RTMP_CONNECTION_FAILED') {
       const [push] = call.view().pushes;
-      throw new Error(`Publishing to ${rtmpUrl} failed: ${push?.lastError ?? 'no answer'}`);
+      throw new Error(`Publishing failed: ${push?.lastError ?? 'no answer'}`);
     }
     if (!call.ended) sayLive(liveLine(call, second));
   }
+  const [push] = call.view().pushes;
   await call.terminate();
+  if (!published) throw new Error(`Nothing was published: ${push?.lastError ?? 'no answer'}`);
 }
 
 function showFile(path: string): void {

@@ -1,0 +1,45 @@
+// Pushes of a named stream (`toStream` of a call) to more RTMP servers, over the HTTP API of a running gateway.
+//
+//   tsx examples/push-cli.ts start camera rtmp://a.example/live2
+
+import type { RtmpPushView } from '@sipcast/core';
+import { post } from './api.ts';
+
+function show({ mediaSessionId, streamName, status, muted, bytesSent }: RtmpPushView): void {
+  console.log(
+    mediaSessionId,
+    streamName,
+    status,
+    muted ? 'muted' : 'audible',
+    `${bytesSent} bytes`,
+  );
+}
+
+const commands: Readonly<Record<string, (...args: string[]) => Promise<void>>> = {
+  async 'start <streamName> <rtmpUrl>'(streamName, rtmpUrl) {
+    show((await post('/push/startup', { streamName, rtmpUrl })) as RtmpPushView);
+  },
+  async 'list [streamName]'(streamName) {
+    for (const push of (await post('/push/find', { streamName })) as RtmpPushView[]) show(push);
+  },
+  async 'mute <mediaSessionId>'(mediaSessionId) {
+    await post('/push/mute', { mediaSessionId });
+  },
+  async 'unmute <mediaSessionId>'(mediaSessionId) {
+    await post('/push/unmute', { mediaSessionId });
+  },
+  async 'stop <mediaSessionId>'(mediaSessionId) {
+    await post('/push/terminate', { mediaSessionId });
+  },
+};
+
+const [name, ...args] = process.argv.slice(2);
+const usage = Object.keys(commands);
+const command = commands[usage.find((line) => line.split(' ', 1)[0] === name) ?? ''];
+try {
+  if (!command) throw new Error(`Usage: push-cli ${usage.join(' | ')}`);
+  await command(...args);
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}

@@ -1,0 +1,239 @@
+// Every example is started as its reader would start it, against a phone and an RTMP server of the testkit.
+
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readFlvTags } from '@sipcast/media';
+import { RtmpSink, SipPeer } from '@sipcast/testkit';
+import type { CallScript } from '@sipcast/testkit';
+import { serve } from 'sipcast';
+import type { ServeHandle } from 'sipcast';
+import { afterEach, describe, expect, it } from 'vitest';
+import { Script } from '../support/script.ts';
+
+const cleanups: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+});
+
+function start(
+  name: string,
+  args: readonly string[] = [],
+  environment: NodeJS.ProcessEnv = {},
+): Script {
+  const script = new Script(`examples/${name}.ts`, args, environment);
+  cleanups.push(() => script.kill());
+  return script;
+}
+
+async function openPhone(script: CallScript = {}): Promise<SipPeer> {
+  const phone = await SipPeer.open({ script, t1Ms: 50 });
+  cleanups.push(() => phone.close());
+  return phone;
+}
+
+async function openSink(): Promise<RtmpSink> {
+  const sink = await RtmpSink.open();
+  cleanups.push(() => sink.close());
+  return sink;
+}
+
+async function openServer(): Promise<ServeHandle> {
+  const server = await serve({ port: 0, log: () => {} });
+  cleanups.push(() => server.close(500));
+  return server;
+}
+
+describe('startup.ts', () => {
+  it('dials, shows the statuses, and hangs up', async () => {
+    const phone = await openPhone();
+    const sink = await openSink();
+    const script = start('startup', [phone.uri, sink.url, 'camera'], { SECONDS_ON_AIR: '1.5' });
+    expect(await script.exited).toBe(0);
+    expect(script.lines).toEqual([
+      ...script.lines.filter((line) => /^call (TRYING|RING)$/.test(line)),
+      'call ESTABLISHED',
+      'rtmp RTMP_STREAM_ACTIVE',
+      expect.stringMatching(/^received 640×360, \d+ frames$/),
+      'call FINISH',
+    ]);
+    const publication = await sink.nextPublication();
+    expect(publication.streamName).toBe('camera');
+    expect(publication.tags.filter(({ type }) => type === 9).length).toBeGreaterThan(20);
+    expect((await (await phone.nextCall()).ended).how).toBe('bye');
+    expect(phone.violations).toEqual([]);
+  });
+
+  it('says why a call failed', async () => {
+    const phone = await openPhone({ answer: 486 });
+    const script = start('startup', [phone.uri, 'rtmp://127.0.0.1:1/live', 'camera']);
+    expect(await script.exited).toBe(1);
+    expect(script.lines).toContain('call BUSY');
+    expect(script.output).toMatch(/CALL_FAILED .* ended BUSY/);
+  });
+});
+
+describe.each([
+  { name: 'express', headers: {} },
+  { name: 'koa', headers: { 'x-api-key': 'open sesame' }, refused: 403 },
+  {
+    name: 'fastify',
+    headers: { authorization: `Basic ${btoa('user:change me')}` },
+    refused: 401,
+  },
+])('$name.ts', ({ name, headers, refused }) => {
+  it('has the API beside its own routes', async () => {
+    const phone = await openPhone();
+    const script = start(name, [], { PORT: '0' });
+    const [url] = await script.line(/^http:\/\/127\.0\.0\.1:\d+\/api$/);
+    const ask = (path: string, body: unknown, more: Record<string, string>) =>
+      fetch(url + path, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...more },
+        body: JSON.stringify(body),
+      });
+    const request = { callId: 'c1', callee: phone.uri };
+    if (refused !== undefined)
+      expect((await ask('/call/startup', request, {})).status).toBe(refused);
+    const startup = await ask('/call/startup', request, headers);
+    expect([startup.status, await startup.text()]).toEqual([200, '{}']);
+    await script.line(/^c1 ESTABLISHED$/);
+    const own = await fetch(url.replace('/api', '/'), {
+      headers: headers as Record<string, string>,
+    });
+    expect(await own.text()).toBe('1 calls\n');
+    const call = await phone.nextCall();
+    await call.confirmed;
+    script.signal('SIGTERM');
+    expect((await call.ended).how).toBe('bye');
+    expect(await script.exited).toBe(0);
+  });
+});
+
+describe('call-cli.ts', () => {
+  it('dials, lists, presses keys and hangs up', async () => {
+    const phone = await openPhone();
+    const sink = await openSink();
+    const { url } = await openServer();
+    const cli = (...args: string[]): Script => start('call-cli', args, { SIPCAST_URL: url });
+    const dial = cli('dial', phone.uri, sink.url, 'camera');
+    const [, callId = ''] = await dial.line(/^(\S+) ESTABLISHED RTMP_STREAM_ACTIVE$/);
+    const list = cli('list');
+    expect(await list.exited).toBe(0);
+    expect(list.lines).toEqual([`${callId} ESTABLISHED ${phone.uri} RTMP_STREAM_ACTIVE`]);
+    expect(await cli('digits', callId, '42').exited).toBe(0);
+    const call = await phone.nextCall();
+    await expect.poll(() => call.digits.map(({ digit }) => digit).join('')).toBe('42');
+    expect(await cli('hangup', callId).exited).toBe(0);
+    expect(await dial.exited).toBe(0);
+    expect(dial.lines.at(-1)).toMatch(/ FINISH .*Normal call clearing$/);
+  });
+
+  it('shows what the server says, and how it is used', async () => {
+    const { url } = await openServer();
+    const wrong = start('call-cli', ['dial', 'nobody'], { SIPCAST_URL: url });
+    expect(await wrong.exited).toBe(1);
+    expect(wrong.output).toMatch(/^400 INVALID_ARGUMENT: callee /);
+    const usage = start('call-cli', []);
+    expect(await usage.exited).toBe(1);
+    expect(usage.output).toContain('Usage: call-cli dial <callee>');
+  });
+});
+
+describe('push-cli.ts', () => {
+  it('starts, lists, mutes and stops a push', async () => {
+    const phone = await openPhone();
+    const sink = await openSink();
+    const { url, gateway } = await openServer();
+    const call = await gateway.startup({ callee: phone.uri, toStream: 'camera' });
+    await call.established();
+    const cli = async (...args: string[]): Promise<string> => {
+      const script = start('push-cli', args, { SIPCAST_URL: url });
+      expect(await script.exited, script.output).toBe(0);
+      return script.output;
+    };
+    const [id = '', ...started] = (await cli('start', 'camera', sink.url)).split(' ');
+    expect(started.slice(0, 3)).toEqual(['camera', 'RTMP_STREAM_WAIT', 'audible']);
+    const publication = await sink.nextPublication();
+    await cli('mute', id);
+    expect(await cli('list', 'camera')).toMatch(/ camera RTMP_STREAM_ACTIVE muted \d+ bytes$/);
+    await cli('unmute', id);
+    expect(await cli('list')).toMatch(/ audible \d+ bytes$/);
+    await cli('stop', id);
+    await publication.ended;
+    expect(publication.endedOrderly).toBe(true);
+    const none = start('push-cli', ['list'], { SIPCAST_URL: url });
+    expect(await none.exited).toBe(1);
+    expect(none.output).toBe('404 PUSH_NOT_FOUND: Nothing found');
+  });
+});
+
+describe('demo.ts', () => {
+  it('puts an embedded phone on air and records it', async () => {
+    const output = await mkdtemp(join(tmpdir(), 'sipcast-demo-'));
+    cleanups.push(() => rm(output, { recursive: true }));
+    const script = start('demo', ['--seconds', '3', '--output', output]);
+    expect(await script.exited, script.output).toBe(0);
+    const statuses = script.lines.filter((line) => /^(call|rtmp) /.test(line));
+    expect(statuses.slice(1)).toEqual([
+      'rtmp  RTMP_STREAM_WAIT',
+      'call  TRYING',
+      'call  RING',
+      'call  ESTABLISHED',
+      'rtmp  RTMP_STREAM_ACTIVE',
+      'call  FINISH',
+    ]);
+    expect(script.lines.filter((line) => / fps .* kbit\/s .* loss /.test(line))).toHaveLength(3);
+    const [, path = ''] = await script.line(/^recorded +(\S+)$/);
+    const [, frames] = await script.line(/^video +H\.264 640×360, (\d+) frames, \d key frames$/);
+    await script.line(/^audio +G\.711 A-law$/);
+    const [, seconds] = await script.line(/^duration +(\d\.\d) s/);
+    expect(Number(seconds)).toBeGreaterThan(2.5);
+    expect(Number(seconds)).toBeLessThan(3.5);
+    const pictures = [...readFlvTags(await readFile(path))].filter(
+      ({ type, body }) => type === 9 && body[1] === 1,
+    );
+    expect(pictures).toHaveLength(Number(frames));
+    expect(pictures.length).toBeGreaterThan(60);
+    const picture = script.lines.find((line) => line.startsWith('picture'));
+    if (picture !== undefined) expect(existsSync(path.replace('.flv', '.png'))).toBe(true);
+  });
+
+  it('publishes to another server and dials another phone when told to', async () => {
+    const phone = await openPhone();
+    const sink = await openSink();
+    const script = start('demo', [
+      '--callee',
+      phone.uri,
+      '--rtmp',
+      sink.url,
+      '--stream',
+      'mine',
+      '--seconds',
+      '1',
+    ]);
+    expect(await script.exited, script.output).toBe(0);
+    expect((await sink.nextPublication()).streamName).toBe('mine');
+    expect(phone.calls).toHaveLength(1);
+    expect(script.output).not.toContain('recorded');
+  });
+
+  it('says in one line what is wrong', async () => {
+    const busy = await openPhone({ answer: 486 });
+    for (const [args, line] of [
+      [['--seconds', 'x'], 'demo: --seconds must be from 1 to 86400'],
+      [['--bogus'], /^demo: Unknown option '--bogus'/],
+      [['--callee', 'nonsense'], /^demo: callee /],
+      [['--callee', busy.uri], /^demo: Call .* ended BUSY/],
+      [
+        ['--rtmp', 'rtmp://127.0.0.1:1/live', '--seconds', '1'],
+        /^demo: Nothing was published: CONNECT_FAILED/,
+      ],
+    ] as const) {
+      const script = start('demo', args);
+      expect(await script.exited).toBe(1);
+      expect(script.lines.at(-1)).toMatch(line);
+    }
+  });
+});
