@@ -31,7 +31,7 @@ export interface RtmpOptions {
   readonly stallTimeoutMs?: number;
   /** Media that may be outstanding before video is dropped. Default 2,000. */
   readonly highWaterMs?: number;
-  /** Longest wait of a tag for others to be written with it; 0: none. Default 10. */
+  /** Longest wait of audio for a picture to be written with it; 0: none. Default 40. */
   readonly coalesceMs?: number;
 }
 
@@ -185,7 +185,7 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
         streamName: this.target.publishName,
         stallTimeoutMs: this.#options.stallTimeoutMs ?? 8000,
         highWaterMs: this.#options.highWaterMs ?? 2000,
-        coalesceMs: this.#options.coalesceMs ?? 10,
+        coalesceMs: this.#options.coalesceMs ?? 40,
       },
       {
         onPublishing: () => this.#onPublishing(),

@@ -40,8 +40,8 @@ export interface RtmpPublisherOptions {
   /** Media outstanding before video is dropped. Default 2,000. */
   readonly highWaterMs?: number;
   /**
-   * Tags wait at most this long for others, so that one write carries several. 0: until the end of the
-   * event-loop turn. Default 10.
+   * Audio waits at most this long for the next picture, so that one write carries both; a picture itself leaves
+   * at the end of the event-loop turn, and with 0 audio does, too. Default 40: one picture at 25 fps.
    */
   readonly coalesceMs?: number;
   /** `flashVer` of `connect`: some platforms look at it. Default `FMLE/3.0 (compatible; sipcast)`. */
@@ -107,6 +107,7 @@ const MESSAGE = {
   userControl: 4,
   windowAcknowledgementSize: 5,
   setPeerBandwidth: 6,
+  video: 9,
   data: 18,
   command: 20,
 } as const;
@@ -177,7 +178,7 @@ class Connection implements RtmpPublisher {
     this.#options = options;
     this.#handler = handler;
     this.#windowBytes = options.windowBytes ?? 62_500;
-    this.#coalesceMs = options.coalesceMs ?? 10;
+    this.#coalesceMs = options.coalesceMs ?? 40;
     this.#gate = new CongestionGate({
       windowBytes: this.#windowBytes,
       ...(options.highWaterMs === undefined ? {} : { highWaterMs: options.highWaterMs }),
@@ -223,7 +224,7 @@ class Connection implements RtmpPublisher {
       },
       this.#batch,
     );
-    this.#scheduleFlush();
+    this.#scheduleFlush(tag.type === MESSAGE.video);
     return 'sent';
   }
 
@@ -452,14 +453,13 @@ class Connection implements RtmpPublisher {
     );
   }
 
-  #scheduleFlush(): void {
+  #scheduleFlush(isPicture: boolean): void {
     if (this.#batchBytes >= MAX_BATCH_BYTES) this.#flush();
-    else if (this.#coalesceMs > 0)
-      this.#flushTimer ??= setTimeout(() => this.#flush(), this.#coalesceMs);
-    else this.#flushSoon ??= setImmediate(() => this.#flush());
+    else if (isPicture || this.#coalesceMs === 0) this.#flushSoon ??= setImmediate(this.#flush);
+    else this.#flushTimer ??= setTimeout(this.#flush, this.#coalesceMs);
   }
 
-  #flush(): void {
+  readonly #flush = (): void => {
     clearTimeout(this.#flushTimer);
     this.#flushTimer = undefined;
     clearImmediate(this.#flushSoon);
@@ -473,7 +473,7 @@ class Connection implements RtmpPublisher {
     this.#batch = [];
     this.#batchBytes = 0;
     this.#socket.write(octets);
-  }
+  };
 
   #onSocketError(error: Error): void {
     const code: RtmpErrorCode = this.#phase === 'connecting' ? 'CONNECT_FAILED' : 'CONNECTION_LOST';
