@@ -4,6 +4,8 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, request as httpRequest } from 'node:http';
 import type { AddressInfo, Server as NetServer } from 'node:net';
+import { getRequestListener } from '@hono/node-server';
+import { getConnInfo } from '@hono/node-server/conninfo';
 import { createCallGateway } from '@sipcast/core';
 import {
   createRestRouter,
@@ -15,6 +17,7 @@ import {
 import type { RestRouter } from '@sipcast/rest';
 import express from 'express';
 import fastify from 'fastify';
+import { Hono } from 'hono';
 import Koa from 'koa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { REST_CASES } from './rest-cases.ts';
@@ -98,6 +101,26 @@ const HOSTS: readonly Host[] = [
   expressHost('Express 5, after express.json()', 'before'),
   koaHost('Koa 3', false),
   koaHost('Koa 3, after a body parser', true),
+  {
+    name: 'Hono 4',
+    parsesBefore: false,
+    open: (routers) => {
+      const app = new Hono();
+      for (const router of routers) {
+        app.all(`${router.mount}/*`, (context) => {
+          const { address } = getConnInfo(context).remote;
+          return router.fetch(
+            context.req.raw,
+            address === undefined ? {} : { clientAddress: address },
+          );
+        });
+      }
+      app.get('/own', (context) => context.text('own'));
+      const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+      const server = createServer((request, response) => void listener(request, response));
+      return listening(server.listen(0, '127.0.0.1'));
+    },
+  },
   {
     name: 'Fastify 5',
     parsesBefore: false,
