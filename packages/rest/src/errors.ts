@@ -50,11 +50,13 @@ export const STATUS_OF_CODE: Readonly<Record<GatewayErrorCode, number>> = {
 const WORDS: Readonly<Record<number, readonly [error: string, exception: string]>> = {
   400: ['Bad Request', 'BadRequestException'],
   401: ['Unauthorized', 'UnauthorizedException'],
+  403: ['Forbidden', 'ForbiddenException'],
   404: ['Not Found', 'NotFoundException'],
   405: ['Method Not Allowed', 'MethodNotAllowedException'],
   409: ['Conflict', 'ConflictException'],
   413: ['Payload Too Large', 'PayloadTooLargeException'],
   415: ['Unsupported Media Type', 'UnsupportedMediaTypeException'],
+  429: ['Too Many Requests', 'TooManyRequestsException'],
   500: ['Internal Server Error', 'InternalServerErrorException'],
   501: ['Not Implemented', 'NotImplementedException'],
   503: ['Service Unavailable', 'ServiceUnavailableException'],
