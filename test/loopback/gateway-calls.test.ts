@@ -122,8 +122,8 @@ describe('a call', () => {
       gateway.startup({ callee: 'sip:nobody@127.0.0.1:9', sipTransport: 'tcp' }),
     ]);
     await Promise.all(calls.map((call) => call.closed()));
-    const ends = calls.map((call) => [call.view().status, call.view().info?.split(':')[0]]);
-    expect(ends).toEqual([
+    const results = calls.map((call) => [call.view().status, call.view().info?.split(':')[0]]);
+    expect(results).toEqual([
       ['FAILED', 'Failed by request timeout'],
       ['FAILED', 'Failed by request timeout'],
       ['FAILED', 'Failed by error'],
@@ -355,6 +355,29 @@ describe('a call', () => {
       .poll(() => call.rtmpStreamStatus, { timeout: 3000 })
       .toBe('RTMP_CONNECTION_FAILED');
     expect(call.status).toBe('ESTABLISHED');
+  });
+
+  it('closes in bounded time, whatever the peers do', async () => {
+    const silent = await openPeer({ trying: false, ring: false, answer: 'none' });
+    const deaf = await openPeer();
+    const gateway = await openGateway();
+    const calls = [
+      await gateway.startup({ callee: silent.uri }),
+      await gateway.startup({
+        callee: deaf.uri,
+        rtmpUrl: 'rtmp://127.0.0.1:1/live',
+        rtmpStream: 'x',
+      }),
+    ];
+    await calls[1]?.established();
+    deaf.mute();
+    const startedMs = performance.now();
+    await gateway.close();
+    expect(performance.now() - startedMs).toBeLessThan(8000);
+    expect(calls.map((call) => call.ended)).toEqual([true, true]);
+    await expect(gateway.startup({ callee: silent.uri })).rejects.toMatchObject({
+      code: 'GATEWAY_CLOSED',
+    });
   });
 
   it('counts garbage on its sockets and goes on', async () => {

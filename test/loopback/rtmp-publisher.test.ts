@@ -27,7 +27,7 @@ interface Watched {
 }
 
 function publish(url: string, options: Partial<RtmpPublisherOptions> = {}): Watched {
-  const publishing = deferred<void>();
+  const publishing = deferred();
   const ended = deferred<RtmpError | undefined>();
   const endings: (RtmpError | undefined)[] = [];
   const watched = {
@@ -99,15 +99,13 @@ describe('RTMP publisher', () => {
     expect(publication.app).toBe('live/instance?token=1');
     expect(publication.streamName).toBe('name?key=1');
     expect(publication.commands).toEqual([
-      ...[
-        'connect',
-        'releaseStream',
-        'FCPublish',
-        'createStream',
-        'publish',
-        'FCUnpublish',
-        'deleteStream',
-      ],
+      'connect',
+      'releaseStream',
+      'FCPublish',
+      'createStream',
+      'publish',
+      'FCUnpublish',
+      'deleteStream',
     ]);
     expect(publication.endedOrderly).toBe(true);
     expect(publication.tags.map((one) => [one.type, one.timestampMs, one.body.length])).toEqual([
@@ -246,7 +244,7 @@ describe('RTMP publisher', () => {
   });
 
   it('answers pings', async () => {
-    const pong = deferred<void>();
+    const pong = deferred();
     const url = await rawServer((socket) => {
       socket.write(Buffer.alloc(3073, 3));
       let received = Buffer.alloc(0);

@@ -123,6 +123,9 @@ export interface GatewayDeps {
   readonly random: () => number;
 }
 
+/** How long the peers' goodbyes are waited for when the gateway closes. */
+const CLOSE_GRACE_MS = 2000;
+
 const DEFAULT_DEPS: GatewayDeps = {
   createUserAgent: (...args) => new SipUserAgent(...args),
   openMediaSession,
@@ -361,9 +364,17 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   }
 
   async #close(): Promise<void> {
-    await Promise.all(this.calls.map((call) => call.terminate()));
-    await Promise.all([...this.#closing].map((call) => call.closed()));
+    const ending = this.calls.map((call) => call.terminate());
+    const released = Promise.all([...ending, ...[...this.#closing].map((call) => call.closed())]);
+    // Time for BYE, deleteStream and un-REGISTER; the user agent then ends what a silent peer holds up.
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, CLOSE_GRACE_MS);
+    });
+    await Promise.race([released, patience]);
+    clearTimeout(timer);
     await this.#userAgent.close();
+    await released;
   }
 
   #reserve(startup: {
