@@ -30,7 +30,7 @@ export type {
   PeerCallHost,
   PeerCallStatus,
   SentReinvite,
-} from './peer-call.ts';
+} from './peer-call-contract.ts';
 export type { PeerAuth } from './peer-digest.ts';
 export type { Violation } from './peer-judge.ts';
 export { parseSdp } from './peer-sdp.ts';

@@ -12,122 +12,30 @@ import {
   judgeCancel,
   judgeInDialog,
   judgeInitial,
+  judgeReanswer,
   judgeRetriedInvite,
   sequenceOf,
   tagOf,
 } from './peer-judge.ts';
 import type { JudgedDialog } from './peer-judge.ts';
 import { PeerMedia } from './peer-media.ts';
+import { phoneResponse } from './phone-response.ts';
+import { parseInfoDigit } from './info-digit.ts';
+import type {
+  LoggedMessage,
+  PeerCallEnding,
+  PeerCallHost,
+  PeerCallStatus,
+  SentReinvite,
+} from './peer-call-contract.ts';
 import { parseSdp } from './peer-sdp.ts';
 import type { Sdp } from './peer-sdp.ts';
 import type { ReceivedDigit, RtpPort } from './rtp-port.ts';
 import type { RtpSender } from './rtp-sender.ts';
 import type { Origin } from './sip-wire.ts';
 
-/** How a call came to its end. */
-export interface PeerCallEnding {
-  readonly by: 'caller' | 'phone' | 'nobody';
-  /** `no-ack`: the 200 was never acknowledged. `closed`: the phone was closed in mid-call. */
-  readonly how: 'bye' | 'cancel' | 'rejected' | 'no-ack' | 'closed';
-  /** `performance.now()`. */
-  readonly atMs: number;
-}
-
-/** Where a call stands. */
-export type PeerCallStatus =
-  | 'challenged'
-  | 'proceeding'
-  | 'ringing'
-  | 'answered'
-  | 'confirmed'
-  | 'ended';
-
-/** A SIP message that passed, and when. */
-export interface LoggedMessage {
-  readonly direction: 'in' | 'out';
-  /** `performance.now()`. */
-  readonly atMs: number;
-  readonly message: SipMessage;
-}
-
-/** A re-INVITE of the phone. */
-export interface SentReinvite {
-  readonly change: ReinviteChange;
-  readonly offer: string;
-  /** Final response; undefined when there was none. */
-  readonly response: SipResponse | undefined;
-  /** SDP of a 2xx. */
-  readonly answer: string | undefined;
-}
-
-/** What a call needs of its phone. */
-export interface PeerCallHost {
-  readonly host: string;
-  readonly t1Ms: number;
-  contactFor(protocol: 'udp' | 'tcp'): string;
-  respond(request: SipRequest, response: SipResponse, origin: Origin): void;
-  /** Sends a request of the phone, with retransmissions; undefined: no final response. */
-  request(request: SipRequest, origin: Origin, call: PeerCall): Promise<SipResponse | undefined>;
-  /** Sends once. */
-  send(message: SipMessage, origin: Origin, call: PeerCall): void;
-  via(protocol: 'udp' | 'tcp'): string;
-  violation(rule: string, callId: string | undefined): void;
-}
-
 /** Ports of an ended call listen so long for RTCP BYE and packets on their way. */
 const LINGER_MS = 300;
-
-const REASONS: Readonly<Record<number, string>> = {
-  100: 'Trying',
-  180: 'Ringing',
-  183: 'Session Progress',
-  200: 'OK',
-  302: 'Moved Temporarily',
-  400: 'Bad Request',
-  401: 'Unauthorized',
-  403: 'Forbidden',
-  404: 'Not Found',
-  405: 'Method Not Allowed',
-  407: 'Proxy Authentication Required',
-  408: 'Request Timeout',
-  480: 'Temporarily Unavailable',
-  481: 'Call/Transaction Does Not Exist',
-  486: 'Busy Here',
-  487: 'Request Terminated',
-  488: 'Not Acceptable Here',
-  500: 'Server Internal Error',
-  503: 'Service Unavailable',
-  603: 'Decline',
-};
-
-/** A response with what must be copied from the request (RFC 3261 §8.2.6.2). */
-export function phoneResponse(
-  request: SipRequest,
-  statusCode: number,
-  parts: {
-    readonly toTag?: string | undefined;
-    readonly reason?: string | undefined;
-    readonly headers?: readonly (readonly [string, string])[];
-    readonly sdp?: string | undefined;
-  } = {},
-): SipResponse {
-  const headers = new SipHeaders();
-  for (const name of ['via', 'from', 'to', 'call-id', 'cseq']) {
-    for (const value of request.headers.getAll(name)) {
-      const tagless = name === 'to' && parts.toTag !== undefined && tagOf(value) === undefined;
-      headers.append(name, tagless ? `${value};tag=${parts.toTag}` : value);
-    }
-  }
-  for (const [name, value] of parts.headers ?? []) headers.append(name, value);
-  if (parts.sdp !== undefined) headers.append('content-type', 'application/sdp');
-  return {
-    kind: 'response',
-    statusCode,
-    reasonPhrase: parts.reason ?? REASONS[statusCode] ?? 'Scripted',
-    headers,
-    body: parts.sdp === undefined ? EMPTY_BODY : Buffer.from(parts.sdp),
-  };
-}
 
 /** One INVITE of the caller and what was said to it. */
 interface InviteServer {
@@ -280,7 +188,6 @@ export class PeerCall {
   async reinvite(change: ReinviteChange = 'unchanged'): Promise<SentReinvite> {
     const media = this.#media;
     if (media === undefined) throw new Error('The call has no media');
-    const before = parseSdp(media.describe());
     const offer = media.reoffer(change);
     const invite = this.#newRequest('INVITE', offer);
     const response = await this.#host.request(invite, this.#origin, this);
@@ -290,7 +197,7 @@ export class PeerCall {
       this.#host.send(ack, this.#origin, this);
       answer = Buffer.from(response.body).toString();
       this.#remoteTarget = contactOf(response) ?? this.#remoteTarget;
-      this.#judgeReanswer(answer, parseSdp(offer), before);
+      for (const rule of judgeReanswer(answer, parseSdp(offer), this.#offer)) this.#violation(rule);
       media.start();
     }
     const sent = { change, offer, response, answer };
@@ -627,26 +534,11 @@ export class PeerCall {
     const text = Buffer.from(info.body).toString();
     if (type.startsWith('application/media_control+xml')) {
       if (text.includes('picture_fast_update')) this.sender?.requestKeyFrame();
-      return;
+    } else if (type.startsWith('application/dtmf')) {
+      const digit = parseInfoDigit(type, text);
+      if (digit === undefined) this.#violation('INFO without a digit');
+      else this.#infoDigits.push(digit);
     }
-    const relay = type.startsWith('application/dtmf-relay');
-    if (!relay && !type.startsWith('application/dtmf')) return;
-    const digit = relay ? /^Signal\s*=\s*(\S+)/im.exec(text)?.[1] : text.trim();
-    const duration = /^Duration\s*=\s*(\d+)/im.exec(text)?.[1];
-    if (digit === undefined || digit === '') {
-      this.#violation('INFO without a digit');
-      return;
-    }
-    this.#infoDigits.push({
-      digit,
-      via: 'info',
-      durationMs: duration === undefined ? undefined : Number(duration),
-      packets: 0,
-      endPackets: 0,
-      marker: false,
-      volume: undefined,
-      rtpTimestamp: undefined,
-    });
   }
 
   #dialog(origin: Origin): JudgedDialog {
@@ -666,43 +558,6 @@ export class PeerCall {
     const sequence = sequenceOf(request);
     if (sequence !== this.#remoteSequence + 1) {
       this.#violation(`${request.method} CSeq ${sequence} after ${this.#remoteSequence}`);
-    }
-  }
-
-  /** RFC 3264 §8: as many m-lines in the same order, and directions that fit; §5: the version rises only by changes. */
-  #judgeReanswer(text: string, offer: Sdp, before: Sdp): void {
-    let answer: Sdp;
-    try {
-      answer = parseSdp(text);
-    } catch (error) {
-      this.#violation(`answer to re-INVITE: ${String(error)}`);
-      return;
-    }
-    if (
-      answer.media.map(({ kind }) => kind).join() !== offer.media.map(({ kind }) => kind).join()
-    ) {
-      this.#violation('answer to re-INVITE has other m-lines');
-      return;
-    }
-    for (const [index, { port, direction }] of answer.media.entries()) {
-      const offered = offer.media[index]!;
-      if (offered.port === 0 && port !== 0) this.#violation('answer to re-INVITE revives a medium');
-      const mayOnly: Readonly<Record<string, readonly string[]>> = {
-        sendonly: ['recvonly', 'inactive'],
-        recvonly: ['sendonly', 'inactive'],
-        inactive: ['inactive'],
-      };
-      const allowed = mayOnly[offered.direction];
-      if (port !== 0 && allowed !== undefined && !allowed.includes(direction)) {
-        this.#violation(`answer to re-INVITE says ${direction} to ${offered.direction}`);
-      }
-    }
-    const old = this.#offer;
-    if (old === undefined || before.media.length === 0) return;
-    if (answer.sessionId !== old.sessionId)
-      this.#violation('answer to re-INVITE has another o= id');
-    if (answer.sessionVersion < old.sessionVersion) {
-      this.#violation('answer to re-INVITE has an older o= version');
     }
   }
 

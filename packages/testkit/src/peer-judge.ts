@@ -2,6 +2,8 @@
 
 import { equalUris, parseCSeq, parseNameAddress, parseUri, parseVia } from '@sipcast/sip';
 import type { SipMessage, SipRequest, SipResponse } from '@sipcast/sip';
+import { parseSdp } from './peer-sdp.ts';
+import type { Sdp } from './peer-sdp.ts';
 import type { Origin } from './sip-wire.ts';
 
 /** Something that the caller did and must not, or did not and must. */
@@ -222,6 +224,39 @@ export function judgeResponse(response: SipResponse, request: SipRequest): strin
   if (method === 'INVITE' && response.statusCode >= 200 && response.statusCode < 300) {
     if (!response.headers.has('contact')) wrong.push(`${what}: no Contact`);
     if (response.body.length === 0) wrong.push(`${what}: no SDP answer`);
+  }
+  return wrong;
+}
+
+/**
+ * The answer to a re-INVITE: as many m-lines in the same order, and directions that fit (RFC 3264 §8, §6.1); the session of
+ * `before`, not an older version of it (§5).
+ */
+export function judgeReanswer(text: string, offer: Sdp, before: Sdp | undefined): string[] {
+  let answer: Sdp;
+  try {
+    answer = parseSdp(text);
+  } catch (error) {
+    return [`answer to re-INVITE: ${String(error)}`];
+  }
+  const kinds = (sdp: Sdp): string => sdp.media.map(({ kind }) => kind).join();
+  if (kinds(answer) !== kinds(offer)) return ['answer to re-INVITE has other m-lines'];
+  const wrong: string[] = [];
+  for (const [index, { port, direction }] of answer.media.entries()) {
+    const offered = offer.media[index]!;
+    if (offered.port === 0 && port !== 0) wrong.push('answer to re-INVITE revives a medium');
+    const sends = direction === 'sendrecv' || direction === 'sendonly';
+    const receives = direction === 'sendrecv' || direction === 'recvonly';
+    const maySend = offered.direction === 'sendrecv' || offered.direction === 'recvonly';
+    const mayReceive = offered.direction === 'sendrecv' || offered.direction === 'sendonly';
+    if (port !== 0 && ((sends && !maySend) || (receives && !mayReceive))) {
+      wrong.push(`answer to re-INVITE says ${direction} to ${offered.direction}`);
+    }
+  }
+  if (before !== undefined && answer.sessionId !== before.sessionId) {
+    wrong.push('answer to re-INVITE has another o= id');
+  } else if (before !== undefined && answer.sessionVersion < before.sessionVersion) {
+    wrong.push('answer to re-INVITE has an older o= version');
   }
   return wrong;
 }

@@ -1,0 +1,56 @@
+// What a call of the phone reports, and what it needs of the phone.
+
+import type { SipMessage, SipRequest, SipResponse } from '@sipcast/sip';
+import type { ReinviteChange } from './call-script.ts';
+import type { PeerCall } from './peer-call.ts';
+import type { Origin } from './sip-wire.ts';
+
+/** How a call came to its end. */
+export interface PeerCallEnding {
+  readonly by: 'caller' | 'phone' | 'nobody';
+  /** `no-ack`: the 200 was never acknowledged. `closed`: the phone was closed in mid-call. */
+  readonly how: 'bye' | 'cancel' | 'rejected' | 'no-ack' | 'closed';
+  /** `performance.now()`. */
+  readonly atMs: number;
+}
+
+/** Where a call stands. */
+export type PeerCallStatus =
+  | 'challenged'
+  | 'proceeding'
+  | 'ringing'
+  | 'answered'
+  | 'confirmed'
+  | 'ended';
+
+/** A SIP message that passed, and when. */
+export interface LoggedMessage {
+  readonly direction: 'in' | 'out';
+  /** `performance.now()`. */
+  readonly atMs: number;
+  readonly message: SipMessage;
+}
+
+/** A re-INVITE of the phone. */
+export interface SentReinvite {
+  readonly change: ReinviteChange;
+  readonly offer: string;
+  /** Final response; undefined when there was none. */
+  readonly response: SipResponse | undefined;
+  /** SDP of a 2xx. */
+  readonly answer: string | undefined;
+}
+
+/** What a call needs of its phone. */
+export interface PeerCallHost {
+  readonly host: string;
+  readonly t1Ms: number;
+  contactFor(protocol: 'udp' | 'tcp'): string;
+  respond(request: SipRequest, response: SipResponse, origin: Origin): void;
+  /** Sends a request of the phone, with retransmissions; undefined: no final response. */
+  request(request: SipRequest, origin: Origin, call: PeerCall): Promise<SipResponse | undefined>;
+  /** Sends once. */
+  send(message: SipMessage, origin: Origin, call: PeerCall): void;
+  via(protocol: 'udp' | 'tcp'): string;
+  violation(rule: string, callId: string | undefined): void;
+}
