@@ -335,7 +335,7 @@ export class Call extends SafeEmitter<CallEvents> {
         from: startup.from,
         transport,
         ...credentials,
-        ...outboundProxy,
+        outboundProxy: startup.registrarHop,
       });
       if (this.ended) return registration.unregister();
       this.#registration = registration;

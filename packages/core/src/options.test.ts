@@ -17,6 +17,7 @@ describe('resolveStartup', () => {
       target: 'sip:bob@host',
       from: { uri: 'sip:sipcast@host', displayName: 'sipcast' },
       registrar: 'sip:host',
+      registrarHop: { host: 'host', port: 5060 },
       credentials: undefined,
       outboundProxy: undefined,
       nextHop: { host: 'host', port: 5060 },
@@ -68,6 +69,19 @@ describe('resolveStartup', () => {
       expect(resolved.target).toBe(target);
       expect(resolved.nextHop).toEqual({ host: hop[0], port: hop[1] });
       expect(resolved.outboundProxy !== undefined).toBe(proxied);
+    });
+  }
+
+  const registrars: [object, [string, number]][] = [
+    [{ callee: 'sip:bob@pbx:5070' }, ['pbx', 5070]],
+    [{ callee: 'sip:bob@pbx', sipPort: 5071 }, ['pbx', 5071]],
+    [{ callee: 'sip:bob@phone:5070', sipDomain: 'pbx' }, ['pbx', 5060]],
+    [{ callee: 'bob', sipDomain: 'pbx:5072' }, ['pbx', 5072]],
+    [{ callee: 'bob', sipDomain: 'pbx', sipOutboundProxy: 'edge:5073' }, ['edge', 5073]],
+  ];
+  for (const [request, [host, port]] of registrars) {
+    it(`registers ${JSON.stringify(request)} at ${host}:${port}`, () => {
+      expect(resolve(request).registrarHop).toEqual({ host, port });
     });
   }
 

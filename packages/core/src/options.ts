@@ -55,6 +55,8 @@ export interface ResolvedStartup {
   readonly from: { readonly uri: string; readonly displayName: string };
   /** Request-URI of REGISTER. */
   readonly registrar: string;
+  /** Where REGISTER goes. */
+  readonly registrarHop: { readonly host: string; readonly port: number };
   readonly credentials: { readonly username: string; readonly password: string } | undefined;
   /** Where requests go, where it is not what the target says. */
   readonly outboundProxy: { readonly host: string; readonly port: number } | undefined;
@@ -157,6 +159,8 @@ export function resolveStartup(
   const username = text(request, 'sipAuthenticationName', 256) ?? caller;
   const password = text(request, 'sipPassword', 256);
   const hop = proxy ?? { host: uri.host, port: uri.port };
+  // The registrar is the domain's; without one, the callee's host, whose port is then its port, too.
+  const registrarHop = proxy ?? domain ?? { host: uri.host, port: uri.port };
   const hopPort = hop.port ?? sipPort ?? 5060;
   const redirected = proxy !== undefined || (sipPort !== undefined && uri.port === undefined);
 
@@ -174,6 +178,7 @@ export function resolveStartup(
     target,
     from: { uri: fromUri, displayName: text(request, 'visibleName', 256) ?? caller },
     registrar: `sip:${fromHost}`,
+    registrarHop: { host: registrarHop.host, port: registrarHop.port ?? sipPort ?? 5060 },
     credentials: password === undefined ? undefined : { username, password },
     outboundProxy: redirected ? { host: hop.host, port: hopPort } : undefined,
     nextHop: { host: hop.host, port: hopPort },

@@ -348,7 +348,8 @@ describe('answerReoffer', () => {
       ['application', 0],
       ['video', 0],
     ]);
-    expect(text).toContain('m=application 0 UDP/BFCP *\r\n');
+    // RFC 4566 §5.7: each section needs a c= line where the session has none.
+    expect(text).toMatch(/m=application 0 UDP\/BFCP \*\r\nc=IN IP4 [0-9.]+\r\n/);
     expect(peer.length).toBe(2);
   });
 

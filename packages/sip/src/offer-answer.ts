@@ -1,7 +1,13 @@
 // Offer and answer (RFC 3264): what a peer's answer means for our offer, and our answer to a peer's re-offer.
 
 import { SipError } from './errors.ts';
-import { formatDescription, formatMedia, parseFmtp, readDescription } from './sdp.ts';
+import {
+  formatDescription,
+  formatMedia,
+  formatRefusedMedia,
+  parseFmtp,
+  readDescription,
+} from './sdp.ts';
 import type {
   CodecDescription,
   MediaDirection,
@@ -260,7 +266,7 @@ export function answerReoffer(
   const sections = remote.map((section) => {
     const own = answers.get(section);
     if (own === undefined) {
-      return `m=${section.type} 0 ${section.protocol} ${section.formats.join(' ')}\r\n`;
+      return formatRefusedMedia(description.address, section);
     }
     // An answer may only confirm the feedback that was offered (RFC 4585 §4.2).
     const feedback = own.feedback?.filter((text) =>

@@ -160,6 +160,22 @@ export function formatDescription(
     .concat(...sections);
 }
 
+/**
+ * An m-section that refuses a medium: port 0, the formats as offered (RFC 3264 §6). It has its own `c=` line, since
+ * there is none for the session (RFC 4566 §5.7).
+ */
+export function formatRefusedMedia(
+  address: string,
+  offered: {
+    readonly type: string;
+    readonly protocol: string;
+    readonly formats: readonly string[];
+  },
+): string {
+  const { type, protocol, formats } = offered;
+  return `m=${type} 0 ${protocol} ${formats.join(' ')}\r\nc=${connection(address)}\r\n`;
+}
+
 /** One m-section of ours. c= stands right after m=, where the grammar of RFC 4566 §9 has it. */
 export function formatMedia(description: SessionDescription, media: OfferedMedia): string {
   const address = connection(description.address);
