@@ -30,7 +30,10 @@ export function answer(methods: Methods): void {
         const result: unknown = await methods[method]!(argument);
         reply = { id, result };
       } catch (error) {
-        reply = { id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+        reply = {
+          id,
+          error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+        };
       }
       process.send?.(reply);
     })();

@@ -137,9 +137,9 @@ export async function measureGateway(
     });
     await wait(plan.warmUpSeconds * 1000);
     const before = await child.ask('snapshot', null);
-    const measured = await measureWindows(generators, count, plan, async () => {
-      return (await child.ask('snapshot', null)).cpuSeconds;
-    });
+    const measured = await measureWindows(generators, count, plan, () =>
+      child.ask('cpuSeconds', null),
+    );
     const after = await child.ask('snapshot', null);
     const faults = after.faults - before.faults;
     const lost = after.lost - before.lost;

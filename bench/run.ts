@@ -73,11 +73,15 @@ function printMachine(): void {
   const [processor] = cpus();
   const gibibytes = (totalmem() / 2 ** 30).toFixed(0);
   console.log(`${new Date().toISOString()}   commit ${commit()}`);
-  console.log(`${cpus().length} × ${processor?.model.trim()}, ${gibibytes} GiB, ${process.platform}`);
+  console.log(
+    `${cpus().length} × ${processor?.model.trim()}, ${gibibytes} GiB, ${process.platform}`,
+  );
   console.log(`Node ${process.version}, ffmpeg ${ffmpeg ?? 'not installed'}`);
   if (ffmpeg === undefined) console.log('skipped: the comparison with ffmpeg');
   else if (!canReadProcesses) console.log('skipped: the comparison with ffmpeg needs Linux');
-  console.log('\nclip 640×360, 25 fps, H.264 ~500 kbit/s + PCMA; processor time per call and second of media,');
+  console.log(
+    '\nclip 640×360, 25 fps, H.264 ~500 kbit/s + PCMA; processor time per call and second of media,',
+  );
   console.log(`median (lowest–highest) of ${plan.windows} windows of ${plan.windowSeconds} s\n`);
 }
 

@@ -6,6 +6,7 @@ import {
   MAX_FRAME_BYTES,
   MAX_NALUS_PER_ACCESS_UNIT,
 } from './depacketizer-h264.ts';
+import { NAL_HEADROOM_BYTES } from './frame.ts';
 import type { H264AccessUnit, RtpPacket } from './frame.ts';
 import { decodeRtp } from './rtp.ts';
 import { hexNalus, testAccessUnits, testDatagrams, testPayloads } from './test-h264.ts';
@@ -74,7 +75,8 @@ describe('H264Depacketizer', () => {
     send('7c 45 04', 0, true);
     send('5c c1 9a 0b', 3600, true);
     expect(nalus()).toEqual([['658801020304'], ['419a0b']]);
-    expect(frames[0]!.nalus[0]!.buffer.byteLength).toBe(6);
+    expect(frames[0]!.nalus[0]!.buffer.byteLength).toBe(NAL_HEADROOM_BYTES + 6);
+    expect(frames[0]!.withHeadroom).toBe(frames[0]!.nalus[0]);
   });
 
   it('ends an access unit at the next timestamp when the marker is never set', () => {

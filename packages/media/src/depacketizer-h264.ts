@@ -1,7 +1,7 @@
 // RFC 6184 packetization modes 0 and 1: single NAL unit, STAP-A, FU-A packets → access units, bit-exact.
 
 import type { Depacketizer, DepacketizerHandler } from './depacketizer.ts';
-import type { H264AccessUnit, RtpPacket } from './frame.ts';
+import { type H264AccessUnit, NAL_HEADROOM_BYTES, type RtpPacket } from './frame.ts';
 import { beginsPicture, isPictureNal, NAL_TYPE, nalType } from './h264.ts';
 
 /** Most octets of NAL units in one access unit. */
@@ -74,6 +74,8 @@ export class H264Depacketizer implements Depacketizer {
   #fragmentBytes = 0;
   #fragmentHeader = 0;
   #inFragments = false;
+  /** The newest NAL unit that was joined from fragments. */
+  #joined: Uint8Array | undefined;
   #markerMisplaced = false;
   #endedByMarkerAt = -1;
 
@@ -189,10 +191,12 @@ export class H264Depacketizer implements Depacketizer {
   }
 
   #joinFragments(): void {
-    const nal = Buffer.allocUnsafeSlow(this.#fragmentBytes);
+    const bytes = this.#fragmentBytes;
+    const { buffer } = Buffer.allocUnsafeSlow(NAL_HEADROOM_BYTES + bytes);
+    const nal = new Uint8Array(buffer, NAL_HEADROOM_BYTES, bytes);
     // From the last to the first, each copied with its two header octets: the fragment before it then overwrites
     // those. Spares a view per fragment.
-    let at = this.#fragmentBytes;
+    let at = bytes;
     for (let index = this.#fragmentCount - 1; index >= 0; index--) {
       const payload = this.#fragments[index]!;
       at -= payload.length - 2;
@@ -201,6 +205,7 @@ export class H264Depacketizer implements Depacketizer {
     }
     nal[0] = this.#fragmentHeader;
     this.#dropFragments();
+    this.#joined = nal;
     this.#addNal(nal);
   }
 
@@ -285,11 +290,13 @@ export class H264Depacketizer implements Depacketizer {
   #emit(): void {
     const nalus = this.#nalus;
     const isKeyFrame = this.#isKeyFrame;
+    const withHeadroom = this.#joined;
     this.#nalus = [];
     this.#clearUnit();
     this.#handler.onFrame({
       codec: 'h264',
       nalus,
+      withHeadroom,
       isKeyFrame,
       rtpTimestamp: this.#timestamp,
       arrivalMs: this.#lastArrivalMs,
@@ -307,6 +314,7 @@ export class H264Depacketizer implements Depacketizer {
     this.#bytes = 0;
     this.#hasPicture = false;
     this.#isKeyFrame = false;
+    this.#joined = undefined;
     this.#dropFragments();
   }
 

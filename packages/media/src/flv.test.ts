@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { decodeAmf0, EcmaArray } from './amf0.ts';
 import { FlvMuxer } from './flv.ts';
 import type { FlvMuxerOptions } from './flv.ts';
+import { NAL_HEADROOM_BYTES } from './frame.ts';
 import type { FlvTag, H264AccessUnit } from './frame.ts';
 
 // 640×360 and 320×240 Constrained Baseline, from x264.
@@ -61,6 +62,25 @@ describe('FlvMuxer', () => {
     );
     expect(muxer.video).toEqual({ width: 640, height: 360, profileLevelId: '42c01e' });
     expect(muxer.preamble).toEqual([tags[0], tags[1]]);
+  });
+
+  it('writes the header in front of a NAL unit with headroom, without a copy', () => {
+    const { muxer, tags } = mux();
+    const { buffer } = Buffer.allocUnsafeSlow(NAL_HEADROOM_BYTES + IDR.length).fill(0xee);
+    const roomy = new Uint8Array(buffer, NAL_HEADROOM_BYTES);
+    roomy.set(IDR);
+    muxer.push({ ...unit(SPS_360, PPS, roomy), withHeadroom: roomy }, 0);
+    muxer.push({ ...unit(roomy, SLICE), withHeadroom: roomy }, 40);
+    const [inPlace, copied] = tags.slice(2).map((tag) => tag.body);
+    expect(inPlace?.buffer).toBe(buffer);
+    expect(Buffer.from(inPlace ?? []).toString('hex')).toBe(
+      `170100000000000008${IDR.toString('hex')}`,
+    );
+    // Beside another NAL unit it has to be copied.
+    expect(copied?.buffer).not.toBe(buffer);
+    expect(Buffer.from(copied ?? []).toString('hex')).toBe(
+      `170100000000000008${IDR.toString('hex')}00000004${SLICE.toString('hex')}`,
+    );
   });
 
   it('repeats no header for repeated parameter sets, and frames them out', () => {

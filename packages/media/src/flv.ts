@@ -2,6 +2,7 @@
 
 import { amf0Object, EcmaArray, encodeAmf0 } from './amf0.ts';
 import type { Amf0Value } from './amf0.ts';
+import { NAL_HEADROOM_BYTES } from './frame.ts';
 import type { AudioCodec, AudioFrame, FlvTag, H264AccessUnit, MediaFrame, Sink } from './frame.ts';
 import { encodeAvcConfiguration, isPictureNal, NAL_TYPE, nalType, parseSps } from './h264.ts';
 
@@ -119,13 +120,17 @@ export class FlvMuxer {
       this.#framesWithoutParameterSets++;
       return;
     }
-    const body = Buffer.allocUnsafe(length);
+    const first = kept[0]!;
+    const inPlace = kept.length === 1 && first === frame.withHeadroom;
+    const body = inPlace
+      ? Buffer.from(first.buffer, first.byteOffset - NAL_HEADROOM_BYTES, length)
+      : Buffer.allocUnsafe(length);
     body.writeUInt32BE(((frame.isKeyFrame ? 0x17 : 0x27) << 24) | 0x010000, 0);
     body[4] = 0;
     let at = 5;
     for (const nalu of kept) {
       at = body.writeUInt32BE(nalu.length, at);
-      body.set(nalu, at);
+      if (!inPlace) body.set(nalu, at);
       at += nalu.length;
     }
     const role = frame.isKeyFrame ? 'key-frame' : 'inter-frame';

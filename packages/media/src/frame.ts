@@ -25,11 +25,19 @@ export interface RtpPacket {
   readonly arrivalMs: number;
 }
 
+/** Room for an FLV video header and a NAL unit's length. */
+export const NAL_HEADROOM_BYTES = 9;
+
 /** One coded picture (ITU-T H.264 §7.4.1.2.3): its NAL units without start codes, in decoding order. */
 export interface H264AccessUnit {
   readonly codec: 'h264';
   /** Each at least one octet; may contain SPS, PPS, SEI beside the slices. Never changed after this. */
   readonly nalus: readonly Uint8Array[];
+  /**
+   * One of `nalus` before which its buffer has {@link NAL_HEADROOM_BYTES} octets that belong to nobody: a container
+   * can write its header there, and needs no copy of the frame.
+   */
+  readonly withHeadroom?: Uint8Array | undefined;
   /** An IDR slice is among them. */
   readonly isKeyFrame: boolean;
   readonly rtpTimestamp: number;

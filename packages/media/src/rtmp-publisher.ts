@@ -129,6 +129,8 @@ const SET_DATA_FRAME = encodeAmf0('@setDataFrame');
 const WATCH_PERIOD_MS = 500;
 /** More than this is written at once. */
 const MAX_BATCH_BYTES = 64 * 1024;
+/** Holds a picture and its audio, but for most key frames. */
+const SCRATCH_BYTES = 8 * 1024;
 
 type Phase =
   | 'connecting'
@@ -160,6 +162,8 @@ class Connection implements RtmpPublisher {
   /** Chunks of this event-loop turn (or coalescing period). */
   #batch: Uint8Array[] = [];
   #batchBytes = 0;
+  /** Where a batch is put together; reused as soon as the system has taken it. */
+  #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   #bytesSent = 0;
   /** Octets acknowledged, unwrapped from the wire's 32 bits; NaN while none came. */
   #acknowledged = Number.NaN;
@@ -465,14 +469,23 @@ class Connection implements RtmpPublisher {
     clearImmediate(this.#flushSoon);
     this.#flushSoon = undefined;
     if (this.#batchBytes === 0 || this.#socket.destroyed) return;
-    const batch = this.#batch;
-    this.#bytesSent += this.#batchBytes;
-    // One write for the whole batch: copying a few kilobytes costs less than a writev of as many pieces.
-    const octets =
-      batch.length === 1 ? (batch[0] as Uint8Array) : Buffer.concat(batch, this.#batchBytes);
-    this.#batch = [];
+    // One write for the whole batch: copying a few kilobytes costs less than a writev of as many pieces, and a buffer
+    // for each batch would double what the garbage collector sees.
+    const bytes = this.#batchBytes;
+    const reuses = bytes <= SCRATCH_BYTES;
+    const octets = reuses ? this.#scratch.subarray(0, bytes) : Buffer.allocUnsafeSlow(bytes);
+    let at = 0;
+    for (const piece of this.#batch) {
+      octets.set(piece, at);
+      at += piece.length;
+    }
+    this.#bytesSent += bytes;
+    this.#batch.length = 0;
     this.#batchBytes = 0;
     this.#socket.write(octets);
+    // Not taken in full: the socket goes on with it.
+    if (reuses && this.#socket.writableLength > 0)
+      this.#scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   };
 
   #onSocketError(error: Error): void {
