@@ -3,6 +3,7 @@
 import { createSocket } from 'node:dgram';
 import { createCallGateway } from '@sipcast/core';
 import type { CallGateway, CallGatewayOptions, CallStatus } from '@sipcast/core';
+import { UdpTransport } from '@sipcast/sip';
 import { RtmpSink, SipPeer } from '@sipcast/testkit';
 import type { CallScript, SipPeerOptions } from '@sipcast/testkit';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -378,6 +379,31 @@ describe('a call', () => {
     await expect(gateway.startup({ callee: silent.uri })).rejects.toMatchObject({
       code: 'GATEWAY_CLOSED',
     });
+  });
+
+  it('speaks through a transport of the embedder', async () => {
+    const peer = await openPeer({ media: false });
+    const sent: string[] = [];
+    const gateway = await openGateway({
+      sipTransports: [
+        (options) => {
+          const udp = new UdpTransport(options);
+          const send = udp.send.bind(udp);
+          udp.send = (octets, to, done) => {
+            sent.push(Buffer.from(octets).toString().split(' ', 1)[0] ?? '');
+            send(octets, to, done);
+          };
+          return udp;
+        },
+      ],
+    });
+    const call = await gateway.startup({ callee: peer.uri });
+    await call.established();
+    await call.terminate();
+    expect(sent).toEqual(['INVITE', 'ACK', 'BYE']);
+    await expect(
+      gateway.startup({ callee: peer.uri, sipTransport: 'tcp' }).then((tcp) => tcp.established()),
+    ).rejects.toMatchObject({ code: 'CALL_FAILED' });
   });
 
   it('counts garbage on its sockets and goes on', async () => {

@@ -18,7 +18,7 @@ import {
   parseUri,
   SipUserAgent,
 } from '@sipcast/sip';
-import type { SipTimers } from '@sipcast/sip';
+import type { SipTimers, TransportFactory } from '@sipcast/sip';
 import { Call } from './call.ts';
 import type { CallChange, CallDeps, CallView, DtmfType } from './call.ts';
 import { SafeEmitter } from './emitter.ts';
@@ -44,6 +44,8 @@ export interface CallGatewayOptions {
   readonly rtpPorts?: { readonly min: number; readonly max: number };
   /** User-Agent header. Default `sipcast`. */
   readonly userAgentName?: string;
+  /** Transports of your own in place of UDP and TCP (see `Transport` of `@sipcast/sip`). */
+  readonly sipTransports?: readonly TransportFactory[];
   /** SIP timers (RFC 3261 §17.1.1.1), in milliseconds. */
   readonly sipTimers?: Partial<SipTimers>;
   /** No final answer for this long ends a call. Default 180,000 ms. */
@@ -190,6 +192,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
         ...(options.publicAddress === undefined ? {} : { publicAddress: options.publicAddress }),
         userAgentName: options.userAgentName ?? 'sipcast',
         ...(options.sipTimers === undefined ? {} : { timers: options.sipTimers }),
+        ...(options.sipTransports === undefined ? {} : { transports: options.sipTransports }),
       },
       { onFault: (fault, example) => this.#faults.count(`sip-${fault}`, example.source) },
     );
