@@ -28,7 +28,7 @@ function start(
 }
 
 async function openPhone(script: CallScript = {}): Promise<SipPeer> {
-  const phone = await SipPeer.open({ script, t1Ms: 50 });
+  const phone = await SipPeer.open({ script });
   cleanups.push(() => phone.close());
   return phone;
 }

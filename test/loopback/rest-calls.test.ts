@@ -34,7 +34,6 @@ interface Api {
 async function openApi(options: CallGatewayOptions = {}): Promise<Api> {
   const gateway = await createCallGateway({
     bindAddress: '127.0.0.1',
-    sipTimers: { t1Ms: 50 },
     ...options,
   });
   gateways.push(gateway);
@@ -65,7 +64,7 @@ async function openApi(options: CallGatewayOptions = {}): Promise<Api> {
 }
 
 async function openPhone(script: CallScript = {}): Promise<SipPeer> {
-  const phone = await SipPeer.open({ script, t1Ms: 50 });
+  const phone = await SipPeer.open({ script });
   cleanups.push(() => phone.close());
   return phone;
 }

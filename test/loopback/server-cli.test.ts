@@ -34,7 +34,7 @@ function post(url: string, body: unknown, headers: Record<string, string> = {}):
 }
 
 async function openPhone(): Promise<SipPeer> {
-  const phone = await SipPeer.open({ t1Ms: 50 });
+  const phone = await SipPeer.open();
   cleanups.push(() => phone.close());
   return phone;
 }
