@@ -376,7 +376,10 @@ class Connection implements RtmpPublisher {
     const [name, transaction, , detail] = values;
     if (name === '_result' && transaction === TRANSACTION.connect) return this.#requestPublish();
     if (name === '_result' && transaction === TRANSACTION.createStream) {
-      this.#messageStreamId = typeof detail === 'number' ? detail : 1;
+      if (typeof detail !== 'number' || !(detail >= 0 && detail <= 0xffffffff)) {
+        return this.#end(new RtmpError('PROTOCOL', 'createStream gave no stream id'));
+      }
+      this.#messageStreamId = Math.floor(detail);
       this.#command('publish', TRANSACTION.publish, null, this.#options.streamName, 'live');
       return this.#flush();
     }
