@@ -7,12 +7,13 @@ import type { RestRouter } from './router.ts';
 
 /** A request of any of these hosts, with what body parsers may have left on it. */
 type HostRequest = IncomingMessage & { originalUrl?: string; rawBody?: unknown; body?: unknown };
-type Listener = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+/** A request listener of `node:http`. */
+export type NodeListener = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
 /**
  * For `http.createServer(nodeListener(router))`. Paths outside the mount get a 404 by the router.
  */
-export function nodeListener(router: RestRouter): Listener {
+export function nodeListener(router: RestRouter): NodeListener {
   const listener = getRequestListener(
     (request, environment) => {
       const { incoming } = environment as { incoming?: IncomingMessage };

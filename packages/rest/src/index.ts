@@ -1,5 +1,5 @@
 export { expressMiddleware, fastifyPlugin, koaMiddleware, nodeListener } from './adapters.ts';
-export type { FastifyInstanceLike, KoaContext } from './adapters.ts';
+export type { FastifyInstanceLike, KoaContext, NodeListener } from './adapters.ts';
 export { MAX_BODY_BYTES } from './body.ts';
 export { RestError } from './errors.ts';
 export type { ErrorBody } from './errors.ts';
