@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 /** What a child answers to: one argument, one result, both plain data. */
 // oxlint-disable-next-line typescript/no-explicit-any -- each child names its own argument types
-export type Methods = Record<string, (argument: any) => unknown>;
+export type Methods = Record<string, (...argument: any[]) => unknown>;
 
 interface Question {
   readonly id: number;
@@ -78,7 +78,7 @@ export class Child<Known extends Methods> {
   /** Asks, and waits for the answer. */
   ask<Name extends keyof Known & string>(
     method: Name,
-    argument: Parameters<Known[Name]>[0],
+    ...[argument]: Parameters<Known[Name]>
   ): Promise<Awaited<ReturnType<Known[Name]>>> {
     return new Promise((resolve, reject) => {
       const id = ++this.#questions;

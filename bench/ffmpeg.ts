@@ -86,11 +86,9 @@ export class FfmpegCrowd {
     writeFileSync(file, describe(target));
     const child = spawn(
       'ffmpeg',
-      [
-        ...['-nostdin', '-hide_banner', '-loglevel', 'warning'],
-        ...['-protocol_whitelist', 'file,udp,rtp', '-i', file],
-        ...['-c', 'copy', '-f', 'flv', `${rtmpUrl}/ffmpeg-${index}`],
-      ],
+      `-nostdin -hide_banner -loglevel warning -protocol_whitelist file,udp,rtp -i ${file} -c copy -f flv ${rtmpUrl}/ffmpeg-${index}`.split(
+        ' ',
+      ),
       { stdio: ['ignore', 'ignore', 'pipe'] },
     );
     child.stderr.on('data', (text: Buffer) => {

@@ -34,7 +34,7 @@ export interface GatewaySnapshot {
 let gateway: CallGateway | undefined;
 
 const methods = {
-  open: async (_: null): Promise<void> => {
+  open: async (): Promise<void> => {
     // Away from where the system takes ports of the phones from.
     gateway = await createCallGateway({
       bindAddress: '127.0.0.1',
@@ -62,14 +62,14 @@ const methods = {
   },
   snapshot,
   /** Cheaper than `snapshot`. */
-  cpuSeconds: (_: null): number => cpuSeconds(),
-  close: async (_: null): Promise<void> => {
+  cpuSeconds: (): number => cpuSeconds(),
+  close: async (): Promise<void> => {
     await gateway?.close();
   },
 };
 export type GatewayMethods = typeof methods;
 
-function snapshot(_?: null): GatewaySnapshot {
+function snapshot(): GatewaySnapshot {
   const calls = gateway!.calls;
   let packets = 0;
   let lost = 0;

@@ -109,7 +109,7 @@ async function respond(request: SipRequest, reply: (octets: Uint8Array) => void)
 }
 
 const methods = {
-  open: (_: null): Promise<number> =>
+  open: (): Promise<number> =>
     new Promise((resolve) => {
       loadClip();
       sip.bind(0, HOST, () => resolve(sip.address().port));
@@ -123,11 +123,11 @@ const methods = {
       });
     }
   },
-  hangUpAll: async (_: null): Promise<void> => {
+  hangUpAll: async (): Promise<void> => {
     await Promise.all([...phones.keys()].map(hangUp));
   },
   /** Since the call before. */
-  load: (_: null): { cpuSeconds: number; longestDelayMs: number; packets: number } => {
+  load: (): { cpuSeconds: number; longestDelayMs: number; packets: number } => {
     const { user, system } = process.cpuUsage();
     const longestDelayMs = delay.count === 0 ? 0 : delay.max / 1e6 - 5;
     delay.reset();

@@ -8,6 +8,7 @@ import { ffmpegVersion } from './ffmpeg.ts';
 import { Generators, measureFfmpeg, measureGateway } from './load.ts';
 import type { LoadPlan, LoadResult } from './load.ts';
 import { canReadProcesses } from './process-load.ts';
+import { measureStages } from './stages.ts';
 
 const USAGE = `npm run bench -- [--quick] [--calls 1,20,50,100] [--seconds n] [--no-ffmpeg] [--cpu-prof folder]`;
 
@@ -43,6 +44,12 @@ const GOALS: Readonly<Record<number, { cpu: number; memory: number }>> = {
 
 const ffmpeg = values['no-ffmpeg'] ? undefined : ffmpegVersion();
 printMachine();
+console.log('stages alone, best and mean of many rounds:');
+await measureStages(values.quick ? 100 : 400);
+console.log(
+  '\nclip 640×360, 25 fps, H.264 ~500 kbit/s + PCMA; processor time per call and second of media,\n' +
+    `median (lowest–highest) of ${plan.windows} windows of ${plan.windowSeconds} s\n`,
+);
 const generators = await Generators.open();
 const results = new Map<number, { gateway: LoadResult; ffmpeg: LoadResult | undefined }>();
 try {
@@ -76,13 +83,11 @@ function printMachine(): void {
   console.log(
     `${cpus().length} × ${processor?.model.trim()}, ${gibibytes} GiB, ${process.platform}`,
   );
-  console.log(`Node ${process.version}, ffmpeg ${ffmpeg ?? 'not installed'}`);
-  if (ffmpeg === undefined) console.log('skipped: the comparison with ffmpeg');
+  console.log(`Node ${process.version}, ffmpeg ${ffmpegVersion() ?? 'not installed'}`);
+  if (ffmpeg === undefined)
+    console.log('skipped: the comparison with ffmpeg (not installed, or not wanted)');
   else if (!canReadProcesses) console.log('skipped: the comparison with ffmpeg needs Linux');
-  console.log(
-    '\nclip 640×360, 25 fps, H.264 ~500 kbit/s + PCMA; processor time per call and second of media,',
-  );
-  console.log(`median (lowest–highest) of ${plan.windows} windows of ${plan.windowSeconds} s\n`);
+  console.log();
 }
 
 function commit(): string {
@@ -110,6 +115,7 @@ function printLoad(name: string, count: number, load: LoadResult): void {
     `${''.padEnd(30)} ${load.packetsPerSecond.toFixed(0)} packets/s; of a core: ` +
       `load ${percent(cpu.median * count)}, phones ${percent(load.phonesShare)}, sink ${percent(load.sinkShare)}; ` +
       `phones late by ${load.longestPhoneDelayMs.toFixed(0)} ms at most` +
+      (load.publishing === count ? '' : `; ${load.publishing} of ${count} publish`) +
       (load.void === undefined ? '' : `\n   VOID: ${load.void}`),
   );
 }

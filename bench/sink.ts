@@ -1,5 +1,7 @@
 // Child process: an RTMP server that acknowledges, counts and discards.
 
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { RtmpSink } from '@sipcast/testkit';
 import { answer } from './child.ts';
 
@@ -16,7 +18,7 @@ let audioTags = 0;
 let videoTags = 0;
 
 const methods = {
-  open: async (_: null): Promise<string> => {
+  open: async (): Promise<string> => {
     sink = await RtmpSink.open({
       keepTags: false,
       onTag: ({ type }) => {
@@ -26,7 +28,13 @@ const methods = {
     });
     return sink.url;
   },
-  count: (_: null): SinkCount => {
+  /** A plain TCP port whose input is discarded. */
+  discard: (): Promise<number> =>
+    new Promise((resolve) => {
+      const server = createServer((socket) => socket.on('error', () => {}).resume());
+      server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
+    }),
+  count: (): SinkCount => {
     const { user, system } = process.cpuUsage();
     return {
       connections: sink?.connectionCount ?? 0,
