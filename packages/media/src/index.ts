@@ -6,6 +6,7 @@ export { MediaError, RtmpError } from './errors.ts';
 export type { MediaErrorCode, RtmpErrorCode } from './errors.ts';
 export { formatFlvHeader, formatFlvTag, readFlvTags } from './flv-file.ts';
 export type { FlvFileTag } from './flv-file.ts';
+export { NAL_HEADROOM_BYTES } from './frame.ts';
 export type {
   AudioCodec,
   AudioFrame,

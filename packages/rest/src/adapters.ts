@@ -70,6 +70,7 @@ export function koaMiddleware(
 
 /** What this adapter uses of a Fastify instance. */
 export interface FastifyInstanceLike {
+  /** Adds a route for every method. */
   all(
     path: string,
     options: {

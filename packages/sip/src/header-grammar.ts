@@ -4,7 +4,7 @@ import { canonicalHeaderName } from './message.ts';
 import { isSpace, skipQuoted } from './scan.ts';
 
 /** How the value of a header is split and checked when a message is parsed. */
-export type HeaderRule =
+type HeaderRule =
   | 'via'
   | 'from-to'
   | 'call-id'

@@ -25,7 +25,7 @@ const CLASSES: Uint8Array = (() => {
 })();
 
 /** Whether the code is one of `token`'s characters. */
-export function isTokenCode(code: number): boolean {
+function isTokenCode(code: number): boolean {
   return code < 128 && ((CLASSES[code] ?? 0) & TOKEN) !== 0;
 }
 

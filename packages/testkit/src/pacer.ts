@@ -1,16 +1,16 @@
 // One timer for all senders of a process, without drift: each beat is planned from the first, not from the one before.
 
 /** What is called at each beat. */
-export interface Paced {
+interface Paced {
   /** @param nowMs - `performance.now()`. Must not throw. */
   beat(nowMs: number): void;
 }
 
 /** Time between two beats. */
-export const BEAT_MS = 5;
+const BEAT_MS = 5;
 
 /** Beats as long as there is somebody to hear it. */
-export class Pacer {
+class Pacer {
   readonly #paced = new Set<Paced>();
   #timer: NodeJS.Timeout | undefined;
   #nextMs = 0;

@@ -45,12 +45,16 @@ export interface SentReinvite {
 export interface PeerCallHost {
   readonly host: string;
   readonly t1Ms: number;
+  /** Contact of the phone on this transport. */
   contactFor(protocol: 'udp' | 'tcp'): string;
+  /** Answers, and answers retransmissions of the request alike. */
   respond(request: SipRequest, response: SipResponse, origin: Origin): void;
   /** Sends a request of the phone, with retransmissions; undefined: no final response. */
   request(request: SipRequest, origin: Origin, call: PeerCall): Promise<SipResponse | undefined>;
   /** Sends once. */
   send(message: SipMessage, origin: Origin, call: PeerCall): void;
+  /** A Via with a fresh branch. */
   via(protocol: 'udp' | 'tcp'): string;
+  /** The caller broke a rule. */
   violation(rule: string, callId: string | undefined): void;
 }

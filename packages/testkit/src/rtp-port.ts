@@ -61,7 +61,9 @@ export interface MediaReception {
 
 /** Who wants to know at once. Must not throw. */
 export interface RtpPortHandler {
+  /** Each RTP packet. */
   onRtp?(packet: RtpPacket): void;
+  /** Each packet of an RTCP compound. */
   onRtcp?(packet: RtcpPacket): void;
 }
 
