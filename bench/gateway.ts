@@ -5,7 +5,7 @@ import type { CallGateway } from '@sipcast/core';
 import { answer } from './child.ts';
 
 /** Which calls to place. */
-export interface CallsRequest {
+interface CallsRequest {
   readonly count: number;
   /** SIP ports of the phones, used in turn. */
   readonly sipPorts: readonly number[];
@@ -17,7 +17,7 @@ export interface CallsRequest {
 }
 
 /** Counters over all calls, since their start. */
-export interface GatewaySnapshot {
+interface GatewaySnapshot {
   readonly cpuSeconds: number;
   readonly rssBytes: number;
   readonly heapBytes: number;

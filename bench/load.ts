@@ -43,7 +43,7 @@ export interface LoadResult {
 }
 
 /** Median and extremes of the windows. */
-export interface Spread {
+interface Spread {
   readonly median: number;
   readonly min: number;
   readonly max: number;
@@ -241,7 +241,7 @@ async function measureWindows(
 }
 
 /** Median, lowest and highest. */
-export function spread(values: readonly number[]): Spread {
+function spread(values: readonly number[]): Spread {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = (sorted.length - 1) / 2;
   return {
