@@ -85,6 +85,14 @@ describe('resolveStartup', () => {
     });
   }
 
+  it.each([
+    [{ callee: 'sip:a@b;transport=tcp' }, 'tcp'],
+    [{ callee: 'sip:a@b;transport=TCP', sipTransport: 'udp' }, 'udp'],
+    [{ callee: 'sip:a@b;transport=udp', sipTransport: 'auto' }, 'auto'],
+  ])('takes the transport of %j', (request, transport) => {
+    expect(resolve(request).transport).toBe(transport);
+  });
+
   it('takes the digest user from sipAuthenticationName, else from sipLogin', () => {
     const base = { callee: 'a@b', sipLogin: 'login', sipPassword: 'secret' };
     expect(resolve(base).credentials).toEqual({ username: 'login', password: 'secret' });
@@ -101,6 +109,12 @@ describe('resolveStartup', () => {
     [{ callee: 'a@b\r\nVia: x' }, 'callee'],
     [{ callee: 'sip:a@' }, 'callee'],
     [{ callee: 'sip:a b@c' }, 'callee'],
+    [{ callee: 'sip:a@b?Subject=x' }, 'callee'],
+    [{ callee: 'sip:a@b;method=BYE' }, 'callee'],
+    [{ callee: 'sip:a@b;transport=sctp' }, 'callee'],
+    [{ callee: '\ud800@b' }, 'callee'],
+    [{ callee: 'a@b', sipLogin: 'x\udc00' }, 'sipLogin'],
+    [{ callee: 'a@b', sipHeaders: { Subject: '\ud800' } }, 'sipHeaders'],
     [{ callee: 'a@b', callId: 'x y' }, 'callId'],
     [{ callee: 'a@b', callId: 'x'.repeat(257) }, 'callId'],
     [{ callee: 'a@b', callId: 'a@b@c' }, 'callId'],
@@ -148,6 +162,7 @@ describe('resolveStartup', () => {
   const notBuilt: [object, string][] = [
     [{ callee: 'a@b', sipTransport: 'tls' }, 'sipTransport'],
     [{ callee: 'sips:a@b' }, 'callee'],
+    [{ callee: 'sip:a@b;transport=TLS' }, 'callee'],
     [{ callee: 'a@b', rtmpUrl: 'rtmps://h/a', rtmpStream: 's' }, 'rtmpUrl'],
     [{ callee: 'a@b', rtmpUrl: 'rtmp://u:p@h/a', rtmpStream: 's' }, 'rtmpUrl'],
   ];

@@ -22,7 +22,7 @@ export interface StartupRequest {
   readonly sipOutboundProxy?: string;
   /** Port of the next hop. Default 5060. */
   readonly sipPort?: number;
-  /** `auto`: UDP, but TCP for requests above 1,300 bytes. Default `udp`. */
+  /** `auto`: UDP, but TCP for requests above 1,300 bytes. Default: the `transport` of the callee's URI, else `udp`. */
   readonly sipTransport?: 'udp' | 'tcp' | 'tls' | 'auto';
   /** REGISTER before the INVITE, un-REGISTER after the call. Default false. */
   readonly sipRegisterRequired?: boolean;
@@ -87,6 +87,8 @@ const CALL_ID =
   /^[A-Za-z0-9\-.!%*_+`'~()<>:\\"/[\]?{}]+(@[A-Za-z0-9\-.!%*_+`'~()<>:\\"/[\]?{}]+)?$/;
 // oxlint-disable-next-line no-control-regex -- finding control characters is the point
 const CONTROL = /[\u0000-\u001f\u007f]/;
+/** Half a character: has no UTF-8, and so can neither be escaped nor sent. */
+const LONE_SURROGATE = /\p{Cs}/u;
 const HOST_PORT = /^(?:sip:)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?(?:;lr)?$/;
 const TOKEN = /^[A-Za-z0-9\-.!%*_+`'~]+$/;
 const STREAM_NAME = /^[A-Za-z0-9_~@+:-][A-Za-z0-9._~@+:-]{0,127}$/;
@@ -143,16 +145,12 @@ export function resolveStartup(
   const domain = hostPort(request, 'sipDomain');
   const proxy = hostPort(request, 'sipOutboundProxy');
   const sipPort = port(request.sipPort);
-  const transport = request.sipTransport ?? 'udp';
-  if (transport === 'tls')
-    throw new GatewayError('NOT_IMPLEMENTED', 'sipTransport tls is not built yet', {
-      field: 'sipTransport',
-    });
-  if (!['udp', 'tcp', 'auto'].includes(transport))
-    throw invalid('sipTransport', 'must be udp, tcp or auto');
-
   const target = targetOf(callee, domain);
   const uri = parseSip(parsers, target, 'callee');
+  // RFC 3261 §19.1.1, table 1: neither may stand in To, and what they ask for would be lost in silence.
+  if (target.includes('?') || uri.parameters.has('method'))
+    throw invalid('callee', 'must have no headers and no method parameter');
+  const transport = resolveTransport(request, uri);
   const fromHost = domain?.text ?? bracketed(uri.host);
   const fromUri = `sip:${escapeUser(caller)}@${fromHost}`;
   parseSip(parsers, fromUri, 'sipLogin');
@@ -226,6 +224,25 @@ export function validateRtmpTarget(
   }
   if (!RTMP_STREAM.test(stream))
     throw invalid(nameField, 'has a character that no RTMP server takes, or is too long');
+}
+
+/** `sipTransport`; without it, what the callee's URI asks for. */
+function resolveTransport(request: StartupRequest, uri: SipUri): 'udp' | 'tcp' | 'auto' {
+  const named = uri.parameters.get('transport')?.toLowerCase();
+  if (named === 'tls')
+    throw new GatewayError('NOT_IMPLEMENTED', 'transport=tls is not built yet', {
+      field: 'callee',
+    });
+  if (named !== undefined && named !== 'udp' && named !== 'tcp')
+    throw invalid('callee', 'has a transport other than udp and tcp');
+  const transport = request.sipTransport ?? named ?? 'udp';
+  if (transport === 'tls')
+    throw new GatewayError('NOT_IMPLEMENTED', 'sipTransport tls is not built yet', {
+      field: 'sipTransport',
+    });
+  if (!['udp', 'tcp', 'auto'].includes(transport))
+    throw invalid('sipTransport', 'must be udp, tcp or auto');
+  return transport;
 }
 
 function resolveRtmp(
@@ -309,6 +326,7 @@ function text(
   if (typeof value !== 'string') throw invalid(field, 'must be a string');
   if (value.length > maxLength) throw invalid(field, `is longer than ${maxLength} characters`);
   if (CONTROL.test(value)) throw invalid(field, 'has a control character');
+  if (LONE_SURROGATE.test(value)) throw invalid(field, 'is no well-formed Unicode');
   return value;
 }
 
@@ -354,7 +372,12 @@ function resolveHeaders(headers: unknown): readonly (readonly [string, string])[
     if (!TOKEN.test(name))
       throw invalid('sipHeaders', `has a malformed name: ${JSON.stringify(name)}`);
     if (OWN_HEADERS.has(name.toLowerCase())) throw invalid('sipHeaders', `must not set ${name}`);
-    if (typeof value !== 'string' || CONTROL.test(value) || value.length > 2048) {
+    if (
+      typeof value !== 'string' ||
+      CONTROL.test(value) ||
+      LONE_SURROGATE.test(value) ||
+      value.length > 2048
+    ) {
       throw invalid('sipHeaders', `has a value for ${name} that is no plain string`);
     }
     return [name, value] as const;
