@@ -10,6 +10,7 @@ import {
 } from '@sipcast/sip';
 import type {
   InviteOptions,
+  InviteSession,
   InviteSessionHandler,
   Registration,
   SessionEnding,
@@ -47,7 +48,7 @@ function setUp(request: Partial<StartupRequest> = {}, deps: Partial<CallDeps['us
   const sip: { options?: InviteOptions; handler?: InviteSessionHandler } = {};
   const session = {
     callId: 'id',
-    state: 'calling' as const,
+    state: 'calling' as InviteSession['state'],
     sendInfo: vi.fn(() => Promise.resolve(200)),
     terminate: vi.fn(() => Promise.resolve()),
   };
@@ -202,6 +203,61 @@ describe('Call', () => {
       sip.handler?.onEnded({ endedBy: 'local', answered: true, cancelled: false, statusCode: 200 });
       expect(call.view()).toMatchObject({ status: 'FAILED', info, endedBy: 'gateway' });
     }
+  });
+
+  it('takes the answer from the provisional response of the same dialog when the 2xx has none', async () => {
+    const from = (statusCode: number, tag: string, body: string): SipResponse => {
+      const one = response(statusCode, body);
+      one.headers.append('To', `<sip:bob@127.0.0.1>;tag=${tag}`);
+      return one;
+    };
+    const { call, sip, media } = setUp();
+    await call.place();
+    sip.handler?.onProvisional(from(183, 'a', ANSWER));
+    sip.handler?.onProvisional(from(180, 'a', ''));
+    sip.handler?.onAnswered(from(200, 'a', ''));
+    expect(call.view()).toMatchObject({ status: 'ESTABLISHED', sdp: ANSWER });
+    expect(media.start).toHaveBeenCalledTimes(1);
+
+    const other = setUp();
+    await other.call.place();
+    other.sip.handler?.onProvisional(from(183, 'a', ANSWER));
+    other.sip.handler?.onAnswered(from(200, 'b', ''));
+    expect(other.session.terminate).toHaveBeenCalledTimes(1);
+    expect(other.media.start).not.toHaveBeenCalled();
+  });
+
+  it('is over when the BYE is sent, and released when the BYE is answered', async () => {
+    const { call, sip, session, media } = await answered();
+    let byeAnswered = (): void => {};
+    session.terminate.mockReturnValue(
+      new Promise((resolve) => {
+        byeAnswered = resolve;
+      }),
+    );
+    let released = false;
+    void call.terminate().then(() => {
+      released = true;
+    });
+    expect(call.view()).toMatchObject({ status: 'FINISH', sipStatus: 200, endedBy: 'local' });
+    await vi.waitFor(() => expect(media.close).toHaveBeenCalledTimes(1));
+    expect(released).toBe(false);
+    sip.handler?.onEnded({ endedBy: 'network', answered: true, cancelled: false, statusCode: 408 });
+    byeAnswered();
+    await call.closed();
+    expect(call.view()).toMatchObject({ status: 'FINISH', sipStatus: 200, endedBy: 'local' });
+  });
+
+  it('fails once, also when its session is over already', async () => {
+    const { call, session } = await answered();
+    call.fail(new Error('first'));
+    call.fail(new Error('second'));
+    expect(session.terminate).toHaveBeenCalledTimes(1);
+
+    const over = await answered();
+    over.session.state = 'ended';
+    over.call.fail(new Error('too late for a BYE'));
+    expect(over.call.view()).toMatchObject({ status: 'FAILED', info: 'Failed by error' });
   });
 
   it('terminates before dialling, while ringing and after the answer', async () => {

@@ -138,8 +138,12 @@ export class Call extends SafeEmitter<CallEvents> {
   #registration: Registration | undefined;
   #description: SessionDescription | undefined;
   #answer: string | null = null;
+  /** The newest session description of a provisional response, and To of that response. */
+  #earlyAnswer: { readonly to: string | undefined; readonly sdp: string } | undefined;
   #lastMessage: SipMessage | undefined;
   #terminating = false;
+  /** Our BYE, until its answer. */
+  #hungUp: Promise<void> | undefined;
   /** Why we hang up, where it is not at the caller's wish. */
   #ownEnding: { status: 'FINISH' | 'FAILED'; info: string } | undefined;
   /** Digits are sent one request after the other. */
@@ -258,8 +262,11 @@ export class Call extends SafeEmitter<CallEvents> {
   terminate(): Promise<void> {
     if (!this.ended && !this.#terminating) {
       this.#terminating = true;
-      if (this.#session) void this.#session.terminate();
-      else this.#end('FINISH', INFO.normal, 'local');
+      this.#hungUp = this.#session?.terminate();
+      // RFC 3261 §15.1.1: with the BYE the session is over, whether the peer answers it or not; a CANCEL may still fail.
+      if (!this.#session || this.#establishedAtMs !== null) {
+        this.#end('FINISH', INFO.normal, 'local');
+      }
     }
     return this.#closed;
   }
@@ -297,10 +304,11 @@ export class Call extends SafeEmitter<CallEvents> {
 
   /** For the gateway: something inside went wrong; this call ends, and no other. */
   fail(error: unknown): void {
+    if (this.ended || this.#ownEnding) return;
     this.#deps.logger.error(
       `${this.callId}: ${error instanceof Error ? error.stack : String(error)}`,
     );
-    if (this.#session) this.#hangUp('FAILED', INFO.error);
+    if (this.#session && this.#session.state !== 'ended') this.#hangUp('FAILED', INFO.error);
     else this.#end('FAILED', INFO.error, 'gateway');
   }
 
@@ -384,12 +392,16 @@ export class Call extends SafeEmitter<CallEvents> {
   }
 
   #onProvisional(response: SipResponse): void {
+    if (response.body.length > 0) {
+      const sdp = Buffer.from(response.body).toString('utf8');
+      this.#earlyAnswer = { to: response.headers.get('to'), sdp };
+    }
     this.#move(statusOfProvisional(response.statusCode), { sipStatus: response.statusCode });
   }
 
   #onAnswered(response: SipResponse): void {
     if (this.ended || !this.#description) return;
-    const sdp = Buffer.from(response.body).toString('utf8');
+    const sdp = this.#answerIn(response);
     this.#answer = sdp;
     try {
       const answer = this.#deps.parseAnswer(this.#description, sdp);
@@ -408,6 +420,18 @@ export class Call extends SafeEmitter<CallEvents> {
     this.#move('ESTABLISHED', { sipStatus: response.statusCode });
     this.stream.goLive();
     this.#resolveAnswered();
+  }
+
+  /**
+   * RFC 3261 §13.2.1 puts the answer into the 2xx, too, when it stood in an unreliable provisional response; gateways
+   * to the telephone network are known to leave it out there.
+   */
+  #answerIn(accepted: SipResponse): string {
+    const early = this.#earlyAnswer;
+    if (accepted.body.length === 0 && early?.to === accepted.headers.get('to')) {
+      return early?.sdp ?? '';
+    }
+    return Buffer.from(accepted.body).toString('utf8');
   }
 
   #onReoffer(sdp: string): { answer: string } | { statusCode: number; reasonPhrase: string } {
@@ -429,6 +453,7 @@ export class Call extends SafeEmitter<CallEvents> {
   }
 
   #onEnded(ending: SessionEnding): void {
+    if (this.ended) return;
     const sipStatus = ending.statusCode;
     if (sipStatus !== undefined) this.#sipStatus = sipStatus;
     if (this.#ownEnding) return this.#end(this.#ownEnding.status, this.#ownEnding.info, 'gateway');
@@ -457,6 +482,7 @@ export class Call extends SafeEmitter<CallEvents> {
   async #release(): Promise<void> {
     const problems = await Promise.allSettled([
       this.stream.end().then(() => this.#media.close()),
+      this.#hungUp,
       this.#registration?.unregister(),
     ]);
     for (const problem of problems) {
