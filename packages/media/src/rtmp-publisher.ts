@@ -4,6 +4,7 @@
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { randomFillSync } from 'node:crypto';
+import { AcknowledgementWindow } from './acknowledgement-window.ts';
 import { amf0Object, decodeAmf0, encodeAmf0 } from './amf0.ts';
 import type { Amf0Value } from './amf0.ts';
 import { CongestionGate } from './congestion-gate.ts';
@@ -149,6 +150,7 @@ class Connection implements RtmpPublisher {
   readonly #reader: ChunkReader;
   readonly #writer = new ChunkWriter();
   readonly #gate: CongestionGate;
+  readonly #acknowledged: AcknowledgementWindow;
   readonly #windowBytes: number;
   readonly #coalesceMs: number;
   #phase: Phase = 'connecting';
@@ -165,8 +167,6 @@ class Connection implements RtmpPublisher {
   /** Where a batch is put together; reused as soon as the system has taken it. */
   #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   #bytesSent = 0;
-  /** Octets acknowledged, unwrapped from the wire's 32 bits; NaN while none came. */
-  #acknowledged = Number.NaN;
   #bytesReceived = 0;
   #bytesAcknowledgedByUs = 0;
   #peerWindowBytes = Number.POSITIVE_INFINITY;
@@ -183,6 +183,7 @@ class Connection implements RtmpPublisher {
     this.#handler = handler;
     this.#windowBytes = options.windowBytes ?? 62_500;
     this.#coalesceMs = options.coalesceMs ?? 40;
+    this.#acknowledged = new AcknowledgementWindow(this.#windowBytes);
     this.#gate = new CongestionGate({
       windowBytes: this.#windowBytes,
       ...(options.highWaterMs === undefined ? {} : { highWaterMs: options.highWaterMs }),
@@ -203,7 +204,7 @@ class Connection implements RtmpPublisher {
   get stats(): RtmpPublisherStats {
     return {
       bytesSent: this.#bytesSent,
-      bytesAcknowledged: Number.isNaN(this.#acknowledged) ? null : this.#acknowledged,
+      bytesAcknowledged: this.#acknowledged.bytes,
       outstandingBytes: this.#outstandingBytes(),
       droppedFrames: this.#gate.skipped,
     };
@@ -265,8 +266,7 @@ class Connection implements RtmpPublisher {
   #outstandingBytes(): number {
     const queued = this.#batchBytes + this.#socket.writableLength;
     // Some servers never acknowledge (Node-Media-Server): then the socket's own queue must tell.
-    if (Number.isNaN(this.#acknowledged)) return queued;
-    return Math.max(0, this.#bytesSent + this.#batchBytes - this.#acknowledged);
+    return Math.max(queued, this.#acknowledged.outstanding(this.#bytesSent + this.#batchBytes));
   }
 
   #expect(phase: string, timeoutMs: number): void {
@@ -336,7 +336,7 @@ class Connection implements RtmpPublisher {
     const number = payload.length >= 4 ? view(payload).readUInt32BE(0) : undefined;
     switch (message.type) {
       case MESSAGE.acknowledgement:
-        if (number !== undefined) this.#onAcknowledgement(number);
+        if (number !== undefined) this.#acknowledged.acknowledge(number, this.#bytesSent);
         break;
       case MESSAGE.windowAcknowledgementSize:
         if (number !== undefined && number > 0) this.#peerWindowBytes = number;
@@ -358,15 +358,6 @@ class Connection implements RtmpPublisher {
         break;
       default: // Set Chunk Size and Abort are the reader's; data messages are of no use to a publisher.
     }
-  }
-
-  #onAcknowledgement(sequence: number): void {
-    // The wire's number has 32 bits: the candidate nearest to what was sent is meant.
-    const last = Number.isNaN(this.#acknowledged) ? 0 : this.#acknowledged;
-    let value = Math.floor(last / 0x1_0000_0000) * 0x1_0000_0000 + sequence;
-    if (value < last - 0x8000_0000) value += 0x1_0000_0000;
-    // Some servers count the handshake, too: never more than what was sent.
-    this.#acknowledged = Math.max(last, Math.min(value, this.#bytesSent));
   }
 
   #onCommand(payload: Uint8Array): void {
@@ -420,11 +411,12 @@ class Connection implements RtmpPublisher {
   /** Ends a publication that makes no progress: by acknowledgements where the server sends them, else by the socket. */
   #watchProgress(): void {
     const nowMs = performance.now();
-    const acknowledging = !Number.isNaN(this.#acknowledged);
-    const mark = acknowledging ? this.#acknowledged : this.#bytesSent - this.#socket.writableLength;
-    const waiting = acknowledging
-      ? this.#bytesSent - this.#acknowledged >= this.#windowBytes * 1.5
-      : this.#socket.writableLength > 0;
+    const { bytes } = this.#acknowledged;
+    const mark = bytes ?? this.#bytesSent - this.#socket.writableLength;
+    const waiting =
+      bytes === null
+        ? this.#socket.writableLength > 0
+        : this.#acknowledged.overdue(this.#bytesSent);
     if (mark !== this.#progressMark || !waiting) {
       this.#progressMark = mark;
       this.#progressMs = nowMs;
