@@ -175,7 +175,7 @@ describe('ports', () => {
 });
 
 describe('receiving', () => {
-  it('keeps what comes before start, in order and bounded', async () => {
+  it('keeps the newest of what comes before start, in order and bounded', async () => {
     const phone = await openPhone();
     const { session, packets } = await openSession({ earlyPackets: 10 });
     for (let index = 0; index < 12; index++)
@@ -183,8 +183,30 @@ describe('receiving', () => {
     await until(() => session.stats.faults['rtp-early'] === 2, 'two packets too many');
     expect(packets).toEqual([]);
     session.start(phone.remote());
-    expect(packets.map((packet) => packet.sequenceNumber)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(packets.map((packet) => packet.sequenceNumber)).toEqual([
+      2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
+    ]);
     expect(session.stats).toMatchObject({ packets: 10, bytes: 1720, lost: 0, foreign: 0 });
+  });
+
+  it('leaves out what came more than a second before start', async () => {
+    const phone = await openPhone();
+    let nowMs = 0;
+    let early = 0;
+    const { session, packets } = await openSession(
+      { now: () => nowMs },
+      { onEarly: () => void early++ },
+    );
+    for (const [index, atMs] of [0, 500, 1499, 1500].entries()) {
+      nowMs = atMs;
+      phone.rtp.socket.send(audio(index), session.localPort, '127.0.0.1');
+      await setTimeout(30);
+    }
+    expect(early).toBe(1);
+    nowMs = 2499;
+    session.start(phone.remote());
+    expect(packets.map((packet) => packet.sequenceNumber)).toEqual([2, 3]);
+    expect(session.stats).toMatchObject({ packets: 2, lost: 0 });
   });
 
   it('takes nothing from others while the address of the SDP sends', async () => {

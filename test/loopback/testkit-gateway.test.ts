@@ -92,6 +92,30 @@ describe('the phone and the gateway', () => {
     },
   );
 
+  it('tells of early media, and begins the stream with the answer: sound and picture together', async () => {
+    const { peer, sink, startup } = await openAll({ earlyMedia: true, answerAfterMs: 2500 });
+    const call = await startup();
+    const statuses: string[] = [];
+    call.on('status', (status) => statuses.push(status));
+    await call.established();
+    expect(statuses).toContain('RING_MEDIA');
+    await sleep(1500);
+    expect(call.stats()).toMatchObject({ audio: { lost: 0 }, video: { lost: 0 } });
+    await call.terminate();
+    const publication = sink.publications[0]!;
+    await publication.ended;
+    const timesOf = (wanted: number): number[] =>
+      publication.tags.filter(({ type }) => type === wanted).map(({ timestampMs }) => timestampMs);
+    for (const times of [timesOf(8), timesOf(9)]) {
+      expect(times[0]).toBeLessThan(60);
+      for (const [index, time] of times.entries())
+        expect(time - (times[index - 1] ?? time)).toBeLessThan(200);
+      // From at most a second before the answer.
+      expect(times.at(-1)).toBeLessThan(2800);
+    }
+    expect(peer.violations).toEqual([]);
+  });
+
   it.each<[string, CallScript, Partial<StartupRequest>]>([
     [
       'SHA-256 by 401, stale once',

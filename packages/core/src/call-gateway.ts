@@ -233,7 +233,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     const reservations = this.#reserve(startup);
     try {
       let call: Call | undefined;
-      const media = await this.#openMedia(startup.callId, (error) => call?.fail(error));
+      const media = await this.#openMedia(startup.callId, () => call);
       if (this.#closed) {
         await media.close();
         throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
@@ -424,7 +424,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
 
   async #openMedia(
     callId: string,
-    onFailure: (error: unknown) => void,
+    call: () => Call | undefined,
   ): ReturnType<typeof openMediaSession> {
     try {
       return await this.#deps.openMediaSession(
@@ -441,7 +441,8 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
         },
         {
           onFault: (fault, medium, source) => this.#faults.count(`${medium}-${fault}`, source),
-          onFailure,
+          onEarlyMedia: () => call()?.onEarlyMedia(),
+          onFailure: (error) => call()?.fail(error),
         },
       );
     } catch (cause) {

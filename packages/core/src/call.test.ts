@@ -205,6 +205,29 @@ describe('Call', () => {
     }
   });
 
+  it('rings with media when that is announced and flows, in either order', async () => {
+    const announcedFirst = setUp();
+    await announcedFirst.call.place();
+    announcedFirst.sip.handler?.onProvisional(response(183, ANSWER));
+    announcedFirst.call.onEarlyMedia();
+    announcedFirst.sip.handler?.onProvisional(response(180));
+    expect(announcedFirst.changes.slice(1)).toEqual([
+      ['SESSION_PROGRESS', 183, null],
+      ['RING_MEDIA', 183, null],
+      ['RING_MEDIA', 180, null],
+    ]);
+
+    const flowsFirst = setUp();
+    await flowsFirst.call.place();
+    flowsFirst.call.onEarlyMedia();
+    flowsFirst.sip.handler?.onProvisional(response(180));
+    expect(flowsFirst.call.status).toBe('RING');
+    flowsFirst.sip.handler?.onProvisional(response(183, ANSWER));
+    expect(flowsFirst.call.status).toBe('RING_MEDIA');
+    flowsFirst.sip.handler?.onAnswered(response(200, ANSWER));
+    expect(flowsFirst.call.status).toBe('ESTABLISHED');
+  });
+
   it('takes the answer from the provisional response of the same dialog when the 2xx has none', async () => {
     const from = (statusCode: number, tag: string, body: string): SipResponse => {
       const one = response(statusCode, body);

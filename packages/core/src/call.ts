@@ -140,6 +140,8 @@ export class Call extends SafeEmitter<CallEvents> {
   #answer: string | null = null;
   /** The newest session description of a provisional response, and To of that response. */
   #earlyAnswer: { readonly to: string | undefined; readonly sdp: string } | undefined;
+  /** RTP came before the answer. */
+  #earlyMedia = false;
   #lastMessage: SipMessage | undefined;
   #terminating = false;
   /** Our BYE, until its answer. */
@@ -312,6 +314,12 @@ export class Call extends SafeEmitter<CallEvents> {
     else this.#end('FAILED', INFO.error, 'gateway');
   }
 
+  /** For the gateway: RTP comes before the answer. */
+  onEarlyMedia(): void {
+    this.#earlyMedia = true;
+    this.#ringWithMedia();
+  }
+
   /** For the gateway, once: dials. What goes wrong ends the call; it never rejects. */
   async place(): Promise<void> {
     this.#move('PENDING', {});
@@ -397,6 +405,12 @@ export class Call extends SafeEmitter<CallEvents> {
       this.#earlyAnswer = { to: response.headers.get('to'), sdp };
     }
     this.#move(statusOfProvisional(response.statusCode), { sipStatus: response.statusCode });
+    this.#ringWithMedia();
+  }
+
+  /** Early media has been announced, and flows. RTP alone may be that of a peer which is just answering. */
+  #ringWithMedia(): void {
+    if (this.#earlyMedia && this.#earlyAnswer) this.#move('RING_MEDIA', {});
   }
 
   #onAnswered(response: SipResponse): void {

@@ -105,6 +105,8 @@ export interface MediaSessionHandler {
   onFault?(fault: string, medium: MediaKind, source: string): void;
   /** The peer pressed a key (RFC 4733): `0`–`9`, `*`, `#`, `A`–`D`. Once per key press. */
   onDigit?(digit: string): void;
+  /** The peer sends before `start`: early media, once for each medium. */
+  onEarlyMedia?(): void;
   /** A bug of ours surfaced in the media path: the session's owner should end the call. */
   onFailure?(error: unknown): void;
 }
@@ -175,6 +177,12 @@ const RATE_PERIOD_MS = 1000;
 const DEFAULT_JITTER_DELAY_MS = 60;
 const CLOCK_RATE_HZ = { audio: 8000, video: 90_000 } as const;
 
+interface EarlyPacket {
+  readonly kind: MediaKind;
+  readonly jitter: JitterBuffer;
+  readonly packet: RtpPacket;
+}
+
 class Session implements MediaSession {
   readonly #options: MediaSessionOptions;
   readonly #handler: MediaSessionHandler;
@@ -208,6 +216,8 @@ class Session implements MediaSession {
   readonly #videoJitter: JitterBuffer;
   #timeline: AudioTimeline | undefined;
 
+  /** While the sockets are being started. */
+  #early: EarlyPacket[] | undefined;
   /** Arrival time that is 0 of the stream's time, and of the clock's; NaN before. */
   #zeroMs = Number.NaN;
   #clockZeroMs = Number.NaN;
@@ -286,7 +296,9 @@ class Session implements MediaSession {
         delayMs,
       });
     }
-    // The sockets last: packets that came early are handled in here.
+    // The sockets last: they hand over what came early, which both media's stages then take in order of arrival.
+    const early: EarlyPacket[] = [];
+    this.#early = early;
     if (audio) {
       for (const [payloadType, codec] of payloadTypes(audio))
         this.#audioTypes.set(payloadType, codec);
@@ -303,6 +315,9 @@ class Session implements MediaSession {
         keyFrameMethods: keyFrameLadder(video),
       });
     }
+    this.#early = undefined;
+    early.sort((one, other) => one.packet.arrivalMs - other.packet.arrivalMs);
+    for (const { kind, jitter, packet } of early) this.#onPacket(kind, jitter, packet);
     this.#options.ticker.add(this.#onTick);
   }
 
@@ -377,6 +392,7 @@ class Session implements MediaSession {
       { kind, ports: portPool, ticker, ssrc, cname, bindAddress, now, wallClock, random },
       {
         onPacket: (packet) => this.#onPacket(kind, jitter, packet),
+        onEarly: () => this.#handler.onEarlyMedia?.(),
         onSenderReport: (report, arrivalMs) => this.#clock.onSenderReport(kind, report, arrivalMs),
         onFault: (fault, address, port) =>
           this.#handler.onFault?.(fault, kind, `${address}:${port}`),
@@ -385,6 +401,10 @@ class Session implements MediaSession {
   }
 
   #onPacket(kind: MediaKind, jitter: JitterBuffer, packet: RtpPacket): void {
+    if (this.#early !== undefined) {
+      this.#early.push({ kind, jitter, packet });
+      return;
+    }
     if (Number.isNaN(this.#clockZeroMs)) {
       this.#clockZeroMs = packet.arrivalMs;
       if (Number.isNaN(this.#zeroMs)) this.#zeroMs = packet.arrivalMs;

@@ -33,13 +33,17 @@ const RTCP_COMPENSATION = Math.E - 1.5;
 /** A peer may send 5,000 packets a second (some 50 Mbit/s), and so many at once. The rest is dropped unread. */
 const PACKETS_PER_MS = 5;
 const MAX_BURST_PACKETS = 2000;
-/** Octets held of packets that come before `start`. */
+/** Octets held of packets that come before `start`, the oldest given up for the newest. */
 const MAX_EARLY_BYTES = 2 * 1024 * 1024;
+/** What came before `start` by more than this is early media, not the beginning of the call. */
+const MAX_EARLY_MS = 1000;
 
 /** What the session tells its owner, synchronously. Handlers must not throw. */
 export interface RtpSessionHandler {
   /** Each packet from the peer with a negotiated payload type, in order of arrival. The hot path. */
   onPacket(packet: RtpPacket): void;
+  /** RTP comes before `start`: early media, or a peer that sends as soon as it answers. Once. */
+  onEarly?(): void;
   /** A sender report of the stream that is being received. */
   onSenderReport?(report: SenderReport, arrivalMs: number): void;
   /** RTCP BYE of the stream. A hint only: it can be forged, and never ends a call by itself. */
@@ -66,7 +70,10 @@ export interface RtpSessionOptions {
   readonly cname: string;
   /** Local IP address to bind. Default `0.0.0.0`. */
   readonly bindAddress?: string;
-  /** Packets kept that come before `start`: some peers send as soon as they answer. 0–4096, default 256. */
+  /**
+   * Packets kept that come before `start`, the newest, and at most one second of them: some peers send as soon as they
+   * answer. 0–4096, default 256.
+   */
   readonly earlyPackets?: number;
   /** How long the SDP's address must be silent before another source is latched. Default 500; Infinity: never. */
   readonly latchAfterMs?: number;
@@ -192,6 +199,7 @@ export class RtpSession {
   #digitsRunning: { resolve(): void; reject(error: Error): void } | undefined;
   #early: EarlyPacket[] | undefined = [];
   #earlyBytes = 0;
+  #earlyReported = false;
   #remote: RtpRemote | undefined;
   #latch: SourceLatch | undefined;
   #latchReported = false;
@@ -310,6 +318,7 @@ export class RtpSession {
     const early = this.#early ?? [];
     this.#early = undefined;
     for (const item of early) {
+      if (nowMs - item.arrivalMs > MAX_EARLY_MS) continue;
       this.#receive(item.datagram, item.address, item.port, item.arrivalMs);
     }
     this.#options.ticker.add(this.#onTick);
@@ -380,17 +389,18 @@ export class RtpSession {
 
   #keepEarly(datagram: Buffer, address: string, port: number): void {
     const early = this.#early;
-    const limit = this.#options.earlyPackets ?? 256;
-    if (
-      early === undefined ||
-      early.length >= limit ||
-      this.#earlyBytes + datagram.length > MAX_EARLY_BYTES
-    ) {
-      this.#countFault('rtp-early');
-      return;
+    if (early === undefined) return;
+    if (!this.#earlyReported && typeof decodeRtp(datagram, 0) !== 'string') {
+      this.#earlyReported = true;
+      this.#handler.onEarly?.();
     }
-    this.#earlyBytes += datagram.length;
     early.push({ datagram, address, port, arrivalMs: this.#now() });
+    this.#earlyBytes += datagram.length;
+    const limit = this.#options.earlyPackets ?? 256;
+    while (early.length > limit || this.#earlyBytes > MAX_EARLY_BYTES) {
+      this.#earlyBytes -= early.shift()?.datagram.length ?? 0;
+      this.#countFault('rtp-early');
+    }
   }
 
   /** The hot path: one packet of the started session. */
