@@ -36,6 +36,16 @@ const metadataOf = (tag: FlvTag | undefined): Record<string, unknown> => {
 };
 
 describe('FlvMuxer', () => {
+  it('keeps what is neither SPS nor PPS out of the sequence header', () => {
+    const { muxer, tags } = mux();
+    const spsExtension = Uint8Array.of(0x6d, 0x80, 0x11);
+    muxer.setParameterSets([SPS_360, spsExtension, PPS]);
+    muxer.push(unit(IDR), 0);
+    expect(Buffer.from(tags[1]?.body ?? []).toString('hex')).toBe(
+      `17000000000142c01effe10019${SPS_360.toString('hex')}010004${PPS.toString('hex')}`,
+    );
+  });
+
   it('sends metadata with the size, the sequence header, then the key frame', () => {
     const { muxer, tags } = mux();
     muxer.push(unit(SPS_360, PPS, IDR), 40);

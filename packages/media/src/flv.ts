@@ -138,7 +138,10 @@ export class FlvMuxer {
   }
 
   #takeParameterSet(nalu: Uint8Array): void {
-    const isSps = nalType(nalu) === NAL_TYPE.sps;
+    const type = nalType(nalu);
+    const isSps = type === NAL_TYPE.sps;
+    // SPS extensions (13) stand in `sprop-parameter-sets` too, and have no place in the record of these profiles.
+    if (!isSps && type !== NAL_TYPE.pps) return;
     const list = isSps ? this.#sps : this.#pps;
     if (includesOctets(list, nalu)) return;
     const id = isSps ? parseSps(nalu)?.id : ppsId(nalu);
