@@ -92,6 +92,25 @@ describe('the phone and the gateway', () => {
     },
   );
 
+  it('asks on for a key frame while the parameter sets are missing, and counts what it drops', async () => {
+    const clip = loadClip();
+    const bare = clip.video.map((unit) => ({
+      ...unit,
+      nalus: unit.nalus.filter((nal) => ![7, 8].includes(nal[0]! & 0x1f)),
+    }));
+    const { startup } = await openAll({
+      spropParameterSets: false,
+      sender: { clip: { ...clip, video: bare } },
+    });
+    const call = await startup();
+    await call.established();
+    await until(() => (call.stats()?.video?.keyFrameRequests ?? 0) >= 3, 'three requests');
+    const { video } = call.stats()!;
+    expect(video).toMatchObject({ width: null, lost: 0 });
+    expect(video!.keyFrames).toBeGreaterThan(0);
+    expect(video!.droppedFrames).toBe(video!.frames);
+  });
+
   it('tells of early media, and begins the stream with the answer: sound and picture together', async () => {
     const { peer, sink, startup } = await openAll({ earlyMedia: true, answerAfterMs: 2500 });
     const call = await startup();

@@ -87,7 +87,7 @@ export interface MediaStats {
         readonly fps: number | null;
         readonly frames: number;
         readonly keyFrames: number;
-        /** Access units dropped since a part was lost, or while a key frame was awaited. */
+        /** Access units dropped since a part or the parameter sets were lost, or while a key frame was awaited. */
         readonly droppedFrames: number;
         /** Key-frame requests sent to the peer. */
         readonly keyFrameRequests: number;
@@ -362,7 +362,10 @@ class Session implements MediaSession {
             fps: this.#frameRate.perSecond,
             frames: this.#frames,
             keyFrames: this.#keyFrames,
-            droppedFrames: this.#brokenFrames + this.#videoGate.dropped,
+            droppedFrames:
+              this.#brokenFrames +
+              this.#videoGate.dropped +
+              (this.#muxer?.framesWithoutParameterSets ?? 0),
             keyFrameRequests: this.#videoRtp.stats.pliSent + this.#videoRtp.stats.firSent,
           }
         : null,
@@ -438,11 +441,10 @@ class Session implements MediaSession {
 
   #onVideoFrame(unit: H264AccessUnit): void {
     this.#frames++;
-    if (unit.isKeyFrame) {
-      this.#keyFrames++;
-      this.#videoRtp.keyFrameArrived();
-    }
+    if (unit.isKeyFrame) this.#keyFrames++;
     this.#muxer?.push(unit, this.#timeOf('video', unit));
+    // No decoder can begin with one whose parameter sets were lost: the next may bring them.
+    if (unit.isKeyFrame && this.#muxer?.video) this.#videoRtp.keyFrameArrived();
   }
 
   #onBrokenVideo(fault: string): void {
