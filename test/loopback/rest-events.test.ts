@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { createServer } from 'node:http';
 import type { IncomingHttpHeaders, Server, ServerResponse } from 'node:http';
+import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import type { Call, CallGateway, CallView } from '@sipcast/core';
@@ -311,6 +312,25 @@ describe('events to callApp', () => {
     expect(delivery.stats).toEqual({ delivered: 0, lost: 40, queued: 0 });
     expect(lost).toHaveLength(40);
     expect(warnings).toEqual([]);
+  });
+
+  it('gives up a receiver that switches protocols', async () => {
+    const { gateway, change } = source();
+    const receiver = createTcpServer((socket) => {
+      socket.on('error', () => {});
+      const answer =
+        'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n';
+      socket.once('data', () => socket.end(answer));
+    });
+    receiver.listen(0, '127.0.0.1');
+    await once(receiver, 'listening');
+    cleanups.push(() => new Promise((resolve) => receiver.close(resolve)));
+    const { port } = receiver.address() as AddressInfo;
+    const callAppUrl = `http://127.0.0.1:${port}/CallApp`;
+    const delivery = deliver(gateway, { callAppUrl, retries: 1, retryDelayMs: 5 });
+    change({ status: 'PENDING' });
+    await until(() => delivery.stats.lost === 1);
+    expect(delivery.stats).toEqual({ delivered: 0, lost: 1, queued: 0 });
   });
 
   it('refuses a URL that is none', () => {

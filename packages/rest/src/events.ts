@@ -179,7 +179,13 @@ class Delivery implements CallAppDelivery {
       }, timeoutMs);
       this.#aborts.add(onAbort);
       request.on('error', (error) => end(error.message));
+      // An answer that switches protocols is neither a response nor an error: the connection just ends.
+      let isAnswered = false;
+      request.on('close', () => {
+        if (!isAnswered) end('the connection ended without an answer');
+      });
       request.on('response', (response) => {
+        isAnswered = true;
         const { statusCode = 0 } = response;
         let length = 0;
         response.on('data', (part: Buffer) => {
