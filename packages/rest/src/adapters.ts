@@ -20,7 +20,8 @@ export function nodeListener(router: RestRouter): NodeListener {
       const address = incoming?.socket.remoteAddress ?? 'unknown';
       return router.fetch(request, { clientAddress: address.replace(/^::ffff:/, '') });
     },
-    { overrideGlobalObjects: false },
+    // HTTP/1.0 needs no Host header; the router looks at the path alone.
+    { overrideGlobalObjects: false, hostname: 'localhost' },
   );
   return async (request, response) => {
     restore(request);

@@ -49,10 +49,16 @@ async function readBytes(request: Request): Promise<Uint8Array> {
   if (!request.body) return new Uint8Array(0);
   const parts: Uint8Array[] = [];
   let length = 0;
-  for await (const part of request.body) {
-    length += part.length;
-    if (length > MAX_BODY_BYTES) throw tooLarge();
-    parts.push(part);
+  try {
+    for await (const part of request.body) {
+      length += part.length;
+      if (length > MAX_BODY_BYTES) throw tooLarge();
+      parts.push(part);
+    }
+  } catch (error) {
+    if (error instanceof RestError) throw error;
+    // The client went away: nobody reads the answer, and it is no failure of ours.
+    throw new RestError(400, 'INVALID_ARGUMENT', 'The body ended early', 'body');
   }
   return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts, length);
 }
