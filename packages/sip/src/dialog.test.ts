@@ -1,7 +1,7 @@
 // Route sets, targets and sequence numbers of dialogs.
 
 import { describe, expect, it } from 'vitest';
-import { Dialog } from './dialog.ts';
+import { Dialog, requestUri } from './dialog.ts';
 import { EMPTY_BODY, SipHeaders, type SipRequest, type SipResponse } from './message.ts';
 
 const invite: SipRequest = {
@@ -90,5 +90,16 @@ describe('Dialog', () => {
       }),
     );
     expect(accepts).toEqual([true, true, false, false, true]);
+  });
+});
+
+describe('requestUri', () => {
+  it.each([
+    ['sip:bob@pbx', 'sip:bob@pbx'],
+    ['sip:bob@pbx;method=INVITE;lr?Subject=x', 'sip:bob@pbx;lr'],
+    ['sip:pbx?Subject=x', 'sip:pbx'],
+    ['sip:bob?a=1;method=b@pbx:5070?Subject=x', 'sip:bob?a=1;method=b@pbx:5070'],
+  ])('makes of %s %s', (uri, expected) => {
+    expect(requestUri(uri)).toBe(expected);
   });
 });

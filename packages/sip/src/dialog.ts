@@ -123,8 +123,10 @@ function contactOf(headers: SipHeaders): string | undefined {
   }
 }
 
-/** RFC 3261 §19.1.1: a Request-URI carries no headers and no method parameter. */
-function requestUri(uri: string): string {
-  const question = uri.indexOf('?');
-  return (question < 0 ? uri : uri.slice(0, question)).replace(/;method=[^;]*/i, '');
+/** RFC 3261 §19.1.1: a Request-URI carries no headers and no method parameter. A user part may look like both. */
+export function requestUri(uri: string): string {
+  const host = uri.indexOf('@') + 1;
+  const question = uri.indexOf('?', host);
+  const end = question < 0 ? uri.length : question;
+  return uri.slice(0, host) + uri.slice(host, end).replace(/;method=[^;]*/i, '');
 }

@@ -1,7 +1,7 @@
 // A call that we place: INVITE to its end, over early dialogs, forks, challenges, CANCEL and BYE (RFC 3261 §9, §12–§15).
 
 import { checkText } from './arguments.ts';
-import { Dialog, dialogKey } from './dialog.ts';
+import { Dialog, dialogKey, requestUri } from './dialog.ts';
 import { DialogClient, type Outcome, type RequestContent } from './dialog-client.ts';
 import { DialogServer } from './dialog-server.ts';
 import { DigestClient } from './digest.ts';
@@ -183,7 +183,7 @@ export class OutboundSession implements InviteSession, DialogOwner {
     for (const [name, value] of given) headers.append(name, value);
     headers.append('content-type', 'application/sdp');
     const body = Buffer.from(this.#options.offer, 'utf8');
-    const uri = target.split('?')[0] ?? target;
+    const uri = requestUri(target);
     return this.#client.authorized({ kind: 'request', method: 'INVITE', uri, headers, body });
   }
 
