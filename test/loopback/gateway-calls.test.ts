@@ -253,6 +253,13 @@ describe('a call', () => {
     // Before the answer: the name is only reserved.
     const early = gateway.startPush({ streamName: 'studio', rtmpUrl: sinks[1].url, muted: true });
     expect(early).toMatchObject({ status: 'RTMP_STREAM_WAIT', muted: true });
+    // The server of the call's own push takes the stream under its own name as well, once.
+    const beside = { streamName: 'studio', rtmpUrl: sinks[0].url };
+    const second0 = gateway.startPush(beside);
+    expect(() => gateway.startPush(beside)).toThrow(
+      expect.objectContaining({ code: 'PUSH_EXISTS' }),
+    );
+    await gateway.terminatePush(second0.mediaSessionId);
     await call.established();
     await sleep(300);
     const full = `${sinks[2].url}/other-name?key=1`;

@@ -305,7 +305,10 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     );
     if (!call)
       throw new GatewayError('STREAM_NOT_FOUND', 'No such stream', { field: 'streamName' });
-    const exists = call.stream.pushes.some((push) => push.target.rtmpUrl === rtmpUrl);
+    // The call's own push may go to the same server under another name.
+    const exists = call.stream.pushes.some(
+      ({ target }) => target.rtmpUrl === rtmpUrl && target.streamName === streamName,
+    );
     if (exists)
       throw new GatewayError('PUSH_EXISTS', 'This stream is pushed there already', {
         field: 'rtmpUrl',
