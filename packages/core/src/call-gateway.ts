@@ -24,7 +24,8 @@ import type { CallChange, CallDeps, CallView, DtmfType } from './call.ts';
 import { SafeEmitter } from './emitter.ts';
 import { GatewayError } from './errors.ts';
 import { FaultLog } from './fault-log.ts';
-import { silentLogger } from './logger.ts';
+import { asGatewayError, validateGatewayOptions } from './gateway-options.ts';
+import { guardLogger, silentLogger } from './logger.ts';
 import type { Logger } from './logger.ts';
 import type { OfferOptions } from './negotiation.ts';
 import { invalid, resolveStartup, validateRtmpTarget } from './options.ts';
@@ -174,28 +175,31 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
 
   /** Use {@link createCallGateway}. */
   constructor(options: CallGatewayOptions, deps: GatewayDeps) {
-    super(options.logger ?? silentLogger);
+    validateGatewayOptions(options);
+    const logger = guardLogger(options.logger ?? silentLogger);
+    super(logger);
     this.#options = options;
     this.#deps = deps;
-    this.#logger = options.logger ?? silentLogger;
-    this.#faults = new FaultLog(this.#logger, deps.now);
+    this.#logger = logger;
+    this.#faults = new FaultLog(logger, deps.now);
     const { min, max } = options.rtpPorts ?? { min: 30_000, max: 39_999 };
-    if (!isPort(min) || !isPort(max) || max - min < 3) {
-      throw invalid('rtpPorts', 'must be a range of at least four ports within 1 to 65535');
-    }
     this.#portPool = new PortPool({ min, max });
     this.nodeId = `${randomBytes(16).toString('hex')}@${nodeAddress(options)}`;
-    this.#userAgent = deps.createUserAgent(
-      {
-        port: options.sipPort ?? 0,
-        ...(options.bindAddress === undefined ? {} : { bindAddress: options.bindAddress }),
-        ...(options.publicAddress === undefined ? {} : { publicAddress: options.publicAddress }),
-        userAgentName: options.userAgentName ?? 'sipcast',
-        ...(options.sipTimers === undefined ? {} : { timers: options.sipTimers }),
-        ...(options.sipTransports === undefined ? {} : { transports: options.sipTransports }),
-      },
-      { onFault: (fault, example) => this.#faults.count(`sip-${fault}`, example.source) },
-    );
+    try {
+      this.#userAgent = deps.createUserAgent(
+        {
+          port: options.sipPort ?? 0,
+          ...(options.bindAddress === undefined ? {} : { bindAddress: options.bindAddress }),
+          ...(options.publicAddress === undefined ? {} : { publicAddress: options.publicAddress }),
+          userAgentName: options.userAgentName ?? 'sipcast',
+          ...(options.sipTimers === undefined ? {} : { timers: options.sipTimers }),
+          ...(options.sipTransports === undefined ? {} : { transports: options.sipTransports }),
+        },
+        { onFault: (fault, example) => this.#faults.count(`sip-${fault}`, example.source) },
+      );
+    } catch (error) {
+      throw asGatewayError(error);
+    }
   }
 
   /** For {@link createCallGateway}. */
@@ -531,10 +535,6 @@ function splitFullUrl(url: string): [string, string] {
     throw invalid('rtmpUrl', 'must end in /app/name when rtmpTransponderFullUrl is true');
   }
   return [path.slice(0, slash), key];
-}
-
-function isPort(value: number): boolean {
-  return Number.isInteger(value) && value > 0 && value <= 65_535;
 }
 
 function nodeAddress(options: CallGatewayOptions): string {

@@ -19,3 +19,22 @@ export const silentLogger: Logger = {
   warn() {},
   error() {},
 };
+
+/** The same logger, whose failures are nobody's: a broken log must not end a call. */
+export function guardLogger(logger: Logger): Logger {
+  const guarded =
+    (level: keyof Logger) =>
+    (message: string): void => {
+      try {
+        logger[level](message);
+      } catch {
+        // There is nowhere left to say it.
+      }
+    };
+  return {
+    debug: guarded('debug'),
+    info: guarded('info'),
+    warn: guarded('warn'),
+    error: guarded('error'),
+  };
+}

@@ -1,0 +1,74 @@
+import { SipError } from '@sipcast/sip';
+import { describe, expect, it } from 'vitest';
+import type { CallGatewayOptions } from './call-gateway.ts';
+import { CallGateway } from './call-gateway.ts';
+import { asGatewayError, validateGatewayOptions } from './gateway-options.ts';
+
+const bad: [object, string][] = [
+  [{ rtpPorts: { min: 5, max: 1 } }, 'rtpPorts'],
+  [{ rtpPorts: { min: '1', max: 9 } }, 'rtpPorts'],
+  [{ maxCalls: 0 }, 'maxCalls'],
+  [{ maxCalls: Number.NaN }, 'maxCalls'],
+  [{ historySize: -1 }, 'historySize'],
+  [{ historySize: 1.5 }, 'historySize'],
+  [{ jitterDelayMs: -1 }, 'jitterDelayMs'],
+  [{ jitterDelayMs: '60' }, 'jitterDelayMs'],
+  [{ inviteTimeoutMs: 0 }, 'inviteTimeoutMs'],
+  [{ inviteTimeoutMs: 2 ** 31 }, 'inviteTimeoutMs'],
+  [{ offer: { profileLevelId: '42\r\na' } }, 'offer.profileLevelId'],
+  [{ offer: { audioCodecs: ['opus'] } }, 'offer.audioCodecs'],
+  [{ offer: { audioCodecs: [] } }, 'offer.audioCodecs'],
+  [{ offer: { videoCodecs: 'h264-mode1' } }, 'offer.videoCodecs'],
+  [{ offer: { extraAudioLines: ['a=x\r\nm=y'] } }, 'offer.extraAudioLines'],
+  [{ offer: { extraVideoLines: ['x'] } }, 'offer.extraVideoLines'],
+  [{ rtmp: { reconnectMinMs: -5 } }, 'rtmp.reconnectMinMs'],
+  [{ rtmp: { stallTimeoutMs: Number.NaN } }, 'rtmp.stallTimeoutMs'],
+  [{ rtmp: { giveUpMs: '1' } }, 'rtmp.giveUpMs'],
+  [{ rtmp: { streamPrefix: '\r\n' } }, 'rtmp.streamPrefix'],
+  [{ logger: { info() {} } }, 'logger'],
+];
+
+describe('validateGatewayOptions', () => {
+  it('takes none, all defaults, and console', () => {
+    validateGatewayOptions({});
+    validateGatewayOptions({
+      maxCalls: 1,
+      historySize: 0,
+      jitterDelayMs: 0,
+      offer: { audioCodecs: ['pcmu'], extraVideoLines: ['b=AS:500'] },
+      rtmp: { giveUpMs: Number.POSITIVE_INFINITY, coalesceMs: 0, streamPrefix: 'rtmp_' },
+      logger: console,
+    });
+  });
+
+  for (const [options, field] of bad) {
+    it(`refuses ${JSON.stringify(options)}, naming ${field}`, () => {
+      expect(() => validateGatewayOptions(options as CallGatewayOptions)).toThrow(
+        expect.objectContaining({ name: 'GatewayError', code: 'INVALID_ARGUMENT', field }),
+      );
+    });
+  }
+
+  it('names the options of the SIP user agent as the gateway does', () => {
+    const error = (field: string): SipError => new SipError('INVALID_ARGUMENT', 'bad', { field });
+    expect(asGatewayError(error('port'))).toMatchObject({ name: 'GatewayError', field: 'sipPort' });
+    expect(asGatewayError(error('timers.t1Ms'))).toMatchObject({ field: 'sipTimers.t1Ms' });
+    const other = new Error('x');
+    expect(asGatewayError(other)).toBe(other);
+    // The user agent's constructor opens nothing.
+    const deps = {} as ConstructorParameters<typeof CallGateway>[1];
+    expect(
+      () =>
+        new CallGateway(
+          {},
+          {
+            ...deps,
+            now: () => 0,
+            createUserAgent: () => {
+              throw error('bindAddress');
+            },
+          },
+        ),
+    ).toThrow(expect.objectContaining({ name: 'GatewayError', field: 'bindAddress' }));
+  });
+});
