@@ -4,12 +4,14 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { networkInterfaces } from 'node:os';
 import {
   decodeSpropParameterSets,
+  openFfmpegTranscoders,
   openMediaSession,
   openRtmpPublisher,
   parseRtmpUrl,
   PortPool,
   Ticker,
 } from '@sipcast/media';
+import type { OpenAudioTranscoder } from '@sipcast/media';
 import {
   answerReoffer,
   formatMessage,
@@ -53,6 +55,15 @@ export interface CallGatewayOptions {
   readonly inviteTimeoutMs?: number;
   /** How long a missing RTP packet is waited for. Default 60 ms. */
   readonly jitterDelayMs?: number;
+  /**
+   * What RTMP servers get: G.711 as it comes (`passthrough`, the default), or AAC by an ffmpeg child process for each
+   * call, which most platforms and browsers want.
+   */
+  readonly audio?: 'passthrough' | 'aac';
+  /** Path of ffmpeg, for `audio: 'aac'`. Default: the environment's `FFMPEG_PATH`, else `ffmpeg` on the `PATH`. */
+  readonly ffmpegPath?: string;
+  /** An encoder of your own in place of ffmpeg, for `audio: 'aac'`. */
+  readonly openAudioTranscoder?: OpenAudioTranscoder;
   /** More live calls are refused. Default 1,000. */
   readonly maxCalls?: number;
   /** Ended calls that `history()` remembers. Default 1,000. */
@@ -141,7 +152,8 @@ const DEFAULT_DEPS: GatewayDeps = {
 /**
  * Opens a gateway: binds the SIP port and is ready to call.
  *
- * @throws GatewayError `INVALID_ARGUMENT` for a wrong option. Rejects with the socket's error when the port is busy.
+ * @throws GatewayError `INVALID_ARGUMENT` for a wrong option. Rejects with MediaError `NO_TRANSCODER` when AAC is asked
+ * for and there is no ffmpeg for it. Rejects with the socket's error when the port is busy.
  */
 export async function createCallGateway(
   options: CallGatewayOptions = {},
@@ -170,6 +182,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   readonly #closing = new Set<Call>();
   readonly #pushes = new Map<string, { push: RtmpPush; call: Call }>();
   readonly #history: CallView[] = [];
+  #openAudioTranscoder: OpenAudioTranscoder | undefined;
   #sessions = 0;
   #closed: Promise<void> | undefined;
 
@@ -204,7 +217,18 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
 
   /** For {@link createCallGateway}. */
   async open(): Promise<void> {
+    const { audio = 'passthrough', ffmpegPath, openAudioTranscoder } = this.#options;
+    if (audio !== 'passthrough' && audio !== 'aac')
+      throw invalid('audio', 'must be passthrough or aac');
+    if (audio === 'aac')
+      this.#openAudioTranscoder = openAudioTranscoder ?? (await this.#findEncoder(ffmpegPath));
     await this.#userAgent.open();
+  }
+
+  async #findEncoder(ffmpegPath: string | undefined): Promise<OpenAudioTranscoder> {
+    const found = await openFfmpegTranscoders(ffmpegPath === undefined ? {} : { ffmpegPath });
+    this.#logger.info(`audio is encoded by ffmpeg ${found.version} (${found.path})`);
+    return found.openAudio;
   }
 
   /** Port on which SIP is spoken. */
@@ -442,6 +466,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
           audioCname: `rtp/audio/${callId}`,
           videoCname: `rtp/video/${callId}`,
           jitterDelayMs: this.#options.jitterDelayMs ?? 60,
+          ...(this.#openAudioTranscoder && { openAudioTranscoder: this.#openAudioTranscoder }),
           now: this.#deps.now,
           wallClock: this.#deps.wallClock,
           random: this.#deps.random,

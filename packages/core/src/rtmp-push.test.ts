@@ -173,11 +173,13 @@ describe('RtmpPush', () => {
     push.muted = true;
     outputs[0]?.push(tag);
     outputs[0]?.push({ ...tag, body: Buffer.from([0x82, 1, 2]) });
+    outputs[0]?.push({ ...tag, body: Buffer.from([0xaf, 1, 2, 3, 4]) });
     push.muted = false;
     outputs[0]?.push(tag);
     expect(last().sent.map((one) => Buffer.from(one.body).toString('hex'))).toEqual([
       '72d5d5d5',
       '82ffff',
+      'af0101182007',
       '72010203',
     ]);
     await push.close();

@@ -92,6 +92,9 @@ export interface RtmpPushView {
 
 /** The first minutes of an outage are probably a restart: try often. */
 const EARLY_OUTAGE_MS = 5 * 60_000;
+/** A mono AAC-LC frame of digital silence, of any sampling rate: one channel without a coded band. */
+const AAC_SILENCE = [0x01, 0x18, 0x20, 0x07];
+const FLV_AAC = 10;
 const SILENCE = { 7: 0xd5, 8: 0xff } as const;
 
 /** One push. Made by the gateway; it lives until `close()` or until its stream ends. */
@@ -256,9 +259,10 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
   }
 }
 
-/** The same tag with silence in it (FLV sound formats 7 and 8). */
+/** The same tag with silence in it (FLV sound formats 7, 8 and 10). */
 function silenced(tag: FlvTag): FlvTag {
   const head = tag.body[0] ?? 0;
+  if (head >> 4 === FLV_AAC) return { ...tag, body: Buffer.from([head, 1, ...AAC_SILENCE]) };
   const silence = SILENCE[(head >> 4) as 7 | 8];
   if (silence === undefined) return tag;
   const body = Buffer.alloc(tag.body.length, silence);

@@ -7,6 +7,10 @@ export type MediaErrorCode =
   /** No free RTP/RTCP port pair in the configured range. */
   | 'NO_PORTS'
   | 'SOCKET'
+  /** No ffmpeg, or none that can do what is needed. */
+  | 'NO_TRANSCODER'
+  /** The encoder ended again and again. */
+  | 'TRANSCODER_FAILED'
   | 'CLOSED';
 
 /** A failure of the receiving side. Bad packets never raise it: they are counted. */

@@ -174,4 +174,42 @@ describe('FlvMuxer', () => {
       expect(metadataOf(tags[0])).not.toHaveProperty('videocodecid');
     });
   }
+
+  it('sends the AAC configuration before the first frame, and again only when it changes', () => {
+    const { muxer, tags } = mux({ audioCodec: 'aac', hasVideo: false });
+    muxer.pushAac(Buffer.from('early'), 0);
+    expect(tags).toEqual([]);
+    const format = {
+      sampleRateHz: 44_100,
+      channels: 1,
+      audioSpecificConfig: Uint8Array.of(0x12, 0x08),
+    };
+    muxer.setAacFormat(format);
+    muxer.pushAac(Buffer.from('a'), 20);
+    muxer.setAacFormat(format);
+    muxer.pushAac(Buffer.from('b'), 43);
+    muxer.setAacFormat({
+      ...format,
+      sampleRateHz: 48_000,
+      audioSpecificConfig: Uint8Array.of(0x11, 0x88),
+    });
+    muxer.pushAac(Buffer.from('c'), 66);
+    expect(
+      tags.map((tag) => [tag.role, tag.timestampMs, Buffer.from(tag.body).toString('hex')]),
+    ).toEqual([
+      ['metadata', 20, expect.anything()],
+      ['sequence-header', 20, 'af001208'],
+      ['audio', 20, 'af0161'],
+      ['audio', 43, 'af0162'],
+      ['metadata', 66, expect.anything()],
+      ['sequence-header', 66, 'af001188'],
+      ['audio', 66, 'af0163'],
+    ]);
+    expect(metadataOf(tags[0])).toMatchObject({
+      audiocodecid: 10,
+      audiosamplerate: 44_100,
+      stereo: false,
+    });
+    expect(muxer.preamble.map((tag) => tag.role)).toEqual(['metadata', 'sequence-header']);
+  });
 });

@@ -1,5 +1,6 @@
 // Frames to FLV tags (Adobe FLV 10.1, annex E).
 
+import type { AacFormat } from './aac.ts';
 import { amf0Object, EcmaArray, encodeAmf0 } from './amf0.ts';
 import type { Amf0Value } from './amf0.ts';
 import { NAL_HEADROOM_BYTES } from './frame.ts';
@@ -8,8 +9,8 @@ import { encodeAvcConfiguration, isPictureNal, NAL_TYPE, nalType, parseSps } fro
 
 /** What a stream carries: known before its first frame. */
 export interface FlvMuxerOptions {
-  /** The audio codec, or `null` for a stream without audio. */
-  readonly audioCodec: AudioCodec | null;
+  /** The audio codec of the stream, or `null` for one without audio. */
+  readonly audioCodec: AudioCodec | 'aac' | null;
   readonly hasVideo: boolean;
   /** `encoder` of the metadata. Default `sipcast`. */
   readonly encoderName?: string;
@@ -31,8 +32,10 @@ const VIDEO_CODEC_AVC = 7;
 const MAX_PARAMETER_SET_BYTES = 4096;
 /** Of each kind; the record has room for 31 SPS, and real streams have one. */
 const MAX_PARAMETER_SETS = 31;
-/** Sound format; FLV fixes 8 kHz mono for both, whatever the rate bits say. */
-const SOUND_FORMAT: Readonly<Record<AudioCodec, number>> = { pcma: 7, pcmu: 8 };
+/** Sound format; FLV fixes 8 kHz mono for G.711, whatever the rate bits say. */
+const SOUND_FORMAT: Readonly<Record<AudioCodec | 'aac', number>> = { pcma: 7, pcmu: 8, aac: 10 };
+/** AAC is always marked as 44 kHz stereo: its own configuration tells the truth (FLV 10.1 §E.4.2.1). */
+const AAC_HEAD = 0xaf;
 const SOUND_SIZE_16_BIT = 0x02;
 
 /**
@@ -52,6 +55,8 @@ export class FlvMuxer {
   #video: VideoFormat | undefined;
   #metadata: FlvTag | undefined;
   #sequenceHeader: FlvTag | undefined;
+  #aacHeader: FlvTag | undefined;
+  #aacFormat: AacFormat | undefined;
   #framesWithoutParameterSets = 0;
 
   constructor(options: FlvMuxerOptions, sink: Sink<FlvTag>) {
@@ -64,6 +69,7 @@ export class FlvMuxer {
     const tags: FlvTag[] = [];
     if (this.#metadata) tags.push(this.#metadata);
     if (this.#sequenceHeader) tags.push(this.#sequenceHeader);
+    if (this.#aacHeader) tags.push(this.#aacHeader);
     return tags;
   }
 
@@ -89,6 +95,32 @@ export class FlvMuxer {
   push(frame: MediaFrame, timestampMs: number): void {
     if (frame.codec === 'h264') this.#pushVideo(frame, timestampMs);
     else this.#pushAudio(frame, timestampMs);
+  }
+
+  /** The format of the AAC frames that follow. Only where `audioCodec` is `aac`. */
+  setAacFormat(format: AacFormat): void {
+    const known = this.#aacFormat?.audioSpecificConfig;
+    if (known && Buffer.compare(known, format.audioSpecificConfig) === 0) return;
+    this.#aacFormat = format;
+    this.#aacHeader = undefined;
+  }
+
+  /** Takes one AAC-LC frame without ADTS header, after `setAacFormat`. The first one takes its sequence header along. */
+  pushAac(frame: Uint8Array, timestampMs: number): void {
+    if (!this.#aacFormat) return;
+    if (!this.#aacHeader) this.#emitAacHeader(this.#aacFormat, timestampMs);
+    const body = Buffer.allocUnsafe(2 + frame.length);
+    body[0] = AAC_HEAD;
+    body[1] = 1;
+    body.set(frame, 2);
+    this.#sink({ type: 8, timestampMs, body, role: 'audio' });
+  }
+
+  #emitAacHeader(format: AacFormat, timestampMs: number): void {
+    this.#emitMetadata(timestampMs);
+    const body = Buffer.from([AAC_HEAD, 0, ...format.audioSpecificConfig]);
+    this.#aacHeader = { type: 8, timestampMs, body, role: 'sequence-header' };
+    this.#sink(this.#aacHeader);
   }
 
   #pushAudio(frame: AudioFrame, timestampMs: number): void {
@@ -184,9 +216,9 @@ export class FlvMuxer {
     }
     if (audioCodec) {
       entries['audiocodecid'] = SOUND_FORMAT[audioCodec];
-      entries['audiosamplerate'] = 8000;
+      entries['audiosamplerate'] = audioCodec === 'aac' ? this.#aacFormat?.sampleRateHz : 8000;
       entries['audiosamplesize'] = 16;
-      entries['stereo'] = false;
+      entries['stereo'] = (this.#aacFormat?.channels ?? 1) > 1;
     }
     const body = encodeAmf0('onMetaData', new EcmaArray(amf0Object(entries)));
     this.#metadata = { type: 18, timestampMs, body, role: 'metadata' };

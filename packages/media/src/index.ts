@@ -1,3 +1,5 @@
+export { AAC_FRAME_SAMPLES, AdtsReader } from './aac.ts';
+export type { AacFormat, AdtsReaderHandler } from './aac.ts';
 export { amf0Object, decodeAmf0, EcmaArray, encodeAmf0, MAX_AMF0_DEPTH } from './amf0.ts';
 export type { Amf0Fault, Amf0Value } from './amf0.ts';
 export { CongestionGate } from './congestion-gate.ts';
@@ -119,3 +121,11 @@ export type {
 } from './media-session.ts';
 export { OutputSet } from './output-set.ts';
 export type { StreamOutput } from './output-set.ts';
+export { openFfmpegTranscoders } from './transcoder-ffmpeg.ts';
+export type { FfmpegOptions, FfmpegTranscoders } from './transcoder-ffmpeg.ts';
+export type {
+  AudioTranscoder,
+  AudioTranscoderHandler,
+  AudioTranscoderStats,
+  OpenAudioTranscoder,
+} from './transcoder.ts';

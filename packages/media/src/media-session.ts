@@ -19,6 +19,7 @@ import { openRtpSession } from './rtp-session.ts';
 import type { RtpSession, RtpSessionStats } from './rtp-session.ts';
 import { SyncClock } from './sync-clock.ts';
 import type { TickSource } from './ticker.ts';
+import type { AudioTranscoder, AudioTranscoderStats, OpenAudioTranscoder } from './transcoder.ts';
 
 /** One RTP/RTCP port pair of ours and the source that we send as. */
 export interface LocalMedia {
@@ -97,6 +98,8 @@ export interface MediaStats {
   readonly avSkewMs: number | null;
   /** Silence put into the audio, in milliseconds. */
   readonly silenceInsertedMs: number | null;
+  /** The encoder of the audio; `null` where it passes through. */
+  readonly audioTranscoder: AudioTranscoderStats | null;
 }
 
 /** What the owner of a session is told. */
@@ -147,6 +150,8 @@ export interface MediaSessionOptions {
   readonly videoCname: string;
   /** How long a missing packet is waited for. Default 60 ms. */
   readonly jitterDelayMs?: number;
+  /** Makes AAC of the audio. Default: G.711 passes through. */
+  readonly openAudioTranscoder?: OpenAudioTranscoder;
   /** Monotonic milliseconds. */
   readonly now: () => number;
   /** Unix milliseconds. */
@@ -215,6 +220,7 @@ class Session implements MediaSession {
   readonly #audioJitter: JitterBuffer;
   readonly #videoJitter: JitterBuffer;
   #timeline: AudioTimeline | undefined;
+  #transcoder: AudioTranscoder | undefined;
 
   /** While the sockets are being started. */
   #early: EarlyPacket[] | undefined;
@@ -286,12 +292,17 @@ class Session implements MediaSession {
     this.#startMs = this.#options.now();
     const { audio, video } = negotiated;
     const audioCodec = audio ? firstAudioCodec(audio) : null;
-    this.#muxer = new FlvMuxer({ audioCodec, hasVideo: video !== undefined }, this.#outputs.push);
+    const transcodes = audioCodec !== null && this.#options.openAudioTranscoder !== undefined;
+    this.#muxer = new FlvMuxer(
+      { audioCodec: transcodes ? 'aac' : audioCodec, hasVideo: video !== undefined },
+      this.#outputs.push,
+    );
+    if (transcodes) this.#transcoder = this.#openTranscoder();
     if (video?.parameterSets) this.#muxer.setParameterSets(video.parameterSets);
     this.#outputs.expectVideo(video !== undefined);
     if (audioCodec !== null) {
       const delayMs = (this.#options.jitterDelayMs ?? DEFAULT_JITTER_DELAY_MS) + AUDIO_GRACE_MS;
-      this.#timeline = new AudioTimeline((frame, timeMs) => this.#muxer?.push(frame, timeMs), {
+      this.#timeline = new AudioTimeline(this.#audioSink(), {
         codec: audioCodec,
         delayMs,
       });
@@ -371,6 +382,7 @@ class Session implements MediaSession {
         : null,
       avSkewMs: this.#clock.skewMs,
       silenceInsertedMs: this.#timeline?.stats.filledMs ?? null,
+      audioTranscoder: this.#transcoder?.stats ?? null,
     };
   }
 
@@ -381,7 +393,23 @@ class Session implements MediaSession {
 
   async #close(): Promise<void> {
     this.#options.ticker.remove(this.#onTick);
+    this.#transcoder?.close();
     await Promise.all([this.#audioRtp.close(), this.#videoRtp.close()]);
+  }
+
+  /** Where gap-free audio goes: into the muxer, or through the transcoder. */
+  #audioSink(): (frame: AudioFrame, timeMs: number) => void {
+    const transcoder = this.#transcoder;
+    if (transcoder) return (frame, timeMs) => transcoder.push(frame, timeMs);
+    return (frame, timeMs) => this.#muxer?.push(frame, timeMs);
+  }
+
+  #openTranscoder(): AudioTranscoder | undefined {
+    return this.#options.openAudioTranscoder?.({
+      onFormat: (format) => this.#muxer?.setAacFormat(format),
+      onFrame: (frame, timeMs) => this.#muxer?.pushAac(frame, timeMs),
+      onFailed: (error) => this.#handler.onFailure?.(error),
+    });
   }
 
   #openRtp(

@@ -4,7 +4,7 @@ import { HELP, parseCommand, UsageError } from './arguments.ts';
 describe('command line', () => {
   it('reads every option', () => {
     const line =
-      'serve --host 0.0.0.0 --port 9000 --rtp-ports 40000-40099 --sip-port=5060 --public-address 192.0.2.1 --call-app-url http://localhost:9091/CallApp';
+      'serve --host 0.0.0.0 --port 9000 --rtp-ports 40000-40099 --sip-port=5060 --public-address 192.0.2.1 --call-app-url http://localhost:9091/CallApp --audio aac --ffmpeg /opt/ffmpeg';
     expect(parseCommand(line.split(' '), { SIPCAST_BASIC_AUTH: 'user:pa:ss' })).toEqual({
       kind: 'serve',
       options: {
@@ -14,6 +14,8 @@ describe('command line', () => {
         sipPort: 5060,
         publicAddress: '192.0.2.1',
         callAppUrl: 'http://localhost:9091/CallApp',
+        audio: 'aac',
+        ffmpegPath: '/opt/ffmpeg',
         basicAuth: { username: 'user', password: 'pa:ss' },
       },
     });
@@ -43,6 +45,7 @@ describe('command line', () => {
     ['serve --sip-port 1e3', '--sip-port must be a number from 0 to 65535'],
     ['serve --rtp-ports 30000', '--rtp-ports must look like 30000-39999'],
     ['serve --rtp-ports 30000-99999', '--rtp-ports must be a number from 0 to 65535'],
+    ['serve --audio mp3', "--audio must be passthrough or aac, not 'mp3'"],
     ['serve --help=1', "Option '-h, --help' does not take an argument"],
   ] as const) {
     it(`refuses '${line}'`, () => {

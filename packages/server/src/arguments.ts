@@ -14,6 +14,8 @@ Starts the gateway with its HTTP API at /rest-api.
   --sip-port <number>       UDP and TCP port for SIP (default: one that is free)
   --public-address <ip>     address that SIP peers shall use, behind NAT
   --call-app-url <url>      POST call events to <url>/CallStatusEvent
+  --audio passthrough|aac   what RTMP servers get (default passthrough; aac needs ffmpeg)
+  --ffmpeg <path>           ffmpeg to encode with (default: FFMPEG_PATH, else the PATH)
   --help, --version
 
 Environment
@@ -59,6 +61,8 @@ export function parseCommand(
         ? {}
         : { publicAddress: values['public-address'] }),
       ...(values['call-app-url'] === undefined ? {} : { callAppUrl: values['call-app-url'] }),
+      ...(values.audio === undefined ? {} : { audio: audioOf(values.audio) }),
+      ...(values.ffmpeg === undefined ? {} : { ffmpegPath: values.ffmpeg }),
       ...(account === undefined || account === '' ? {} : { basicAuth: accountOf(account) }),
     },
   };
@@ -78,6 +82,8 @@ function parse(argv: readonly string[]) {
         'sip-port': text,
         'public-address': text,
         'call-app-url': text,
+        audio: text,
+        ffmpeg: text,
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean', short: 'v' },
       },
@@ -106,4 +112,9 @@ function accountOf(value: string): { username: string; password: string } {
   const colon = value.indexOf(':');
   if (colon < 1) throw new UsageError('SIPCAST_BASIC_AUTH must be user:password');
   return { username: value.slice(0, colon), password: value.slice(colon + 1) };
+}
+
+function audioOf(value: string): 'passthrough' | 'aac' {
+  if (value === 'passthrough' || value === 'aac') return value;
+  throw new UsageError(`--audio must be passthrough or aac, not '${value}'`);
 }

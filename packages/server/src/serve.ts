@@ -24,6 +24,10 @@ export interface ServeOptions {
   readonly publicAddress?: string;
   /** Events go to `<callAppUrl>/CallStatusEvent`. Default: nowhere. */
   readonly callAppUrl?: string;
+  /** What RTMP servers get. Default `passthrough`; `aac` needs ffmpeg. */
+  readonly audio?: 'passthrough' | 'aac';
+  /** Path of ffmpeg. Default: the environment's `FFMPEG_PATH`, else `ffmpeg` on the `PATH`. */
+  readonly ffmpegPath?: string;
   /** HTTP Basic on every query. Default: none. */
   readonly basicAuth?: { readonly username: string; readonly password: string };
   /** More options of the gateway; those above have precedence. */
@@ -110,7 +114,7 @@ async function openGateway(
   options: ServeOptions,
   log: (line: string) => void,
 ): Promise<CallGateway> {
-  const { sipPort, rtpPorts, publicAddress } = options;
+  const { sipPort, rtpPorts, publicAddress, audio, ffmpegPath } = options;
   try {
     return await createCallGateway({
       logger: {
@@ -123,10 +127,13 @@ async function openGateway(
       ...(sipPort === undefined ? {} : { sipPort }),
       ...(rtpPorts === undefined ? {} : { rtpPorts }),
       ...(publicAddress === undefined ? {} : { publicAddress }),
+      ...(audio === undefined ? {} : { audio }),
+      ...(ffmpegPath === undefined ? {} : { ffmpegPath }),
     });
   } catch (error) {
     const { code, field } = error as { code?: string; field?: string };
-    if (code === 'INVALID_ARGUMENT' && field !== undefined)
+    const wrongOption = code === 'INVALID_ARGUMENT' || code === 'NO_TRANSCODER';
+    if (wrongOption && field !== undefined)
       throw new ServerError('INVALID_ARGUMENT', describe(error), field, error);
     throw unavailable('sipPort', 'SIP port', sipPort ?? 0, error);
   }

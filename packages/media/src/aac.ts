@@ -1,0 +1,90 @@
+// AAC-LC as streams carry it: ADTS frames from an encoder, and what decoders must know first (ISO/IEC 14496-3).
+//
+//  ADTS header, 7 octets (9 with CRC)
+//  syncword(12) id(1) layer(2) no-crc(1) | profile(2) frequency(4) private(1) channels(3) … length(13) fullness(11) blocks(2)
+
+/** Samples of one AAC-LC frame, per channel. */
+export const AAC_FRAME_SAMPLES = 1024;
+
+const HEADER_BYTES = 7;
+const FREQUENCIES_HZ = [
+  96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000,
+] as const;
+
+/** What a stream's frames have in common. */
+export interface AacFormat {
+  readonly sampleRateHz: number;
+  /** 1–7. */
+  readonly channels: number;
+  /** AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1), two octets. */
+  readonly audioSpecificConfig: Uint8Array;
+}
+
+/** Receives what an {@link AdtsReader} finds. */
+export interface AdtsReaderHandler {
+  /** Before the first frame, and when it changes. */
+  onFormat(format: AacFormat): void;
+  /** One frame without its header; ours to keep. */
+  onFrame(frame: Uint8Array): void;
+}
+
+/** Cuts an ADTS stream into frames. Feed it pieces of any size; octets that are no frame are skipped and counted. */
+export class AdtsReader {
+  readonly #handler: AdtsReaderHandler;
+  #pending: Buffer = Buffer.alloc(0);
+  #format = -1;
+  #skippedBytes = 0;
+
+  constructor(handler: AdtsReaderHandler) {
+    this.#handler = handler;
+  }
+
+  /** Octets that belonged to no frame. */
+  get skippedBytes(): number {
+    return this.#skippedBytes;
+  }
+
+  /** Takes what came next. */
+  push(octets: Uint8Array): void {
+    const bytes = Buffer.concat([this.#pending, octets]);
+    let at = 0;
+    while (at + HEADER_BYTES <= bytes.length) {
+      const length = frameLength(bytes, at);
+      if (length === undefined) {
+        at++;
+        this.#skippedBytes++;
+        continue;
+      }
+      if (at + length > bytes.length) break;
+      this.#takeFrame(bytes, at, length);
+      at += length;
+    }
+    this.#pending = Buffer.from(bytes.subarray(at));
+  }
+
+  #takeFrame(bytes: Buffer, at: number, length: number): void {
+    const profile = bytes[at + 2]! >> 6;
+    const frequency = (bytes[at + 2]! >> 2) & 0x0f;
+    const channels = ((bytes[at + 2]! & 1) << 2) | (bytes[at + 3]! >> 6);
+    const format = (profile << 8) | (frequency << 4) | channels;
+    if (format !== this.#format) {
+      this.#format = format;
+      const config = ((profile + 1) << 11) | (frequency << 7) | (channels << 3);
+      this.#handler.onFormat({
+        sampleRateHz: FREQUENCIES_HZ[frequency]!,
+        channels,
+        audioSpecificConfig: Uint8Array.of(config >> 8, config & 0xff),
+      });
+    }
+    const headerBytes = (bytes[at + 1]! & 1) === 1 ? HEADER_BYTES : HEADER_BYTES + 2;
+    this.#handler.onFrame(Uint8Array.from(bytes.subarray(at + headerBytes, at + length)));
+  }
+}
+
+/** Octets of the frame that begins here, or `undefined` when none does. */
+function frameLength(bytes: Buffer, at: number): number | undefined {
+  if (bytes[at] !== 0xff || (bytes[at + 1]! & 0xf6) !== 0xf0) return undefined;
+  if (((bytes[at + 2]! >> 2) & 0x0f) >= FREQUENCIES_HZ.length) return undefined;
+  const length = ((bytes[at + 3]! & 3) << 11) | (bytes[at + 4]! << 3) | (bytes[at + 5]! >> 5);
+  return length > HEADER_BYTES + 2 ? length : undefined;
+}
