@@ -394,6 +394,8 @@ class Session implements MediaSession {
   async #close(): Promise<void> {
     this.#options.ticker.remove(this.#onTick);
     this.#transcoder?.close();
+    // Whoever still holds the session shall not hold the last pictures with it.
+    this.#outputs.clear();
     await Promise.all([this.#audioRtp.close(), this.#videoRtp.close()]);
   }
 

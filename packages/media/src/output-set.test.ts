@@ -91,5 +91,8 @@ describe('OutputSet', () => {
       'key-frame@80',
     ]);
     expect(set.size).toBe(1);
+    set.clear();
+    expect(set.size).toBe(0);
+    expect(join(set)).toEqual([]);
   });
 });

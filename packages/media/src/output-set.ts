@@ -62,6 +62,13 @@ export class OutputSet {
     this.#joined = this.#joined.filter((one) => one.output !== output);
   }
 
+  /** Forgets every output and what was kept for new ones. */
+  clear(): void {
+    this.#joined = [];
+    this.#kept = [];
+    this.#keptBytes = 0;
+  }
+
   /** Hands on one tag. An output that is waiting gets nothing before the tag that it can begin with. */
   readonly push: Sink<FlvTag> = (tag) => {
     this.#keep(tag);
