@@ -62,6 +62,8 @@ function setUp(options: RtmpOptions = {}, url = 'rtmp://server/live') {
           },
           close: () => {
             connection.closed = true;
+            // As the publisher does where there is nothing to flush.
+            handler.onEnded(undefined);
             return Promise.resolve();
           },
         };
@@ -212,5 +214,14 @@ describe('RtmpPush', () => {
     await between.push.close();
     vi.advanceTimersByTime(10_000);
     expect(between.connections).toHaveLength(1);
+  });
+
+  it('makes no connection any more once it is closed while one is being made', async () => {
+    const { push, media, connections, statuses } = setUp();
+    push.start(media);
+    await push.close();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(connections).toHaveLength(1);
+    expect(statuses).toEqual([]);
   });
 });

@@ -115,6 +115,7 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
   #droppedFrames = 0;
   #reconnects = 0;
   #lastError: RtmpError | undefined;
+  #terminated = false;
   #closing: Promise<void> | undefined;
 
   constructor(target: RtmpPushTarget, options: RtmpOptions, deps: RtmpPushDeps) {
@@ -131,12 +132,12 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
 
   /** `close()` was called: it is gone for clients, although the connection may still be flushed. */
   get terminated(): boolean {
-    return this.#closing !== undefined;
+    return this.#terminated;
   }
 
   /** For the stream: its media is there. Once. */
   start(media: MediaSession): void {
-    if (this.#media || this.#closing) return;
+    if (this.#media || this.#terminated) return;
     this.#media = media;
     this.#downSinceMs = this.#deps.now();
     this.#connect();
@@ -166,6 +167,8 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
 
   /** Flushes, unpublishes and closes. Idempotent; resolves when the connection is gone. */
   close(): Promise<void> {
+    // First of all: a connection that is being made ends while `#close` asks it to, and must not be made again.
+    this.#terminated = true;
     this.#closing ??= this.#close();
     return this.#closing;
   }
@@ -212,7 +215,7 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     this.#media?.removeOutput(this.#output);
     this.#bytesSent += ended?.stats.bytesSent ?? 0;
     this.#droppedFrames += ended?.stats.droppedFrames ?? 0;
-    if (this.#closing) return;
+    if (this.#terminated) return;
     this.#lastError = error;
     const nowMs = this.#deps.now();
     const wasActive = this.#status === 'RTMP_STREAM_ACTIVE';
