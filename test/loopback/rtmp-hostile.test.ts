@@ -93,6 +93,36 @@ it(`${CONNECTIONS} mutated answers end with a typed error`, async () => {
   ]);
 });
 
+it('asks once, however often the server repeats its answers', async () => {
+  const answer = goodAnswer(1);
+  const body = answer.subarray(HANDSHAKE_BYTES);
+  let received = Buffer.alloc(0);
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.on('data', (octets) => {
+      received = Buffer.concat([received, octets]);
+    });
+    socket.write(Buffer.concat([answer, body, body]));
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const url = `rtmp://127.0.0.1:${(server.address() as AddressInfo).port}/live`;
+  await new Promise<void>((resolve) => {
+    const publisher = openRtmpPublisher(
+      { url, streamName: 'x' },
+      {
+        onPublishing: () => setTimeout(() => void publisher.close(), 50),
+        onKeyFrameWanted: () => {},
+        onEnded: () => resolve(),
+      },
+    );
+  });
+  server.close();
+  const count = (word: string): number => received.toString('latin1').split(word).length - 1;
+  expect([count('createStream'), count('\x07publish')]).toEqual([1, 1]);
+});
+
 for (const streamId of [-1, Number.NaN, 2 ** 32, -1e-29]) {
   it(`names ${streamId} as a stream id a fault of the protocol`, async () => {
     const { publish, close } = await publishTo(() => goodAnswer(streamId));

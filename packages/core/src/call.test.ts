@@ -388,6 +388,23 @@ describe('Call', () => {
     expect(sip.handler?.onReoffer('nonsense')).toMatchObject({ statusCode: 488 });
   });
 
+  it('shows no SRTP key that a peer sends', async () => {
+    const parts = setUp();
+    await parts.call.place();
+    const secret = 'WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz';
+    const line = `a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:${secret}|2^20|1:4\r\n`;
+    const answer = response(200, `${ANSWER}${line}`);
+    parts.sip.handler?.onMessage?.('in', answer, {
+      protocol: 'UDP',
+      address: '127.0.0.1',
+      port: 5060,
+    });
+    parts.sip.handler?.onAnswered(answer);
+    const view = parts.call.view();
+    expect(view.sdp).toContain('inline:***|2^20');
+    expect(JSON.stringify(view)).not.toContain(secret);
+  });
+
   it('shows every documented key, and no password', async () => {
     const { call } = await answered({ sipLogin: 'alice', sipPassword: 'hunter2' });
     const view = call.view();

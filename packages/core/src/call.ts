@@ -217,12 +217,12 @@ export class Call extends SafeEmitter<CallEvents> {
       callee: startup.callee,
       hasAudio: startup.hasAudio,
       hasVideo: startup.hasVideo,
-      sdp: this.#answer,
+      sdp: this.#answer && withoutKeys(this.#answer),
       visibleName: startup.visibleName,
       inviteParameters: null,
       mediaProvider: 'Flash',
       sipMessageRaw: this.#lastMessage
-        ? Buffer.from(this.#deps.formatMessage(this.#lastMessage)).toString()
+        ? withoutKeys(Buffer.from(this.#deps.formatMessage(this.#lastMessage)).toString())
         : null,
       isMsrp: false,
       target: null,
@@ -567,6 +567,11 @@ export class Call extends SafeEmitter<CallEvents> {
     await Promise.race([elapsed, this.#closed]);
     clearTimeout(timer);
   }
+}
+
+/** RFC 4568 §9.2: the keys of a session description are secrets. */
+function withoutKeys(text: string): string {
+  return text.replaceAll(/inline:[^\s|;]+/gi, 'inline:***');
 }
 
 function isoOrNull(ms: number | null): string | null {

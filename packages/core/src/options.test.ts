@@ -99,6 +99,14 @@ describe('resolveStartup', () => {
     expect(resolve({ ...base, sipAuthenticationName: 'auth' }).credentials?.username).toBe('auth');
   });
 
+  it('refuses what is no object', () => {
+    for (const request of [null, undefined, 'sip:a@b', 7]) {
+      expect(() => resolve(request as unknown as object)).toThrow(
+        expect.objectContaining({ code: 'INVALID_ARGUMENT', field: 'request' }),
+      );
+    }
+  });
+
   const bad: [object, string][] = [
     [{}, 'callee'],
     [{ callee: '' }, 'callee'],

@@ -137,6 +137,8 @@ export function resolveStartup(
   parsers: AddressParsers,
   newCallId: () => string,
 ): ResolvedStartup {
+  if (typeof request !== 'object' || request === null)
+    throw invalid('request', 'must be an object');
   const callId = text(request, 'callId', 256) ?? newCallId();
   if (!CALL_ID.test(callId)) throw invalid('callId', 'is no RFC 3261 Call-ID');
   const callee = text(request, 'callee', 1024);

@@ -171,6 +171,8 @@ class Connection implements RtmpPublisher {
   #bytesAcknowledgedByUs = 0;
   #peerWindowBytes = Number.POSITIVE_INFINITY;
   #messageStreamId = 0;
+  /** The transaction whose answer the next step waits for. */
+  #awaited: number | undefined = TRANSACTION.connect;
   #baseMs = Number.NaN;
   readonly #lastMs = { 8: 0, 9: 0, 18: 0 };
   #progressMark = 0;
@@ -327,6 +329,7 @@ class Connection implements RtmpPublisher {
     this.#command('releaseStream', TRANSACTION.releaseStream, null, streamName);
     this.#command('FCPublish', TRANSACTION.fcPublish, null, streamName);
     this.#command('createStream', TRANSACTION.createStream, null);
+    this.#awaited = TRANSACTION.createStream;
     this.#flush();
   }
 
@@ -365,8 +368,10 @@ class Connection implements RtmpPublisher {
     if (typeof values === 'string')
       return this.#end(new RtmpError('PROTOCOL', `Unreadable command: ${values}`));
     const [name, transaction, , detail] = values;
-    if (name === '_result' && transaction === TRANSACTION.connect) return this.#requestPublish();
-    if (name === '_result' && transaction === TRANSACTION.createStream) {
+    if (name === '_result' && transaction === this.#awaited) {
+      // Each answer counts once: a server that repeats itself is not asked again.
+      this.#awaited = undefined;
+      if (transaction === TRANSACTION.connect) return this.#requestPublish();
       if (typeof detail !== 'number' || !(detail >= 0 && detail <= 0xffffffff)) {
         return this.#end(new RtmpError('PROTOCOL', 'createStream gave no stream id'));
       }
