@@ -154,6 +154,22 @@ describe('resolveStartup', () => {
     [{ callee: 'a@b', sipHeaders: { 'X Y': 'z' } }, 'sipHeaders'],
     [{ callee: 'a@b', sipHeaders: { 'X-Y': 'a\r\nb' } }, 'sipHeaders'],
     [{ callee: 'a@b', sipHeaders: { Via: 'x' } }, 'sipHeaders'],
+    [
+      {
+        callee: 'a@b',
+        sipHeaders: Object.fromEntries(Array.from({ length: 33 }, (_, n) => [`X-${n}`, 'v'])),
+      },
+      'sipHeaders',
+    ],
+    [
+      {
+        callee: 'a@b',
+        sipHeaders: Object.fromEntries(
+          Array.from({ length: 5 }, (_, n) => [`X-${n}`, 'v'.repeat(2000)]),
+        ),
+      },
+      'sipHeaders',
+    ],
   ];
   for (const [request, field] of bad) {
     it(`refuses ${JSON.stringify(request).slice(0, 70)}, naming ${field}`, () => {

@@ -42,7 +42,7 @@ export interface StartupRequest {
   readonly hasVideo?: boolean;
   /** Echoed in the call and its events; at most 4 KiB as JSON. Default `{}`. */
   readonly custom?: Readonly<Record<string, unknown>>;
-  /** Extra headers of the INVITE. */
+  /** Extra headers of the INVITE: at most 32, and 8 KiB in all. */
   readonly sipHeaders?: Readonly<Record<string, string>>;
 }
 
@@ -95,6 +95,9 @@ const STREAM_NAME = /^[A-Za-z0-9_~@+:-][A-Za-z0-9._~@+:-]{0,127}$/;
 // What RTMP servers take as a key, query included, and no path step upwards.
 const RTMP_STREAM = /^(?!.*(?:^|\/)\.\.(?:\/|$))[A-Za-z0-9!$&'()*+,;=:@._~%?/-]{1,512}$/;
 const MAX_CUSTOM_BYTES = 4096;
+/** Extra headers of an INVITE: enough for any PBX, and it must still fit a datagram or a few. */
+const MAX_HEADERS = 32;
+const MAX_HEADERS_BYTES = 8192;
 /** Headers that the stack itself writes. */
 const OWN_HEADERS = new Set([
   'via',
@@ -370,7 +373,13 @@ function resolveHeaders(headers: unknown): readonly (readonly [string, string])[
   if (headers === undefined || headers === null) return [];
   if (typeof headers !== 'object' || Array.isArray(headers))
     throw invalid('sipHeaders', 'must be an object');
-  return Object.entries(headers).map(([name, value]: [string, unknown]) => {
+  const entries = Object.entries(headers);
+  if (entries.length > MAX_HEADERS)
+    throw invalid('sipHeaders', `has more than ${MAX_HEADERS} headers`);
+  if (Buffer.byteLength(JSON.stringify(entries)) > MAX_HEADERS_BYTES) {
+    throw invalid('sipHeaders', `is longer than ${MAX_HEADERS_BYTES} bytes in all`);
+  }
+  return entries.map(([name, value]: [string, unknown]) => {
     if (!TOKEN.test(name))
       throw invalid('sipHeaders', `has a malformed name: ${JSON.stringify(name)}`);
     if (OWN_HEADERS.has(name.toLowerCase())) throw invalid('sipHeaders', `must not set ${name}`);

@@ -122,13 +122,15 @@ class Delivery implements CallAppDelivery {
   }
 
   readonly #onChange = (_call: Call, view: CallView): void => {
+    // A dropped event takes its number with it, so that the receiver sees the gap.
+    const sequence = ++this.#sequence;
     if (this.#queued >= (this.#options.maxQueued ?? 1000)) return this.#lose('queue full');
     this.#queued++;
     const event: Record<string, unknown> = {};
     for (const key of EVENT_KEYS) if (view[key] !== null) event[key] = view[key];
     if (view.rtmpUrl !== null) event['rtmpUrl'] = withoutSecrets(view.rtmpUrl);
     event['timestamp'] = Date.now();
-    event['sequence'] = ++this.#sequence;
+    event['sequence'] = sequence;
     const body = JSON.stringify(event);
     const { callId } = view;
     const chain = (this.#chains.get(callId) ?? Promise.resolve()).then(() => this.#deliver(body));
