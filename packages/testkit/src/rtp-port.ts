@@ -1,10 +1,9 @@
 // The RTP and RTCP sockets of one medium at the phone's end, and what arrives there, counted.
 
-import { createSocket } from 'node:dgram';
 import type { RemoteInfo, Socket } from 'node:dgram';
-import { isIPv6 } from 'node:net';
 import { decodeRtcp, decodeRtp, isRtcp } from '@sipcast/media';
 import type { ReportBlock, RtcpPacket, RtpPacket } from '@sipcast/media';
+import { bindUdp, closeUdp } from './udp-socket.ts';
 
 /** One key press that was received, by whichever way. */
 export interface ReceivedDigit {
@@ -136,19 +135,19 @@ export class RtpPort {
   static async open(options: RtpPortOptions = {}): Promise<RtpPort> {
     const host = options.host ?? '127.0.0.1';
     if (options.port !== undefined) {
-      const rtp = await bind(host, options.port);
+      const rtp = await bindUdp(host, options.port);
       try {
-        return new RtpPort(host, rtp, await bind(host, options.port + 1), options);
+        return new RtpPort(host, rtp, await bindUdp(host, options.port + 1), options);
       } catch (error) {
         rtp.close();
         throw error;
       }
     }
     for (let attempt = 1; ; attempt++) {
-      const rtp = await bind(host, 0);
+      const rtp = await bindUdp(host, 0);
       const { port } = rtp.address();
       try {
-        if (port % 2 === 0) return new RtpPort(host, rtp, await bind(host, port + 1), options);
+        if (port % 2 === 0) return new RtpPort(host, rtp, await bindUdp(host, port + 1), options);
       } catch (error) {
         rtp.close();
         if (attempt >= BIND_ATTEMPTS) throw error;
@@ -180,7 +179,7 @@ export class RtpPort {
 
   /** Closes both sockets. Idempotent. */
   close(): Promise<void> {
-    this.#closed ??= Promise.all([closeSocket(this.#rtp), closeSocket(this.#rtcp)]).then(() => {});
+    this.#closed ??= Promise.all([closeUdp(this.#rtp), closeUdp(this.#rtcp)]).then(() => {});
     return this.#closed;
   }
 
@@ -285,30 +284,4 @@ export class RtpPort {
   #fault(reason: string): void {
     if (this.received.faults.length < MAX_FAULTS) this.received.faults.push(reason);
   }
-}
-
-function bind(address: string, port: number): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const family = isIPv6(address) ? 6 : 4;
-    const socket = createSocket({
-      type: family === 6 ? 'udp6' : 'udp4',
-      // Only IP addresses are sent to: spares a name look-up per packet.
-      lookup: (host, _options, callback) => callback(null, host, family),
-    });
-    const onError = (error: Error): void => {
-      socket.close();
-      reject(error);
-    };
-    socket.once('error', onError);
-    socket.bind({ address, port, exclusive: true }, () => {
-      socket.off('error', onError);
-      resolve(socket);
-    });
-  });
-}
-
-function closeSocket(socket: Socket): Promise<void> {
-  return new Promise((resolve) => {
-    socket.close(() => resolve());
-  });
 }

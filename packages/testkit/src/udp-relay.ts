@@ -1,10 +1,10 @@
 // A bad network between two UDP peers: loss, delay, wrong order, duplicates, damage, repeatable by its seed.
 
-import { createSocket } from 'node:dgram';
 import type { Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { seededRandom } from './seeded-random.ts';
 import type { Random } from './seeded-random.ts';
+import { bindUdp } from './udp-socket.ts';
 
 /** How bad one direction is. All default to 0: perfect. */
 export interface UdpFaults {
@@ -225,11 +225,13 @@ export class UdpRelay {
 
   async #bind(port: number): Promise<void> {
     const { host = '127.0.0.1', targetHost = '127.0.0.1' } = this.#options;
-    const front = await bind(host, port);
+    const front = await bindUdp(host, port);
     this.#front = front;
     this.#port = front.address().port;
-    const back = await bind(isIPv6(targetHost) ? '::1' : host, 0);
+    const back = await bindUdp(isIPv6(targetHost) ? '::1' : host, 0);
     this.#back = back;
+    // What a send meets on its way is part of the bad network.
+    for (const socket of [front, back]) socket.on('error', () => {});
     front.on('message', (datagram, { address, port: from }) => {
       this.#client = { address, port: from };
       this.#take(this.#toTarget, datagram);
@@ -250,25 +252,4 @@ function checkFaults(faults: UdpFaults): void {
     const most = field.endsWith('Ms') ? 3_600_000 : 1;
     if (!(value >= 0 && value <= most)) throw new RangeError(`${field} must be 0–${most}`);
   }
-}
-
-function bind(address: string, port: number): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const family = isIPv6(address) ? 6 : 4;
-    const socket = createSocket({
-      type: family === 6 ? 'udp6' : 'udp4',
-      lookup: (host, _options, callback) => callback(null, host, family),
-    });
-    const onError = (error: Error): void => {
-      socket.close();
-      reject(error);
-    };
-    socket.once('error', onError);
-    socket.bind({ address, port, exclusive: true }, () => {
-      socket.off('error', onError);
-      // What a send meets on its way is part of the bad network.
-      socket.on('error', () => {});
-      resolve(socket);
-    });
-  });
 }
