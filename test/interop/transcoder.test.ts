@@ -1,7 +1,7 @@
 // The AAC encoder as a real ffmpeg child process: its time, its faults, and a whole call through it.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createCallGateway } from '@sipcast/core';
@@ -10,7 +10,7 @@ import type { AacFormat, FlvTag, MediaError } from '@sipcast/media';
 import { RtmpSink, SipPeer } from '@sipcast/testkit';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { decodeErrors, summarizeFlv } from '../support/flv-check.ts';
-import { describeWith, run } from '../support/programs.ts';
+import { describeWith, findProgram, run } from '../support/programs.ts';
 
 const STEP_MS = 20;
 
@@ -166,6 +166,17 @@ exit 3
     expect(failures[0]).toMatchObject({ code: 'TRANSCODER_FAILED' });
     expect(failures[0]?.message).toContain('no more');
     transcoder.close();
+  });
+
+  it('gives up a binary that has gone away', async () => {
+    const path = join(dir, 'ffmpeg');
+    await symlink(findProgram('ffmpeg') ?? '', path);
+    const { openAudio } = await openFfmpegTranscoders({ ffmpegPath: path });
+    await rm(path);
+    const failed = new Promise<MediaError>((resolve) => {
+      openAudio({ onFormat: () => {}, onFrame: () => {}, onFailed: resolve });
+    });
+    expect(await failed).toMatchObject({ code: 'TRANSCODER_FAILED' });
   });
 
   it('says what is wrong with a binary, before the first call', async () => {

@@ -10,7 +10,7 @@ import { describe, it } from 'vitest';
 const FOLDERS = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
 
 /** The path of a program, or `undefined`. */
-function findProgram(name: string): string | undefined {
+export function findProgram(name: string): string | undefined {
   for (const folder of FOLDERS) {
     const path = join(folder, name);
     try {

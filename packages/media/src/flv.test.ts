@@ -212,4 +212,17 @@ describe('FlvMuxer', () => {
     });
     expect(muxer.preamble.map((tag) => tag.role)).toEqual(['metadata', 'sequence-header']);
   });
+
+  it('says no sampling rate of AAC before it is known', () => {
+    const { muxer, tags } = mux({ audioCodec: 'aac' });
+    muxer.push(unit(SPS_360, PPS, IDR), 0);
+    expect(metadataOf(tags[0])).not.toHaveProperty('audiosamplerate');
+    muxer.setAacFormat({
+      sampleRateHz: 48_000,
+      channels: 1,
+      audioSpecificConfig: Uint8Array.of(0x11, 0x88),
+    });
+    muxer.pushAac(Buffer.from('a'), 20);
+    expect(metadataOf(tags[3])).toMatchObject({ audiosamplerate: 48_000, width: 640 });
+  });
 });

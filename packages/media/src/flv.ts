@@ -216,7 +216,9 @@ export class FlvMuxer {
     }
     if (audioCodec) {
       entries['audiocodecid'] = SOUND_FORMAT[audioCodec];
-      entries['audiosamplerate'] = audioCodec === 'aac' ? this.#aacFormat?.sampleRateHz : 8000;
+      // That of AAC is known from its first frame on; then the metadata is sent again.
+      const sampleRateHz = audioCodec === 'aac' ? this.#aacFormat?.sampleRateHz : 8000;
+      if (sampleRateHz !== undefined) entries['audiosamplerate'] = sampleRateHz;
       entries['audiosamplesize'] = 16;
       entries['stereo'] = (this.#aacFormat?.channels ?? 1) > 1;
     }

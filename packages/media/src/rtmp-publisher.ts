@@ -345,8 +345,10 @@ class Connection implements RtmpPublisher {
         if (number !== undefined && number > 0) this.#peerWindowBytes = number;
         break;
       case MESSAGE.setPeerBandwidth:
-        if (number !== undefined && number > 0)
+        if (number !== undefined && number > 0) {
           this.#control(MESSAGE.windowAcknowledgementSize, u32(this.#windowBytes));
+          this.#flush();
+        }
         break;
       case MESSAGE.userControl:
         if (payload.length >= 6 && view(payload).readUInt16BE(0) === PING_REQUEST) {

@@ -199,7 +199,7 @@ class FfmpegAudioTranscoder implements AudioTranscoder {
     clearInterval(this.#watch);
     const child = this.#child;
     this.#child = undefined;
-    if (!child) return;
+    if (!child || (child.stdin as Writable | undefined) === undefined) return;
     // It ends with its input; one that does not is killed.
     child.stdin.end();
     const kill = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
@@ -225,8 +225,19 @@ class FfmpegAudioTranscoder implements AudioTranscoder {
     this.#samplesOut = 0;
     this.#fedSinceOutputMs = Number.NaN;
     this.#stderr = '';
-    const child: Child = spawn(this.#path, this.#args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    let child: Child;
+    try {
+      child = spawn(this.#path, this.#args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    } catch (error) {
+      // Some shortages of the system are thrown, others told by 'error'.
+      this.#restartLater(error instanceof Error ? error.message : String(error));
+      return;
+    }
     this.#child = child;
+    child.once('error', (error) => this.#onExit(child, error.message));
+    child.once('exit', (code, signal) => this.#onExit(child, `ended with ${signal ?? code}`));
+    // Without a free file descriptor there are no pipes, whatever the types say, and 'error' follows.
+    if ((child.stdin as Writable | undefined) === undefined) return;
     const reader = new AdtsReader({
       onFormat: (format) => {
         this.#sampleRateHz = format.sampleRateHz;
@@ -243,8 +254,6 @@ class FfmpegAudioTranscoder implements AudioTranscoder {
       this.#stderr = (this.#stderr + octets.toString('latin1')).slice(-STDERR_KEPT);
     });
     child.stdin.on('error', () => {}); // 'exit' follows.
-    child.once('error', (error) => this.#onExit(child, error.message));
-    child.once('exit', (code, signal) => this.#onExit(child, `ended with ${signal ?? code}`));
   }
 
   #onFrame(frame: Uint8Array): void {
@@ -271,6 +280,10 @@ class FfmpegAudioTranscoder implements AudioTranscoder {
   #onExit(child: Child, how: string): void {
     if (this.#closed || this.#child !== child) return;
     this.#child = undefined;
+    this.#restartLater(how);
+  }
+
+  #restartLater(how: string): void {
     const nowMs = performance.now();
     while (this.#restartTimes[0] !== undefined && nowMs - this.#restartTimes[0] > 60_000)
       this.#restartTimes.shift();
