@@ -1,6 +1,7 @@
 // Makes of audio frames with holes one gap-free line of G.711: DTX, loss and late frames become silence.
 
-import type { AudioCodec, AudioFrame } from './frame.ts';
+import type { G711Codec } from './codec.ts';
+import type { AudioFrame } from './frame.ts';
 import { G711_STEP, g711Silence } from './packetizer-audio.ts';
 
 const SAMPLES_PER_MS = 8;
@@ -13,7 +14,7 @@ const MAX_FILL_MS = 60_000;
 /** Options of an {@link AudioTimeline}. */
 export interface AudioTimelineOptions {
   /** Codec of silence before the first frame; later that of the last frame. */
-  readonly codec: AudioCodec;
+  readonly codec: G711Codec;
   /**
    * How far behind `tick`'s time audio may be before silence takes its place: at least the jitter buffer's
    * delay and one tick. Milliseconds, default 120.
@@ -42,7 +43,7 @@ export class AudioTimeline {
   readonly stats: AudioTimelineStats = { filledMs: 0, droppedMs: 0, skippedMs: 0 };
   readonly #next: (frame: AudioFrame, mediaTimeMs: number) => void;
   readonly #delayMs: number;
-  #codec: AudioCodec;
+  #codec: G711Codec;
   #started: boolean;
   /** Where the next frame begins: a start and a count of samples, so that nothing adds up wrong. */
   #startMs = 0;

@@ -1,11 +1,12 @@
 // The contract between the jitter buffer and the media: packets of one stream in order in, whole frames out.
 
-import type { AudioCodec, RtpPacket } from './frame.ts';
+import type { AudioCodec, VideoCodec } from './codec.ts';
+import type { RtpPacket } from './frame.ts';
 
 /** What an RTP payload type stands for in a call, as negotiated. */
 export interface RtpCodec {
-  readonly codec: 'h264' | AudioCodec | 'telephone-event' | 'comfort-noise';
-  /** RTP clock, from rtpmap. 8000 for all audio here, 90000 for video. */
+  readonly codec: VideoCodec | AudioCodec | 'telephone-event' | 'comfort-noise';
+  /** RTP clock, from rtpmap. */
   readonly clockRateHz: number;
 }
 

@@ -4,13 +4,14 @@ import type { AacFormat } from './aac.ts';
 import { amf0Object, EcmaArray, encodeAmf0 } from './amf0.ts';
 import type { Amf0Value } from './amf0.ts';
 import { NAL_HEADROOM_BYTES } from './frame.ts';
-import type { AudioCodec, AudioFrame, FlvTag, H264AccessUnit, MediaFrame, Sink } from './frame.ts';
+import type { G711Codec } from './codec.ts';
+import type { AudioFrame, FlvTag, H264AccessUnit, MediaFrame, Sink } from './frame.ts';
 import { encodeAvcConfiguration, isPictureNal, NAL_TYPE, nalType, parseSps } from './h264.ts';
 
 /** What a stream carries: known before its first frame. */
 export interface FlvMuxerOptions {
   /** The audio codec of the stream, or `null` for one without audio. */
-  readonly audioCodec: AudioCodec | 'aac' | null;
+  readonly audioCodec: G711Codec | 'aac' | null;
   readonly hasVideo: boolean;
   /** `encoder` of the metadata. Default `sipcast`. */
   readonly encoderName?: string;
@@ -33,7 +34,7 @@ const MAX_PARAMETER_SET_BYTES = 4096;
 /** Of each kind; the record has room for 31 SPS, and real streams have one. */
 const MAX_PARAMETER_SETS = 31;
 /** Sound format; FLV fixes 8 kHz mono for G.711, whatever the rate bits say. */
-const SOUND_FORMAT: Readonly<Record<AudioCodec | 'aac', number>> = { pcma: 7, pcmu: 8, aac: 10 };
+const SOUND_FORMAT: Readonly<Record<G711Codec | 'aac', number>> = { pcma: 7, pcmu: 8, aac: 10 };
 /** AAC is always marked as 44 kHz stereo: its own configuration tells the truth (FLV 10.1 §E.4.2.1). */
 const AAC_HEAD = 0xaf;
 const SOUND_SIZE_16_BIT = 0x02;

@@ -1,5 +1,7 @@
 // What travels between the stages of the media path: packets, frames and FLV tags, as plain data.
 
+import type { G711Codec } from './codec.ts';
+
 /** Consumes one item before returning. Must not throw. */
 export type Sink<T> = (item: T) => void;
 
@@ -45,12 +47,23 @@ export interface H264AccessUnit {
   readonly arrivalMs: number;
 }
 
-/** Audio codecs that the receiving side can carry. */
-export type AudioCodec = 'pcma' | 'pcmu';
+/** One VP8 frame (RFC 6386), without the payload descriptors of its packets. */
+export interface Vp8Frame {
+  readonly codec: 'vp8';
+  /** Frame tag, partitions and all. Never changed after this. */
+  readonly payload: Uint8Array;
+  readonly isKeyFrame: boolean;
+  readonly rtpTimestamp: number;
+  /** Arrival of the packet that completed it. */
+  readonly arrivalMs: number;
+}
+
+/** A coded picture of any codec. */
+export type VideoFrame = H264AccessUnit | Vp8Frame;
 
 /** The payload of one audio packet. */
 export interface AudioFrame {
-  readonly codec: AudioCodec;
+  readonly codec: G711Codec;
   readonly payload: Uint8Array;
   readonly rtpTimestamp: number;
   readonly arrivalMs: number;

@@ -2,6 +2,8 @@ export { AAC_FRAME_SAMPLES, AdtsReader } from './aac.ts';
 export type { AacFormat, AdtsReaderHandler } from './aac.ts';
 export { amf0Object, decodeAmf0, EcmaArray, encodeAmf0, MAX_AMF0_DEPTH } from './amf0.ts';
 export type { Amf0Fault, Amf0Value } from './amf0.ts';
+export { AUDIO_CODECS, VIDEO_CLOCK_RATE_HZ } from './codec.ts';
+export type { AudioCodec, AudioCodecFacts, G711Codec, VideoCodec } from './codec.ts';
 export { CongestionGate } from './congestion-gate.ts';
 export type { CongestionGateOptions } from './congestion-gate.ts';
 export { MediaError, RtmpError } from './errors.ts';
@@ -10,7 +12,6 @@ export { formatFlvHeader, formatFlvTag, readFlvTags } from './flv-file.ts';
 export type { FlvFileTag } from './flv-file.ts';
 export { NAL_HEADROOM_BYTES } from './frame.ts';
 export type {
-  AudioCodec,
   AudioFrame,
   FlvTag,
   FlvTagRole,
@@ -19,6 +20,8 @@ export type {
   MediaKind,
   RtpPacket,
   Sink,
+  VideoFrame,
+  Vp8Frame,
 } from './frame.ts';
 export {
   ChunkReader,

@@ -1,19 +1,19 @@
 // Our own audio towards the peer: G.711 silence and telephone events on one RTP line, one step per 20 ms.
 
 import type { DtmfSequence } from './dtmf.ts';
-import type { AudioCodec } from './frame.ts';
+import type { G711Codec } from './codec.ts';
 import { encodeRtp } from './rtp.ts';
 
 /** Samples and octets of 20 ms of G.711. */
 export const G711_STEP = 160;
 
-const SILENCE: Readonly<Record<AudioCodec, Uint8Array>> = {
+const SILENCE: Readonly<Record<G711Codec, Uint8Array>> = {
   pcma: new Uint8Array(G711_STEP).fill(0xd5),
   pcmu: new Uint8Array(G711_STEP).fill(0xff),
 };
 
 /** 20 ms of digital silence (0xD5 A-law, 0xFF µ-law). Shared: not to be written to. */
-export function g711Silence(codec: AudioCodec): Uint8Array {
+export function g711Silence(codec: G711Codec): Uint8Array {
   return SILENCE[codec];
 }
 
@@ -30,7 +30,7 @@ export interface AudioPacketizerOptions {
 /** What the line carries at present; can change in mid-call. */
 export interface AudioLine {
   /** Silence is sent with this codec; undefined: only events. */
-  readonly codec?: AudioCodec;
+  readonly codec?: G711Codec;
   readonly payloadType?: number;
   /** Telephone events can be sent. */
   readonly eventPayloadType?: number;
