@@ -1,14 +1,13 @@
-// G.711 to AAC by an ffmpeg child process, over pipes only. It is started again when it crashes or hangs.
+// G.711 to AAC by an ffmpeg child process, over pipes only.
 
-import { execFile, spawn } from 'node:child_process';
-import type { ChildProcessByStdio } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
-import type { Readable, Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import { AAC_FRAME_SAMPLES, AdtsReader } from './aac.ts';
 import { MediaError } from './errors.ts';
+import { FfmpegChild } from './ffmpeg-child.ts';
 import type { AudioFrame } from './frame.ts';
 import { decodeG711 } from './g711.ts';
 import type {
@@ -40,12 +39,6 @@ export interface FfmpegTranscoders {
 const PROBE_TIMEOUT_MS = 5000;
 /** Input waiting for the child: some seconds of sound. More is dropped. */
 const MAX_WAITING_BYTES = 64 * 1024;
-/** With input and without any output for this long the child hangs. */
-const HANG_MS = 3000;
-const RESTART_DELAY_MS = 250;
-const MAX_RESTARTS_PER_MINUTE = 3;
-const KILL_AFTER_MS = 500;
-const STDERR_KEPT = 2000;
 /** The encoder puts one frame in front of the first sample (ffmpeg's `initial_padding`). */
 const PADDING_SAMPLES = 1024;
 /** A step in the input's media time larger than this moves the output's time, too. */
@@ -133,22 +126,13 @@ function audioArguments(bitrateBps: number, sampleRateHz: number): readonly stri
     .concat(['-flush_packets', '1', '-f', 'adts', 'pipe:1']);
 }
 
-type Child = ChildProcessByStdio<Writable, Readable, Readable>;
-
 class FfmpegAudioTranscoder implements AudioTranscoder {
-  readonly #path: string;
-  readonly #args: readonly string[];
   readonly #handler: AudioTranscoderHandler;
-  #child: Child | undefined;
-  #retry: NodeJS.Timeout | undefined;
-  #watch: NodeJS.Timeout | undefined;
+  readonly #child: FfmpegChild;
   #closed = false;
-  #stderr = '';
-  readonly #restartTimes: number[] = [];
   #framesIn = 0;
   #framesOut = 0;
   #framesDropped = 0;
-  #restarts = 0;
 
   /** Media time of sample 0 of this child's input, and what was fed since. */
   #anchorMs = Number.NaN;
@@ -159,14 +143,13 @@ class FfmpegAudioTranscoder implements AudioTranscoder {
   #sampleRateHz = 44_100;
   #samplesOut = 0;
   #lastOutMs = Number.NEGATIVE_INFINITY;
-  #fedSinceOutputMs = Number.NaN;
 
   constructor(path: string, args: readonly string[], handler: AudioTranscoderHandler) {
-    this.#path = path;
-    this.#args = args;
     this.#handler = handler;
-    this.#start();
-    this.#watch = setInterval(() => this.#checkHang(), 500);
+    this.#child = new FfmpegChild(
+      { path, args, maxWaitingBytes: MAX_WAITING_BYTES },
+      { onStart: () => this.#onStart(), onFailed: (error) => this.#onFailed(error) },
+    );
   }
 
   get stats(): AudioTranscoderStats {
@@ -174,36 +157,26 @@ class FfmpegAudioTranscoder implements AudioTranscoder {
       framesIn: this.#framesIn,
       framesOut: this.#framesOut,
       framesDropped: this.#framesDropped,
-      restarts: this.#restarts,
+      restarts: this.#child.restarts,
+      load: this.#child.load,
     };
   }
 
   push(frame: AudioFrame, mediaTimeMs: number): void {
     if (this.#closed) return;
     this.#framesIn++;
-    const stdin = this.#child?.stdin;
-    if (!stdin?.writable || stdin.writableLength > MAX_WAITING_BYTES) {
+    if (!this.#child.writable) {
       this.#framesDropped++;
       return;
     }
     this.#noteTime(mediaTimeMs);
     this.#samplesIn += frame.payload.length;
-    if (Number.isNaN(this.#fedSinceOutputMs)) this.#fedSinceOutputMs = performance.now();
-    stdin.write(decodeG711(frame.codec, frame.payload));
+    this.#child.write(decodeG711(frame.codec, frame.payload));
   }
 
   close(): void {
-    if (this.#closed) return;
     this.#closed = true;
-    clearTimeout(this.#retry);
-    clearInterval(this.#watch);
-    const child = this.#child;
-    this.#child = undefined;
-    if (!child || (child.stdin as Writable | undefined) === undefined) return;
-    // It ends with its input; one that does not is killed.
-    child.stdin.end();
-    const kill = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
-    child.once('exit', () => clearTimeout(kill));
+    this.#child.close();
   }
 
   #noteTime(mediaTimeMs: number): void {
@@ -218,26 +191,11 @@ class FfmpegAudioTranscoder implements AudioTranscoder {
     this.#steps.push({ sample: this.#samplesIn, anchorMs: this.#anchorMs });
   }
 
-  #start(): void {
+  #onStart(): (octets: Uint8Array) => void {
     this.#anchorMs = Number.NaN;
     this.#samplesIn = 0;
     this.#steps = [];
     this.#samplesOut = 0;
-    this.#fedSinceOutputMs = Number.NaN;
-    this.#stderr = '';
-    let child: Child;
-    try {
-      child = spawn(this.#path, this.#args, { stdio: ['pipe', 'pipe', 'pipe'] });
-    } catch (error) {
-      // Some shortages of the system are thrown, others told by 'error'.
-      this.#restartLater(error instanceof Error ? error.message : String(error));
-      return;
-    }
-    this.#child = child;
-    child.once('error', (error) => this.#onExit(child, error.message));
-    child.once('exit', (code, signal) => this.#onExit(child, `ended with ${signal ?? code}`));
-    // Without a free file descriptor there are no pipes, whatever the types say, and 'error' follows.
-    if ((child.stdin as Writable | undefined) === undefined) return;
     const reader = new AdtsReader({
       onFormat: (format) => {
         this.#sampleRateHz = format.sampleRateHz;
@@ -245,15 +203,7 @@ class FfmpegAudioTranscoder implements AudioTranscoder {
       },
       onFrame: (frame) => this.#onFrame(frame),
     });
-    child.stdout.on('data', (octets: Buffer) => {
-      if (this.#child !== child) return;
-      this.#fedSinceOutputMs = Number.NaN;
-      reader.push(octets);
-    });
-    child.stderr.on('data', (octets: Buffer) => {
-      this.#stderr = (this.#stderr + octets.toString('latin1')).slice(-STDERR_KEPT);
-    });
-    child.stdin.on('error', () => {}); // 'exit' follows.
+    return (octets) => reader.push(octets);
   }
 
   #onFrame(frame: Uint8Array): void {
@@ -270,33 +220,8 @@ class FfmpegAudioTranscoder implements AudioTranscoder {
     this.#handler.onFrame(frame, this.#lastOutMs);
   }
 
-  #checkHang(): void {
-    if (performance.now() - this.#fedSinceOutputMs < HANG_MS) return;
-    if (Number.isNaN(this.#fedSinceOutputMs)) return;
-    this.#fedSinceOutputMs = Number.NaN;
-    this.#child?.kill('SIGKILL');
-  }
-
-  #onExit(child: Child, how: string): void {
-    if (this.#closed || this.#child !== child) return;
-    this.#child = undefined;
-    this.#restartLater(how);
-  }
-
-  #restartLater(how: string): void {
-    const nowMs = performance.now();
-    while (this.#restartTimes[0] !== undefined && nowMs - this.#restartTimes[0] > 60_000)
-      this.#restartTimes.shift();
-    if (this.#restartTimes.length >= MAX_RESTARTS_PER_MINUTE) {
-      const words = this.#stderr.trim().split('\n').at(-1) ?? '';
-      this.close();
-      this.#handler.onFailed(
-        new MediaError('TRANSCODER_FAILED', `ffmpeg ${how}${words === '' ? '' : `: ${words}`}`),
-      );
-      return;
-    }
-    this.#restartTimes.push(nowMs);
-    this.#restarts++;
-    this.#retry = setTimeout(() => this.#start(), RESTART_DELAY_MS);
+  #onFailed(error: MediaError): void {
+    this.#closed = true;
+    this.#handler.onFailed(error);
   }
 }

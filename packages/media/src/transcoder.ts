@@ -25,6 +25,8 @@ export interface AudioTranscoderStats {
   readonly framesDropped: number;
   /** Times it was started again after a crash or a hang. */
   readonly restarts: number;
+  /** Share of one processor core that it uses, 0–1, more for several threads; null where this cannot be told. */
+  readonly load: number | null;
 }
 
 /** G.711 in, mono AAC-LC out. */

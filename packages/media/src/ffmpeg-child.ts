@@ -1,0 +1,224 @@
+// One ffmpeg child process over pipes, supervised: bounded input, a watchdog, restarts, and its CPU time.
+// What goes in and what comes out is the owner's affair.
+
+import { spawn } from 'node:child_process';
+import type { ChildProcessByStdio } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { setPriority } from 'node:os';
+import type { Readable, Writable } from 'node:stream';
+import { MediaError } from './errors.ts';
+
+/** What to run. */
+export interface FfmpegChildOptions {
+  /** Path of the binary. */
+  readonly path: string;
+  /** Fixed words and numbers only: nothing that a peer said may ever stand here. */
+  readonly args: readonly string[];
+  /** Input that may wait for the child; more is refused. */
+  readonly maxWaitingBytes: number;
+}
+
+/** What a child tells its owner. Never after `close()`. */
+export interface FfmpegChildHandler {
+  /**
+   * A process is being started: the first time from within the constructor, later after each crash or hang. What was
+   * written before is lost.
+   * @returns the consumer of this process's output; it is not called any more once another process is started.
+   */
+  onStart(): (octets: Uint8Array) => void;
+  /** It ended again and again, and is given up; `TRANSCODER_FAILED` with its last words. At most once, last. */
+  onFailed(error: MediaError): void;
+}
+
+/** With input and without any output for this long the child hangs. */
+const HANG_MS = 3000;
+const WATCH_MS = 500;
+const RESTART_DELAY_MS = 250;
+const MAX_RESTARTS_PER_MINUTE = 3;
+const KILL_AFTER_MS = 500;
+/** All of it is read, so that the child never waits for us; this much of its end is kept. */
+const MAX_STDERR_BYTES = 64 * 1024;
+const MAX_LAST_WORDS = 500;
+/** Behind the packets of all calls. */
+const NICENESS = 10;
+/** Shorter spans say little, as the kernel counts in steps of 10 ms. */
+const LOAD_SPAN_MS = 1000;
+/** `USER_HZ`: 100 on every Linux that Node.js runs on. */
+const TICKS_PER_SECOND = 100;
+
+type Child = ChildProcessByStdio<Writable, Readable, Readable>;
+
+/**
+ * Runs one ffmpeg until it is closed. One that crashes, or hangs with input for three seconds, is started again after
+ * 250 ms, at most three times a minute; the next time it is given up. Nothing here throws, a shortage of processes or
+ * file descriptors included.
+ */
+export class FfmpegChild {
+  readonly #options: FfmpegChildOptions;
+  readonly #handler: FfmpegChildHandler;
+  readonly #watch: NodeJS.Timeout;
+  readonly #restartTimes: number[] = [];
+  #child: Child | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #closed = false;
+  #restarts = 0;
+  #stderr = '';
+  #fedSinceOutputMs = Number.NaN;
+  /** The last look at the CPU time. */
+  #cpuSeconds = 0;
+  #cpuReadAtMs = 0;
+  #load: number | null = null;
+
+  constructor(options: FfmpegChildOptions, handler: FfmpegChildHandler) {
+    this.#options = options;
+    this.#handler = handler;
+    this.#watch = setInterval(() => this.#checkHang(), WATCH_MS);
+    this.#start();
+  }
+
+  /** Times it was started again after a crash or a hang. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /**
+   * Share of one processor core that the child used since the last look, which is taken once a second at most: 0–1,
+   * more for several threads. Null where there is no `/proc`, and while no child runs.
+   */
+  get load(): number | null {
+    const pid = this.#child?.pid;
+    if (pid === undefined) return null;
+    const nowMs = performance.now();
+    const spanMs = nowMs - this.#cpuReadAtMs;
+    if (spanMs < LOAD_SPAN_MS && this.#load !== null) return this.#load;
+    const cpuSeconds = readCpuSeconds(pid);
+    if (cpuSeconds === undefined) return null;
+    this.#load = ((cpuSeconds - this.#cpuSeconds) * 1000) / Math.max(spanMs, 1);
+    this.#cpuSeconds = cpuSeconds;
+    this.#cpuReadAtMs = nowMs;
+    return this.#load;
+  }
+
+  /** Whether `write` would take octets at present. */
+  get writable(): boolean {
+    const stdin = this.#child?.stdin;
+    return (stdin?.writable ?? false) && stdin!.writableLength <= this.#options.maxWaitingBytes;
+  }
+
+  /**
+   * Hands octets to the child; they must not be changed after this.
+   * @returns false when they are dropped: too much waits already, or no child runs.
+   */
+  write(octets: Uint8Array): boolean {
+    if (!this.writable) return false;
+    if (Number.isNaN(this.#fedSinceOutputMs)) this.#fedSinceOutputMs = performance.now();
+    this.#child!.stdin.write(octets);
+    return true;
+  }
+
+  /** Ends the input; a child that does not end with it is killed half a second later. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    clearInterval(this.#watch);
+    const child = this.#child;
+    this.#child = undefined;
+    if (!child || (child.stdin as Writable | undefined) === undefined) return;
+    child.stdin.end();
+    const kill = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
+    child.once('exit', () => clearTimeout(kill));
+  }
+
+  #start(): void {
+    this.#fedSinceOutputMs = Number.NaN;
+    this.#stderr = '';
+    this.#cpuSeconds = 0;
+    this.#cpuReadAtMs = performance.now();
+    this.#load = null;
+    const consume = this.#handler.onStart();
+    const { path, args } = this.#options;
+    let child: Child;
+    try {
+      child = spawn(path, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    } catch (error) {
+      // Some shortages of the system are thrown, others told by 'error'.
+      this.#restartLater(error instanceof Error ? error.message : String(error));
+      return;
+    }
+    this.#child = child;
+    child.once('error', (error) => this.#onExit(child, error.message));
+    child.once('exit', (code, signal) => this.#onExit(child, `ended with ${signal ?? code}`));
+    // Without a free file descriptor there are no pipes, whatever the types say, and 'error' follows.
+    if ((child.stdin as Writable | undefined) === undefined) return;
+    lowerPriority(child.pid);
+    child.stdout.on('data', (octets: Buffer) => {
+      if (this.#child !== child) return;
+      this.#fedSinceOutputMs = Number.NaN;
+      consume(octets);
+    });
+    child.stderr.on('data', (octets: Buffer) => {
+      this.#stderr = (this.#stderr + octets.toString('latin1')).slice(-MAX_STDERR_BYTES);
+    });
+    // 'exit' follows each of these.
+    for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe.on('error', () => {});
+  }
+
+  #checkHang(): void {
+    if (Number.isNaN(this.#fedSinceOutputMs)) return;
+    if (performance.now() - this.#fedSinceOutputMs < HANG_MS) return;
+    this.#fedSinceOutputMs = Number.NaN;
+    this.#child?.kill('SIGKILL');
+  }
+
+  #onExit(child: Child, how: string): void {
+    if (this.#closed || this.#child !== child) return;
+    this.#child = undefined;
+    this.#restartLater(how);
+  }
+
+  /** The judgement comes after the delay, too: its last words may still be in the pipe. */
+  #restartLater(how: string): void {
+    this.#retry = setTimeout(() => {
+      const nowMs = performance.now();
+      const times = this.#restartTimes;
+      while (times[0] !== undefined && nowMs - times[0] > 60_000) times.shift();
+      if (times.length >= MAX_RESTARTS_PER_MINUTE) {
+        this.#giveUp(how);
+        return;
+      }
+      times.push(nowMs);
+      this.#restarts++;
+      this.#start();
+    }, RESTART_DELAY_MS);
+  }
+
+  #giveUp(how: string): void {
+    this.close();
+    const lastWords = this.#stderr.trim().split('\n').at(-1)!.slice(0, MAX_LAST_WORDS);
+    this.#handler.onFailed(
+      new MediaError('TRANSCODER_FAILED', `ffmpeg ${how}${lastWords && `: ${lastWords}`}`),
+    );
+  }
+}
+
+function lowerPriority(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    setPriority(pid, NICENESS);
+  } catch {
+    // A sandbox may forbid it, or it has ended already; it runs as well without.
+  }
+}
+
+/** `utime` and `stime` of proc(5) `/proc/<pid>/stat`: the 14th and 15th field, counted behind the name in brackets. */
+function readCpuSeconds(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    const seconds = (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+    return Number.isFinite(seconds) ? seconds : undefined;
+  } catch {
+    return undefined;
+  }
+}
