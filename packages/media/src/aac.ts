@@ -6,6 +6,13 @@
 /** Samples of one AAC-LC frame, per channel. */
 export const AAC_FRAME_SAMPLES = 1024;
 
+/**
+ * A mono AAC-LC frame of digital silence, of any sampling rate: one channel without a coded band, fill, end
+ * (ISO/IEC 14496-3 §4.4.2.1). Shared: not to be written to.
+ */
+export const AAC_SILENCE: Uint8Array = Uint8Array.of(0x01, 0x18, 0x20, 0x07);
+
+const OBJECT_TYPE_LC = 2;
 const HEADER_BYTES = 7;
 const FREQUENCIES_HZ = [
   96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000,
@@ -69,16 +76,25 @@ export class AdtsReader {
     const format = (profile << 8) | (frequency << 4) | channels;
     if (format !== this.#format) {
       this.#format = format;
-      const config = ((profile + 1) << 11) | (frequency << 7) | (channels << 3);
-      this.#handler.onFormat({
-        sampleRateHz: FREQUENCIES_HZ[frequency]!,
-        channels,
-        audioSpecificConfig: Uint8Array.of(config >> 8, config & 0xff),
-      });
+      this.#handler.onFormat(formatOf(profile + 1, frequency, channels));
     }
     const headerBytes = (bytes[at + 1]! & 1) === 1 ? HEADER_BYTES : HEADER_BYTES + 2;
     this.#handler.onFrame(Uint8Array.from(bytes.subarray(at + headerBytes, at + length)));
   }
+}
+
+/** Mono AAC-LC at a rate. */
+export function monoAacFormat(sampleRateHz: 44_100 | 48_000): AacFormat {
+  return formatOf(OBJECT_TYPE_LC, FREQUENCIES_HZ.indexOf(sampleRateHz), 1);
+}
+
+function formatOf(objectType: number, frequency: number, channels: number): AacFormat {
+  const config = (objectType << 11) | (frequency << 7) | (channels << 3);
+  return {
+    sampleRateHz: FREQUENCIES_HZ[frequency]!,
+    channels,
+    audioSpecificConfig: Uint8Array.of(config >> 8, config & 0xff),
+  };
 }
 
 /** Octets of the frame that begins here, or `undefined` when none does. */

@@ -1,12 +1,16 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AudioTimeline, type AudioTimelineOptions } from './audio-timeline.ts';
+import { AUDIO_CODECS } from './codec.ts';
+import type { AudioCodec } from './codec.ts';
 import type { AudioFrame } from './frame.ts';
+import { audioSilence } from './silence.ts';
 import { seededRandom } from './test-random.ts';
 
 const frame = (mark = 1, octets = 160): AudioFrame => ({
   codec: 'pcmu',
   payload: new Uint8Array(octets).fill(mark),
+  durationMs: octets / 8,
   rtpTimestamp: 0,
   arrivalMs: 0,
 });
@@ -23,6 +27,26 @@ function rig(options: Partial<AudioTimelineOptions> = {}) {
 }
 
 describe('AudioTimeline', () => {
+  it('tells for how long all audio was too late: a backlog is for no time at all', () => {
+    const { timeline } = rig({ delayMs: 0 });
+    timeline.tick(1000);
+    const at = (arrivalMs: number) => ({ ...frame(), arrivalMs });
+    for (let late = 0; late < 500; late += 20) timeline.push(at(1000), late);
+    expect(timeline.lateForMs).toBe(0);
+    timeline.push(at(1400), 500);
+    expect(timeline.lateForMs).toBe(400);
+    timeline.push(at(1420), 1000);
+    expect(timeline.lateForMs).toBe(0);
+  });
+
+  it('is silent in the codec that is expected from now on', () => {
+    const { timeline, out } = rig({ delayMs: 0 });
+    timeline.push(frame(7), 0);
+    timeline.expect('pcma');
+    timeline.tick(60);
+    expect(out.map(({ codec }) => codec)).toEqual(['pcmu', 'pcma', 'pcma']);
+  });
+
   it('is silent from 0 in the given codec until audio comes', () => {
     const { timeline, out } = rig({ delayMs: 100 });
     timeline.tick(119);
@@ -66,6 +90,53 @@ describe('AudioTimeline', () => {
     expect(timeline.stats.filledMs).toBe(100);
   });
 
+  it('fills in the codec of the last frame, through changes of it', () => {
+    for (const codec of Object.keys(AUDIO_CODECS) as AudioCodec[]) {
+      const { timeline, out } = rig();
+      timeline.push(frame(1), 0);
+      timeline.push({ ...frame(2, 60), codec, durationMs: 60 }, 20);
+      timeline.tick(100 + 120);
+      timeline.push({ ...frame(3), codec: 'pcma' }, 120);
+      expect(out.map((one) => [one.codec, one.atMs])).toEqual([
+        ['pcmu', 0],
+        [codec, 20],
+        [codec, 80],
+        ['pcma', 100],
+        ['pcma', 120],
+      ]);
+      expect(out[2]).toMatchObject({
+        mark: audioSilence(codec)[0],
+        octets: audioSilence(codec).length,
+      });
+    }
+  });
+
+  it('loses no sound behind a gap that is up to 15 ms off', () => {
+    for (const offMs of [-15, -7.5, 0, 7.5, 15]) {
+      const { timeline, marks } = rig();
+      timeline.push(frame(1), 0);
+      for (let index = 0; index < 10; index++)
+        timeline.push(frame(10 + index), 200 + index * 20 + offMs);
+      expect(marks().filter((mark) => mark >= 10 && mark < 20)).toHaveLength(10);
+      expect(timeline.stats.droppedMs).toBe(0);
+      expect(Math.abs(timeline.positionMs - 400 - offMs)).toBeLessThanOrEqual(15);
+    }
+  });
+
+  it('waits as long as its owner says, from one tick to the next', () => {
+    const { timeline } = rig({ delayMs: 200 });
+    timeline.tick(1000);
+    expect(timeline.positionMs).toBe(800);
+    timeline.delayMs = 40;
+    timeline.tick(1020);
+    expect(timeline.positionMs).toBe(980);
+    timeline.delayMs = 220;
+    timeline.tick(1040);
+    expect(timeline.positionMs).toBe(980);
+    timeline.push(frame(5), 980);
+    expect(timeline.stats.droppedMs).toBe(0);
+  });
+
   it('drops what comes after its time was filled', () => {
     const { timeline, marks } = rig({ delayMs: 100 });
     timeline.push(frame(1), 0);
@@ -106,6 +177,7 @@ describe('AudioTimeline', () => {
         for (let nowMs = 0; nowMs < 5000; nowMs += 20) {
           if (random() < 0.7)
             timeline.push(frame(1, 80 + Math.floor(random() * 240)), nowMs - random() * 300);
+          if (random() < 0.1) timeline.delayMs = 20 + random() * 80;
           timeline.tick(nowMs);
           expect(timeline.positionMs).toBeGreaterThan(nowMs - 100 - 20);
         }

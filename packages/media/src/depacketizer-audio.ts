@@ -1,11 +1,18 @@
-// RFC 3551 §4.5.14: each packet of PCMA or PCMU is a frame. Telephone events (RFC 4733) go aside, comfort noise nowhere.
+// Audio payloads: G.711 and G.722 (RFC 3551 §4.5), Opus (RFC 7587), Speex (RFC 5574). Each packet is a frame, however
+// much sound it holds. Telephone events (RFC 4733) go aside, comfort noise (RFC 3389) nowhere.
 
+import type { AudioCodec } from './codec.ts';
 import type { Depacketizer, DepacketizerHandler, RtpCodec } from './depacketizer.ts';
 import { DtmfDecoder } from './dtmf.ts';
 import type { AudioFrame, RtpPacket } from './frame.ts';
+import { opusDurationMs } from './opus.ts';
+import { countSpeexFrames, SPEEX_FRAME_MS } from './speex.ts';
 
 /** Most octets of one audio packet: one second of G.711. */
 export const MAX_AUDIO_PAYLOAD_BYTES = 8000;
+
+/** Octets of a millisecond of G.711, and of G.722. */
+const OCTETS_PER_MS = 8;
 
 /** Why audio is missing or was dropped. */
 export type AudioFault =
@@ -13,6 +20,10 @@ export type AudioFault =
   | 'audio-loss'
   /** A payload larger than {@link MAX_AUDIO_PAYLOAD_BYTES}. */
   | 'audio-oversize'
+  /** No Opus packet by RFC 6716 §3.4. */
+  | 'opus-malformed'
+  /** A Speex packet that is cut short, or of modes that do not exist. */
+  | 'speex-malformed'
   /** A telephone event that is cut short. */
   | 'dtmf-short';
 
@@ -44,23 +55,25 @@ export class AudioDepacketizer implements Depacketizer {
     this.#started = true;
     this.#ssrc = packet.ssrc;
     this.#expected = (packet.sequenceNumber + 1) & 0xffff;
-    const { payload } = packet;
-    if (payload.length === 0) return;
+    if (packet.payload.length === 0) return;
     const codec = this.#payloadTypes.get(packet.payloadType)?.codec;
-    if (codec === 'pcma' || codec === 'pcmu') {
-      if (payload.length > MAX_AUDIO_PAYLOAD_BYTES) {
-        this.#handler.onBroken('audio-oversize');
-        return;
-      }
-      const { rtpTimestamp, arrivalMs } = packet;
-      this.#handler.onFrame({ codec, payload, rtpTimestamp, arrivalMs });
-    } else if (codec === 'telephone-event') {
-      if (payload.length < 4) {
-        this.#handler.onBroken('dtmf-short');
-        return;
-      }
-      const digit = this.#dtmf.push(packet);
-      if (digit !== undefined) this.#handler.onDigit?.(digit);
+    switch (codec) {
+      case 'pcma':
+      case 'pcmu':
+      case 'g722':
+      case 'opus':
+      case 'speex-nb':
+      case 'speex-wb':
+        this.#pushSound(codec, packet);
+        break;
+      case 'telephone-event':
+        this.#pushEvent(packet);
+        break;
+      case 'comfort-noise':
+      case 'h264':
+      case 'vp8':
+      case undefined:
+        break;
     }
   }
 
@@ -68,4 +81,37 @@ export class AudioDepacketizer implements Depacketizer {
     this.#started = false;
     this.#dtmf.reset();
   }
+
+  #pushSound(codec: AudioCodec, packet: RtpPacket): void {
+    const { payload, rtpTimestamp, arrivalMs } = packet;
+    if (payload.length > MAX_AUDIO_PAYLOAD_BYTES) {
+      this.#handler.onBroken('audio-oversize');
+      return;
+    }
+    const durationMs = audioDurationMs(codec, payload);
+    if (durationMs === undefined) {
+      this.#handler.onBroken(codec === 'opus' ? 'opus-malformed' : 'speex-malformed');
+    } else if (durationMs > 0) {
+      this.#handler.onFrame({ codec, payload, durationMs, rtpTimestamp, arrivalMs });
+    }
+  }
+
+  #pushEvent(packet: RtpPacket): void {
+    if (packet.payload.length < 4) {
+      this.#handler.onBroken('dtmf-short');
+      return;
+    }
+    const digit = this.#dtmf.push(packet);
+    if (digit !== undefined) this.#handler.onDigit?.(digit);
+  }
+}
+
+/** How much sound a payload holds, 0 for none (a Speex packet may be all padding); undefined when it is malformed. */
+export function audioDurationMs(codec: AudioCodec, payload: Uint8Array): number | undefined {
+  if (codec === 'opus') return opusDurationMs(payload);
+  if (codec === 'speex-nb' || codec === 'speex-wb') {
+    const frames = countSpeexFrames(payload);
+    return frames === undefined ? undefined : frames * SPEEX_FRAME_MS;
+  }
+  return payload.length / OCTETS_PER_MS;
 }

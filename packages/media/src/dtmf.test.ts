@@ -39,6 +39,40 @@ describe('DtmfSequence', () => {
     expect(steps(new DtmfSequence('12'))).toHaveLength(2 * (8 + 4));
   });
 
+  it('goes on in another segment when the field is full, and the decoder takes it for one tone', () => {
+    // RFC 4733 §2.5.1.3, at 48 kHz: 0xffff ticks are 1.37 s.
+    const sequence = new DtmfSequence('9', { durationMs: 3000 });
+    const decoder = new DtmfDecoder();
+    const digits: string[] = [];
+    const segments = new Map<number, number>();
+    let markers = 0;
+    let ends = 0;
+    for (let step = 0; !sequence.done; step++) {
+      const event = sequence.next(48_000);
+      if (event === undefined) continue;
+      const rtpTimestamp = 1000 + step * 960 - event.sinceStartTicks;
+      const { payload, marker } = event;
+      const durationTicks = (payload[2]! << 8) | payload[3]!;
+      segments.set(rtpTimestamp, Math.max(segments.get(rtpTimestamp) ?? 0, durationTicks));
+      if (marker) markers++;
+      if ((payload[1]! & 0x80) !== 0) ends++;
+      const ours = { payload, marker, rtpTimestamp, payloadType: 101, ssrc: 1 };
+      const digit = decoder.push({
+        ...ours,
+        datagram: payload,
+        sequenceNumber: step,
+        arrivalMs: 0,
+      });
+      if (digit !== undefined) digits.push(digit);
+    }
+    expect([...segments]).toEqual([
+      [1000, 0xffff],
+      [1000 + 0xffff, 0xffff],
+      [1000 + 2 * 0xffff, 144_000 - 2 * 0xffff],
+    ]);
+    expect([digits, markers, ends]).toEqual([['9'], 1, 3]);
+  });
+
   it.each([
     ['digits', '', {}],
     ['digits', '12x', {}],

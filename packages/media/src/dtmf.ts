@@ -5,8 +5,9 @@ import type { RtpPacket } from './frame.ts';
 
 /** Event codes 0–15 in order (RFC 4733 §3.2). */
 const DIGITS = '0123456789*#ABCD';
-/** Samples of one 20 ms step at 8 kHz. */
-const STEP_TICKS = 160;
+const STEPS_PER_SECOND = 50;
+/** RFC 4733 §2.3.5: all that its field can hold. */
+const MAX_DURATION_TICKS = 0xffff;
 /** RFC 4733 §2.5.1.4: the last packet of an event goes out three times. */
 const END_PACKETS = 3;
 
@@ -28,7 +29,7 @@ export interface DtmfStep {
   readonly payload: Uint8Array;
   /** Set on the first packet of an event. */
   readonly marker: boolean;
-  /** Ticks between the begin of the event, which is its RTP timestamp, and the begin of this step. */
+  /** Ticks between the event's RTP timestamp, which is that of its begin, and the begin of this step. */
   readonly sinceStartTicks: number;
 }
 
@@ -68,8 +69,11 @@ export class DtmfSequence {
     return this.#index >= this.#digits.length;
   }
 
-  /** Advances by 20 ms: the packet of this step, or undefined for a step of silence. */
-  next(): DtmfStep | undefined {
+  /**
+   * Advances by 20 ms: the packet of this step, or undefined for a step of silence.
+   * @param clockRateHz - Of the payload type that carries it: 8000–48,000, a multiple of 50.
+   */
+  next(clockRateHz = 8000): DtmfStep | undefined {
     const digit = this.#digits[this.#index];
     if (digit === undefined) return undefined;
     const step = this.#step++;
@@ -80,8 +84,15 @@ export class DtmfSequence {
     if (this.#step >= this.#toneSteps + this.#gapSteps) this.#advance();
     // The tone's last step carries the first end packet; the gap begins with its repetitions.
     if (step >= this.#toneSteps + END_PACKETS - 1) return undefined;
-    const end = step >= this.#toneSteps - 1;
-    const durationTicks = Math.min(step + 1, this.#toneSteps) * STEP_TICKS;
+    const stepTicks = clockRateHz / STEPS_PER_SECOND;
+    const toneTicks = Math.min(step + 1, this.#toneSteps) * stepTicks;
+    // RFC 4733 §2.5.1.3: a tone that is too long for the field goes on as another segment, without marker; the last
+    // packet of a segment has the longest duration and is not marked as an end.
+    const segment = Math.floor(Math.max(0, toneTicks - stepTicks - 1) / MAX_DURATION_TICKS);
+    const segmentTicks = toneTicks - segment * MAX_DURATION_TICKS;
+    const isFull = step < this.#toneSteps && segmentTicks > MAX_DURATION_TICKS;
+    const durationTicks = Math.min(segmentTicks, MAX_DURATION_TICKS);
+    const end = step >= this.#toneSteps - 1 && !isFull;
     return {
       payload: Uint8Array.of(
         DIGITS.indexOf(digit),
@@ -90,7 +101,7 @@ export class DtmfSequence {
         durationTicks & 0xff,
       ),
       marker: step === 0,
-      sinceStartTicks: step * STEP_TICKS,
+      sinceStartTicks: step * stepTicks - segment * MAX_DURATION_TICKS,
     };
   }
 
@@ -120,8 +131,13 @@ export class DtmfDecoder {
     const { payload, rtpTimestamp, ssrc } = packet;
     if (payload.length < 4) return undefined;
     const event = payload[0]!;
-    if (rtpTimestamp === this.#timestamp && event === this.#event && ssrc === this.#ssrc) {
-      return undefined;
+    if (event === this.#event && ssrc === this.#ssrc) {
+      if (rtpTimestamp === this.#timestamp) return undefined;
+      // RFC 4733 §2.5.1.3: the next segment of one long tone.
+      if (!packet.marker && rtpTimestamp === (this.#timestamp + MAX_DURATION_TICKS) % 2 ** 32) {
+        this.#timestamp = rtpTimestamp;
+        return undefined;
+      }
     }
     this.#ssrc = ssrc;
     this.#timestamp = rtpTimestamp;
@@ -132,5 +148,6 @@ export class DtmfDecoder {
   /** Forgets the last event. */
   reset(): void {
     this.#timestamp = -1;
+    this.#event = -1;
   }
 }

@@ -21,9 +21,9 @@ export interface FfmpegChildOptions {
 /** What a child tells its owner. Never after `close()`. */
 export interface FfmpegChildHandler {
   /**
-   * A process is being started: the first time from within the constructor, later after each crash or hang. What was
-   * written before is lost.
-   * @returns the consumer of this process's output; it is not called any more once another process is started.
+   * A process is being started: the first time from within the constructor, later after each crash or hang, and from
+   * within `renew`. What was written before is lost.
+   * @returns the consumer of this process's output; it is not called any more after a crash or a hang.
    */
   onStart(): (octets: Uint8Array) => void;
   /** It ended again and again, and is given up; `TRANSCODER_FAILED` with its last words. At most once, last. */
@@ -36,10 +36,11 @@ const WATCH_MS = 500;
 const RESTART_DELAY_MS = 250;
 const MAX_RESTARTS_PER_MINUTE = 3;
 const KILL_AFTER_MS = 500;
+/** It may have been started only now. */
+const FINISH_MS = 2000;
 /** All of it is read, so that the child never waits for us; this much of its end is kept. */
 const MAX_STDERR_BYTES = 64 * 1024;
 const MAX_LAST_WORDS = 500;
-/** Behind the packets of all calls. */
 const NICENESS = 10;
 /** Shorter spans say little, as the kernel counts in steps of 10 ms. */
 const LOAD_SPAN_MS = 1000;
@@ -59,6 +60,8 @@ export class FfmpegChild {
   readonly #watch: NodeJS.Timeout;
   readonly #restartTimes: number[] = [];
   #child: Child | undefined;
+  /** The one before, after `renew`: it may still have something to say. */
+  #former: Child | undefined;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
   #restarts = 0;
@@ -106,14 +109,49 @@ export class FfmpegChild {
   }
 
   /**
-   * Hands octets to the child; they must not be changed after this.
+   * Hands octets to the child, all of the pieces or none; they must not be changed after this.
    * @returns false when they are dropped: too much waits already, or no child runs.
    */
-  write(octets: Uint8Array): boolean {
+  write(...pieces: readonly Uint8Array[]): boolean {
     if (!this.writable) return false;
     if (Number.isNaN(this.#fedSinceOutputMs)) this.#fedSinceOutputMs = performance.now();
-    this.#child!.stdin.write(octets);
+    const { stdin } = this.#child!;
+    if (pieces.length > 1) stdin.cork();
+    for (const piece of pieces) stdin.write(piece);
+    if (pieces.length > 1) stdin.uncork();
     return true;
+  }
+
+  /**
+   * Ends the input for good; what is still inside comes out, then the child ends, or is killed two seconds later. It is
+   * not started again, and its end is not told.
+   */
+  finish(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    clearInterval(this.#watch);
+    const child = this.#child;
+    if (!child || (child.stdin as Writable | undefined) === undefined) return;
+    child.stdin.end();
+    const kill = setTimeout(() => child.kill('SIGKILL'), FINISH_MS);
+    child.once('exit', () => clearTimeout(kill));
+  }
+
+  /**
+   * Another process from now on, at once, and not counted as a restart. The consumer of the one before is called until
+   * the new one has an output.
+   */
+  renew(): void {
+    if (this.#child === undefined) return; // One is coming anyway, or none any more.
+    this.#former = this.#child;
+    this.#release();
+    this.#start();
+  }
+
+  /** Kills a child whose output makes no sense; it is started again as after a crash. */
+  kill(): void {
+    this.#child?.kill('SIGKILL');
   }
 
   /** Ends the input; a child that does not end with it is killed half a second later. Idempotent. */
@@ -122,6 +160,11 @@ export class FfmpegChild {
     this.#closed = true;
     clearTimeout(this.#retry);
     clearInterval(this.#watch);
+    this.#former = undefined;
+    this.#release();
+  }
+
+  #release(): void {
     const child = this.#child;
     this.#child = undefined;
     if (!child || (child.stdin as Writable | undefined) === undefined) return;
@@ -147,14 +190,19 @@ export class FfmpegChild {
       return;
     }
     this.#child = child;
-    child.once('error', (error) => this.#onExit(child, error.message));
+    // Its words name the path of the binary, and travel to clients.
+    child.once('error', (error: NodeJS.ErrnoException) =>
+      this.#onExit(child, `does not run (${error.code ?? 'unknown'})`),
+    );
     child.once('exit', (code, signal) => this.#onExit(child, `ended with ${signal ?? code}`));
     // Without a free file descriptor there are no pipes, whatever the types say, and 'error' follows.
     if ((child.stdin as Writable | undefined) === undefined) return;
     lowerPriority(child.pid);
     child.stdout.on('data', (octets: Buffer) => {
-      if (this.#child !== child) return;
-      this.#fedSinceOutputMs = Number.NaN;
+      if (this.#child === child) {
+        this.#fedSinceOutputMs = Number.NaN;
+        this.#former = undefined;
+      } else if (this.#former !== child) return;
       consume(octets);
     });
     child.stderr.on('data', (octets: Buffer) => {
@@ -168,7 +216,7 @@ export class FfmpegChild {
     if (Number.isNaN(this.#fedSinceOutputMs)) return;
     if (performance.now() - this.#fedSinceOutputMs < HANG_MS) return;
     this.#fedSinceOutputMs = Number.NaN;
-    this.#child?.kill('SIGKILL');
+    this.kill();
   }
 
   #onExit(child: Child, how: string): void {
@@ -202,7 +250,8 @@ export class FfmpegChild {
   }
 }
 
-function lowerPriority(pid: number | undefined): void {
+/** Lets a child process stand behind the packets of all calls. */
+export function lowerPriority(pid: number | undefined): void {
   if (pid === undefined) return;
   try {
     setPriority(pid, NICENESS);

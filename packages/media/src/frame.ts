@@ -1,6 +1,6 @@
 // What travels between the stages of the media path: packets, frames and FLV tags, as plain data.
 
-import type { G711Codec } from './codec.ts';
+import type { AudioCodec } from './codec.ts';
 
 /** Consumes one item before returning. Must not throw. */
 export type Sink<T> = (item: T) => void;
@@ -31,7 +31,7 @@ export interface RtpPacket {
 export const NAL_HEADROOM_BYTES = 9;
 
 /** One coded picture (ITU-T H.264 §7.4.1.2.3): its NAL units without start codes, in decoding order. */
-export interface H264AccessUnit {
+export interface H264Picture {
   readonly codec: 'h264';
   /** Each at least one octet; may contain SPS, PPS, SEI beside the slices. Never changed after this. */
   readonly nalus: readonly Uint8Array[];
@@ -42,6 +42,10 @@ export interface H264AccessUnit {
   readonly withHeadroom?: Uint8Array | undefined;
   /** An IDR slice is among them. */
   readonly isKeyFrame: boolean;
+}
+
+/** A picture as it was received. */
+export interface H264AccessUnit extends H264Picture {
   readonly rtpTimestamp: number;
   /** Arrival of the packet that completed it. */
   readonly arrivalMs: number;
@@ -63,8 +67,11 @@ export type VideoFrame = H264AccessUnit | Vp8Frame;
 
 /** The payload of one audio packet. */
 export interface AudioFrame {
-  readonly codec: G711Codec;
+  readonly codec: AudioCodec;
+  /** As on the wire: for Opus and Speex one packet, which may hold several of their frames. */
   readonly payload: Uint8Array;
+  /** Of the sound in the payload; above 0. */
+  readonly durationMs: number;
   readonly rtpTimestamp: number;
   readonly arrivalMs: number;
 }

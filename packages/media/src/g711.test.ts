@@ -1,29 +1,42 @@
 import { describe, expect, it } from 'vitest';
-import { decodeG711 } from './g711.ts';
+import type { G711Codec } from './codec.ts';
+import { convertG711 } from './g711.ts';
 
-describe('decodeG711', () => {
-  // Extremes and silence of ITU-T G.711, scaled to 16 bits as every implementation does.
-  const cases: ['pcma' | 'pcmu', number, number][] = [
-    ['pcma', 0xd5, 8],
-    ['pcma', 0x55, -8],
-    ['pcma', 0xaa, 32_256],
-    ['pcma', 0x2a, -32_256],
-    ['pcmu', 0xff, 0],
-    ['pcmu', 0x7f, 0],
-    ['pcmu', 0x80, 32_124],
-    ['pcmu', 0x00, -32_124],
+const convert = (codec: G711Codec, octet: number): number =>
+  convertG711(codec, Uint8Array.of(octet))[0]!;
+
+describe('convertG711', () => {
+  // Extremes and silence of ITU-T G.711; table 2b/3 of G.191 map loud codes onto one another.
+  const cases: [G711Codec, number, number][] = [
+    ['pcma', 0xd5, 0xfe],
+    ['pcma', 0x55, 0x7e],
+    ['pcma', 0xaa, 0x80],
+    ['pcma', 0x2a, 0x00],
+    ['pcmu', 0x80, 0xaa],
+    ['pcmu', 0x00, 0x2a],
   ];
-  for (const [codec, octet, sample] of cases) {
-    it(`${codec} 0x${octet.toString(16)} is ${sample}`, () => {
-      expect(decodeG711(codec, Uint8Array.of(octet)).readInt16LE(0)).toBe(sample);
+  for (const [codec, from, to] of cases) {
+    it(`${codec} 0x${from.toString(16)} becomes 0x${to.toString(16)}`, () => {
+      expect(convert(codec, from)).toBe(to);
     });
   }
 
-  it('rises with the code in both halves', () => {
-    const all = Uint8Array.from({ length: 128 }, (_, n) => (n | 0x80) ^ 0x55);
-    const samples = decodeG711('pcma', all);
-    for (let n = 1; n < 128; n++) {
-      expect(samples.readInt16LE(n * 2)).toBeGreaterThan(samples.readInt16LE(n * 2 - 2));
+  it('is off by one step at most when it goes there and back', () => {
+    for (let code = 0; code < 0x80; code++) {
+      for (const sign of [0, 0x80]) {
+        const back = convert('pcmu', convert('pcma', (code | sign) ^ 0x55)) ^ 0x55;
+        expect(back & 0x80).toBe(sign);
+        expect(Math.abs((back & 0x7f) - code)).toBeLessThanOrEqual(1);
+      }
+    }
+  });
+
+  it('keeps the order of the samples', () => {
+    let last = -1;
+    for (let code = 0; code < 128; code++) {
+      const magnitude = ~convert('pcma', (code | 0x80) ^ 0x55) & 0x7f;
+      expect(magnitude).toBeGreaterThanOrEqual(last);
+      last = magnitude;
     }
   });
 });

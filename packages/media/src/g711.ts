@@ -1,4 +1,4 @@
-// G.711 to linear samples (ITU-T G.711).
+// G.711 from one law to the other, by way of linear samples (ITU-T G.711).
 
 import type { G711Codec } from './codec.ts';
 
@@ -21,10 +21,24 @@ const TABLES: Readonly<Record<G711Codec, Int16Array>> = {
   }),
 };
 
-/** 16-bit little-endian samples of a G.711 payload; 8 kHz mono. */
-export function decodeG711(codec: G711Codec, payload: Uint8Array): Buffer {
-  const samples = TABLES[codec];
-  const bytes = Buffer.allocUnsafe(payload.length * 2);
-  for (let at = 0; at < payload.length; at++) bytes.writeInt16LE(samples[payload[at]!]!, at * 2);
-  return bytes;
+/** One law's octets in the other law, by the nearest sample. */
+const OTHER_LAW: Readonly<Record<G711Codec, Uint8Array>> = {
+  pcma: nearest(TABLES.pcma, TABLES.pcmu),
+  pcmu: nearest(TABLES.pcmu, TABLES.pcma),
+};
+
+function nearest(from: Int16Array, to: Int16Array): Uint8Array {
+  return Uint8Array.from(from, (sample) => {
+    let best = 0;
+    for (let octet = 1; octet < 256; octet++) {
+      if (Math.abs(to[octet]! - sample) < Math.abs(to[best]! - sample)) best = octet;
+    }
+    return best;
+  });
+}
+
+/** A G.711 payload in the other law: A-law becomes µ-law, µ-law A-law. */
+export function convertG711(codec: G711Codec, payload: Uint8Array): Uint8Array {
+  const octets = OTHER_LAW[codec];
+  return payload.map((octet) => octets[octet]!);
 }

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { DtmfSequence } from './dtmf.ts';
 import type { RtpPacket } from './frame.ts';
-import { AudioPacketizer, g711Silence } from './packetizer-audio.ts';
+import { AudioPacketizer } from './packetizer-audio.ts';
 import { decodeRtp } from './rtp.ts';
+import { audioSilence } from './silence.ts';
+import type { SoundSource } from './sound-source.ts';
 
 const decoded = (datagram: Buffer | undefined): RtpPacket | undefined => {
   if (datagram === undefined) return undefined;
@@ -23,7 +25,6 @@ describe('AudioPacketizer', () => {
     expect(packets.map((item) => item.rtpTimestamp)).toEqual([0xffff_ff80, 32, 192]);
     expect(packets.map((item) => item.marker)).toEqual([true, false, false]);
     expect(new Uint8Array(packets[0]!.payload)).toEqual(new Uint8Array(160).fill(0xff));
-    expect(g711Silence('pcma')[0]).toBe(0xd5);
     expect([packetizer.packetCount, packetizer.octetCount]).toEqual([3, 480]);
   });
 
@@ -60,5 +61,65 @@ describe('AudioPacketizer', () => {
       rtpTimestamp: (0xffff_ff80 + 11 * 160) % 2 ** 32,
       marker: true,
     });
+  });
+
+  it.each([
+    ['g722', 160],
+    ['opus', 960],
+    ['speex-nb', 160],
+    ['speex-wb', 320],
+  ] as const)('ticks in the clock of %s', (codec, ticks) => {
+    const packetizer = line();
+    packetizer.use({ codec, payloadType: 97 });
+    const packets = [1, 2].map(() => decoded(packetizer.step())!);
+    expect(packets[1]!.rtpTimestamp).toBe((0xffff_ff80 + ticks) % 2 ** 32);
+    expect(new Uint8Array(packets[1]!.payload)).toEqual(audioSilence(codec));
+    packetizer.skip(50);
+    expect(packetizer.rtpTimestamp).toBe((0xffff_ff80 + 52 * ticks) % 2 ** 32);
+  });
+
+  it('tells durations in the clock of the events, on the timestamps of the sound', () => {
+    for (const [eventClockRateHz, duration] of [
+      [48_000, 960],
+      [8000, 160],
+    ] as const) {
+      const packetizer = line();
+      packetizer.use({ codec: 'opus', payloadType: 97, eventPayloadType: 101, eventClockRateHz });
+      packetizer.sendDigits(new DtmfSequence('5', { durationMs: 60 }));
+      const packets = Array.from({ length: 6 }, () => decoded(packetizer.step())!);
+      const events = packets.filter((item) => item.payloadType === 101);
+      expect(events.map((item) => item.rtpTimestamp)).toEqual(Array(5).fill(0xffff_ff80));
+      expect(events.map((item) => (item.payload[2]! << 8) | item.payload[3]!)).toEqual(
+        [1, 2, 3, 3, 3].map((steps) => steps * duration),
+      );
+      expect(packets.at(-1)!.rtpTimestamp).toBe((0xffff_ff80 + 5 * 960) % 2 ** 32);
+    }
+  });
+
+  it('plays a source in place of silence, closes it at its end, and when it is replaced', () => {
+    const closed: string[] = [];
+    const source = (name: string, frames: number): SoundSource => ({
+      read: () => (frames-- > 0 ? Uint8Array.of(frames) : undefined),
+      get ended() {
+        return frames <= 0;
+      },
+      close: () => closed.push(name),
+    });
+    const packetizer = line();
+    packetizer.use({ codec: 'opus', payloadType: 97, eventPayloadType: 101 });
+    packetizer.play(source('a', 2));
+    const payload = (): string => Buffer.from(decoded(packetizer.step())!.payload).toString('hex');
+    expect([payload(), payload(), payload()]).toEqual(['01', '00', 'f8fffe']);
+    expect(closed).toEqual(['a']);
+    packetizer.play(source('b', 9));
+    packetizer.sendDigits(new DtmfSequence('1', { durationMs: 40, gapMs: 60 }));
+    // Two steps of tone, two more end packets, one step of gap: the sound goes on under them.
+    expect([1, 2, 3, 4].map(() => decoded(packetizer.step())!.payloadType)).toEqual(
+      Array(4).fill(101),
+    );
+    expect(payload()).toBe('04');
+    packetizer.play(source('c', 1));
+    packetizer.play(undefined);
+    expect(closed).toEqual(['a', 'b', 'c']);
   });
 });

@@ -1,21 +1,15 @@
-// Our own audio towards the peer: G.711 silence and telephone events on one RTP line, one step per 20 ms.
+// Our own audio towards the peer: silence, sound that is played, and telephone events on one RTP line, one step per 20 ms.
 
+import { AUDIO_CODECS } from './codec.ts';
+import type { AudioCodec } from './codec.ts';
 import type { DtmfSequence } from './dtmf.ts';
-import type { G711Codec } from './codec.ts';
 import { encodeRtp } from './rtp.ts';
+import { audioSilence } from './silence.ts';
+import type { SoundSource } from './sound-source.ts';
 
-/** Samples and octets of 20 ms of G.711. */
-export const G711_STEP = 160;
-
-const SILENCE: Readonly<Record<G711Codec, Uint8Array>> = {
-  pcma: new Uint8Array(G711_STEP).fill(0xd5),
-  pcmu: new Uint8Array(G711_STEP).fill(0xff),
-};
-
-/** 20 ms of digital silence (0xD5 A-law, 0xFF µ-law). Shared: not to be written to. */
-export function g711Silence(codec: G711Codec): Uint8Array {
-  return SILENCE[codec];
-}
+const STEPS_PER_SECOND = 50;
+const DEFAULT_CLOCK_RATE_HZ = 8000;
+const EMPTY = new Uint8Array(0);
 
 /** Options of an {@link AudioPacketizer}. */
 export interface AudioPacketizerOptions {
@@ -29,22 +23,27 @@ export interface AudioPacketizerOptions {
 
 /** What the line carries at present; can change in mid-call. */
 export interface AudioLine {
-  /** Silence is sent with this codec; undefined: only events. */
-  readonly codec?: G711Codec;
+  /** Sound and silence are sent with this codec; undefined: only events. */
+  readonly codec?: AudioCodec;
   readonly payloadType?: number;
   /** Telephone events can be sent. */
   readonly eventPayloadType?: number;
+  /** RTP clock of the events, from their rtpmap: durations are told in it. Default: that of the codec, else 8000. */
+  readonly eventClockRateHz?: number;
 }
 
 /**
- * One SSRC, one sequence, one 8 kHz timestamp line. `step` is to be called once per 20 ms; it keeps no clock.
+ * One SSRC, one sequence, one line of timestamps in the clock of the codec. `step` is to be called once per 20 ms; it
+ * keeps no clock.
  */
 export class AudioPacketizer {
   readonly #ssrc: number;
   #line: AudioLine = {};
+  #clockRateHz = DEFAULT_CLOCK_RATE_HZ;
   #sequenceNumber: number;
   #timestamp: number;
   #sequence: DtmfSequence | undefined;
+  #source: SoundSource | undefined;
   #talking = false;
   #packets = 0;
   #octets = 0;
@@ -70,38 +69,54 @@ export class AudioPacketizer {
     return this.#timestamp;
   }
 
+  /** RTP clock of the line at present. */
+  get clockRateHz(): number {
+    return this.#clockRateHz;
+  }
+
   /** False while a DTMF sequence is being sent. */
   get idle(): boolean {
     return this.#sequence === undefined;
   }
 
-  /** Sets what is sent from the next step on. */
+  /** Sets what is sent from the next step on. A source that plays must be of the new codec: replace it, too. */
   use(line: AudioLine): void {
     this.#line = line;
+    const { codec, eventClockRateHz = DEFAULT_CLOCK_RATE_HZ } = line;
+    // Same SSRC: the timestamps go on from where they are, at the new pace.
+    this.#clockRateHz = codec === undefined ? eventClockRateHz : AUDIO_CODECS[codec].clockRateHz;
   }
 
-  /** Begins to send digits in place of silence. Only when `idle`; replaces what is running otherwise. */
+  /** Begins to send digits in place of sound. Only when `idle`; replaces what is running otherwise. */
   sendDigits(sequence: DtmfSequence): void {
     this.#sequence = sequence;
+  }
+
+  /**
+   * Sends this in place of silence, from the next step on; undefined: silence again. The source is ours from here: it
+   * is closed when it has ended or is replaced. Its time goes on under digits, so that live sound stays live.
+   */
+  play(source: SoundSource | undefined): void {
+    if (source !== this.#source) this.#source?.close();
+    this.#source = source;
   }
 
   /** Advances by 20 ms: the datagram to send, or undefined when this step is silent on the wire. */
   step(): Buffer | undefined {
     const now = this.#timestamp;
-    this.#timestamp = (now + G711_STEP) >>> 0;
+    this.#timestamp = (now + this.#clockRateHz / STEPS_PER_SECOND) % 2 ** 32;
+    const sound = this.#readSound();
     const { codec, payloadType, eventPayloadType } = this.#line;
     if (this.#sequence !== undefined) {
-      const event = this.#sequence.next();
+      const eventClockRateHz = this.#line.eventClockRateHz ?? this.#clockRateHz;
+      const event = this.#sequence.next(eventClockRateHz);
       if (this.#sequence.done) this.#sequence = undefined;
       if (event !== undefined && eventPayloadType !== undefined) {
         this.#talking = false;
-        // RFC 4733 §2.2.1: all packets of an event carry the timestamp of its begin.
-        return this.#encode(
-          eventPayloadType,
-          event.marker,
-          now - event.sinceStartTicks,
-          event.payload,
-        );
+        // RFC 4733 §2.2.1: all packets of an event carry the timestamp of its begin, on the line of the sound.
+        const sinceStart = (event.sinceStartTicks * this.#clockRateHz) / eventClockRateHz;
+        const begin = now - Math.round(sinceStart);
+        return this.#encode(eventPayloadType, event.marker, begin, event.payload);
       }
     }
     if (codec === undefined || payloadType === undefined) {
@@ -111,13 +126,30 @@ export class AudioPacketizer {
     // RFC 3551 §4.1: the marker begins a talkspurt.
     const marker = !this.#talking;
     this.#talking = true;
-    return this.#encode(payloadType, marker, now, SILENCE[codec]);
+    return this.#encode(payloadType, marker, now, sound ?? audioSilence(codec));
   }
 
   /** Lets time pass without packets: after a stall, what was missed is not sent late. */
   skip(steps: number): void {
-    this.#timestamp = (this.#timestamp + steps * G711_STEP) % 2 ** 32;
+    const ticks = (steps * this.#clockRateHz) / STEPS_PER_SECOND;
+    this.#timestamp = (this.#timestamp + ticks) % 2 ** 32;
     this.#talking = false;
+  }
+
+  /**
+   * RFC 6263 §4.6: a packet without payload, of a type that was not negotiated, in the sequence and with the timestamp
+   * that audio would have now.
+   */
+  keepAlive(payloadType: number): Buffer {
+    return this.#encode(payloadType, false, this.#timestamp, EMPTY);
+  }
+
+  #readSound(): Uint8Array | undefined {
+    const source = this.#source;
+    if (source === undefined) return undefined;
+    const sound = source.read();
+    if (sound === undefined && source.ended) this.play(undefined);
+    return sound;
   }
 
   #encode(payloadType: number, marker: boolean, rtpTimestamp: number, payload: Uint8Array): Buffer {

@@ -1,8 +1,10 @@
-// The contract of transcoders. One implementation is in transcoder-ffmpeg.ts; an embedder may bring another.
+// The contract of transcoders. One implementation is in transcoder-ffmpeg.ts and transcoder-ffmpeg-video.ts; an
+// embedder may bring another.
 
 import type { AacFormat } from './aac.ts';
+import type { VideoCodec } from './codec.ts';
 import type { MediaError } from './errors.ts';
-import type { AudioFrame } from './frame.ts';
+import type { AudioFrame, H264Picture, VideoFrame } from './frame.ts';
 
 /** What a transcoder tells its owner, asynchronously, never after `close()`. */
 export interface AudioTranscoderHandler {
@@ -10,15 +12,16 @@ export interface AudioTranscoderHandler {
   onFormat(format: AacFormat): void;
   /**
    * One AAC-LC frame without header, ours to keep.
-   * @param mediaTimeMs - Of its first sample, the encoder's delay taken out; never decreases.
+   * @param mediaTimeMs - Of its first sample, the delays of both codecs taken out; never decreases. The first may be some
+   *   milliseconds before that of the first frame pushed.
    */
   onFrame(frame: Uint8Array, mediaTimeMs: number): void;
   /** It has given up. At most once, last. */
   onFailed(error: MediaError): void;
 }
 
-/** Counters of a transcoder. */
-export interface AudioTranscoderStats {
+/** Counters of a transcoder, and its load. */
+export interface TranscoderStats {
   readonly framesIn: number;
   readonly framesOut: number;
   /** Frames that were left out since the transcoder was too slow or being started again. */
@@ -29,11 +32,12 @@ export interface AudioTranscoderStats {
   readonly load: number | null;
 }
 
-/** G.711 in, mono AAC-LC out. */
+/** Any audio codec in, mono AAC-LC out. */
 export interface AudioTranscoder {
-  readonly stats: AudioTranscoderStats;
+  readonly stats: TranscoderStats;
   /**
-   * Takes the next frame; frames come back to back in media time, as from an `AudioTimeline`. Must not throw or block.
+   * Takes the next frame; frames come back to back in media time, as from an `AudioTimeline`; their codec may change. Must not
+   * throw or block.
    * @param mediaTimeMs - Of its first sample.
    */
   push(frame: AudioFrame, mediaTimeMs: number): void;
@@ -43,3 +47,45 @@ export interface AudioTranscoder {
 
 /** Makes one transcoder for one call. */
 export type OpenAudioTranscoder = (handler: AudioTranscoderHandler) => AudioTranscoder;
+
+/** What a video transcoder tells its owner. Never after `close()`. */
+export interface VideoTranscoderHandler {
+  /**
+   * One picture, ours to keep; key frames with their SPS and PPS, so that each can be the first one of an output. No
+   * picture is reordered.
+   * @param mediaTimeMs - Its presentation, the encoder's delay taken out; never decreases.
+   */
+  onFrame(picture: H264Picture, mediaTimeMs: number): void;
+  /**
+   * Pictures are dropped until the next key frame: at the start, after a crash, after a congestion. Called for each of
+   * them, also from within `push`, and at each new start: the owner asks the sender, and throttles.
+   */
+  onKeyFrameWanted(): void;
+  /** It has given up. At most once, last. */
+  onFailed(error: MediaError): void;
+}
+
+/** Any video codec in; H.264 that every player can decode out, with a key frame every two seconds at least. */
+export interface VideoTranscoder {
+  readonly stats: TranscoderStats;
+  /**
+   * Takes the next picture, in decoding order. Must not throw or block.
+   * @param mediaTimeMs - When it is to be shown.
+   */
+  push(frame: VideoFrame, mediaTimeMs: number): void;
+  /** Ends it; what is still inside is lost. Idempotent. */
+  close(): void;
+}
+
+/** What a video transcoder will be given. */
+export interface VideoSource {
+  readonly codec: VideoCodec;
+  /** H.264: SPS and PPS of the session description, where there are any. */
+  readonly parameterSets?: readonly Uint8Array[];
+}
+
+/** Makes one transcoder for the video of one call. */
+export type OpenVideoTranscoder = (
+  source: VideoSource,
+  handler: VideoTranscoderHandler,
+) => VideoTranscoder;

@@ -1,0 +1,32 @@
+// Encoded silence of each codec: what stands in for sound that is not there. That each decodes to silence, and that
+// the sound behind it goes on cleanly, is shown by test/interop/audio-codecs.test.ts.
+
+import type { AudioCodec } from './codec.ts';
+
+/** One step of silence, and of everything that we send. */
+export const AUDIO_STEP_MS = 20;
+
+/** Octets of 20 ms at 64 kbit/s. */
+const OCTETS_64K = 160;
+
+const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'hex'));
+
+const SILENCE: Readonly<Record<AudioCodec, Uint8Array>> = {
+  pcma: new Uint8Array(OCTETS_64K).fill(0xd5),
+  pcmu: new Uint8Array(OCTETS_64K).fill(0xff),
+  // The smallest step in both bands: decoders fall to −62 dBFS within 20 ms. What encoders make of zeros (0xFA) is louder.
+  g722: new Uint8Array(OCTETS_64K).fill(0xff),
+  // A full-band CELT frame of 20 ms, mono, with its silence flag (RFC 6716 §4.3).
+  opus: hex('f8fffe'),
+  // Zeros as libspeex encodes them. A frame of mode 0 would be shorter, and is no silence: decoders go on with noise
+  // as loud as the sound before.
+  'speex-nb': hex('2e9d1b9a2002017fffffffffff8100bfffffffffffc0805fffffffffffe0402ffffffffffff7'),
+  'speex-wb': hex(
+    '369d1b9a20080168e8e8e8e8e8e8e88400b47474747474747442005a3a3a3a3a3a3a3a21002d1d1d1d1d1d1d1d1b3b60ababababab0ababababab0ababababab0ababababab7',
+  ),
+};
+
+/** 20 ms of silence, as one RTP payload. Shared: not to be written to. */
+export function audioSilence(codec: AudioCodec): Uint8Array {
+  return SILENCE[codec];
+}
