@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { MediaError } from './errors.ts';
 import {
   beginsPicture,
+  decodeAvcConfiguration,
   decodeSpropParameterSets,
   encodeAvcConfiguration,
   parseSps,
@@ -55,6 +56,22 @@ describe('parseSps', () => {
     ['without VUI', hex('67 42 00 1e da 02 80 f6 80'), { width: 640, height: 480, fps: undefined }],
   ])('reads %s', (_name, sps, expected) => {
     expect(parseSps(sps)).toMatchObject(expected);
+  });
+
+  it.each([
+    ['a pyramid of B slices', '674d400deca0a0fd80880000030008000003019078a14cb0', 2],
+    ['B slices', '674d400de98283f60220000003002000000641e28527', 1],
+    ['Main without B slices', '674d400dda0507ec0440000003004000000c83c50aa8', 0],
+    [
+      'HRD parameters before it',
+      '674d400deca0a0fd80880000030008000003019301000f420003d09498600f142996',
+      2,
+    ],
+    ['no VUI, Baseline', '6742001eda0280f680', 0],
+    ['no VUI, Main', '674d001ef40501e880', undefined],
+    ['a VUI that is cut short', '674d400deca0a0fd80880000030008000003019078', undefined],
+  ])('tells how far pictures are reordered: %s', (_name, sps, frames) => {
+    expect(parseSps(hex(sps))?.maxReorderFrames).toBe(frames);
   });
 
   it('refuses what is none, what is cut, and absurd sizes', () => {
@@ -179,5 +196,24 @@ describe('beginsPicture', () => {
         beginsPicture(hex(nal)),
       ),
     ).toEqual([true, false, true, false, false, false, false, false]);
+  });
+});
+
+describe('decodeAvcConfiguration', () => {
+  const record = encodeAvcConfiguration([BASELINE, HIGH], [PPS]);
+
+  it('gives back the parameter sets, SPS first', () => {
+    const sets = decodeAvcConfiguration(record).map((set) => Buffer.from(set).toString('hex'));
+    expect(sets).toEqual([BASELINE, HIGH, PPS].map((set) => Buffer.from(set).toString('hex')));
+  });
+
+  it('gives nothing for what is cut short, has short lengths, or is none', () => {
+    for (let cut = 0; cut < record.length; cut++) {
+      expect(decodeAvcConfiguration(record.subarray(0, cut))).toEqual([]);
+    }
+    const shortLengths = Buffer.from(record);
+    shortLengths[4] = 0xfd;
+    expect(decodeAvcConfiguration(shortLengths)).toEqual([]);
+    for (const bytes of mutations([record], 2000, 9)) decodeAvcConfiguration(bytes);
   });
 });

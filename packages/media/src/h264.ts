@@ -52,6 +52,11 @@ export interface SequenceParameters {
   readonly height: number;
   /** Frames per second by the VUI timing, when it is there and sane (0–1000). */
   readonly fps: number | undefined;
+  /**
+   * Most pictures that come before one in decoding order and after it in output order, 0–16: by the VUI, or 0 where
+   * profile or order type forbid any. Undefined: not told.
+   */
+  readonly maxReorderFrames: number | undefined;
 }
 
 /** Profiles with chroma and bit depth fields (H.264 §7.3.2.1.1). */
@@ -111,6 +116,7 @@ export function parseSps(nal: Uint8Array): SequenceParameters | undefined {
     height -= (bits.ue() + bits.ue()) * unitY;
   }
   if (bits.overrun || width < 1 || height < 1) return undefined;
+  const vui: Vui = bits.read(1) === 1 ? readVui(bits) : {};
   if (width > MAX_PICTURE_SIDE || height > MAX_PICTURE_SIDE) return undefined;
   return {
     profileIdc,
@@ -122,12 +128,19 @@ export function parseSps(nal: Uint8Array): SequenceParameters | undefined {
     bitDepthChroma,
     width,
     height,
-    fps: bits.read(1) === 1 ? vuiFps(bits) : undefined,
+    fps: vui.fps,
+    // H.264 §A.2.1: no B slices in Baseline; §8.2.1.3: with type 2 output order is decoding order.
+    maxReorderFrames: profileIdc === 66 || orderType === 2 ? 0 : vui.maxReorderFrames,
   };
 }
 
-/** H.264 §E.1.1 up to the timing. */
-function vuiFps(bits: BitReader): number | undefined {
+interface Vui {
+  readonly fps?: number | undefined;
+  readonly maxReorderFrames?: number | undefined;
+}
+
+/** H.264 §E.1.1. What is cut short, or absurd, is not told. */
+function readVui(bits: BitReader): Vui {
   if (bits.read(1) === 1 && bits.read(8) === 255) bits.read(32);
   if (bits.read(1) === 1) bits.read(1);
   if (bits.read(1) === 1) {
@@ -138,12 +151,43 @@ function vuiFps(bits: BitReader): number | undefined {
     bits.ue();
     bits.ue();
   }
-  if (bits.read(1) === 0) return undefined;
+  const fps = bits.read(1) === 1 ? readFps(bits) : undefined;
+  const nalHrd = bits.read(1);
+  if (nalHrd === 1) skipHrd(bits);
+  const vclHrd = bits.read(1);
+  if (vclHrd === 1) skipHrd(bits);
+  if (nalHrd === 1 || vclHrd === 1) bits.read(1);
+  bits.read(1); // pic_struct_present_flag
+  if (bits.read(1) === 0) return { fps };
+  bits.read(1);
+  for (let skipped = 0; skipped < 4; skipped++) bits.ue();
+  const maxReorderFrames = bits.ue();
+  return {
+    fps,
+    maxReorderFrames: bits.overrun || maxReorderFrames > 16 ? undefined : maxReorderFrames,
+  };
+}
+
+function readFps(bits: BitReader): number | undefined {
   const unitsInTick = bits.read(32);
   const timeScale = bits.read(32);
-  if (bits.overrun || unitsInTick === 0) return undefined;
+  const cutShort = bits.overrun;
+  bits.read(1); // fixed_frame_rate_flag
+  if (cutShort || unitsInTick === 0) return undefined;
   const fps = timeScale / (2 * unitsInTick);
   return fps > 0 && fps <= 1000 ? fps : undefined;
+}
+
+/** hrd_parameters(), H.264 §E.1.2. */
+function skipHrd(bits: BitReader): void {
+  const count = bits.ue() + 1;
+  bits.read(8);
+  for (let index = 0; index < count && !bits.overrun; index++) {
+    bits.ue();
+    bits.ue();
+    bits.read(1);
+  }
+  bits.read(20);
 }
 
 function skipScalingLists(bits: BitReader, lists: number): void {
@@ -223,6 +267,27 @@ export function encodeAvcConfiguration(
   return Buffer.concat(parts);
 }
 
+/**
+ * The parameter sets of an AVCDecoderConfigurationRecord, SPS first, as views. Empty when it is none, is cut short, or
+ * does not announce 4-octet lengths.
+ */
+export function decodeAvcConfiguration(record: Uint8Array): Uint8Array[] {
+  if (record.length < 7 || record[0] !== 1 || (record[4]! & 3) !== 3) return [];
+  const sets: Uint8Array[] = [];
+  let at = 5;
+  for (const mask of [0x1f, 0xff]) {
+    if (at >= record.length) return [];
+    const count = record[at++]! & mask;
+    for (let index = 0; index < count; index++) {
+      const from = at + 2;
+      at = from + (((record[at] ?? 0) << 8) | (record[at + 1] ?? 0));
+      if (from > record.length || at > record.length) return [];
+      sets.push(record.subarray(from, at));
+    }
+  }
+  return sets;
+}
+
 /** Most parameter sets taken from one `sprop-parameter-sets`. */
 const MAX_SPROP_SETS = 16;
 
@@ -244,7 +309,7 @@ export function decodeSpropParameterSets(value: string): Uint8Array[] {
 }
 
 /** Reads bits from the left; past the end it reads zeros and sets `overrun`. */
-class BitReader {
+export class BitReader {
   overrun = false;
   readonly #bytes: Uint8Array;
   #position = 0;

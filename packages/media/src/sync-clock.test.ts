@@ -260,6 +260,55 @@ describe('SyncClock', () => {
     expect(Math.abs(videoMs)).toBeLessThan(1);
   });
 
+  it('tells presentation times in decoding order, going back with the timestamps', () => {
+    const clock = new SyncClock();
+    const other = new SyncClock();
+    const plain = new SyncClock();
+    // I P B B B P B B B …: the second B picture of each run is sent first. The P are early by three pictures, which
+    // the clock follows at a fifth of the time.
+    const order = [
+      0,
+      ...Array.from({ length: 25 }, (_, run) => [4, 2, 1, 3].map((at) => run * 4 + at)).flat(),
+    ];
+    const shown = order.map((picture, sent) =>
+      clock.presentationTimeMs('video', u32(0xffff_ff00 + picture * 3600), 1000 + sent * 40),
+    );
+    const sorted = order.map((_, picture) => shown[order.indexOf(picture)]!);
+    expect(sorted).toEqual(shown.toSorted((a, b) => a - b));
+    for (const [sent, ms] of shown.entries()) {
+      const lateMs = ms - order[sent]! * 40;
+      expect(lateMs).toBeLessThan(1);
+      expect(lateMs).toBeGreaterThan(-121);
+      if (sent > 50) expect(lateMs).toBeCloseTo(-120, 6);
+    }
+    for (let picture = 0; picture < 100; picture++) {
+      const jumpMs = picture < 60 ? 0 : 5000;
+      const late = (picture * 7) % 11;
+      const at: [MediaKind, number, number] = [
+        'video',
+        picture * 3600 + jumpMs * 90,
+        picture * 40 + late,
+      ];
+      expect(other.presentationTimeMs(...at)).toBe(plain.mediaTimeMs(...at));
+    }
+  });
+
+  it('keeps presentation times within a second behind the latest', () => {
+    const random = seededRandom(7);
+    const clock = new SyncClock();
+    let nowMs = 0;
+    let highestMs = 0;
+    let ticks = 0;
+    for (let index = 0; index < 5000; index++) {
+      nowMs += random() * 60;
+      ticks += random() < 0.02 ? random() * 2 ** 32 : 9000 * (random() - 0.3);
+      const atMs = clock.presentationTimeMs('video', u32(ticks), nowMs);
+      expect(atMs).toBeGreaterThanOrEqual(Math.max(0, highestMs - 1000));
+      expect(atMs - nowMs).toBeLessThan(JUMP_BOUND_MS);
+      highestMs = Math.max(highestMs, atMs);
+    }
+  });
+
   it('never decreases, stays finite and near the present, whatever comes', () => {
     fc.assert(
       fc.property(fc.nat(), (seed) => {

@@ -26,6 +26,8 @@ const REPORT_STABLE_MS = 40;
 const REPORTS_NEEDED = 2;
 /** A report whose instant is further than this from when it came is nonsense. */
 const REPORT_AGE_MS = 5000;
+/** Furthest that a picture's presentation may lie before the latest one: 16 pictures at 16 a second. */
+const MAX_REORDER_MS = 1000;
 /** Furthest from the arrival times that reports may move a medium. */
 const MAX_SKEW_MS = 2000;
 
@@ -39,7 +41,7 @@ export interface SyncClockOptions {
 
 /** One medium: how its timestamps lie on the arrival clock and on the sender's. */
 class MediaLine {
-  readonly ticksPerMs: number;
+  ticksPerMs: number;
   started = false;
   /** Unwrapped ticks of the last packet in line, as milliseconds, and its arrival. */
   lastTicks = 0;
@@ -61,9 +63,32 @@ class MediaLine {
   /** NTP milliseconds = media-line milliseconds + this; believed from REPORTS_NEEDED agreeing reports on. */
   reportOffsetMs = 0;
   reports = 0;
+  /** The latest picture to be shown since the line began, and the one that was it before; NaN before the first. */
+  peakTicks = Number.NaN;
+  peakMs = 0;
+  formerTicks = 0;
+  formerMs = 0;
 
   constructor(clockRateHz: number) {
     this.ticksPerMs = clockRateHz / 1000;
+  }
+
+  /**
+   * Place of a picture among those that are shown later but were sent before: between two of these, in proportion.
+   * The offset may have moved since, and with an offset of its own it could change places with them.
+   */
+  placeMs(ticks: number, mediaMs: number): number {
+    if (Number.isNaN(this.peakTicks) || ticks > this.peakTicks) {
+      this.formerTicks = Number.isNaN(this.peakTicks) ? ticks : this.peakTicks;
+      this.formerMs = this.outputMs;
+      this.peakTicks = ticks;
+      this.peakMs = Math.max(mediaMs, this.outputMs, 0);
+      return this.peakMs;
+    }
+    const sinceFormer = ticks - this.formerTicks;
+    if (sinceFormer <= 0) return this.formerMs + sinceFormer / this.ticksPerMs;
+    const span = (this.peakMs - this.formerMs) / (this.peakTicks - this.formerTicks);
+    return this.formerMs + sinceFormer * span;
   }
 
   /** The line's own milliseconds, from its first packet. Unwraps to the value nearest to what the time says. */
@@ -99,6 +124,7 @@ class MediaLine {
     this.bucketStartMs = arrivalMs;
     this.jumpPackets = 0;
     this.reports = 0;
+    this.peakTicks = Number.NaN;
   }
 
   noteTransit(transitMs: number, arrivalMs: number): void {
@@ -129,7 +155,7 @@ class MediaLine {
  * The common media time of a call. 0 is the arrival of the first packet of either medium. Audio follows the
  * shortest delay seen in the last ten seconds, so clock drift of the sender is followed; video does the same until
  * both media have two sender reports that agree, and from then on keeps the distance to audio that these give.
- * Results are fractions of milliseconds; per medium they never decrease.
+ * Results are fractions of milliseconds; per medium those of `mediaTimeMs` never decrease.
  */
 export class SyncClock {
   readonly #audio: MediaLine;
@@ -139,6 +165,11 @@ export class SyncClock {
   constructor(options: SyncClockOptions = {}) {
     this.#audio = new MediaLine(options.audioClockRateHz ?? 8000);
     this.#video = new MediaLine(options.videoClockRateHz ?? 90_000);
+  }
+
+  /** Arrival time of the first packet that was timed, which is 0 of the media time; NaN before. */
+  get originMs(): number {
+    return this.#originMs;
   }
 
   /** Media time of an instant on the arrival clock: 0 until the first packet of any medium came. */
@@ -151,6 +182,28 @@ export class SyncClock {
    * both kinds and never decreases by much.
    */
   mediaTimeMs(kind: MediaKind, rtpTimestamp: number, arrivalMs: number): number {
+    const mediaMs = this.#unclampedMs(kind, rtpTimestamp, arrivalMs);
+    const line = kind === 'audio' ? this.#audio : this.#video;
+    line.outputMs = Math.max(line.outputMs, mediaMs, 0);
+    return line.outputMs;
+  }
+
+  /**
+   * As `mediaTimeMs`, but for media whose frames are not sent in the order in which they are shown: the result goes
+   * back with the timestamps, by at most a second behind the highest one, and never below 0. The same as
+   * `mediaTimeMs` for a stream without reordering. Use one of the two for a kind, not both.
+   */
+  presentationTimeMs(kind: MediaKind, rtpTimestamp: number, arrivalMs: number): number {
+    const mediaMs = this.#unclampedMs(kind, rtpTimestamp, arrivalMs);
+    const line = kind === 'audio' ? this.#audio : this.#video;
+    const highestMs = line.outputMs;
+    const shownMs = line.jumpPackets === 0 ? line.placeMs(line.lastTicks, mediaMs) : mediaMs;
+    line.outputMs = Math.max(highestMs, shownMs, 0);
+    const earliestMs = line.jumpPackets === 0 ? line.outputMs - MAX_REORDER_MS : highestMs;
+    return Math.max(shownMs, earliestMs, 0);
+  }
+
+  #unclampedMs(kind: MediaKind, rtpTimestamp: number, arrivalMs: number): number {
     const line = kind === 'audio' ? this.#audio : this.#video;
     if (Number.isNaN(this.#originMs)) this.#originMs = arrivalMs;
     if (!line.started) line.start(rtpTimestamp, arrivalMs);
@@ -166,7 +219,7 @@ export class SyncClock {
     line.lastArrivalMs = arrivalMs;
     line.noteTransit(transitMs, arrivalMs);
     line.slew(this.#targetMs(line), arrivalMs);
-    return this.#output(line, lineMs + line.offsetMs);
+    return lineMs + line.offsetMs - this.#originMs;
   }
 
   /** Takes a report of the sender's; those that make no sense, or come before the first packet, change nothing. */
@@ -204,6 +257,13 @@ export class SyncClock {
     const line = kind === 'audio' ? this.#audio : this.#video;
     line.started = false;
     line.reports = 0;
+  }
+
+  /** As `reset`, for a medium whose timestamps go on in another clock: another codec. */
+  setClockRate(kind: MediaKind, clockRateHz: number): void {
+    const line = kind === 'audio' ? this.#audio : this.#video;
+    line.ticksPerMs = clockRateHz / 1000;
+    this.reset(kind);
   }
 
   /** Where the offset should go. */
@@ -244,13 +304,6 @@ export class SyncClock {
     if (line.jumpPackets >= JUMP_PACKETS && (!backward || heldMs >= BACKWARD_HOLD_MS)) {
       line.start(rtpTimestamp, arrivalMs);
     }
-    return this.#output(line, arrivalMs);
-  }
-
-  #output(line: MediaLine, onArrivalClockMs: number): number {
-    const mediaMs = onArrivalClockMs - this.#originMs;
-    if (mediaMs > line.outputMs) line.outputMs = Math.max(0, mediaMs);
-    else if (line.outputMs === Number.NEGATIVE_INFINITY) line.outputMs = 0;
-    return line.outputMs;
+    return arrivalMs - this.#originMs;
   }
 }
