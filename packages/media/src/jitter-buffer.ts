@@ -34,6 +34,10 @@ export interface JitterBufferOptions {
    * restart and a new SSRC.
    */
   readonly onGap?: (cause: JitterGap, missing: number) => void;
+  /** Told when a packet shows that `count` before it, from `first` on, are missing: they may still come. */
+  readonly onMissing?: (first: number, count: number, nowMs: number) => void;
+  /** Told of a missing packet that came, `lateMs` after it was missed: in time, or after its gap was given up. */
+  readonly onLate?: (sequenceNumber: number, lateMs: number, nowMs: number) => void;
 }
 
 /** Counters of a {@link JitterBuffer}, since its construction. */
@@ -71,13 +75,18 @@ export class JitterBuffer {
     strays: 0,
   };
   readonly #next: Sink<RtpPacket>;
-  readonly #onGap: ((cause: JitterGap, missing: number) => void) | undefined;
-  readonly #delayMs: number;
+  readonly #onGap: JitterBufferOptions['onGap'];
+  readonly #onMissing: JitterBufferOptions['onMissing'];
+  readonly #onLate: JitterBufferOptions['onLate'];
+  #delayMs: number;
   readonly #maxHeld: number;
   readonly #slots: (RtpPacket | undefined)[] = Array.from({ length: JITTER_BUFFER_SLOTS });
   /** Sequence numbers and timestamps of what was handed on lately, to tell duplicates from late packets. */
   readonly #seenSequence = new Int32Array(JITTER_BUFFER_SLOTS).fill(-1);
   readonly #seenTimestamp = new Uint32Array(JITTER_BUFFER_SLOTS);
+  /** What was missed lately, and since when. */
+  readonly #missedSequence = new Int32Array(JITTER_BUFFER_SLOTS).fill(-1);
+  readonly #missedMs = new Float64Array(JITTER_BUFFER_SLOTS);
   #started = false;
   #ssrc = 0;
   #expected = 0;
@@ -93,9 +102,7 @@ export class JitterBuffer {
   /** @throws MediaError INVALID_ARGUMENT naming `delayMs` or `maxHeldPackets`. */
   constructor(next: Sink<RtpPacket>, options: JitterBufferOptions = {}) {
     const { delayMs = 60, maxHeldPackets = 128 } = options;
-    if (!(delayMs >= 0)) {
-      throw new MediaError('INVALID_ARGUMENT', 'delayMs must be 0 or more', { field: 'delayMs' });
-    }
+    requireDelay(delayMs);
     if (!(maxHeldPackets >= 1 && maxHeldPackets < JITTER_BUFFER_SLOTS)) {
       throw new MediaError('INVALID_ARGUMENT', 'maxHeldPackets must be 1–511', {
         field: 'maxHeldPackets',
@@ -103,15 +110,33 @@ export class JitterBuffer {
     }
     this.#next = next;
     this.#onGap = options.onGap;
+    this.#onMissing = options.onMissing;
+    this.#onLate = options.onLate;
     this.#delayMs = delayMs;
     this.#maxHeld = maxHeldPackets;
+  }
+
+  /** Milliseconds that a missing packet is waited for; a change holds for present gaps too. */
+  get delayMs(): number {
+    return this.#delayMs;
+  }
+
+  /** @throws MediaError INVALID_ARGUMENT naming `delayMs` unless 0 or more. */
+  set delayMs(delayMs: number) {
+    requireDelay(delayMs);
+    this.#delayMs = delayMs;
   }
 
   /** Takes the next packet of the wire; hands on none, it, or it and what waited for it. */
   push(packet: RtpPacket): void {
     if (packet.sequenceNumber === this.#expected && packet.ssrc === this.#ssrc && this.#started) {
+      if (this.#held === 0) {
+        this.#deliver(packet);
+        return;
+      }
+      this.#noteArrival(packet);
       this.#deliver(packet);
-      if (this.#held > 0) this.#drain(packet.arrivalMs);
+      this.#drain(packet.arrivalMs);
       return;
     }
     this.#pushUnexpected(packet);
@@ -138,6 +163,7 @@ export class JitterBuffer {
     this.#stranger = undefined;
     this.#lateRun = 0;
     this.#seenSequence.fill(-1);
+    this.#missedSequence.fill(-1);
   }
 
   #pushUnexpected(packet: RtpPacket): void {
@@ -176,13 +202,31 @@ export class JitterBuffer {
       return;
     }
     this.#slots[slot] = packet;
-    if (this.#held++ === 0) {
-      this.#gapSinceMs = packet.arrivalMs;
-      this.#highestHeld = packet.sequenceNumber;
-    } else if (((packet.sequenceNumber - this.#highestHeld) & 0xffff) < JITTER_BUFFER_SLOTS) {
-      this.#highestHeld = packet.sequenceNumber;
-    }
+    const frontier = this.#held === 0 ? this.#expected : (this.#highestHeld + 1) & 0xffff;
+    const beyond = ((packet.sequenceNumber - frontier) << 16) >> 16;
+    if (beyond >= 0) this.#highestHeld = packet.sequenceNumber;
+    if (this.#held++ === 0) this.#gapSinceMs = packet.arrivalMs;
+    if (beyond > 0) this.#noteMissing(frontier, beyond, packet.arrivalMs);
+    else if (beyond < 0) this.#noteArrival(packet);
     if (this.#held > this.#maxHeld) this.#skipGap();
+  }
+
+  #noteMissing(first: number, count: number, nowMs: number): void {
+    for (let index = 0; index < count; index++) {
+      const sequenceNumber = (first + index) & 0xffff;
+      const slot = sequenceNumber & (JITTER_BUFFER_SLOTS - 1);
+      this.#missedSequence[slot] = sequenceNumber;
+      this.#missedMs[slot] = nowMs;
+    }
+    this.#onMissing?.(first, count, nowMs);
+  }
+
+  /** One that was missing came, in time or not. */
+  #noteArrival({ sequenceNumber, arrivalMs }: RtpPacket): void {
+    const slot = sequenceNumber & (JITTER_BUFFER_SLOTS - 1);
+    if (this.#missedSequence[slot] !== sequenceNumber) return;
+    this.#missedSequence[slot] = -1;
+    this.#onLate?.(sequenceNumber, arrivalMs - this.#missedMs[slot]!, arrivalMs);
   }
 
   #pushLate(packet: RtpPacket): void {
@@ -195,6 +239,7 @@ export class JitterBuffer {
       return;
     }
     this.stats.late++;
+    this.#noteArrival(packet);
     this.#lateRun = packet.sequenceNumber === this.#lateNext ? this.#lateRun + 1 : 1;
     this.#lateNext = (packet.sequenceNumber + 1) & 0xffff;
     const silenceMs = packet.arrivalMs - this.#lastProgressMs;
@@ -225,6 +270,7 @@ export class JitterBuffer {
   #restart(first: RtpPacket, cause: JitterGap): void {
     while (this.#held > 0) this.#skipGap();
     this.#seenSequence.fill(-1);
+    this.#missedSequence.fill(-1);
     this.stats.resyncs++;
     this.#onGap?.(cause, 0);
     this.#begin(first);
@@ -293,4 +339,9 @@ export class JitterBuffer {
     }
     if (this.#held > 0) this.#gapSinceMs = this.#firstHeld().arrivalMs;
   }
+}
+
+function requireDelay(delayMs: number): void {
+  if (delayMs >= 0) return;
+  throw new MediaError('INVALID_ARGUMENT', 'delayMs must be 0 or more', { field: 'delayMs' });
 }

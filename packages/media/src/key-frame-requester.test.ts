@@ -10,59 +10,111 @@ function run(requester: KeyFrameRequester, fromMs: number, toMs: number): string
   }
   return asked;
 }
-const create = (options: KeyFrameRequesterOptions = {}) => new KeyFrameRequester(options);
+const LADDER = { methods: ['pli', 'fir', 'info'] } as const;
+const create = (options: KeyFrameRequesterOptions = LADDER) => new KeyFrameRequester(options);
 
 describe('KeyFrameRequester', () => {
   it('asks nothing unasked', () => {
     expect(run(create(), 0, 5000)).toEqual([]);
   });
 
-  it('climbs the ladder at 500 ms, then slows down', () => {
-    const requester = create({ methods: ['pli', 'fir', 'info'] });
-    requester.request();
-    expect(run(requester, 0, 6100)).toEqual([
+  it('tries each rung once within a second, then slows down', () => {
+    const requester = create();
+    requester.request(0);
+    expect(run(requester, 0, 8100)).toEqual([
       '0 pli',
-      '500 pli',
-      '1000 fir',
-      '1500 fir',
-      '2000 info',
-      '2500 info',
-      '3500 pli',
-      '4500 pli',
-      '5500 fir',
+      '500 fir',
+      '1000 info',
+      '2000 pli',
+      '3000 fir',
+      '4000 info',
+      '6000 pli',
+      '8000 fir',
     ]);
+    expect(requester.stats.requests).toEqual({ pli: 3, fir: 3, info: 2 });
   });
 
-  it('stops at the key frame and begins next time with what worked', () => {
-    const requester = create();
-    requester.request();
-    expect(run(requester, 0, 1200)).toEqual(['0 pli', '500 pli', '1000 fir']);
-    requester.onKeyFrame();
-    expect(requester.wanted).toBe(false);
-    expect(run(requester, 1200, 3000)).toEqual([]);
-    requester.request();
-    expect(run(requester, 3000, 4200)).toEqual(['3000 fir', '3500 fir', '4000 pli']);
-  });
+  it.each(['pli', 'fir', 'info'] as const)(
+    'gets an answer within 1.5 s from a phone that honours only %s, and begins there next time',
+    (honoured) => {
+      const requester = create();
+      requester.request(0);
+      let answeredMs = -1;
+      for (let nowMs = 0; answeredMs < 0; nowMs += 20) {
+        if (requester.poll(nowMs) === honoured) answeredMs = nowMs + 200;
+      }
+      expect(answeredMs).toBeLessThanOrEqual(1500);
+      requester.onKeyFrame(answeredMs);
+      expect(requester.wanted).toBe(false);
+      expect(requester.stats.answeredBy).toEqual({
+        pli: 0,
+        fir: 0,
+        info: 0,
+        unasked: 0,
+        [honoured]: 1,
+      });
+      expect(requester.stats.lastWaitMs).toBe(answeredMs);
+      requester.request(10_000);
+      const methods = run(requester, 10_000, 13_000).map((line) => line.split(' ')[1]);
+      expect(methods.slice(0, 4)).toEqual([honoured, honoured, honoured, honoured]);
+      expect(new Set(methods)).toEqual(new Set(LADDER.methods));
+      // A phone that is known to answer is asked on at the same pace: its key frame was lost.
+      expect(run(requester, 13_000, 15_000)).toHaveLength(4);
+    },
+  );
 
   it('keeps the distance across separate requests', () => {
     const requester = create();
-    requester.request();
+    requester.request(0);
     expect(run(requester, 0, 20)).toEqual(['0 pli']);
-    requester.onKeyFrame();
-    requester.request();
-    requester.request();
+    requester.onKeyFrame(20);
+    requester.request(20);
+    requester.request(400);
     expect(run(requester, 20, 600)).toEqual(['500 pli']);
+    requester.onKeyFrame(700);
+    expect(requester.stats.lastWaitMs).toBe(680);
   });
 
-  it('learns nothing from a key frame that came by itself, and never asks without a method', () => {
+  it('learns nothing from a key frame that came by itself or much too late', () => {
     const requester = create();
-    requester.onKeyFrame();
-    requester.request();
-    requester.onKeyFrame();
-    requester.request();
-    expect(requester.poll(0)).toBe('pli');
+    requester.onKeyFrame(0);
+    requester.request(0);
+    requester.onKeyFrame(10);
+    requester.request(1000);
+    expect(run(requester, 1000, 1600)).toEqual(['1000 pli', '1500 fir']);
+    requester.onKeyFrame(3600);
+    expect(requester.stats.answeredBy).toMatchObject({ unasked: 3, pli: 0, fir: 0 });
+    requester.request(5000);
+    expect(requester.poll(5000)).toBe('pli');
+  });
+
+  it('never asks without a method, and keeps what worked over a new ladder that still has it', () => {
     const mute = create({ methods: [] });
-    mute.request();
+    mute.request(0);
     expect(mute.poll(0)).toBeUndefined();
+    const requester = create();
+    requester.request(0);
+    run(requester, 0, 600);
+    requester.onKeyFrame(620);
+    requester.use(['pli', 'fir']);
+    requester.request(2000);
+    expect(requester.poll(2000)).toBe('fir');
+    requester.use(['pli']);
+    expect(requester.poll(2500)).toBe('pli');
+  });
+
+  it('wants a key frame when the last one is old, where told so', () => {
+    const requester = create();
+    requester.requestEveryMs = 2000;
+    requester.onKeyFrame(0);
+    expect(run(requester, 0, 2100)).toEqual(['2000 pli']);
+    requester.onKeyFrame(2100);
+    expect(run(requester, 2100, 4200)).toEqual(['4100 pli']);
+    requester.onKeyFrame(4200);
+    requester.requestEveryMs = undefined;
+    expect(run(requester, 4200, 20_000)).toEqual([]);
+    expect(() => {
+      requester.requestEveryMs = 999;
+    }).toThrow('requestEveryMs');
   });
 });

@@ -1,5 +1,7 @@
 // When and how to ask the sender for a key frame: a ladder of methods, throttled, that remembers what worked.
 
+import { MediaError } from './errors.ts';
+
 /** RFC 4585 PLI, RFC 5104 FIR, or RFC 5168 `media_control` in a SIP INFO, which the owner of the call sends. */
 export type KeyFrameMethod = 'pli' | 'fir' | 'info';
 
@@ -9,32 +11,53 @@ export interface KeyFrameRequesterOptions {
   readonly methods?: readonly KeyFrameMethod[];
   /** Shortest time between two requests. Default 500 ms. */
   readonly minIntervalMs?: number;
-  /** Requests by one method before the next is tried. Default 2. */
-  readonly attempts?: number;
 }
 
-/** Without an answer on any rung the interval doubles up to this. */
-const MAX_INTERVAL_MS = 4000;
+/** Counters of a {@link KeyFrameRequester}, since its construction. */
+export interface KeyFrameStats {
+  /** Requests, by method. */
+  readonly requests: Readonly<Record<KeyFrameMethod, number>>;
+  /** Key frames that came, by the method that was asked by last; `unasked`: nobody asked, or too long ago. */
+  readonly answeredBy: Readonly<Record<KeyFrameMethod | 'unasked', number>>;
+  /** Milliseconds that the last wanted key frame was waited for; null before there was one. */
+  readonly lastWaitMs: number | null;
+}
 
-/** Pure: sends nothing, keeps no clock. */
+/** Requests by the remembered method before the ladder is climbed: they, or the key frame, may be lost on the way. */
+const REMEMBERED_ATTEMPTS = 4;
+/** Where no rung ever had an answer the interval doubles up to this. */
+const MAX_INTERVAL_MS = 4000;
+/** A key frame so long after the last request came by itself. */
+const MAX_ANSWER_MS = 2000;
+
+/**
+ * Pure: sends nothing, keeps no clock. Until a method has worked each is asked by once, so that three rungs are
+ * tried within a second. Afterwards what worked comes first, four times, and then the others.
+ */
 export class KeyFrameRequester {
-  readonly #methods: readonly KeyFrameMethod[];
   readonly #minIntervalMs: number;
-  readonly #attempts: number;
+  readonly #requests = { pli: 0, fir: 0, info: 0 };
+  readonly #answeredBy = { pli: 0, fir: 0, info: 0, unasked: 0 };
+  #methods: readonly KeyFrameMethod[] = [];
+  #everyMs = Number.POSITIVE_INFINITY;
   #wanted = false;
+  #wantedSinceMs = 0;
+  #lastWaitMs: number | null = null;
+  #lastKeyFrameMs = Number.POSITIVE_INFINITY;
   #intervalMs: number;
   #lastMs = Number.NEGATIVE_INFINITY;
-  /** The rung that worked last time, where the next request begins. */
+  /** What worked last time, where the next request begins. */
+  #remembered: KeyFrameMethod | undefined;
   #firstRung = 0;
   #rung = 0;
   #sentOnRung = 0;
-  #lastRung = -1;
+  /** The method of the last request for the key frame that is wanted. */
+  #asked: KeyFrameMethod | undefined;
 
   constructor(options: KeyFrameRequesterOptions = {}) {
-    this.#methods = options.methods ?? ['pli', 'fir'];
     this.#minIntervalMs = options.minIntervalMs ?? 500;
-    this.#attempts = options.attempts ?? 2;
     this.#intervalMs = this.#minIntervalMs;
+    this.use(options.methods ?? ['pli', 'fir']);
   }
 
   /** True while a key frame is asked for and has not come. */
@@ -42,36 +65,85 @@ export class KeyFrameRequester {
     return this.#wanted;
   }
 
+  /** Counters, as of now. */
+  get stats(): KeyFrameStats {
+    return {
+      requests: { ...this.#requests },
+      answeredBy: { ...this.#answeredBy },
+      lastWaitMs: this.#lastWaitMs,
+    };
+  }
+
+  /** Another ladder, e.g. of a new answer. What worked is remembered if it is still on it. */
+  use(methods: readonly KeyFrameMethod[]): void {
+    this.#methods = methods;
+    if (this.#remembered !== undefined && !methods.includes(this.#remembered)) {
+      this.#remembered = undefined;
+    }
+    this.#beginLadder();
+  }
+
+  /**
+   * Wants a key frame whenever the last one is so old: outputs that need a bounded GOP. Undefined: never.
+   * @throws MediaError INVALID_ARGUMENT naming `requestEveryMs` below 1000 ms.
+   */
+  set requestEveryMs(everyMs: number | undefined) {
+    if (everyMs !== undefined && !(everyMs >= 1000)) {
+      throw new MediaError('INVALID_ARGUMENT', 'requestEveryMs must be at least 1000', {
+        field: 'requestEveryMs',
+      });
+    }
+    this.#everyMs = everyMs ?? Number.POSITIVE_INFINITY;
+  }
+
   /** A key frame is needed. Calling it again while one is wanted changes nothing. */
-  request(): void {
+  request(nowMs: number): void {
     if (this.#wanted) return;
     this.#wanted = true;
-    this.#rung = this.#firstRung;
-    this.#sentOnRung = 0;
-    this.#lastRung = -1;
-    this.#intervalMs = this.#minIntervalMs;
+    this.#wantedSinceMs = nowMs;
+    this.#asked = undefined;
+    this.#beginLadder();
   }
 
   /** The method to ask by now, or undefined when nothing is to be done yet. Call it on every tick. */
   poll(nowMs: number): KeyFrameMethod | undefined {
+    if (!this.#wanted && nowMs - this.#lastKeyFrameMs >= this.#everyMs) this.request(nowMs);
     const method = this.#methods[this.#rung];
     if (!this.#wanted || method === undefined) return undefined;
     if (nowMs - this.#lastMs < this.#intervalMs) return undefined;
     this.#lastMs = nowMs;
-    this.#lastRung = this.#rung;
-    if (++this.#sentOnRung >= this.#attempts) {
-      this.#sentOnRung = 0;
-      this.#rung = (this.#rung + 1) % this.#methods.length;
-      if (this.#rung === this.#firstRung) {
-        this.#intervalMs = Math.min(MAX_INTERVAL_MS, this.#intervalMs * 2);
-      }
-    }
+    this.#asked = method;
+    this.#requests[method]++;
+    const attempts = method === this.#remembered ? REMEMBERED_ATTEMPTS : 1;
+    if (++this.#sentOnRung >= attempts) this.#climb();
     return method;
   }
 
   /** A key frame came, asked for or not. */
-  onKeyFrame(): void {
-    if (this.#wanted && this.#lastRung >= 0) this.#firstRung = this.#lastRung;
+  onKeyFrame(nowMs: number): void {
+    const answered = nowMs - this.#lastMs <= MAX_ANSWER_MS ? this.#asked : undefined;
+    this.#answeredBy[answered ?? 'unasked']++;
+    this.#lastKeyFrameMs = nowMs;
+    this.#asked = undefined;
+    if (!this.#wanted) return;
     this.#wanted = false;
+    this.#lastWaitMs = nowMs - this.#wantedSinceMs;
+    this.#remembered = answered ?? this.#remembered;
+  }
+
+  #beginLadder(): void {
+    const remembered = this.#remembered;
+    this.#firstRung = remembered === undefined ? 0 : this.#methods.indexOf(remembered);
+    this.#rung = this.#firstRung;
+    this.#sentOnRung = 0;
+    this.#intervalMs = this.#minIntervalMs;
+  }
+
+  #climb(): void {
+    this.#sentOnRung = 0;
+    this.#rung = (this.#rung + 1) % this.#methods.length;
+    if (this.#rung === this.#firstRung && this.#remembered === undefined) {
+      this.#intervalMs = Math.min(MAX_INTERVAL_MS, this.#intervalMs * 2);
+    }
   }
 }

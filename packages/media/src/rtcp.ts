@@ -429,6 +429,21 @@ export function unixToNtp(unixMs: number): { ntpSeconds: number; ntpFraction: nu
   return { ntpSeconds: (seconds + NTP_UNIX_SECONDS) >>> 0, ntpFraction: fraction >>> 0 };
 }
 
+/**
+ * Round trip by the report block about a source of ours (RFC 3550 §6.4.1: A − LSR − DLSR); undefined when the peer has
+ * no sender report of ours yet, or what it says is absurd.
+ * @param unixMs arrival of the report, by the clock of our sender reports.
+ */
+export function roundTripMs(report: ReportBlock, unixMs: number): number | undefined {
+  if (report.lastSenderReport === 0) return undefined;
+  const { ntpSeconds, ntpFraction } = unixToNtp(unixMs);
+  const nowMiddle = ((ntpSeconds & 0xffff) << 16) | (ntpFraction >>> 16);
+  const units = (nowMiddle - report.lastSenderReport - report.delaySinceLastSenderReport) | 0;
+  // Clocks of 1/65536 s and timers of the peer: a little below zero is zero.
+  const tripMs = (units * 1000) / 65_536;
+  return tripMs < -50 || tripMs > 10_000 ? undefined : Math.max(0, tripMs);
+}
+
 function start(count: number, packetType: number, bodyBytes: number): Buffer {
   const bytes = Buffer.alloc(4 + bodyBytes);
   bytes[0] = 0x80 | (count & 0x1f);

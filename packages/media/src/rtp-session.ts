@@ -1,137 +1,45 @@
-// One medium of a call on the network: an RTP/RTCP socket pair, who may send to it, reports, key-frame requests, our
-// own silence and digits. RFC 3550, 4585, 5104, 4733. The only part of the receiving path with sockets.
+// One medium of a call on the network: an RTP/RTCP socket pair, who may send to it, reports, requests to the peer,
+// and when what we send goes out. RFC 3550, 4585, 5104, 6263. The only part of the receiving path with sockets.
 
 import type { Socket } from 'node:dgram';
 import { isIP } from 'node:net';
-import type { RtpCodec } from './depacketizer.ts';
+import { BlackVideo } from './black-video.ts';
 import { type DtmfOptions, DtmfSequence } from './dtmf.ts';
+import { EarlyPackets } from './early-packets.ts';
 import { MediaError } from './errors.ts';
-import type { MediaKind, RtpPacket } from './frame.ts';
-import { type KeyFrameMethod, KeyFrameRequester } from './key-frame-requester.ts';
-import { type AudioLine, AudioPacketizer } from './packetizer-audio.ts';
-import type { PortPool } from './port-pool.ts';
+import { KeyFrameRequester } from './key-frame-requester.ts';
+import { OutgoingAudio } from './outgoing-audio.ts';
+import { PacketBudget } from './packet-budget.ts';
 import { ReceptionStats } from './reception-stats.ts';
-import { decodeRtcp, encodeRtcp, type RtcpPacket, type SenderReport, unixToNtp } from './rtcp.ts';
-import { decodeRtp, isRtcp } from './rtp.ts';
-import { SourceLatch } from './source-latch.ts';
 import {
-  bindSocket,
-  closeSocket,
-  invalid,
-  isUnspecified,
-  normalAddress,
-  requirePort,
-} from './udp-socket.ts';
-import type { TickSource } from './ticker.ts';
+  decodeRtcp,
+  encodeRtcp,
+  type Nack,
+  type ReportBlock,
+  roundTripMs,
+  type RtcpPacket,
+  type SenderReport,
+  unixToNtp,
+} from './rtcp.ts';
+import {
+  requireRemote,
+  type RtpRemote,
+  type RtpSessionHandler,
+  type RtpSessionOptions,
+  type RtpSessionStats,
+} from './rtp-session-contract.ts';
+import { decodeRtp, isRtcp } from './rtp.ts';
+import type { SoundSource } from './sound-source.ts';
+import { SourceLatch } from './source-latch.ts';
+import { bindSocket, closeSocket, invalid, isUnspecified, normalAddress } from './udp-socket.ts';
 
-const STEP_MS = 20;
-/** After a stall of the process, at most so many steps of audio are sent late. */
-const MAX_LATE_STEPS = 5;
 /** RFC 3550 §6.3.1: mean of five seconds, spread over 0.5–1.5 of it, divided by e − 3/2. */
 const RTCP_INTERVAL_MS = 5000;
 const RTCP_COMPENSATION = Math.E - 1.5;
-/** A peer may send 5,000 packets a second (some 50 Mbit/s), and so many at once. The rest is dropped unread. */
-const PACKETS_PER_MS = 5;
-const MAX_BURST_PACKETS = 2000;
-/** Octets held of packets that come before `start`, the oldest given up for the newest. */
-const MAX_EARLY_BYTES = 2 * 1024 * 1024;
-/** What came before `start` by more than this is early media, not the beginning of the call. */
-const MAX_EARLY_MS = 1000;
-
-/** What the session tells its owner, synchronously. Handlers must not throw. */
-export interface RtpSessionHandler {
-  /** Each packet from the peer with a negotiated payload type, in order of arrival. The hot path. */
-  onPacket(packet: RtpPacket): void;
-  /** RTP comes before `start`: early media, or a peer that sends as soon as it answers. Once. */
-  onEarly?(): void;
-  /** A sender report of the stream that is being received. */
-  onSenderReport?(report: SenderReport, arrivalMs: number): void;
-  /** RTCP BYE of the stream. A hint only: it can be forged, and never ends a call by itself. */
-  onBye?(): void;
-  /** Every 20 ms from `start` to `close`: expire the jitter buffer, fill the audio timeline. */
-  onTick?(nowMs: number): void;
-  /** The ladder asks for a key frame by SIP INFO, which is not ours to send. */
-  onKeyFrameByInfo?(): void;
-  /** Media comes from another address than the SDP's (see {@link SourceLatch}). Once. */
-  onLatched?(address: string, port: number): void;
-  /** Bad input, each time; it is counted already. */
-  onFault?(fault: string, address: string, port: number, datagram: Uint8Array): void;
-}
-
-/** Options of {@link openRtpSession}. */
-export interface RtpSessionOptions {
-  readonly kind: MediaKind;
-  readonly ports: PortPool;
-  /** The beat for sending and reports; share one between all sessions. */
-  readonly ticker: TickSource;
-  /** u32, as in the offer. */
-  readonly ssrc: number;
-  /** As in the offer; at most 255 octets. */
-  readonly cname: string;
-  /** Local IP address to bind. Default `0.0.0.0`. */
-  readonly bindAddress?: string;
-  /**
-   * Packets kept that come before `start`, the newest, and at most one second of them: some peers send as soon as they
-   * answer. 0–4096, default 256.
-   */
-  readonly earlyPackets?: number;
-  /** How long the SDP's address must be silent before another source is latched. Default 500; Infinity: never. */
-  readonly latchAfterMs?: number;
-  /** Monotonic milliseconds; the same clock as the ticker's. Default `performance.now()`. */
-  readonly now?: () => number;
-  /** Unix milliseconds, for sender reports. Default `Date.now()`. */
-  readonly wallClock?: () => number;
-  /** Uniform in [0, 1). Default `Math.random`. */
-  readonly random?: () => number;
-}
-
-/** The peer, as its answer says. */
-export interface RtpRemote {
-  /** IP address. `0.0.0.0` or `::`: on hold, nothing is sent. */
-  readonly address: string;
-  readonly port: number;
-  /** Default: `address`. */
-  readonly rtcpAddress?: string;
-  /** Default: `port + 1`. */
-  readonly rtcpPort?: number;
-  /** What may come; everything else is counted and dropped. Comfort noise (13) needs no entry. */
-  readonly payloadTypes: ReadonlyMap<number, RtpCodec>;
-  /** What we send. Default: RTCP only. */
-  readonly send?: AudioLine;
-  /** How to ask for key frames, first choice first. Default PLI, then FIR; an audio session never asks. */
-  readonly keyFrameMethods?: readonly KeyFrameMethod[];
-}
-
-/** A snapshot. Counts are since the session was opened. */
-export interface RtpSessionStats {
-  /** RTP packets accepted. */
-  readonly packets: number;
-  /** Their octets, RTP headers included. */
-  readonly bytes: number;
-  /** Sequence numbers that never came. */
-  readonly lost: number;
-  /** RFC 3550 interarrival jitter. */
-  readonly jitterMs: number;
-  readonly reordered: number;
-  readonly duplicates: number;
-  /** Monotonic milliseconds of the last accepted packet, or null. */
-  readonly lastArrivalMs: number | null;
-  /** Datagrams from other sources than the peer, dropped. */
-  readonly foreign: number;
-  /** Bad input by name of the fault. */
-  readonly faults: Readonly<Record<string, number>>;
-  readonly pliSent: number;
-  readonly firSent: number;
-  /** RTP packets of ours. */
-  readonly packetsSent: number;
-}
-
-interface EarlyPacket {
-  readonly datagram: Buffer;
-  readonly address: string;
-  readonly port: number;
-  readonly arrivalMs: number;
-}
+/** Keep-alives: ten, a second apart, for who waits for the first one; then as RFC 6263 §7 has it. */
+const FIRST_KEEP_ALIVES = 10;
+const FIRST_KEEP_ALIVE_MS = 1000;
+const KEEP_ALIVE_MS = 15_000;
 
 /**
  * Binds a free even/odd pair of the pool; pairs that the system says are busy are passed over.
@@ -190,15 +98,15 @@ export class RtpSession {
   readonly #rtcp: Socket;
   readonly #now: () => number;
   readonly #random: () => number;
+  readonly #isVideo: boolean;
   readonly #reception: ReceptionStats;
-  readonly #packetizer: AudioPacketizer;
+  readonly #outgoingAudio: OutgoingAudio;
+  readonly #blackVideo: BlackVideo;
+  readonly #keyFrames = new KeyFrameRequester({ methods: [] });
+  readonly #budget = new PacketBudget();
+  readonly #early: EarlyPackets;
   readonly #faults = new Map<string, number>();
   readonly #knownTypes = new Uint8Array(128);
-  readonly #pendingDigits: { sequence: DtmfSequence; resolve(): void; reject(e: Error): void }[] =
-    [];
-  #digitsRunning: { resolve(): void; reject(error: Error): void } | undefined;
-  #early: EarlyPacket[] | undefined = [];
-  #earlyBytes = 0;
   #earlyReported = false;
   #remote: RtpRemote | undefined;
   #latch: SourceLatch | undefined;
@@ -206,16 +114,21 @@ export class RtpSession {
   #rtcpAddress = '';
   #rtcpPort = 0;
   #rtcpSeen = false;
-  #keyFrames = new KeyFrameRequester({ methods: [] });
   #packets = 0;
   #bytes = 0;
-  #lastArrivalMs: number | null = null;
+  #lastRtpMs: number | null = null;
+  #rtcpPackets = 0;
+  #lastRtcpMs: number | null = null;
+  #roundTripMs: number | undefined;
+  /** SSRC that a key frame was asked of. */
+  #keyFrameSsrc: number | undefined;
   #foreign = 0;
-  #pliSent = 0;
-  #firSent = 0;
-  #budget = 0;
-  #budgetMs = Number.NEGATIVE_INFINITY;
-  #nextStepMs = Number.NaN;
+  #firNumber = 0;
+  #nacksSent = 0;
+  /** Keep-alives sent since the peer was last silent; undefined once it sends. */
+  #keepAlives: number | undefined = 0;
+  #keepAliveDueMs = Number.NEGATIVE_INFINITY;
+  #keepAliveType = 127;
   #rtcpDueMs = Number.POSITIVE_INFINITY;
   #reportedPackets = 0;
   #closing: Promise<void> | undefined;
@@ -235,12 +148,16 @@ export class RtpSession {
     this.#rtcp = rtcp;
     this.#now = options.now ?? (() => performance.now());
     this.#random = options.random ?? Math.random;
-    this.#reception = new ReceptionStats(options.kind === 'audio' ? 8000 : 90_000);
-    this.#packetizer = new AudioPacketizer({
+    this.#isVideo = options.kind === 'video';
+    this.#reception = new ReceptionStats(this.#isVideo ? 90_000 : 8000);
+    this.#early = new EarlyPackets(options.earlyPackets ?? 256);
+    const line = {
       ssrc: options.ssrc,
       firstSequenceNumber: Math.floor(this.#random() * 0x10000),
       firstTimestamp: Math.floor(this.#random() * 2 ** 32),
-    });
+    };
+    this.#outgoingAudio = new OutgoingAudio(line);
+    this.#blackVideo = new BlackVideo(line);
     rtp.on('message', (datagram, from) => this.#onRtpSocket(datagram, from.address, from.port));
     rtcp.on('message', (datagram, from) => this.#onRtcpSocket(datagram, from.address, from.port));
     rtp.on('error', () => this.#countFault('socket-error'));
@@ -252,6 +169,16 @@ export class RtpSession {
     return this.#latch && { address: this.#latch.address, port: this.#latch.port };
   }
 
+  /** By the peer's reports of what we send, smoothed; undefined while unknown. */
+  get roundTripMs(): number | undefined {
+    return this.#roundTripMs;
+  }
+
+  /** RFC 3550 interarrival jitter. */
+  get jitterMs(): number {
+    return this.#reception.jitterMs;
+  }
+
   /** Counters, as of now. */
   get stats(): RtpSessionStats {
     return {
@@ -261,41 +188,60 @@ export class RtpSession {
       jitterMs: this.#reception.jitterMs,
       reordered: this.#reception.reordered,
       duplicates: this.#reception.duplicates,
-      lastArrivalMs: this.#lastArrivalMs,
+      lastRtpMs: this.#lastRtpMs,
+      rtcpPackets: this.#rtcpPackets,
+      lastRtcpMs: this.#lastRtcpMs,
+      roundTripMs: this.#roundTripMs ?? null,
       foreign: this.#foreign,
       faults: Object.fromEntries(this.#faults),
-      pliSent: this.#pliSent,
-      firSent: this.#firSent,
-      packetsSent: this.#packetizer.packetCount,
+      keyFrames: this.#keyFrames.stats,
+      nacksSent: this.#nacksSent,
+      packetsSent: this.#outgoing.packetCount,
     };
   }
 
   /**
    * Begins with the peer of the answer; early packets are handled before it returns. Calling it again (re-INVITE)
-   * goes on with the new peer: same ports, SSRC and counters; the source is learnt anew if its address changed.
+   * goes on with the new peer: same ports, SSRC and counters; the source is learnt anew if its address changed. Where
+   * the peer moved or came back from hold, a key frame is asked for.
    * @throws MediaError INVALID_ARGUMENT naming the field, CLOSED.
    */
   start(remote: RtpRemote): void {
     if (this.#closing !== undefined) throw new MediaError('CLOSED', 'the session is closed');
+    requireRemote(remote);
+    const before = this.#remote;
     const address = normalAddress('address', remote.address);
     const rtcpAddress = normalAddress('rtcpAddress', remote.rtcpAddress ?? remote.address);
-    requirePort('port', remote.port);
+    const { signallingAddress } = remote;
+    const signalling =
+      signallingAddress === undefined
+        ? undefined
+        : normalAddress('signallingAddress', signallingAddress);
     const rtcpPort = remote.rtcpPort ?? Math.min(remote.port + 1, 65_535);
-    requirePort('rtcpPort', rtcpPort);
-    for (const payloadType of remote.payloadTypes.keys()) {
-      if (!(payloadType >= 0 && payloadType <= 127)) {
-        throw invalid('payloadTypes', 'must have keys 0–127');
-      }
-    }
     const nowMs = this.#now();
-    const before = this.#remote;
     const moved =
       before === undefined || before.address !== remote.address || before.port !== remote.port;
     // `0.0.0.0` is the old way to say hold (RFC 3264 §8.4): the peer itself stays where it is.
     if (moved && (before === undefined || !isUnspecified(address))) {
       const { latchAfterMs = 500 } = this.#options;
-      this.#latch = new SourceLatch(address, remote.port, nowMs, latchAfterMs);
+      this.#latch = new SourceLatch({
+        address,
+        port: remote.port,
+        startMs: nowMs,
+        afterMs: latchAfterMs,
+        signallingAddress: signalling,
+      });
       this.#latchReported = false;
+      this.#rtcpSeen = false;
+      this.#rtcpAddress = rtcpAddress;
+      this.#rtcpPort = rtcpPort;
+      this.#keepAlives = 0;
+      this.#keepAliveDueMs = nowMs;
+    } else if (
+      before !== undefined &&
+      !isUnspecified(rtcpAddress) &&
+      (before.rtcpAddress !== remote.rtcpAddress || before.rtcpPort !== remote.rtcpPort)
+    ) {
       this.#rtcpSeen = false;
       this.#rtcpAddress = rtcpAddress;
       this.#rtcpPort = rtcpPort;
@@ -304,21 +250,20 @@ export class RtpSession {
     this.#knownTypes.fill(0);
     this.#knownTypes[13] = 1;
     for (const payloadType of remote.payloadTypes.keys()) this.#knownTypes[payloadType] = 1;
-    this.#packetizer.use(remote.send ?? {});
-    if (this.#options.kind === 'video') {
-      const { wanted } = this.#keyFrames;
-      this.#keyFrames = new KeyFrameRequester(
-        remote.keyFrameMethods === undefined ? {} : { methods: remote.keyFrameMethods },
+    this.#keepAliveType = this.#knownTypes.lastIndexOf(0);
+    this.#outgoingAudio.use(remote.send ?? {});
+    this.#blackVideo.use(remote.sendVideo);
+    if (this.#isVideo) {
+      const byInfo = this.#handler.onKeyFrameByInfo !== undefined;
+      this.#keyFrames.use(
+        remote.keyFrameMethods ?? (byInfo ? ['pli', 'fir', 'info'] : ['pli', 'fir']),
       );
-      if (wanted) this.#keyFrames.request();
+      if (before !== undefined && (moved || before.sends === false)) this.requestKeyFrame();
     }
     if (before !== undefined) return;
     // Soon, so that the peer sees that we are there; then at the interval of the RFC.
     this.#rtcpDueMs = nowMs + 500 + this.#random() * 500;
-    const early = this.#early ?? [];
-    this.#early = undefined;
-    for (const item of early) {
-      if (nowMs - item.arrivalMs > MAX_EARLY_MS) continue;
+    for (const item of this.#early.take(nowMs)) {
       this.#receive(item.datagram, item.address, item.port, item.arrivalMs);
     }
     this.#options.ticker.add(this.#onTick);
@@ -326,14 +271,34 @@ export class RtpSession {
 
   /** A key frame is needed: asks by the ladder until `keyFrameArrived`, at most every 500 ms. Video only. */
   requestKeyFrame(): void {
-    if (this.#options.kind !== 'video') return;
-    this.#keyFrames.request();
-    this.#pollKeyFrame(this.#now());
+    if (!this.#isVideo) return;
+    const nowMs = this.#now();
+    this.#keyFrames.request(nowMs);
+    this.#pollKeyFrame(nowMs);
   }
 
-  /** Ends the asking. */
+  /** A key frame came, asked for or not: ends the asking. */
   keyFrameArrived(): void {
-    this.#keyFrames.onKeyFrame();
+    this.#keyFrames.onKeyFrame(this.#now());
+  }
+
+  /** The peer asks for a key frame of ours by another way than RTCP. Where no video is sent, nothing happens. */
+  sendKeyFrame(): void {
+    this.#blackVideo.requestKeyFrame();
+  }
+
+  /** See {@link KeyFrameRequester.requestEveryMs}. */
+  set requestEveryMs(everyMs: number | undefined) {
+    this.#keyFrames.requestEveryMs = everyMs;
+  }
+
+  /** Asks for packets again by RTCP; nothing happens unless the peer negotiated NACK. */
+  sendNack(lost: Nack['lost']): void {
+    const mediaSsrc = this.#reception.ssrc;
+    if (this.#remote?.nack !== true || mediaSsrc === undefined || !this.#canSendRtcp) return;
+    this.#nacksSent++;
+    const nack: Nack = { type: 'nack', senderSsrc: this.#options.ssrc, mediaSsrc, lost };
+    this.#sendRtcp([...this.#reports(this.#now()), nack]);
   }
 
   /** True when telephone events were negotiated and there is an address to send them to. */
@@ -349,11 +314,20 @@ export class RtpSession {
    */
   sendDigits(digits: string, options: DtmfOptions = {}): Promise<void> {
     const sequence = new DtmfSequence(digits, options);
-    if (this.#closing !== undefined) return Promise.reject(closedError());
+    if (this.#closing !== undefined) {
+      return Promise.reject(new MediaError('CLOSED', 'the session is closed'));
+    }
     if (!this.canSendDigits) throw invalid('digits', 'telephone events were not negotiated');
-    return new Promise((resolve, reject) => {
-      this.#pendingDigits.push({ sequence, resolve, reject });
-    });
+    return this.#outgoingAudio.sendDigits(sequence);
+  }
+
+  /**
+   * Plays this to the peer in place of silence, in the codec of `send`; undefined: silence again. The source is closed
+   * when it has ended, when it is replaced, and with the session.
+   */
+  play(source: SoundSource | undefined): void {
+    if (this.#closing === undefined) this.#outgoingAudio.play(source);
+    else source?.close();
   }
 
   /** Says BYE, closes both sockets, gives the ports back. The same promise every time. */
@@ -364,10 +338,8 @@ export class RtpSession {
 
   async #close(): Promise<void> {
     this.#options.ticker.remove(this.#onTick);
-    this.#early = undefined;
-    this.#digitsRunning?.reject(closedError());
-    for (const pending of this.#pendingDigits) pending.reject(closedError());
-    this.#pendingDigits.length = 0;
+    this.#early.clear();
+    this.#outgoingAudio.close();
     await new Promise<void>((resolve) => {
       if (!this.#canSendRtcp) {
         resolve();
@@ -388,26 +360,22 @@ export class RtpSession {
   }
 
   #keepEarly(datagram: Buffer, address: string, port: number): void {
-    const early = this.#early;
-    if (early === undefined) return;
     if (!this.#earlyReported && typeof decodeRtp(datagram, 0) !== 'string') {
       this.#earlyReported = true;
       this.#handler.onEarly?.();
     }
-    early.push({ datagram, address, port, arrivalMs: this.#now() });
-    this.#earlyBytes += datagram.length;
-    const limit = this.#options.earlyPackets ?? 256;
-    while (early.length > limit || this.#earlyBytes > MAX_EARLY_BYTES) {
-      this.#earlyBytes -= early.shift()?.datagram.length ?? 0;
-      this.#countFault('rtp-early');
-    }
+    let given = this.#early.push({ datagram, address, port, arrivalMs: this.#now() });
+    for (; given > 0; given--) this.#countFault('rtp-early');
   }
 
   /** The hot path: one packet of the started session. */
   #receive(datagram: Buffer, address: string, port: number, arrivalMs: number): void {
     const latch = this.#latch!;
     const known = latch.matches(address, port);
-    if (known && !this.#spend(arrivalMs)) return;
+    if (known && !this.#budget.spend(arrivalMs)) {
+      this.#countFault('rtp-flood');
+      return;
+    }
     if (isRtcp(datagram)) {
       if (known) this.#onRtcp(datagram, address, port, arrivalMs);
       else this.#foreign++;
@@ -429,26 +397,29 @@ export class RtpSession {
       this.#foreign++;
       return;
     }
-    if (latch.latched && !this.#latchReported) {
-      this.#latchReported = true;
-      this.#handler.onLatched?.(address, port);
-    }
+    if (latch.latched && !this.#latchReported) this.#noteLatch(address, port);
     this.#packets++;
     this.#bytes += datagram.length;
-    this.#lastArrivalMs = arrivalMs;
+    this.#lastRtpMs = arrivalMs;
+    this.#keepAlives = undefined;
     this.#reception.push(packet);
+    // The first packet, or another sender: it can be asked now, and nothing of it can be shown without a key frame.
+    if (this.#isVideo && this.#reception.ssrc !== this.#keyFrameSsrc) {
+      this.#keyFrameSsrc = this.#reception.ssrc;
+      this.requestKeyFrame();
+    }
     this.#handler.onPacket(packet);
   }
 
-  /** A token bucket per session: one flooding peer must not starve the other calls. */
-  #spend(arrivalMs: number): boolean {
-    if (--this.#budget >= 0) return true;
-    const earned = Math.floor((arrivalMs - this.#budgetMs) * PACKETS_PER_MS);
-    this.#budget = Math.min(MAX_BURST_PACKETS, earned) - 1;
-    this.#budgetMs = arrivalMs;
-    if (this.#budget >= 0) return true;
-    this.#countFault('rtp-flood');
-    return false;
+  #noteLatch(address: string, port: number): void {
+    this.#latchReported = true;
+    if (!this.#rtcpSeen) {
+      // What the SDP says is behind the NAT. The neighbour of the port that RTP comes from is a guess; the peer's own
+      // RTCP will tell.
+      this.#rtcpAddress = address;
+      this.#rtcpPort = Math.min(port + 1, 65_535);
+    }
+    this.#handler.onLatched?.(address, port);
   }
 
   /** RTCP has a source of its own: the SDP's, or once another port of the address that media comes from. */
@@ -461,21 +432,47 @@ export class RtpSession {
       return;
     }
     const arrivalMs = this.#now();
-    if (this.#spend(arrivalMs)) this.#onRtcp(datagram, address, port, arrivalMs);
+    if (this.#budget.spend(arrivalMs)) this.#onRtcp(datagram, address, port, arrivalMs);
+    else this.#countFault('rtp-flood');
   }
 
   #onRtcp(datagram: Buffer, address: string, port: number, arrivalMs: number): void {
     const { packets, fault } = decodeRtcp(datagram);
     if (fault !== undefined) this.#fault(fault, address, port, datagram);
+    if (packets.length === 0) return;
+    this.#rtcpPackets++;
+    this.#lastRtcpMs = arrivalMs;
     const mediaSsrc = this.#reception.ssrc;
     let ours = false;
     for (const packet of packets) {
-      if (packet.type === 'sr' && packet.ssrc === mediaSsrc) {
-        ours = true;
-        this.#reception.onSenderReport(packet, arrivalMs);
-        this.#handler.onSenderReport?.(packet, arrivalMs);
-      } else if (packet.type === 'bye' && mediaSsrc !== undefined) {
-        if (packet.ssrcs.includes(mediaSsrc)) this.#handler.onBye?.();
+      switch (packet.type) {
+        case 'sr':
+          if (packet.ssrc === mediaSsrc) {
+            ours = true;
+            this.#reception.onSenderReport(packet, arrivalMs);
+            this.#handler.onSenderReport?.(packet, arrivalMs);
+          }
+          this.#measureRoundTrip(packet.reports);
+          break;
+        case 'rr':
+          this.#measureRoundTrip(packet.reports);
+          break;
+        case 'bye':
+          if (mediaSsrc !== undefined && packet.ssrcs.includes(mediaSsrc)) this.#handler.onBye?.();
+          break;
+        case 'pli':
+          if (packet.mediaSsrc === this.#options.ssrc) this.#onKeyFrameRequest(arrivalMs);
+          break;
+        case 'fir':
+          if (packet.entries.some(({ ssrc }) => ssrc === this.#options.ssrc)) {
+            this.#onKeyFrameRequest(arrivalMs);
+          }
+          break;
+        case 'sdes':
+        case 'app':
+        case 'nack':
+        case 'other':
+          break;
       }
     }
     // A report of the very stream proves the sender: answer where it comes from.
@@ -486,12 +483,38 @@ export class RtpSession {
     }
   }
 
+  #measureRoundTrip(reports: readonly ReportBlock[]): void {
+    const { ssrc, wallClock = Date.now } = this.#options;
+    const report = reports.find((block) => block.ssrc === ssrc);
+    const tripMs = report && roundTripMs(report, wallClock());
+    if (tripMs === undefined) return;
+    const before = this.#roundTripMs;
+    this.#roundTripMs = before === undefined ? tripMs : before + (tripMs - before) / 4;
+  }
+
+  #onKeyFrameRequest(nowMs: number): void {
+    this.#blackVideo.requestKeyFrame();
+    if (this.#isVideo && this.#canSend) this.#blackVideo.tick(nowMs, this.#sendRtp);
+    this.#handler.onKeyFrameRequest?.();
+  }
+
   readonly #onTick = (nowMs: number): void => {
-    if (this.#options.kind === 'audio') this.#sendAudio(nowMs);
+    // Steps of audio are taken on hold too: the timestamps go on.
+    if (!this.#isVideo) this.#outgoingAudio.tick(nowMs, this.#sendRtp);
+    else if (this.#canSend) this.#blackVideo.tick(nowMs, this.#sendRtp);
+    if (this.#keepAlives !== undefined) this.#keepAlive(nowMs);
     if (nowMs >= this.#rtcpDueMs) this.#sendReports(nowMs);
     this.#pollKeyFrame(nowMs);
     this.#handler.onTick?.(nowMs);
   };
+
+  readonly #sendRtp = (datagram: Buffer): void => {
+    if (this.#canSend) this.#rtp.send(datagram, this.#latch!.port, this.#latch!.address);
+  };
+
+  get #outgoing(): OutgoingAudio | BlackVideo {
+    return this.#isVideo ? this.#blackVideo : this.#outgoingAudio;
+  }
 
   get #canSend(): boolean {
     const remote = this.#remote;
@@ -502,50 +525,34 @@ export class RtpSession {
     return this.#canSend && !isUnspecified(this.#rtcpAddress);
   }
 
-  /** Steps of 20 ms from the first tick on, whatever the ticks' own spacing. */
-  #sendAudio(nowMs: number): void {
-    if (Number.isNaN(this.#nextStepMs)) this.#nextStepMs = nowMs;
-    const behind = Math.floor((nowMs - this.#nextStepMs) / STEP_MS);
-    if (behind > MAX_LATE_STEPS) {
-      this.#packetizer.skip(behind);
-      this.#nextStepMs += behind * STEP_MS;
-    }
-    // A tick may come a little early; half a step later it would be two packets at once.
-    while (this.#nextStepMs <= nowMs + STEP_MS / 4) {
-      this.#nextStepMs += STEP_MS;
-      if (this.#packetizer.idle) this.#nextDigits();
-      const datagram = this.#packetizer.step();
-      if (datagram !== undefined && this.#canSend) {
-        this.#rtp.send(datagram, this.#latch!.port, this.#latch!.address);
-      }
-    }
-  }
-
-  #nextDigits(): void {
-    this.#digitsRunning?.resolve();
-    const next = this.#pendingDigits.shift();
-    this.#digitsRunning = next;
-    if (next !== undefined) this.#packetizer.sendDigits(next.sequence);
+  /**
+   * RFC 6263 §4.6, an RTP packet without payload and of a type that nobody negotiated, rather than §4.1, an empty
+   * datagram: border controllers learn a peer's address from RTP, and receivers must ignore unknown types.
+   */
+  #keepAlive(nowMs: number): void {
+    const { send, sendVideo, keepAlive } = this.#remote!;
+    const sends = this.#isVideo ? sendVideo !== undefined : send?.codec !== undefined;
+    if (sends || keepAlive === false || !this.#canSend || nowMs < this.#keepAliveDueMs) return;
+    const sent = (this.#keepAlives = (this.#keepAlives ?? 0) + 1);
+    this.#keepAliveDueMs = nowMs + (sent < FIRST_KEEP_ALIVES ? FIRST_KEEP_ALIVE_MS : KEEP_ALIVE_MS);
+    this.#sendRtp(this.#outgoing.keepAlive(this.#keepAliveType, nowMs));
   }
 
   #pollKeyFrame(nowMs: number): void {
-    if (!this.#keyFrames.wanted) return;
     // RTCP needs the SSRC of the stream to ask; before the first packet there is none.
     const mediaSsrc = this.#reception.ssrc;
-    if (mediaSsrc === undefined) return;
+    if (!this.#isVideo || mediaSsrc === undefined) return;
+    if (this.#remote?.sends === false || !this.#canSendRtcp) return;
     const method = this.#keyFrames.poll(nowMs);
     if (method === undefined) return;
     const senderSsrc = this.#options.ssrc;
     if (method === 'info') {
       this.#handler.onKeyFrameByInfo?.();
-    } else if (!this.#canSendRtcp) {
-      return;
     } else if (method === 'pli') {
-      this.#pliSent++;
       this.#sendRtcp([...this.#reports(nowMs), { type: 'pli', senderSsrc, mediaSsrc }]);
     } else {
       // RFC 5104 §4.3.1.1: the sequence number grows with each new command.
-      const entry = { ssrc: mediaSsrc, sequenceNumber: this.#firSent++ & 0xff };
+      const entry = { ssrc: mediaSsrc, sequenceNumber: this.#firNumber++ & 0xff };
       this.#sendRtcp([...this.#reports(nowMs), { type: 'fir', senderSsrc, entries: [entry] }]);
     }
   }
@@ -565,17 +572,18 @@ export class RtpSession {
     const { ssrc, cname, wallClock = Date.now } = this.#options;
     const block = this.#reception.reportBlock(nowMs);
     const reports = block === undefined ? [] : [block];
-    const { packetCount, octetCount } = this.#packetizer;
+    const { packetCount, octetCount } = this.#outgoing;
     const sent = packetCount > this.#reportedPackets;
     this.#reportedPackets = packetCount;
     const description: RtcpPacket = { type: 'sdes', chunks: [{ ssrc, cname }] };
     if (!sent) return [{ type: 'rr', ssrc, reports }, description];
-    const stepAheadTicks = Math.round((this.#nextStepMs - nowMs) * 8);
-    const report: RtcpPacket = {
+    const rtpTimestamp = this.#outgoing.rtpTimestampAt(nowMs);
+    const ntp = unixToNtp(wallClock());
+    const report: SenderReport = {
       type: 'sr',
       ssrc,
-      ...unixToNtp(wallClock()),
-      rtpTimestamp: (this.#packetizer.rtpTimestamp - stepAheadTicks) >>> 0,
+      ...ntp,
+      rtpTimestamp,
       packetCount,
       octetCount,
       reports,
@@ -591,10 +599,6 @@ export class RtpSession {
   #countFault(fault: string): void {
     this.#faults.set(fault, (this.#faults.get(fault) ?? 0) + 1);
   }
-}
-
-function closedError(): MediaError {
-  return new MediaError('CLOSED', 'the session is closed');
 }
 
 function isU32(value: number): boolean {

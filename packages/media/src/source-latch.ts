@@ -2,36 +2,67 @@
 
 import type { RtpPacket } from './frame.ts';
 
-/** Packets in sequence that a source must send before it is latched on. */
+/** Packets in sequence that a source must send before it is latched on … */
 const LATCH_PACKETS = 3;
+/** … over at least so long: media has a pace, a spray of packets has none. */
+const LATCH_SPAN_MS = 30;
+/** Where the signalling address is known, every other waits so many times as long. */
+const STRANGER_PATIENCE = 4;
+/** Sources that are watched at a time, the one silent for longest given up for a new one. */
+const MAX_CANDIDATES = 4;
+
+/** Options of a {@link SourceLatch}. */
+export interface SourceLatchOptions {
+  /** As in the session description. */
+  readonly address: string;
+  readonly port: number;
+  readonly startMs: number;
+  /** Silence before another source may be taken. Infinity: never. */
+  readonly afterMs: number;
+  /** Where the peer's signalling comes from: a NAT in between mostly sends media from there too. */
+  readonly signallingAddress?: string | undefined;
+}
+
+interface Candidate {
+  address: string;
+  port: number;
+  ssrc: number;
+  nextSequenceNumber: number;
+  run: number;
+  runSinceMs: number;
+  lastMs: number;
+}
 
 /**
  * The rule. The address of the SDP is taken at once and for good as soon as one packet comes from it. If it stays
- * silent for `afterMs` from the start (a peer behind NAT), the first other source that sends three packets in
- * sequence with one SSRC is taken instead: once, never another, except that the SDP address itself still wins when
- * it begins to send. Everything else is foreign.
+ * silent for `afterMs` from the start (a peer behind NAT), the first other source is taken instead that sends three
+ * packets in sequence with one SSRC, at the pace of media: once, never another, except that the SDP address itself
+ * still wins when it begins to send. Where the signalling address is known, a source with neither that nor the SDP's
+ * IP address must wait four times as long. Everything else is foreign, until signalling makes a new latch.
  */
 export class SourceLatch {
   readonly #sdpAddress: string;
   readonly #sdpPort: number;
+  readonly #signallingAddress: string | undefined;
   readonly #openFromMs: number;
+  readonly #openToAllFromMs: number;
+  readonly #near: Candidate[] = [];
+  readonly #far: Candidate[] = [];
   #address: string;
   #port: number;
   #confirmed = false;
   #latched = false;
-  #candidateAddress = '';
-  #candidatePort = 0;
-  #candidateSsrc = 0;
-  #candidateNext = -1;
-  #candidateRun = 0;
 
-  /** @param afterMs silence before another source may be taken; Infinity: never. */
-  constructor(address: string, port: number, startMs: number, afterMs: number) {
+  constructor(options: SourceLatchOptions) {
+    const { address, port, startMs, afterMs, signallingAddress } = options;
     this.#sdpAddress = address;
     this.#sdpPort = port;
+    this.#signallingAddress = signallingAddress;
     this.#address = address;
     this.#port = port;
     this.#openFromMs = startMs + afterMs;
+    this.#openToAllFromMs =
+      startMs + afterMs * (signallingAddress === undefined ? 1 : STRANGER_PATIENCE);
   }
 
   /** Address in use: that of the SDP, or the latched one. */
@@ -62,18 +93,7 @@ export class SourceLatch {
       if (port !== this.#sdpPort || address !== this.#sdpAddress) return false;
       this.#latched = false;
     } else {
-      if (this.#confirmed || packet.arrivalMs < this.#openFromMs) return false;
-      const follows =
-        address === this.#candidateAddress &&
-        port === this.#candidatePort &&
-        packet.ssrc === this.#candidateSsrc &&
-        packet.sequenceNumber === this.#candidateNext;
-      this.#candidateRun = follows ? this.#candidateRun + 1 : 1;
-      this.#candidateAddress = address;
-      this.#candidatePort = port;
-      this.#candidateSsrc = packet.ssrc;
-      this.#candidateNext = (packet.sequenceNumber + 1) & 0xffff;
-      if (this.#candidateRun < LATCH_PACKETS) return false;
+      if (this.#confirmed || !this.#qualifies(address, port, packet)) return false;
       this.#latched = true;
     }
     this.#confirmed = true;
@@ -81,4 +101,48 @@ export class SourceLatch {
     this.#port = port;
     return true;
   }
+
+  #qualifies(address: string, port: number, packet: RtpPacket): boolean {
+    const near = address === this.#sdpAddress || address === this.#signallingAddress;
+    const { arrivalMs } = packet;
+    if (arrivalMs < (near ? this.#openFromMs : this.#openToAllFromMs)) return false;
+    const candidate = candidateOf(near ? this.#near : this.#far, address, port, arrivalMs);
+    const follows =
+      packet.ssrc === candidate.ssrc && packet.sequenceNumber === candidate.nextSequenceNumber;
+    if (!follows) {
+      candidate.run = 0;
+      candidate.runSinceMs = arrivalMs;
+      candidate.ssrc = packet.ssrc;
+    }
+    candidate.run++;
+    candidate.lastMs = arrivalMs;
+    candidate.nextSequenceNumber = (packet.sequenceNumber + 1) & 0xffff;
+    return candidate.run >= LATCH_PACKETS && arrivalMs - candidate.runSinceMs >= LATCH_SPAN_MS;
+  }
+}
+
+/** The entry of a source, or a new one, if need be in place of the one that is silent for longest. */
+function candidateOf(
+  candidates: Candidate[],
+  address: string,
+  port: number,
+  nowMs: number,
+): Candidate {
+  let oldest: Candidate | undefined;
+  for (const candidate of candidates) {
+    if (candidate.port === port && candidate.address === address) return candidate;
+    if (oldest === undefined || candidate.lastMs < oldest.lastMs) oldest = candidate;
+  }
+  const fresh = {
+    address,
+    port,
+    ssrc: -1,
+    nextSequenceNumber: -1,
+    run: 0,
+    runSinceMs: nowMs,
+    lastMs: nowMs,
+  };
+  if (candidates.length < MAX_CANDIDATES || oldest === undefined) candidates.push(fresh);
+  else candidates[candidates.indexOf(oldest)] = fresh;
+  return fresh;
 }

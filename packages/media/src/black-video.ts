@@ -1,0 +1,115 @@
+// Black H.264 pictures towards a peer that will not go without video: RFC 6184 §5.6, single NAL unit packets.
+
+import { encodeRtp } from './rtp.ts';
+
+/** What is sent as video. */
+export interface BlackVideoLine {
+  /** 0–127, of an H.264 format with a Baseline profile. Packetization modes 0 and 1 look the same. */
+  readonly payloadType: number;
+  /** Time between two pictures. 100–5000 ms, default 500. */
+  readonly intervalMs?: number;
+}
+
+/** Options of a {@link BlackVideo}. */
+export interface BlackVideoOptions {
+  /** u32. */
+  readonly ssrc: number;
+  /** u16; random by RFC 3550 §5.1. */
+  readonly firstSequenceNumber: number;
+  /** u32; random. */
+  readonly firstTimestamp: number;
+}
+
+// 176×144, Constrained Baseline, level 1, every picture an IDR. Made by:
+// ffmpeg -f lavfi -i color=black:s=176x144:r=2 -frames:v 2 -c:v libx264 -profile:v baseline -qp 26
+//   -x264-params keyint=1:info=0 -bsf:v filter_units=remove_types=6 black.264
+const SPS = Buffer.from('Z0LACtwsTsBEAAADAAQAAAMAEDxIng==', 'base64');
+const PPS = Buffer.from('aM4yyA==', 'base64');
+// H.264 §7.4.3: two IDR pictures in a row differ in idr_pic_id; these have 0 and 1.
+const PICTURES = [
+  'ZYiEPyYoAAi2ycnJycnJycnJyddddddddddddddddddddddddddddddddddd' +
+    'dddddddddddddddddddddddddddddddddddddddddddddddddddddeA=',
+  'ZYiCD8mKAAItsnJycnJycnJycnXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX' +
+    'XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXg=',
+].map((text) => Buffer.from(text, 'base64'));
+const EMPTY = new Uint8Array(0);
+const TICKS_PER_MS = 90;
+const DEFAULT_INTERVAL_MS = 500;
+/** A peer that asks for key frames in a row gets them no faster. */
+const MIN_INTERVAL_MS = 100;
+
+/** One SSRC, one sequence. Has no timer and no socket. */
+export class BlackVideo {
+  readonly #ssrc: number;
+  readonly #firstTimestamp: number;
+  #line: BlackVideoLine | undefined;
+  #sequenceNumber: number;
+  #zeroMs = Number.NaN;
+  #lastMs = Number.NEGATIVE_INFINITY;
+  #asked = false;
+  #pictures = 0;
+  #packets = 0;
+  #octets = 0;
+
+  constructor(options: BlackVideoOptions) {
+    this.#ssrc = options.ssrc;
+    this.#sequenceNumber = options.firstSequenceNumber & 0xffff;
+    this.#firstTimestamp = options.firstTimestamp >>> 0;
+  }
+
+  /** RTP packets made, for sender reports. */
+  get packetCount(): number {
+    return this.#packets;
+  }
+
+  /** Payload octets made, for sender reports. */
+  get octetCount(): number {
+    return this.#octets;
+  }
+
+  /** What is sent from now on; undefined: nothing. */
+  use(line: BlackVideoLine | undefined): void {
+    this.#line = line;
+  }
+
+  /** u32: timestamp of what is sent at `nowMs`. */
+  rtpTimestampAt(nowMs: number): number {
+    if (Number.isNaN(this.#zeroMs)) this.#zeroMs = nowMs;
+    return (this.#firstTimestamp + Math.round((nowMs - this.#zeroMs) * TICKS_PER_MS)) % 2 ** 32;
+  }
+
+  /** The peer asked for a key frame: the next picture does not wait for its time. */
+  requestKeyFrame(): void {
+    this.#asked = true;
+  }
+
+  /** Hands the packets of a picture to `send` when one is due. */
+  tick(nowMs: number, send: (datagram: Buffer) => void): void {
+    const line = this.#line;
+    if (line === undefined) return;
+    const intervalMs = this.#asked ? MIN_INTERVAL_MS : (line.intervalMs ?? DEFAULT_INTERVAL_MS);
+    if (nowMs - this.#lastMs < intervalMs) return;
+    this.#lastMs = nowMs;
+    this.#asked = false;
+    const rtpTimestamp = this.rtpTimestampAt(nowMs);
+    const picture = PICTURES[this.#pictures++ % PICTURES.length]!;
+    send(this.#encode(line.payloadType, false, rtpTimestamp, SPS));
+    send(this.#encode(line.payloadType, false, rtpTimestamp, PPS));
+    // RFC 6184 §5.1: the marker stands on the last packet of the access unit.
+    send(this.#encode(line.payloadType, true, rtpTimestamp, picture));
+  }
+
+  /** RFC 6263 §4.6: a packet without payload, of a type that was not negotiated. */
+  keepAlive(payloadType: number, nowMs: number): Buffer {
+    return this.#encode(payloadType, false, this.rtpTimestampAt(nowMs), EMPTY);
+  }
+
+  #encode(payloadType: number, marker: boolean, rtpTimestamp: number, payload: Uint8Array): Buffer {
+    const sequenceNumber = this.#sequenceNumber;
+    this.#sequenceNumber = (sequenceNumber + 1) & 0xffff;
+    this.#packets++;
+    this.#octets += payload.length;
+    const ssrc = this.#ssrc;
+    return encodeRtp({ payloadType, marker, sequenceNumber, rtpTimestamp, ssrc, payload });
+  }
+}
