@@ -1,4 +1,4 @@
-import { RtmpError } from '@sipcast/media';
+import { RtmpError, silencedTag } from '@sipcast/media';
 import type {
   FlvTag,
   MediaSession,
@@ -9,7 +9,9 @@ import type {
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { silentLogger } from './logger.ts';
 import { RtmpPush } from './rtmp-push.ts';
-import type { RtmpOptions } from './rtmp-push.ts';
+import type { RtmpOptions, RtmpPushDeps, RtmpPushTarget } from './rtmp-push.ts';
+
+const PLAIN = { vp8: false, opus: false, reconnect: false };
 
 interface Connection {
   readonly options: RtmpPublisherOptions;
@@ -19,7 +21,12 @@ interface Connection {
 }
 
 /** A push whose connections are made by the test: no socket, and time stands still until it is moved. */
-function setUp(options: RtmpOptions = {}, url = 'rtmp://server/live') {
+function setUp(
+  options: RtmpOptions = {},
+  url = 'rtmp://server/live',
+  parts: Partial<RtmpPushDeps> & Pick<RtmpPushTarget, 'rtmp'> = {},
+) {
+  const { rtmp, ...deps } = parts;
   const connections: Connection[] = [];
   const outputs: StreamOutput[] = [];
   const media = {
@@ -27,6 +34,7 @@ function setUp(options: RtmpOptions = {}, url = 'rtmp://server/live') {
     removeOutput: (output: StreamOutput) => {
       if (outputs.includes(output)) outputs.splice(outputs.indexOf(output), 1);
     },
+    prepare: () => () => {},
     requestKeyFrame: vi.fn(),
     stats: () => ({ video: { width: 640, height: 360 } }),
   } as unknown as MediaSession;
@@ -38,9 +46,12 @@ function setUp(options: RtmpOptions = {}, url = 'rtmp://server/live') {
       connectUrl: url,
       publishName: 'secret-key',
       muted: false,
+      form: { audio: 'aac', video: 'passthrough' },
+      ...(rtmp && { rtmp }),
     },
     options,
     {
+      silencedTag,
       openRtmpPublisher: (publisherOptions, handler) => {
         const connection: Connection = {
           options: publisherOptions,
@@ -71,6 +82,7 @@ function setUp(options: RtmpOptions = {}, url = 'rtmp://server/live') {
       logger: silentLogger,
       now: () => Date.now(),
       random: () => 0.5,
+      ...deps,
     },
   );
   const statuses: string[] = [];
@@ -101,24 +113,24 @@ describe('RtmpPush', () => {
     expect(connections).toHaveLength(0);
     push.start(media);
     expect(last().options).toMatchObject({ url: 'rtmp://server/live', streamName: 'secret-key' });
-    last().handler.onPublishing();
+    last().handler.onPublishing(PLAIN);
     expect(outputs).toHaveLength(1);
     last().handler.onEnded(lost);
     expect(outputs).toHaveLength(0);
     expect(connections).toHaveLength(1);
     vi.advanceTimersByTime(250);
     expect(connections).toHaveLength(2);
-    last().handler.onPublishing();
+    last().handler.onPublishing(PLAIN);
     expect(statuses).toEqual(['RTMP_STREAM_ACTIVE', 'RTMP_CONNECTION_LOST', 'RTMP_STREAM_ACTIVE']);
     expect(push.view()).toMatchObject({ reconnects: 1, bytesSent: 2000, droppedFrames: 4 });
     await push.close();
     expect(last().closed).toBe(true);
   });
 
-  it('backs off from 0.25 s to 0.8 s for five minutes, then to 5 s, and never gives up on its own', async () => {
+  it('backs off from 0.25 s to 0.6 s for five minutes, then to 5 s, and never gives up on its own', async () => {
     const { push, media, connections, last } = setUp();
     push.start(media);
-    last().handler.onPublishing();
+    last().handler.onPublishing(PLAIN);
     last().handler.onEnded(lost);
     const delays: number[] = [];
     for (const until = Date.now() + 6 * 60_000; Date.now() < until; ) {
@@ -128,8 +140,8 @@ describe('RtmpPush', () => {
       delays.push(Date.now() - startedMs);
       last().handler.onEnded(refusedPort);
     }
-    expect(delays.slice(0, 4)).toEqual([250, 500, 800, 800]);
-    expect(Math.max(...delays.slice(0, 300))).toBe(800);
+    expect(delays.slice(0, 4)).toEqual([250, 500, 600, 600]);
+    expect(Math.max(...delays.slice(0, 300))).toBe(600);
     expect(delays.at(-1)).toBe(5000);
     expect(push.status).toBe('RTMP_CONNECTION_LOST');
     await push.close();
@@ -156,7 +168,7 @@ describe('RtmpPush', () => {
 
     const second = setUp({ giveUpMs: 500 });
     second.push.start(second.media);
-    second.last().handler.onPublishing();
+    second.last().handler.onPublishing(PLAIN);
     second.last().handler.onEnded(lost);
     vi.advanceTimersByTime(250);
     second.last().handler.onEnded(refusedPort);
@@ -169,7 +181,7 @@ describe('RtmpPush', () => {
   it('mutes without a break: silence of the same length in the same codec', async () => {
     const { push, media, outputs, last } = setUp();
     push.start(media);
-    last().handler.onPublishing();
+    last().handler.onPublishing(PLAIN);
     const body = Buffer.from([0x72, 1, 2, 3]);
     const tag: FlvTag = { type: 8, timestampMs: 0, body, role: 'audio' };
     push.muted = true;
@@ -190,7 +202,7 @@ describe('RtmpPush', () => {
   it('asks for key frames on behalf of its connection, and shows no key', async () => {
     const { push, media, last } = setUp();
     push.start(media);
-    last().handler.onPublishing();
+    last().handler.onPublishing(PLAIN);
     last().handler.onKeyFrameWanted();
     expect(media.requestKeyFrame).toHaveBeenCalledTimes(1);
     last().handler.onEnded(new RtmpError('CONNECTION_LOST', 'secret-key is not welcome'));
@@ -209,11 +221,163 @@ describe('RtmpPush', () => {
 
     const between = setUp();
     between.push.start(between.media);
-    between.last().handler.onPublishing();
+    between.last().handler.onPublishing(PLAIN);
     between.last().handler.onEnded(lost);
     await between.push.close();
     vi.advanceTimersByTime(10_000);
     expect(between.connections).toHaveLength(1);
+  });
+
+  it('takes a wrong password as final, whenever it is refused; a certificate at first; a name in use never', async () => {
+    const later = setUp();
+    later.push.start(later.media);
+    later.last().handler.onPublishing(PLAIN);
+    later.last().handler.onEnded(lost);
+    vi.advanceTimersByTime(250);
+    later.last().handler.onEnded(new RtmpError('AUTH_FAILED', 'no'));
+    expect(later.push.status).toBe('RTMP_CONNECTION_FAILED');
+    await later.push.close();
+
+    for (const code of ['TLS_FAILED', 'REDIRECT_REFUSED', 'CONNECT_REJECTED'] as const) {
+      const { push, media, last } = setUp();
+      push.start(media);
+      last().handler.onEnded(new RtmpError(code, 'no'));
+      expect(push.status).toBe('RTMP_CONNECTION_FAILED');
+      await push.close();
+    }
+
+    const busy = setUp();
+    busy.push.start(busy.media);
+    for (let i = 0; i < 5; i++) {
+      const statusCode = 'NetStream.Publish.BadName';
+      busy.last().handler.onEnded(new RtmpError('PUBLISH_REJECTED', 'busy', { statusCode }));
+      vi.advanceTimersByTime(600);
+    }
+    busy.last().handler.onPublishing(PLAIN);
+    expect(busy.push.status).toBe('RTMP_STREAM_ACTIVE');
+    await busy.push.close();
+  });
+
+  it('backs off, and can give up, where a server accepts the stream and drops it at once', async () => {
+    const { push, media, connections, statuses, last } = setUp({ maxReconnects: 3 });
+    push.start(media);
+    for (let i = 0; i < 10 && push.status !== 'RTMP_CONNECTION_FAILED'; i++) {
+      last().handler.onPublishing(PLAIN);
+      vi.advanceTimersByTime(100);
+      last().handler.onEnded(lost);
+      vi.advanceTimersByTime(600);
+    }
+    expect(connections).toHaveLength(4);
+    expect(statuses.slice(-2)).toEqual(['RTMP_CONNECTION_LOST', 'RTMP_CONNECTION_FAILED']);
+    await push.close();
+  });
+
+  it('begins to count anew after a connection that lasted', async () => {
+    const { push, media, connections, last } = setUp({ maxReconnects: 1 });
+    push.start(media);
+    for (let i = 0; i < 5; i++) {
+      last().handler.onPublishing(PLAIN);
+      vi.advanceTimersByTime(6000);
+      last().handler.onEnded(lost);
+      vi.advanceTimersByTime(600);
+    }
+    expect(connections).toHaveLength(6);
+    await push.close();
+  });
+
+  it('feeds the old connection until the new one that the server asked for has its key frame', async () => {
+    const { push, media, connections, outputs, statuses } = setUp();
+    push.start(media);
+    const [first] = connections;
+    first?.handler.onPublishing(PLAIN);
+    first?.handler.onReconnectRequested?.(undefined);
+    first?.handler.onReconnectRequested?.(undefined);
+    expect(connections).toHaveLength(2);
+    const tag = (role: FlvTag['role']): FlvTag => ({
+      type: role === 'audio' ? 8 : 9,
+      timestampMs: 0,
+      body: Buffer.from([0xaf, 1]),
+      role,
+    });
+    outputs[0]?.push(tag('inter-frame'));
+    connections[1]?.handler.onPublishing(PLAIN);
+    expect(outputs).toHaveLength(2);
+    outputs[1]?.push(tag('audio'));
+    expect(first?.closed).toBe(false);
+    outputs[1]?.push(tag('key-frame'));
+    expect(first?.closed).toBe(true);
+    expect(outputs).toHaveLength(1);
+    expect(statuses).toEqual(['RTMP_STREAM_ACTIVE']);
+    expect(push.view()).toMatchObject({ reconnects: 0, bytesSent: 2000 });
+    await push.close();
+    expect(connections[1]?.closed).toBe(true);
+  });
+
+  it('keeps the old connection when the new one fails, and takes the new one when the old one ends', async () => {
+    const kept = setUp();
+    kept.push.start(kept.media);
+    kept.last().handler.onPublishing(PLAIN);
+    kept.last().handler.onReconnectRequested?.(undefined);
+    kept.last().handler.onEnded(refusedPort);
+    expect(kept.statuses).toEqual(['RTMP_STREAM_ACTIVE']);
+    vi.advanceTimersByTime(60_000);
+    expect(kept.connections).toHaveLength(2);
+    await kept.push.close();
+
+    const lostFirst = setUp();
+    lostFirst.push.start(lostFirst.media);
+    const [first] = lostFirst.connections;
+    first?.handler.onPublishing(PLAIN);
+    first?.handler.onReconnectRequested?.(undefined);
+    first?.handler.onEnded(lost);
+    expect(lostFirst.push.status).toBe('RTMP_CONNECTION_LOST');
+    lostFirst.last().handler.onPublishing(PLAIN);
+    expect(lostFirst.push.status).toBe('RTMP_STREAM_ACTIVE');
+    vi.advanceTimersByTime(60_000);
+    expect(lostFirst.connections).toHaveLength(2);
+    await lostFirst.push.close();
+  });
+
+  const moves: [from: string, to: string, allowed: string | undefined][] = [
+    ['rtmp://u:p@server/live', 'rtmp://server/other', 'rtmp://u:p@server/other'],
+    ['rtmp://server/live', 'rtmps://server/live', 'rtmps://server/live'],
+    ['rtmps://server/live', 'rtmp://server/live', undefined],
+    ['rtmp://server/live', 'rtmp://server:9999/live', undefined],
+    ['rtmp://server/live', 'rtmp://169.254.169.254/live', undefined],
+    ['rtmp://server/live', 'rtmp://friend/live', 'rtmp://friend/live'],
+    ['rtmp://u:p@server/live', 'rtmp://friend/live', 'rtmp://friend/live'],
+    ['rtmps://server/live', 'rtmp://friend/live', undefined],
+  ];
+  for (const [from, to, allowed] of moves) {
+    it(`goes from ${from} to ${to}: ${allowed ?? 'not allowed'}`, async () => {
+      const mayRedirect = (url: string): boolean => url.includes('//friend/');
+      const { push, media, connections, last } = setUp({ mayRedirect }, from);
+      push.start(media);
+      last().handler.onPublishing(PLAIN);
+      last().handler.onReconnectRequested?.(to);
+      expect(connections[1]?.options.url).toBe(allowed);
+      await push.close();
+    });
+  }
+
+  it('takes options of its own over those of the gateway, and warns of what the server will refuse', async () => {
+    const warn = vi.fn();
+    const { push, media, last } = setUp({ stallTimeoutMs: 1 }, 'rtmp://server/live', {
+      rtmp: { stallTimeoutMs: 5000, tls: { insecure: true } },
+      logger: { ...silentLogger, warn },
+      adviseRtmpTarget: (url, form) => ({
+        enhanced: 'auto',
+        warnings: [`${url} takes no ${form.audio}`],
+      }),
+    });
+    push.start(media);
+    expect(last().options).toMatchObject({
+      stallTimeoutMs: 5000,
+      tls: { insecure: true },
+      enhanced: 'auto',
+    });
+    expect(warn).toHaveBeenCalledWith('call-1: rtmp://server/live takes no aac');
+    await push.close();
   });
 
   it('makes no connection any more once it is closed while one is being made', async () => {

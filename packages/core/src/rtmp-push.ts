@@ -1,14 +1,21 @@
 // One stream going to one RTMP server, for as long as the stream lives: connects, reconnects, tells the truth.
 
 import type {
+  adviseRtmpTarget,
   FlvTag,
   MediaSession,
   openRtmpPublisher,
+  OutputForm,
+  RtmpEnhancedMode,
   RtmpError,
   RtmpPublisher,
+  RtmpTlsOptions,
+  silencedTag,
   StreamOutput,
 } from '@sipcast/media';
 import { SafeEmitter } from './emitter.ts';
+import { PushSound } from './push-sound.ts';
+import type { OpenPushSound } from './push-sound.ts';
 import type { Logger } from './logger.ts';
 import { mayFollow, RTMP_TRANSITIONS } from './status.ts';
 import type { RtmpStreamStatus } from './status.ts';
@@ -21,9 +28,11 @@ export interface RtmpOptions {
   readonly firstConnectTimeoutMs?: number;
   /** A push that was lost is given up after this time. Default: never, while the call lives. */
   readonly giveUpMs?: number;
+  /** A push is given up after so many connections in a row that failed or lived for less than 5 s. Default: no limit. */
+  readonly maxReconnects?: number;
   /** First delay before connecting again. Default 250. */
   readonly reconnectMinMs?: number;
-  /** Longest delay in the first five minutes of an outage. Default 800. */
+  /** Longest delay in the first five minutes of an outage, give or take a fifth. Default 600. */
   readonly reconnectMaxMs?: number;
   /** Longest delay after that. Default 5,000. */
   readonly reconnectLateMaxMs?: number;
@@ -33,12 +42,29 @@ export interface RtmpOptions {
   readonly highWaterMs?: number;
   /** Longest wait of audio for a picture to be written with it; 0: none. Default 40. */
   readonly coalesceMs?: number;
+  /** How the servers of `rtmps:` addresses are checked. Default: by the system's authorities, and by name. */
+  readonly tls?: RtmpTlsOptions;
+  /** Enhanced RTMP: not offered, offered and believed as answered, or taken for granted. Default: as the server is known. */
+  readonly enhanced?: RtmpEnhancedMode;
+  /**
+   * May a push follow its server to another host, on a redirect or a ReconnectRequest? `url` has neither user nor
+   * stream name. Never asked for an address that would give up TLS. Default: no.
+   */
+  readonly mayRedirect?: (url: string) => boolean;
+  /** Asks servers that acknowledge nothing whether they still listen. Default true. */
+  readonly probe?: boolean;
 }
 
 /** What a push needs of its surroundings. */
 export interface RtmpPushDeps {
   /** Opens one RTMP connection. */
   readonly openRtmpPublisher: typeof openRtmpPublisher;
+  /** Makes silence of an audio tag. */
+  readonly silencedTag: typeof silencedTag;
+  /** `adviseRtmpTarget` of the media package. Without it nothing is known of any server. */
+  readonly adviseRtmpTarget?: typeof adviseRtmpTarget;
+  /** Whether a call without sound gets a silent track. Default true. */
+  readonly silentAudio?: boolean;
   readonly logger: Logger;
   /** Monotonic milliseconds. */
   readonly now: () => number;
@@ -59,6 +85,10 @@ export interface RtmpPushTarget {
   /** Name on the wire. */
   readonly publishName: string;
   readonly muted: boolean;
+  /** What it wants of the stream. */
+  readonly form: OutputForm;
+  /** Where this push differs from the gateway's options. */
+  readonly rtmp?: Partial<RtmpOptions>;
 }
 
 /** Events of a push. */
@@ -92,10 +122,21 @@ export interface RtmpPushView {
 
 /** The first minutes of an outage are probably a restart: try often. */
 const EARLY_OUTAGE_MS = 5 * 60_000;
-/** A mono AAC-LC frame of digital silence, of any sampling rate: one channel without a coded band. */
-const AAC_SILENCE = [0x01, 0x18, 0x20, 0x07];
-const FLV_AAC = 10;
-const SILENCE = { 7: 0xd5, 8: 0xff } as const;
+/** A connection that ends sooner has not ended the outage: some servers accept a stream and refuse it a moment later. */
+const STABLE_MS = 5000;
+/** Ends of the very first connections that trying again will not change. */
+const FINAL_AT_FIRST: ReadonlySet<string | undefined> = new Set([
+  'CONNECT_REJECTED',
+  'TLS_FAILED',
+  'REDIRECT_REFUSED',
+]);
+const ADDRESS = /^(rtmps?):\/\/(?:([^/?]*)@)?([^/?]+)(.*)$/i;
+
+/** One connection. There are two for a moment when the server asks for a new one. */
+interface Leg {
+  readonly output: StreamOutput;
+  readonly publisher: RtmpPublisher;
+}
 
 /** One push. Made by the gateway; it lives until `close()` or until its stream ends. */
 export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
@@ -104,17 +145,29 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
   muted: boolean;
   readonly #options: RtmpOptions;
   readonly #deps: RtmpPushDeps;
-  readonly #output: StreamOutput = { push: (tag) => this.#send(tag) };
   #media: MediaSession | undefined;
-  #publisher: RtmpPublisher | undefined;
+  /** All connections that have not ended. */
+  readonly #legs = new Set<Leg>();
+  /** The one that the status is about. */
+  #leg: Leg | undefined;
+  /** The one that takes over when it has its first key frame. */
+  #next: Leg | undefined;
   #status: RtmpStreamStatus = 'RTMP_STREAM_WAIT';
+  #enhanced: RtmpEnhancedMode | undefined;
   #retry: NodeJS.Timeout | undefined;
+  /** Connections in a row that failed or did not last. */
   #attempts = 0;
   #downSinceMs = 0;
+  #activeSinceMs = 0;
   #bytesSent = 0;
   #droppedFrames = 0;
   #reconnects = 0;
   #lastError: RtmpError | undefined;
+  /** Why it never began. */
+  #refusal: string | null = null;
+  #sound: PushSound | undefined;
+  /** Lets go of the encoders. */
+  #release: (() => void) | undefined;
   #terminated = false;
   #closing: Promise<void> | undefined;
 
@@ -122,7 +175,7 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     super(deps.logger);
     this.target = target;
     this.muted = target.muted;
-    this.#options = options;
+    this.#options = { ...options, ...target.rtmp };
     this.#deps = deps;
   }
 
@@ -135,19 +188,58 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     return this.#terminated;
   }
 
-  /** For the stream: its media is there. Once. */
+  /**
+   * For the stream: its media is there. Once.
+   * @throws what the encoders throw that its form needs, e.g. for want of a free one
+   */
   start(media: MediaSession): void {
     if (this.#media || this.#terminated) return;
+    this.#release = media.prepare(this.target.form, (error) => this.#onEncoderFailed(error));
     this.#media = media;
     this.#downSinceMs = this.#deps.now();
+    const { mediaSessionId, connectUrl, form } = this.target;
+    const advice = this.#deps.adviseRtmpTarget?.(connectUrl, form, this.#deps.silentAudio ?? true);
+    this.#enhanced = this.#options.enhanced ?? advice?.enhanced;
+    for (const warning of advice?.warnings ?? [])
+      this.#deps.logger.warn(`${mediaSessionId}: ${warning}`);
     this.#connect();
+  }
+
+  /** What it should send is not to be had any more. */
+  #onEncoderFailed(error: unknown): void {
+    if (this.#terminated) return;
+    this.refuse(error);
+    void this.close();
+  }
+
+  /** For the stream: `start` has thrown, and nobody waits for it. */
+  refuse(error: unknown): void {
+    this.#refusal = error instanceof Error ? error.message : String(error);
+    if (this.#status === 'RTMP_STREAM_ACTIVE') this.#move('RTMP_CONNECTION_LOST', undefined);
+    this.#move('RTMP_CONNECTION_FAILED', undefined);
+  }
+
+  /** Replaces the audio by a sound, until that ends. The one before it ends. `onClosed`: it has, for whatever reason. */
+  playSound(open: OpenPushSound, onClosed: () => void = () => {}): void {
+    this.stopSound();
+    const onEnded = (): void => {
+      if (this.#sound === sound) this.#sound = undefined;
+    };
+    const sound = new PushSound(open, onEnded, onClosed);
+    this.#sound = sound;
+  }
+
+  /** Sends the stream's audio again. */
+  stopSound(): void {
+    this.#sound?.close();
+    this.#sound = undefined;
   }
 
   /** As the HTTP API shows it. */
   view(): RtmpPushView {
     const { mediaSessionId, streamName, rtmpUrl } = this.target;
     const video = this.#media?.stats().video;
-    const live = this.#publisher?.stats;
+    const live = [...this.#legs].map(({ publisher }) => publisher.stats);
     return {
       mediaSessionId,
       streamName,
@@ -155,13 +247,13 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
       width: video?.width ?? null,
       height: video?.height ?? null,
       muted: this.muted,
-      soundEnabled: false,
+      soundEnabled: this.#sound !== undefined,
       options: this.target.muted ? { action: 'mute' } : {},
       status: this.#status,
-      bytesSent: this.#bytesSent + (live?.bytesSent ?? 0),
-      droppedFrames: this.#droppedFrames + (live?.droppedFrames ?? 0),
+      bytesSent: live.reduce((sum, { bytesSent }) => sum + bytesSent, this.#bytesSent),
+      droppedFrames: live.reduce((sum, one) => sum + one.droppedFrames, this.#droppedFrames),
       reconnects: this.#reconnects,
-      lastError: this.#lastError ? this.#describe(this.#lastError) : null,
+      lastError: this.#lastError ? this.#describe(this.#lastError) : this.#refusal,
     };
   }
 
@@ -175,71 +267,148 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
 
   async #close(): Promise<void> {
     clearTimeout(this.#retry);
-    this.#media?.removeOutput(this.#output);
-    await this.#publisher?.close();
+    const legs = [...this.#legs];
+    for (const { output } of legs) this.#media?.removeOutput(output);
+    this.stopSound();
+    this.#release?.();
+    await Promise.all(legs.map(({ publisher }) => publisher.close()));
     this.emit('closed');
   }
 
-  #send(tag: FlvTag): void {
-    this.#publisher?.send(this.muted && tag.role === 'audio' ? silenced(tag) : tag);
-  }
-
   #connect(): void {
-    this.#publisher = this.#deps.openRtmpPublisher(
-      {
-        url: this.target.connectUrl,
-        streamName: this.target.publishName,
-        stallTimeoutMs: this.#options.stallTimeoutMs ?? 8000,
-        highWaterMs: this.#options.highWaterMs ?? 2000,
-        coalesceMs: this.#options.coalesceMs ?? 40,
-      },
-      {
-        onPublishing: () => this.#onPublishing(),
-        onKeyFrameWanted: () => this.#media?.requestKeyFrame(),
-        onEnded: (error) => this.#onEnded(error),
-      },
-    );
+    this.#leg = this.#openLeg(this.target.connectUrl);
   }
 
-  #onPublishing(): void {
-    if (this.#status === 'RTMP_CONNECTION_LOST') this.#reconnects++;
-    this.#attempts = 0;
+  #openLeg(url: string): Leg {
+    const { tls, mayRedirect, probe } = this.#options;
+    const enhanced = this.#enhanced;
+    const leg: Leg = {
+      output: { push: (tag) => this.#send(leg, tag) },
+      publisher: this.#deps.openRtmpPublisher(
+        {
+          url,
+          streamName: this.target.publishName,
+          stallTimeoutMs: this.#options.stallTimeoutMs ?? 8000,
+          highWaterMs: this.#options.highWaterMs ?? 2000,
+          coalesceMs: this.#options.coalesceMs ?? 40,
+          ...(tls !== undefined && { tls }),
+          ...(enhanced !== undefined && { enhanced }),
+          ...(mayRedirect !== undefined && { mayRedirect }),
+          ...(probe !== undefined && { probe }),
+        },
+        {
+          onPublishing: () => this.#onPublishing(leg),
+          onKeyFrameWanted: () => this.#media?.requestKeyFrame(),
+          onReconnectRequested: (other) => this.#onReconnectRequested(leg, other),
+          onEnded: (error) => this.#onEnded(leg, error),
+        },
+      ),
+    };
+    this.#legs.add(leg);
+    return leg;
+  }
+
+  #send(leg: Leg, tag: FlvTag): void {
+    const heard = this.#sound ? this.#sound.replace(tag) : tag;
+    const sent = leg.publisher.send(this.muted ? this.#deps.silencedTag(heard) : heard);
+    if (leg !== this.#next || sent !== 'sent') return;
+    // Sound alone is a beginning only where there is no picture.
+    const hasVideo = (this.#media?.stats().video?.width ?? null) !== null;
+    if (tag.role === 'key-frame' || (tag.role === 'audio' && !hasVideo)) this.#handOver();
+  }
+
+  #onPublishing(leg: Leg): void {
+    if (leg === this.#leg) {
+      if (this.#status === 'RTMP_CONNECTION_LOST') this.#reconnects++;
+      this.#activeSinceMs = this.#deps.now();
+    }
     // Joining gives headers at once and asks the peer for a key frame: nothing is sent before it.
-    this.#media?.addOutput(this.#output);
-    this.#move('RTMP_STREAM_ACTIVE', undefined);
+    this.#media?.addOutput(leg.output, this.target.form);
+    if (leg === this.#leg) this.#move('RTMP_STREAM_ACTIVE', undefined);
   }
 
-  #onEnded(error: RtmpError | undefined): void {
-    const ended = this.#publisher;
-    this.#publisher = undefined;
-    this.#media?.removeOutput(this.#output);
-    this.#bytesSent += ended?.stats.bytesSent ?? 0;
-    this.#droppedFrames += ended?.stats.droppedFrames ?? 0;
+  /** The server wants us elsewhere. The present connection is fed until the new one has begun. */
+  #onReconnectRequested(leg: Leg, url: string | undefined): void {
+    if (leg !== this.#leg || this.#next || this.#terminated) return;
+    const { mediaSessionId, connectUrl } = this.target;
+    const to = url === undefined ? connectUrl : this.#permitted(url);
+    if (to === undefined) {
+      this.#deps.logger.warn(
+        `${mediaSessionId}: the server wants to send the push elsewhere: not allowed`,
+      );
+      return;
+    }
+    this.#deps.logger.info(`${mediaSessionId}: the server asks for a new connection`);
+    this.#next = this.#openLeg(to);
+  }
+
+  /** The same host, with the user that was given for it; or another one that the owner allows. Never without TLS after TLS. */
+  #permitted(url: string): string | undefined {
+    const from = ADDRESS.exec(this.target.connectUrl);
+    const to = ADDRESS.exec(url);
+    if (!from || !to) return undefined;
+    const [, scheme = '', user, host = ''] = from;
+    const [, newScheme = '', , newHost = '', rest = ''] = to;
+    if (/rtmps/i.test(scheme) && !/rtmps/i.test(newScheme)) return undefined;
+    const bare = `${newScheme}://${newHost}${rest}`;
+    if (newHost.toLowerCase() !== host.toLowerCase())
+      return this.#options.mayRedirect?.(bare) === true ? bare : undefined;
+    return user === undefined ? bare : `${newScheme}://${user}@${newHost}${rest}`;
+  }
+
+  #handOver(): void {
+    const old = this.#leg;
+    this.#leg = this.#next;
+    this.#next = undefined;
+    if (!old) return;
+    this.#media?.removeOutput(old.output);
+    void old.publisher.close();
+  }
+
+  #onEnded(leg: Leg, error: RtmpError | undefined): void {
+    this.#legs.delete(leg);
+    this.#media?.removeOutput(leg.output);
+    this.#bytesSent += leg.publisher.stats.bytesSent;
+    this.#droppedFrames += leg.publisher.stats.droppedFrames;
     if (this.#terminated) return;
+    if (leg === this.#next) {
+      // The present connection serves on, and what comes of it is seen when it ends.
+      this.#next = undefined;
+      return;
+    }
+    if (leg !== this.#leg) return;
+    this.#leg = this.#next;
+    this.#next = undefined;
     this.#lastError = error;
     const nowMs = this.#deps.now();
     const wasActive = this.#status === 'RTMP_STREAM_ACTIVE';
-    if (wasActive) this.#downSinceMs = nowMs;
-    if (this.#mustGiveUp(error, wasActive, nowMs))
-      return this.#move('RTMP_CONNECTION_FAILED', error);
-    const delayMs = this.#nextDelayMs(nowMs);
-    this.#retry = setTimeout(() => this.#connect(), delayMs);
+    if (wasActive && nowMs - this.#activeSinceMs >= STABLE_MS) {
+      this.#attempts = 0;
+      this.#downSinceMs = nowMs;
+    }
+    const neverActive = this.#status === 'RTMP_STREAM_WAIT';
     if (wasActive) this.#move('RTMP_CONNECTION_LOST', error);
+    // The one that was to take over goes on alone, and is active when its stream is accepted.
+    if (this.#leg) return;
+    if (this.#mustGiveUp(error, neverActive, nowMs))
+      return this.#move('RTMP_CONNECTION_FAILED', error);
+    this.#retry = setTimeout(() => this.#connect(), this.#nextDelayMs(nowMs));
   }
 
-  #mustGiveUp(error: RtmpError | undefined, wasActive: boolean, nowMs: number): boolean {
-    if (wasActive) return false;
+  #mustGiveUp(error: RtmpError | undefined, neverActive: boolean, nowMs: number): boolean {
+    const { maxReconnects, giveUpMs, firstConnectTimeoutMs = 10_000 } = this.#options;
+    // A wrong password does not become right; and each attempt may count against the account.
+    if (error?.code === 'AUTH_FAILED') return true;
+    if (maxReconnects !== undefined && this.#attempts >= maxReconnects) return true;
     const downMs = nowMs - this.#downSinceMs;
-    if (this.#status === 'RTMP_CONNECTION_LOST')
-      return downMs >= (this.#options.giveUpMs ?? Number.POSITIVE_INFINITY);
-    // It never came up: a refusal of the connection is an answer; everything else may pass.
-    if (error?.code === 'CONNECT_REJECTED') return true;
-    return downMs >= (this.#options.firstConnectTimeoutMs ?? 10_000);
+    if (!neverActive) return downMs >= (giveUpMs ?? Number.POSITIVE_INFINITY);
+    // It never came up: a refusal is an answer; everything else may pass, a name that is still in use as well.
+    return FINAL_AT_FIRST.has(error?.code) || downMs >= firstConnectTimeoutMs;
   }
 
   #nextDelayMs(nowMs: number): number {
     const early = nowMs - this.#downSinceMs < EARLY_OUTAGE_MS;
-    const { reconnectMinMs = 250, reconnectMaxMs = 800, reconnectLateMaxMs = 5000 } = this.#options;
+    const { reconnectMinMs = 250, reconnectMaxMs = 600, reconnectLateMaxMs = 5000 } = this.#options;
     const longest = early ? reconnectMaxMs : reconnectLateMaxMs;
     const backOff = Math.min(reconnectMinMs * 2 ** Math.min(this.#attempts++, 10), longest);
     return backOff * (0.8 + 0.4 * this.#deps.random());
@@ -260,15 +429,4 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     );
     this.emit('status', status, error);
   }
-}
-
-/** The same tag with silence in it (FLV sound formats 7, 8 and 10). */
-function silenced(tag: FlvTag): FlvTag {
-  const head = tag.body[0] ?? 0;
-  if (head >> 4 === FLV_AAC) return { ...tag, body: Buffer.from([head, 1, ...AAC_SILENCE]) };
-  const silence = SILENCE[(head >> 4) as 7 | 8];
-  if (silence === undefined) return tag;
-  const body = Buffer.alloc(tag.body.length, silence);
-  body[0] = head;
-  return { ...tag, body };
 }

@@ -8,16 +8,21 @@ describe('AcknowledgementWindow', () => {
     const window = new AcknowledgementWindow(WINDOW);
     expect(window).toMatchObject({ active: false, bytes: null });
     expect(window.outstanding(10_000_000)).toBe(0);
-    expect(window.overdue(10_000_000)).toBe(false);
+    expect(window.due(10_000_000)).toBe(false);
   });
 
-  it('counts what is outstanding, and calls it overdue after one and a half windows', () => {
+  it('counts what is outstanding, and calls an acknowledgement due after a window', () => {
     const window = new AcknowledgementWindow(WINDOW);
     window.acknowledge(60_000, 100_000);
     expect(window.bytes).toBe(60_000);
     expect(window.outstanding(100_000)).toBe(40_000);
-    expect(window.overdue(60_000 + 1.5 * WINDOW - 1)).toBe(false);
-    expect(window.overdue(60_000 + 1.5 * WINDOW)).toBe(true);
+    expect(window.due(60_000 + WINDOW - 1)).toBe(false);
+    expect(window.due(60_000 + WINDOW)).toBe(true);
+    window.setWindow(10_000);
+    // As large as its last step, until the server follows.
+    expect(window.due(60_000 + 59_999)).toBe(false);
+    window.acknowledge(70_000, 100_000);
+    expect(window.stepBytes).toBe(10_000);
   });
 
   it('follows a server that keeps to a longer step than it was asked for', () => {
@@ -27,8 +32,8 @@ describe('AcknowledgementWindow', () => {
       window.acknowledge(received, received);
       // All through the step it owes no more than a window.
       expect(window.outstanding(received + step - 1)).toBeLessThan(WINDOW);
-      expect(window.overdue(received + step)).toBe(false);
-      expect(window.overdue(received + 1.5 * step)).toBe(true);
+      expect(window.due(received + step - 1)).toBe(false);
+      expect(window.due(received + step)).toBe(true);
     }
   });
 

@@ -3,16 +3,15 @@
 
 /** The acknowledgements of one connection. */
 export class AcknowledgementWindow {
-  readonly #windowBytes: number;
+  #windowBytes: number;
   /** Octets acknowledged, unwrapped from the wire's 32 bits; NaN while none came. */
   #bytes = Number.NaN;
-  /** Octets between the last two acknowledgements, at least the window. */
-  #stepBytes: number;
+  /** Octets between the last two acknowledgements. */
+  #lastStepBytes = 0;
 
   /** @param windowBytes - The Window Acknowledgement Size that the server was asked for. */
   constructor(windowBytes: number) {
     this.#windowBytes = windowBytes;
-    this.#stepBytes = windowBytes;
   }
 
   /** The server has acknowledged at least once. Some never do (Node-Media-Server). */
@@ -23,6 +22,16 @@ export class AcknowledgementWindow {
   /** Octets acknowledged, or `null` while none were. */
   get bytes(): number | null {
     return this.active ? this.#bytes : null;
+  }
+
+  /** Octets after which the next acknowledgement is to be expected: the window, or what the server makes of it. */
+  get stepBytes(): number {
+    return Math.max(this.#windowBytes, this.#lastStepBytes);
+  }
+
+  /** The server was asked for another window. */
+  setWindow(bytes: number): void {
+    this.#windowBytes = bytes;
   }
 
   /**
@@ -37,7 +46,7 @@ export class AcknowledgementWindow {
     if (value < last - 0x8000_0000) value += 0x1_0000_0000;
     // Some servers count the handshake, too: never more than what was sent.
     this.#bytes = Math.max(last, Math.min(value, bytesSent));
-    if (this.#bytes > last) this.#stepBytes = Math.max(this.#windowBytes, this.#bytes - last);
+    if (this.#bytes > last) this.#lastStepBytes = this.#bytes - last;
   }
 
   /**
@@ -46,11 +55,11 @@ export class AcknowledgementWindow {
    */
   outstanding(bytesSent: number): number {
     if (!this.active) return 0;
-    return Math.max(0, bytesSent - this.#bytes - (this.#stepBytes - this.#windowBytes));
+    return Math.max(0, bytesSent - this.#bytes - (this.stepBytes - this.#windowBytes));
   }
 
-  /** An acknowledgement is overdue. */
-  overdue(bytesSent: number): boolean {
-    return this.active && bytesSent - this.#bytes >= this.#stepBytes * 1.5;
+  /** So much is outstanding that a server which takes it would acknowledge. */
+  due(bytesSent: number): boolean {
+    return this.active && bytesSent - this.#bytes >= this.stepBytes;
   }
 }

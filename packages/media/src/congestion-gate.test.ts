@@ -22,7 +22,7 @@ describe('CongestionGate', () => {
     expect(gate.skipped).toBe(0);
   });
 
-  it('above high water skips video, never audio, and resumes at a key frame below half of it', () => {
+  it('above high water skips video, not audio, and resumes at a key frame below half of it', () => {
     const gate = new CongestionGate({ windowBytes: 1000 });
     gate.admit(tag('key-frame'), 0);
     const high = gate.highWaterBytes;
@@ -51,7 +51,41 @@ describe('CongestionGate', () => {
     const gate = new CongestionGate({ windowBytes: 10_000 });
     gate.admit(tag('key-frame', 0, 0), 0);
     for (let t = 40; t <= 4000; t += 40) gate.admit(tag('inter-frame', t, 4000), 0); // 100 bytes/ms
-    expect(gate.highWaterBytes).toBeGreaterThan(10_000 + 195_000 + 4000);
-    expect(gate.highWaterBytes).toBeLessThan(10_000 + 215_000 + 4000);
+    expect(gate.highWaterBytes).toBeGreaterThan(195_000 + 4000);
+    expect(gate.highWaterBytes).toBeLessThan(215_000 + 4000);
+  });
+
+  it('high water is never below one and a half windows, and follows the window', () => {
+    const gate = new CongestionGate({ windowBytes: 62_500 });
+    gate.admit(tag('key-frame', 0, 0), 0);
+    for (let t = 40; t <= 4000; t += 40) gate.admit(tag('inter-frame', t, 400), 0); // 10 bytes/ms
+    expect(gate.highWaterBytes).toBe(1.5 * 62_500 + 400);
+    gate.setWindow(10_000);
+    expect(gate.highWaterBytes).toBeGreaterThan(19_500 + 400);
+    expect(gate.highWaterBytes).toBeLessThan(21_500 + 400);
+  });
+
+  it('skips audio as well when the backlog does not shrink, and takes it up again as soon as it does', () => {
+    const gate = new CongestionGate();
+    gate.admit(tag('key-frame'), 0);
+    let backlog = gate.highWaterBytes + 1;
+    const sound: number[] = [];
+    for (let t = 0; t < 8000; t += 20) {
+      gate.admit(tag('inter-frame', t), backlog);
+      if (gate.admit(tag('audio', t), backlog)) {
+        sound.push(t);
+        backlog += 160;
+      }
+    }
+    expect(sound.at(-1)).toBe(1480);
+    expect(gate.admit(tag('audio', 8000), gate.highWaterBytes)).toBe(true);
+    // A slow target that takes the sound, and no more, gets the sound.
+    const slow = new CongestionGate();
+    slow.admit(tag('key-frame'), 0);
+    for (let t = 0; t < 60_000; t += 20) {
+      const bytes = slow.highWaterBytes + 1 + 160 * ((t / 20) % 10) - t / 100;
+      slow.admit(tag('inter-frame', t), bytes);
+      expect(slow.admit(tag('audio', t), bytes)).toBe(true);
+    }
   });
 });

@@ -9,8 +9,16 @@ export type MediaErrorCode =
   | 'SOCKET'
   /** No ffmpeg, or none that can do what is needed. */
   | 'NO_TRANSCODER'
+  /** Media that would have to be encoded, while transcoding is off. */
+  | 'TRANSCODING_DISABLED'
+  /** As many encoders run as are allowed. */
+  | 'TRANSCODERS_BUSY'
+  /** The peer takes no audio from us. */
+  | 'NOT_SENDING'
   /** The encoder ended again and again. */
   | 'TRANSCODER_FAILED'
+  /** A sound that should be played cannot be read or decoded. */
+  | 'SOUND_FAILED'
   | 'CLOSED';
 
 /** A failure of the receiving side. Bad packets never raise it: they are counted. */
@@ -36,6 +44,12 @@ export type RtmpErrorCode =
   | 'INVALID_URL'
   /** Name look-up or TCP connection failed. */
   | 'CONNECT_FAILED'
+  /** No TLS connection, or one to somebody else; `reason` says which check failed. */
+  | 'TLS_FAILED'
+  /** The server wants a user and password, and has none or the wrong ones of us. */
+  | 'AUTH_FAILED'
+  /** The server sent us elsewhere, and that is not allowed. */
+  | 'REDIRECT_REFUSED'
   /** A phase (connect, handshake, publish) took longer than its time-out. */
   | 'TIMEOUT'
   /** The server broke the protocol, or went past one of our bounds. */
@@ -57,15 +71,18 @@ export class RtmpError extends Error {
   readonly field: string | undefined;
   /** The server's own `code` word, e.g. `NetStream.Publish.BadName`. */
   readonly statusCode: string | undefined;
+  /** Of `TLS_FAILED` and `AUTH_FAILED`: one word, e.g. `CERT_HAS_EXPIRED`, `FINGERPRINT_MISMATCH`, `nosuchuser`. */
+  readonly reason: string | undefined;
 
   constructor(
     code: RtmpErrorCode,
     message: string,
-    details: { field?: string; statusCode?: string; cause?: unknown } = {},
+    details: { field?: string; statusCode?: string; reason?: string; cause?: unknown } = {},
   ) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     this.field = details.field;
     this.statusCode = details.statusCode;
+    this.reason = details.reason;
   }
 }

@@ -80,6 +80,46 @@ describe('RTMP chunks', () => {
     });
   }
 
+  it('reads extended timestamps behind a header of every format', () => {
+    // Adobe RTMP 1.0 §5.3.1.3, octet by octet: the messages are of one octet each.
+    const chunks: [hex: string, timestampMs: number][] = [
+      // Format 0: absolute. 0x01000000 needs the extension, 0xFFFFFF as well, 0xFFFFFE does not.
+      ['04 fffffe 000001 08 01000000 aa', 0xfffffe],
+      ['04 ffffff 000001 08 01000000 00ffffff aa', 0xffffff],
+      ['04 ffffff 000001 08 01000000 01000000 aa', 0x1000000],
+      // Format 1: a delta, long enough for an extension of its own; over the end of 32 bits.
+      ['44 ffffff 000001 08 feffffff aa', (0x1000000 + 0xfeffffff) % 0x1_0000_0000],
+      // Format 2: only a delta.
+      ['84 ffffff 01000000 aa', 0x1000000 - 1],
+      ['84 000014 aa', 0x1000000 - 1 + 20],
+      // Format 3: a new message with the delta before.
+      ['c4 aa', 0x1000000 - 1 + 40],
+      ['84 ffffff 01000000 aa', 2 * 0x1000000 + 39],
+      // The same again, with its extension.
+      ['c4 01000000 aa', 3 * 0x1000000 + 39],
+    ];
+    const octets = Buffer.from(chunks.map(([hex]) => hex.replaceAll(' ', '')).join(''), 'hex');
+    const { messages, faults } = read([octets]);
+    expect(faults).toEqual([]);
+    expect(messages.map(({ timestampMs }) => timestampMs)).toEqual(chunks.map(([, at]) => at));
+  });
+
+  it('writes time past 24 and 32 bits in the middle of a call, cut into chunks', () => {
+    // 4 h 39 min, and 49.7 days, with pictures of several chunks.
+    for (const edge of [0xffffff, 2 ** 32]) {
+      const sent = [-40, -1, 0, 1, 40].map((offset) =>
+        message({ timestampMs: edge + offset, payload: Buffer.alloc(300, 1) }),
+      );
+      for (const first of [0, 1, 2, 3]) {
+        const { messages, faults } = read([write(sent.slice(first))]);
+        expect(faults).toEqual([]);
+        expect(messages.map(({ timestampMs }) => timestampMs)).toEqual(
+          sent.slice(first).map(({ timestampMs }) => timestampMs % 2 ** 32),
+        );
+      }
+    }
+  });
+
   it('goes back to format 0 when time runs backwards or the message stream changes', () => {
     const sent = [
       message({ timestampMs: 50 }),
@@ -138,6 +178,13 @@ describe('RTMP chunks', () => {
         ),
       ],
       'rtmp-too-many-chunk-streams',
+    ],
+    [
+      'three long messages that are begun at the same time',
+      [3, 4, 5]
+        .map((id) => Buffer.from(`0${id}000000100000090100000000`, 'hex').subarray(0, 12))
+        .map((header) => Buffer.concat([header, Buffer.alloc(128)])),
+      'rtmp-too-much-unfinished',
     ],
   ];
   for (const [name, pieces, fault] of hostile) {

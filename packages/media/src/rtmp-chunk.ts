@@ -22,6 +22,7 @@ export type ChunkFault =
   | 'rtmp-chunk-size'
   | 'rtmp-message-too-large'
   | 'rtmp-too-many-chunk-streams'
+  | 'rtmp-too-much-unfinished'
   | 'rtmp-chunk-without-header';
 
 /** Chunk size before any Set Chunk Size (§5.4.1). */
@@ -30,6 +31,8 @@ export const DEFAULT_CHUNK_BYTES = 128;
 export const MAX_CHUNK_BYTES = 0xffffff;
 /** Most chunk streams that one peer may use; real ones use fewer than ten. */
 export const MAX_CHUNK_STREAMS = 64;
+/** Messages that are begun and not finished may hold so many times the longest message, over all chunk streams. */
+const MAX_UNFINISHED_MESSAGES = 2;
 
 const EXTENDED = 0xffffff;
 const SET_CHUNK_SIZE = 1;
@@ -150,6 +153,8 @@ export class ChunkReader {
   #current: Incoming | undefined;
   #currentId = 0;
   #missing = 0;
+  /** Octets reserved for messages that are not finished. */
+  #unfinishedBytes = 0;
   #dead = false;
 
   /** @param maxMessageBytes - A longer message is a fault; its size is seen before its octets are stored. */
@@ -233,10 +238,13 @@ export class ChunkReader {
         stream.delta = time;
       }
       // A header in the middle of a message abandons what was received of it.
-      stream.payload = undefined;
+      this.#abandon(stream);
     }
     if (!stream.payload) {
       if (stream.length > this.#maxMessageBytes) return this.#fail('rtmp-message-too-large');
+      if (this.#unfinishedBytes + stream.length > MAX_UNFINISHED_MESSAGES * this.#maxMessageBytes)
+        return this.#fail('rtmp-too-much-unfinished');
+      this.#unfinishedBytes += stream.length;
       if (format !== 0) stream.timestampMs = (stream.timestampMs + stream.delta) % 0x1_0000_0000;
       stream.payload = Buffer.allocUnsafe(stream.length);
       stream.received = 0;
@@ -261,14 +269,14 @@ export class ChunkReader {
     this.#current = undefined;
     if (stream.received < stream.length || !stream.payload) return;
     const { payload, type, streamId, timestampMs } = stream;
-    stream.payload = undefined;
+    this.#abandon(stream);
     if (type === SET_CHUNK_SIZE && payload.length >= 4) {
       const bytes = payload.readUInt32BE(0);
       if (bytes < 1 || bytes > MAX_CHUNK_BYTES) return this.#fail('rtmp-chunk-size');
       this.#chunkBytes = bytes;
     } else if (type === ABORT && payload.length >= 4) {
       const aborted = this.#streams.get(payload.readUInt32BE(0));
-      if (aborted) aborted.payload = undefined;
+      if (aborted) this.#abandon(aborted);
     }
     this.#handler.onMessage({
       chunkStreamId: this.#currentId,
@@ -277,6 +285,11 @@ export class ChunkReader {
       timestampMs,
       payload,
     });
+  }
+
+  #abandon(stream: Incoming): void {
+    this.#unfinishedBytes -= stream.payload?.length ?? 0;
+    stream.payload = undefined;
   }
 
   #fail(fault: ChunkFault): void {

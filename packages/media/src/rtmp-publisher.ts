@@ -1,212 +1,143 @@
-// Publishes one stream to one RTMP server over one connection (Adobe RTMP 1.0 §5–7). Reconnecting is the
-// caller's affair: a publisher is used once.
+// Publishes one stream to one RTMP server (Adobe RTMP 1.0 §7.2). It may take several connections to be let in, where the
+// server asks for a password or sends us elsewhere; once publishing, it is used up with its connection. Connecting again
+// is the caller's affair.
 
-import { connect } from 'node:net';
+import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { randomFillSync } from 'node:crypto';
-import { AcknowledgementWindow } from './acknowledgement-window.ts';
 import { amf0Object, decodeAmf0, encodeAmf0 } from './amf0.ts';
 import type { Amf0Value } from './amf0.ts';
 import { CongestionGate } from './congestion-gate.ts';
 import { RtmpError } from './errors.ts';
-import type { RtmpErrorCode } from './errors.ts';
 import type { FlvTag } from './frame.ts';
-import { ChunkReader, ChunkWriter } from './rtmp-chunk.ts';
+import { answerRtmpAuth, MAX_AUTH_ATTEMPTS, parseRtmpAuthDemand } from './rtmp-auth.ts';
+import type { RtmpAuthDemand } from './rtmp-auth.ts';
+import { capabilitiesOf, enhancedConnectEntries, PLAIN_RTMP } from './rtmp-capabilities.ts';
+import type { RtmpCapabilities } from './rtmp-capabilities.ts';
 import type { RtmpMessage } from './rtmp-chunk.ts';
-import { ClientHandshake } from './rtmp-handshake.ts';
-import { parseRtmpUrl } from './rtmp-url.ts';
+import type {
+  RtmpPublisher,
+  RtmpPublisherHandler,
+  RtmpPublisherOptions,
+  RtmpPublisherStats,
+} from './rtmp-contract.ts';
+import { RtmpDelivery } from './rtmp-delivery.ts';
+import { MESSAGE, RtmpLink, u32, USER_CONTROL, view } from './rtmp-link.ts';
+import { redirectOf, refusal, textOf } from './rtmp-status.ts';
+import { parseRtmpUrl, resolveRtmpUrl } from './rtmp-url.ts';
 import type { RtmpUrl } from './rtmp-url.ts';
-
-/** Longest message that is accepted from a server: it only sends commands. */
-export const MAX_RTMP_BODY_BYTES: number = 1024 * 1024;
-
-/** How one connection is made. All times in milliseconds. */
-export interface RtmpPublisherOptions {
-  /** `rtmp://host[:port]/app[/instance][?query]`; user and password are not used. */
-  readonly url: string;
-  /** Stream name (key), sent as given, with its query if it has one. */
-  readonly streamName: string;
-  /** Default 5,000. */
-  readonly connectTimeoutMs?: number;
-  /** Default 5,000. */
-  readonly handshakeTimeoutMs?: number;
-  /** From the end of the handshake to NetStream.Publish.Start. Default 10,000. */
-  readonly publishTimeoutMs?: number;
-  /** Without any progress for this long, while octets are outstanding, the connection ends STALLED. Default 8,000. */
-  readonly stallTimeoutMs?: number;
-  /** At the end: how long queued octets may take to leave. Default 1,000. */
-  readonly flushTimeoutMs?: number;
-  /** Window Acknowledgement Size asked of the server, in octets. Default 62,500: one second of 500 kbit/s. */
-  readonly windowBytes?: number;
-  /** Media outstanding before video is dropped. Default 2,000. */
-  readonly highWaterMs?: number;
-  /**
-   * Audio waits at most this long for the next picture, so that one write carries both; a picture itself leaves
-   * at the end of the event-loop turn, and with 0 audio does, too. Default 40: one picture at 25 fps.
-   */
-  readonly coalesceMs?: number;
-  /** `flashVer` of `connect`: some platforms look at it. Default `FMLE/3.0 (compatible; sipcast)`. */
-  readonly flashVersion?: string;
-}
-
-/** What the owner of a publisher is told. */
-export interface RtmpPublisherHandler {
-  /** Once, when the server has accepted the publication: tags may be sent. */
-  onPublishing(): void;
-  /** Video was skipped and a key frame would end that; at most once per 500 ms. */
-  onKeyFrameWanted(): void;
-  /** Exactly once, last. Without an error after `close()`. */
-  onEnded(error: RtmpError | undefined): void;
-}
-
-/** Counters of one connection. */
-export interface RtmpPublisherStats {
-  /** Octets handed to the socket after the handshake. */
-  readonly bytesSent: number;
-  /** Octets that the server has acknowledged, or `null` while it never did. */
-  readonly bytesAcknowledged: number | null;
-  /** Octets written and not known to have arrived. */
-  readonly outstandingBytes: number;
-  /** Tags skipped because of a backlog. */
-  readonly droppedFrames: number;
-}
-
-/** One publication. */
-export interface RtmpPublisher {
-  /** Sends or skips a tag; before `onPublishing` and after the end it is skipped. Never throws. */
-  send(tag: FlvTag): 'sent' | 'skipped';
-  readonly stats: RtmpPublisherStats;
-  /** Flushes what is queued, says FCUnpublish and deleteStream, and closes. Resolves after `onEnded`. Idempotent. */
-  close(): Promise<void>;
-}
 
 /**
  * Connects and publishes. Returns at once; the outcome reaches the handler.
  *
- * @throws RtmpError `INVALID_URL` for a malformed URL or stream name.
+ * @throws RtmpError `INVALID_URL` for a malformed URL, stream name or fingerprint.
  */
 export function openRtmpPublisher(
   options: RtmpPublisherOptions,
   handler: RtmpPublisherHandler,
 ): RtmpPublisher {
+  return publishOver(undefined, options, handler);
+}
+
+/** The same, over connections of the test's own. Not exported from the package. */
+export function publishOver(
+  openSocket: (() => Socket) | undefined,
+  options: RtmpPublisherOptions,
+  handler: RtmpPublisherHandler,
+): RtmpPublisher {
   const url = parseRtmpUrl(options.url);
-  if (url.secure)
-    throw new RtmpError('INVALID_URL', 'rtmps: is not supported yet', { field: 'scheme' });
   // oxlint-disable-next-line no-control-regex -- finding control characters is the point
   if (options.streamName === '' || /[\u0000-\u001f\u007f]/.test(options.streamName)) {
     throw new RtmpError('INVALID_URL', 'Empty stream name, or a control character in it', {
       field: 'streamName',
     });
   }
-  return new Connection(url, options, handler);
+  const pin = options.tls?.fingerprint256;
+  if (pin !== undefined && !/^[0-9a-f]{64}$/i.test(pin.replaceAll(':', ''))) {
+    throw new RtmpError('INVALID_URL', 'A SHA-256 fingerprint has 64 hexadecimal digits', {
+      field: 'tls.fingerprint256',
+    });
+  }
+  return new Publication(url, options, handler, openSocket);
 }
 
-const MESSAGE = {
-  setChunkSize: 1,
-  abort: 2,
-  acknowledgement: 3,
-  userControl: 4,
-  windowAcknowledgementSize: 5,
-  setPeerBandwidth: 6,
-  video: 9,
-  data: 18,
-  command: 20,
-} as const;
-const PING_REQUEST = 6;
-const PING_RESPONSE = 7;
-const CONTROL_STREAM = 2;
 const COMMAND_STREAM = 3;
 const CHUNK_STREAM_OF_TYPE = { 8: 4, 9: 6, 18: 5 } as const;
-/** Large enough that most frames are one chunk; servers are known to take it. */
-const OUTGOING_CHUNK_BYTES = 60_000;
 const TRANSACTION = {
   connect: 1,
   releaseStream: 2,
   fcPublish: 3,
   createStream: 4,
   publish: 5,
+  fcUnpublish: 6,
+  deleteStream: 7,
 } as const;
+/** Questions by createStream have the transactions above this one. */
+const PROBE_TRANSACTIONS = 1000;
 const SET_DATA_FRAME = encodeAmf0('@setDataFrame');
-const WATCH_PERIOD_MS = 500;
-/** More than this is written at once. */
-const MAX_BATCH_BYTES = 64 * 1024;
-/** Holds a picture and its audio, but for most key frames. */
-const SCRATCH_BYTES = 8 * 1024;
+const WATCH_PERIOD_MS = 250;
+/** A server that calls without end and reads nothing gets no more answers. */
+const MAX_QUEUE_FOR_ANSWERS_BYTES = 16 * 1024;
+const MAX_REDIRECTS = 2;
+/** Shorter ones stand in too many words to be taken out of them. */
+const MIN_SECRET_CHARACTERS = 3;
 
-type Phase =
-  | 'connecting'
-  | 'handshaking'
-  | 'publishing-requested'
-  | 'publishing'
-  | 'closing'
-  | 'closed';
+type Phase = 'connecting' | 'publishing' | 'closing' | 'closed';
 
-class Connection implements RtmpPublisher {
-  readonly #url: RtmpUrl;
+class Publication implements RtmpPublisher {
+  #url: RtmpUrl;
   readonly #options: RtmpPublisherOptions;
   readonly #handler: RtmpPublisherHandler;
-  readonly #socket: Socket;
-  readonly #handshake = new ClientHandshake();
-  readonly #reader: ChunkReader;
-  readonly #writer = new ChunkWriter();
+  readonly #openSocket: (() => Socket) | undefined;
   readonly #gate: CongestionGate;
-  readonly #acknowledged: AcknowledgementWindow;
+  readonly #delivery: RtmpDelivery;
   readonly #windowBytes: number;
-  readonly #coalesceMs: number;
+  #link: RtmpLink;
   #phase: Phase = 'connecting';
   #phaseTimer: NodeJS.Timeout | undefined;
   #watch: NodeJS.Timeout | undefined;
-  #flushTimer: NodeJS.Timeout | undefined;
-  #flushSoon: NodeJS.Immediate | undefined;
   #closed: Promise<void> | undefined;
   #resolveClosed: (() => void) | undefined;
 
-  /** Chunks of this event-loop turn (or coalescing period). */
-  #batch: Uint8Array[] = [];
-  #batchBytes = 0;
-  /** Where a batch is put together; reused as soon as the system has taken it. */
-  #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
-  #bytesSent = 0;
-  #bytesReceived = 0;
-  #bytesAcknowledgedByUs = 0;
-  #peerWindowBytes = Number.POSITIVE_INFINITY;
+  /** Behind `app` and `tcUrl`, once the server has asked who we are. */
+  #authQuery = '';
+  #authAttempts = 0;
+  #redirects = 0;
+  #capabilities = PLAIN_RTMP;
+  #reconnectRequested = false;
   #messageStreamId = 0;
   /** The transaction whose answer the next step waits for. */
-  #awaited: number | undefined = TRANSACTION.connect;
+  #awaited: number | undefined;
   #baseMs = Number.NaN;
   readonly #lastMs = { 8: 0, 9: 0, 18: 0 };
-  #progressMark = 0;
-  #progressMs = 0;
   #keyFrameAskedMs = Number.NEGATIVE_INFINITY;
 
-  constructor(url: RtmpUrl, options: RtmpPublisherOptions, handler: RtmpPublisherHandler) {
+  constructor(
+    url: RtmpUrl,
+    options: RtmpPublisherOptions,
+    handler: RtmpPublisherHandler,
+    openSocket: (() => Socket) | undefined,
+  ) {
     this.#url = url;
+    this.#openSocket = openSocket;
     this.#options = options;
     this.#handler = handler;
     this.#windowBytes = options.windowBytes ?? 62_500;
-    this.#coalesceMs = options.coalesceMs ?? 40;
-    this.#acknowledged = new AcknowledgementWindow(this.#windowBytes);
+    this.#delivery = new RtmpDelivery({
+      windowBytes: this.#windowBytes,
+      stallTimeoutMs: options.stallTimeoutMs ?? 8000,
+      probe: options.probe ?? true,
+    });
     this.#gate = new CongestionGate({
       windowBytes: this.#windowBytes,
       ...(options.highWaterMs === undefined ? {} : { highWaterMs: options.highWaterMs }),
     });
-    this.#reader = new ChunkReader(MAX_RTMP_BODY_BYTES, {
-      onMessage: (message) => this.#onMessage(message),
-      onFault: (fault) =>
-        this.#end(new RtmpError('PROTOCOL', `The server broke the protocol: ${fault}`)),
-    });
-    this.#socket = connect({ host: url.host, port: url.port, noDelay: true });
-    this.#socket.on('connect', () => this.#onConnect());
-    this.#socket.on('data', (octets) => this.#onOctets(octets));
-    this.#socket.on('error', (error) => this.#onSocketError(error));
-    this.#socket.on('close', () => this.#onSocketClose());
-    this.#expect('connect', options.connectTimeoutMs ?? 5000);
+    this.#link = this.#openLink();
   }
 
   get stats(): RtmpPublisherStats {
     return {
-      bytesSent: this.#bytesSent,
-      bytesAcknowledged: this.#acknowledged.bytes,
+      bytesSent: this.#link.bytesSent,
+      bytesAcknowledged: this.#delivery.bytesAcknowledged,
       outstandingBytes: this.#outstandingBytes(),
       droppedFrames: this.#gate.skipped,
     };
@@ -221,17 +152,14 @@ class Connection implements RtmpPublisher {
     // The first frame is the connection's time 0; what describes it goes before, at the same time.
     const describes = tag.role === 'metadata' || tag.role === 'sequence-header';
     if (Number.isNaN(this.#baseMs) && !describes) this.#baseMs = tag.timestampMs;
-    this.#batchBytes += this.#writer.write(
-      {
-        chunkStreamId: CHUNK_STREAM_OF_TYPE[tag.type],
-        type: tag.type,
-        streamId: this.#messageStreamId,
-        timestampMs: this.#relativeMs(tag),
-        payload: tag.type === MESSAGE.data ? Buffer.concat([SET_DATA_FRAME, tag.body]) : tag.body,
-      },
-      this.#batch,
-    );
-    this.#scheduleFlush(tag.type === MESSAGE.video);
+    this.#link.write({
+      chunkStreamId: CHUNK_STREAM_OF_TYPE[tag.type],
+      type: tag.type,
+      streamId: this.#messageStreamId,
+      timestampMs: this.#relativeMs(tag),
+      payload: tag.type === MESSAGE.data ? Buffer.concat([SET_DATA_FRAME, tag.body]) : tag.body,
+    });
+    this.#link.flushSoon(tag.type === MESSAGE.video);
     return 'sent';
   }
 
@@ -253,115 +181,110 @@ class Connection implements RtmpPublisher {
       this.#end(undefined);
       return this.#closed;
     }
-    const { streamName } = this.#options;
-    this.#command('FCUnpublish', 6, null, streamName);
-    this.#command('deleteStream', 7, null, this.#messageStreamId);
-    this.#flush();
     this.#phase = 'closing';
     this.#stopTimers();
-    // end() sends what is queued, then FIN; a server that does not close in turn is not waited for longer.
+    this.#command('FCUnpublish', TRANSACTION.fcUnpublish, null, this.#options.streamName);
+    this.#command('deleteStream', TRANSACTION.deleteStream, null, this.#messageStreamId);
+    // What is queued leaves, then FIN; a server that does not close in turn is not waited for longer.
     this.#phaseTimer = setTimeout(() => this.#end(undefined), this.#options.flushTimeoutMs ?? 1000);
-    this.#socket.end();
+    this.#link.end();
     return this.#closed;
   }
 
   #outstandingBytes(): number {
-    const queued = this.#batchBytes + this.#socket.writableLength;
-    // Some servers never acknowledge (Node-Media-Server): then the socket's own queue must tell.
-    return Math.max(queued, this.#acknowledged.outstanding(this.#bytesSent + this.#batchBytes));
+    const { bytesSent, queuedBytes } = this.#link;
+    return Math.max(queuedBytes, this.#delivery.outstanding(bytesSent));
   }
 
-  #expect(phase: string, timeoutMs: number): void {
+  #openLink(): RtmpLink {
+    const { tls, connectTimeoutMs, handshakeTimeoutMs, coalesceMs } = this.#options;
+    return new RtmpLink(
+      {
+        host: this.#url.host,
+        port: this.#url.port,
+        tls: this.#url.secure ? (tls ?? {}) : undefined,
+        connectTimeoutMs: connectTimeoutMs ?? 5000,
+        handshakeTimeoutMs: handshakeTimeoutMs ?? 5000,
+        coalesceMs: coalesceMs ?? 40,
+      },
+      {
+        onOpen: () => this.#requestConnect(),
+        onMessage: (message) => this.#onMessage(message),
+        onClosed: (error) => this.#onLinkClosed(error),
+      },
+      this.#openSocket,
+    );
+  }
+
+  /** Begins anew, at the same server or another one: nothing was published yet. */
+  #connectAgain(): void {
     clearTimeout(this.#phaseTimer);
-    this.#phaseTimer = setTimeout(() => {
-      this.#end(new RtmpError('TIMEOUT', `No end of the ${phase} phase within ${timeoutMs} ms`));
-    }, timeoutMs);
-  }
-
-  #onConnect(): void {
-    this.#phase = 'handshaking';
-    this.#expect('handshake', this.#options.handshakeTimeoutMs ?? 5000);
-    this.#socket.write(this.#handshake.hello((bytes) => void randomFillSync(bytes)));
-  }
-
-  #onOctets(octets: Uint8Array): void {
-    if (this.#phase === 'closed') return;
-    if (this.#phase !== 'handshaking') return this.#onChunkOctets(octets);
-    const step = this.#handshake.push(octets);
-    if (step.fault) return this.#end(new RtmpError('PROTOCOL', `No RTMP server: ${step.fault}`));
-    if (step.send) this.#socket.write(step.send);
-    if (!step.rest) return;
-    this.#phase = 'publishing-requested';
-    this.#expect('publish', this.#options.publishTimeoutMs ?? 10_000);
-    this.#requestConnect();
-    if (step.rest.length > 0) this.#onChunkOctets(step.rest);
-  }
-
-  #onChunkOctets(octets: Uint8Array): void {
-    this.#bytesReceived += octets.length;
-    this.#reader.push(octets);
-    if (this.#bytesReceived - this.#bytesAcknowledgedByUs < this.#peerWindowBytes) return;
-    this.#bytesAcknowledgedByUs = this.#bytesReceived;
-    this.#control(MESSAGE.acknowledgement, u32(this.#bytesReceived % 0x1_0000_0000));
-    this.#flush();
+    this.#link.destroy();
+    this.#link = this.#openLink();
   }
 
   #requestConnect(): void {
-    this.#control(MESSAGE.setChunkSize, u32(OUTGOING_CHUNK_BYTES));
-    this.#writer.setChunkSize(OUTGOING_CHUNK_BYTES);
+    const timeoutMs = this.#options.publishTimeoutMs ?? 10_000;
+    this.#phaseTimer = setTimeout(() => {
+      this.#end(new RtmpError('TIMEOUT', `No end of the publish phase within ${timeoutMs} ms`));
+    }, timeoutMs);
+    const { app, tcUrl } = this.#url;
+    this.#awaited = TRANSACTION.connect;
     this.#command(
       'connect',
       TRANSACTION.connect,
       amf0Object({
-        app: this.#url.app,
+        app: this.#withAuthQuery(app),
         type: 'nonprivate',
         flashVer: this.#options.flashVersion ?? 'FMLE/3.0 (compatible; sipcast)',
-        tcUrl: this.#url.tcUrl,
+        tcUrl: this.#withAuthQuery(tcUrl),
+        ...enhancedConnectEntries(this.#options.enhanced ?? 'off'),
       }),
     );
-    this.#flush();
+    this.#link.flush();
+  }
+
+  #withAuthQuery(text: string): string {
+    if (this.#authQuery === '') return text;
+    return `${text}${text.includes('?') ? '&' : '?'}${this.#authQuery}`;
   }
 
   #requestPublish(): void {
     const { streamName } = this.#options;
     // Asked for again after every connect: acknowledgements show a stall that the kernel's buffers hide.
-    this.#control(MESSAGE.windowAcknowledgementSize, u32(this.#windowBytes));
+    this.#link.writeControl(MESSAGE.windowAcknowledgementSize, u32(this.#windowBytes));
     this.#command('releaseStream', TRANSACTION.releaseStream, null, streamName);
     this.#command('FCPublish', TRANSACTION.fcPublish, null, streamName);
     this.#command('createStream', TRANSACTION.createStream, null);
     this.#awaited = TRANSACTION.createStream;
-    this.#flush();
+    this.#link.flush();
   }
 
   #onMessage(message: RtmpMessage): void {
     if (this.#phase === 'closed') return;
-    const { payload } = message;
-    const number = payload.length >= 4 ? view(payload).readUInt32BE(0) : undefined;
-    switch (message.type) {
+    const { type, payload } = message;
+    switch (type) {
       case MESSAGE.acknowledgement:
-        if (number !== undefined) this.#acknowledged.acknowledge(number, this.#bytesSent);
-        break;
-      case MESSAGE.windowAcknowledgementSize:
-        if (number !== undefined && number > 0) this.#peerWindowBytes = number;
-        break;
-      case MESSAGE.setPeerBandwidth:
-        if (number !== undefined && number > 0) {
-          this.#control(MESSAGE.windowAcknowledgementSize, u32(this.#windowBytes));
-          this.#flush();
-        }
+        if (payload.length < 4) break;
+        this.#delivery.acknowledge(
+          view(payload).readUInt32BE(0),
+          this.#link.bytesSent,
+          performance.now(),
+        );
         break;
       case MESSAGE.userControl:
-        if (payload.length >= 6 && view(payload).readUInt16BE(0) === PING_REQUEST) {
-          const pong = Buffer.from(payload.subarray(0, 6));
-          pong.writeUInt16BE(PING_RESPONSE, 0);
-          this.#control(MESSAGE.userControl, pong);
-          this.#flush();
-        }
+        if (payload.length < 6 || view(payload).readUInt16BE(0) !== USER_CONTROL.pingResponse)
+          break;
+        this.#delivery.answered('ping', view(payload).readUInt32BE(2), performance.now());
         break;
       case MESSAGE.command:
         this.#onCommand(payload);
         break;
-      default: // Set Chunk Size and Abort are the reader's; data messages are of no use to a publisher.
+      case MESSAGE.amf3Command:
+        // Its first octet says in which form the values come; 0, as every server sends it: AMF0.
+        if (payload[0] === 0) this.#onCommand(payload.subarray(1));
+        break;
+      default: // What the link has dealt with; and data messages are of no use to a publisher.
     }
   }
 
@@ -369,69 +292,169 @@ class Connection implements RtmpPublisher {
     const values = decodeAmf0(payload);
     if (typeof values === 'string')
       return this.#end(new RtmpError('PROTOCOL', `Unreadable command: ${values}`));
-    const [name, transaction, , detail] = values;
-    if (name === '_result' && transaction === this.#awaited) {
-      // Each answer counts once: a server that repeats itself is not asked again.
-      this.#awaited = undefined;
-      if (transaction === TRANSACTION.connect) return this.#requestPublish();
-      if (typeof detail !== 'number' || !(detail >= 0 && detail <= 0xffffffff)) {
-        return this.#end(new RtmpError('PROTOCOL', 'createStream gave no stream id'));
-      }
-      this.#messageStreamId = Math.floor(detail);
-      this.#command('publish', TRANSACTION.publish, null, this.#options.streamName, 'live');
-      return this.#flush();
-    }
-    if (name === '_error') {
-      // releaseStream and FCPublish are courtesy: many servers answer them with an error.
-      if (transaction === TRANSACTION.connect)
-        return this.#end(refusal('CONNECT_REJECTED', detail));
-      if (transaction === TRANSACTION.createStream || transaction === TRANSACTION.publish) {
-        return this.#end(refusal('PUBLISH_REJECTED', detail));
-      }
-      return;
-    }
+    const [name, transaction, properties, detail] = values;
+    if (name === '_result') return this.#onResult(transaction, properties, detail);
+    if (name === '_error') return this.#onErrorAnswer(transaction, detail);
     if (name === 'onStatus') return this.#onStatus(detail);
     if (name === 'close')
       return this.#end(new RtmpError('CONNECTION_LOST', 'The server closed the connection'));
+    // onBWDone, onFCPublish and whatever else there is tell us nothing. A call of the server's that wants an answer, such
+    // as _onbwcheck, gets one.
+    if (typeof transaction !== 'number' || transaction <= 0 || name === 'onFCPublish') return;
+    if (this.#link.queuedBytes > MAX_QUEUE_FOR_ANSWERS_BYTES) return;
+    this.#command('_result', transaction, null, undefined);
+    this.#link.flush();
+  }
+
+  #onResult(transaction: Amf0Value, properties: Amf0Value, detail: Amf0Value): void {
+    if (typeof transaction !== 'number') return;
+    if (transaction > PROBE_TRANSACTIONS)
+      return this.#delivery.answered(
+        'create-stream',
+        transaction - PROBE_TRANSACTIONS,
+        performance.now(),
+      );
+    if (textOf(detail, 'code') === 'NetStream.Publish.Start') return this.#onStatus(detail);
+    // Each answer counts once: a server that repeats itself is not asked again.
+    if (transaction !== this.#awaited) return;
+    this.#awaited = undefined;
+    if (transaction === TRANSACTION.connect) {
+      this.#capabilities = this.#negotiated(properties, detail);
+      return this.#requestPublish();
+    }
+    if (typeof detail !== 'number' || !(detail >= 0 && detail <= 0xffffffff))
+      return this.#end(new RtmpError('PROTOCOL', 'createStream gave no stream id'));
+    this.#messageStreamId = Math.floor(detail);
+    this.#command('publish', TRANSACTION.publish, null, this.#options.streamName, 'live');
+    this.#link.flush();
+  }
+
+  #negotiated(...objects: readonly Amf0Value[]): RtmpCapabilities {
+    return capabilitiesOf(this.#options.enhanced ?? 'off', objects);
+  }
+
+  #onErrorAnswer(transaction: Amf0Value, detail: Amf0Value): void {
+    // A server that refuses our question has read everything before it.
+    if (typeof transaction === 'number' && transaction > PROBE_TRANSACTIONS)
+      return this.#onResult(transaction, null, null);
+    if (this.#phase !== 'connecting') return;
+    // releaseStream and FCPublish are courtesy: many servers answer them with an error.
+    if (transaction === TRANSACTION.connect) this.#onRefused(detail);
+    else if (transaction === TRANSACTION.createStream || transaction === TRANSACTION.publish)
+      this.#end(refusal('PUBLISH_REJECTED', detail, this.#redact));
   }
 
   #onStatus(detail: Amf0Value): void {
-    const code = textOf(detail, 'code');
+    const code = textOf(detail, 'code') ?? '';
     if (code === 'NetStream.Publish.Start') {
-      if (this.#phase === 'publishing-requested') this.#onPublishing();
+      if (this.#phase === 'connecting' && this.#awaited === undefined) this.#onPublishing();
       return;
     }
-    if (textOf(detail, 'level') !== 'error' && code !== 'NetConnection.Connect.Closed') return;
-    this.#end(
-      refusal(this.#phase === 'publishing' ? 'CONNECTION_LOST' : 'PUBLISH_REJECTED', detail),
-    );
+    if (code === 'NetConnection.Connect.ReconnectRequest') return this.#onReconnectRequest(detail);
+    // Recording on the server's side is not the publication.
+    if (code.startsWith('NetStream.Record.')) return;
+    const ends =
+      textOf(detail, 'level') === 'error' ||
+      code === 'NetConnection.Connect.Closed' ||
+      (code === 'NetStream.Unpublish.Success' && this.#phase === 'publishing');
+    if (!ends) return;
+    if (this.#phase === 'connecting' && this.#awaited === TRANSACTION.connect)
+      return this.#onRefused(detail);
+    const kind = this.#phase === 'publishing' ? 'CONNECTION_LOST' : 'PUBLISH_REJECTED';
+    this.#end(refusal(kind, detail, this.#redact));
+  }
+
+  /** `connect` was refused: for good, for want of a password, or with another address. */
+  #onRefused(detail: Amf0Value): void {
+    const redirect = redirectOf(detail);
+    if (redirect !== undefined) return this.#followRedirect(redirect);
+    const demand = parseRtmpAuthDemand(textOf(detail, 'description') ?? '');
+    if (demand) return this.#answerDemand(demand);
+    this.#end(refusal('CONNECT_REJECTED', detail, this.#redact));
+  }
+
+  #answerDemand(demand: RtmpAuthDemand): void {
+    const { username, password = '', app } = this.#url;
+    const refuse = (reason: string, words: string): void =>
+      this.#end(new RtmpError('AUTH_FAILED', words, { reason }));
+    if (username === undefined)
+      return refuse('no-credentials', 'The server wants a user and password');
+    if (demand.kind === 'failed')
+      return refuse(
+        this.#redact(demand.reason).slice(0, 32),
+        'The server refuses user or password',
+      );
+    if (this.#authAttempts++ >= MAX_AUTH_ATTEMPTS)
+      return refuse('authfailed', 'The server refuses user or password');
+    const credentials = { username, password };
+    const path = app.replace(/\?.*$/, '');
+    const challenge = randomBytes(4).toString('hex');
+    this.#authQuery = answerRtmpAuth(demand, credentials, path, challenge);
+    this.#connectAgain();
+  }
+
+  #followRedirect(reference: string): void {
+    const refuse = (words: string): void => this.#end(new RtmpError('REDIRECT_REFUSED', words));
+    if (this.#redirects++ >= MAX_REDIRECTS) return refuse('The server redirects again and again');
+    let url: RtmpUrl;
+    try {
+      const withName = resolveRtmpUrl(reference, this.#url);
+      // SRS before 4 puts the stream's name behind the application.
+      const name = `/${this.#options.streamName.replace(/\?.*$/, '')}`;
+      url = parseRtmpUrl(withName.endsWith(name) ? withName.slice(0, -name.length) : withName);
+    } catch {
+      return refuse('The server redirects to a malformed address');
+    }
+    const where = `${url.secure ? 'rtmps' : 'rtmp'}://${url.host}:${url.port}`;
+    if (this.#url.secure && !url.secure)
+      return refuse(`The server redirects to ${where}, without TLS`);
+    if (this.#options.mayRedirect?.(url.tcUrl) !== true)
+      return refuse(`The server redirects to ${where}, which is not allowed`);
+    // A password is for the host that it was given for.
+    const { username, password, host } = this.#url;
+    this.#url =
+      url.host === host && url.username === undefined ? { ...url, username, password } : url;
+    this.#authQuery = '';
+    this.#connectAgain();
+  }
+
+  #onReconnectRequest(detail: Amf0Value): void {
+    if (this.#phase !== 'publishing' || this.#reconnectRequested) return;
+    const reference = textOf(detail, 'tcUrl');
+    let url: string | undefined;
+    try {
+      url = reference === undefined ? undefined : resolveRtmpUrl(reference, this.#url);
+    } catch {
+      return; // Nowhere to go: the server will close the connection, and the owner connects again as ever.
+    }
+    this.#reconnectRequested = true;
+    this.#handler.onReconnectRequested?.(url);
   }
 
   #onPublishing(): void {
     clearTimeout(this.#phaseTimer);
     this.#phase = 'publishing';
-    this.#progressMs = performance.now();
-    this.#watch = setInterval(() => this.#watchProgress(), WATCH_PERIOD_MS);
-    this.#handler.onPublishing();
+    this.#watch = setInterval(() => this.#watchDelivery(), WATCH_PERIOD_MS);
+    this.#handler.onPublishing(this.#capabilities);
   }
 
-  /** Ends a publication that makes no progress: by acknowledgements where the server sends them, else by the socket. */
-  #watchProgress(): void {
-    const nowMs = performance.now();
-    const { bytes } = this.#acknowledged;
-    const mark = bytes ?? this.#bytesSent - this.#socket.writableLength;
-    const waiting =
-      bytes === null
-        ? this.#socket.writableLength > 0
-        : this.#acknowledged.overdue(this.#bytesSent);
-    if (mark !== this.#progressMark || !waiting) {
-      this.#progressMark = mark;
-      this.#progressMs = nowMs;
-      return;
+  #watchDelivery(): void {
+    const { bytesSent, queuedBytes } = this.#link;
+    const step = this.#delivery.tick(bytesSent, queuedBytes, performance.now());
+    if (step.stalled)
+      return this.#end(new RtmpError('STALLED', 'The server takes nothing any more'));
+    if (step.windowBytes !== undefined) {
+      this.#link.writeControl(MESSAGE.windowAcknowledgementSize, u32(step.windowBytes));
+      this.#gate.setWindow(step.windowBytes);
     }
-    const stallTimeoutMs = this.#options.stallTimeoutMs ?? 8000;
-    if (nowMs - this.#progressMs < stallTimeoutMs) return;
-    this.#end(new RtmpError('STALLED', `The server took nothing for ${stallTimeoutMs} ms`));
+    if (step.probe?.kind === 'ping') {
+      const ping = Buffer.from([0, USER_CONTROL.pingRequest, 0, 0, 0, 0]);
+      ping.writeUInt32BE(step.probe.id, 2);
+      this.#link.writeControl(MESSAGE.userControl, ping);
+    } else if (step.probe) {
+      this.#command('createStream', PROBE_TRANSACTIONS + step.probe.id, null);
+    }
+    if (step.windowBytes !== undefined || step.probe) this.#link.flushSoon(true);
   }
 
   #askForKeyFrame(timestampMs: number): void {
@@ -440,78 +463,38 @@ class Connection implements RtmpPublisher {
     this.#handler.onKeyFrameWanted();
   }
 
-  #control(type: number, payload: Uint8Array): void {
-    const message = { chunkStreamId: CONTROL_STREAM, type, streamId: 0, timestampMs: 0, payload };
-    this.#batchBytes += this.#writer.write(message, this.#batch);
-  }
-
   #command(name: string, transaction: number, ...values: Amf0Value[]): void {
-    const onMessageStream = name === 'publish';
-    this.#batchBytes += this.#writer.write(
-      {
-        chunkStreamId: COMMAND_STREAM,
-        type: MESSAGE.command,
-        streamId: onMessageStream ? this.#messageStreamId : 0,
-        timestampMs: 0,
-        payload: encodeAmf0(name, transaction, ...values),
-      },
-      this.#batch,
-    );
+    this.#link.write({
+      chunkStreamId: COMMAND_STREAM,
+      type: MESSAGE.command,
+      streamId: name === 'publish' ? this.#messageStreamId : 0,
+      timestampMs: 0,
+      payload: encodeAmf0(name, transaction, ...values),
+    });
   }
 
-  #scheduleFlush(isPicture: boolean): void {
-    if (this.#batchBytes >= MAX_BATCH_BYTES) this.#flush();
-    else if (isPicture || this.#coalesceMs === 0) this.#flushSoon ??= setImmediate(this.#flush);
-    else this.#flushTimer ??= setTimeout(this.#flush, this.#coalesceMs);
-  }
-
-  readonly #flush = (): void => {
-    clearTimeout(this.#flushTimer);
-    this.#flushTimer = undefined;
-    clearImmediate(this.#flushSoon);
-    this.#flushSoon = undefined;
-    if (this.#batchBytes === 0 || this.#socket.destroyed) return;
-    // One write for the whole batch: copying a few kilobytes costs less than a writev of as many pieces, and a buffer
-    // for each batch would double what the garbage collector sees.
-    const bytes = this.#batchBytes;
-    const reuses = bytes <= SCRATCH_BYTES;
-    const octets = reuses ? this.#scratch.subarray(0, bytes) : Buffer.allocUnsafeSlow(bytes);
-    let at = 0;
-    for (const piece of this.#batch) {
-      octets.set(piece, at);
-      at += piece.length;
-    }
-    this.#bytesSent += bytes;
-    this.#batch.length = 0;
-    this.#batchBytes = 0;
-    this.#socket.write(octets);
-    // Not taken in full: the socket goes on with it.
-    if (reuses && this.#socket.writableLength > 0)
-      this.#scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+  /** Servers repeat what they were told, and much of that is secret. */
+  readonly #redact = (text: string): string => {
+    const { app, username, password } = this.#url;
+    const query = /\?(.*)$/.exec(app)?.[1];
+    const key = this.#options.streamName;
+    const secrets = [key, key.replace(/\?.*$/, ''), query, password, username, this.#authQuery];
+    let plain = text;
+    for (const secret of secrets)
+      if (secret !== undefined && secret.length >= MIN_SECRET_CHARACTERS)
+        plain = plain.replaceAll(secret, '***');
+    return plain;
   };
 
-  #onSocketError(error: Error): void {
-    const code: RtmpErrorCode = this.#phase === 'connecting' ? 'CONNECT_FAILED' : 'CONNECTION_LOST';
-    this.#end(
-      new RtmpError(code, `${this.#url.host}:${this.#url.port}: ${error.message}`, {
-        cause: error,
-      }),
-    );
-  }
-
-  #onSocketClose(): void {
-    if (this.#phase === 'closed') return;
-    if (this.#phase === 'closing') return this.#end(undefined);
-    const code: RtmpErrorCode =
-      this.#phase === 'publishing' ? 'CONNECTION_LOST' : 'PUBLISH_REJECTED';
+  #onLinkClosed(error: RtmpError | undefined): void {
+    if (error) return this.#end(error);
+    const code = this.#phase === 'publishing' ? 'CONNECTION_LOST' : 'PUBLISH_REJECTED';
     this.#end(new RtmpError(code, 'The server closed the connection'));
   }
 
   #stopTimers(): void {
     clearTimeout(this.#phaseTimer);
     clearInterval(this.#watch);
-    clearTimeout(this.#flushTimer);
-    clearImmediate(this.#flushSoon);
   }
 
   #end(error: RtmpError | undefined): void {
@@ -519,35 +502,8 @@ class Connection implements RtmpPublisher {
     const failed = this.#phase === 'closing' ? undefined : error;
     this.#phase = 'closed';
     this.#stopTimers();
-    this.#batch = [];
-    this.#batchBytes = 0;
-    this.#socket.destroy();
+    this.#link.destroy();
     this.#handler.onEnded(failed);
     this.#resolveClosed?.();
   }
-}
-
-function u32(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4);
-  bytes.writeUInt32BE(value, 0);
-  return bytes;
-}
-
-function view(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-}
-
-function textOf(value: Amf0Value, key: string): string | undefined {
-  const text = value instanceof Map ? value.get(key) : undefined;
-  return typeof text === 'string' ? text : undefined;
-}
-
-function refusal(code: RtmpErrorCode, detail: Amf0Value): RtmpError {
-  const statusCode = textOf(detail, 'code');
-  const description = textOf(detail, 'description') ?? 'no reason given';
-  return new RtmpError(
-    code,
-    `${statusCode ?? 'The server refused'}: ${description}`,
-    statusCode === undefined ? {} : { statusCode },
-  );
 }

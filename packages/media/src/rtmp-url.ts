@@ -56,6 +56,26 @@ export function parseRtmpUrl(text: string): RtmpUrl {
   };
 }
 
+/**
+ * An address that a server names, absolute or relative to the present one (Enhanced RTMP v2, "Reconnect Request";
+ * RFC 3986 §5.2): `rtmp://host/app`, `//host/app` or `/app`.
+ *
+ * @throws RtmpError `INVALID_URL`.
+ */
+export function resolveRtmpUrl(reference: string, base: RtmpUrl): string {
+  const scheme = base.secure ? 'rtmps:' : 'rtmp:';
+  const authority = /^rtmps?:\/\/([^/?]+)/i.exec(base.tcUrl)?.[1] ?? '';
+  const absolute = /^[a-z][a-z0-9+.-]*:/i.test(reference)
+    ? reference
+    : reference.startsWith('//')
+      ? `${scheme}${reference}`
+      : reference.startsWith('/')
+        ? `${scheme}//${authority}${reference}`
+        : `${scheme}//${authority}/${reference}`;
+  parseRtmpUrl(absolute);
+  return absolute;
+}
+
 /** The address without its user, password and query: what may stand in a log or an error. */
 export function redactRtmpUrl(text: string): string {
   return text.replace(/^([a-z]+:\/\/)[^/?]*@/i, '$1***@').replace(/\?.*$/, '?***');
