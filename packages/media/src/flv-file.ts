@@ -56,3 +56,97 @@ export function* readFlvTags(file: Uint8Array): Generator<FlvFileTag> {
     at = end + 4;
   }
 }
+
+/** Why a {@link FlvReader} stopped. */
+export type FlvFault =
+  /** It does not begin as an FLV file does. */
+  | 'flv-signature'
+  /** A tag above the bound. */
+  | 'flv-oversize';
+
+/** What a {@link FlvReader} tells its owner, from within `push`. Handlers must not throw. */
+export interface FlvReaderHandler {
+  /** A whole tag; its body is the owner's alone. */
+  onTag(tag: FlvFileTag): void;
+  /** Nothing more is read. At most once. */
+  onFault(fault: FlvFault): void;
+}
+
+const FILE_HEAD_BYTES = 9;
+const TAG_HEAD_BYTES = 11;
+const SIZE_BYTES = 4;
+
+/** Reads a stream in the form of an FLV file, cut anywhere. Holds one tag at most. */
+export class FlvReader {
+  readonly #handler: FlvReaderHandler;
+  readonly #maxBodyBytes: number;
+  /** What is read at present, and how much of it is there. `rest`: a longer file header, and the size behind a tag. */
+  #part: 'head' | 'rest' | 'tag' | 'body' | 'nothing' = 'head';
+  #octets = Buffer.allocUnsafe(FILE_HEAD_BYTES);
+  #filled = 0;
+  #skip = 0;
+  #type = 0;
+  #timestampMs = 0;
+
+  /** @param maxBodyBytes - Largest body of a tag, 1–16,777,215. */
+  constructor(handler: FlvReaderHandler, maxBodyBytes: number) {
+    this.#handler = handler;
+    this.#maxBodyBytes = maxBodyBytes;
+  }
+
+  /** Takes the next octets of the stream; they are copied. */
+  push(octets: Uint8Array): void {
+    for (let at = 0; at < octets.length && this.#part !== 'nothing'; ) {
+      if (this.#part === 'rest') {
+        const skipped = Math.min(this.#skip, octets.length - at);
+        at += skipped;
+        this.#skip -= skipped;
+        if (this.#skip === 0) this.#expect('tag', TAG_HEAD_BYTES);
+        continue;
+      }
+      const taken = Math.min(this.#octets.length - this.#filled, octets.length - at);
+      this.#octets.set(octets.subarray(at, at + taken), this.#filled);
+      at += taken;
+      this.#filled += taken;
+      if (this.#filled === this.#octets.length) this.#onPart();
+    }
+  }
+
+  #onPart(): void {
+    const bytes = this.#octets;
+    if (this.#part === 'head') {
+      const headBytes = bytes.readUInt32BE(5);
+      if (bytes.toString('latin1', 0, 3) !== 'FLV' || headBytes < FILE_HEAD_BYTES) {
+        this.#stop('flv-signature');
+      } else this.#expectRest(headBytes - FILE_HEAD_BYTES + SIZE_BYTES);
+    } else if (this.#part === 'tag') {
+      const length = bytes.readUIntBE(1, 3);
+      this.#type = bytes[0]! & 0x1f;
+      this.#timestampMs = bytes.readUIntBE(4, 3) + bytes[7]! * 0x1000000;
+      if (length > this.#maxBodyBytes) this.#stop('flv-oversize');
+      else if (length > 0) this.#expect('body', length);
+      else this.#onTag(Buffer.alloc(0));
+    } else this.#onTag(bytes);
+  }
+
+  #onTag(body: Buffer): void {
+    this.#expectRest(SIZE_BYTES);
+    this.#handler.onTag({ type: this.#type, timestampMs: this.#timestampMs, body });
+  }
+
+  #expect(part: 'tag' | 'body', bytes: number): void {
+    this.#part = part;
+    this.#filled = 0;
+    this.#octets = Buffer.allocUnsafe(bytes);
+  }
+
+  #expectRest(bytes: number): void {
+    this.#part = 'rest';
+    this.#skip = bytes;
+  }
+
+  #stop(fault: FlvFault): void {
+    this.#part = 'nothing';
+    this.#handler.onFault(fault);
+  }
+}

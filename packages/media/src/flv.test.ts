@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { decodeAmf0, EcmaArray } from './amf0.ts';
-import { FlvMuxer } from './flv.ts';
+import { FlvMuxer, silencedTag } from './flv.ts';
+import { audioSilence } from './silence.ts';
 import type { FlvMuxerOptions } from './flv.ts';
 import { NAL_HEADROOM_BYTES } from './frame.ts';
 import type { FlvTag, H264AccessUnit } from './frame.ts';
@@ -72,6 +73,17 @@ describe('FlvMuxer', () => {
     );
     expect(muxer.video).toEqual({ width: 640, height: 360, profileLevelId: '42c01e' });
     expect(muxer.preamble).toEqual([tags[0], tags[1]]);
+  });
+
+  it('writes the composition time between the rounded times, never below 0', () => {
+    const { muxer, tags } = mux();
+    muxer.push(unit(SPS_360, PPS, IDR), 0.4, 80.2);
+    muxer.push(unit(SLICE), 40.5, 0.4);
+    muxer.push(unit(SLICE), 80, -5);
+    muxer.push(unit(SLICE), 120, 1e9);
+    const compositions = tags.slice(2).map(({ body }) => Buffer.from(body).readIntBE(2, 3));
+    expect(compositions).toEqual([81, 0, 0, 0x7fffff]);
+    expect(tags.slice(2).map(({ body }) => body[0])).toEqual([0x17, 0x27, 0x27, 0x27]);
   });
 
   it('writes the header in front of a NAL unit with headroom, without a copy', () => {
@@ -159,14 +171,23 @@ describe('FlvMuxer', () => {
     expect(tags.map((tag) => tag.role)).toEqual(['metadata', 'sequence-header', 'key-frame']);
   });
 
-  const audio: ['pcma' | 'pcmu', number][] = [
+  const audio: ['pcma' | 'pcmu' | 'speex-wb', number][] = [
     ['pcma', 0x72],
     ['pcmu', 0x82],
+    ['speex-wb', 0xb2],
   ];
   for (const [codec, head] of audio) {
     it(`writes ${codec} with metadata first`, () => {
       const { muxer, tags } = mux({ audioCodec: codec, hasVideo: false });
-      muxer.push({ codec, payload: Buffer.from('abcd'), rtpTimestamp: 0, arrivalMs: 0 }, 20);
+      const frame = {
+        codec,
+        payload: Buffer.from('abcd'),
+        durationMs: 20,
+        rtpTimestamp: 0,
+        arrivalMs: 0,
+      };
+      muxer.push({ ...frame, codec: 'g722' }, 0);
+      muxer.push(frame, 20);
       expect(tags.map((tag) => tag.role)).toEqual(['metadata', 'audio']);
       expect(Buffer.from(tags[1]?.body ?? [])).toEqual(
         Buffer.concat([Buffer.from([head]), Buffer.from('abcd')]),
@@ -224,5 +245,31 @@ describe('FlvMuxer', () => {
     });
     muxer.pushAac(Buffer.from('a'), 20);
     expect(metadataOf(tags[3])).toMatchObject({ audiosamplerate: 48_000, width: 640 });
+  });
+});
+
+describe('silencedTag', () => {
+  const tag = (body: string, role: FlvTag['role'] = 'audio'): FlvTag => ({
+    type: 8,
+    timestampMs: 7,
+    body: Buffer.from(body, 'hex'),
+    role,
+  });
+
+  it.each([
+    ['72112233', '72d5d5d5'],
+    ['82112233', '82ffffff'],
+    ['af01112233', 'af0101182007'],
+    ['b2112233', `b2${Buffer.from(audioSilence('speex-wb')).toString('hex')}`],
+    ['22112233', '22112233'],
+  ])('%s becomes %s', (before, after) => {
+    const silent = silencedTag(tag(before));
+    expect(Buffer.from(silent.body).toString('hex')).toBe(after);
+    expect(silent).toMatchObject({ type: 8, timestampMs: 7, role: 'audio' });
+  });
+
+  it('leaves everything else as it is', () => {
+    const header = tag('af001208', 'sequence-header');
+    expect(silencedTag(header)).toBe(header);
   });
 });

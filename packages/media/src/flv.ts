@@ -1,17 +1,23 @@
 // Frames to FLV tags (Adobe FLV 10.1, annex E).
 
+import { AAC_SILENCE } from './aac.ts';
 import type { AacFormat } from './aac.ts';
 import { amf0Object, EcmaArray, encodeAmf0 } from './amf0.ts';
 import type { Amf0Value } from './amf0.ts';
+import { enhancedOpusTag, isEnhancedOpusTag } from './flv-enhanced.ts';
 import { NAL_HEADROOM_BYTES } from './frame.ts';
-import type { G711Codec } from './codec.ts';
-import type { AudioFrame, FlvTag, H264AccessUnit, MediaFrame, Sink } from './frame.ts';
+import type { AudioCodec, G711Codec } from './codec.ts';
+import type { AudioFrame, FlvTag, H264Picture, Sink } from './frame.ts';
 import { encodeAvcConfiguration, isPictureNal, NAL_TYPE, nalType, parseSps } from './h264.ts';
+import { audioSilence } from './silence.ts';
+
+/** Audio that FLV can carry (FLV 10.1 §E.4.2.1). */
+export type FlvAudioCodec = G711Codec | 'speex-wb' | 'aac';
 
 /** What a stream carries: known before its first frame. */
 export interface FlvMuxerOptions {
   /** The audio codec of the stream, or `null` for one without audio. */
-  readonly audioCodec: G711Codec | 'aac' | null;
+  readonly audioCodec: FlvAudioCodec | null;
   readonly hasVideo: boolean;
   /** `encoder` of the metadata. Default `sipcast`. */
   readonly encoderName?: string;
@@ -29,12 +35,24 @@ export interface VideoFormat {
 /** Access unit delimiter, end of sequence, end of stream, filler: FLV frames access units itself. */
 const NAL_TYPES_LEFT_OUT = new Set([9, 10, 11, 12]);
 const VIDEO_CODEC_AVC = 7;
+const MAX_COMPOSITION_MS = 0x7fffff;
 /** Longer ones are garbage; real ones stay below 200 octets. */
 const MAX_PARAMETER_SET_BYTES = 4096;
 /** Of each kind; the record has room for 31 SPS, and real streams have one. */
 const MAX_PARAMETER_SETS = 31;
-/** Sound format; FLV fixes 8 kHz mono for G.711, whatever the rate bits say. */
-const SOUND_FORMAT: Readonly<Record<G711Codec | 'aac', number>> = { pcma: 7, pcmu: 8, aac: 10 };
+/** Sound format; FLV fixes 8 kHz mono for G.711 and 16 kHz mono for Speex, whatever the rate bits say. */
+const SOUND_FORMAT: Readonly<Record<FlvAudioCodec, number>> = {
+  pcma: 7,
+  pcmu: 8,
+  aac: 10,
+  'speex-wb': 11,
+};
+const SOUND_FORMAT_OF: Readonly<Partial<Record<AudioCodec, number>>> = SOUND_FORMAT;
+const SAMPLE_RATE_HZ: Readonly<Record<Exclude<FlvAudioCodec, 'aac'>, number>> = {
+  pcma: 8000,
+  pcmu: 8000,
+  'speex-wb': 16_000,
+};
 /** AAC is always marked as 44 kHz stereo: its own configuration tells the truth (FLV 10.1 §E.4.2.1). */
 const AAC_HEAD = 0xaf;
 const SOUND_SIZE_16_BIT = 0x02;
@@ -45,7 +63,7 @@ const SOUND_SIZE_16_BIT = 0x02;
  * change, right before the IDR that uses them.
  */
 export class FlvMuxer {
-  readonly #options: FlvMuxerOptions;
+  #options: FlvMuxerOptions;
   readonly #sink: Sink<FlvTag>;
   /** In order of arrival, one for each id. */
   #sps: Uint8Array[] = [];
@@ -55,6 +73,7 @@ export class FlvMuxer {
   #inHeader: readonly Uint8Array[] = [];
   #video: VideoFormat | undefined;
   #metadata: FlvTag | undefined;
+  #metadataIsStale = false;
   #sequenceHeader: FlvTag | undefined;
   #aacHeader: FlvTag | undefined;
   #aacFormat: AacFormat | undefined;
@@ -74,6 +93,12 @@ export class FlvMuxer {
     return tags;
   }
 
+  /** Which media are in the tags. */
+  get contents(): { readonly hasAudio: boolean; readonly hasVideo: boolean } {
+    const { audioCodec, hasVideo } = this.#options;
+    return { hasAudio: audioCodec !== null, hasVideo };
+  }
+
   /** Known from the first sequence header on. */
   get video(): VideoFormat | undefined {
     return this.#video;
@@ -84,17 +109,29 @@ export class FlvMuxer {
     return this.#framesWithoutParameterSets;
   }
 
+  /** What the stream carries from now on, where that changes: the metadata is sent again before the next frame. */
+  expect(media: Pick<FlvMuxerOptions, 'audioCodec' | 'hasVideo'>): void {
+    const { audioCodec, hasVideo } = this.#options;
+    if (media.audioCodec === audioCodec && media.hasVideo === hasVideo) return;
+    this.#options = { ...this.#options, ...media };
+    this.#metadataIsStale = this.#metadata !== undefined;
+    // A stream that comes back to AAC begins with its header again.
+    if (media.audioCodec !== 'aac') this.#aacHeader = undefined;
+  }
+
   /** Parameter sets from the session description (`sprop-parameter-sets`): in-band ones win over them. */
   setParameterSets(nalus: readonly Uint8Array[]): void {
     for (const nalu of nalus) this.#takeParameterSet(nalu);
   }
 
   /**
-   * Takes one frame, in decoding order.
-   * @param timestampMs - Milliseconds on the stream's time base; must not decrease per medium.
+   * Takes one frame, in decoding order. Audio of a codec that FLV cannot carry is left out.
+   * @param timestampMs - Milliseconds on the stream's time base; must not decrease per medium. For video with
+   *   reordered pictures the decoding time (see `DecodeTimestamps`).
+   * @param compositionMs - How much later a picture is shown than decoded, 0 or more. Default 0.
    */
-  push(frame: MediaFrame, timestampMs: number): void {
-    if (frame.codec === 'h264') this.#pushVideo(frame, timestampMs);
+  push(frame: H264Picture | AudioFrame, timestampMs: number, compositionMs = 0): void {
+    if (frame.codec === 'h264') this.#pushVideo(frame, timestampMs, compositionMs);
     else this.#pushAudio(frame, timestampMs);
   }
 
@@ -110,6 +147,7 @@ export class FlvMuxer {
   pushAac(frame: Uint8Array, timestampMs: number): void {
     if (!this.#aacFormat) return;
     if (!this.#aacHeader) this.#emitAacHeader(this.#aacFormat, timestampMs);
+    else if (this.#metadataIsStale) this.#emitMetadata(timestampMs);
     const body = Buffer.allocUnsafe(2 + frame.length);
     body[0] = AAC_HEAD;
     body[1] = 1;
@@ -125,14 +163,16 @@ export class FlvMuxer {
   }
 
   #pushAudio(frame: AudioFrame, timestampMs: number): void {
-    if (!this.#metadata) this.#emitMetadata(timestampMs);
+    const format = SOUND_FORMAT_OF[frame.codec];
+    if (format === undefined) return;
+    if (!this.#metadata || this.#metadataIsStale) this.#emitMetadata(timestampMs);
     const body = Buffer.allocUnsafe(1 + frame.payload.length);
-    body[0] = (SOUND_FORMAT[frame.codec] << 4) | SOUND_SIZE_16_BIT;
+    body[0] = (format << 4) | SOUND_SIZE_16_BIT;
     body.set(frame.payload, 1);
     this.#sink({ type: 8, timestampMs, body, role: 'audio' });
   }
 
-  #pushVideo(frame: H264AccessUnit, timestampMs: number): void {
+  #pushVideo(frame: H264Picture, timestampMs: number, compositionMs: number): void {
     const kept: Uint8Array[] = [];
     let hasPicture = false;
     let length = 5;
@@ -153,13 +193,16 @@ export class FlvMuxer {
       this.#framesWithoutParameterSets++;
       return;
     }
+    if (this.#metadataIsStale) this.#emitMetadata(timestampMs);
     const first = kept[0]!;
     const inPlace = kept.length === 1 && first === frame.withHeadroom;
     const body = inPlace
       ? Buffer.from(first.buffer, first.byteOffset - NAL_HEADROOM_BYTES, length)
       : Buffer.allocUnsafe(length);
-    body.writeUInt32BE(((frame.isKeyFrame ? 0x17 : 0x27) << 24) | 0x010000, 0);
-    body[4] = 0;
+    body.writeUInt16BE(((frame.isKeyFrame ? 0x17 : 0x27) << 8) | 1, 0);
+    // CompositionTime (SI24), against the decoding time as it is written: rounded.
+    const shownMs = Math.round(timestampMs + compositionMs) - Math.round(timestampMs);
+    body.writeUIntBE(Math.max(0, Math.min(MAX_COMPOSITION_MS, shownMs)), 2, 3);
     let at = 5;
     for (const nalu of kept) {
       at = body.writeUInt32BE(nalu.length, at);
@@ -208,6 +251,7 @@ export class FlvMuxer {
   }
 
   #emitMetadata(timestampMs: number): void {
+    this.#metadataIsStale = false;
     const { audioCodec, hasVideo, encoderName } = this.#options;
     const entries: Record<string, Amf0Value> = { encoder: encoderName ?? 'sipcast' };
     if (hasVideo) entries['videocodecid'] = VIDEO_CODEC_AVC;
@@ -218,7 +262,8 @@ export class FlvMuxer {
     if (audioCodec) {
       entries['audiocodecid'] = SOUND_FORMAT[audioCodec];
       // That of AAC is known from its first frame on; then the metadata is sent again.
-      const sampleRateHz = audioCodec === 'aac' ? this.#aacFormat?.sampleRateHz : 8000;
+      const sampleRateHz =
+        audioCodec === 'aac' ? this.#aacFormat?.sampleRateHz : SAMPLE_RATE_HZ[audioCodec];
       if (sampleRateHz !== undefined) entries['audiosamplerate'] = sampleRateHz;
       entries['audiosamplesize'] = 16;
       entries['stereo'] = (this.#aacFormat?.channels ?? 1) > 1;
@@ -226,6 +271,28 @@ export class FlvMuxer {
     const body = encodeAmf0('onMetaData', new EcmaArray(amf0Object(entries)));
     this.#metadata = { type: 18, timestampMs, body, role: 'metadata' };
     this.#sink(this.#metadata);
+  }
+}
+
+/** The same audio tag with silence in it; other tags, and those of sound formats that are not ours, stay as they are. */
+export function silencedTag(tag: FlvTag): FlvTag {
+  if (tag.role !== 'audio') return tag;
+  if (isEnhancedOpusTag(tag)) return enhancedOpusTag(audioSilence('opus'), tag.timestampMs);
+  const head = tag.body[0] ?? 0;
+  switch (head >> 4) {
+    case SOUND_FORMAT.aac:
+      return { ...tag, body: Buffer.from([head, 1, ...AAC_SILENCE]) };
+    case SOUND_FORMAT['speex-wb']:
+      return { ...tag, body: Buffer.from([head, ...audioSilence('speex-wb')]) };
+    case SOUND_FORMAT.pcma:
+    case SOUND_FORMAT.pcmu: {
+      const codec = head >> 4 === SOUND_FORMAT.pcma ? 'pcma' : 'pcmu';
+      const body = Buffer.alloc(tag.body.length, audioSilence(codec)[0]);
+      body[0] = head;
+      return { ...tag, body };
+    }
+    default:
+      return tag;
   }
 }
 

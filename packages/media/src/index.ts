@@ -1,4 +1,4 @@
-export { AAC_FRAME_SAMPLES, AdtsReader } from './aac.ts';
+export { AAC_FRAME_SAMPLES, AAC_SILENCE, AdtsReader, monoAacFormat } from './aac.ts';
 export type { AacFormat, AdtsReaderHandler } from './aac.ts';
 export { amf0Object, decodeAmf0, EcmaArray, encodeAmf0, MAX_AMF0_DEPTH } from './amf0.ts';
 export type { Amf0Fault, Amf0Value } from './amf0.ts';
@@ -8,14 +8,27 @@ export { CongestionGate } from './congestion-gate.ts';
 export type { CongestionGateOptions } from './congestion-gate.ts';
 export { MediaError, RtmpError } from './errors.ts';
 export type { MediaErrorCode, RtmpErrorCode } from './errors.ts';
-export { formatFlvHeader, formatFlvTag, readFlvTags } from './flv-file.ts';
-export type { FlvFileTag } from './flv-file.ts';
+export {
+  ENHANCED_CODEC_ID,
+  enhancedOpusHeader,
+  enhancedOpusTag,
+  enhancedVp8Header,
+  enhancedVp8Tag,
+} from './flv-enhanced.ts';
+export { FlvReader, formatFlvHeader, formatFlvTag, readFlvTags } from './flv-file.ts';
+export type { FlvFault, FlvFileTag, FlvReaderHandler } from './flv-file.ts';
+export { FlvRecorder } from './flv-recorder.ts';
+export type { FlvRecorderHandler, FlvRecorderOptions, FlvRecording } from './flv-recorder.ts';
+export { remuxToMp4 } from './remux.ts';
+export { FlvViewer } from './flv-viewer.ts';
+export type { FlvViewerHandler, FlvViewerStats, FlvViewerTarget } from './flv-viewer.ts';
 export { NAL_HEADROOM_BYTES } from './frame.ts';
 export type {
   AudioFrame,
   FlvTag,
   FlvTagRole,
   H264AccessUnit,
+  H264Picture,
   MediaFrame,
   MediaKind,
   RtpPacket,
@@ -31,21 +44,39 @@ export {
   MAX_CHUNK_STREAMS,
 } from './rtmp-chunk.ts';
 export type { ChunkFault, ChunkReaderHandler, RtmpMessage } from './rtmp-chunk.ts';
-export { ClientHandshake, HANDSHAKE_BYTES } from './rtmp-handshake.ts';
-export type { HandshakeStep } from './rtmp-handshake.ts';
-export { MAX_RTMP_BODY_BYTES, openRtmpPublisher } from './rtmp-publisher.ts';
+export type { RtmpCapabilities, RtmpEnhancedMode } from './rtmp-capabilities.ts';
 export type {
   RtmpPublisher,
   RtmpPublisherHandler,
   RtmpPublisherOptions,
   RtmpPublisherStats,
-} from './rtmp-publisher.ts';
-export { parseRtmpUrl, redactRtmpUrl } from './rtmp-url.ts';
+  RtmpTlsOptions,
+} from './rtmp-contract.ts';
+export {
+  ClientHandshake,
+  findHandshakeDigest,
+  HANDSHAKE_BYTES,
+  handshakeSignature,
+  signHandshakePacket,
+} from './rtmp-handshake.ts';
+export type { HandshakeParty, HandshakeStep } from './rtmp-handshake.ts';
+export { MAX_RTMP_BODY_BYTES } from './rtmp-link.ts';
+export { openRtmpPublisher } from './rtmp-publisher.ts';
+export { adviseRtmpTarget, RTMP_TARGETS, rtmpTargetOf } from './rtmp-targets.ts';
+export type { RtmpTarget, RtmpTargetAdvice } from './rtmp-targets.ts';
+export { parseRtmpUrl, redactRtmpUrl, resolveRtmpUrl } from './rtmp-url.ts';
 export type { RtmpUrl } from './rtmp-url.ts';
+export { ArrivalDelay } from './arrival-delay.ts';
+export { BlackVideo } from './black-video.ts';
+export type { BlackVideoLine, BlackVideoOptions } from './black-video.ts';
 export { AudioTimeline } from './audio-timeline.ts';
 export type { AudioTimelineOptions, AudioTimelineStats } from './audio-timeline.ts';
 export type { Depacketizer, DepacketizerHandler, RtpCodec } from './depacketizer.ts';
-export { AudioDepacketizer, MAX_AUDIO_PAYLOAD_BYTES } from './depacketizer-audio.ts';
+export {
+  AudioDepacketizer,
+  audioDurationMs,
+  MAX_AUDIO_PAYLOAD_BYTES,
+} from './depacketizer-audio.ts';
 export type { AudioDepacketizerHandler, AudioFault } from './depacketizer-audio.ts';
 export {
   H264Depacketizer,
@@ -54,10 +85,14 @@ export {
   MAX_NALUS_PER_ACCESS_UNIT,
 } from './depacketizer-h264.ts';
 export type { H264DepacketizerHandler, H264Fault } from './depacketizer-h264.ts';
+export { DecodeTimestamps, MAX_REORDER_FRAMES } from './decode-timestamps.ts';
+export { MAX_PACKETS_PER_VP8_FRAME, Vp8Depacketizer } from './depacketizer-vp8.ts';
+export type { Vp8Fault } from './depacketizer-vp8.ts';
 export { DtmfDecoder, DtmfSequence } from './dtmf.ts';
 export type { DtmfOptions, DtmfStep } from './dtmf.ts';
 export {
   beginsPicture,
+  decodeAvcConfiguration,
   decodeSpropParameterSets,
   encodeAvcConfiguration,
   isPictureNal,
@@ -66,17 +101,28 @@ export {
   parseSps,
   unescapeNal,
 } from './h264.ts';
+export { recoveryFrameCount } from './h264-sei.ts';
 export type { SequenceParameters } from './h264.ts';
 export { JITTER_BUFFER_SLOTS, JitterBuffer } from './jitter-buffer.ts';
 export type { JitterBufferOptions, JitterBufferStats, JitterGap } from './jitter-buffer.ts';
+export { JitterDelay } from './jitter-delay.ts';
+export type { DelayRange } from './jitter-delay.ts';
 export { KeyFrameGate } from './key-frame-gate.ts';
-export type { KeyFrameCause } from './key-frame-gate.ts';
+export type { KeyFrameCause, KeyFrameGateOptions } from './key-frame-gate.ts';
 export { KeyFrameRequester } from './key-frame-requester.ts';
-export type { KeyFrameMethod, KeyFrameRequesterOptions } from './key-frame-requester.ts';
-export { AudioPacketizer, G711_STEP, g711Silence } from './packetizer-audio.ts';
+export type {
+  KeyFrameMethod,
+  KeyFrameRequesterOptions,
+  KeyFrameStats,
+} from './key-frame-requester.ts';
+export { NackRequester } from './nack-requester.ts';
+export type { NackRequesterOptions, NackStats } from './nack-requester.ts';
+export { AudioPacketizer } from './packetizer-audio.ts';
 export type { AudioLine, AudioPacketizerOptions } from './packetizer-audio.ts';
 export { PortPool } from './port-pool.ts';
 export type { PortPoolOptions } from './port-pool.ts';
+export { ReceptionLine } from './reception-line.ts';
+export type { ReceptionLineOptions, ReceptionLineStats } from './reception-line.ts';
 export { ReceptionStats } from './reception-stats.ts';
 export { decodeRtcp, encodeRtcp, MAX_RTCP_PACKETS, ntpMs, unixToNtp } from './rtcp.ts';
 export type {
@@ -97,20 +143,27 @@ export type {
 export { decodeRtp, encodeRtp, isRtcp } from './rtp.ts';
 export type { RtpFault, RtpFields } from './rtp.ts';
 export { openRtpSession } from './rtp-session.ts';
+export type { RtpSession } from './rtp-session.ts';
 export type {
   RtpRemote,
-  RtpSession,
   RtpSessionHandler,
   RtpSessionOptions,
   RtpSessionStats,
-} from './rtp-session.ts';
+} from './rtp-session-contract.ts';
+export { AUDIO_STEP_MS, audioSilence } from './silence.ts';
+export { openFileSound } from './sound-file.ts';
+export type { FileSoundHandler, FileSoundOptions } from './sound-file.ts';
+export { LiveSound } from './sound-live.ts';
+export type { LiveSoundHandler, LiveSoundOptions, LiveSoundStats } from './sound-live.ts';
+export type { SoundSource } from './sound-source.ts';
 export { SourceLatch } from './source-latch.ts';
+export type { SourceLatchOptions } from './source-latch.ts';
 export { SyncClock } from './sync-clock.ts';
 export type { SyncClockOptions } from './sync-clock.ts';
 export { Ticker } from './ticker.ts';
 export type { TickerOptions, TickSource } from './ticker.ts';
-export { FlvMuxer } from './flv.ts';
-export type { FlvMuxerOptions, VideoFormat } from './flv.ts';
+export { FlvMuxer, silencedTag } from './flv.ts';
+export type { FlvAudioCodec, FlvMuxerOptions, VideoFormat } from './flv.ts';
 export { openMediaSession } from './media-session.ts';
 export type {
   LocalMedia,
@@ -121,14 +174,32 @@ export type {
   NegotiatedMedia,
   NegotiatedMedium,
   ReceivedMediaStats,
-} from './media-session.ts';
+} from './media-contract.ts';
+export type { ConnectAudio } from './peer-sound.ts';
+export type { OutputForm, SessionTranscoders } from './rendition.ts';
 export { OutputSet } from './output-set.ts';
 export type { StreamOutput } from './output-set.ts';
+export { findFfmpeg } from './ffmpeg-binary.ts';
+export type {
+  FfmpegBinary,
+  FfmpegCapabilities,
+  FfmpegDecoding,
+  FfmpegEncoding,
+  FfmpegWanted,
+} from './ffmpeg-binary.ts';
 export { openFfmpegTranscoders } from './transcoder-ffmpeg.ts';
 export type { FfmpegOptions, FfmpegTranscoders } from './transcoder-ffmpeg.ts';
 export type {
   AudioTranscoder,
   AudioTranscoderHandler,
-  AudioTranscoderStats,
+  TranscoderStats,
   OpenAudioTranscoder,
+  OpenVideoTranscoder,
+  VideoSource,
+  VideoTranscoder,
+  VideoTranscoderHandler,
 } from './transcoder.ts';
+export { openFfmpegVideo, VIDEO_PRESETS } from './transcoder-ffmpeg-video.ts';
+export type { FfmpegVideoOptions, VideoPreset } from './transcoder-ffmpeg-video.ts';
+export { isVp8KeyFrame, parseVp8FrameTag } from './vp8.ts';
+export type { Vp8FrameTag } from './vp8.ts';

@@ -1,164 +1,50 @@
 // One call's media: RTP in, FLV tags out to any number of outputs. The wiring of the whole media path stands here.
 
+import { ArrivalDelay } from './arrival-delay.ts';
+import { AudioTimeline } from './audio-timeline.ts';
+import { CodecChanges } from './codec-changes.ts';
+import { AUDIO_CODECS } from './codec.ts';
+import type { AudioCodec, VideoCodec } from './codec.ts';
+import { DecodeTimestamps } from './decode-timestamps.ts';
 import { AudioDepacketizer } from './depacketizer-audio.ts';
 import { H264Depacketizer } from './depacketizer-h264.ts';
+import { Vp8Depacketizer } from './depacketizer-vp8.ts';
 import type { RtpCodec } from './depacketizer.ts';
-import { AudioTimeline } from './audio-timeline.ts';
 import { MediaError } from './errors.ts';
-import { FlvMuxer } from './flv.ts';
-import type { AudioFrame, H264AccessUnit, MediaKind, RtpPacket } from './frame.ts';
-import { JitterBuffer } from './jitter-buffer.ts';
+import type { AudioFrame, MediaKind, RtpPacket, Sink, VideoFrame } from './frame.ts';
+import { ParameterSets } from './parameter-sets.ts';
+import { Inactivity } from './inactivity.ts';
 import type { JitterGap } from './jitter-buffer.ts';
 import { KeyFrameGate } from './key-frame-gate.ts';
-import type { KeyFrameMethod } from './key-frame-requester.ts';
-import { OutputSet } from './output-set.ts';
+import type {
+  LocalMedia,
+  MediaSession,
+  MediaSessionHandler,
+  MediaSessionOptions,
+  MediaStats,
+  NegotiatedMedia,
+  NegotiatedMedium,
+} from './media-contract.ts';
 import type { StreamOutput } from './output-set.ts';
-import type { AudioLine } from './packetizer-audio.ts';
-import type { PortPool } from './port-pool.ts';
+import {
+  expectedMedia,
+  fillTypes,
+  keyFrameLadder,
+  lineToSend,
+  refused,
+  remote,
+  requireMedium,
+} from './negotiated-media.ts';
+import { PeerSound } from './peer-sound.ts';
+import type { ConnectAudio } from './peer-sound.ts';
+import { count, Rate, receivedStats } from './received-stats.ts';
+import { ReceptionLine } from './reception-line.ts';
+import { Rendition, requireTranscoders } from './rendition.ts';
+import type { ExpectedMedia, OutputForm } from './rendition.ts';
 import { openRtpSession } from './rtp-session.ts';
-import type { RtpSession, RtpSessionStats } from './rtp-session.ts';
+import type { RtpRemote } from './rtp-session-contract.ts';
+import type { RtpSession } from './rtp-session.ts';
 import { SyncClock } from './sync-clock.ts';
-import type { TickSource } from './ticker.ts';
-import type { AudioTranscoder, AudioTranscoderStats, OpenAudioTranscoder } from './transcoder.ts';
-
-/** One RTP/RTCP port pair of ours and the source that we send as. */
-export interface LocalMedia {
-  readonly rtpPort: number;
-  readonly rtcpPort: number;
-  /** u32. */
-  readonly ssrc: number;
-}
-
-/** One medium as negotiated. */
-export interface NegotiatedMedium {
-  /** Where we send to, and expect from. */
-  readonly address: string;
-  readonly rtpPort: number;
-  readonly rtcpAddress: string;
-  readonly rtcpPort: number;
-  /** The peer takes media from us, and we offered to send. */
-  readonly send: boolean;
-  /** Payload types on the wire, by codec. */
-  readonly codecs: readonly {
-    readonly payloadType: number;
-    readonly codec: 'h264' | 'pcma' | 'pcmu';
-  }[];
-  /** RFC 4733 events, where negotiated. */
-  readonly telephoneEventPayloadType?: number;
-  /** Key-frame requests that the peer said it takes. */
-  readonly feedback: { readonly pli: boolean; readonly fir: boolean };
-  /** H.264 parameter sets from the session description. */
-  readonly parameterSets?: readonly Uint8Array[];
-}
-
-/** What offer and answer have agreed on; an absent medium was refused. */
-export interface NegotiatedMedia {
-  readonly audio?: NegotiatedMedium;
-  readonly video?: NegotiatedMedium;
-}
-
-/** What was measured of one received medium; `null` where nothing was. */
-export interface ReceivedMediaStats {
-  /** Codec of the last frame. */
-  readonly codec: 'h264' | 'pcma' | 'pcmu' | null;
-  readonly packets: number;
-  readonly bytes: number;
-  /** Packets that never came, by sequence numbers (RFC 3550 §6.4.1). */
-  readonly lost: number;
-  /** Share of packets lost, 0–1. */
-  readonly lossRatio: number | null;
-  /** Interarrival jitter (RFC 3550 §6.4.1) in milliseconds. */
-  readonly jitterMs: number | null;
-  readonly reordered: number;
-  readonly duplicates: number;
-  /** Received payload, averaged over the last seconds. */
-  readonly bitrateBps: number | null;
-  /** Packets dropped by name of their fault. */
-  readonly faults: Readonly<Record<string, number>>;
-}
-
-/** What was measured of a session. */
-export interface MediaStats {
-  readonly audio: ReceivedMediaStats | null;
-  readonly video:
-    | (ReceivedMediaStats & {
-        /** Pixels, from the sequence parameter set. */
-        readonly width: number | null;
-        readonly height: number | null;
-        readonly fps: number | null;
-        readonly frames: number;
-        readonly keyFrames: number;
-        /** Access units dropped since a part or the parameter sets were lost, or while a key frame was awaited. */
-        readonly droppedFrames: number;
-        /** Key-frame requests sent to the peer. */
-        readonly keyFrameRequests: number;
-      })
-    | null;
-  /** How much video runs behind audio by the peer's sender reports, or `null` while unknown. */
-  readonly avSkewMs: number | null;
-  /** Silence put into the audio, in milliseconds. */
-  readonly silenceInsertedMs: number | null;
-  /** The encoder of the audio; `null` where it passes through. */
-  readonly audioTranscoder: AudioTranscoderStats | null;
-}
-
-/** What the owner of a session is told. */
-export interface MediaSessionHandler {
-  /** Bad input, counted by name; `medium` and `source` for a log line. May come often. */
-  onFault?(fault: string, medium: MediaKind, source: string): void;
-  /** The peer pressed a key (RFC 4733): `0`–`9`, `*`, `#`, `A`–`D`. Once per key press. */
-  onDigit?(digit: string): void;
-  /** The peer sends before `start`: early media, once for each medium. */
-  onEarlyMedia?(): void;
-  /** A bug of ours surfaced in the media path: the session's owner should end the call. */
-  onFailure?(error: unknown): void;
-}
-
-/** One call's media. */
-export interface MediaSession {
-  readonly audio: LocalMedia;
-  readonly video: LocalMedia;
-  /** What was agreed on: receiving, sending and the tags begin. Once. */
-  start(negotiated: NegotiatedMedia): void;
-  /** From the next key frame on, which is asked for; metadata and sequence header go before it. */
-  addOutput(output: StreamOutput): void;
-  /** It gets nothing any more. */
-  removeOutput(output: StreamOutput): void;
-  /** Asks the peer for a key frame; throttled. */
-  requestKeyFrame(): void;
-  /**
-   * Sends digits by RFC 4733, one after the other; `,` is a pause. Resolves when they are sent or the session closes.
-   * @throws MediaError `INVALID_ARGUMENT` when the peer did not negotiate telephone-event.
-   */
-  sendDtmf(digits: string): Promise<void>;
-  /** What was measured so far. */
-  stats(): MediaStats;
-  /** Says RTCP BYE, closes the sockets and frees the ports. Idempotent. */
-  close(): Promise<void>;
-}
-
-/** Options of {@link openMediaSession}. */
-export interface MediaSessionOptions {
-  /** Where port pairs come from; shared by all sessions of a gateway. */
-  readonly portPool: PortPool;
-  /** The 20 ms beat; shared likewise. */
-  readonly ticker: TickSource;
-  /** Local IP address to bind. */
-  readonly bindAddress: string;
-  /** RTCP CNAMEs, as in the offer. */
-  readonly audioCname: string;
-  readonly videoCname: string;
-  /** How long a missing packet is waited for. Default 60 ms. */
-  readonly jitterDelayMs?: number;
-  /** Makes AAC of the audio. Default: G.711 passes through. */
-  readonly openAudioTranscoder?: OpenAudioTranscoder;
-  /** Monotonic milliseconds. */
-  readonly now: () => number;
-  /** Unix milliseconds. */
-  readonly wallClock: () => number;
-  /** 0 ≤ n < 1. */
-  readonly random: () => number;
-}
 
 /**
  * Binds two RTP/RTCP port pairs. Packets that come before `start` are kept, within bounds.
@@ -174,23 +60,25 @@ export async function openMediaSession(
   return session;
 }
 
-/** Audio may be this much later than the jitter buffer's delay before silence takes its place. */
+const DEFAULT_FORM: OutputForm = { audio: 'passthrough', video: 'passthrough' };
+/** Audio may be this much later than it was seen to be before silence takes its place: encoders and beats. */
 const AUDIO_GRACE_MS = 60;
 /** When nothing at all has come for this long, silence begins without the peer. */
 const SILENCE_START_MS = 200;
-const RATE_PERIOD_MS = 1000;
-const DEFAULT_JITTER_DELAY_MS = 60;
-const CLOCK_RATE_HZ = { audio: 8000, video: 90_000 } as const;
+/** What comes late for longer is not the backlog of a stall, which drains faster: its line of timestamps has moved. */
+const MAX_LATE_MS = 500;
+const SECOND_MS = 1000;
+const DEFAULT_FREEZE_MS = 2000;
 
 interface EarlyPacket {
   readonly kind: MediaKind;
-  readonly jitter: JitterBuffer;
   readonly packet: RtpPacket;
 }
 
 class Session implements MediaSession {
   readonly #options: MediaSessionOptions;
   readonly #handler: MediaSessionHandler;
+  readonly #form: OutputForm;
   #audioRtp!: RtpSession;
   #videoRtp!: RtpSession;
   readonly #audioSsrc: number;
@@ -198,42 +86,49 @@ class Session implements MediaSession {
   #negotiated: NegotiatedMedia | undefined;
   #closing: Promise<void> | undefined;
 
-  // The media path, from the socket to the outputs; each stage holds its next one.
+  // The media path, from the socket to the renditions; each stage holds its next one.
   readonly #clock = new SyncClock();
-  readonly #outputs = new OutputSet(() => this.#muxer?.preamble ?? []);
-  #muxer: FlvMuxer | undefined;
+  readonly #decodeTimes = new DecodeTimestamps();
+  readonly #parameterSets = new ParameterSets();
+  readonly #renditions: Rendition[] = [];
+  #taps: readonly Sink<AudioFrame>[] = [];
   readonly #audioTypes = new Map<number, RtpCodec>();
-  readonly #videoGate = new KeyFrameGate(
-    (unit) => this.#onVideoFrame(unit),
-    () => this.#videoRtp.requestKeyFrame(),
-  );
-  readonly #video = new H264Depacketizer({
+  readonly #videoTypes = new Map<number, RtpCodec>();
+  readonly #videoGate: KeyFrameGate;
+  readonly #h264 = new H264Depacketizer({
     onFrame: (unit) => this.#videoGate.push(unit),
     onBroken: (fault) => this.#onBrokenVideo(fault),
-    onParameterSet: (nalu) => this.#muxer?.setParameterSets([nalu]),
+    onParameterSet: (nalu) => this.#onParameterSets([nalu]),
+  });
+  readonly #vp8 = new Vp8Depacketizer({
+    onFrame: (frame) => this.#videoGate.push(frame),
+    onBroken: (fault) => this.#onBrokenVideo(fault),
   });
   readonly #audio = new AudioDepacketizer(this.#audioTypes, {
     onFrame: (frame) => this.#onAudioFrame(frame),
     onBroken: (fault) => count(this.#audioFaults, fault),
     onDigit: (digit) => this.#handler.onDigit?.(digit),
   });
-  readonly #audioJitter: JitterBuffer;
-  readonly #videoJitter: JitterBuffer;
+  readonly #audioLine: ReceptionLine;
+  readonly #videoLine: ReceptionLine;
+  #arrivalDelay = new ArrivalDelay(AUDIO_CODECS.pcma.clockRateHz);
   #timeline: AudioTimeline | undefined;
-  #transcoder: AudioTranscoder | undefined;
+  readonly #peerSound: PeerSound;
+  readonly #inactivity: Inactivity;
 
   /** While the sockets are being started. */
   #early: EarlyPacket[] | undefined;
-  /** Arrival time that is 0 of the stream's time, and of the clock's; NaN before. */
+  /** Arrival time that is 0 of the stream's time; NaN before. */
   #zeroMs = Number.NaN;
-  #clockZeroMs = Number.NaN;
   #startMs = 0;
   readonly #audioFaults = new Map<string, number>();
   readonly #videoFaults = new Map<string, number>();
-  #audioCodec: AudioFrame['codec'] | null = null;
+  readonly #audioCodec = new CodecChanges<AudioCodec>();
+  readonly #videoCodec = new CodecChanges<VideoCodec>();
   #frames = 0;
   #keyFrames = 0;
   #brokenFrames = 0;
+  #secondMs = Number.NEGATIVE_INFINITY;
   readonly #audioRate = new Rate();
   readonly #videoRate = new Rate();
   readonly #frameRate = new Rate();
@@ -241,18 +136,34 @@ class Session implements MediaSession {
   constructor(options: MediaSessionOptions, handler: MediaSessionHandler) {
     this.#options = options;
     this.#handler = handler;
+    this.#form = options.form ?? DEFAULT_FORM;
     const ssrc = (): number => Math.floor(options.random() * 0x1_0000_0000);
     this.#audioSsrc = ssrc();
     this.#videoSsrc = ssrc();
-    const delayMs = options.jitterDelayMs ?? DEFAULT_JITTER_DELAY_MS;
-    this.#audioJitter = new JitterBuffer((packet) => this.#audio.push(packet), {
-      delayMs,
+    this.#videoGate = new KeyFrameGate(
+      (frame) => this.#onVideoFrame(frame),
+      () => this.#videoRtp.requestKeyFrame(),
+      { afterLoss: options.videoLoss ?? 'wait' },
+    );
+    const delayMs = options.jitterDelayMs;
+    this.#audioLine = new ReceptionLine((packet) => this.#audio.push(packet), {
+      ...(delayMs !== undefined && { delayMs }),
       onGap: (cause) => this.#onGap('audio', cause),
     });
-    this.#videoJitter = new JitterBuffer((packet) => this.#video.push(packet), {
-      delayMs,
+    this.#videoLine = new ReceptionLine((packet) => this.#onVideoPacket(packet), {
+      ...(delayMs !== undefined && { delayMs }),
       onGap: (cause) => this.#onGap('video', cause),
+      sendNack: (lost) => this.#videoRtp.sendNack(lost),
     });
+    this.#peerSound = new PeerSound(options.transcoders ?? {}, (fault) => {
+      count(this.#audioFaults, fault);
+      this.#handler.onFault?.(fault, 'audio', 'local');
+    });
+    this.#inactivity = new Inactivity({
+      rtpTimeoutMs: options.rtpTimeoutMs ?? 0,
+      rtcpTimeoutMs: options.rtcpTimeoutMs ?? 0,
+    });
+    this.#rendition(this.#form);
   }
 
   get audio(): LocalMedia {
@@ -265,84 +176,90 @@ class Session implements MediaSession {
 
   /** For {@link openMediaSession}. */
   async open(): Promise<void> {
-    this.#audioRtp = await this.#openRtp(
-      'audio',
-      this.#audioJitter,
-      this.#audioSsrc,
-      this.#options.audioCname,
-    );
+    const { audioCname, videoCname } = this.#options;
+    this.#audioRtp = await this.#openRtp('audio', this.#audioSsrc, audioCname);
     try {
-      this.#videoRtp = await this.#openRtp(
-        'video',
-        this.#videoJitter,
-        this.#videoSsrc,
-        this.#options.videoCname,
-      );
+      this.#videoRtp = await this.#openRtp('video', this.#videoSsrc, videoCname);
     } catch (error) {
       await this.#audioRtp.close();
       throw error;
     }
+    this.#audioRtp.play(this.#peerSound);
   }
 
   start(negotiated: NegotiatedMedia): void {
     if (this.#closing) throw new MediaError('CLOSED', 'The session is closed');
     if (this.#negotiated)
       throw new MediaError('INVALID_ARGUMENT', 'The session was started already');
-    this.#negotiated = negotiated;
     this.#startMs = this.#options.now();
-    const { audio, video } = negotiated;
-    const audioCodec = audio ? firstAudioCodec(audio) : null;
-    const transcodes = audioCodec !== null && this.#options.openAudioTranscoder !== undefined;
-    this.#muxer = new FlvMuxer(
-      { audioCodec: transcodes ? 'aac' : audioCodec, hasVideo: video !== undefined },
-      this.#outputs.push,
-    );
-    if (transcodes) this.#transcoder = this.#openTranscoder();
-    if (video?.parameterSets) this.#muxer.setParameterSets(video.parameterSets);
-    this.#outputs.expectVideo(video !== undefined);
-    if (audioCodec !== null) {
-      const delayMs = (this.#options.jitterDelayMs ?? DEFAULT_JITTER_DELAY_MS) + AUDIO_GRACE_MS;
-      this.#timeline = new AudioTimeline(this.#audioSink(), {
-        codec: audioCodec,
-        delayMs,
-      });
-    }
     // The sockets last: they hand over what came early, which both media's stages then take in order of arrival.
     const early: EarlyPacket[] = [];
     this.#early = early;
-    if (audio) {
-      for (const [payloadType, codec] of payloadTypes(audio))
-        this.#audioTypes.set(payloadType, codec);
-      this.#audioRtp.start({
-        ...remote(audio),
-        payloadTypes: this.#audioTypes,
-        send: lineToSend(audio),
-      });
+    try {
+      this.#apply(negotiated);
+    } finally {
+      this.#early = undefined;
     }
-    if (video) {
-      this.#videoRtp.start({
-        ...remote(video),
-        payloadTypes: payloadTypes(video),
-        keyFrameMethods: keyFrameLadder(video),
-      });
-    }
-    this.#early = undefined;
     early.sort((one, other) => one.packet.arrivalMs - other.packet.arrivalMs);
-    for (const { kind, jitter, packet } of early) this.#onPacket(kind, jitter, packet);
+    for (const { kind, packet } of early) this.#onPacket(kind, packet);
     this.#options.ticker.add(this.#onTick);
   }
 
-  addOutput(output: StreamOutput): void {
-    this.#outputs.add(output);
-    if (this.#negotiated?.video) this.#videoRtp.requestKeyFrame();
+  update(negotiated: NegotiatedMedia): void {
+    if (this.#closing) throw new MediaError('CLOSED', 'The session is closed');
+    if (!this.#negotiated) throw new MediaError('INVALID_ARGUMENT', 'The session is not started');
+    const wasSending = this.#negotiated.video?.receive === true;
+    this.#apply(negotiated);
+    // After a hold nobody knows what the peer's encoder refers to.
+    if (!wasSending && negotiated.video?.receive) this.#videoRtp.requestKeyFrame();
+  }
+
+  prepare(form: OutputForm, onFailed?: (error: unknown) => void): () => void {
+    if (this.#closing) throw new MediaError('CLOSED', 'The session is closed');
+    return this.#rendition(form).hold(onFailed);
+  }
+
+  addOutput(output: StreamOutput, form: OutputForm = this.#form): void {
+    this.#rendition(form).add(output);
+    this.requestKeyFrame();
   }
 
   removeOutput(output: StreamOutput): void {
-    this.#outputs.remove(output);
+    for (const rendition of this.#renditions) rendition.remove(output);
+  }
+
+  contents(form: OutputForm): { hasAudio: boolean; hasVideo: boolean } {
+    return this.#rendition(form).contents;
   }
 
   requestKeyFrame(): void {
     if (this.#negotiated?.video) this.#videoRtp.requestKeyFrame();
+  }
+
+  onKeyFrameRequest(): void {
+    this.#videoRtp.sendKeyFrame();
+  }
+
+  tapAudio(sink: Sink<AudioFrame>): () => void {
+    // A wrapper, so that the same sink may be there twice.
+    const tap: Sink<AudioFrame> = (frame) => sink(frame);
+    this.#taps = [...this.#taps, tap];
+    return () => {
+      this.#taps = this.#taps.filter((one) => one !== tap);
+    };
+  }
+
+  injectAudio(connect: ConnectAudio | undefined): void {
+    if (this.#closing) {
+      if (!connect) return;
+      throw new MediaError('CLOSED', 'The session is closed');
+    }
+    this.#peerSound.inject(connect);
+  }
+
+  playSound(path: string): void {
+    if (this.#closing) throw new MediaError('CLOSED', 'The session is closed');
+    this.#peerSound.playFile(path);
   }
 
   async sendDtmf(digits: string): Promise<void> {
@@ -355,34 +272,48 @@ class Session implements MediaSession {
 
   stats(): MediaStats {
     const { audio, video } = this.#negotiated ?? {};
-    const format = this.#muxer?.video;
+    const rendition = this.#renditions[0]!;
+    const encoders = this.#renditions.map((one) => one.stats);
+    const videoRtp = this.#videoRtp.stats;
+    const { keyFrames: keyFrameAnswers } = videoRtp;
+    const { pli, fir, info } = keyFrameAnswers.requests;
     return {
       audio: audio
-        ? receivedStats(this.#audioRtp.stats, this.#audioFaults, this.#audioRate, this.#audioCodec)
+        ? receivedStats(
+            this.#audioRtp.stats,
+            this.#audioLine,
+            this.#audioFaults,
+            this.#audioRate,
+            this.#audioCodec.codec,
+          )
         : null,
       video: video
         ? {
             ...receivedStats(
-              this.#videoRtp.stats,
+              videoRtp,
+              this.#videoLine,
               this.#videoFaults,
               this.#videoRate,
-              this.#frames > 0 ? 'h264' : null,
+              this.#videoCodec.codec,
             ),
-            width: format?.width ?? null,
-            height: format?.height ?? null,
+            width: rendition.video?.width ?? null,
+            height: rendition.video?.height ?? null,
             fps: this.#frameRate.perSecond,
             frames: this.#frames,
             keyFrames: this.#keyFrames,
             droppedFrames:
-              this.#brokenFrames +
-              this.#videoGate.dropped +
-              (this.#muxer?.framesWithoutParameterSets ?? 0),
-            keyFrameRequests: this.#videoRtp.stats.pliSent + this.#videoRtp.stats.firSent,
+              this.#brokenFrames + this.#videoGate.dropped + rendition.framesWithoutParameterSets,
+            keyFrameRequests: pli + fir + info,
+            keyFrameAnswers,
+            frozenFrames: encoders[0]!.frozenFrames,
           }
         : null,
       avSkewMs: this.#clock.skewMs,
-      silenceInsertedMs: this.#timeline?.stats.filledMs ?? null,
-      audioTranscoder: this.#transcoder?.stats ?? null,
+      silenceInsertedMs: this.#timeline
+        ? this.#timeline.stats.filledMs + encoders[0]!.silenceMs
+        : encoders[0]!.silenceMs || null,
+      audioTranscoder: encoders.find((one) => one.audio)?.audio ?? null,
+      videoTranscoder: encoders.find((one) => one.video)?.video ?? null,
     };
   }
 
@@ -393,94 +324,250 @@ class Session implements MediaSession {
 
   async #close(): Promise<void> {
     this.#options.ticker.remove(this.#onTick);
-    this.#transcoder?.close();
+    this.#peerSound.close();
+    this.#taps = [];
     // Whoever still holds the session shall not hold the last pictures with it.
-    this.#outputs.clear();
+    for (const rendition of this.#renditions) rendition.close();
     await Promise.all([this.#audioRtp.close(), this.#videoRtp.close()]);
   }
 
-  /** Where gap-free audio goes: into the muxer, or through the transcoder. */
-  #audioSink(): (frame: AudioFrame, timeMs: number) => void {
-    const transcoder = this.#transcoder;
-    if (transcoder) return (frame, timeMs) => transcoder.push(frame, timeMs);
-    return (frame, timeMs) => this.#muxer?.push(frame, timeMs);
+  /** Throws before anything has changed. */
+  #apply(negotiated: NegotiatedMedia): void {
+    const before = this.#negotiated;
+    const { audio, video } = negotiated;
+    if (audio) requireMedium(audio);
+    if (video) requireMedium(video);
+    const expected = this.#expectedOf(negotiated);
+    this.#expectInRenditions(expected);
+    this.#negotiated = negotiated;
+    if (video?.parameterSets) this.#onParameterSets(video.parameterSets);
+    if (expected.audio) this.#expectAudio(expected.audio);
+    this.#inactivity.expect(
+      !negotiated.held && (audio?.receive === true || video?.receive === true),
+      this.#options.now(),
+    );
+    this.#videoLine.nack = video?.feedback.nack ?? false;
+    const { signallingAddress } = negotiated;
+    const signalling = signallingAddress === undefined ? {} : { signallingAddress };
+    if (audio || before?.audio) this.#startAudio(audio, before?.audio, signalling);
+    if (video || before?.video) this.#startVideo(video, before?.video, signalling);
+    this.#peerSound.use((audio && lineToSend(audio).codec) ?? null);
   }
 
-  #openTranscoder(): AudioTranscoder | undefined {
-    return this.#options.openAudioTranscoder?.({
-      onFormat: (format) => this.#muxer?.setAacFormat(format),
-      onFrame: (frame, timeMs) => this.#muxer?.pushAac(frame, timeMs),
-      onFailed: (error) => this.#handler.onFailure?.(error),
+  #expectedOf(negotiated: NegotiatedMedia): ExpectedMedia {
+    return expectedMedia(negotiated, {
+      audio: this.#audioCodec.codec,
+      video: this.#videoCodec.codec,
     });
   }
 
-  #openRtp(
-    kind: MediaKind,
-    jitter: JitterBuffer,
-    ssrc: number,
-    cname: string,
-  ): Promise<RtpSession> {
+  /** All or none: throws what a rendition throws, and all are as they were. */
+  #expectInRenditions(expected: ExpectedMedia): void {
+    const { transcoders } = this.#options;
+    for (const { form } of this.#renditions) requireTranscoders(form, expected, transcoders);
+    const before = this.#renditions.map((rendition) => rendition.expected);
+    try {
+      for (const rendition of this.#renditions) rendition.expect(expected);
+    } catch (error) {
+      // What they need for that is free again.
+      for (const [index, rendition] of this.#renditions.entries()) rendition.expect(before[index]!);
+      throw error;
+    }
+  }
+
+  #expectAudio(codec: AudioCodec): void {
+    this.#timeline ??= new AudioTimeline((frame, timeMs) => this.#onTimedAudio(frame, timeMs), {
+      codec,
+      delayMs: this.#audioLine.delayMs + AUDIO_GRACE_MS,
+    });
+    this.#timeline.expect(codec);
+    if (this.#audioCodec.codec === null) this.#setAudioClock(codec);
+  }
+
+  #setAudioClock(codec: AudioCodec): void {
+    const { clockRateHz } = AUDIO_CODECS[codec];
+    this.#clock.setClockRate('audio', clockRateHz);
+    this.#arrivalDelay = new ArrivalDelay(clockRateHz);
+  }
+
+  #startAudio(
+    audio: NegotiatedMedium | undefined,
+    before: NegotiatedMedium | undefined,
+    signalling: Pick<RtpRemote, 'signallingAddress'>,
+  ): void {
+    fillTypes(this.#audioTypes, audio);
+    this.#audioRtp.start({
+      ...remote(audio ?? refused(before!)),
+      ...signalling,
+      payloadTypes: this.#audioTypes,
+      send: audio ? lineToSend(audio) : {},
+      sends: audio?.receive ?? false,
+    });
+  }
+
+  #startVideo(
+    video: NegotiatedMedium | undefined,
+    before: NegotiatedMedium | undefined,
+    signalling: Pick<RtpRemote, 'signallingAddress'>,
+  ): void {
+    fillTypes(this.#videoTypes, video);
+    const h264 = video?.codecs.find(({ codec }) => codec === 'h264');
+    this.#videoRtp.start({
+      ...remote(video ?? refused(before!)),
+      ...signalling,
+      payloadTypes: this.#videoTypes,
+      keyFrameMethods: video ? keyFrameLadder(video) : [],
+      nack: video?.feedback.nack ?? false,
+      sends: video?.receive ?? false,
+      ...(this.#options.blackVideo &&
+        video?.send &&
+        h264 && { sendVideo: { payloadType: h264.payloadType } }),
+    });
+  }
+
+  /** That of the form; made and wired when it is first asked for. */
+  #rendition(form: OutputForm): Rendition {
+    const known = this.#renditions.find(
+      (one) => one.form.audio === form.audio && one.form.video === form.video,
+    );
+    if (known) return known;
+    const { transcoders, silentAudio = false, videoLoss = 'wait' } = this.#options;
+    const { videoFreezeMs = DEFAULT_FREEZE_MS } = this.#options;
+    const rendition = new Rendition(
+      { form, transcoders, silentAudio, videoFreezeMs, videoLoss },
+      {
+        onKeyFrameWanted: () => this.requestKeyFrame(),
+        onFrozen: () => this.#videoGate.break(),
+        // What only some outputs wanted is the end of those alone.
+        onFailure: (error) => {
+          if (rendition === this.#renditions[0]) this.#handler.onFailure?.(error);
+        },
+      },
+    );
+    if (this.#negotiated) {
+      rendition.expect(this.#expectedOf(this.#negotiated));
+      rendition.setParameterSets(this.#parameterSets.nalus);
+    }
+    this.#renditions.push(rendition);
+    return rendition;
+  }
+
+  #openRtp(kind: MediaKind, ssrc: number, cname: string): Promise<RtpSession> {
     const { portPool, ticker, bindAddress, now, wallClock, random } = this.#options;
     return openRtpSession(
       { kind, ports: portPool, ticker, ssrc, cname, bindAddress, now, wallClock, random },
       {
-        onPacket: (packet) => this.#onPacket(kind, jitter, packet),
+        onPacket: (packet) => this.#onPacket(kind, packet),
         onEarly: () => this.#handler.onEarlyMedia?.(),
         onSenderReport: (report, arrivalMs) => this.#clock.onSenderReport(kind, report, arrivalMs),
+        onKeyFrameByInfo: () => this.#handler.onKeyFrameByInfo?.(),
         onFault: (fault, address, port) =>
           this.#handler.onFault?.(fault, kind, `${address}:${port}`),
       },
     );
   }
 
-  #onPacket(kind: MediaKind, jitter: JitterBuffer, packet: RtpPacket): void {
+  #onPacket(kind: MediaKind, packet: RtpPacket): void {
     if (this.#early !== undefined) {
-      this.#early.push({ kind, jitter, packet });
+      this.#early.push({ kind, packet });
       return;
     }
-    if (Number.isNaN(this.#clockZeroMs)) {
-      this.#clockZeroMs = packet.arrivalMs;
-      if (Number.isNaN(this.#zeroMs)) this.#zeroMs = packet.arrivalMs;
-    }
-    if (kind === 'video' && this.#frames === 0) this.#videoRtp.requestKeyFrame();
+    if (Number.isNaN(this.#zeroMs)) this.#zeroMs = packet.arrivalMs;
     try {
-      jitter.push(packet);
+      if (kind === 'audio') {
+        this.#arrivalDelay.push(packet);
+        this.#audioLine.push(packet);
+      } else {
+        if (this.#frames === 0) this.#videoRtp.requestKeyFrame();
+        this.#videoLine.push(packet);
+      }
     } catch (error) {
       this.#handler.onFailure?.(error);
     }
   }
 
-  /** The depacketizers notice losses themselves; a new source begins a new line of timestamps. */
-  #onGap(kind: MediaKind, cause: JitterGap): void {
-    if (cause === 'ssrc') this.#clock.reset(kind);
+  #onVideoPacket(packet: RtpPacket): void {
+    const codec = this.#videoTypes.get(packet.payloadType)?.codec;
+    if (codec === 'h264') this.#h264.push(packet);
+    else if (codec === 'vp8') this.#vp8.push(packet);
   }
 
-  /** Milliseconds on the stream's time base of a frame. */
-  #timeOf(
-    kind: MediaKind,
-    frame: { readonly rtpTimestamp: number; readonly arrivalMs: number },
-  ): number {
-    const onClockMs = this.#clock.mediaTimeMs(kind, frame.rtpTimestamp, frame.arrivalMs);
-    return Math.max(0, onClockMs + this.#clockZeroMs - this.#zeroMs);
+  /** The depacketizers notice losses themselves; a new source begins a new line of timestamps. */
+  #onGap(kind: MediaKind, cause: JitterGap): void {
+    if (cause !== 'ssrc') return;
+    this.#clock.reset(kind);
+    if (kind === 'audio') return;
+    this.#decodeTimes.reset();
+    this.#videoGate.break();
+  }
+
+  /** Milliseconds on the stream's time base, which may have begun long before the first frame. */
+  #streamTime(mediaTimeMs: number): number {
+    return Math.max(0, mediaTimeMs + this.#clock.originMs - this.#zeroMs);
   }
 
   #onAudioFrame(frame: AudioFrame): void {
-    this.#audioCodec = frame.codec;
-    this.#timeline?.push(frame, this.#timeOf('audio', frame));
+    if (frame.codec !== this.#audioCodec.codec && !this.#onAudioCodec(frame)) return;
+    const mediaTimeMs = this.#clock.mediaTimeMs('audio', frame.rtpTimestamp, frame.arrivalMs);
+    const timeline = this.#timeline!;
+    timeline.push(frame, this.#streamTime(mediaTimeMs));
+    if (timeline.lateForMs >= MAX_LATE_MS) this.#clock.reset('audio');
   }
 
-  #onVideoFrame(unit: H264AccessUnit): void {
+  /** The peer may change between negotiated codecs at any time (RFC 3264 §5.1). Is it followed? */
+  #onAudioCodec({ codec, arrivalMs }: AudioFrame): boolean {
+    const negotiated = this.#negotiated!;
+    const before = this.#audioCodec.codec ?? expectedMedia(negotiated).audio ?? codec;
+    if (!this.#audioCodec.take(codec, arrivalMs)) {
+      count(this.#audioFaults, 'audio-codec-change');
+      return false;
+    }
+    if (AUDIO_CODECS[codec].clockRateHz !== AUDIO_CODECS[before].clockRateHz)
+      this.#setAudioClock(codec);
+    this.#expectInRenditions(this.#expectedOf(negotiated));
+    return true;
+  }
+
+  #onVideoCodec({ codec, arrivalMs }: VideoFrame): boolean {
+    if (!this.#videoCodec.take(codec, arrivalMs)) {
+      this.#onBrokenVideo('video-codec-change');
+      return false;
+    }
+    this.#expectInRenditions(this.#expectedOf(this.#negotiated!));
+    return true;
+  }
+
+  #onTimedAudio(frame: AudioFrame, timeMs: number): void {
+    for (const rendition of this.#renditions) rendition.pushAudio(frame, timeMs);
+    for (const tap of this.#taps) tap(frame);
+  }
+
+  #onVideoFrame(frame: VideoFrame): void {
+    if (frame.codec !== this.#videoCodec.codec && !this.#onVideoCodec(frame)) return;
     this.#frames++;
-    if (unit.isKeyFrame) this.#keyFrames++;
-    this.#muxer?.push(unit, this.#timeOf('video', unit));
-    // No decoder can begin with one whose parameter sets were lost: the next may bring them.
-    if (unit.isKeyFrame && this.#muxer?.video) this.#videoRtp.keyFrameArrived();
+    if (frame.isKeyFrame) {
+      this.#keyFrames++;
+      // No decoder can begin with one whose parameter sets were lost: the next may bring them.
+      if (frame.codec === 'vp8' || this.#parameterSets.complete) this.#videoRtp.keyFrameArrived();
+    }
+    const shownMs = this.#streamTime(
+      this.#clock.presentationTimeMs('video', frame.rtpTimestamp, frame.arrivalMs),
+    );
+    const decodedMs = this.#decodeTimes.push(shownMs, frame.isKeyFrame);
+    const { compositionMs } = this.#decodeTimes;
+    for (const rendition of this.#renditions) rendition.pushVideo(frame, decodedMs, compositionMs);
   }
 
   #onBrokenVideo(fault: string): void {
     this.#brokenFrames++;
     count(this.#videoFaults, fault);
     this.#videoGate.break();
+  }
+
+  #onParameterSets(nalus: readonly Uint8Array[]): void {
+    for (const nalu of nalus) this.#parameterSets.push(nalu);
+    this.#decodeTimes.setReorderFrames(this.#parameterSets.maxReorderFrames);
+    for (const rendition of this.#renditions) rendition.setParameterSets(nalus);
   }
 
   readonly #onTick = (nowMs: number): void => {
@@ -492,104 +579,44 @@ class Session implements MediaSession {
   };
 
   #tick(nowMs: number): void {
-    this.#audioJitter.expire(nowMs);
-    this.#videoJitter.expire(nowMs);
+    this.#audioLine.tick(nowMs, this.#audioRtp.jitterMs, this.#audioRtp.roundTripMs);
+    this.#videoLine.tick(nowMs, this.#videoRtp.jitterMs, this.#videoRtp.roundTripMs);
     if (Number.isNaN(this.#zeroMs) && nowMs - this.#startMs >= SILENCE_START_MS)
       this.#zeroMs = this.#startMs;
-    if (!Number.isNaN(this.#zeroMs)) this.#timeline?.tick(nowMs - this.#zeroMs, nowMs);
-    if (nowMs - this.#videoRate.sinceMs < RATE_PERIOD_MS) return;
-    this.#audioRate.note(this.#audioRtp.stats.bytes * 8, nowMs);
-    this.#videoRate.note(this.#videoRtp.stats.bytes * 8, nowMs);
+    if (!Number.isNaN(this.#zeroMs)) {
+      const streamNowMs = nowMs - this.#zeroMs;
+      const timeline = this.#timeline;
+      if (timeline) {
+        const lateMs = Math.max(this.#audioLine.delayMs, this.#arrivalDelay.valueMs);
+        timeline.delayMs = lateMs + AUDIO_GRACE_MS;
+        timeline.tick(streamNowMs, nowMs);
+      }
+      for (const rendition of this.#renditions) rendition.tick(streamNowMs);
+    }
+    if (nowMs - this.#secondMs >= SECOND_MS) this.#everySecond(nowMs);
+  }
+
+  #everySecond(nowMs: number): void {
+    this.#secondMs = nowMs;
+    const audio = this.#audioRtp.stats;
+    const video = this.#videoRtp.stats;
+    this.#audioRate.note(audio.bytes * 8, nowMs);
+    this.#videoRate.note(video.bytes * 8, nowMs);
     this.#frameRate.note(this.#frames, nowMs);
+    const gone = this.#inactivity.check(
+      latest(audio.lastRtpMs, video.lastRtpMs),
+      latest(audio.lastRtcpMs, video.lastRtcpMs),
+      nowMs,
+    );
+    if (gone) this.#handler.onInactive?.(gone);
+    this.#handler.onSecond?.();
   }
-}
-
-/** How fast a counter grows, over the last period. */
-class Rate {
-  sinceMs = Number.NEGATIVE_INFINITY;
-  #count = 0;
-  /** `null` before the end of the first period. */
-  perSecond: number | null = null;
-
-  note(counter: number, nowMs: number): void {
-    if (Number.isFinite(this.sinceMs))
-      this.perSecond = ((counter - this.#count) * 1000) / (nowMs - this.sinceMs);
-    this.sinceMs = nowMs;
-    this.#count = counter;
-  }
-}
-
-function count(counts: Map<string, number>, name: string): void {
-  counts.set(name, (counts.get(name) ?? 0) + 1);
 }
 
 function localMedia(rtp: RtpSession, ssrc: number): LocalMedia {
   return { rtpPort: rtp.localPort, rtcpPort: rtp.localPort + 1, ssrc };
 }
 
-function firstAudioCodec(medium: NegotiatedMedium): AudioFrame['codec'] | null {
-  for (const { codec } of medium.codecs) if (codec !== 'h264') return codec;
-  return null;
-}
-
-function payloadTypes(medium: NegotiatedMedium): Map<number, RtpCodec> {
-  const types = new Map<number, RtpCodec>();
-  for (const { payloadType, codec } of medium.codecs) {
-    types.set(payloadType, {
-      codec,
-      clockRateHz: CLOCK_RATE_HZ[codec === 'h264' ? 'video' : 'audio'],
-    });
-  }
-  const events = medium.telephoneEventPayloadType;
-  if (events !== undefined)
-    types.set(events, { codec: 'telephone-event', clockRateHz: CLOCK_RATE_HZ.audio });
-  return types;
-}
-
-function remote(medium: NegotiatedMedium): {
-  address: string;
-  port: number;
-  rtcpAddress: string;
-  rtcpPort: number;
-} {
-  const { address, rtpPort, rtcpAddress, rtcpPort } = medium;
-  return { address, port: rtpPort, rtcpAddress, rtcpPort };
-}
-
-/** Silence in the peer's first codec keeps softphones from dropping the call; in recvonly only RTCP is sent. */
-function lineToSend(medium: NegotiatedMedium): AudioLine {
-  const first = medium.codecs.find(({ codec }) => codec !== 'h264');
-  if (!medium.send || !first || first.codec === 'h264') return {};
-  const events = medium.telephoneEventPayloadType;
-  return {
-    codec: first.codec,
-    payloadType: first.payloadType,
-    ...(events === undefined ? {} : { eventPayloadType: events }),
-  };
-}
-
-/** PLI, then FIR; a peer that named only FIR gets that first. Peers that named neither often understand both. */
-function keyFrameLadder({ feedback }: NegotiatedMedium): readonly KeyFrameMethod[] {
-  return feedback.fir && !feedback.pli ? ['fir', 'pli'] : ['pli', 'fir'];
-}
-
-function receivedStats<Codec extends string>(
-  rtp: RtpSessionStats,
-  faults: ReadonlyMap<string, number>,
-  rate: Rate,
-  codec: Codec | null,
-): Omit<ReceivedMediaStats, 'codec'> & { codec: Codec | null } {
-  const { packets, bytes, lost, jitterMs, reordered, duplicates } = rtp;
-  return {
-    codec,
-    packets,
-    bytes,
-    lost,
-    lossRatio: packets + lost === 0 ? null : lost / (packets + lost),
-    jitterMs: packets === 0 ? null : jitterMs,
-    reordered,
-    duplicates,
-    bitrateBps: rate.perSecond,
-    faults: { ...rtp.faults, ...Object.fromEntries(faults) },
-  };
+function latest(one: number | null, other: number | null): number | null {
+  return one === null || other === null ? (one ?? other) : Math.max(one, other);
 }

@@ -35,6 +35,18 @@ describe('OutputSet', () => {
     expect(seen).toEqual(['metadata@5', 'sequence-header@5', 'key-frame@40', 'audio@40']);
   });
 
+  it('leaves out audio of before the first picture, whenever it comes', () => {
+    const set = new OutputSet(() => []);
+    set.expectVideo(true);
+    const early = join(set);
+    for (const one of [tag('key-frame', 200), tag('audio', 100), tag('inter-frame', 240)])
+      set.push(one);
+    const late = join(set);
+    for (const at of [199, 200, 223]) set.push(tag('audio', at));
+    for (const seen of [early, late])
+      expect(seen).toEqual(['key-frame@200', 'inter-frame@240', 'audio@200', 'audio@223']);
+  });
+
   it('audio does not wait longer than a second, and not at all without video', () => {
     const set = new OutputSet(() => preamble);
     set.expectVideo(true);

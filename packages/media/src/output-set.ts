@@ -13,6 +13,8 @@ interface Joined {
   waiting: boolean;
   /** Timestamp of the first tag since it joined. */
   joinedMs: number;
+  /** Timestamp of the tag that it began with. */
+  beganMs: number;
 }
 
 /** Audio waits so long for the first key frame, so that sound and picture begin together. */
@@ -50,11 +52,13 @@ export class OutputSet {
    */
   add(output: StreamOutput): void {
     if (this.#joined.some((one) => one.output === output)) return;
-    const waiting = this.#kept.length === 0;
-    this.#joined = [...this.#joined, { output, waiting, joinedMs: Number.NaN }];
+    const beganMs = this.#kept[0]?.timestampMs ?? Number.NaN;
+    const waiting = Number.isNaN(beganMs);
+    const joined = { output, waiting, joinedMs: Number.NaN, beganMs };
+    this.#joined = [...this.#joined, joined];
     if (waiting) return;
     for (const first of this.#preamble()) output.push(first);
-    for (const tag of this.#kept) output.push(tag);
+    for (const tag of this.#kept) handOn(joined, tag);
   }
 
   /** It gets nothing any more. */
@@ -65,6 +69,11 @@ export class OutputSet {
   /** Forgets every output and what was kept for new ones. */
   clear(): void {
     this.#joined = [];
+    this.forget();
+  }
+
+  /** Forgets what was kept for outputs that join: the stream pauses. */
+  forget(): void {
     this.#kept = [];
     this.#keptBytes = 0;
   }
@@ -74,7 +83,7 @@ export class OutputSet {
     this.#keep(tag);
     for (const one of this.#joined) {
       if (one.waiting && !this.#begins(one, tag)) continue;
-      one.output.push(tag);
+      handOn(one, tag);
     }
   };
 
@@ -98,7 +107,14 @@ export class OutputSet {
     const inTime = this.#hasVideo && tag.timestampMs - one.joinedMs < AUDIO_WAIT_MS;
     if (tag.role === 'inter-frame' || (tag.role === 'audio' && inTime)) return false;
     one.waiting = false;
+    one.beganMs = tag.timestampMs;
     for (const first of this.#preamble()) one.output.push(first);
     return true;
   }
+}
+
+/** Encoded sound comes later than pictures; what belongs before the first one has no place in the output's time. */
+function handOn({ output, beganMs }: Joined, tag: FlvTag): void {
+  if (tag.role === 'audio' && tag.timestampMs < beganMs) return;
+  output.push(tag);
 }

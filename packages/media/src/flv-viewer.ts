@@ -1,0 +1,97 @@
+// A live FLV stream for one viewer, over whatever carries octets: HTTP, a WebSocket, a pipe.
+
+import { CongestionGate } from './congestion-gate.ts';
+import { formatFlvHeader, formatFlvTag } from './flv-file.ts';
+import type { FlvTag } from './frame.ts';
+import type { StreamOutput } from './output-set.ts';
+
+/** Where the octets of a viewer go. */
+export interface FlvViewerTarget {
+  /** Takes octets, shared with other viewers and not to be changed. Must not throw. */
+  write(octets: Uint8Array): void;
+  /** How many octets wait for the viewer now. */
+  readonly waitingBytes: number;
+}
+
+/** What a viewer tells its owner. */
+export interface FlvViewerHandler {
+  /** It was too slow, and could go on with a key frame. */
+  onKeyFrameWanted(): void;
+  /** It takes nothing any more, for ten seconds of the stream: let it go. Once. */
+  onStalled(): void;
+}
+
+/** What a viewer got so far. */
+export interface FlvViewerStats {
+  readonly bytes: number;
+  /** Tags left out, because it was too slow. */
+  readonly dropped: number;
+}
+
+const MAX_WAITING_BYTES = 4 * 1024 * 1024;
+const STALL_MS = 10_000;
+
+/** Tags are formatted once, however many watch. */
+const formatted = new WeakMap<FlvTag, Uint8Array>();
+
+function octetsOf(tag: FlvTag): Uint8Array {
+  const known = formatted.get(tag);
+  if (known) return known;
+  const octets = formatFlvTag(tag);
+  formatted.set(tag, octets);
+  return octets;
+}
+
+/** An output that drops for a slow viewer, from its own queue alone: pictures first, up to the next key frame. */
+export class FlvViewer implements StreamOutput {
+  readonly #target: FlvViewerTarget;
+  readonly #handler: FlvViewerHandler;
+  readonly #gate = new CongestionGate({ maxBytes: MAX_WAITING_BYTES });
+  #bytes = 0;
+  /** Stream time since when octets wait, and none has gone; NaN while they go. */
+  #stuckSinceMs = Number.NaN;
+  #leastWaiting = 0;
+  #stalled = false;
+
+  constructor(target: FlvViewerTarget, handler: FlvViewerHandler) {
+    this.#target = target;
+    this.#handler = handler;
+  }
+
+  get stats(): FlvViewerStats {
+    return { bytes: this.#bytes, dropped: this.#gate.skipped };
+  }
+
+  /** The header of the file: before the first tag, once. A medium that is not there must not be promised. */
+  begin(contents: { readonly hasAudio: boolean; readonly hasVideo: boolean }): void {
+    this.#write(formatFlvHeader(contents));
+  }
+
+  push(tag: FlvTag): void {
+    if (this.#stalled) return;
+    const { waitingBytes } = this.#target;
+    this.#watch(waitingBytes, tag.timestampMs);
+    if (this.#gate.admit(tag, waitingBytes)) this.#write(octetsOf(tag));
+    else if (this.#gate.wantsKeyFrame) this.#handler.onKeyFrameWanted();
+  }
+
+  #watch(waitingBytes: number, nowMs: number): void {
+    if (
+      waitingBytes === 0 ||
+      Number.isNaN(this.#stuckSinceMs) ||
+      waitingBytes < this.#leastWaiting
+    ) {
+      this.#stuckSinceMs = waitingBytes === 0 ? Number.NaN : nowMs;
+      this.#leastWaiting = waitingBytes;
+      return;
+    }
+    if (nowMs - this.#stuckSinceMs < STALL_MS) return;
+    this.#stalled = true;
+    this.#handler.onStalled();
+  }
+
+  #write(octets: Uint8Array): void {
+    this.#bytes += octets.length;
+    this.#target.write(octets);
+  }
+}

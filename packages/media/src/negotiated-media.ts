@@ -1,0 +1,99 @@
+// What was negotiated, in the words of the stages that it concerns.
+
+import { AUDIO_CODECS, VIDEO_CLOCK_RATE_HZ } from './codec.ts';
+import type { AudioCodec, VideoCodec } from './codec.ts';
+import type { RtpCodec } from './depacketizer.ts';
+import type { KeyFrameMethod } from './key-frame-requester.ts';
+import type { NegotiatedMedia, NegotiatedMedium } from './media-contract.ts';
+import type { AudioLine } from './packetizer-audio.ts';
+import type { ExpectedMedia } from './rendition.ts';
+import { requireRemote } from './rtp-session-contract.ts';
+import type { RtpRemote } from './rtp-session-contract.ts';
+
+function isAudio(codec: AudioCodec | VideoCodec): codec is AudioCodec {
+  return codec in AUDIO_CODECS;
+}
+
+function isVideo(codec: AudioCodec | VideoCodec): codec is VideoCodec {
+  return !isAudio(codec);
+}
+
+/**
+ * What the peer will send: what it sends at present, where that is still agreed on (RFC 3264 §5.1 leaves it the choice),
+ * else its first choice.
+ */
+export function expectedMedia(
+  { audio, video }: NegotiatedMedia,
+  present: { readonly audio?: AudioCodec | null; readonly video?: VideoCodec | null } = {},
+): ExpectedMedia {
+  const audioCodecs = audio?.codecs.map(({ codec }) => codec).filter(isAudio) ?? [];
+  const videoCodecs = video?.codecs.map(({ codec }) => codec).filter(isVideo) ?? [];
+  const audioCodec = audioCodecs.find((codec) => codec === present.audio) ?? audioCodecs[0];
+  const videoCodec = videoCodecs.find((codec) => codec === present.video) ?? videoCodecs[0];
+  return {
+    ...(audioCodec && { audio: audioCodec }),
+    ...(videoCodec && { video: videoCodec }),
+  };
+}
+
+/** Payload types of a medium, in place of those that `types` holds. */
+export function fillTypes(
+  types: Map<number, RtpCodec>,
+  medium: NegotiatedMedium | undefined,
+): void {
+  types.clear();
+  if (!medium) return;
+  for (const { payloadType, codec } of medium.codecs) {
+    const clockRateHz = isAudio(codec) ? AUDIO_CODECS[codec].clockRateHz : VIDEO_CLOCK_RATE_HZ;
+    types.set(payloadType, { codec, clockRateHz });
+  }
+  for (const { payloadType, clockRateHz } of medium.telephoneEvents)
+    types.set(payloadType, { codec: 'telephone-event', clockRateHz });
+}
+
+/**
+ * What an RTP session would refuse of this medium, before anything was changed for it.
+ * @throws MediaError `INVALID_ARGUMENT`, e.g. for a host name in place of an IP address.
+ */
+export function requireMedium(medium: NegotiatedMedium): void {
+  const payloadTypes = new Map<number, RtpCodec>();
+  fillTypes(payloadTypes, medium);
+  requireRemote({ ...remote(medium), payloadTypes });
+}
+
+/** A medium that is not agreed on any more: its packets are strangers, and nothing is sent. */
+export function refused(medium: NegotiatedMedium): NegotiatedMedium {
+  return { ...medium, address: '0.0.0.0', rtcpAddress: '0.0.0.0', codecs: [], telephoneEvents: [] };
+}
+
+/** Where a medium goes to and comes from. */
+export function remote(
+  medium: NegotiatedMedium,
+): Pick<RtpRemote, 'address' | 'port' | 'rtcpAddress' | 'rtcpPort'> {
+  const { address, rtpPort, rtcpAddress, rtcpPort } = medium;
+  return { address, port: rtpPort, rtcpAddress, rtcpPort };
+}
+
+/** Silence in the peer's first codec keeps softphones from dropping the call; in recvonly only RTCP is sent. */
+export function lineToSend(medium: NegotiatedMedium): AudioLine {
+  const first = medium.codecs.find(({ codec }) => isAudio(codec));
+  if (!medium.send || !first || !isAudio(first.codec)) return {};
+  const { clockRateHz } = AUDIO_CODECS[first.codec];
+  // RFC 4733 §2.1: the clock of the audio; some peers know events of 8 kHz only.
+  const events =
+    medium.telephoneEvents.find((one) => one.clockRateHz === clockRateHz) ??
+    medium.telephoneEvents[0];
+  return {
+    codec: first.codec,
+    payloadType: first.payloadType,
+    ...(events && {
+      eventPayloadType: events.payloadType,
+      eventClockRateHz: events.clockRateHz,
+    }),
+  };
+}
+
+/** PLI, FIR, then INFO; a peer that named only FIR gets that first. Peers that named neither often understand both. */
+export function keyFrameLadder({ feedback }: NegotiatedMedium): readonly KeyFrameMethod[] {
+  return feedback.fir && !feedback.pli ? ['fir', 'pli', 'info'] : ['pli', 'fir', 'info'];
+}
