@@ -3,15 +3,22 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { networkInterfaces } from 'node:os';
 import {
+  adviseRtmpTarget,
+  AUDIO_CODECS,
   decodeSpropParameterSets,
+  FlvRecorder,
+  FlvViewer,
   openFfmpegTranscoders,
+  openFileSound,
   openMediaSession,
   openRtmpPublisher,
   parseRtmpUrl,
   PortPool,
+  remuxToMp4,
+  silencedTag,
   Ticker,
 } from '@sipcast/media';
-import type { OpenAudioTranscoder } from '@sipcast/media';
+import type { FlvViewerTarget, OutputForm } from '@sipcast/media';
 import {
   answerReoffer,
   formatMessage,
@@ -20,106 +27,34 @@ import {
   parseUri,
   SipUserAgent,
 } from '@sipcast/sip';
-import type { SipTimers, TransportFactory } from '@sipcast/sip';
 import { Call } from './call.ts';
-import type { CallChange, CallDeps, CallView, DtmfType } from './call.ts';
+import type { CallDeps, CallView } from './call-contract.ts';
+import type { DtmfType } from './dtmf-info.ts';
 import { SafeEmitter } from './emitter.ts';
+import { Encoders } from './encoders.ts';
+import type { CallEncoders } from './encoders.ts';
 import { GatewayError } from './errors.ts';
+import type {
+  CallFilter,
+  CallGatewayEvents,
+  CallGatewayOptions,
+  PushFilter,
+  PushRequest,
+  StreamFilter,
+  Viewer,
+} from './gateway-contract.ts';
 import { FaultLog } from './fault-log.ts';
 import { asGatewayError, validateGatewayOptions } from './gateway-options.ts';
+import { findSound } from './media-folder.ts';
 import { guardLogger, silentLogger } from './logger.ts';
 import type { Logger } from './logger.ts';
-import type { OfferOptions } from './negotiation.ts';
+import type { OutputFormOptions } from './options.ts';
 import { invalid, resolveStartup, validateRtmpTarget } from './options.ts';
 import type { StartupRequest } from './options.ts';
-import { RtmpPush } from './rtmp-push.ts';
-import type { RtmpOptions, RtmpPushView } from './rtmp-push.ts';
-
-/** Options of a gateway. All have defaults. */
-export interface CallGatewayOptions {
-  /** Address that SIP and RTP sockets are bound to. Default `0.0.0.0`. */
-  readonly bindAddress?: string;
-  /** Address that peers shall use, where it is not the local one (NAT). Default: found per destination. */
-  readonly publicAddress?: string;
-  /** UDP and TCP port for SIP. Default 0: one that is free. */
-  readonly sipPort?: number;
-  /** First and last port for RTP and RTCP; two pairs a call. Default 30000–39999. */
-  readonly rtpPorts?: { readonly min: number; readonly max: number };
-  /** User-Agent header. Default `sipcast`. */
-  readonly userAgentName?: string;
-  /** Transports of your own in place of UDP and TCP (see `Transport` of `@sipcast/sip`). */
-  readonly sipTransports?: readonly TransportFactory[];
-  /** SIP timers (RFC 3261 §17.1.1.1), in milliseconds. */
-  readonly sipTimers?: Partial<SipTimers>;
-  /** No final answer for this long ends a call. Default 180,000 ms. */
-  readonly inviteTimeoutMs?: number;
-  /** How long a missing RTP packet is waited for. Default 60 ms. */
-  readonly jitterDelayMs?: number;
-  /**
-   * What RTMP servers get: G.711 as it comes (`passthrough`, the default), or AAC by an ffmpeg child process for each
-   * call, which most platforms and browsers want.
-   */
-  readonly audio?: 'passthrough' | 'aac';
-  /** Path of ffmpeg, for `audio: 'aac'`. Default: the environment's `FFMPEG_PATH`, else `ffmpeg` on the `PATH`. */
-  readonly ffmpegPath?: string;
-  /** An encoder of your own in place of ffmpeg, for `audio: 'aac'`. */
-  readonly openAudioTranscoder?: OpenAudioTranscoder;
-  /** More live calls are refused. Default 1,000. */
-  readonly maxCalls?: number;
-  /** Ended calls that `history()` remembers. Default 1,000. */
-  readonly historySize?: number;
-  readonly offer?: OfferOptions;
-  readonly rtmp?: RtmpOptions;
-  /** Default: silent. */
-  readonly logger?: Logger;
-}
-
-/** What `find` compares; all that are given must be equal. */
-export type CallFilter = Partial<
-  Pick<
-    CallView,
-    | 'callId'
-    | 'callee'
-    | 'caller'
-    | 'rtmpUrl'
-    | 'rtmpStream'
-    | 'status'
-    | 'sipStatus'
-    | 'rtmpStreamStatus'
-    | 'hasAudio'
-    | 'hasVideo'
-    | 'streamName'
-  >
->;
-
-/** A push to start. */
-export interface PushRequest {
-  /** Name of a stream, that is, `toStream` of a call. */
-  readonly streamName: string;
-  /** `rtmp://host[:port]/app[/instance][?query]`. */
-  readonly rtmpUrl: string;
-  /** `rtmpUrl` ends in the name to publish under. Default false: it is the stream's name. */
-  readonly rtmpTransponderFullUrl?: boolean;
-  /** Begin muted. Default false. */
-  readonly muted?: boolean;
-}
-
-/** What `findPushes` compares. */
-export interface PushFilter {
-  /** With or without a leading `rtmp_`. */
-  readonly streamName?: string;
-  readonly rtmpUrl?: string;
-}
-
-/** Events of a gateway. */
-export interface CallGatewayEvents {
-  /** A call was accepted and can be found. */
-  call: (call: Call) => void;
-  /** A call's status, sipStatus or rtmpStreamStatus changed. In order for each call. */
-  callChange: (call: Call, view: CallView, changed: readonly CallChange[]) => void;
-  /** A call ended, and all that it held is released. */
-  callClosed: (call: Call) => void;
-}
+import type { NamedStream, StreamView } from './named-stream.ts';
+import { prepareFolder, Recording } from './recording.ts';
+import { PushTable, splitFullUrl } from './push-table.ts';
+import type { RtmpPush, RtmpPushView } from './rtmp-push.ts';
 
 /** What the gateway is composed of; tests may replace parts. */
 export interface GatewayDeps {
@@ -127,6 +62,8 @@ export interface GatewayDeps {
   readonly createUserAgent: (...args: ConstructorParameters<typeof SipUserAgent>) => SipUserAgent;
   /** Opens one call's media. */
   readonly openMediaSession: typeof openMediaSession;
+  /** Finds ffmpeg. */
+  readonly openFfmpegTranscoders: typeof openFfmpegTranscoders;
   /** Opens one RTMP connection. */
   readonly openRtmpPublisher: typeof openRtmpPublisher;
   /** Monotonic milliseconds. */
@@ -143,6 +80,7 @@ const CLOSE_GRACE_MS = 2000;
 const DEFAULT_DEPS: GatewayDeps = {
   createUserAgent: (...args) => new SipUserAgent(...args),
   openMediaSession,
+  openFfmpegTranscoders,
   openRtmpPublisher,
   now: () => performance.now(),
   wallClock: () => Date.now(),
@@ -152,8 +90,8 @@ const DEFAULT_DEPS: GatewayDeps = {
 /**
  * Opens a gateway: binds the SIP port and is ready to call.
  *
- * @throws GatewayError `INVALID_ARGUMENT` for a wrong option. Rejects with MediaError `NO_TRANSCODER` when AAC is asked
- * for and there is no ffmpeg for it. Rejects with the socket's error when the port is busy.
+ * @throws GatewayError `INVALID_ARGUMENT` for a wrong option. Rejects with MediaError `NO_TRANSCODER` when there is no
+ * ffmpeg, unless `transcoding` is false. Rejects with the socket's error when the port is busy.
  */
 export async function createCallGateway(
   options: CallGatewayOptions = {},
@@ -180,9 +118,9 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   readonly #reserved = new Set<string>();
   /** Calls that have ended and still hold something. */
   readonly #closing = new Set<Call>();
-  readonly #pushes = new Map<string, { push: RtmpPush; call: Call }>();
+  readonly #pushes: PushTable;
   readonly #history: CallView[] = [];
-  #openAudioTranscoder: OpenAudioTranscoder | undefined;
+  #encoders!: Encoders;
   #sessions = 0;
   #closed: Promise<void> | undefined;
 
@@ -195,6 +133,15 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     this.#deps = deps;
     this.#logger = logger;
     this.#faults = new FaultLog(logger, deps.now);
+    this.#pushes = new PushTable(options.rtmp ?? {}, {
+      openRtmpPublisher: deps.openRtmpPublisher,
+      silencedTag,
+      adviseRtmpTarget,
+      ...(options.silentAudio !== undefined && { silentAudio: options.silentAudio }),
+      logger,
+      now: deps.now,
+      random: deps.random,
+    });
     const { min, max } = options.rtpPorts ?? { min: 30_000, max: 39_999 };
     this.#portPool = new PortPool({ min, max });
     this.nodeId = `${randomBytes(16).toString('hex')}@${nodeAddress(options)}`;
@@ -217,18 +164,12 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
 
   /** For {@link createCallGateway}. */
   async open(): Promise<void> {
-    const { audio = 'passthrough', ffmpegPath, openAudioTranscoder } = this.#options;
-    if (audio !== 'passthrough' && audio !== 'aac')
-      throw invalid('audio', 'must be passthrough or aac');
-    if (audio === 'aac')
-      this.#openAudioTranscoder = openAudioTranscoder ?? (await this.#findEncoder(ffmpegPath));
+    this.#encoders = await Encoders.open(
+      this.#options,
+      this.#deps.openFfmpegTranscoders,
+      this.#logger,
+    );
     await this.#userAgent.open();
-  }
-
-  async #findEncoder(ffmpegPath: string | undefined): Promise<OpenAudioTranscoder> {
-    const found = await openFfmpegTranscoders(ffmpegPath === undefined ? {} : { ffmpegPath });
-    this.#logger.info(`audio is encoded by ffmpeg ${found.version} (${found.path})`);
-    return found.openAudio;
   }
 
   /** Port on which SIP is spoken. */
@@ -239,6 +180,11 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   /** Live calls, in order of their start. */
   get calls(): readonly Call[] {
     return [...this.#calls.values()];
+  }
+
+  /** Encoders that run or are reserved for calls. */
+  get encoders(): { readonly audio: number; readonly video: number } {
+    return this.#encoders.taken;
   }
 
   /** Bad input from the wire, counted by name. */
@@ -252,30 +198,42 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
    *
    * @param clientAddress - Of the request, for the call's `sessionId`. Default `local`.
    * @throws GatewayError (rejection) `INVALID_ARGUMENT`, `NOT_IMPLEMENTED`, `CALL_EXISTS`, `RTMP_STREAM_EXISTS`,
-   * `STREAM_EXISTS`, `TOO_MANY_CALLS`, `NO_PORTS`, `GATEWAY_CLOSED`.
+   * `STREAM_EXISTS`, `TOO_MANY_CALLS`, `TRANSCODERS_BUSY`, `NO_PORTS`, `GATEWAY_CLOSED`.
    */
   async startup(request: StartupRequest, clientAddress = 'local'): Promise<Call> {
     if (this.#closed) throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
     const parsers = { parseSipUri: parseUri, parseRtmpUrl };
     const startup = resolveStartup(request, parsers, () => randomUUID());
+    const form = this.#encoders.formOf(startup.form);
+    const recordDir = this.#recordDir(startup.record);
     const reservations = this.#reserve(startup);
+    let encoders: CallEncoders | undefined;
     try {
+      if (recordDir !== undefined) await prepareFolder(recordDir);
+      encoders = this.#encoders.reserve(form, startup.rtmpUrl !== null || recordDir !== undefined);
       let call: Call | undefined;
-      const media = await this.#openMedia(startup.callId, () => call);
+      const media = await this.#openMedia(startup.callId, form, encoders, () => call);
       if (this.#closed) {
         await media.close();
         throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
       }
       this.#sessions++;
       call = new Call(startup, `${clientAddress}:${this.#sessions}`, media, this.#callDeps());
+      const held = encoders;
+      call.once('closed', () => held.release());
+      encoders = undefined;
       this.#add(call);
       if (startup.rtmpUrl !== null && startup.rtmpStream !== null) {
-        call.attachRtmpPush(this.#createPush(call, startup.rtmpStream, startup.rtmpUrl, {}));
+        call.attachRtmpPush(
+          this.#pushes.create(call.callId, startup.rtmpStream, startup.rtmpUrl, { form }),
+        );
       }
+      if (recordDir !== undefined) this.#record(call, recordDir, form);
       this.emit('call', call);
       void call.place();
       return call;
     } finally {
+      encoders?.release();
       for (const name of reservations) this.#reserved.delete(name);
     }
   }
@@ -317,9 +275,114 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   }
 
   /**
+   * Lets the peer of a call hear a named stream. See {@link Call.injectStream}.
+   * @throws GatewayError `CALL_NOT_FOUND`, `STREAM_NOT_FOUND`, `CALL_STATE`, `NOT_IMPLEMENTED`, `TRANSCODERS_BUSY`.
+   */
+  injectStream(callId: string, streamName: string): void {
+    const call = this.get(callId);
+    call.injectStream(this.#streamCall(streamName).stream);
+  }
+
+  /** Ends {@link injectStream}. @throws GatewayError `CALL_NOT_FOUND`. */
+  stopInjection(callId: string): void {
+    this.get(callId).stopInjection();
+  }
+
+  /**
+   * Plays a WAV, MP3 or FLV file of `mediaFolder` to the peer of a call, once. Resolves when it begins.
+   * @throws GatewayError (rejection) `CALL_NOT_FOUND`, `FILE_NOT_FOUND`, `INVALID_ARGUMENT` for `fileName`, `CALL_STATE`,
+   * `NOT_IMPLEMENTED`.
+   */
+  async injectSound(callId: string, fileName: string): Promise<void> {
+    const call = this.get(callId);
+    call.injectSound(await findSound(this.#options.mediaFolder, fileName));
+  }
+
+  #recordDir(record: boolean | { readonly dir: string }): string | undefined {
+    if (record === false) return undefined;
+    const dir = record === true ? this.#options.recording?.dir : record.dir;
+    if (dir === undefined)
+      throw invalid('record', 'needs a folder: the gateway has no recording.dir');
+    return dir;
+  }
+
+  #record(call: Call, dir: string, form: OutputForm): void {
+    const name = call.stream.name ?? call.callId;
+    const recording = new Recording(
+      name,
+      { ...this.#options.recording, dir },
+      (file) => call.emit('recorded', file),
+      {
+        createRecorder: (...args) => new FlvRecorder(...args),
+        remuxToMp4,
+        ffmpeg: this.#encoders.ffmpeg,
+        logger: this.#logger,
+        wallClock: this.#deps.wallClock,
+      },
+    );
+    call.stream.subscribe(recording, form);
+  }
+
+  #streamCall(streamName: string): Call {
+    const call = this.calls.find(
+      (one) => one.stream.name !== null && one.stream.name === streamName,
+    );
+    if (!call)
+      throw new GatewayError('STREAM_NOT_FOUND', 'No such stream', { field: 'streamName' });
+    return call;
+  }
+
+  /** Named streams, those included that are only reserved. */
+  findStreams(filter: StreamFilter = {}): StreamView[] {
+    const { streamName } = filter;
+    return this.calls
+      .map((call) => call.stream)
+      .filter(({ name }) => name !== null && (streamName === undefined || name === streamName))
+      .map((stream) => stream.view());
+  }
+
+  /** The stream of this name: for outputs of your own. @throws GatewayError `STREAM_NOT_FOUND`. */
+  getStream(streamName: string): NamedStream {
+    return this.#streamCall(streamName).stream;
+  }
+
+  /**
+   * A live FLV file of a named stream for one viewer, with AAC wherever it can be made: what browsers play. It begins when
+   * the stream goes live.
+   *
+   * @param target - Takes the octets.
+   * @param onEnded - The stream has ended, or the viewer took nothing for ten seconds. Once; not after `close`.
+   * @returns what ends it.
+   * @throws GatewayError `STREAM_NOT_FOUND`, `TOO_MANY_VIEWERS`, `TRANSCODERS_BUSY`.
+   */
+  watchStream(streamName: string, target: FlvViewerTarget, onEnded: () => void): Viewer {
+    const stream = this.getStream(streamName);
+    if (stream.subscribers >= (this.#options.maxViewersPerStream ?? 100))
+      throw new GatewayError('TOO_MANY_VIEWERS', 'As many watch this stream as are allowed');
+    const viewer = new FlvViewer(target, {
+      onKeyFrameWanted: () => stream.requestKeyFrame(),
+      onStalled: () => {
+        close();
+        onEnded();
+      },
+    });
+    // The stream may let go of it before `subscribe` returns.
+    let close = (): void => {};
+    close = stream.subscribe(
+      {
+        push: (tag) => viewer.push(tag),
+        onLive: (contents) => viewer.begin(contents),
+        onEnded,
+      },
+      this.#encoders.viewerForm,
+    );
+    return { close: () => close(), stats: () => viewer.stats };
+  }
+
+  /**
    * Pushes a named stream to one more RTMP server; also one that is only reserved.
    *
-   * @throws GatewayError `INVALID_ARGUMENT`, `NOT_IMPLEMENTED`, `STREAM_NOT_FOUND`, `PUSH_EXISTS`.
+   * @throws GatewayError `INVALID_ARGUMENT`, `NOT_IMPLEMENTED`, `STREAM_NOT_FOUND`, `PUSH_EXISTS`, `TRANSCODERS_BUSY`.
    */
   startPush(request: PushRequest): RtmpPushView {
     const { streamName, rtmpUrl, rtmpTransponderFullUrl = false, muted = false } = request;
@@ -328,11 +391,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       : [rtmpUrl, streamName];
     const nameField = rtmpTransponderFullUrl ? 'rtmpUrl' : 'streamName';
     validateRtmpTarget(connectUrl, publishName, { parseSipUri: parseUri, parseRtmpUrl }, nameField);
-    const call = this.calls.find(
-      (one) => one.stream.name !== null && one.stream.name === streamName,
-    );
-    if (!call)
-      throw new GatewayError('STREAM_NOT_FOUND', 'No such stream', { field: 'streamName' });
+    const call = this.#streamCall(streamName);
     // The call's own push may go to the same server under another name.
     const exists = call.stream.pushes.some(
       ({ target }) => target.rtmpUrl === rtmpUrl && target.streamName === streamName,
@@ -341,34 +400,28 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       throw new GatewayError('PUSH_EXISTS', 'This stream is pushed there already', {
         field: 'rtmpUrl',
       });
-    const push = this.#createPush(call, streamName, rtmpUrl, {
+    const push = this.#pushes.create(call.callId, streamName, rtmpUrl, {
       muted,
+      form: this.#encoders.formOf({ ...call.request.form, ...formIn(request) }),
       ...(rtmpTransponderFullUrl ? { connectUrl, publishName } : {}),
     });
-    call.stream.attach(push);
+    try {
+      call.stream.attach(push);
+    } catch (error) {
+      void push.close();
+      throw error;
+    }
     return push.view();
   }
 
   /** Pushes that match all given fields, those of calls' own `rtmpUrl` included. */
   findPushes(filter: PushFilter = {}): RtmpPushView[] {
-    const bare = (name: string): string => name.replace(/^rtmp_/, '');
-    const found: RtmpPushView[] = [];
-    for (const { push } of this.#pushes.values()) {
-      if (push.terminated) continue;
-      const { streamName, rtmpUrl } = push.target;
-      if (filter.streamName !== undefined && bare(filter.streamName) !== bare(streamName)) continue;
-      if (filter.rtmpUrl !== undefined && filter.rtmpUrl !== rtmpUrl) continue;
-      found.push(push.view());
-    }
-    return found;
+    return this.#pushes.find(filter);
   }
 
   /** The push. @throws GatewayError `PUSH_NOT_FOUND`. */
   getPush(mediaSessionId: string): RtmpPush {
-    const entry = this.#pushes.get(mediaSessionId);
-    if (!entry || entry.push.terminated)
-      throw new GatewayError('PUSH_NOT_FOUND', 'No such push', { field: 'mediaSessionId' });
-    return entry.push;
+    return this.#pushes.get(mediaSessionId);
   }
 
   /** Ends a push; the stream and its other pushes go on. @throws GatewayError `PUSH_NOT_FOUND`. */
@@ -384,6 +437,30 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   /** Sends the audio again. @throws GatewayError `PUSH_NOT_FOUND`. */
   unmutePush(mediaSessionId: string): void {
     this.getPush(mediaSessionId).muted = false;
+  }
+
+  /**
+   * Replaces the audio of a push by a WAV, MP3 or FLV file of `mediaFolder`; behind it comes the stream's audio again.
+   *
+   * @param loop - Again and again, until `stopPushSound`. Default: once.
+   * @throws GatewayError (rejection) `PUSH_NOT_FOUND`, `FILE_NOT_FOUND`, `INVALID_ARGUMENT` for `soundFile`,
+   * `TRANSCODERS_BUSY`, `NOT_IMPLEMENTED` when there is no ffmpeg to decode it.
+   */
+  async playPushSound(mediaSessionId: string, soundFile: string, loop = false): Promise<void> {
+    const push = this.getPush(mediaSessionId);
+    const path = await findSound(this.#options.mediaFolder, soundFile, 'soundFile');
+    const { ffmpeg, aacRateHz } = this.#encoders;
+    if (!ffmpeg) {
+      const problem = 'Sound needs ffmpeg, and transcoding is off';
+      throw new GatewayError('NOT_IMPLEMENTED', problem, { field: 'soundFile' });
+    }
+    const free = this.#encoders.takeSoundSlot();
+    push.playSound((codec) => openFileSound({ ffmpeg, path, codec, aacRateHz, loop }), free);
+  }
+
+  /** Ends {@link playPushSound}. @throws GatewayError `PUSH_NOT_FOUND`. */
+  stopPushSound(mediaSessionId: string): void {
+    this.getPush(mediaSessionId).stopSound();
   }
 
   /** Ended calls, newest first, at most `historySize`. */
@@ -455,18 +532,28 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
 
   async #openMedia(
     callId: string,
+    form: OutputForm,
+    encoders: CallEncoders,
     call: () => Call | undefined,
   ): ReturnType<typeof openMediaSession> {
+    const options = this.#options;
     try {
       return await this.#deps.openMediaSession(
         {
           portPool: this.#portPool,
           ticker: this.#ticker,
-          bindAddress: this.#options.bindAddress ?? '0.0.0.0',
+          bindAddress: options.bindAddress ?? '0.0.0.0',
           audioCname: `rtp/audio/${callId}`,
           videoCname: `rtp/video/${callId}`,
-          jitterDelayMs: this.#options.jitterDelayMs ?? 60,
-          ...(this.#openAudioTranscoder && { openAudioTranscoder: this.#openAudioTranscoder }),
+          form,
+          ...(encoders.transcoders && { transcoders: encoders.transcoders }),
+          ...(options.jitterDelayMs !== undefined && { jitterDelayMs: options.jitterDelayMs }),
+          silentAudio: options.silentAudio ?? form.audio === 'aac',
+          videoFreezeMs: options.videoFreezeMs ?? 2000,
+          videoLoss: options.videoLoss ?? 'wait',
+          blackVideo: options.blackVideo ?? false,
+          rtpTimeoutMs: options.rtpTimeoutMs ?? 60_000,
+          rtcpTimeoutMs: options.rtcpTimeoutMs ?? 0,
           now: this.#deps.now,
           wallClock: this.#deps.wallClock,
           random: this.#deps.random,
@@ -474,6 +561,10 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
         {
           onFault: (fault, medium, source) => this.#faults.count(`${medium}-${fault}`, source),
           onEarlyMedia: () => call()?.onEarlyMedia(),
+          onDigit: (digit) => call()?.onDigit(digit),
+          onKeyFrameByInfo: () => call()?.onKeyFrameByInfo(),
+          onInactive: (kind) => call()?.onInactive(kind),
+          onSecond: () => call()?.onSecond(),
           onFailure: (error) => call()?.fail(error),
         },
       );
@@ -491,7 +582,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       formatOffer,
       parseAnswer,
       answerReoffer,
-      decodeParameterSets: decodeSpropParameterSets,
+      negotiation: { audioCodecs: AUDIO_CODECS, decodeParameterSets: decodeSpropParameterSets },
       offer: this.#options.offer ?? {},
       inviteTimeoutMs: this.#options.inviteTimeoutMs ?? 180_000,
       logger: this.#logger,
@@ -506,6 +597,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       if (call.ended && this.#calls.get(call.callId) === call) this.#retire(call, view);
       this.emit('callChange', call, view, changed);
     });
+    call.on('dtmf', (dtmf) => this.emit('callDtmf', call, dtmf));
     call.once('closed', () => {
       this.#closing.delete(call);
       this.emit('callClosed', call);
@@ -518,48 +610,10 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     this.#history.unshift(view);
     if (this.#history.length > (this.#options.historySize ?? 1000)) this.#history.pop();
   }
-
-  #createPush(
-    call: Call,
-    streamName: string,
-    rtmpUrl: string,
-    parts: { muted?: boolean; connectUrl?: string; publishName?: string },
-  ): RtmpPush {
-    const mediaSessionId = `${call.callId}-${randomBytes(6).toString('hex')}`;
-    const rtmp = this.#options.rtmp ?? {};
-    const push = new RtmpPush(
-      {
-        mediaSessionId,
-        streamName,
-        rtmpUrl,
-        connectUrl: parts.connectUrl ?? rtmpUrl,
-        publishName: parts.publishName ?? `${rtmp.streamPrefix ?? ''}${streamName}`,
-        muted: parts.muted ?? false,
-      },
-      rtmp,
-      {
-        openRtmpPublisher: this.#deps.openRtmpPublisher,
-        logger: this.#logger,
-        now: this.#deps.now,
-        random: this.#deps.random,
-      },
-    );
-    this.#pushes.set(mediaSessionId, { push, call });
-    push.once('closed', () => this.#pushes.delete(mediaSessionId));
-    return push;
-  }
 }
 
-/** `rtmp://host/app/key?query` into where to connect and what to publish. */
-function splitFullUrl(url: string): [string, string] {
-  const query = url.indexOf('?');
-  const path = query < 0 ? url : url.slice(0, query);
-  const slash = path.lastIndexOf('/');
-  const key = path.slice(slash + 1) + (query < 0 ? '' : url.slice(query));
-  if (!/^rtmps?:\/\/[^/]+\/.+\/[^/]+$/i.test(path)) {
-    throw invalid('rtmpUrl', 'must end in /app/name when rtmpTransponderFullUrl is true');
-  }
-  return [path.slice(0, slash), key];
+function formIn({ audio, video }: OutputFormOptions): OutputFormOptions {
+  return { ...(audio !== undefined && { audio }), ...(video !== undefined && { video }) };
 }
 
 function nodeAddress(options: CallGatewayOptions): string {

@@ -16,10 +16,10 @@ import type {
   SessionEnding,
   SipResponse,
 } from '@sipcast/sip';
-import { decodeSpropParameterSets, parseRtmpUrl } from '@sipcast/media';
+import { AUDIO_CODECS, decodeSpropParameterSets, parseRtmpUrl } from '@sipcast/media';
 import { describe, expect, it, vi } from 'vitest';
 import { Call } from './call.ts';
-import type { CallDeps, CallView } from './call.ts';
+import type { CallDeps, CallView } from './call-contract.ts';
 import { silentLogger } from './logger.ts';
 import { resolveStartup } from './options.ts';
 import type { StartupRequest } from './options.ts';
@@ -56,6 +56,11 @@ function setUp(request: Partial<StartupRequest> = {}, deps: Partial<CallDeps['us
     audio: { rtpPort: 30_000, rtcpPort: 30_001, ssrc: 1 },
     video: { rtpPort: 30_002, rtcpPort: 30_003, ssrc: 2 },
     start: vi.fn<(negotiated: NegotiatedMedia) => void>(),
+    update: vi.fn<(negotiated: NegotiatedMedia) => void>(),
+    prepare: vi.fn(() => () => {}),
+    onKeyFrameRequest: vi.fn(),
+    injectAudio: vi.fn(),
+    playSound: vi.fn(),
     stats: () => null,
     sendDtmf: vi.fn(() => Promise.resolve()),
     close: vi.fn(() => Promise.resolve()),
@@ -81,7 +86,7 @@ function setUp(request: Partial<StartupRequest> = {}, deps: Partial<CallDeps['us
     formatOffer,
     parseAnswer,
     answerReoffer,
-    decodeParameterSets: decodeSpropParameterSets,
+    negotiation: { audioCodecs: AUDIO_CODECS, decodeParameterSets: decodeSpropParameterSets },
     offer: {},
     inviteTimeoutMs: 1000,
     logger: silentLogger,
@@ -375,6 +380,9 @@ describe('Call', () => {
     for (const digits of ['', 'x', '1 2', '1'.repeat(129)]) {
       expect(() => call.sendDtmf(digits)).toThrow(expect.objectContaining({ field: 'dtmf' }));
     }
+    expect(() => call.sendDtmf('1', 'info' as 'INFO')).toThrow(
+      expect.objectContaining({ field: 'type' }),
+    );
     const waiting = call.sendDtmf('1');
     sip.handler?.onEnded({ endedBy: 'remote', answered: false, cancelled: false, statusCode: 486 });
     await waiting;

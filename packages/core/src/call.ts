@@ -1,123 +1,46 @@
 // One call: its SIP session, its media, its named stream, and the statuses that clients see.
 
-import type { decodeSpropParameterSets, MediaSession, MediaStats } from '@sipcast/media';
+import { isIP } from 'node:net';
+import type { MediaSession, MediaStats } from '@sipcast/media';
 import type {
-  answerReoffer,
-  formatOffer,
+  AnsweredMedia,
   InviteSession,
-  parseAnswer,
   Registration,
   SessionDescription,
   SessionEnding,
   SipMessage,
+  SipRequest,
   SipResponse,
-  SipUserAgent,
 } from '@sipcast/sip';
+import type { CallChange, CallDeps, CallEvents, CallView, EndedBy } from './call-contract.ts';
+import { DTMF_TYPES, InfoDigitSender, parseInfoDigit } from './dtmf-info.ts';
+import type { DtmfType } from './dtmf-info.ts';
 import { SafeEmitter } from './emitter.ts';
 import { GatewayError } from './errors.ts';
-import type { Logger } from './logger.ts';
 import { NamedStream } from './named-stream.ts';
-import { describeSession, negotiatedMedia } from './negotiation.ts';
-import type { OfferOptions } from './negotiation.ts';
+import { describeSession, isHeld, negotiatedMedia } from './negotiation.ts';
 import type { ResolvedStartup } from './options.ts';
-import type { RtmpPush, RtmpPushView } from './rtmp-push.ts';
+import type { RtmpPush } from './rtmp-push.ts';
 import { CALL_TRANSITIONS, isFinal, mayFollow, statusOfProvisional } from './status.ts';
 import type { CallStatus, RtmpStreamStatus } from './status.ts';
-
-/** How DTMF travels: RFC 4733 events in RTP, or SIP INFO in one of two forms. */
-export type DtmfType = 'RFC2833' | 'INFO' | 'INFO_RELAY';
-
-/** Whose doing an ending was. */
-export type EndedBy = 'local' | 'remote' | 'network' | 'gateway';
-
-/** A call as clients see it: every key always there, `null` when unset. */
-export interface CallView {
-  readonly custom: Readonly<Record<string, unknown>>;
-  readonly nodeId: string;
-  readonly appKey: string;
-  readonly sessionId: string;
-  readonly callId: string;
-  readonly parentCallId: null;
-  readonly incoming: boolean;
-  readonly status: CallStatus;
-  /** Last SIP status code, e.g. 180, 200, 486. */
-  readonly sipStatus: number | null;
-  readonly rtmpUrl: string | null;
-  readonly rtmpStream: string | null;
-  readonly streamName: string | null;
-  readonly rtmpStreamStatus: RtmpStreamStatus | null;
-  readonly caller: string;
-  readonly callee: string;
-  readonly hasAudio: boolean;
-  readonly hasVideo: boolean;
-  /** The peer's answer. */
-  readonly sdp: string | null;
-  readonly visibleName: string;
-  readonly inviteParameters: null;
-  readonly mediaProvider: 'Flash';
-  /** The last SIP message received. */
-  readonly sipMessageRaw: string | null;
-  readonly isMsrp: false;
-  readonly target: null;
-  readonly holdForTransfer: false;
-  /** Why the call ended, once it has. */
-  readonly info: string | null;
-  readonly endedBy: EndedBy | null;
-  /** ISO 8601. */
-  readonly createdAt: string;
-  readonly establishedAt: string | null;
-  readonly endedAt: string | null;
-  readonly media: MediaStats | null;
-  readonly pushes: readonly RtmpPushView[];
-}
-
-/** What a change was about: those fields that are new. */
-export type CallChange = 'status' | 'sipStatus' | 'rtmpStreamStatus';
-
-/** Events of a call. */
-export interface CallEvents {
-  /** After each change of the status. */
-  status: (status: CallStatus, previous: CallStatus) => void;
-  /** After each change of the status of the stream that `rtmpUrl` and `rtmpStream` name. */
-  rtmpStreamStatus: (status: RtmpStreamStatus) => void;
-  /** After each change of status, sipStatus or rtmpStreamStatus; one event for those that change together. */
-  change: (view: CallView, changed: readonly CallChange[]) => void;
-  /** Once, after the last status: everything that the call held is released. */
-  closed: () => void;
-}
-
-/** What a call needs of its surroundings. */
-export interface CallDeps {
-  readonly userAgent: Pick<SipUserAgent, 'localAddressFor' | 'invite' | 'register'>;
-  /** `formatMessage` of the SIP package. */
-  readonly formatMessage: (message: SipMessage) => Uint8Array;
-  /** `formatOffer` of the SIP package. */
-  readonly formatOffer: typeof formatOffer;
-  /** `parseAnswer` of the SIP package. */
-  readonly parseAnswer: typeof parseAnswer;
-  /** `answerReoffer` of the SIP package. */
-  readonly answerReoffer: typeof answerReoffer;
-  /** `decodeSpropParameterSets` of the media package. */
-  readonly decodeParameterSets: typeof decodeSpropParameterSets;
-  readonly offer: OfferOptions;
-  readonly inviteTimeoutMs: number;
-  readonly logger: Logger;
-  /** Wall clock in milliseconds. */
-  readonly wallClock: () => number;
-  readonly nodeId: string;
-}
 
 /** The reference product's words for the reasons of an end. */
 const INFO = {
   normal: 'Normal call clearing',
   noCommonCodecs: 'No common codecs',
   requestTimeout: 'Failed by request timeout',
+  rtpActivity: 'Failed by RTP activity',
+  transcodingDisabled: 'Transcoding required, but disabled',
   error: 'Failed by error',
 } as const;
 
-const INFO_DIGIT_MS = 160;
-const INFO_GAP_MS = 100;
-const INFO_PAUSE_MS = 1000;
+/** RFC 5168 §7: asks the peer's encoder for a whole picture. */
+const PICTURE_FAST_UPDATE = {
+  contentType: 'application/media_control+xml',
+  body:
+    '<?xml version="1.0" encoding="utf-8"?>\r\n<media_control><vc_primitive><to_encoder><picture_fast_update/>' +
+    '</to_encoder></vc_primitive></media_control>\r\n',
+} as const;
 
 /** One call. Made by the gateway's `startup`. */
 export class Call extends SafeEmitter<CallEvents> {
@@ -138,16 +61,20 @@ export class Call extends SafeEmitter<CallEvents> {
   #registration: Registration | undefined;
   #description: SessionDescription | undefined;
   #answer: string | null = null;
+  /** The same, read: what hold is told by. */
+  #answeredMedia: readonly AnsweredMedia[] = [];
   /** The newest session description of a provisional response, and To of that response. */
   #earlyAnswer: { readonly to: string | undefined; readonly sdp: string } | undefined;
   /** RTP came before the answer. */
   #earlyMedia = false;
   #lastMessage: SipMessage | undefined;
+  /** Where that came from. */
+  #peerAddress: string | undefined;
   #terminating = false;
   /** Our BYE, until its answer. */
   #hungUp: Promise<void> | undefined;
-  /** Why we hang up, where it is not at the caller's wish. */
-  #ownEnding: { status: 'FINISH' | 'FAILED'; info: string } | undefined;
+  /** The peer has refused a key-frame request by INFO. */
+  #refusesPictureInfo = false;
   /** Digits are sent one request after the other. */
   #dtmf: Promise<void> = Promise.resolve();
   #answered: Promise<void>;
@@ -277,7 +204,7 @@ export class Call extends SafeEmitter<CallEvents> {
    * Sends digits (`0-9 * # A-D`, `,` is a pause), after those that are still being sent; before the answer they wait
    * for it. Resolves when they are sent; also when the call ends before.
    *
-   * @throws GatewayError `INVALID_ARGUMENT` for another character; `CALL_STATE` when RFC 4733 was asked for and the
+   * @throws GatewayError `INVALID_ARGUMENT` for another character or type; `CALL_STATE` when RFC 4733 was asked for and the
    * peer did not negotiate it.
    */
   sendDtmf(digits: string, type: DtmfType = 'RFC2833'): Promise<void> {
@@ -285,10 +212,14 @@ export class Call extends SafeEmitter<CallEvents> {
       const problem = 'dtmf must be 1 to 128 of 0-9 * # A-D and the pause ,';
       throw new GatewayError('INVALID_ARGUMENT', problem, { field: 'dtmf' });
     }
+    if (!DTMF_TYPES.includes(type)) {
+      const problem = `type must be one of ${DTMF_TYPES.join(', ')}`;
+      throw new GatewayError('INVALID_ARGUMENT', problem, { field: 'type' });
+    }
     const sent = this.#dtmf.then(async () => {
       await this.#answered;
       if (this.ended || this.#terminating) return;
-      await (type === 'RFC2833' ? this.#sendEvents(digits) : this.#sendInfos(digits, type));
+      await (type === 'RFC2833' ? this.#sendEvents(digits) : this.#infoDigits(digits, type));
     });
     this.#dtmf = sent.catch(() => {});
     return sent;
@@ -306,12 +237,92 @@ export class Call extends SafeEmitter<CallEvents> {
 
   /** For the gateway: something inside went wrong; this call ends, and no other. */
   fail(error: unknown): void {
-    if (this.ended || this.#ownEnding) return;
+    if (this.ended) return;
     this.#deps.logger.error(
       `${this.callId}: ${error instanceof Error ? error.stack : String(error)}`,
     );
-    if (this.#session && this.#session.state !== 'ended') this.#hangUp('FAILED', INFO.error);
-    else this.#end('FAILED', INFO.error, 'gateway');
+    this.#abandon(infoOfMediaFailure(error));
+  }
+
+  /** For the gateway: the peer sends nothing any more. */
+  onInactive(kind: 'rtp' | 'rtcp'): void {
+    if (this.ended) return;
+    this.#deps.logger.warn(`${this.callId}: no ${kind.toUpperCase()} from the peer`);
+    this.#abandon(INFO.rtpActivity);
+  }
+
+  /** For the gateway: the peer pressed a key, by RFC 4733. */
+  onDigit(digit: string): void {
+    this.emit('dtmf', { digit, type: 'RFC2833' });
+  }
+
+  /** For the gateway: a second has passed. */
+  onSecond(): void {
+    if (this.listenerCount('stats') === 0) return;
+    const stats = this.stats();
+    if (stats && !this.ended) this.emit('stats', stats);
+  }
+
+  /** For the gateway: a key frame is needed, and RTCP was in vain. */
+  onKeyFrameByInfo(): void {
+    const session = this.#session;
+    if (!session || this.#refusesPictureInfo || this.ended) return;
+    const { contentType, body } = PICTURE_FAST_UPDATE;
+    session.sendInfo(contentType, body).then(
+      (statusCode) => {
+        this.#refusesPictureInfo = statusCode >= 300;
+      },
+      () => {}, // A call that is ending; what ails the signalling shows elsewhere.
+    );
+  }
+
+  /**
+   * What the peer hears from now on: the sound of a named stream, decoded and encoded as the call negotiated. Before the
+   * answer it waits for it. Replaces the stream that was injected before.
+   *
+   * @throws GatewayError `CALL_STATE` when the call has ended or the peer takes no audio.
+   */
+  injectStream(source: Pick<NamedStream, 'tapAudio'>): void {
+    this.#soundOf(() => this.#media.injectAudio((sink) => source.tapAudio(sink)));
+  }
+
+  /** The peer hears silence again. Nothing injected: changes nothing. */
+  stopInjection(): void {
+    this.#media.injectAudio(undefined);
+  }
+
+  /**
+   * Plays a sound file to the peer, once, in place of what it hears otherwise. Before the answer it waits for it.
+   *
+   * @param path - A WAV, MP3 or FLV file; not checked here.
+   * @throws GatewayError as {@link injectStream}, and `NOT_IMPLEMENTED` when there is no ffmpeg to decode it.
+   */
+  injectSound(path: string): void {
+    this.#soundOf(() => this.#media.playSound(path));
+  }
+
+  #soundOf(begin: () => void): void {
+    if (this.ended || this.#terminating)
+      throw new GatewayError('CALL_STATE', 'The call has ended', { field: 'callId' });
+    try {
+      begin();
+    } catch (cause) {
+      const { code } = cause as { code?: string };
+      if (code === 'NO_TRANSCODER') {
+        throw new GatewayError('NOT_IMPLEMENTED', 'Sound needs ffmpeg, and transcoding is off', {
+          field: 'callId',
+          cause,
+        });
+      }
+      if (code === 'TRANSCODERS_BUSY')
+        throw new GatewayError('TRANSCODERS_BUSY', describe(cause), { cause });
+      throw new GatewayError('CALL_STATE', describe(cause), { field: 'callId', cause });
+    }
+  }
+
+  #abandon(info: string): void {
+    if (this.#session && this.#session.state !== 'ended') this.#hangUp(info);
+    else this.#end('FAILED', info, 'gateway');
   }
 
   /** For the gateway: RTP comes before the answer. */
@@ -365,6 +376,7 @@ export class Call extends SafeEmitter<CallEvents> {
       hasAudio: startup.hasAudio,
       hasVideo: startup.hasVideo,
       options: this.#deps.offer,
+      codecTable: this.#deps.negotiation.audioCodecs,
     });
     this.#session = userAgent.invite(
       {
@@ -383,8 +395,12 @@ export class Call extends SafeEmitter<CallEvents> {
         onProvisional: (response) => this.#guard(() => this.#onProvisional(response)),
         onAnswered: (response) => this.#guard(() => this.#onAnswered(response)),
         onReoffer: (sdp) => this.#onReoffer(sdp),
-        onMessage: (direction, message) => {
-          if (direction === 'in') this.#lastMessage = message;
+        onDialogRequest: (request) => this.#onDialogRequest(request),
+        onMessage: (direction, message, remote) => {
+          if (direction !== 'in') return;
+          this.#lastMessage = message;
+          // A transport of the embedder's own may have other addresses.
+          if (isIP(remote.address) !== 0) this.#peerAddress = remote.address;
         },
         onEnded: (ending) => this.#guard(() => this.#onEnded(ending)),
       },
@@ -417,22 +433,33 @@ export class Call extends SafeEmitter<CallEvents> {
     if (this.ended || !this.#description) return;
     const sdp = this.#answerIn(response);
     this.#answer = sdp;
+    let release: (() => void) | undefined;
     try {
       const answer = this.#deps.parseAnswer(this.#description, sdp);
-      const negotiated = negotiatedMedia(this.#description, answer, this.#deps.decodeParameterSets);
+      this.#answeredMedia = answer;
+      const negotiated = negotiatedMedia(this.#description, answer, this.#deps.negotiation);
       if (!negotiated.audio && !negotiated.video) {
-        return this.#hangUp('FAILED', INFO.noCommonCodecs);
+        return this.#hangUp(INFO.noCommonCodecs, response.statusCode);
       }
-      this.#media.start(negotiated);
+      // Through a proxy nobody knows where the peer itself is.
+      const direct = !this.#startup.outboundProxy && !response.headers.get('record-route');
+      const signallingAddress = direct ? this.#peerAddress : undefined;
+      this.#media.start({ ...negotiated, ...(signallingAddress && { signallingAddress }) });
+      // Before the call counts as established: one that cannot be published as it asked to be has failed.
+      if (this.#rtmpPush) release = this.#media.prepare(this.#rtmpPush.target.form);
     } catch (error) {
       this.#deps.logger.warn(`${this.callId}: unusable answer: ${describe(error)}`);
       const { code } = error as { code?: string };
-      return this.#hangUp('FAILED', code === 'NO_COMMON_CODECS' ? INFO.noCommonCodecs : INFO.error);
+      const info = code === 'NO_COMMON_CODECS' ? INFO.noCommonCodecs : infoOfMediaFailure(error);
+      return this.#hangUp(info, response.statusCode);
     }
+    if (!this.#terminating) {
+      this.#establishedAtMs = this.#deps.wallClock();
+      this.#move('ESTABLISHED', { sipStatus: response.statusCode });
+      this.stream.goLive();
+    }
+    release?.();
     if (this.#terminating) return;
-    this.#establishedAtMs = this.#deps.wallClock();
-    this.#move('ESTABLISHED', { sipStatus: response.statusCode });
-    this.stream.goLive();
     this.#resolveAnswered();
   }
 
@@ -451,8 +478,13 @@ export class Call extends SafeEmitter<CallEvents> {
   #onReoffer(sdp: string): { answer: string } | { statusCode: number; reasonPhrase: string } {
     if (!this.#description) return { statusCode: 488, reasonPhrase: 'Not Acceptable Here' };
     try {
-      const { sdp: answer, description } = this.#deps.answerReoffer(this.#description, sdp);
+      const { sdp: answer, description, peer } = this.#deps.answerReoffer(this.#description, sdp);
+      const negotiated = negotiatedMedia(description, peer, this.#deps.negotiation);
+      const held = isHeld(peer, this.#answeredMedia);
+      this.#media.update({ ...negotiated, held });
       this.#description = description;
+      this.#answer = sdp;
+      this.#move(held ? 'HOLD' : 'ESTABLISHED', {});
       return { answer };
     } catch (error) {
       this.#deps.logger.warn(`${this.callId}: unusable offer: ${describe(error)}`);
@@ -460,17 +492,32 @@ export class Call extends SafeEmitter<CallEvents> {
     }
   }
 
-  /** Ends an answered call for a reason of our own. */
-  #hangUp(status: 'FINISH' | 'FAILED', info: string): void {
-    this.#ownEnding = { status, info };
-    void this.#session?.terminate();
+  /** The peer's INFO and other requests that the SIP package leaves to us. */
+  #onDialogRequest(request: SipRequest): { statusCode: number; reasonPhrase?: string } {
+    if (request.method !== 'INFO') return { statusCode: 405, reasonPhrase: 'Method Not Allowed' };
+    if (request.body.length === 0) return { statusCode: 200 };
+    const type = (request.headers.get('content-type') ?? '').split(';')[0]!.trim().toLowerCase();
+    if (type === PICTURE_FAST_UPDATE.contentType) {
+      this.#media.onKeyFrameRequest();
+      return { statusCode: 200 };
+    }
+    const dtmf = parseInfoDigit(type, Buffer.from(request.body).toString('utf8'));
+    if (dtmf === undefined) return { statusCode: 415, reasonPhrase: 'Unsupported Media Type' };
+    if (dtmf.digit !== undefined) this.emit('dtmf', { digit: dtmf.digit, type: dtmf.type });
+    return { statusCode: 200 };
+  }
+
+  /** Ends an answered call for a reason of our own: as in `terminate`, a peer that is gone need not answer the BYE. */
+  #hangUp(info: string, sipStatus = this.#sipStatus): void {
+    this.#hungUp = this.#session?.terminate();
+    this.#sipStatus = sipStatus;
+    this.#end('FAILED', info, 'gateway');
   }
 
   #onEnded(ending: SessionEnding): void {
     if (this.ended) return;
     const sipStatus = ending.statusCode;
     if (sipStatus !== undefined) this.#sipStatus = sipStatus;
-    if (this.#ownEnding) return this.#end(this.#ownEnding.status, this.#ownEnding.info, 'gateway');
     if (this.#terminating || ending.cancelled) return this.#end('FINISH', INFO.normal, 'local');
     if (ending.answered && ending.endedBy !== 'network') {
       return this.#end('FINISH', INFO.normal, ending.endedBy);
@@ -532,6 +579,13 @@ export class Call extends SafeEmitter<CallEvents> {
     if (this.listenerCount('change') > 0) this.emit('change', this.view(), changed);
   }
 
+  async #infoDigits(digits: string, type: 'INFO' | 'INFO_RELAY'): Promise<void> {
+    const session = this.#session;
+    if (!session) return;
+    const sender = new InfoDigitSender(session, this.#closed, () => this.ended);
+    await sender.send(digits, type);
+  }
+
   async #sendEvents(digits: string): Promise<void> {
     try {
       await this.#media.sendDtmf(digits.toUpperCase());
@@ -540,32 +594,6 @@ export class Call extends SafeEmitter<CallEvents> {
         cause,
       });
     }
-  }
-
-  async #sendInfos(digits: string, type: 'INFO' | 'INFO_RELAY'): Promise<void> {
-    for (const digit of digits.toUpperCase()) {
-      if (this.ended || !this.#session) return;
-      if (digit === ',') {
-        await this.#pause(INFO_PAUSE_MS);
-        continue;
-      }
-      await (type === 'INFO'
-        ? this.#session.sendInfo('application/dtmf', digit)
-        : this.#session.sendInfo(
-            'application/dtmf-relay',
-            `Signal=${digit}\r\nDuration=${INFO_DIGIT_MS}\r\n`,
-          ));
-      await this.#pause(INFO_GAP_MS);
-    }
-  }
-
-  async #pause(ms: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const elapsed = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, ms);
-    });
-    await Promise.race([elapsed, this.#closed]);
-    clearTimeout(timer);
   }
 }
 
@@ -590,4 +618,13 @@ function infoOf(error: unknown, ending: Partial<SessionEnding> = {}): string {
   if (statusCode !== undefined && code !== 'TRANSPORT')
     return `${statusCode} ${reasonPhrase ?? ''}`.trim();
   return error === undefined ? INFO.error : `${INFO.error}: ${describe(error)}`;
+}
+
+/** Why the media failed, in the reference's words where one fits. */
+function infoOfMediaFailure(error: unknown): string {
+  const { code } = (error ?? {}) as { code?: string };
+  if (code === 'TRANSCODING_DISABLED') return INFO.transcodingDisabled;
+  if (code === 'TRANSCODERS_BUSY' || code === 'TRANSCODER_FAILED')
+    return `${INFO.error}: ${describe(error)}`;
+  return INFO.error;
 }

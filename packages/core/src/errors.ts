@@ -17,10 +17,16 @@ export type GatewayErrorCode =
   | 'CALL_NOT_FOUND'
   | 'STREAM_NOT_FOUND'
   | 'PUSH_NOT_FOUND'
+  /** No such file in the media folder; `field` names where its name was given. */
+  | 'FILE_NOT_FOUND'
   /** The call cannot do this in its state, e.g. DTMF by RFC 4733 that the peer did not negotiate. */
   | 'CALL_STATE'
   /** The configured number of calls is reached. */
   | 'TOO_MANY_CALLS'
+  /** As many watch as are allowed. */
+  | 'TOO_MANY_VIEWERS'
+  /** As many encoders run as are allowed. */
+  | 'TRANSCODERS_BUSY'
   /** No free pair of RTP ports. */
   | 'NO_PORTS'
   /** The gateway is closing or closed. */

@@ -1,6 +1,6 @@
 import { SipError } from '@sipcast/sip';
 import { describe, expect, it } from 'vitest';
-import type { CallGatewayOptions } from './call-gateway.ts';
+import type { CallGatewayOptions } from './gateway-contract.ts';
 import { CallGateway } from './call-gateway.ts';
 import { asGatewayError, validateGatewayOptions } from './gateway-options.ts';
 
@@ -16,7 +16,20 @@ const bad: [object, string][] = [
   [{ inviteTimeoutMs: 0 }, 'inviteTimeoutMs'],
   [{ inviteTimeoutMs: 2 ** 31 }, 'inviteTimeoutMs'],
   [{ offer: { profileLevelId: '42\r\na' } }, 'offer.profileLevelId'],
-  [{ offer: { audioCodecs: ['opus'] } }, 'offer.audioCodecs'],
+  [{ offer: { audioCodecs: ['mp3'] } }, 'offer.audioCodecs'],
+  [{ jitterDelayMs: { minMs: 50, maxMs: 20 } }, 'jitterDelayMs.maxMs'],
+  [{ jitterDelayMs: { minMs: 50 } }, 'jitterDelayMs.maxMs'],
+  [{ jitterDelayMs: null }, 'jitterDelayMs'],
+  [{ videoLoss: 'hope' }, 'videoLoss'],
+  [{ videoFreezeMs: -1 }, 'videoFreezeMs'],
+  [{ rtpTimeoutMs: '60' }, 'rtpTimeoutMs'],
+  [{ silentAudio: 'yes' }, 'silentAudio'],
+  [{ mediaFolder: '' }, 'mediaFolder'],
+  [{ transcoding: true }, 'transcoding'],
+  [{ jitterDelayMs: 10_000 }, 'jitterDelayMs'],
+  [{ transcoding: { openAudio: 'aac' } }, 'transcoding.openAudio'],
+  [{ transcoding: { openVideo: {} } }, 'transcoding.openVideo'],
+  [{ transcoding: { maxAudioEncoders: 1.5 } }, 'transcoding.maxAudioEncoders'],
   [{ offer: { audioCodecs: [] } }, 'offer.audioCodecs'],
   [{ offer: { videoCodecs: 'h264-mode1' } }, 'offer.videoCodecs'],
   [{ offer: { extraAudioLines: ['a=x\r\nm=y'] } }, 'offer.extraAudioLines'],
@@ -25,6 +38,13 @@ const bad: [object, string][] = [
   [{ rtmp: { stallTimeoutMs: Number.NaN } }, 'rtmp.stallTimeoutMs'],
   [{ rtmp: { giveUpMs: '1' } }, 'rtmp.giveUpMs'],
   [{ rtmp: { streamPrefix: '\r\n' } }, 'rtmp.streamPrefix'],
+  [{ rtmp: { maxReconnects: 1.5 } }, 'rtmp.maxReconnects'],
+  [{ rtmp: { enhanced: 'on' } }, 'rtmp.enhanced'],
+  [{ rtmp: { mayRedirect: true } }, 'rtmp.mayRedirect'],
+  [{ rtmp: { probe: 'no' } }, 'rtmp.probe'],
+  [{ rtmp: { tls: true } }, 'rtmp.tls'],
+  [{ rtmp: { tls: { fingerprint256: 'ab:cd' } } }, 'rtmp.tls.fingerprint256'],
+  [{ rtmp: { tls: { insecure: 'yes' } } }, 'rtmp.tls.insecure'],
   [{ logger: { info() {} } }, 'logger'],
 ];
 
@@ -34,7 +54,7 @@ describe('validateGatewayOptions', () => {
     validateGatewayOptions({
       maxCalls: 1,
       historySize: 0,
-      jitterDelayMs: 0,
+      jitterDelayMs: { minMs: 0, maxMs: 0 },
       offer: { audioCodecs: ['pcmu'], extraVideoLines: ['b=AS:500'] },
       rtmp: { giveUpMs: Number.POSITIVE_INFINITY, coalesceMs: 0, streamPrefix: 'rtmp_' },
       logger: console,

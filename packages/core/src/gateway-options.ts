@@ -1,14 +1,15 @@
 // The gateway's own options, checked before anything is opened.
 
-import type { CallGatewayOptions } from './call-gateway.ts';
+import type { CallGatewayOptions } from './gateway-contract.ts';
 import { GatewayError } from './errors.ts';
 import type { OfferOptions } from './negotiation.ts';
 import { invalid } from './options.ts';
 import type { RtmpOptions } from './rtmp-push.ts';
 
 const MAX_TIMER_MS = 0x7fff_ffff;
-const AUDIO_CODECS: readonly unknown[] = ['pcma', 'pcmu'];
-const VIDEO_CODECS: readonly unknown[] = ['h264-mode1', 'h264-mode0'];
+const MAX_JITTER_DELAY_MS = 9999;
+const AUDIO_CODECS: readonly unknown[] = ['pcma', 'pcmu', 'g722', 'opus', 'speex-nb', 'speex-wb'];
+const VIDEO_CODECS: readonly unknown[] = ['h264-mode1', 'h264-mode0', 'vp8'];
 /** Options of the SIP user agent by their names here. */
 const SIP_FIELDS: Readonly<Record<string, string>> = { port: 'sipPort' };
 
@@ -23,8 +24,23 @@ export function validateGatewayOptions(options: CallGatewayOptions): void {
     throw invalid('rtpPorts', 'must be a range of at least four ports within 1 to 65535');
   integer('inviteTimeoutMs', options.inviteTimeoutMs, 1, MAX_TIMER_MS);
   integer('maxCalls', options.maxCalls, 1, 1_000_000);
+  integer('maxViewersPerStream', options.maxViewersPerStream, 0, 1_000_000);
   integer('historySize', options.historySize, 0, 1_000_000);
-  within('jitterDelayMs', options.jitterDelayMs, 0, 10_000);
+  validateJitterDelay(options.jitterDelayMs);
+  within('videoFreezeMs', options.videoFreezeMs, 0, MAX_TIMER_MS);
+  within('rtpTimeoutMs', options.rtpTimeoutMs, 0, MAX_TIMER_MS);
+  within('rtcpTimeoutMs', options.rtcpTimeoutMs, 0, MAX_TIMER_MS);
+  const { videoLoss, mediaFolder, transcoding } = options;
+  if (videoLoss !== undefined && videoLoss !== 'wait' && videoLoss !== 'continue')
+    throw invalid('videoLoss', 'must be wait or continue');
+  if (mediaFolder !== undefined && (typeof mediaFolder !== 'string' || mediaFolder === ''))
+    throw invalid('mediaFolder', 'must be the path of a folder');
+  for (const field of ['silentAudio', 'blackVideo'] as const) {
+    if (options[field] !== undefined && typeof options[field] !== 'boolean')
+      throw invalid(field, 'must be true or false');
+  }
+  validateTranscoding(transcoding);
+  validateRecording(options.recording);
   validateOffer(options.offer ?? {});
   validateRtmp(options.rtmp ?? {});
   const { logger } = options;
@@ -41,6 +57,40 @@ export function asGatewayError(error: unknown): unknown {
     return error;
   const name = SIP_FIELDS[field] ?? field.replace(/^timers\./, 'sipTimers.');
   return new GatewayError('INVALID_ARGUMENT', `${name}: ${message}`, { field: name, cause: error });
+}
+
+function validateJitterDelay(delay: CallGatewayOptions['jitterDelayMs']): void {
+  if (typeof delay !== 'object') return within('jitterDelayMs', delay, 0, MAX_JITTER_DELAY_MS);
+  const bounds: { minMs?: unknown; maxMs?: unknown } | null = delay;
+  if (bounds === null) throw invalid('jitterDelayMs', 'must be a number or { minMs, maxMs }');
+  const { minMs, maxMs } = bounds;
+  within('jitterDelayMs.minMs', minMs ?? Number.NaN, 0, MAX_JITTER_DELAY_MS);
+  within('jitterDelayMs.maxMs', maxMs ?? Number.NaN, Number(minMs), MAX_JITTER_DELAY_MS);
+}
+
+function validateTranscoding(transcoding: CallGatewayOptions['transcoding']): void {
+  if (transcoding === undefined || transcoding === false) return;
+  if (typeof transcoding !== 'object' || transcoding === null)
+    throw invalid('transcoding', 'must be false or an object');
+  integer('transcoding.maxAudioEncoders', transcoding.maxAudioEncoders, 0, 10_000);
+  integer('transcoding.maxVideoEncoders', transcoding.maxVideoEncoders, 0, 10_000);
+  for (const field of ['openAudio', 'openVideo'] as const) {
+    if (transcoding[field] !== undefined && typeof transcoding[field] !== 'function')
+      throw invalid(`transcoding.${field}`, 'must be a function');
+  }
+}
+
+function validateRecording(recording: CallGatewayOptions['recording']): void {
+  if (recording === undefined) return;
+  if (typeof recording !== 'object' || recording === null)
+    throw invalid('recording', 'must be an object');
+  const { dir, maxBytes, maxMs, mp4 } = recording;
+  if (typeof dir !== 'string' || dir === '')
+    throw invalid('recording.dir', 'must be the path of a folder');
+  within('recording.maxBytes', maxBytes, 1, Number.MAX_SAFE_INTEGER);
+  within('recording.maxMs', maxMs, 1, Number.MAX_SAFE_INTEGER);
+  if (mp4 !== undefined && typeof mp4 !== 'boolean')
+    throw invalid('recording.mp4', 'must be true or false');
 }
 
 function validateOffer(offer: OfferOptions): void {
@@ -70,9 +120,26 @@ function validateRtmp(rtmp: RtmpOptions): void {
   }
   within('rtmp.giveUpMs', rtmp.giveUpMs, 0, Number.POSITIVE_INFINITY);
   within('rtmp.coalesceMs', rtmp.coalesceMs, 0, 1000);
+  integer('rtmp.maxReconnects', rtmp.maxReconnects, 0, 1_000_000);
+  if (rtmp.enhanced !== undefined && !['off', 'auto', 'force'].includes(rtmp.enhanced))
+    throw invalid('rtmp.enhanced', 'must be off, auto or force');
+  if (rtmp.mayRedirect !== undefined && typeof rtmp.mayRedirect !== 'function')
+    throw invalid('rtmp.mayRedirect', 'must be a function');
+  if (rtmp.probe !== undefined && typeof rtmp.probe !== 'boolean')
+    throw invalid('rtmp.probe', 'must be true or false');
+  validateRtmpTls(rtmp.tls ?? {});
   const { streamPrefix } = rtmp;
   if (streamPrefix !== undefined && !/^[A-Za-z0-9._~+-]{0,64}$/.test(streamPrefix))
     throw invalid('rtmp.streamPrefix', 'may hold letters, digits and . _ ~ + -');
+}
+
+function validateRtmpTls(tls: NonNullable<RtmpOptions['tls']>): void {
+  if (typeof tls !== 'object' || tls === null) throw invalid('rtmp.tls', 'must be an object');
+  const { fingerprint256, insecure } = tls;
+  if (fingerprint256 !== undefined && !/^[0-9a-f]{64}$/i.test(fingerprint256.replaceAll(':', '')))
+    throw invalid('rtmp.tls.fingerprint256', 'must be 64 hexadecimal digits');
+  if (insecure !== undefined && typeof insecure !== 'boolean')
+    throw invalid('rtmp.tls.insecure', 'must be true or false');
 }
 
 function isPort(value: unknown): boolean {

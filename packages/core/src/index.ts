@@ -1,21 +1,35 @@
 export { Call } from './call.ts';
-export type { CallChange, CallDeps, CallEvents, CallView, DtmfType, EndedBy } from './call.ts';
+export type {
+  CallChange,
+  CallDeps,
+  CallEvents,
+  CallView,
+  EndedBy,
+  ReceivedDtmf,
+} from './call-contract.ts';
+export type { DtmfType } from './dtmf-info.ts';
+export type { TranscodingOptions } from './encoders.ts';
 export { CallGateway, createCallGateway } from './call-gateway.ts';
+export type { GatewayDeps } from './call-gateway.ts';
 export type {
   CallFilter,
   CallGatewayEvents,
   CallGatewayOptions,
-  GatewayDeps,
   PushFilter,
   PushRequest,
-} from './call-gateway.ts';
+  StreamFilter,
+  Viewer,
+} from './gateway-contract.ts';
 export { GatewayError } from './errors.ts';
 export type { GatewayErrorCode } from './errors.ts';
 export { silentLogger } from './logger.ts';
 export type { Logger } from './logger.ts';
 export { NamedStream } from './named-stream.ts';
-export type { OfferOptions } from './negotiation.ts';
-export type { ResolvedStartup, StartupRequest } from './options.ts';
+export type { StreamSubscriber, StreamView } from './named-stream.ts';
+export type { NegotiationDeps, OfferedVideoCodec, OfferOptions } from './negotiation.ts';
+export type { OutputFormOptions, ResolvedStartup, StartupRequest } from './options.ts';
+export type { OpenPushSound } from './push-sound.ts';
+export type { RecordingOptions } from './recording.ts';
 export { RtmpPush } from './rtmp-push.ts';
 export type {
   RtmpOptions,

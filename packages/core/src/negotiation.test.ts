@@ -1,7 +1,7 @@
-import { formatOffer, parseAnswer } from '@sipcast/sip';
-import { decodeSpropParameterSets } from '@sipcast/media';
+import { answerReoffer, formatOffer, parseAnswer } from '@sipcast/sip';
+import { AUDIO_CODECS, decodeSpropParameterSets } from '@sipcast/media';
 import { describe, expect, it } from 'vitest';
-import { describeSession, negotiatedMedia } from './negotiation.ts';
+import { describeSession, isHeld, negotiatedMedia } from './negotiation.ts';
 import type { OfferOptions } from './negotiation.ts';
 
 const describeWith = (
@@ -16,12 +16,16 @@ const describeWith = (
     hasAudio: true,
     hasVideo: true,
     options: {},
+    codecTable: AUDIO_CODECS,
     ...parts,
   });
 
 const negotiate = (sdp: string, parts = {}) => {
   const offer = describeWith(parts);
-  return negotiatedMedia(offer, parseAnswer(offer, sdp), decodeSpropParameterSets);
+  return negotiatedMedia(offer, parseAnswer(offer, sdp), {
+    audioCodecs: AUDIO_CODECS,
+    decodeParameterSets: decodeSpropParameterSets,
+  });
 };
 
 const ANSWER = `v=0
@@ -42,9 +46,9 @@ describe('the offer', () => {
   it('has both m-lines whatever is sent, with their directions', () => {
     const sdp = formatOffer(describeWith({ hasAudio: false, hasVideo: true }));
     const [, audio = '', video = ''] = sdp.split(/(?=^m=)/m);
-    expect(audio).toMatch(/^m=audio 30000 RTP\/AVP 8 0 101\r\n/);
+    expect(audio).toMatch(/^m=audio 30000 RTP\/AVP 8 0 99 9 96 101 102 103\r\n/);
     expect(audio).toContain('a=recvonly');
-    expect(video).toMatch(/^m=video 30002 RTP\/AVP 112 113\r\n/);
+    expect(video).toMatch(/^m=video 30002 RTP\/AVP 112 113 114\r\n/);
     expect(video).toContain('a=sendrecv');
     expect(video).toContain('a=fmtp:112 packetization-mode=1; profile-level-id=420020');
     expect(audio).toContain('a=ssrc:11 cname:rtp/audio/abc');
@@ -58,7 +62,8 @@ describe('the offer', () => {
       extraVideoLines: ['b=TIAS:1000000'],
     };
     const sdp = formatOffer(describeWith({ options }));
-    expect(sdp).toContain('m=audio 30000 RTP/AVP 0 101');
+    // Of the events only those on the clock of an offered codec.
+    expect(sdp).toContain('m=audio 30000 RTP/AVP 0 101\r\n');
     expect(sdp).toContain('m=video 30002 RTP/AVP 113 112');
     expect(sdp).toContain('profile-level-id=42801f');
     expect(sdp).toContain('b=TIAS:1000000\r\n');
@@ -74,13 +79,14 @@ describe('the answer', () => {
       rtcpPort: 4001,
       send: true,
       codecs: [{ payloadType: 0, codec: 'pcmu' }],
-      telephoneEventPayloadType: 101,
+      receive: true,
+      telephoneEvents: [{ payloadType: 101, clockRateHz: 8000 }],
     });
     expect(video).toMatchObject({
       rtpPort: 4002,
       rtcpPort: 5003,
       codecs: [{ payloadType: 97, codec: 'h264' }],
-      feedback: { pli: true, fir: false },
+      feedback: { pli: true, fir: false, nack: false },
     });
     expect(video?.parameterSets?.map((nalu) => (nalu[0] ?? 0) & 0x1f)).toEqual([7, 8]);
   });
@@ -96,5 +102,78 @@ describe('the answer', () => {
     const { audio, video } = negotiate(ANSWER.replace('m=video 4002', 'm=video 0'));
     expect(video).toBeUndefined();
     expect(audio?.rtpPort).toBe(4000);
+  });
+});
+
+const CODECS = `v=0
+o=- 1 1 IN IP4 192.0.2.9
+s=-
+c=IN IP4 192.0.2.9
+t=0 0
+m=audio 4000 RTP/AVP 9 120 121 110 111 100
+a=rtpmap:120 OPUS/48000/2
+a=rtpmap:121 telephone-event/48000
+a=rtpmap:110 SPEEX/16000
+a=rtpmap:111 speex/8000
+a=rtpmap:100 speex/32000
+m=video 4002 RTP/AVP 98
+a=rtpmap:98 VP8/90000
+a=rtcp-fb:98 nack
+`.replaceAll('\n', '\r\n');
+
+describe('codecs', () => {
+  it('are found by name and clock, whatever their case and payload type', () => {
+    const audioCodecs = ['g722', 'opus', 'speex-nb', 'speex-wb'] as const;
+    const { audio, video } = negotiate(CODECS, { options: { audioCodecs } });
+    expect(audio?.codecs).toEqual([
+      { payloadType: 9, codec: 'g722' },
+      { payloadType: 120, codec: 'opus' },
+      { payloadType: 110, codec: 'speex-wb' },
+      { payloadType: 111, codec: 'speex-nb' },
+    ]);
+    expect(audio?.telephoneEvents).toEqual([{ payloadType: 121, clockRateHz: 48_000 }]);
+    expect(video).toMatchObject({
+      codecs: [{ payloadType: 98, codec: 'vp8' }],
+      feedback: { nack: true, pli: false },
+    });
+  });
+});
+
+describe('hold', () => {
+  const both = (direction: string) =>
+    ANSWER.replace('m=video', `a=${direction}\r\nm=video`) + `a=${direction}\r\n`;
+
+  const reoffer = (sdp: string, parts = {}) => {
+    const offer = describeWith(parts);
+    const { description, peer } = answerReoffer(offer, sdp);
+    const { direction = '' } = parts as { direction?: string };
+    const before = parseAnswer(offer, direction === '' ? ANSWER : both(direction));
+    const media = negotiatedMedia(description, peer, {
+      audioCodecs: AUDIO_CODECS,
+      decodeParameterSets: decodeSpropParameterSets,
+    });
+    return { held: isHeld(peer, before), media };
+  };
+  it('is what takes nothing of what we could send', () => {
+    expect(reoffer(ANSWER).held).toBe(false);
+    expect(reoffer(both('sendonly'))).toMatchObject({
+      held: true,
+      media: { audio: { send: false, receive: true }, video: { send: false, receive: true } },
+    });
+    expect(reoffer(both('inactive'))).toMatchObject({
+      held: true,
+      media: { audio: { receive: false }, video: { receive: false } },
+    });
+    expect(reoffer(ANSWER.replace('c=IN IP4 192.0.2.9', 'c=IN IP4 0.0.0.0')).held).toBe(true);
+    // One medium goes on.
+    expect(reoffer(`${ANSWER}a=sendonly\r\n`).held).toBe(false);
+  });
+
+  it('is not sendonly of a peer that never listened', () => {
+    const receiving = { hasAudio: false, hasVideo: false, direction: 'sendonly' };
+    expect(reoffer(both('sendonly'), receiving).held).toBe(false);
+    expect(reoffer(both('inactive'), receiving).held).toBe(true);
+    const nowhere = both('sendonly').replace('c=IN IP4 192.0.2.9', 'c=IN IP4 0.0.0.0');
+    expect(reoffer(nowhere, receiving).held).toBe(true);
   });
 });

@@ -1,7 +1,14 @@
 // The one place where the media side's codecs become the SIP side's offer, and the peer's answer becomes the
 // media side's session. Plain data in, plain data out.
 
-import type { LocalMedia, NegotiatedMedia, NegotiatedMedium } from '@sipcast/media';
+import type {
+  AUDIO_CODECS,
+  AudioCodec,
+  LocalMedia,
+  NegotiatedMedia,
+  NegotiatedMedium,
+  VideoCodec,
+} from '@sipcast/media';
 import type {
   AnsweredMedia,
   CodecDescription,
@@ -10,12 +17,15 @@ import type {
   SessionDescription,
 } from '@sipcast/sip';
 
+/** Video codecs that can be offered: H.264 once for each packetization mode (RFC 6184 §6), and VP8. */
+export type OfferedVideoCodec = 'h264-mode1' | 'h264-mode0' | 'vp8';
+
 /** What may be changed in the offer. */
 export interface OfferOptions {
-  /** Audio codecs in order of preference. Default `['pcma', 'pcmu']`. */
-  readonly audioCodecs?: readonly ('pcma' | 'pcmu')[];
-  /** Video codecs in order of preference, as `h264` with its packetization mode. Default mode 1, then 0. */
-  readonly videoCodecs?: readonly ('h264-mode1' | 'h264-mode0')[];
+  /** Audio codecs in order of preference. Default `['pcma', 'pcmu', 'speex-wb', 'g722', 'opus']`; `speex-nb` is taken, too. */
+  readonly audioCodecs?: readonly AudioCodec[];
+  /** Video codecs in order of preference. Default `['h264-mode1', 'h264-mode0', 'vp8']`. */
+  readonly videoCodecs?: readonly OfferedVideoCodec[];
   /** H.264 `profile-level-id`, six hexadecimal digits. Default `420020`. */
   readonly profileLevelId?: string;
   /** Lines added to the end of a medium's section, without CRLF. */
@@ -23,21 +33,75 @@ export interface OfferOptions {
   readonly extraVideoLines?: readonly string[];
 }
 
-const TELEPHONE_EVENT: CodecDescription = {
-  payloadType: 101,
-  encodingName: 'telephone-event',
-  clockRateHz: 8000,
-  fmtp: '0-15',
-};
+/** What negotiation needs of the media package: its table of codecs, and its reader of parameter sets. */
+export interface NegotiationDeps {
+  readonly audioCodecs: typeof AUDIO_CODECS;
+  /** `decodeSpropParameterSets` of the media package. */
+  readonly decodeParameterSets: (sprop: string) => Uint8Array[];
+}
 
-const AUDIO: Readonly<Record<'pcma' | 'pcmu', CodecDescription>> = {
-  pcma: { payloadType: 8, encodingName: 'PCMA', clockRateHz: 8000 },
-  pcmu: { payloadType: 0, encodingName: 'PCMU', clockRateHz: 8000 },
+/** Without `speex-nb`: whoever has it has G.711, too, and each line makes the INVITE larger than a datagram should be. */
+const DEFAULT_AUDIO: readonly AudioCodec[] = ['pcma', 'pcmu', 'speex-wb', 'g722', 'opus'];
+const DEFAULT_VIDEO: readonly OfferedVideoCodec[] = ['h264-mode1', 'h264-mode0', 'vp8'];
+/** Where RFC 3551 §6 gives none. */
+const AUDIO_PAYLOAD_TYPE: Readonly<Partial<Record<AudioCodec, number>>> = {
+  opus: 96,
+  'speex-nb': 98,
+  'speex-wb': 99,
 };
-
-const VIDEO_PAYLOAD_TYPE = { 'h264-mode1': 112, 'h264-mode0': 113 } as const;
+/** RFC 4733 §2.1: events run on the clock of the audio they are mixed with. */
+const EVENT_PAYLOAD_TYPE: ReadonlyMap<number, number> = new Map([
+  [8000, 101],
+  [16_000, 102],
+  [48_000, 103],
+]);
+const VIDEO_PAYLOAD_TYPE: Readonly<Record<OfferedVideoCodec, number>> = {
+  'h264-mode1': 112,
+  'h264-mode0': 113,
+  vp8: 114,
+};
 const VIDEO_FEEDBACK = ['ccm fir', 'nack', 'nack pli'] as const;
+const VIDEO_CLOCK_RATE_HZ = 90_000;
 const PTIME_MS = 20;
+
+function offeredAudio(
+  codecs: readonly AudioCodec[],
+  table: typeof AUDIO_CODECS,
+): CodecDescription[] {
+  const described = codecs.map((codec): CodecDescription => {
+    const { encodingName, clockRateHz, staticPayloadType, channels } = table[codec];
+    return {
+      payloadType: staticPayloadType ?? AUDIO_PAYLOAD_TYPE[codec] ?? 97,
+      encodingName,
+      clockRateHz,
+      ...(channels === undefined ? {} : { channels }),
+    };
+  });
+  for (const [clockRateHz, payloadType] of EVENT_PAYLOAD_TYPE) {
+    if (codecs.some((codec) => table[codec].clockRateHz === clockRateHz))
+      described.push({
+        payloadType,
+        encodingName: 'telephone-event',
+        clockRateHz,
+        // RFC 4733 §2.4.1: without this line these very events are meant; some devices want to see it.
+        ...(clockRateHz === 8000 && { fmtp: '0-15' }),
+      });
+  }
+  return described;
+}
+
+function offeredVideo(codec: OfferedVideoCodec, profile: string): CodecDescription {
+  const payloadType = VIDEO_PAYLOAD_TYPE[codec];
+  if (codec === 'vp8')
+    return { payloadType, encodingName: 'VP8', clockRateHz: VIDEO_CLOCK_RATE_HZ };
+  const mode = codec === 'h264-mode1' ? 1 : 0;
+  return {
+    payloadType,
+    encodingName: 'H264',
+    clockRateHz: VIDEO_CLOCK_RATE_HZ,
+    fmtp: `packetization-mode=${mode}; profile-level-id=${profile}`,
+  };
+}
 
 /** Both m-lines, always, in this order; `hasAudio` and `hasVideo` choose between sendrecv and recvonly. */
 export function describeSession(parts: {
@@ -49,10 +113,12 @@ export function describeSession(parts: {
   readonly hasAudio: boolean;
   readonly hasVideo: boolean;
   readonly options: OfferOptions;
+  /** `AUDIO_CODECS` of the media package. */
+  readonly codecTable: typeof AUDIO_CODECS;
 }): SessionDescription {
   const { audio, video, options, callId } = parts;
-  const audioCodecs = options.audioCodecs ?? ['pcma', 'pcmu'];
-  const videoCodecs = options.videoCodecs ?? ['h264-mode1', 'h264-mode0'];
+  const audioCodecs = options.audioCodecs ?? DEFAULT_AUDIO;
+  const videoCodecs = options.videoCodecs ?? DEFAULT_VIDEO;
   const profile = options.profileLevelId ?? '420020';
   const media: OfferedMedia[] = [
     {
@@ -60,7 +126,7 @@ export function describeSession(parts: {
       port: audio.rtpPort,
       rtcpPort: audio.rtcpPort,
       direction: directionOf(parts.hasAudio),
-      codecs: [...audioCodecs.map((codec) => AUDIO[codec]), TELEPHONE_EVENT],
+      codecs: offeredAudio(audioCodecs, parts.codecTable),
       ssrc: audio.ssrc,
       cname: `rtp/audio/${callId}`,
       ptimeMs: PTIME_MS,
@@ -70,12 +136,7 @@ export function describeSession(parts: {
       port: video.rtpPort,
       rtcpPort: video.rtcpPort,
       direction: directionOf(parts.hasVideo),
-      codecs: videoCodecs.map((codec) => ({
-        payloadType: VIDEO_PAYLOAD_TYPE[codec],
-        encodingName: 'H264',
-        clockRateHz: 90_000,
-        fmtp: `packetization-mode=${codec === 'h264-mode1' ? 1 : 0}; profile-level-id=${profile}`,
-      })),
+      codecs: videoCodecs.map((codec) => offeredVideo(codec, profile)),
       ssrc: video.ssrc,
       cname: `rtp/video/${callId}`,
       feedback: VIDEO_FEEDBACK,
@@ -95,52 +156,95 @@ function directionOf(send: boolean): MediaDirection {
   return send ? 'sendrecv' : 'recvonly';
 }
 
-/** What the media side must know of an answer. Media that were refused are absent. */
+/**
+ * What the media side must know of an answer to `ours`, or of the offer that `ours` answers. Media that were refused are
+ * absent.
+ */
 export function negotiatedMedia(
-  offer: SessionDescription,
-  answer: readonly AnsweredMedia[],
-  decodeParameterSets: (sprop: string) => Uint8Array[],
+  ours: SessionDescription,
+  peer: readonly AnsweredMedia[],
+  deps: NegotiationDeps,
 ): NegotiatedMedia {
   const result: { audio?: NegotiatedMedium; video?: NegotiatedMedium } = {};
-  for (const [index, answered] of answer.entries()) {
+  for (const [index, answered] of peer.entries()) {
     if (!answered.accepted) continue;
-    const offered = offer.media[index];
-    const medium = negotiatedMedium(
-      answered,
-      offered?.direction === 'sendrecv',
-      decodeParameterSets,
-    );
+    const medium = negotiatedMedium(answered, sends(ours.media[index]?.direction), deps);
     if (medium.codecs.length > 0) result[answered.kind] = medium;
   }
   return result;
 }
 
+/**
+ * Whether the peer has put the call on hold: it takes nothing any more where it did, or, where it never did, sends
+ * nothing; for every medium (RFC 3264 §8.4, and `c=0.0.0.0` of RFC 2543).
+ *
+ * @param before - What the peer answered at first.
+ */
+export function isHeld(peer: readonly AnsweredMedia[], before: readonly AnsweredMedia[]): boolean {
+  let accepted = 0;
+  for (const [index, answered] of peer.entries()) {
+    if (!answered.accepted) continue;
+    accepted++;
+    const isNowhere = answered.address === '0.0.0.0' || answered.address === '::';
+    const first = before[index];
+    const listened = first === undefined || !first.accepted || receives(first.direction);
+    const serves = listened ? receives(answered.direction) : sends(answered.direction);
+    if (serves && !isNowhere) return false;
+  }
+  return accepted > 0;
+}
+
+function sends(direction: MediaDirection | undefined): boolean {
+  return direction === 'sendrecv' || direction === 'sendonly';
+}
+
+function receives(direction: MediaDirection): boolean {
+  return direction === 'sendrecv' || direction === 'recvonly';
+}
+
 function negotiatedMedium(
   answered: AnsweredMedia,
-  offeredToSend: boolean,
-  decodeParameterSets: (sprop: string) => Uint8Array[],
+  maySend: boolean,
+  deps: NegotiationDeps,
 ): NegotiatedMedium {
-  const codecs: { payloadType: number; codec: 'h264' | 'pcma' | 'pcmu' }[] = [];
+  const codecs: { payloadType: number; codec: AudioCodec | VideoCodec }[] = [];
+  const telephoneEvents: { payloadType: number; clockRateHz: number }[] = [];
   const parameterSets: Uint8Array[] = [];
-  let telephoneEventPayloadType: number | undefined;
-  for (const codec of answered.codecs) {
-    const name = codec.encodingName.toLowerCase();
-    const { payloadType } = codec;
-    if (name === 'telephone-event') telephoneEventPayloadType ??= payloadType;
-    else if (name === 'h264' || name === 'pcma' || name === 'pcmu')
-      codecs.push({ payloadType, codec: name });
-    const sprop = /(?:^|;)\s*sprop-parameter-sets\s*=\s*([^;\s]+)/i.exec(codec.fmtp ?? '')?.[1];
-    if (sprop !== undefined) parameterSets.push(...decodeParameterSets(sprop));
+  for (const described of answered.codecs) {
+    const { payloadType, clockRateHz } = described;
+    if (described.encodingName.toLowerCase() === 'telephone-event') {
+      telephoneEvents.push({ payloadType, clockRateHz });
+      continue;
+    }
+    const codec = codecOf(described, deps.audioCodecs);
+    if (codec !== undefined) codecs.push({ payloadType, codec });
+    const sprop = /(?:^|;)\s*sprop-parameter-sets\s*=\s*([^;\s]+)/i.exec(described.fmtp ?? '')?.[1];
+    if (sprop !== undefined) parameterSets.push(...deps.decodeParameterSets(sprop));
   }
+  const { pli, fir, nack } = answered.feedback;
   return {
     address: answered.address,
     rtpPort: answered.port,
     rtcpAddress: answered.rtcpAddress,
     rtcpPort: answered.rtcpPort,
-    send: offeredToSend && (answered.direction === 'sendrecv' || answered.direction === 'recvonly'),
+    send: maySend && receives(answered.direction),
+    receive: sends(answered.direction),
     codecs,
-    ...(telephoneEventPayloadType === undefined ? {} : { telephoneEventPayloadType }),
-    feedback: { pli: answered.feedback.pli, fir: answered.feedback.fir },
+    telephoneEvents,
+    feedback: { pli, fir, nack },
     ...(parameterSets.length === 0 ? {} : { parameterSets }),
   };
+}
+
+function codecOf(
+  described: CodecDescription,
+  table: typeof AUDIO_CODECS,
+): AudioCodec | VideoCodec | undefined {
+  const name = described.encodingName.toLowerCase();
+  if (name === 'h264' || name === 'vp8') return name;
+  for (const [codec, facts] of Object.entries(table)) {
+    const sameName = facts.encodingName.toLowerCase() === name;
+    if (sameName && facts.clockRateHz === described.clockRateHz) return codec as AudioCodec;
+  }
+  return undefined;
 }

@@ -31,6 +31,8 @@ describe('resolveStartup', () => {
       rtmpStream: null,
       hasAudio: true,
       hasVideo: true,
+      form: {},
+      record: false,
       custom: {},
       headers: [],
     });
@@ -183,12 +185,15 @@ describe('resolveStartup', () => {
     });
   }
 
+  it('takes rtmps addresses, and a user and password in them', () => {
+    for (const rtmpUrl of ['rtmps://h/a', 'rtmp://u:p@h/a'])
+      expect(resolve({ callee: 'a@b', rtmpUrl, rtmpStream: 's' })).toMatchObject({ rtmpUrl });
+  });
+
   const notBuilt: [object, string][] = [
     [{ callee: 'a@b', sipTransport: 'tls' }, 'sipTransport'],
     [{ callee: 'sips:a@b' }, 'callee'],
     [{ callee: 'sip:a@b;transport=TLS' }, 'callee'],
-    [{ callee: 'a@b', rtmpUrl: 'rtmps://h/a', rtmpStream: 's' }, 'rtmpUrl'],
-    [{ callee: 'a@b', rtmpUrl: 'rtmp://u:p@h/a', rtmpStream: 's' }, 'rtmpUrl'],
   ];
   for (const [request, field] of notBuilt) {
     it(`says that ${JSON.stringify(request)} is not built yet`, () => {

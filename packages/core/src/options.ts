@@ -4,8 +4,16 @@ import type { SipUri } from '@sipcast/sip';
 import type { RtmpUrl } from '@sipcast/media';
 import { GatewayError } from './errors.ts';
 
+/** In which form media go out. */
+export interface OutputFormOptions {
+  /** AAC, or G.711 and 16 kHz Speex as they come. Default: the gateway's; for a push: its call's. */
+  readonly audio?: 'aac' | 'passthrough';
+  /** H.264 as it comes, or encoded anew. Default: the gateway's; for a push: its call's. */
+  readonly video?: 'passthrough' | 'reencode';
+}
+
 /** Whom to call and where to publish: the fields of `POST /call/startup`. */
-export interface StartupRequest {
+export interface StartupRequest extends OutputFormOptions {
   /** SIP Call-ID, unique among live calls (RFC 3261 `callid`, at most 256 characters). Default: generated. */
   readonly callId?: string;
   /** User, `user@host`, or SIP URI. */
@@ -40,6 +48,8 @@ export interface StartupRequest {
   readonly hasAudio?: boolean;
   /** As `hasAudio`, for video. Default true. */
   readonly hasVideo?: boolean;
+  /** Record the call into the gateway's `recording.dir`, or into another folder. Default false. */
+  readonly record?: boolean | { readonly dir: string };
   /** Echoed in the call and its events; at most 4 KiB as JSON. Default `{}`. */
   readonly custom?: Readonly<Record<string, unknown>>;
   /** Extra headers of the INVITE: at most 32, and 8 KiB in all. */
@@ -72,6 +82,8 @@ export interface ResolvedStartup {
   readonly rtmpStream: string | null;
   readonly hasAudio: boolean;
   readonly hasVideo: boolean;
+  readonly form: OutputFormOptions;
+  readonly record: boolean | { readonly dir: string };
   readonly custom: Readonly<Record<string, unknown>>;
   readonly headers: readonly (readonly [string, string])[];
 }
@@ -194,6 +206,11 @@ export function resolveStartup(
     ...rtmp,
     hasAudio: flag(request, 'hasAudio', true),
     hasVideo: flag(request, 'hasVideo', true),
+    form: {
+      ...(request.audio !== undefined && { audio: request.audio }),
+      ...(request.video !== undefined && { video: request.video }),
+    },
+    record: resolveRecord(request.record),
     custom: resolveCustom(request.custom),
     headers: resolveHeaders(request.sipHeaders),
   };
@@ -211,20 +228,12 @@ export function validateRtmpTarget(
   parsers: AddressParsers,
   nameField = 'rtmpStream',
 ): void {
-  let parsed: RtmpUrl;
   try {
-    parsed = parsers.parseRtmpUrl(url);
+    parsers.parseRtmpUrl(url);
   } catch (cause) {
     throw new GatewayError('INVALID_ARGUMENT', `rtmpUrl: ${messageOf(cause)}`, {
       field: 'rtmpUrl',
       cause,
-    });
-  }
-  if (parsed.secure)
-    throw new GatewayError('NOT_IMPLEMENTED', 'rtmps: is not built yet', { field: 'rtmpUrl' });
-  if (parsed.username !== undefined) {
-    throw new GatewayError('NOT_IMPLEMENTED', 'RTMP authentication is not built yet', {
-      field: 'rtmpUrl',
     });
   }
   if (!RTMP_STREAM.test(stream))
@@ -348,6 +357,15 @@ function port(value: unknown): number | undefined {
     throw invalid('sipPort', 'must be an integer from 1 to 65535');
   }
   return value;
+}
+
+function resolveRecord(record: unknown): boolean | { readonly dir: string } {
+  if (record === undefined || record === null) return false;
+  if (typeof record === 'boolean') return record;
+  const { dir } = record as { dir?: unknown };
+  if (typeof dir !== 'string' || dir === '' || CONTROL.test(dir))
+    throw invalid('record', 'must be true, false or { dir }');
+  return { dir };
 }
 
 function resolveCustom(custom: unknown): Readonly<Record<string, unknown>> {

@@ -1,0 +1,108 @@
+// What a call is to others: its view, its events, and what it needs of its surroundings.
+
+import type { FlvRecording, MediaStats } from '@sipcast/media';
+import type {
+  answerReoffer,
+  formatOffer,
+  parseAnswer,
+  SipMessage,
+  SipUserAgent,
+} from '@sipcast/sip';
+import type { DtmfType } from './dtmf-info.ts';
+import type { Logger } from './logger.ts';
+import type { NegotiationDeps, OfferOptions } from './negotiation.ts';
+import type { RtmpPushView } from './rtmp-push.ts';
+import type { CallStatus, RtmpStreamStatus } from './status.ts';
+
+/** Whose doing an ending was. */
+export type EndedBy = 'local' | 'remote' | 'network' | 'gateway';
+
+/** A call as clients see it: every key always there, `null` when unset. */
+export interface CallView {
+  readonly custom: Readonly<Record<string, unknown>>;
+  readonly nodeId: string;
+  readonly appKey: string;
+  readonly sessionId: string;
+  readonly callId: string;
+  readonly parentCallId: null;
+  readonly incoming: boolean;
+  readonly status: CallStatus;
+  /** Last SIP status code, e.g. 180, 200, 486. */
+  readonly sipStatus: number | null;
+  readonly rtmpUrl: string | null;
+  readonly rtmpStream: string | null;
+  readonly streamName: string | null;
+  readonly rtmpStreamStatus: RtmpStreamStatus | null;
+  readonly caller: string;
+  readonly callee: string;
+  readonly hasAudio: boolean;
+  readonly hasVideo: boolean;
+  /** The peer's answer. */
+  readonly sdp: string | null;
+  readonly visibleName: string;
+  readonly inviteParameters: null;
+  readonly mediaProvider: 'Flash';
+  /** The last SIP message received. */
+  readonly sipMessageRaw: string | null;
+  readonly isMsrp: false;
+  readonly target: null;
+  readonly holdForTransfer: false;
+  /** Why the call ended, once it has. */
+  readonly info: string | null;
+  readonly endedBy: EndedBy | null;
+  /** ISO 8601. */
+  readonly createdAt: string;
+  readonly establishedAt: string | null;
+  readonly endedAt: string | null;
+  readonly media: MediaStats | null;
+  readonly pushes: readonly RtmpPushView[];
+}
+
+/** What a change was about: those fields that are new. */
+export type CallChange = 'status' | 'sipStatus' | 'rtmpStreamStatus';
+
+/** A key that the peer pressed. */
+export interface ReceivedDtmf {
+  /** One of `0-9 * # A-D`. */
+  readonly digit: string;
+  /** How it came. */
+  readonly type: DtmfType;
+}
+
+/** Events of a call. */
+export interface CallEvents {
+  /** After each change of the status. */
+  status: (status: CallStatus, previous: CallStatus) => void;
+  /** After each change of the status of the stream that `rtmpUrl` and `rtmpStream` name. */
+  rtmpStreamStatus: (status: RtmpStreamStatus) => void;
+  /** After each change of status, sipStatus or rtmpStreamStatus; one event for those that change together. */
+  change: (view: CallView, changed: readonly CallChange[]) => void;
+  /** The peer pressed a key: once for each, however often its packets are repeated. */
+  dtmf: (dtmf: ReceivedDtmf) => void;
+  /** About once a second while the call is established, for as long as somebody listens. */
+  stats: (stats: MediaStats) => void;
+  /** A file of the recording is complete. */
+  recorded: (file: FlvRecording) => void;
+  /** Once, after the last status: everything that the call held is released. */
+  closed: () => void;
+}
+
+/** What a call needs of its surroundings. */
+export interface CallDeps {
+  readonly userAgent: Pick<SipUserAgent, 'localAddressFor' | 'invite' | 'register'>;
+  /** `formatMessage` of the SIP package. */
+  readonly formatMessage: (message: SipMessage) => Uint8Array;
+  /** `formatOffer` of the SIP package. */
+  readonly formatOffer: typeof formatOffer;
+  /** `parseAnswer` of the SIP package. */
+  readonly parseAnswer: typeof parseAnswer;
+  /** `answerReoffer` of the SIP package. */
+  readonly answerReoffer: typeof answerReoffer;
+  readonly negotiation: NegotiationDeps;
+  readonly offer: OfferOptions;
+  readonly inviteTimeoutMs: number;
+  readonly logger: Logger;
+  /** Wall clock in milliseconds. */
+  readonly wallClock: () => number;
+  readonly nodeId: string;
+}

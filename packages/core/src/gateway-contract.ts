@@ -1,0 +1,134 @@
+// What a gateway is to others: its options, requests and events.
+
+import type { FlvViewerStats } from '@sipcast/media';
+import type { SipTimers, TransportFactory } from '@sipcast/sip';
+import type { CallChange, CallView, ReceivedDtmf } from './call-contract.ts';
+import type { Call } from './call.ts';
+import type { TranscodingOptions } from './encoders.ts';
+import type { Logger } from './logger.ts';
+import type { OfferOptions } from './negotiation.ts';
+import type { OutputFormOptions } from './options.ts';
+import type { RecordingOptions } from './recording.ts';
+import type { RtmpOptions } from './rtmp-push.ts';
+
+/** Options of a gateway. All have defaults. */
+export interface CallGatewayOptions {
+  /** Address that SIP and RTP sockets are bound to. Default `0.0.0.0`. */
+  readonly bindAddress?: string;
+  /** Address that peers shall use, where it is not the local one (NAT). Default: found per destination. */
+  readonly publicAddress?: string;
+  /** UDP and TCP port for SIP. Default 0: one that is free. */
+  readonly sipPort?: number;
+  /** First and last port for RTP and RTCP; two pairs a call. Default 30000–39999. */
+  readonly rtpPorts?: { readonly min: number; readonly max: number };
+  /** User-Agent header. Default `sipcast`. */
+  readonly userAgentName?: string;
+  /** Transports of your own in place of UDP and TCP (see `Transport` of `@sipcast/sip`). */
+  readonly sipTransports?: readonly TransportFactory[];
+  /** SIP timers (RFC 3261 §17.1.1.1), in milliseconds. */
+  readonly sipTimers?: Partial<SipTimers>;
+  /** No final answer for this long ends a call. Default 180,000 ms. */
+  readonly inviteTimeoutMs?: number;
+  /**
+   * How long a missing RTP packet is waited for: always so many milliseconds, or between two bounds, by what the line
+   * shows. Default `{ minMs: 20, maxMs: 200 }`.
+   */
+  readonly jitterDelayMs?: number | { readonly minMs: number; readonly maxMs: number };
+  /**
+   * What RTMP servers get of the audio: AAC-LC (`aac`, the default, unless `transcoding` is false), which most platforms
+   * and browsers want, or G.711 and 16 kHz Speex as they come (`passthrough`); other codecs become AAC either way.
+   */
+  readonly audio?: 'aac' | 'passthrough';
+  /** H.264 goes out as it comes (`passthrough`, the default), or is encoded anew (`reencode`); VP8 always is. */
+  readonly video?: 'passthrough' | 'reencode';
+  /** Encoding by ffmpeg child processes and its options; false: a call that needs it ends FAILED. Default: on. */
+  readonly transcoding?: false | TranscodingOptions;
+  /** A video-only call carries a silent AAC track, which platforms ask for. Default true, unless `audio` is `passthrough`. */
+  readonly silentAudio?: boolean;
+  /** When no picture came for so long (hold, mute), the last key frame is sent again; 0: never. Default 2,000 ms. */
+  readonly videoFreezeMs?: number;
+  /** After a loss nothing until the next key frame (`wait`, the default), or broken pictures, too (`continue`). */
+  readonly videoLoss?: 'wait' | 'continue';
+  /** Sends a black picture to peers that take H.264: some MCUs start their video only then. Default false. */
+  readonly blackVideo?: boolean;
+  /** A peer that sends no RTP for so long, while it should, ends the call; 0: never. Default 60,000 ms. */
+  readonly rtpTimeoutMs?: number;
+  /** The same for RTCP, which some devices never send. Default 0: never. */
+  readonly rtcpTimeoutMs?: number;
+  /** Folder of the files that may be played to peers. Default: none, and there are no sounds. */
+  readonly mediaFolder?: string;
+  /** Where and how calls with `record` are recorded. */
+  readonly recording?: RecordingOptions;
+  /** Viewers of one stream (HTTP-FLV, WebSocket) that may watch at once. Default 100. */
+  readonly maxViewersPerStream?: number;
+  /** More live calls are refused. Default 1,000. */
+  readonly maxCalls?: number;
+  /** Ended calls that `history()` remembers. Default 1,000. */
+  readonly historySize?: number;
+  readonly offer?: OfferOptions;
+  readonly rtmp?: RtmpOptions;
+  /** Default: silent. */
+  readonly logger?: Logger;
+}
+
+/** What `find` compares; all that are given must be equal. */
+export type CallFilter = Partial<
+  Pick<
+    CallView,
+    | 'callId'
+    | 'callee'
+    | 'caller'
+    | 'rtmpUrl'
+    | 'rtmpStream'
+    | 'status'
+    | 'sipStatus'
+    | 'rtmpStreamStatus'
+    | 'hasAudio'
+    | 'hasVideo'
+    | 'streamName'
+  >
+>;
+
+/** A push to start. */
+export interface PushRequest extends OutputFormOptions {
+  /** Name of a stream, that is, `toStream` of a call. */
+  readonly streamName: string;
+  /** `rtmp://host[:port]/app[/instance][?query]`. */
+  readonly rtmpUrl: string;
+  /** `rtmpUrl` ends in the name to publish under. Default false: it is the stream's name. */
+  readonly rtmpTransponderFullUrl?: boolean;
+  /** Begin muted. Default false. */
+  readonly muted?: boolean;
+}
+
+/** What `findPushes` compares. */
+export interface PushFilter {
+  /** With or without a leading `rtmp_`. */
+  readonly streamName?: string;
+  readonly rtmpUrl?: string;
+}
+
+/** What `findStreams` compares. */
+export interface StreamFilter {
+  readonly streamName?: string;
+}
+
+/** Somebody who watches a stream. */
+export interface Viewer {
+  /** Ends it. Idempotent. */
+  close(): void;
+  /** What was sent so far. */
+  stats(): FlvViewerStats;
+}
+
+/** Events of a gateway. */
+export interface CallGatewayEvents {
+  /** A call was accepted and can be found. */
+  call: (call: Call) => void;
+  /** A call's status, sipStatus or rtmpStreamStatus changed. In order for each call. */
+  callChange: (call: Call, view: CallView, changed: readonly CallChange[]) => void;
+  /** A peer pressed a key. */
+  callDtmf: (call: Call, dtmf: ReceivedDtmf) => void;
+  /** A call ended, and all that it held is released. */
+  callClosed: (call: Call) => void;
+}

@@ -1,0 +1,81 @@
+// The pushes of a gateway, by their ids.
+
+import { randomBytes } from 'node:crypto';
+import type { OutputForm } from '@sipcast/media';
+import { GatewayError } from './errors.ts';
+import type { PushFilter } from './gateway-contract.ts';
+import { invalid } from './options.ts';
+import { RtmpPush } from './rtmp-push.ts';
+import type { RtmpOptions, RtmpPushDeps, RtmpPushView } from './rtmp-push.ts';
+
+/** Makes pushes and finds them until they are closed. */
+export class PushTable {
+  readonly #options: RtmpOptions;
+  readonly #deps: RtmpPushDeps;
+  readonly #pushes = new Map<string, RtmpPush>();
+
+  constructor(options: RtmpOptions, deps: RtmpPushDeps) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  /** `connectUrl` and `publishName` where they are not `rtmpUrl` and, behind the prefix, `streamName`. */
+  create(
+    callId: string,
+    streamName: string,
+    rtmpUrl: string,
+    parts: { form: OutputForm; muted?: boolean; connectUrl?: string; publishName?: string },
+  ): RtmpPush {
+    const mediaSessionId = `${callId}-${randomBytes(6).toString('hex')}`;
+    const push = new RtmpPush(
+      {
+        mediaSessionId,
+        streamName,
+        rtmpUrl,
+        connectUrl: parts.connectUrl ?? rtmpUrl,
+        publishName: parts.publishName ?? `${this.#options.streamPrefix ?? ''}${streamName}`,
+        muted: parts.muted ?? false,
+        form: parts.form,
+      },
+      this.#options,
+      this.#deps,
+    );
+    this.#pushes.set(mediaSessionId, push);
+    push.once('closed', () => this.#pushes.delete(mediaSessionId));
+    return push;
+  }
+
+  /** Those that match all given fields, and were not terminated. */
+  find(filter: PushFilter): RtmpPushView[] {
+    const bare = (name: string): string => name.replace(/^rtmp_/, '');
+    const found: RtmpPushView[] = [];
+    for (const push of this.#pushes.values()) {
+      if (push.terminated) continue;
+      const { streamName, rtmpUrl } = push.target;
+      if (filter.streamName !== undefined && bare(filter.streamName) !== bare(streamName)) continue;
+      if (filter.rtmpUrl !== undefined && filter.rtmpUrl !== rtmpUrl) continue;
+      found.push(push.view());
+    }
+    return found;
+  }
+
+  /** @throws GatewayError `PUSH_NOT_FOUND` */
+  get(mediaSessionId: string): RtmpPush {
+    const push = this.#pushes.get(mediaSessionId);
+    if (!push || push.terminated)
+      throw new GatewayError('PUSH_NOT_FOUND', 'No such push', { field: 'mediaSessionId' });
+    return push;
+  }
+}
+
+/** `rtmp://host/app/key?query` into where to connect and what to publish. */
+export function splitFullUrl(url: string): [string, string] {
+  const query = url.indexOf('?');
+  const path = query < 0 ? url : url.slice(0, query);
+  const slash = path.lastIndexOf('/');
+  const key = path.slice(slash + 1) + (query < 0 ? '' : url.slice(query));
+  if (!/^rtmps?:\/\/[^/]+\/.+\/[^/]+$/i.test(path)) {
+    throw invalid('rtmpUrl', 'must end in /app/name when rtmpTransponderFullUrl is true');
+  }
+  return [path.slice(0, slash), key];
+}
