@@ -111,11 +111,12 @@ const flag = z.preprocess(
   (value) => (value === 'true' ? true : value === 'false' ? false : absent(value)),
   z.boolean().optional(),
 );
-const integer = z.preprocess(
-  (value) => (typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : absent(value)),
-  z.number().int().optional(),
-);
+const toNumber = (value: unknown): unknown =>
+  typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : absent(value);
+const integer = z.preprocess(toNumber, z.number().int().optional());
 const object = z.preprocess(absent, z.record(z.string(), z.unknown()).optional());
+const audioForm = z.preprocess(absent, z.enum(['aac', 'passthrough']).optional());
+const videoForm = z.preprocess(absent, z.enum(['passthrough', 'reencode']).optional());
 
 /** Schemas of the request bodies, by method. */
 export const BODIES = {
@@ -137,6 +138,9 @@ export const BODIES = {
     rtmpStream: text,
     hasAudio: flag,
     hasVideo: flag,
+    audio: audioForm,
+    video: videoForm,
+    record: flag,
     custom: object,
     sipHeaders: z.preprocess(absent, z.record(z.string(), z.string()).optional()),
   }),
@@ -165,12 +169,21 @@ export const BODIES = {
     streamName: requiredText,
     rtmpUrl: requiredText,
     rtmpTransponderFullUrl: flag,
+    audio: audioForm,
+    video: videoForm,
     options: z.preprocess(
       absent,
       z.object({ action: z.preprocess(absent, z.enum(['mute']).optional()) }).optional(),
     ),
   }),
   pushFind: z.object({ streamName: text, rtmpUrl: text }),
+  streamFind: z.object({ streamName: text }),
+  streamToken: z.object({
+    streamName: requiredText,
+    ttlSeconds: z
+      .preprocess(toNumber, z.number().int().min(1).max(604_800).optional())
+      .default(3600),
+  }),
   mediaSessionId: z.object({ mediaSessionId: requiredText }),
   soundOn: z.object({ mediaSessionId: requiredText, soundFile: requiredText, loop: flag }),
   none: z.object({}),

@@ -3,7 +3,7 @@
 import { createHmac, randomUUID } from 'node:crypto';
 import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-import type { Call, CallGateway, CallView } from '@sipcast/core';
+import type { Call, CallGateway, CallView, ReceivedDtmf } from '@sipcast/core';
 
 /** Where events go, and how hard to try. */
 export interface CallAppOptions {
@@ -56,12 +56,25 @@ const EVENT_KEYS = [
   'custom',
 ] as const satisfies readonly (keyof CallView)[];
 
+/** Of these, what tells which call it was: a key press is no news of the others. */
+const DTMF_KEYS = [
+  'nodeId',
+  'appKey',
+  'sessionId',
+  'callId',
+  'incoming',
+  'caller',
+  'callee',
+  'custom',
+] as const satisfies readonly (keyof CallView)[];
+
 /** More of an answer than this is not read. */
 const MAX_ANSWER_BYTES = 4096;
 
 /**
- * POSTs each change of `status`, `sipStatus` or `rtmpStreamStatus`, in order for each call. A receiver that is slow or
- * dead never delays a call: its events wait, within bounds, and are then given up.
+ * POSTs each change of `status`, `sipStatus` or `rtmpStreamStatus` to `<callAppUrl>/CallStatusEvent`, and each key that a
+ * peer presses to `<callAppUrl>/CallDtmfEvent` (`dtmf`, and `type` as in `/call/send_dtmf`), in order for each call. A
+ * receiver that is slow or dead never delays a call: its events wait, within bounds, and are then given up.
  *
  * @throws TypeError when `callAppUrl` is no http or https URL.
  */
@@ -72,7 +85,7 @@ export function deliverCallEvents(
   const url = new URL(options.callAppUrl);
   if (url.protocol !== 'http:' && url.protocol !== 'https:')
     throw new TypeError('callAppUrl must be http or https');
-  url.pathname = `${url.pathname.replace(/\/+$/, '')}/CallStatusEvent`;
+  url.pathname = `${url.pathname.replace(/\/+$/, '')}/`;
   return new Delivery(url, gateway, options);
 }
 
@@ -99,6 +112,7 @@ class Delivery implements CallAppDelivery {
     this.#gateway = gateway;
     this.#options = options;
     gateway.on('callChange', this.#onChange);
+    gateway.on('callDtmf', this.#onDtmf);
   }
 
   get stats(): CallAppDelivery['stats'] {
@@ -112,6 +126,7 @@ class Delivery implements CallAppDelivery {
 
   async #close(drainMs: number): Promise<void> {
     this.#gateway.off('callChange', this.#onChange);
+    this.#gateway.off('callDtmf', this.#onDtmf);
     const timer = setTimeout(() => {
       this.#aborted = true;
       for (const abort of this.#aborts) abort();
@@ -122,32 +137,41 @@ class Delivery implements CallAppDelivery {
   }
 
   readonly #onChange = (_call: Call, view: CallView): void => {
+    const event = pick(view, EVENT_KEYS);
+    if (view.rtmpUrl !== null) event['rtmpUrl'] = withoutSecrets(view.rtmpUrl);
+    this.#enqueue('CallStatusEvent', view.callId, event);
+  };
+
+  readonly #onDtmf = (call: Call, { digit, type }: ReceivedDtmf): void => {
+    const event = { ...pick(call.view(), DTMF_KEYS), dtmf: digit, type };
+    this.#enqueue('CallDtmfEvent', call.callId, event);
+  };
+
+  #enqueue(name: string, callId: string, event: Record<string, unknown>): void {
     // A dropped event takes its number with it, so that the receiver sees the gap.
     const sequence = ++this.#sequence;
     if (this.#queued >= (this.#options.maxQueued ?? 1000)) return this.#lose('queue full');
     this.#queued++;
-    const event: Record<string, unknown> = {};
-    for (const key of EVENT_KEYS) if (view[key] !== null) event[key] = view[key];
-    if (view.rtmpUrl !== null) event['rtmpUrl'] = withoutSecrets(view.rtmpUrl);
     event['timestamp'] = Date.now();
     event['sequence'] = sequence;
     const body = JSON.stringify(event);
-    const { callId } = view;
-    const chain = (this.#chains.get(callId) ?? Promise.resolve()).then(() => this.#deliver(body));
+    const chain = (this.#chains.get(callId) ?? Promise.resolve()).then(() =>
+      this.#deliver(name, body),
+    );
     this.#chains.set(callId, chain);
     void chain.finally(() => {
       if (this.#chains.get(callId) === chain) this.#chains.delete(callId);
     });
-  };
+  }
 
-  async #deliver(body: string): Promise<void> {
+  async #deliver(name: string, body: string): Promise<void> {
     const { retries = 3, retryDelayMs = 500 } = this.#options;
     const id = `msg_${randomUUID()}`;
     let problem: string | undefined = 'closed';
     for (let attempt = 0; attempt <= retries && !this.#aborted; attempt++) {
       if (attempt > 0) await this.#pause(retryDelayMs * 2 ** (attempt - 1));
       if (this.#aborted) break;
-      problem = await this.#post(id, body);
+      problem = await this.#post(new URL(name, this.#url), id, body);
       if (problem === undefined) break;
     }
     this.#queued--;
@@ -156,11 +180,11 @@ class Delivery implements CallAppDelivery {
   }
 
   /** @returns What went wrong, if anything did. */
-  #post(id: string, body: string): Promise<string | undefined> {
+  #post(url: URL, id: string, body: string): Promise<string | undefined> {
     const bytes = Buffer.from(body);
     return new Promise((resolve) => {
-      const send = this.#url.protocol === 'https:' ? httpsRequest : httpRequest;
-      const request = send(this.#url, {
+      const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
+      const request = send(url, {
         method: 'POST',
         agent: this.#agent,
         headers: {
@@ -229,6 +253,12 @@ class Delivery implements CallAppDelivery {
       this.#aborts.add(done);
     });
   }
+}
+
+function pick(view: CallView, keys: readonly (keyof CallView)[]): Record<string, unknown> {
+  const picked: Record<string, unknown> = {};
+  for (const key of keys) if (view[key] !== null) picked[key] = view[key];
+  return picked;
 }
 
 function keyOf(secret: string): Buffer {

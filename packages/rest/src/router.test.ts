@@ -1,5 +1,5 @@
 import { GatewayError } from '@sipcast/core';
-import type { CallView, GatewayErrorCode, RtmpPushView } from '@sipcast/core';
+import type { CallView, GatewayErrorCode, RtmpPushView, StreamView } from '@sipcast/core';
 import { describe, expect, it } from 'vitest';
 import type { ErrorBody } from './errors.ts';
 import { STATUS_OF_CODE } from './errors.ts';
@@ -7,6 +7,7 @@ import { createRestRouter } from './router.ts';
 import type { RestGateway, RestOptions } from './router.ts';
 
 const CALL = { callId: 'c1', status: 'RING' } as CallView;
+const STREAM = { streamName: 's1', live: true } as StreamView;
 const PUSH = { mediaSessionId: 'c1-1', streamName: 's' } as RtmpPushView;
 
 type Calls = [method: string, ...args: unknown[]][];
@@ -33,12 +34,30 @@ function fakeGateway(overrides: Partial<RestGateway> = {}): { calls: Calls; gate
       known('CALL_NOT_FOUND', callId, 'c1', 'callId');
       return note(Promise.resolve(), 'sendDtmf', digits, type);
     },
+    injectStream: (callId, streamName) => {
+      known('CALL_NOT_FOUND', callId, 'c1', 'callId');
+      known('STREAM_NOT_FOUND', streamName, 's1', 'streamName');
+      note(undefined, 'injectStream', callId, streamName);
+    },
+    stopInjection: (callId) => {
+      known('CALL_NOT_FOUND', callId, 'c1', 'callId');
+      note(undefined, 'stopInjection', callId);
+    },
+    injectSound: async (callId, fileName) => {
+      known('CALL_NOT_FOUND', callId, 'c1', 'callId');
+      known('FILE_NOT_FOUND', fileName, 'ding.wav', 'fileName');
+      note(undefined, 'injectSound', callId, fileName);
+    },
+    findStreams: (filter) =>
+      note(filter?.streamName === 'other' ? [] : [STREAM], 'findStreams', filter),
+    watchStream: (name, target, onEnded) => {
+      known('STREAM_NOT_FOUND', name, 's1', 'streamName');
+      target.write(Buffer.from('FLV'));
+      setImmediate(onEnded);
+      return note({ close: () => {}, stats: () => ({ bytes: 3, dropped: 0 }) }, 'watchStream');
+    },
     startPush: (request) => note(PUSH, 'startPush', request),
     findPushes: (filter) => note([PUSH], 'findPushes', filter),
-    getPush: (id) => {
-      known('PUSH_NOT_FOUND', id, 'c1-1', 'mediaSessionId');
-      return {} as never;
-    },
     terminatePush: (id) => {
       known('PUSH_NOT_FOUND', id, 'c1-1', 'mediaSessionId');
       return note(Promise.resolve(), 'terminatePush');
@@ -50,6 +69,15 @@ function fakeGateway(overrides: Partial<RestGateway> = {}): { calls: Calls; gate
     unmutePush: (id) => {
       known('PUSH_NOT_FOUND', id, 'c1-1', 'mediaSessionId');
       note(undefined, 'unmutePush');
+    },
+    playPushSound: async (id, soundFile, loop) => {
+      known('PUSH_NOT_FOUND', id, 'c1-1', 'mediaSessionId');
+      known('FILE_NOT_FOUND', soundFile, 'ding.wav', 'soundFile');
+      note(undefined, 'playPushSound', id, soundFile, loop);
+    },
+    stopPushSound: (id) => {
+      known('PUSH_NOT_FOUND', id, 'c1-1', 'mediaSessionId');
+      note(undefined, 'stopPushSound', id);
     },
     history: () => note([CALL], 'history'),
     ...overrides,
@@ -178,23 +206,51 @@ describe('methods', () => {
     expect((await ask('/call/history', {}, empty)).text).toBe('[]');
   });
 
-  for (const [path, body, field] of [
-    ['/call/inject_stream', { callId: 'c1', streamName: 's' }, 'streamName'],
-    ['/call/inject_stream/startup', { callId: 'c1', streamName: 's' }, 'streamName'],
-    ['/call/inject_stream/terminate', { callId: 'c1' }, 'callId'],
-    ['/call/inject_sound', { callId: 'c1', fileName: 'f.wav' }, 'fileName'],
-    ['/push/sound_on', { mediaSessionId: 'c1-1', soundFile: 'f.wav', loop: true }, 'soundFile'],
-    ['/push/sound_off', { mediaSessionId: 'c1-1' }, 'mediaSessionId'],
-  ] as const) {
-    it(`${path} is documented, and not built yet`, async () => {
-      const error = errorOf(await ask(path, { body }));
-      expect(error).toMatchObject({ status: 501, code: 'NOT_IMPLEMENTED', field });
-      const elsewhere = Object.fromEntries(
-        Object.entries(body).map(([key, value]) => [key, key.endsWith('Id') ? 'other' : value]),
-      );
-      expect(errorOf(await ask(path, { body: elsewhere })).status).toBe(404);
+  it('lets the peer hear a stream or a sound, by the old and the new path', async () => {
+    const stream = { callId: 'c1', streamName: 's1' };
+    for (const path of ['/call/inject_stream', '/call/inject_stream/startup']) {
+      const { status, text, calls } = await ask(path, { body: stream });
+      expect([status, text, calls]).toEqual([200, '', [['injectStream', 'c1', 's1']]]);
+    }
+    const ended = await ask('/call/inject_stream/terminate', { body: { callId: 'c1' } });
+    expect([ended.status, ended.text, ended.calls]).toEqual([200, '', [['stopInjection', 'c1']]]);
+    const sound = { callId: 'c1', fileName: 'ding.wav' };
+    const played = await ask('/call/inject_sound', { body: sound });
+    const call = ['injectSound', 'c1', 'ding.wav'];
+    expect([played.status, played.text, played.calls]).toEqual([200, '', [call]]);
+    for (const [path, body, field] of [
+      ['/call/inject_stream', { ...stream, streamName: 'other' }, 'streamName'],
+      ['/call/inject_stream', { ...stream, callId: 'other' }, 'callId'],
+      ['/call/inject_stream/terminate', { callId: 'other' }, 'callId'],
+      ['/call/inject_sound', { ...sound, fileName: 'other.wav' }, 'fileName'],
+    ] as const)
+      expect(errorOf(await ask(path, { body }))).toMatchObject({ status: 404, field });
+  });
+
+  it('plays a sound in place of the audio of a push, once or again and again', async () => {
+    const mediaSessionId = 'c1-1';
+    for (const [loop, expected] of [
+      [true, true],
+      ['true', true],
+      [undefined, undefined],
+    ] as const) {
+      const body = { mediaSessionId, soundFile: 'ding.wav', ...(loop !== undefined && { loop }) };
+      const { status, text, calls } = await ask('/push/sound_on', { body });
+      const call = ['playPushSound', mediaSessionId, 'ding.wav', expected];
+      expect([status, text, calls]).toEqual([200, '', [call]]);
+    }
+    const off = await ask('/push/sound_off', { body: { mediaSessionId } });
+    expect([off.status, off.text, off.calls]).toEqual([
+      200,
+      '',
+      [['stopPushSound', mediaSessionId]],
+    ]);
+    const body = { mediaSessionId, soundFile: 'other.wav' };
+    expect(errorOf(await ask('/push/sound_on', { body }))).toMatchObject({
+      status: 404,
+      field: 'soundFile',
     });
-  }
+  });
 
   for (const [path, body] of [
     ['/call/terminate', { callId: 'other' }],
@@ -444,11 +500,11 @@ describe('failures', () => {
   it('gives each code of the gateway its status', async () => {
     const expected: Record<number, string[]> = {
       400: ['INVALID_ARGUMENT'],
-      404: ['CALL_NOT_FOUND', 'PUSH_NOT_FOUND', 'STREAM_NOT_FOUND'],
+      404: ['CALL_NOT_FOUND', 'FILE_NOT_FOUND', 'PUSH_NOT_FOUND', 'STREAM_NOT_FOUND'],
       409: ['CALL_EXISTS', 'CALL_STATE', 'PUSH_EXISTS', 'RTMP_STREAM_EXISTS', 'STREAM_EXISTS'],
       500: ['CALL_FAILED'],
       501: ['NOT_IMPLEMENTED'],
-      503: ['GATEWAY_CLOSED', 'NO_PORTS', 'TOO_MANY_CALLS'],
+      503: ['GATEWAY_CLOSED', 'NO_PORTS', 'TOO_MANY_CALLS', 'TOO_MANY_VIEWERS', 'TRANSCODERS_BUSY'],
     };
     const seen: Record<number, string[]> = {};
     for (const code of Object.keys(STATUS_OF_CODE).toSorted() as GatewayErrorCode[]) {

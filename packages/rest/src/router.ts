@@ -1,11 +1,20 @@
 // The documented HTTP API as one Web-standard handler. The adapters put it into HTTP servers.
 
 import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { Hono } from 'hono';
-import type { CallFilter, CallGateway, PushFilter, StartupRequest } from '@sipcast/core';
+import type {
+  CallFilter,
+  CallGateway,
+  PushFilter,
+  StartupRequest,
+  StreamFilter,
+} from '@sipcast/core';
 import type { z } from 'zod';
 import { BODIES, parseBody, readBody } from './body.ts';
 import { describeError, errorBody, RestError } from './errors.ts';
+import { StreamViewers } from './stream-viewers.ts';
 
 /** What the API needs of a gateway. */
 export type RestGateway = Pick<
@@ -14,12 +23,18 @@ export type RestGateway = Pick<
   | 'find'
   | 'get'
   | 'sendDtmf'
+  | 'injectStream'
+  | 'stopInjection'
+  | 'injectSound'
   | 'startPush'
   | 'findPushes'
-  | 'getPush'
   | 'terminatePush'
   | 'mutePush'
   | 'unmutePush'
+  | 'playPushSound'
+  | 'stopPushSound'
+  | 'findStreams'
+  | 'watchStream'
   | 'history'
 >;
 
@@ -31,6 +46,11 @@ export interface RestOptions {
   readonly basicAuth?: { readonly username: string; readonly password: string };
   /** Origins that browsers may call from; `'*'` for any. Default: none. */
   readonly cors?: '*' | readonly string[];
+  /**
+   * Signs the tokens of `/stream/token`, with which a stream can be watched where `basicAuth` is on. Give the same to every
+   * process that shall know them. Default: a random one.
+   */
+  readonly viewerSecret?: string;
   /** Told of failures inside, which the client sees as a plain 500. */
   readonly onInternalError?: (error: unknown) => void;
 }
@@ -47,6 +67,11 @@ export interface RestRouter {
   readonly mount: string;
   /** Answers one request. Never rejects. */
   fetch(request: Request, environment?: RestEnvironment): Promise<Response>;
+  /**
+   * For `server.on('upgrade', …)`: a named stream over a WebSocket.
+   * @returns false when the path is none of a stream: then the socket is the caller's to answer.
+   */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean;
 }
 
 /** Runs one method: throws what is wrong, returns what is answered; nothing means an empty body. */
@@ -80,16 +105,10 @@ function notFoundIfEmpty<T>(found: readonly T[], code: string): readonly T[] {
   return found;
 }
 
-function notBuilt(field: string): never {
-  throw new RestError(501, 'NOT_IMPLEMENTED', `${field} is not built yet`, field);
-}
-
-function routesOf(gateway: RestGateway): readonly Route[] {
+function routesOf(gateway: RestGateway, viewers: StreamViewers): readonly Route[] {
   const get = { allowsGet: true };
-  const injectStream: Method<typeof BODIES.injectStream> = ({ callId }) => {
-    gateway.get(callId);
-    return notBuilt('streamName');
-  };
+  const injectStream: Method<typeof BODIES.injectStream> = ({ callId, streamName }) =>
+    gateway.injectStream(callId, streamName);
   return [
     method('/call/startup', BODIES.callStartup, async (body, { clientAddress }) => {
       // What is absent has no key: parseBody saw to it.
@@ -109,6 +128,22 @@ function routesOf(gateway: RestGateway): readonly Route[] {
       get,
     ),
     method('/call/history', BODIES.none, () => gateway.history(), get),
+    method(
+      '/stream/find',
+      BODIES.streamFind,
+      (body) => notFoundIfEmpty(gateway.findStreams(body as StreamFilter), 'STREAM_NOT_FOUND'),
+      get,
+    ),
+    method(
+      '/stream/find_all',
+      BODIES.none,
+      () => notFoundIfEmpty(gateway.findStreams(), 'STREAM_NOT_FOUND'),
+      get,
+    ),
+    method('/stream/token', BODIES.streamToken, ({ streamName, ttlSeconds }) => {
+      notFoundIfEmpty(gateway.findStreams({ streamName }), 'STREAM_NOT_FOUND');
+      return viewers.tokenFor(streamName, ttlSeconds, Date.now());
+    }),
     method('/call/terminate', BODIES.callId, ({ callId }) => {
       // Its end is seen by find and by events: a peer that does not answer the BYE must not hold up the client.
       void gateway.get(callId).terminate();
@@ -121,21 +156,21 @@ function routesOf(gateway: RestGateway): readonly Route[] {
     }),
     method('/call/inject_stream', BODIES.injectStream, injectStream),
     method('/call/inject_stream/startup', BODIES.injectStream, injectStream),
-    method('/call/inject_stream/terminate', BODIES.callId, ({ callId }) => {
-      gateway.get(callId);
-      return notBuilt('callId');
-    }),
-    method('/call/inject_sound', BODIES.injectSound, ({ callId }) => {
-      gateway.get(callId);
-      return notBuilt('fileName');
-    }),
+    method('/call/inject_stream/terminate', BODIES.callId, ({ callId }) =>
+      gateway.stopInjection(callId),
+    ),
+    method('/call/inject_sound', BODIES.injectSound, ({ callId, fileName }) =>
+      gateway.injectSound(callId, fileName),
+    ),
     method(
       '/push/startup',
       BODIES.pushStartup,
-      ({ streamName, rtmpUrl, rtmpTransponderFullUrl, options }) =>
+      ({ streamName, rtmpUrl, rtmpTransponderFullUrl, options, audio, video }) =>
         gateway.startPush({
           streamName,
           rtmpUrl,
+          ...(audio && { audio }),
+          ...(video && { video }),
           rtmpTransponderFullUrl: rtmpTransponderFullUrl ?? false,
           muted: options?.action === 'mute',
         }),
@@ -161,14 +196,12 @@ function routesOf(gateway: RestGateway): readonly Route[] {
     method('/push/unmute', BODIES.mediaSessionId, ({ mediaSessionId }) =>
       gateway.unmutePush(mediaSessionId),
     ),
-    method('/push/sound_on', BODIES.soundOn, ({ mediaSessionId }) => {
-      gateway.getPush(mediaSessionId);
-      return notBuilt('soundFile');
-    }),
-    method('/push/sound_off', BODIES.mediaSessionId, ({ mediaSessionId }) => {
-      gateway.getPush(mediaSessionId);
-      return notBuilt('mediaSessionId');
-    }),
+    method('/push/sound_on', BODIES.soundOn, ({ mediaSessionId, soundFile, loop }) =>
+      gateway.playPushSound(mediaSessionId, soundFile, loop),
+    ),
+    method('/push/sound_off', BODIES.mediaSessionId, ({ mediaSessionId }) =>
+      gateway.stopPushSound(mediaSessionId),
+    ),
   ];
 }
 
@@ -176,6 +209,10 @@ function routesOf(gateway: RestGateway): readonly Route[] {
 export function createRestRouter(gateway: RestGateway, options: RestOptions = {}): RestRouter {
   const mount = (options.mount ?? '/rest-api').replace(/\/+$/, '');
   const isAuthorized = basicAuthCheck(options.basicAuth);
+  const viewers = new StreamViewers(gateway, mount, options.viewerSecret);
+  const mayWatch = (streamName: string, authorization: string | undefined, url: URL): boolean =>
+    isAuthorized(authorization) ||
+    viewers.accepts(streamName, url.searchParams.get('token'), Date.now());
   const app = new Hono<{ Bindings: RestEnvironment }>({ strict: false });
 
   app.use('*', async (c, next) => {
@@ -184,19 +221,18 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
       c.header(name, value);
   });
   app.options('*', () => new Response(null, { status: 204 }));
+  app.get(`${mount}/stream/:file{.+\\.flv}`, (c) => {
+    const url = new URL(c.req.url);
+    const streamName = viewers.nameIn(url.pathname);
+    if (streamName === undefined) throw noSuchMethod();
+    if (!mayWatch(streamName, c.req.header('authorization'), url)) throw unauthorized();
+    return viewers.respond(streamName);
+  });
   app.use('*', async (c, next) => {
-    if (!isAuthorized(c.req.header('authorization'))) {
-      throw new RestError(
-        401,
-        'UNAUTHORIZED',
-        'User name and password are required',
-        'authorization',
-        { 'www-authenticate': 'Basic realm="sipcast", charset="UTF-8"' },
-      );
-    }
+    if (!isAuthorized(c.req.header('authorization'))) throw unauthorized();
     await next();
   });
-  for (const route of routesOf(gateway)) {
+  for (const route of routesOf(gateway, viewers)) {
     const { path, allowsGet } = route;
     const methods = allowsGet ? ['POST', 'GET'] : ['POST'];
     app.on(methods, mount + path, async (c) => {
@@ -211,7 +247,7 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
     });
   }
   app.notFound(() => {
-    throw new RestError(404, 'NO_SUCH_METHOD', 'No such method');
+    throw noSuchMethod();
   });
   app.onError((error, c) => {
     const failure = describeError(error);
@@ -224,7 +260,25 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
   return {
     mount,
     fetch: async (request, environment = {}) => app.fetch(request, environment),
+    upgrade: (request, socket, head) => {
+      const url = new URL(request.url ?? '', 'http://localhost');
+      const streamName = viewers.nameIn(url.pathname);
+      if (streamName === undefined) return false;
+      const allowed = mayWatch(streamName, request.headers.authorization, url);
+      viewers.upgrade(request, socket, head, streamName, allowed ? undefined : unauthorized());
+      return true;
+    },
   };
+}
+
+function noSuchMethod(): RestError {
+  return new RestError(404, 'NO_SUCH_METHOD', 'No such method');
+}
+
+function unauthorized(): RestError {
+  const challenge = { 'www-authenticate': 'Basic realm="sipcast", charset="UTF-8"' };
+  const problem = 'User name and password are required';
+  return new RestError(401, 'UNAUTHORIZED', problem, 'authorization', challenge);
 }
 
 /** GET takes its fields from the query string, so that a finder can be tried in a browser. */

@@ -14,8 +14,11 @@ Starts the gateway with its HTTP API at /rest-api.
   --sip-port <number>       UDP and TCP port for SIP (default: one that is free)
   --public-address <ip>     address that SIP peers shall use, behind NAT
   --call-app-url <url>      POST call events to <url>/CallStatusEvent
-  --audio passthrough|aac   what RTMP servers get (default passthrough; aac needs ffmpeg)
-  --ffmpeg <path>           ffmpeg to encode with (default: FFMPEG_PATH, else the PATH)
+  --audio aac|passthrough   what RTMP servers get (default aac; passthrough: G.711 as it comes)
+  --ffmpeg <path>           ffmpeg to encode with (default: FFMPEG_PATH, the PATH, @ffmpeg-installer/ffmpeg)
+  --no-transcoding          encode nothing: no ffmpeg is needed; a call that needs it ends FAILED
+  --media-folder <path>     folder of the files that inject_sound may play
+  --record-dir <path>       folder for calls with "record": true
   --help, --version
 
 Environment
@@ -63,6 +66,9 @@ export function parseCommand(
       ...(values['call-app-url'] === undefined ? {} : { callAppUrl: values['call-app-url'] }),
       ...(values.audio === undefined ? {} : { audio: audioOf(values.audio) }),
       ...(values.ffmpeg === undefined ? {} : { ffmpegPath: values.ffmpeg }),
+      ...(values['no-transcoding'] ? { transcoding: false } : {}),
+      ...(values['record-dir'] === undefined ? {} : { recordDir: values['record-dir'] }),
+      ...(values['media-folder'] === undefined ? {} : { mediaFolder: values['media-folder'] }),
       ...(account === undefined || account === '' ? {} : { basicAuth: accountOf(account) }),
     },
   };
@@ -84,6 +90,9 @@ function parse(argv: readonly string[]) {
         'call-app-url': text,
         audio: text,
         ffmpeg: text,
+        'no-transcoding': { type: 'boolean' },
+        'media-folder': text,
+        'record-dir': text,
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean', short: 'v' },
       },

@@ -24,10 +24,19 @@ export interface ServeOptions {
   readonly publicAddress?: string;
   /** Events go to `<callAppUrl>/CallStatusEvent`. Default: nowhere. */
   readonly callAppUrl?: string;
-  /** What RTMP servers get. Default `passthrough`; `aac` needs ffmpeg. */
+  /** What RTMP servers get. Default `aac`, or `passthrough` where `transcoding` is false. */
   readonly audio?: 'passthrough' | 'aac';
-  /** Path of ffmpeg. Default: the environment's `FFMPEG_PATH`, else `ffmpeg` on the `PATH`. */
+  /**
+   * Path of ffmpeg. Default: the environment's `FFMPEG_PATH`, else `ffmpeg` on the `PATH`, else the one of the package
+   * `@ffmpeg-installer/ffmpeg`.
+   */
   readonly ffmpegPath?: string;
+  /** False: nothing is encoded, and no ffmpeg is needed. Default true. */
+  readonly transcoding?: boolean;
+  /** Folder of the files that `inject_sound` may play. Default: none. */
+  readonly mediaFolder?: string;
+  /** Folder for calls that are to be recorded. Default: none. */
+  readonly recordDir?: string;
   /** HTTP Basic on every query. Default: none. */
   readonly basicAuth?: { readonly username: string; readonly password: string };
   /** More options of the gateway; those above have precedence. */
@@ -78,6 +87,9 @@ export async function serve(options: ServeOptions = {}): Promise<ServeHandle> {
       (request, response) => void listener(request, response),
     );
     server.maxConnections = MAX_CONNECTIONS;
+    server.on('upgrade', (request, socket, head) => {
+      if (!router.upgrade(request, socket, head)) socket.destroy();
+    });
     await listen(server, host, port);
     const address = server.address() as AddressInfo;
     if (!isLoopback(host) && options.basicAuth === undefined)
@@ -114,7 +126,7 @@ async function openGateway(
   options: ServeOptions,
   log: (line: string) => void,
 ): Promise<CallGateway> {
-  const { sipPort, rtpPorts, publicAddress, audio, ffmpegPath } = options;
+  const { sipPort, rtpPorts, publicAddress, audio, mediaFolder, recordDir } = options;
   try {
     return await createCallGateway({
       logger: {
@@ -128,7 +140,9 @@ async function openGateway(
       ...(rtpPorts === undefined ? {} : { rtpPorts }),
       ...(publicAddress === undefined ? {} : { publicAddress }),
       ...(audio === undefined ? {} : { audio }),
-      ...(ffmpegPath === undefined ? {} : { ffmpegPath }),
+      ...transcodingOf(options),
+      ...(mediaFolder === undefined ? {} : { mediaFolder }),
+      ...(recordDir === undefined ? {} : { recording: { dir: recordDir } }),
     });
   } catch (error) {
     const { code, field } = error as { code?: string; field?: string };
@@ -137,6 +151,18 @@ async function openGateway(
       throw new ServerError('INVALID_ARGUMENT', describe(error), field, error);
     throw unavailable('sipPort', 'SIP port', sipPort ?? 0, error);
   }
+}
+
+function transcodingOf({
+  transcoding,
+  ffmpegPath,
+  gateway,
+}: ServeOptions): Pick<CallGatewayOptions, 'transcoding'> {
+  if (transcoding === false) return { transcoding };
+  // A path does not undo what else is said of encoding.
+  return ffmpegPath === undefined
+    ? {}
+    : { transcoding: { ...(gateway?.transcoding || undefined), ffmpegPath } };
 }
 
 function openEvents(

@@ -1,0 +1,159 @@
+// Watching named streams: who may, the FLV file over HTTP, and the same over a WebSocket.
+
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { CallGateway, Viewer } from '@sipcast/core';
+import { WebSocketServer } from 'ws';
+import type { WebSocket } from 'ws';
+import { describeError, errorBody, RestError } from './errors.ts';
+
+/** A signed permission to watch one stream for a time. */
+export interface ViewerToken {
+  readonly streamName: string;
+  /** For the query: `?token=…`. */
+  readonly token: string;
+  /** ISO 8601. */
+  readonly expiresAt: string;
+  /** Path and query of the stream, below the host. */
+  readonly path: string;
+}
+
+/** What this needs of a gateway. */
+export type StreamGateway = Pick<CallGateway, 'watchStream'>;
+
+/** How many octets a response takes before they count as waiting. */
+const HIGH_WATER_BYTES = 64 * 1024;
+const NAME_IN_PATH = /^\/stream\/([^/]+)\.flv$/;
+
+/** Makes and checks tokens, and opens streams. */
+export class StreamViewers {
+  readonly #gateway: StreamGateway;
+  readonly #mount: string;
+  readonly #secret: Buffer | string;
+  #sockets: WebSocketServer | undefined;
+
+  /** @param secret - Of the tokens. Default: one of this process, so that tokens end with it. */
+  constructor(gateway: StreamGateway, mount: string, secret?: string) {
+    this.#gateway = gateway;
+    this.#mount = mount;
+    this.#secret = secret ?? randomBytes(32);
+  }
+
+  /** @param ttlSeconds - From now on. */
+  tokenFor(streamName: string, ttlSeconds: number, nowMs: number): ViewerToken {
+    const expiresS = Math.floor(nowMs / 1000) + ttlSeconds;
+    const token = `${expiresS}.${this.#sign(streamName, expiresS)}`;
+    return {
+      streamName,
+      token,
+      expiresAt: new Date(expiresS * 1000).toISOString(),
+      path: `${this.#mount}/stream/${encodeURIComponent(streamName)}.flv?token=${token}`,
+    };
+  }
+
+  /** Whether a token is one of ours for this stream, and not over. */
+  accepts(streamName: string, token: string | null | undefined, nowMs: number): boolean {
+    const [, expires = '', signature = ''] = /^(\d{1,12})\.([\w-]{43})$/.exec(token ?? '') ?? [];
+    if (signature === '') return false;
+    const expected = Buffer.from(this.#sign(streamName, Number(expires)));
+    return timingSafeEqual(expected, Buffer.from(signature)) && Number(expires) * 1000 > nowMs;
+  }
+
+  /** The name in a path below the mount, or undefined. */
+  nameIn(pathname: string): string | undefined {
+    if (!pathname.startsWith(this.#mount)) return undefined;
+    const encoded = NAME_IN_PATH.exec(pathname.slice(this.#mount.length))?.[1];
+    try {
+      return encoded === undefined ? undefined : decodeURIComponent(encoded);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The live file, for as long as stream and client are there. @throws GatewayError as `watchStream`. */
+  respond(streamName: string): Response {
+    let viewer: Viewer | undefined;
+    const body = new ReadableStream<Uint8Array>(
+      {
+        start: (controller) => {
+          const target = {
+            write: (octets: Uint8Array) => controller.enqueue(octets),
+            get waitingBytes() {
+              return Math.max(0, HIGH_WATER_BYTES - (controller.desiredSize ?? HIGH_WATER_BYTES));
+            },
+          };
+          viewer = this.#gateway.watchStream(streamName, target, () => controller.close());
+        },
+        cancel: () => viewer?.close(),
+      },
+      { highWaterMark: HIGH_WATER_BYTES, size: (octets) => octets.byteLength },
+    );
+    const headers = {
+      'content-type': 'video/x-flv',
+      'cache-control': 'no-store',
+      // Proxies shall not collect it.
+      'x-accel-buffering': 'no',
+    };
+    return new Response(body, { headers });
+  }
+
+  /**
+   * Answers the upgrade of a WebSocket: the same octets in binary messages.
+   * @param refusal - What is wrong with the request, if anything is.
+   */
+  upgrade(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    streamName: string,
+    refusal?: RestError,
+  ): void {
+    // What clients send is not looked at, and must not be much.
+    this.#sockets ??= new WebSocketServer({ noServer: true, maxPayload: 1024 });
+    if (refusal) return refuse(socket, refusal, request.url ?? '');
+    let viewer: Viewer | undefined;
+    let webSocket: WebSocket | undefined;
+    const early: Uint8Array[] = [];
+    const target = {
+      write: (octets: Uint8Array): void => {
+        if (webSocket) webSocket.send(octets, { binary: true });
+        else early.push(octets);
+      },
+      get waitingBytes(): number {
+        return webSocket?.bufferedAmount ?? 0;
+      },
+    };
+    try {
+      // Before the handshake: what cannot be watched is refused as HTTP.
+      viewer = this.#gateway.watchStream(streamName, target, () => webSocket?.close(1000));
+    } catch (error) {
+      return refuse(socket, error, request.url ?? '');
+    }
+    const leave = (): void => viewer?.close();
+    socket.once('close', leave);
+    this.#sockets.handleUpgrade(request, socket, head, (opened) => {
+      webSocket = opened;
+      opened.on('error', () => opened.terminate());
+      opened.on('close', leave);
+      for (const octets of early.splice(0)) opened.send(octets, { binary: true });
+    });
+  }
+
+  #sign(streamName: string, expiresS: number): string {
+    return createHmac('sha256', this.#secret)
+      .update(`${expiresS}\n${streamName}`)
+      .digest('base64url');
+  }
+}
+
+function refuse(socket: Duplex, error: unknown, url: string): void {
+  const failure = describeError(error);
+  const path = url.split('?', 1)[0] ?? '';
+  const body = JSON.stringify(errorBody(failure, path, Date.now()));
+  const head =
+    `HTTP/1.1 ${failure.status} Refused\r\ncontent-type: application/json\r\nconnection: close\r\n` +
+    `content-length: ${Buffer.byteLength(body)}\r\n\r\n`;
+  socket.on('error', () => {});
+  socket.end(head + body);
+}
