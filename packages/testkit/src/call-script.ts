@@ -3,10 +3,12 @@
 import type { PeerAuth } from './peer-digest.ts';
 import type { PacketizationMode } from './h264-payloads.ts';
 import type { SdpDirection } from './peer-sdp.ts';
+import type { PhoneAudioCodec } from './phone-audio.ts';
 import type { RtpLineOptions, RtpSenderOptions } from './rtp-sender.ts';
+import type { Vp8Form } from './vp8-payloads.ts';
 
-/** A change that the phone asks for in mid-call. `resume` undoes `hold`. */
-export type ReinviteChange = 'unchanged' | 'hold' | 'resume';
+/** A change that the phone asks for in mid-call. `resume` undoes `hold`; `move`: other ports, and other SSRCs. */
+export type ReinviteChange = 'unchanged' | 'hold' | 'resume' | 'move';
 
 /** Marks and impairments of one medium, without its addresses. */
 export type PeerLineOptions = Omit<
@@ -38,8 +40,8 @@ export interface CallScript {
   readonly media?: boolean;
   /** How it is sent. */
   readonly sender?: Omit<RtpSenderOptions, 'video' | 'audio'> & {
-    readonly video?: PeerLineOptions;
-    readonly audio?: PeerLineOptions;
+    readonly video?: PeerLineOptions & { readonly vp8?: Vp8Form };
+    readonly audio?: PeerLineOptions & Pick<NonNullable<RtpSenderOptions['audio']>, 'dtx'>;
   };
   /** BYE so long after the answer. */
   readonly hangUpAfterMs?: number;
@@ -48,8 +50,10 @@ export interface CallScript {
   /** false: refuse with port 0. Default true. */
   readonly audio?: boolean;
   /** Answer with this codec only. Default: the first of PCMA and PCMU that is offered. */
-  readonly audioCodec?: 'PCMA' | 'PCMU';
-  /** Default 1 where it is offered, else 0. */
+  readonly audioCodec?: PhoneAudioCodec;
+  /** Answer with this codec only, or refuse the video. Default `H264`. */
+  readonly videoCodec?: 'H264' | 'VP8';
+  /** Of H.264. Default 1 where it is offered, else 0. */
   readonly packetizationMode?: PacketizationMode;
   /** Of both media in the answer. Default: what the offer allows. */
   readonly direction?: SdpDirection;
@@ -59,6 +63,13 @@ export interface CallScript {
   readonly telephoneEvent?: boolean;
   /** Answer with the offered `a=rtcp-fb` lines. Default true. */
   readonly feedback?: boolean;
+  /** Accept generic NACK where it is offered for video, and send again what is asked for. Default false. */
+  readonly nack?: boolean;
+  /**
+   * The phone sits behind a NAT: media leaves from other ports than its description says, and nothing reaches those.
+   * Default false.
+   */
+  readonly nat?: boolean;
   /** Changes the text of the answer, or replaces it. */
   readonly sdp?: (answer: string) => string;
   /** Default: random. */

@@ -1,6 +1,18 @@
 import { statSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { createClip, loadClip, splitNalUnits } from './clip.ts';
+import { createClip, loadClip, splitIvf, splitNalUnits } from './clip.ts';
+import { oggPackets } from './phone-audio.ts';
+
+/** An IVF file: as much of its header as matters. */
+function ivfOf(...frames: number[][]): Uint8Array {
+  const head = Buffer.alloc(32);
+  head.write('DKIF');
+  head[6] = 32;
+  return Uint8Array.from([
+    ...head,
+    ...frames.flatMap((frame) => [frame.length, ...new Uint8Array(11), ...frame]),
+  ]);
+}
 
 describe('the clip scene', () => {
   const clip = loadClip();
@@ -30,8 +42,19 @@ describe('the clip scene', () => {
     expect(size - octets).toBeLessThanOrEqual(4 * nalus.length);
   });
 
+  it('has the same sound in frames of 20 ms of every other codec', () => {
+    for (const codec of ['G722', 'opus', 'speex/8000', 'speex/16000'] as const) {
+      const frames = clip.sounds[codec] ?? [];
+      expect(frames.length, codec).toBeGreaterThanOrEqual(1000);
+      expect(frames.length, codec).toBeLessThanOrEqual(1002);
+    }
+    expect(clip.sounds.G722?.every((frame) => frame.length === 160)).toBe(true);
+    expect(() => oggPackets(Buffer.from('RIFF and no more'))).toThrow(RangeError);
+  });
+
   it('is read once', () => {
     expect(loadClip('scene')).toBe(clip);
+    expect(clip.video.every((unit) => unit.vp8 !== undefined)).toBe(true);
     expect(() => loadClip('none')).toThrow(RangeError);
   });
 });
@@ -72,10 +95,22 @@ describe('Annex B', () => {
     expect(clip.durationMs).toBe(300);
   });
 
+  it('reads the frames of IVF, up to a cut', () => {
+    const file = ivfOf([1, 2, 3], [4]);
+    expect(splitIvf(file).map((frame) => [...frame])).toEqual([[1, 2, 3], [4]]);
+    expect(splitIvf(file.subarray(0, -1))).toHaveLength(1);
+    expect(splitIvf(new Uint8Array(40))).toEqual([]);
+  });
+
   it('refuses a stream that cannot be played', () => {
     const aLaw = new Uint8Array(0);
     const h264 = Uint8Array.from([...start, ...slice]);
     expect(() => createClip({ name: 'x', fps: 25, h264, aLaw })).toThrow(/SPS/);
     expect(() => createClip({ name: 'x', fps: 0, h264, aLaw })).toThrow(/fps/);
+    const pictures = Uint8Array.from([sps, pps, idr, slice].flatMap((nal) => [...start, ...nal]));
+    const parts = { name: 'x', fps: 25, h264: pictures, aLaw };
+    expect(() => createClip({ ...parts, ivf: ivfOf([0], [1], [1]) })).toThrow(/frame per picture/);
+    expect(() => createClip({ ...parts, ivf: ivfOf([1], [0]) })).toThrow(/key frames/);
+    expect(createClip({ ...parts, ivf: ivfOf([0], [1]) }).video[1]?.vp8).toEqual(Uint8Array.of(1));
   });
 });

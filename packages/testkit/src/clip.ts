@@ -1,6 +1,9 @@
-// A clip: encoded pictures and sound that a sender plays. Reads H.264 Annex B and raw G.711 A-law.
+// A clip: encoded pictures and sound that a sender plays. Reads H.264 Annex B, VP8 in IVF, raw G.711 and G.722, Opus and
+// Speex in Ogg.
 
 import { readFileSync } from 'node:fs';
+import { cutFrames, oggPackets } from './phone-audio.ts';
+import type { ClipSounds } from './phone-audio.ts';
 
 /** One coded picture with the NAL units that come before it. */
 export interface ClipAccessUnit {
@@ -10,6 +13,8 @@ export interface ClipAccessUnit {
   readonly nalus: readonly Uint8Array[];
   /** Contains an IDR slice. */
   readonly isKeyFrame: boolean;
+  /** The same picture in VP8, a key frame where this one is; only where the clip has VP8. Not to be written to. */
+  readonly vp8?: Uint8Array;
 }
 
 /** Pictures and sound of equal length. */
@@ -20,6 +25,8 @@ export interface Clip {
   readonly fps: number;
   /** G.711 A-law, 8,000 octets per second. */
   readonly audio: Uint8Array;
+  /** The same sound in other codecs, in payloads of 20 ms; G.711 needs no entry. */
+  readonly sounds: ClipSounds;
   /** Length of the video. */
   readonly durationMs: number;
   /** First SPS and PPS of the clip. */
@@ -33,7 +40,7 @@ const clips = new Map<string, Clip>();
 
 /**
  * A clip that comes with this package, read once per process. `scene`: 20 s, 640×360, 25 pictures/s, about
- * 500 kbit/s, IDR every 2 s; each second a white flash of one picture and a 1 kHz beep.
+ * 500 kbit/s as H.264 and 450 as VP8, IDR every 2 s; each second a white flash of one picture and a 1 kHz beep.
  *
  * @throws RangeError for another name.
  */
@@ -45,7 +52,20 @@ export function loadClip(name = 'scene'): Clip {
   // src/ and dist/ both lie beside clips/.
   const read = (ending: string): Buffer =>
     readFileSync(new URL(`../clips/${name}.${ending}`, import.meta.url));
-  const clip = createClip({ name, fps, h264: read('h264'), aLaw: read('alaw') });
+  const sounds: ClipSounds = {
+    G722: cutFrames(read('g722')),
+    opus: oggPackets(read('opus')),
+    'speex/8000': oggPackets(read('nb.spx')),
+    'speex/16000': oggPackets(read('wb.spx')),
+  };
+  const clip = createClip({
+    name,
+    fps,
+    h264: read('h264'),
+    ivf: read('ivf'),
+    aLaw: read('alaw'),
+    sounds,
+  });
   clips.set(name, clip);
   return clip;
 }
@@ -53,18 +73,23 @@ export function loadClip(name = 'scene'): Clip {
 /**
  * A clip of your own.
  *
- * @param parts - `h264`: Annex B with SPS and PPS in it; `aLaw`: 8 kHz mono, as long as the video; `fps` > 0.
- * @throws RangeError when there is no picture, no SPS, or `fps` is out of range.
+ * @param parts - `h264`: Annex B with SPS and PPS in it; `ivf`: the same pictures in VP8; `aLaw`: 8 kHz mono, as long as
+ * the video; `fps` > 0; `sounds`: the same sound in other codecs, default none.
+ * @throws RangeError when there is no picture, no SPS, `fps` is out of range, or `ivf` has not a frame for each picture
+ * with its key frames in the same places.
  */
 export function createClip(parts: {
   readonly name: string;
   readonly fps: number;
   readonly h264: Uint8Array;
+  readonly ivf?: Uint8Array;
   readonly aLaw: Uint8Array;
+  readonly sounds?: ClipSounds;
 }): Clip {
   const { name, fps, aLaw } = parts;
   if (!(fps > 0 && fps <= 240)) throw new RangeError('fps must be above 0, at most 240');
-  const video = splitAccessUnits(splitNalUnits(parts.h264));
+  const units = splitAccessUnits(splitNalUnits(parts.h264));
+  const video = parts.ivf === undefined ? units : joinVp8(units, splitIvf(parts.ivf));
   const nalus = video.flatMap((unit) => unit.nalus);
   const sps = nalus.find((nal) => (nal[0]! & 0x1f) === SPS);
   const pps = nalus.find((nal) => (nal[0]! & 0x1f) === PPS);
@@ -76,10 +101,40 @@ export function createClip(parts: {
     fps,
     video,
     audio: aLaw,
+    sounds: parts.sounds ?? {},
     durationMs: (video.length * 1000) / fps,
     parameterSets: [sps, pps],
     profileLevelId: Buffer.from(sps.subarray(1, 4)).toString('hex').toUpperCase(),
   };
+}
+
+function joinVp8(
+  units: readonly ClipAccessUnit[],
+  frames: readonly Uint8Array[],
+): readonly ClipAccessUnit[] {
+  if (frames.length !== units.length) throw new RangeError('ivf must have a frame per picture');
+  return units.map((unit, index) => {
+    const vp8 = frames[index]!;
+    // RFC 6386 §9.1: the lowest bit of a key frame is 0.
+    if (((vp8[0]! & 1) === 0) !== unit.isKeyFrame) {
+      throw new RangeError('ivf must have its key frames where h264 has them');
+    }
+    return { ...unit, vp8 };
+  });
+}
+
+/** Frames of an IVF file as views: a header whose size stands in it, then `| size(4) time(8) octets |`, little-endian. */
+export function splitIvf(ivf: Uint8Array): Uint8Array[] {
+  const bytes = Buffer.from(ivf.buffer, ivf.byteOffset, ivf.length);
+  const frames: Uint8Array[] = [];
+  if (bytes.length < 32 || bytes.toString('latin1', 0, 4) !== 'DKIF') return frames;
+  for (let at = bytes.readUInt16LE(6); at + 12 < bytes.length; ) {
+    const end = at + 12 + bytes.readUInt32LE(at);
+    if (end > bytes.length) break;
+    frames.push(ivf.subarray(at + 12, end));
+    at = end;
+  }
+  return frames;
 }
 
 const IDR = 5;

@@ -1,11 +1,16 @@
+export { measureAvSkew } from './av-skew.ts';
+export type { AvSkew } from './av-skew.ts';
+export type { RtmpSinkAuth } from './rtmp-sink-auth.ts';
+export type { PublicationParts } from './rtmp-sink-connection.ts';
 export { RtmpPublication, RtmpSink } from './rtmp-sink.ts';
 export type { ReceivedTag, RtmpRefusal, RtmpSinkOptions } from './rtmp-sink.ts';
-export { createClip, loadClip, splitNalUnits } from './clip.ts';
+export { createClip, loadClip, splitIvf, splitNalUnits } from './clip.ts';
 export type { Clip, ClipAccessUnit } from './clip.ts';
 export { aLawToLinear, aLawToMuLaw, linearToMuLaw } from './g711.ts';
 export { packetizeAccessUnit } from './h264-payloads.ts';
 export type { PacketizationMode } from './h264-payloads.ts';
 export type { Impairments } from './impaired-line.ts';
+export type { ClipSounds, PhoneAudioCodec } from './phone-audio.ts';
 export { RtpPort } from './rtp-port.ts';
 export type {
   MediaReception,
@@ -42,3 +47,5 @@ export { TcpRelay } from './tcp-relay.ts';
 export type { TcpRelayOptions, TcpRelayStats } from './tcp-relay.ts';
 export { UdpRelay } from './udp-relay.ts';
 export type { UdpFaults, UdpRelayOptions, UdpRelayStats } from './udp-relay.ts';
+export { packetizeVp8Frame, Vp8Packetizer } from './vp8-payloads.ts';
+export type { Vp8Descriptor, Vp8Form } from './vp8-payloads.ts';

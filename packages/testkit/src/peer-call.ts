@@ -1,6 +1,7 @@
 // One call at the phone: plays its script, answers the caller, and judges it (RFC 3261 §12–§15).
 
 import { randomBytes } from 'node:crypto';
+import type { DtmfOptions } from '@sipcast/media';
 import { EMPTY_BODY, parseNameAddress, parseUri, SipHeaders } from '@sipcast/sip';
 import type { SipMessage, SipRequest, SipResponse } from '@sipcast/sip';
 import type { CallScript, ReinviteChange } from './call-script.ts';
@@ -160,6 +161,12 @@ export class PeerCall {
     return [...this.#infoDigits, ...(this.audio?.received.digits ?? [])];
   }
 
+  /** Presses keys at the phone by RFC 4733. @throws RangeError (rejection) while it sends no audio or events. */
+  async sendDigits(digits: string, options: DtmfOptions = {}): Promise<void> {
+    if (this.sender === undefined) throw new RangeError('The phone does not send');
+    await this.sender.sendDigits(digits, options);
+  }
+
   /** The phone's description as it stands. */
   get localSdp(): string | undefined {
     return this.#media?.describe();
@@ -188,6 +195,7 @@ export class PeerCall {
   async reinvite(change: ReinviteChange = 'unchanged'): Promise<SentReinvite> {
     const media = this.#media;
     if (media === undefined) throw new Error('The call has no media');
+    if (change === 'move') await media.move();
     const offer = media.reoffer(change);
     const invite = this.#newRequest('INVITE', offer);
     const response = await this.#host.request(invite, this.#origin, this);
@@ -203,6 +211,13 @@ export class PeerCall {
     const sent = { change, offer, response, answer };
     this.reinvites.push(sent);
     return sent;
+  }
+
+  /** INFO within the dialog. Resolves with the response; undefined when there was none. */
+  async sendInfo(contentType: string, body: string): Promise<SipResponse | undefined> {
+    const request = this.#newRequest('INFO', undefined);
+    request.headers.append('content-type', contentType);
+    return this.#host.request({ ...request, body: Buffer.from(body) }, this.#origin, this);
   }
 
   /** OPTIONS within the dialog. */
@@ -533,7 +548,7 @@ export class PeerCall {
     const type = info.headers.get('content-type')?.toLowerCase() ?? '';
     const text = Buffer.from(info.body).toString();
     if (type.startsWith('application/media_control+xml')) {
-      if (text.includes('picture_fast_update')) this.sender?.requestKeyFrame();
+      if (text.includes('picture_fast_update')) this.sender?.requestKeyFrame('info');
     } else if (type.startsWith('application/dtmf')) {
       const digit = parseInfoDigit(type, text);
       if (digit === undefined) this.#violation('INFO without a digit');

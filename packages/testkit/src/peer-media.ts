@@ -7,6 +7,8 @@ import type { Clip } from './clip.ts';
 import type { PacketizationMode } from './h264-payloads.ts';
 import { formatPhoneSdp, mirrored } from './peer-sdp.ts';
 import type { PhoneMedia, Sdp, SdpDirection, SdpMedia } from './peer-sdp.ts';
+import { PHONE_AUDIO } from './phone-audio.ts';
+import type { PhoneAudioCodec } from './phone-audio.ts';
 import { RtpPort } from './rtp-port.ts';
 import { RtpSender } from './rtp-sender.ts';
 import type { RtpSenderOptions } from './rtp-sender.ts';
@@ -15,6 +17,8 @@ import type { RtpSenderOptions } from './rtp-sender.ts';
 interface AgreedMedia {
   readonly offered: SdpMedia;
   readonly port: RtpPort | undefined;
+  /** Behind a NAT: what the description names, and where nobody listens. */
+  readonly inside?: RtpPort | undefined;
   readonly codec: { readonly payloadType: number; readonly name: string } | undefined;
   readonly mode: PacketizationMode;
   readonly described: PhoneMedia;
@@ -80,9 +84,30 @@ export class PeerMedia {
     return this.#script.sdp?.(text) ?? text;
   }
 
+  /** Other ports from now on; the clip begins anew with the next `start`. */
+  async move(): Promise<void> {
+    this.#sender?.stop();
+    this.#sender = undefined;
+    const moved: AgreedMedia[] = [];
+    for (const agreed of this.#agreed) {
+      if (agreed.port === undefined) {
+        moved.push(agreed);
+        continue;
+      }
+      const port = await RtpPort.open({ host: this.#host });
+      port.eventPayloadType = agreed.port.eventPayloadType;
+      port.eventClockHz = agreed.port.eventClockHz;
+      await Promise.all([agreed.port.close(), agreed.inside?.close()]);
+      const described = { ...agreed.described, port: port.port, rtcpPort: port.rtcpPort };
+      moved.push({ ...agreed, port, inside: undefined, described });
+    }
+    this.#agreed = moved;
+    this.#version++;
+  }
+
   /** Text of a new offer of the phone; hold and resume count as a new version (RFC 3264 §8). */
   reoffer(change: ReinviteChange): string {
-    const held = change === 'unchanged' ? this.#held : change === 'hold';
+    const held = change === 'unchanged' || change === 'move' ? this.#held : change === 'hold';
     if (held !== this.#held) {
       this.#held = held;
       this.#version++;
@@ -101,18 +126,29 @@ export class PeerMedia {
     const video = this.#lineOf('video');
     const audio = this.#lineOf('audio');
     if (video === undefined && audio === undefined) return;
+    const port = audio?.agreed.port;
     const { video: videoMarks, audio: audioMarks, ...options } = this.#script.sender ?? {};
     this.#sender = RtpSender.start({
       ...options,
       clip: this.#clip,
       ...(video && {
-        video: { ...videoMarks, ...video.line, packetizationMode: video.agreed.mode },
+        video: {
+          answerNack: video.agreed.described.feedback.includes('nack'),
+          ...videoMarks,
+          ...video.line,
+          codec: video.agreed.codec?.name === 'VP8' ? 'VP8' : 'H264',
+          packetizationMode: video.agreed.mode,
+        },
       }),
       ...(audio && {
         audio: {
           ...audioMarks,
           ...audio.line,
-          codec: audio.agreed.codec?.name === 'PCMU' ? 'PCMU' : 'PCMA',
+          codec: audio.agreed.codec?.name as PhoneAudioCodec,
+          ...(port?.eventPayloadType !== undefined && {
+            eventPayloadType: port.eventPayloadType,
+            eventClockHz: port.eventClockHz,
+          }),
         },
       }),
     });
@@ -126,7 +162,7 @@ export class PeerMedia {
   /** Closes the ports. Idempotent. */
   close(): Promise<void> {
     this.stop();
-    const ports = this.#agreed.flatMap(({ port }) => port ?? []);
+    const ports = this.#agreed.flatMap(({ port, inside }) => [port ?? [], inside ?? []].flat());
     this.#closed ??= Promise.all(ports.map((port) => port.close())).then(() => {});
     return this.#closed;
   }
@@ -136,7 +172,7 @@ export class PeerMedia {
     this.#agreed = offer.media.map((offered, index) => {
       const before = this.#agreed[index];
       if (before?.port === undefined || offered.port === 0) {
-        return { ...this.#refused(offered), port: before?.port };
+        return { ...this.#refused(offered), port: before?.port, inside: before?.inside };
       }
       const described = { ...before.described, direction: this.#directionOf(offered) };
       return { ...before, offered, described };
@@ -155,29 +191,32 @@ export class PeerMedia {
       offered.kind === 'audio' ? this.#chooseAudio(offered) : this.#chooseVideo(offered);
     if (chosen === undefined) return this.#refused(offered);
     const port = await RtpPort.open({ host: this.#host });
+    const inside = script.nat === true ? await RtpPort.open({ host: this.#host }) : undefined;
     const codecs: PhoneMedia['codecs'][number][] = [chosen.line];
-    const event =
-      offered.kind === 'audio' && script.telephoneEvent !== false
-        ? payloadTypeOf(offered, /^telephone-event\/8000$/i)
-        : undefined;
+    const event = this.#chooseEvents(offered, chosen.name);
     if (event !== undefined) {
-      codecs.push({ payloadType: event, encoding: 'telephone-event/8000', fmtp: '0-15' });
-      port.eventPayloadType = event;
+      const { payloadType, clockHz } = event;
+      codecs.push({ payloadType, encoding: `telephone-event/${clockHz}`, fmtp: '0-15' });
+      port.eventPayloadType = payloadType;
+      port.eventClockHz = clockHz;
     }
     const feedback = script.feedback === false ? [] : offered.feedback;
     return {
       offered,
       port,
+      inside,
       mode: chosen.mode,
       codec: { payloadType: chosen.line.payloadType, name: chosen.name },
       described: {
         kind: offered.kind,
-        port: port.port,
-        rtcpPort: port.rtcpPort,
+        port: (inside ?? port).port,
+        rtcpPort: (inside ?? port).rtcpPort,
         protocol: offered.protocol,
         codecs,
         direction: this.#directionOf(offered),
-        feedback: feedback.filter((text) => ACCEPTED_FEEDBACK.has(text)),
+        feedback: feedback.filter(
+          (text) => ACCEPTED_FEEDBACK.has(text) || (text === 'nack' && script.nack === true),
+        ),
       },
     };
   }
@@ -206,14 +245,37 @@ export class PeerMedia {
   }
 
   #chooseAudio(offered: SdpMedia) {
-    const wanted = this.#script.audioCodec ?? 'PCM[AU]';
-    const payloadType = payloadTypeOf(offered, new RegExp(`^${wanted}/8000(?:/1)?$`, 'i'));
-    if (payloadType === undefined) return undefined;
-    const name = offered.encodings.get(payloadType)!.slice(0, 4).toUpperCase();
-    return { line: { payloadType, encoding: `${name}/8000` }, name, mode: 1 as const };
+    const { audioCodec } = this.#script;
+    const wanted = audioCodec === undefined ? (['PCMA', 'PCMU'] as const) : [audioCodec];
+    for (const payloadType of offered.payloadTypes) {
+      // RFC 4566 §6: one channel need not be told.
+      const offeredEncoding = offered.encodings.get(payloadType)?.replace(/\/1$/, '').toLowerCase();
+      const name = wanted.find(
+        (codec) => PHONE_AUDIO[codec].encoding.toLowerCase() === offeredEncoding,
+      );
+      if (name === undefined) continue;
+      const { encoding } = PHONE_AUDIO[name];
+      return { line: { payloadType, encoding }, name, mode: 1 as const };
+    }
+    return undefined;
+  }
+
+  /** Events in the clock of the sound (RFC 4733 §2.1), else in the usual one. */
+  #chooseEvents(offered: SdpMedia, codec: string) {
+    if (offered.kind !== 'audio' || this.#script.telephoneEvent === false) return undefined;
+    for (const clockHz of [PHONE_AUDIO[codec as PhoneAudioCodec].clockHz, 8000]) {
+      const payloadType = payloadTypeOf(offered, new RegExp(`^telephone-event/${clockHz}$`, 'i'));
+      if (payloadType !== undefined) return { payloadType, clockHz };
+    }
+    return undefined;
   }
 
   #chooseVideo(offered: SdpMedia) {
+    if (this.#script.videoCodec === 'VP8') {
+      const payloadType = payloadTypeOf(offered, /^VP8\/90000$/i);
+      if (payloadType === undefined) return undefined;
+      return { line: { payloadType, encoding: 'VP8/90000' }, name: 'VP8', mode: 1 as const };
+    }
     const { packetizationMode, spropParameterSets = true } = this.#script;
     const modes = packetizationMode === undefined ? ([1, 0] as const) : [packetizationMode];
     for (const mode of modes) {

@@ -10,7 +10,7 @@ export interface SdpMedia {
   readonly port: number;
   readonly protocol: string;
   readonly payloadTypes: readonly number[];
-  /** Of `a=rtpmap`, e.g. `H264/90000`; 0 and 8 are known without. */
+  /** Of `a=rtpmap`, e.g. `H264/90000`; 0, 8 and 9 are known without. */
   readonly encodings: ReadonlyMap<number, string>;
   readonly fmtp: ReadonlyMap<number, string>;
   /** Of its own `c=`, else the session's. */
@@ -63,6 +63,7 @@ function parseMedia(lines: readonly string[], session: readonly string[]): SdpMe
   const encodings = new Map([
     [0, 'PCMU/8000'],
     [8, 'PCMA/8000'],
+    [9, 'G722/8000'],
   ]);
   const fmtp = new Map<number, string>();
   const feedback: string[] = [];

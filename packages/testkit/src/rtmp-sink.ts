@@ -1,4 +1,4 @@
-// An RTMP server for tests: takes publications, records them as FLV, and misbehaves on request.
+// An RTMP or RTMPS server for tests: takes publications, records them as FLV, and misbehaves on request.
 
 import { createWriteStream } from 'node:fs';
 import type { WriteStream } from 'node:fs';
@@ -6,17 +6,14 @@ import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import {
-  amf0Object,
-  ChunkReader,
-  ChunkWriter,
-  decodeAmf0,
-  encodeAmf0,
-  formatFlvHeader,
-  formatFlvTag,
-  HANDSHAKE_BYTES,
-} from '@sipcast/media';
-import type { Amf0Value, RtmpMessage } from '@sipcast/media';
+import { createServer as createTlsServer } from 'node:tls';
+import type { TlsOptions } from 'node:tls';
+import { formatFlvHeader, formatFlvTag } from '@sipcast/media';
+import type { Amf0Value } from '@sipcast/media';
+import { SinkAuthenticator } from './rtmp-sink-auth.ts';
+import type { RtmpSinkAuth } from './rtmp-sink-auth.ts';
+import { SinkConnection } from './rtmp-sink-connection.ts';
+import type { PublicationParts } from './rtmp-sink-connection.ts';
 
 /** One audio, video or data message as it arrived. */
 export interface ReceivedTag {
@@ -40,8 +37,24 @@ export interface RtmpSinkOptions {
   readonly recordDir?: string;
   /** Keep all tags in memory. Default true. */
   readonly keepTags?: boolean;
+  /** Speaks TLS with this key and certificate. Default: plain TCP. */
+  readonly tls?: TlsOptions;
+  /** `digest`: lets only clients in that sign their handshake. Default: anybody, with the plain handshake. */
+  readonly handshake?: 'digest';
   /** Acknowledge as the publisher's window asks. Default true; false is how Node-Media-Server behaves. */
   readonly acknowledge?: boolean;
+  /** Answer a PingRequest of the client. Default true; Node-Media-Server does not. */
+  readonly answerPings?: boolean;
+  /** Answer createStream while a stream is being published. Default true. */
+  readonly answerCreateStream?: boolean;
+  /** Demand a user and password. Default: let anybody in. */
+  readonly auth?: RtmpSinkAuth;
+  /** Answer as an Enhanced RTMP v2 server that takes these codecs (FourCC). Default: plain RTMP. */
+  readonly enhanced?: {
+    readonly video?: readonly string[];
+    readonly audio?: readonly string[];
+    readonly reconnect?: boolean;
+  };
   /** Called for each tag as it arrives. */
   readonly onTag?: (tag: ReceivedTag, publication: RtmpPublication) => void;
   /** Called when a publication begins. */
@@ -55,6 +68,8 @@ export interface RtmpRefusal {
   /** E.g. `NetStream.Publish.BadName`. */
   readonly code: string;
   readonly description?: string;
+  /** At `connect`: where the client shall go instead. */
+  readonly redirect?: string;
 }
 
 /** One stream that a client publishes or has published. */
@@ -78,13 +93,7 @@ export class RtmpPublication {
   readonly #file: WriteStream | undefined;
   #resolveEnded: () => void = () => {};
 
-  constructor(parts: {
-    app: string;
-    streamName: string;
-    connectObject: ReadonlyMap<string, Amf0Value>;
-    commands: string[];
-    filePath: string | undefined;
-  }) {
+  constructor(parts: PublicationParts & { readonly filePath: string | undefined }) {
     this.app = parts.app;
     this.streamName = parts.streamName;
     this.connectObject = parts.connectObject;
@@ -119,16 +128,20 @@ export class RtmpSink {
   /** Every publication, in order of its beginning. */
   readonly publications: RtmpPublication[] = [];
   readonly #options: RtmpSinkOptions;
-  readonly #connections = new Set<Connection>();
+  readonly #connections = new Set<SinkConnection>();
   readonly #waiting: ((publication: RtmpPublication) => void)[] = [];
   #server: Server | undefined;
   #port = 0;
   #refusal: RtmpRefusal | undefined;
   #stalled = false;
+  #deaf = false;
+  #bytesPerSecond = Number.POSITIVE_INFINITY;
   #handedOut = 0;
+  readonly #authenticator: SinkAuthenticator | undefined;
 
   private constructor(options: RtmpSinkOptions) {
     this.#options = options;
+    this.#authenticator = options.auth && new SinkAuthenticator(options.auth);
   }
 
   /** Listens. Close it when done. */
@@ -142,9 +155,10 @@ export class RtmpSink {
     return this.#port;
   }
 
-  /** `rtmp://host:port/live`: any application is accepted. */
+  /** `rtmp://host:port/live`, or `rtmps:`: any application is accepted. */
   get url(): string {
-    return `rtmp://${this.#options.host ?? '127.0.0.1'}:${this.#port}/live`;
+    const scheme = this.#options.tls ? 'rtmps' : 'rtmp';
+    return `${scheme}://${this.#options.host ?? '127.0.0.1'}:${this.#port}/live`;
   }
 
   /** Clients that are connected now. */
@@ -179,6 +193,39 @@ export class RtmpSink {
     for (const connection of this.#connections) connection.socket.resume();
   }
 
+  /** Takes every octet from now on, and heeds and says nothing more: alive for TCP, dead for RTMP. No FIN. */
+  halfOpen(): void {
+    this.#deaf = true;
+    for (const connection of this.#connections) connection.goDeaf();
+  }
+
+  /** Reads at most so many octets a second from each client. `Infinity`: as fast as it can. */
+  slow(bytesPerSecond: number): void {
+    this.#bytesPerSecond = bytesPerSecond;
+    for (const connection of this.#connections) connection.throttle(bytesPerSecond);
+  }
+
+  /** Resets every connection after half of a message. New ones are accepted. */
+  async dieInMessage(): Promise<void> {
+    await Promise.all([...this.#connections].map((connection) => connection.dieInMessage()));
+  }
+
+  /** Sends octets that are no RTMP, or anything else, to every client. */
+  sendRaw(octets: Uint8Array): void {
+    for (const connection of this.#connections) connection.writeRaw(octets);
+  }
+
+  /** A status to every client, e.g. `{ level: 'error', code: 'NetStream.Publish.BadName' }`. */
+  sendStatus(information: Readonly<Record<string, Amf0Value>>): void {
+    for (const connection of this.#connections) connection.sendStatus(information);
+  }
+
+  /** Asks every client to connect anew (Enhanced RTMP v2), to `tcUrl` where one is given. */
+  requestReconnect(tcUrl?: string): void {
+    const code = 'NetConnection.Connect.ReconnectRequest';
+    this.sendStatus({ level: 'status', code, ...(tcUrl === undefined ? {} : { tcUrl }) });
+  }
+
   /** Drops every connection with RST and stops listening (SIGKILL seen from outside). */
   async die(): Promise<void> {
     for (const connection of this.#connections) connection.socket.resetAndDestroy();
@@ -198,7 +245,11 @@ export class RtmpSink {
   }
 
   async #listen(port: number): Promise<void> {
-    const server = createServer((socket) => this.#accept(socket));
+    const { tls } = this.#options;
+    const server = tls
+      ? createTlsServer(tls, (socket) => this.#accept(socket))
+      : createServer((socket) => this.#accept(socket));
+    server.on('tlsClientError', () => {}); // The client says what it did not like.
     server.listen(port, this.#options.host ?? '127.0.0.1');
     await once(server, 'listening');
     this.#server = server;
@@ -213,8 +264,9 @@ export class RtmpSink {
   }
 
   #accept(socket: Socket): void {
-    const connection = new Connection(socket, {
-      acknowledge: this.#options.acknowledge ?? true,
+    const connection = new SinkConnection(socket, {
+      options: this.#options,
+      authenticator: this.#authenticator,
       refusal: () => this.#refusal,
       publish: (parts) => this.#publish(parts),
       onTag: (tag, publication) => {
@@ -224,6 +276,8 @@ export class RtmpSink {
     });
     this.#connections.add(connection);
     socket.on('close', () => this.#connections.delete(connection));
+    if (this.#deaf) connection.goDeaf();
+    connection.throttle(this.#bytesPerSecond);
     if (this.#stalled) socket.pause();
   }
 
@@ -240,169 +294,4 @@ export class RtmpSink {
     this.#waiting.shift()?.(publication);
     return publication;
   }
-}
-
-interface PublicationParts {
-  app: string;
-  streamName: string;
-  connectObject: ReadonlyMap<string, Amf0Value>;
-  commands: string[];
-}
-
-interface ConnectionOwner {
-  acknowledge: boolean;
-  refusal(): RtmpRefusal | undefined;
-  publish(parts: PublicationParts): RtmpPublication;
-  onTag(tag: ReceivedTag, publication: RtmpPublication): void;
-}
-
-const C1_END = 1 + 1536;
-const COMMAND = 20;
-const STREAM_ID = 1;
-
-class Connection {
-  readonly socket: Socket;
-  readonly #owner: ConnectionOwner;
-  readonly #reader: ChunkReader;
-  readonly #writer = new ChunkWriter();
-  readonly #commands: string[] = [];
-  #handshake = Buffer.alloc(0);
-  #handshakeDone = false;
-  #received = 0;
-  #acknowledged = 0;
-  #windowBytes = Number.POSITIVE_INFINITY;
-  #connectObject: ReadonlyMap<string, Amf0Value> = new Map();
-  #publication: RtmpPublication | undefined;
-
-  constructor(socket: Socket, owner: ConnectionOwner) {
-    this.socket = socket;
-    this.#owner = owner;
-    this.#reader = new ChunkReader(16 * 1024 * 1024, {
-      onMessage: (message) => this.#onMessage(message),
-      onFault: () => socket.destroy(),
-    });
-    socket.setNoDelay(true);
-    socket.on('data', (octets) => this.#onOctets(octets));
-    socket.on('error', () => {}); // 'close' follows.
-    socket.on('close', () => this.#publication?.end());
-  }
-
-  #onOctets(octets: Buffer): void {
-    if (!this.#handshakeDone) return this.#onHandshake(octets);
-    this.#received += octets.length;
-    this.#reader.push(octets);
-    if (!this.#owner.acknowledge || this.#received - this.#acknowledged < this.#windowBytes) return;
-    this.#acknowledged = this.#received;
-    this.#control(3, this.#received);
-  }
-
-  #onHandshake(octets: Buffer): void {
-    const before = this.#handshake.length;
-    this.#handshake = Buffer.concat([this.#handshake, octets]);
-    if (before < C1_END && this.#handshake.length >= C1_END) {
-      // S0, S1, and S2 as the echo of C1.
-      this.socket.write(
-        Buffer.concat([Buffer.from([3]), Buffer.alloc(1536), this.#handshake.subarray(1, C1_END)]),
-      );
-    }
-    if (this.#handshake.length < HANDSHAKE_BYTES) return;
-    this.#handshakeDone = true;
-    const rest = this.#handshake.subarray(HANDSHAKE_BYTES);
-    this.#handshake = Buffer.alloc(0);
-    if (rest.length > 0) this.#onOctets(rest);
-  }
-
-  #onMessage(message: RtmpMessage): void {
-    const { type, payload, timestampMs } = message;
-    if (type === 5 && payload.length >= 4) {
-      this.#windowBytes = Buffer.from(payload).readUInt32BE(0);
-    } else if (type === COMMAND) {
-      this.#onCommand(payload);
-    } else if ((type === 8 || type === 9 || type === 18) && this.#publication) {
-      const body = type === 18 ? withoutSetDataFrame(payload) : payload;
-      this.#owner.onTag(
-        { type, timestampMs, body, arrivalMs: performance.now() },
-        this.#publication,
-      );
-    }
-  }
-
-  #onCommand(payload: Uint8Array): void {
-    const values = decodeAmf0(payload);
-    if (typeof values === 'string') return void this.socket.destroy();
-    const [name, transaction, detail, argument] = values;
-    this.#commands.push(textOf(name));
-    if (name === 'connect') this.#onConnect(transaction, detail);
-    else if (name === 'createStream') this.#command('_result', transaction, null, STREAM_ID);
-    else if (name === 'publish') this.#onPublish(textOf(argument));
-    else if (name === 'FCUnpublish' || name === 'deleteStream') {
-      if (this.#publication) this.#publication.endedOrderly = true;
-    }
-  }
-
-  #onConnect(transaction: Amf0Value, detail: Amf0Value): void {
-    const refusal = this.#owner.refusal();
-    if (refusal?.at === 'connect')
-      return this.#command('_error', transaction, null, status('error', refusal));
-    this.#connectObject = detail instanceof Map ? detail : new Map();
-    this.#control(5, 5_000_000);
-    const code = { code: 'NetConnection.Connect.Success', description: 'Connection succeeded.' };
-    this.#command(
-      '_result',
-      transaction,
-      amf0Object({ fmsVer: 'FMS/3,0,1,123' }),
-      status('status', code),
-    );
-  }
-
-  #onPublish(streamName: string): void {
-    const refusal = this.#owner.refusal();
-    if (refusal?.at === 'publish')
-      return this.#command('onStatus', 0, null, status('error', refusal));
-    this.#publication = this.#owner.publish({
-      app: textOf(this.#connectObject.get('app')),
-      streamName,
-      connectObject: this.#connectObject,
-      commands: this.#commands,
-    });
-    const code = {
-      code: 'NetStream.Publish.Start',
-      description: `${streamName} is now published.`,
-    };
-    this.#command('onStatus', 0, null, status('status', code));
-  }
-
-  #control(type: number, value: number): void {
-    const payload = Buffer.alloc(4);
-    payload.writeUInt32BE(value % 0x1_0000_0000);
-    this.#write({ chunkStreamId: 2, type, streamId: 0, timestampMs: 0, payload });
-  }
-
-  #command(...values: Amf0Value[]): void {
-    const payload = encodeAmf0(...values);
-    this.#write({ chunkStreamId: 3, type: COMMAND, streamId: 0, timestampMs: 0, payload });
-  }
-
-  #write(message: RtmpMessage): void {
-    const out: Uint8Array[] = [];
-    this.#writer.write(message, out);
-    this.socket.write(Buffer.concat(out));
-  }
-}
-
-function textOf(value: Amf0Value): string {
-  return typeof value === 'string' ? value : '';
-}
-
-function status(
-  level: string,
-  parts: { code: string; description?: string },
-): Map<string, Amf0Value> {
-  return amf0Object({ level, code: parts.code, description: parts.description ?? parts.code });
-}
-
-function withoutSetDataFrame(payload: Uint8Array): Uint8Array {
-  const prefix = encodeAmf0('@setDataFrame');
-  const starts = Buffer.compare(prefix, payload.subarray(0, prefix.length)) === 0;
-  return starts ? payload.subarray(prefix.length) : payload;
 }

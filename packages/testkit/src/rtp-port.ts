@@ -108,6 +108,8 @@ export class RtpPort {
   };
   /** Payload type of RFC 4733 events; `undefined`: they are not looked for. */
   eventPayloadType: number | undefined;
+  /** RTP clock of the events. */
+  eventClockHz = 8000;
   readonly #rtp: Socket;
   readonly #rtcp: Socket;
   readonly #handlers = new Set<RtpPortHandler>();
@@ -216,7 +218,7 @@ export class RtpPort {
     }
     const { digits } = this.received;
     const digit = EVENTS[payload[0]!] ?? String(payload[0]);
-    const durationMs = ((payload[2]! << 8) | payload[3]!) / 8;
+    const durationMs = (((payload[2]! << 8) | payload[3]!) * 1000) / this.eventClockHz;
     const end = (payload[1]! & 0x80) !== 0 ? 1 : 0;
     const last = digits.at(-1);
     if (last?.rtpTimestamp === rtpTimestamp && last.digit === digit) {

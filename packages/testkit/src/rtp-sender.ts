@@ -1,17 +1,20 @@
 // Plays a clip over RTP as a phone does: real pace, RTCP sender reports, key frames on request, a bad line on request.
 
 import { randomInt } from 'node:crypto';
-import { encodeRtcp, unixToNtp } from '@sipcast/media';
-import type { RtcpPacket } from '@sipcast/media';
+import { DtmfSequence, encodeRtcp, unixToNtp } from '@sipcast/media';
+import type { DtmfOptions, KeyFrameMethod, Nack, RtcpPacket } from '@sipcast/media';
 import { loadClip } from './clip.ts';
 import type { Clip, ClipAccessUnit } from './clip.ts';
-import { aLawToMuLaw } from './g711.ts';
 import { packetizeAccessUnit } from './h264-payloads.ts';
 import type { PacketizationMode } from './h264-payloads.ts';
 import { ImpairedLine } from './impaired-line.ts';
 import type { Impairments } from './impaired-line.ts';
 import { sharedPacer } from './pacer.ts';
+import { g711Frames, PHONE_AUDIO } from './phone-audio.ts';
+import type { PhoneAudioCodec } from './phone-audio.ts';
 import type { RtpPort, RtpPortHandler } from './rtp-port.ts';
+import { Vp8Packetizer } from './vp8-payloads.ts';
+import type { Vp8Form } from './vp8-payloads.ts';
 
 /** Where one medium goes and how it is marked. */
 export interface RtpLineOptions {
@@ -22,7 +25,7 @@ export interface RtpLineOptions {
   readonly rtpPort: number;
   /** Default `rtpPort + 1`. */
   readonly rtcpPort?: number;
-  /** 0–127. Default 96 for video, 8 (PCMA) or 0 (PCMU) for audio. */
+  /** 0–127. Default 96 for video; for audio the static one, or 97 (Opus), 98, 99 (Speex). */
   readonly payloadType?: number;
   /** u32. Default random. */
   readonly ssrc?: number;
@@ -32,6 +35,10 @@ export interface RtpLineOptions {
   readonly firstTimestamp?: number;
   /** Default: a perfect line. */
   readonly impairments?: Impairments;
+  /** Send packets again, over the same line, when they are asked for by NACK (RFC 4585 §6.2.1). Default false. */
+  readonly answerNack?: boolean;
+  /** Time from a NACK to its retransmissions. Default 0. */
+  readonly nackDelayMs?: number;
 }
 
 /** Options of an {@link RtpSender}. At least one of `video` and `audio`. */
@@ -39,12 +46,25 @@ export interface RtpSenderOptions {
   /** Default `loadClip()`. */
   readonly clip?: Clip;
   readonly video?: RtpLineOptions & {
-    /** Default 1. */
+    /** Default `H264`. */
+    readonly codec?: 'H264' | 'VP8';
+    /** Of H.264. Default 1. */
     readonly packetizationMode?: PacketizationMode;
+    /** Of VP8: its payload descriptors. */
+    readonly vp8?: Vp8Form;
   };
   readonly audio?: RtpLineOptions & {
     /** Default `PCMA`. */
-    readonly codec?: 'PCMA' | 'PCMU';
+    readonly codec?: PhoneAudioCodec;
+    /**
+     * Discontinuous transmission: sound for so long, then nothing for so long, and again. The sequence has no gap, the
+     * timestamp jumps, and the marker begins what follows. Multiples of 20 ms. Default: always sound.
+     */
+    readonly dtx?: { readonly talkMs: number; readonly silenceMs: number };
+    /** For {@link RtpSender.sendDigits}. */
+    readonly eventPayloadType?: number;
+    /** RTP clock of the events. Default 8000. */
+    readonly eventClockHz?: number;
   };
   /** Largest RTP packet in octets, header included, 64–65,507. Default 1,200. Mode 0 does not keep to it. */
   readonly mtu?: number;
@@ -60,6 +80,8 @@ export interface RtpSenderOptions {
   readonly cname?: string;
   /** PLI and FIR make the clip jump to its next IDR, its sound with it. Default true. */
   readonly answerKeyFrameRequests?: boolean;
+  /** The only requests that are answered so. Default all three. */
+  readonly keyFrameBy?: readonly KeyFrameMethod[];
   /** Time from a request to the jump. Default 0. */
   readonly keyFrameDelayMs?: number;
   /** Keep {@link RtpSender.sent}. Default true. */
@@ -89,17 +111,18 @@ export interface RtpLineStats {
   readonly lost: number;
   readonly duplicated: number;
   readonly reordered: number;
+  /** Packets sent again for a NACK, and lost again or not. */
+  readonly retransmitted: number;
 }
 
-/** Samples and octets of 20 ms of G.711. */
-const AUDIO_STEP = 160;
 const AUDIO_STEP_MS = 20;
 const FIRST_REPORT_MS = 100;
 const RTP_HEADER_BYTES = 12;
+/** Packets kept for retransmission. A power of two. */
+const HISTORY_PACKETS = 1024;
 
 /** Payloads of a clip's pictures, made once per clip, mode and size. */
 const plans = new WeakMap<Clip, Map<string, readonly (readonly Uint8Array[])[]>>();
-const muLaw = new WeakMap<Clip, Uint8Array>();
 
 function planOf(clip: Clip, mode: PacketizationMode, maxPayloadBytes: number) {
   const known = plans.get(clip) ?? new Map<string, readonly (readonly Uint8Array[])[]>();
@@ -112,10 +135,9 @@ function planOf(clip: Clip, mode: PacketizationMode, maxPayloadBytes: number) {
   return plan;
 }
 
-function muLawOf(clip: Clip): Uint8Array {
-  const audio = muLaw.get(clip) ?? aLawToMuLaw(clip.audio);
-  muLaw.set(clip, audio);
-  return audio;
+function soundOf(clip: Clip, codec: PhoneAudioCodec): readonly Uint8Array[] {
+  if (codec === 'PCMA' || codec === 'PCMU') return g711Frames(clip.audio, codec);
+  return clip.sounds[codec] ?? [];
 }
 
 /** One SSRC: header, counters, line. */
@@ -123,15 +145,18 @@ class RtpLine {
   readonly options: RtpLineOptions;
   readonly clockHz: number;
   readonly payloadType: number;
-  readonly ssrc: number;
   readonly rtcpPort: number;
-  readonly firstTimestamp: number;
   readonly line: ImpairedLine;
+  ssrc: number;
+  firstTimestamp: number;
+  retransmitted = 0;
   paused = false;
   packets = 0;
   octets = 0;
   frames = 0;
   #sequenceNumber: number;
+  readonly #history: (Buffer | undefined)[] = [];
+  #due: { readonly atMs: number; readonly datagram: Buffer }[] = [];
 
   constructor(options: RtpLineOptions, clockHz: number, payloadType: number) {
     const { from, address, rtpPort } = options;
@@ -164,10 +189,16 @@ class RtpLine {
   }
 
   /** @returns false when the line lost it. */
-  send(payload: Uint8Array, marker: boolean, rtpTimestamp: number, nowMs: number): boolean {
+  send(
+    payload: Uint8Array,
+    marker: boolean,
+    rtpTimestamp: number,
+    nowMs: number,
+    payloadType = this.payloadType,
+  ): boolean {
     const datagram = Buffer.allocUnsafe(RTP_HEADER_BYTES + payload.length);
     datagram[0] = 0x80;
-    datagram[1] = (marker ? 0x80 : 0) | this.payloadType;
+    datagram[1] = (marker ? 0x80 : 0) | payloadType;
     datagram.writeUInt16BE(this.#sequenceNumber, 2);
     datagram.writeUInt32BE(rtpTimestamp, 4);
     datagram.writeUInt32BE(this.ssrc, 8);
@@ -175,7 +206,42 @@ class RtpLine {
     this.#sequenceNumber = (this.#sequenceNumber + 1) & 0xffff;
     this.packets++;
     this.octets += payload.length;
+    if (this.options.answerNack === true) {
+      this.#history[datagram.readUInt16BE(2) & (HISTORY_PACKETS - 1)] = datagram;
+    }
     return this.line.push(datagram, nowMs);
+  }
+
+  /** Another source from now on: SSRC, sequence and timestamps begin anew, as when a device restarts its encoder. */
+  restart(): void {
+    this.ssrc = randomInt(2 ** 32);
+    this.firstTimestamp = randomInt(2 ** 32);
+    this.#sequenceNumber = randomInt(65_536);
+  }
+
+  onNack(packet: Nack, nowMs: number): void {
+    if (this.options.answerNack !== true || packet.mediaSsrc !== this.ssrc) return;
+    const atMs = nowMs + (this.options.nackDelayMs ?? 0);
+    for (const { packetId, bitmask } of packet.lost) {
+      for (let bit = 0; bit <= 16; bit++) {
+        if (bit > 0 && (bitmask & (1 << (bit - 1))) === 0) continue;
+        const sequenceNumber = (packetId + bit) & 0xffff;
+        const datagram = this.#history[sequenceNumber & (HISTORY_PACKETS - 1)];
+        if (datagram?.readUInt16BE(2) === sequenceNumber) this.#due.push({ atMs, datagram });
+      }
+    }
+    this.sendAgain(nowMs);
+  }
+
+  /** Retransmits what is due. */
+  sendAgain(nowMs: number): void {
+    if (this.#due.length === 0) return;
+    const due = this.#due.filter(({ atMs }) => atMs <= nowMs);
+    this.#due = this.#due.filter(({ atMs }) => atMs > nowMs);
+    for (const { datagram } of due) {
+      this.retransmitted++;
+      this.line.push(datagram, nowMs);
+    }
   }
 
   sendRtcp(packets: readonly RtcpPacket[]): void {
@@ -183,9 +249,14 @@ class RtpLine {
   }
 
   stats(): RtpLineStats {
-    const { packets, octets, frames } = this;
-    return { packets, octets, frames, ...this.line.stats };
+    const { packets, octets, frames, retransmitted } = this;
+    return { packets, octets, frames, retransmitted, ...this.line.stats };
   }
+}
+
+interface DigitsToSend {
+  readonly sequence: DtmfSequence;
+  readonly resolve: () => void;
 }
 
 /** Plays one clip to one receiver. All senders of a process share one timer of 5 ms. */
@@ -198,8 +269,11 @@ export class RtpSender {
   readonly #options: RtpSenderOptions;
   readonly #video: RtpLine | undefined;
   readonly #audio: RtpLine | undefined;
+  /** Payloads by picture: H.264. VP8 numbers its pictures, so it makes them as it goes. */
   readonly #plan: readonly (readonly Uint8Array[])[];
-  readonly #sound: Uint8Array;
+  readonly #vp8: Vp8Packetizer | undefined;
+  readonly #maxPayloadBytes: number;
+  readonly #sound: readonly Uint8Array[];
   readonly #videoHandler: RtpPortHandler;
   readonly #fps: number;
   readonly #audioSteps: number;
@@ -213,6 +287,7 @@ export class RtpSender {
   /** What the clip was moved forward by, in pictures. */
   #jumped = 0;
   #talking = false;
+  readonly #digits: DigitsToSend[] = [];
   #nextReportMs = 0;
   #jumpAtMs = Number.POSITIVE_INFINITY;
   #keyFrameRequests = 0;
@@ -231,13 +306,20 @@ export class RtpSender {
     this.#options = options;
     this.clip = clip;
     this.#fps = clip.fps;
-    const isMuLaw = audio?.codec === 'PCMU';
+    const audioCodec = audio?.codec ?? 'PCMA';
+    const { clockHz, payloadType } = PHONE_AUDIO[audioCodec];
     this.#video = video && new RtpLine(video, 90_000, 96);
-    this.#audio = audio && new RtpLine(audio, 8000, isMuLaw ? 0 : 8);
-    this.#plan = video ? planOf(clip, video.packetizationMode ?? 1, mtu - RTP_HEADER_BYTES) : [];
-    this.#sound = isMuLaw ? muLawOf(clip) : clip.audio;
-    this.#audioSteps = Math.floor(this.#sound.length / AUDIO_STEP);
-    if (audio !== undefined && this.#audioSteps === 0) throw new RangeError('clip has no audio');
+    this.#audio = audio && new RtpLine(audio, clockHz, payloadType);
+    this.#maxPayloadBytes = mtu - RTP_HEADER_BYTES;
+    const isVp8 = video?.codec === 'VP8';
+    if (isVp8 && clip.video[0]?.vp8 === undefined) throw new RangeError('clip has no VP8');
+    this.#vp8 = isVp8 ? new Vp8Packetizer(video.vp8, randomInt(2 ** 15)) : undefined;
+    this.#plan =
+      video && !isVp8 ? planOf(clip, video.packetizationMode ?? 1, this.#maxPayloadBytes) : [];
+    this.#sound = soundOf(clip, audioCodec);
+    this.#audioSteps = this.#sound.length;
+    if (audio !== undefined && this.#audioSteps === 0)
+      throw new RangeError(`clip has no audio in ${audioCodec}`);
     this.#videoHandler = {
       onRtcp: (packet) => {
         // RFC 5104 §4.3.1.2: a repeated FIR has the number of the first.
@@ -245,8 +327,9 @@ export class RtpSender {
           const number = packet.entries[0]?.sequenceNumber ?? -1;
           if (number === this.#lastFirNumber) return;
           this.#lastFirNumber = number;
-          this.requestKeyFrame();
-        } else if (packet.type === 'pli') this.requestKeyFrame();
+          this.requestKeyFrame('fir');
+        } else if (packet.type === 'pli') this.requestKeyFrame('pli');
+        else if (packet.type === 'nack') this.#video?.onNack(packet, performance.now());
       },
     };
     this.done = new Promise((resolve) => {
@@ -310,12 +393,34 @@ export class RtpSender {
     this.#setPaused(medium, false);
   }
 
-  /** As PLI and FIR do: the clip jumps to its next IDR. Counted also when they are not answered. */
-  requestKeyFrame(): void {
+  /**
+   * Presses keys by RFC 4733, in place of the sound, after those that are being sent. Resolves behind the last one, or
+   * when the sender ends.
+   * @throws MediaError (rejection) `INVALID_ARGUMENT` for wrong digits. RangeError without `eventPayloadType`.
+   */
+  async sendDigits(digits: string, options: DtmfOptions = {}): Promise<void> {
+    if (this.#options.audio?.eventPayloadType === undefined)
+      throw new RangeError('eventPayloadType is needed for digits');
+    const sequence = new DtmfSequence(digits, options);
+    if (this.#stopped) return;
+    await new Promise<void>((resolve) => {
+      this.#digits.push({ sequence, resolve });
+    });
+  }
+
+  /** The clip jumps to its next IDR, if the request came by a way that is heeded. Counted always. */
+  requestKeyFrame(by?: KeyFrameMethod): void {
     this.#keyFrameRequests++;
-    if (this.#options.answerKeyFrameRequests === false) return;
+    const { answerKeyFrameRequests, keyFrameBy } = this.#options;
+    if (answerKeyFrameRequests === false) return;
+    if (by !== undefined && keyFrameBy?.includes(by) === false) return;
     const atMs = performance.now() + (this.#options.keyFrameDelayMs ?? 0);
     this.#jumpAtMs = Math.min(this.#jumpAtMs, atMs);
+  }
+
+  /** The medium goes on as another source: SSRC, sequence and timestamps begin anew, in the middle of the clip. */
+  changeSsrc(medium: 'video' | 'audio'): void {
+    (medium === 'video' ? this.#video : this.#audio)?.restart();
   }
 
   /** Ends: what waits on the line goes out, then RTCP BYE. Idempotent; the sockets stay open. */
@@ -344,6 +449,7 @@ export class RtpSender {
     while (this.#running && this.#audio && this.#audioCount * AUDIO_STEP_MS <= elapsedMs) {
       this.#sendSound(this.#audio, nowMs);
     }
+    this.#video?.sendAgain(nowMs);
     this.#video?.line.flush(nowMs);
     this.#audio?.line.flush(nowMs);
     if (nowMs >= this.#nextReportMs && this.#running) {
@@ -371,7 +477,9 @@ export class RtpSender {
     const rtpTimestamp = line.timestampAt((this.#videoCount * 1000) / this.#fps);
     this.#videoCount++;
     if (line.paused) return;
-    const payloads = this.#plan[unit.index]!;
+    const payloads =
+      this.#vp8?.packetize(unit.vp8!, unit.isKeyFrame, this.#maxPayloadBytes) ??
+      this.#plan[unit.index]!;
     let lostPackets = 0;
     for (let i = 0; i < payloads.length; i++) {
       const marker = i === payloads.length - 1;
@@ -394,17 +502,43 @@ export class RtpSender {
       else this.#audioCount = Number.POSITIVE_INFINITY;
       return;
     }
-    const rtpTimestamp = line.timestampAt(this.#audioCount * AUDIO_STEP_MS);
+    const atMs = this.#audioCount * AUDIO_STEP_MS;
+    const rtpTimestamp = line.timestampAt(atMs);
     this.#audioCount++;
-    if (line.paused) {
+    if (this.#sendDigit(line, rtpTimestamp, nowMs)) return;
+    if (line.paused || this.#isSilentAt(atMs)) {
       this.#talking = false;
       return;
     }
-    const from = (position % this.#audioSteps) * AUDIO_STEP;
     // RFC 3551 §4.1: the marker begins a talkspurt.
-    line.send(this.#sound.subarray(from, from + AUDIO_STEP), !this.#talking, rtpTimestamp, nowMs);
+    const payload = this.#sound[position % this.#audioSteps]!;
+    line.send(payload, !this.#talking, rtpTimestamp, nowMs);
     this.#talking = true;
     line.frames++;
+  }
+
+  #isSilentAt(atMs: number): boolean {
+    const dtx = this.#options.audio?.dtx;
+    return dtx !== undefined && atMs % (dtx.talkMs + dtx.silenceMs) >= dtx.talkMs;
+  }
+
+  /** @returns true when an event took the place of this step's sound. */
+  #sendDigit(line: RtpLine, rtpTimestamp: number, nowMs: number): boolean {
+    const running = this.#digits[0];
+    if (running === undefined) return false;
+    const { eventClockHz = 8000, eventPayloadType } = this.#options.audio ?? {};
+    const event = running.sequence.next(eventClockHz);
+    if (running.sequence.done) {
+      this.#digits.shift();
+      running.resolve();
+    }
+    if (event === undefined) return false;
+    this.#talking = false;
+    // RFC 4733 §2.2.1: the timestamp of the event's begin, on the line of the sound.
+    const sinceStart = Math.round((event.sinceStartTicks * line.clockHz) / eventClockHz);
+    const begin = (rtpTimestamp - sinceStart + 2 ** 32) % 2 ** 32;
+    line.send(event.payload, event.marker, begin, nowMs, eventPayloadType);
+    return true;
   }
 
   /** RFC 3550 §6.4.1: both media by the same wall clock. */
@@ -442,6 +576,7 @@ export class RtpSender {
     this.#video?.options.from.unlisten(this.#videoHandler);
     this.#video?.line.drain();
     this.#audio?.line.drain();
+    for (const { resolve } of this.#digits.splice(0)) resolve();
     this.#finish();
   }
 }
