@@ -37,6 +37,7 @@ const methods = {
   open: async (): Promise<void> => {
     // Away from where the system takes ports of the phones from.
     gateway = await createCallGateway({
+      transcoding: false,
       bindAddress: '127.0.0.1',
       rtpPorts: { min: 16_000, max: 19_999 },
     });

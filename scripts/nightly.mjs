@@ -1,0 +1,55 @@
+// Long runs that are too slow for every change: each is an ordinary test with a larger count, and prints its figures.
+// `npm run nightly`, or `node scripts/nightly.mjs mutations rtmp-restarts` for some of them.
+import { spawn } from 'node:child_process';
+
+const RUNS = {
+  /** Damaged RTP and RTCP, a million of each. */
+  mutations: {
+    environment: { MUTATIONS: '1000000' },
+    files: ['packages/media/src/mutations.test.ts'],
+  },
+  /** Damaged conversations of an RTMP server, a million. */
+  'rtmp-mutations': {
+    environment: { MUTATIONS: '1000000' },
+    files: ['packages/media/src/rtmp-mutations.test.ts'],
+  },
+  /** nginx-rtmp killed fifty times in one call. */
+  'rtmp-restarts': {
+    project: 'interop',
+    environment: { KILLS: '50' },
+    files: ['test/interop/rtmp-restarts.test.ts'],
+  },
+  /** Every property test of the packages, ten thousand runs of each property. */
+  properties: {
+    environment: { PROPERTY_RUNS: '10000' },
+    files: [
+      'packages/media/src/jitter-buffer.test.ts',
+      'packages/media/src/nack-requester.test.ts',
+      'packages/media/src/resync.test.ts',
+    ],
+  },
+};
+
+function run({ environment, files, project = 'unit' }) {
+  return new Promise((resolve) => {
+    const child = spawn(
+      'npx',
+      ['vitest', 'run', '--project', project, '--testTimeout', '600000', ...files],
+      { stdio: 'inherit', env: { ...process.env, ...environment } },
+    );
+    child.once('exit', (code) => resolve(code ?? 1));
+  });
+}
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => !(name in RUNS));
+if (unknown.length > 0) {
+  console.error(`Unknown: ${unknown.join(', ')}. There are: ${Object.keys(RUNS).join(', ')}`);
+  process.exit(2);
+}
+let failed = 0;
+for (const name of wanted.length > 0 ? wanted : Object.keys(RUNS)) {
+  console.log(`\n== ${name}`);
+  if ((await run(RUNS[name])) !== 0) failed++;
+}
+process.exit(failed === 0 ? 0 : 1);
