@@ -187,7 +187,7 @@ describe('demo.ts', () => {
     expect(script.lines.filter((line) => / fps .* kbit\/s .* loss /.test(line))).toHaveLength(3);
     const [, path = ''] = await script.line(/^recorded +(\S+)$/);
     const [, frames] = await script.line(/^video +H\.264 640×360, (\d+) frames, \d key frames$/);
-    await script.line(/^audio +G\.711 A-law$/);
+    await script.line(/^audio +AAC$/);
     const [, seconds] = await script.line(/^duration +(\d\.\d) s/);
     expect(Number(seconds)).toBeGreaterThan(2.5);
     expect(Number(seconds)).toBeLessThan(3.5);

@@ -29,7 +29,7 @@ describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip to nginx-rtmp',
     dir = await mkdtemp(join(tmpdir(), 'nginx-'));
     nginx = await startNginxRtmp(dir);
     phone = await startBaresip(join(dir, 'baresip'));
-    gateway = await createCallGateway({ bindAddress: '127.0.0.1' });
+    gateway = await createCallGateway({ bindAddress: '127.0.0.1', transcoding: false });
   });
   afterEach(async () => {
     await gateway.close();
@@ -51,8 +51,9 @@ describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip to nginx-rtmp',
       width: 640,
       height: 360,
       lost: 0,
-      droppedFrames: 0,
     });
+    // baresip's first picture on the wire can be one that refers to a key frame which it never sent.
+    expect(call.stats()?.video?.droppedFrames).toBeLessThanOrEqual(1);
     expect(call.stats()?.video?.keyFrameRequests).toBeGreaterThan(0);
     await call.terminate();
     // nginx closes the file when the publisher has left.

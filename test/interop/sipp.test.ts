@@ -36,7 +36,7 @@ describeWith(['sipp', 'ffmpeg'], 'sipp', () => {
   beforeEach(async () => {
     dir = await mkdtemp(join(tmpdir(), 'sipp-'));
     sink = await RtmpSink.open({ recordDir: dir });
-    gateway = await createCallGateway({ bindAddress: '127.0.0.1' });
+    gateway = await createCallGateway({ bindAddress: '127.0.0.1', transcoding: false });
   });
   afterEach(async () => {
     await gateway.close();

@@ -40,7 +40,11 @@ it(`${CALLS} calls leave no socket, timer, port or listener`, { timeout: 180_000
   const peer = await SipPeer.open({});
   const sink = await RtmpSink.open({ keepTags: false });
   const before = resources();
-  const gateway = await createCallGateway({ bindAddress: '127.0.0.1', rtpPorts: RTP_PORTS });
+  const gateway = await createCallGateway({
+    bindAddress: '127.0.0.1',
+    transcoding: false,
+    rtpPorts: RTP_PORTS,
+  });
   const idle = resources();
 
   let next = 0;

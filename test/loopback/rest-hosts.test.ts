@@ -208,6 +208,7 @@ function comparable({ status, headers, body }: Answer): unknown {
 
 async function runCases(host: Host, callee: string): Promise<Map<string, Answer>> {
   const gateway = await createCallGateway({
+    transcoding: false,
     bindAddress: '127.0.0.1',
     sipTimers: { t1Ms: 20 },
   });

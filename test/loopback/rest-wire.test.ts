@@ -16,7 +16,7 @@ afterEach(async () => {
 /** An API and what it told of failures inside. */
 async function openApi(): Promise<{ port: number; failures: unknown[] }> {
   const failures: unknown[] = [];
-  const gateway = await createCallGateway({ bindAddress: '127.0.0.1' });
+  const gateway = await createCallGateway({ bindAddress: '127.0.0.1', transcoding: false });
   cleanups.push(() => gateway.close());
   const onInternalError = (error: unknown): void => void failures.push(error);
   const listener = nodeListener(createRestRouter(gateway, { onInternalError }));

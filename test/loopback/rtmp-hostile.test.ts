@@ -130,3 +130,28 @@ for (const streamId of [-1, Number.NaN, 2 ** 32, -1e-29]) {
     close();
   });
 }
+
+it('leaves a server that drips its handshake, or its answers, octet by octet', async () => {
+  for (const skipped of [0, HANDSHAKE_BYTES]) {
+    const answer = goodAnswer(1);
+    const server = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.write(answer.subarray(0, skipped));
+      let at = skipped;
+      const drip = setInterval(() => socket.write(answer.subarray(at++, at)), 20);
+      socket.on('close', () => clearInterval(drip));
+    });
+    await new Promise<void>((resolve) => {
+      server.listen(0, '127.0.0.1', resolve);
+    });
+    const url = `rtmp://127.0.0.1:${(server.address() as AddressInfo).port}/live`;
+    const error = await new Promise<RtmpError | undefined>((resolve) => {
+      openRtmpPublisher(
+        { url, streamName: 'x', handshakeTimeoutMs: 300, publishTimeoutMs: 300 },
+        { onPublishing: () => {}, onKeyFrameWanted: () => {}, onEnded: resolve },
+      );
+    });
+    expect(error).toMatchObject({ code: 'TIMEOUT' });
+    server.close();
+  }
+});

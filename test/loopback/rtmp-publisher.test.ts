@@ -262,7 +262,7 @@ describe('RTMP publisher', () => {
 
   const bad: [Partial<RtmpPublisherOptions>, string][] = [
     [{ url: 'http://x/y' }, 'scheme'],
-    [{ url: 'rtmps://x/y' }, 'scheme'],
+    [{ url: 'rtmps://x/y', tls: { fingerprint256: 'ab:cd' } }, 'tls.fingerprint256'],
     [{ streamName: '' }, 'streamName'],
     [{ streamName: 'a\r\nb' }, 'streamName'],
   ];

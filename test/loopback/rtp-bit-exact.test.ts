@@ -47,7 +47,7 @@ async function openPath(peer: Socket) {
       onTick: (nowMs) => void jitter.expire(nowMs),
     },
   );
-  const gate = new KeyFrameGate(
+  const gate = new KeyFrameGate<H264AccessUnit>(
     (frame) => frames.push(frame),
     () => {},
   );

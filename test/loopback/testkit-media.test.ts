@@ -1,8 +1,8 @@
 // RtpSender against real sockets: what it sends is what it says, in real time, whatever the line does to it.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { encodeRtcp, H264Depacketizer, ntpMs } from '@sipcast/media';
-import type { H264AccessUnit, RtcpPacket, RtpPacket, SenderReport } from '@sipcast/media';
+import { encodeRtcp, H264Depacketizer, ntpMs, Vp8Depacketizer } from '@sipcast/media';
+import type { H264AccessUnit, RtcpPacket, RtpPacket, SenderReport, Vp8Frame } from '@sipcast/media';
 import { aLawToMuLaw, loadClip, RtpPort, RtpSender } from '@sipcast/testkit';
 import type { RtpSenderOptions } from '@sipcast/testkit';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -18,13 +18,14 @@ async function openPort(): Promise<RtpPort> {
   return port;
 }
 
-type Marks = Partial<NonNullable<RtpSenderOptions['video']>>;
+type VideoMarks = Partial<NonNullable<RtpSenderOptions['video']>>;
+type AudioMarks = Partial<NonNullable<RtpSenderOptions['audio']>>;
 
 /** A sender and a receiver of both media; `rtp` and `rtcp` are what the receiver got. */
 async function openPair(
   options: Omit<RtpSenderOptions, 'video' | 'audio'> & {
-    video?: Marks;
-    audio?: Marks & { codec?: 'PCMU' };
+    video?: VideoMarks;
+    audio?: AudioMarks;
   } = {},
 ) {
   const from = { video: await openPort(), audio: await openPort() };
@@ -102,6 +103,29 @@ describe('RtpSender', () => {
     expect(Buffer.compare(sound, loadClip().audio.subarray(0, sound.length))).toBe(0);
     const { video } = sender.stats;
     expect(video).toMatchObject({ packets: rtp.video.length, frames: sender.sent.length, lost: 0 });
+  });
+
+  it('sends VP8 bit-exact, numbered over the wrap, and jumps to a key frame', async () => {
+    const { sender, rtp } = await openPair({
+      video: { codec: 'VP8', firstSequenceNumber: 65_530, vp8: { layers: true } },
+    });
+    await sleep(400);
+    sender.requestKeyFrame();
+    await sleep(400);
+    sender.stop();
+    await sleep(30);
+    const frames: Vp8Frame[] = [];
+    const depacketizer = new Vp8Depacketizer({
+      onFrame: (frame) => frames.push(frame),
+      onBroken: (fault) => expect.unreachable(fault),
+    });
+    for (const packet of rtp.video) depacketizer.push(packet);
+    expect(frames.map((frame) => hex([frame.payload]))).toEqual(
+      sender.sent.map(({ unit }) => hex([unit.vp8!])),
+    );
+    expect(frames.filter((frame) => frame.isKeyFrame)).toHaveLength(2);
+    expect(sender.sent.map(({ packets }) => packets).every((packets) => packets > 0)).toBe(true);
+    expect(rtp.video[0]!.payload.subarray(0, 2)).toEqual(Uint8Array.of(0x90, 0xf0));
   });
 
   it('converts to PCMU', async () => {
@@ -199,6 +223,59 @@ describe('RtpSender', () => {
     await sleep(120);
     expect(sender.keyFrameRequests).toBe(1);
     expect(sender.sent.map(({ unit }) => unit.index)).toEqual(sender.sent.map((_, at) => at));
+  });
+
+  it('heeds only the requests that it is told to', async () => {
+    const { sender, to, from } = await openPair({ keyFrameBy: ['fir', 'info'] });
+    const jumped = (): number => sender.sent.filter(({ unit }) => unit.isKeyFrame).length - 1;
+    const mediaSsrc = sender.videoSsrc!;
+    for (const [packet, jumps] of [
+      [{ type: 'pli', senderSsrc: 9, mediaSsrc }, 0],
+      [{ type: 'fir', senderSsrc: 9, entries: [{ ssrc: mediaSsrc, sequenceNumber: 1 }] }, 1],
+    ] as const) {
+      to.video.sendRtcp(encodeRtcp([packet]), from.video.rtcpPort, '127.0.0.1');
+      await sleep(150);
+      expect(jumped()).toBe(jumps);
+    }
+    sender.requestKeyFrame('pli');
+    sender.requestKeyFrame('info');
+    await sleep(100);
+    expect([jumped(), sender.keyFrameRequests]).toEqual([2, 4]);
+  });
+
+  it('sends again what a NACK names, after its time, and only that', async () => {
+    const { sender, to, from, rtp } = await openPair({
+      video: { answerNack: true, nackDelayMs: 60, firstSequenceNumber: 65_530 },
+    });
+    await sleep(300);
+    const nack = (mediaSsrc: number): Buffer =>
+      encodeRtcp([
+        { type: 'nack', senderSsrc: 9, mediaSsrc, lost: [{ packetId: 65_534, bitmask: 0b101 }] },
+      ]);
+    to.video.sendRtcp(nack(sender.videoSsrc!), from.video.rtcpPort, '127.0.0.1');
+    to.video.sendRtcp(nack(1), from.video.rtcpPort, '127.0.0.1');
+    const again = (): number[] =>
+      rtp.video
+        .map(({ sequenceNumber }) => sequenceNumber)
+        .filter((sequence, at, all) => all.indexOf(sequence) < at);
+    await sleep(30);
+    expect(again()).toEqual([]);
+    await sleep(100);
+    expect(again()).toEqual([65_534, 65_535, 1]);
+    expect(sender.stats.video).toMatchObject({ retransmitted: 3 });
+  });
+
+  it('goes on as another source', async () => {
+    const { sender, rtp } = await openPair();
+    await sleep(200);
+    sender.changeSsrc('video');
+    await sleep(200);
+    sender.stop();
+    await sleep(30);
+    expect(new Set(rtp.video.map(({ ssrc }) => ssrc)).size).toBe(2);
+    expect(rtp.video.at(-1)!.ssrc).toBe(sender.videoSsrc);
+    expect(depacketize(rtp.video).length).toBe(sender.sent.length);
+    expect(new Set(rtp.audio.map(({ ssrc }) => ssrc)).size).toBe(1);
   });
 
   it('loses, repeats and reorders what it says it does', async () => {

@@ -5,7 +5,8 @@ import { createSocket } from 'node:dgram';
 import { createConnection } from 'node:net';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SipPeer } from '@sipcast/testkit';
+import type { RtpPacket } from '@sipcast/media';
+import { RtpPort, SipPeer } from '@sipcast/testkit';
 import type { CallScript, SipPeerOptions } from '@sipcast/testkit';
 import { afterEach, describe, expect, it } from 'vitest';
 
@@ -273,6 +274,33 @@ describe('SipPeer', () => {
     const ok = await caller.expect('SIP/2.0 200');
     expect(ok.split('\r\n\r\n')[1]).toBe(early.split('\r\n\r\n')[1]);
     expect(peer.calls[0]!.sender).toBeUndefined();
+  });
+
+  it('answers VP8 where it is offered, and sends it', async () => {
+    const peer = await openPeer({ script: { videoCodec: 'VP8' } });
+    const caller = await Caller.udp(peer);
+    const media = await RtpPort.open();
+    cleanups.push(() => media.close());
+    const packets: RtpPacket[] = [];
+    media.listen({ onRtp: (packet) => packets.push(packet) });
+    const vp8 = `m=video ${media.port} RTP/AVP 112 97\r\na=rtpmap:97 VP8/90000\r\n`;
+    caller.send(
+      message(peer, caller, 'INVITE', {
+        body: OFFER.replace('m=video 11 RTP/AVP 112 113\r\n', vp8),
+      }),
+    );
+    const ok = await caller.expect('SIP/2.0 200', 'a=rtpmap:97 VP8/90000');
+    expect(ok).toMatch(/m=video \d+ RTP\/AVP 97\r\n/);
+    caller.send(message(peer, caller, 'ACK', { to: tagOf(ok) }));
+    await expect.poll(() => packets.length).toBeGreaterThan(5);
+    // X, S and partition 0 of a key frame with a PictureID.
+    expect(packets[0]).toMatchObject({ payloadType: 97 });
+    expect([...packets[0]!.payload.subarray(0, 2)]).toEqual([0x90, 0x80]);
+
+    const without = await openPeer({ script: { videoCodec: 'VP8' } });
+    const other = await Caller.udp(without);
+    other.send(message(without, other, 'INVITE'));
+    await other.expect('SIP/2.0 200', 'm=video 0 RTP/AVP 112');
   });
 
   it('registers with digest', async () => {

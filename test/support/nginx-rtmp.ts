@@ -15,6 +15,10 @@ export interface NginxRtmp {
   recordings(): string[];
   /** SIGKILL: no goodbye to anybody. */
   kill(): Promise<void>;
+  /** SIGSTOP: it reads nothing, and its connections stay. */
+  pause(): void;
+  /** Undoes it. */
+  unpause(): void;
   /** Starts it again; resolves when its port is open. */
   restart(): Promise<void>;
   stop(): Promise<void>;
@@ -71,6 +75,8 @@ rtmp {
         .map((name) => join(recordDir, name))
         .toSorted((a, b) => statSync(a).birthtimeMs - statSync(b).birthtimeMs),
     kill,
+    pause: () => void running?.child.kill('SIGSTOP'),
+    unpause: () => void running?.child.kill('SIGCONT'),
     restart: open,
     stop: kill,
   };

@@ -6,6 +6,9 @@ import { freeTcpPort } from './ports.ts';
 import { start } from './programs.ts';
 import type { Running } from './programs.ts';
 
+/** How a phone says that it holds a call: RFC 3264 §8.4, and RFC 2543 §B.5 (`0.0.0.0`). */
+type HoldForm = 'sendonly' | 'inactive' | '0.0.0.0';
+
 /** How sipp behaves. */
 export interface SippOptions {
   readonly transport: 'udp' | 'tcp';
@@ -15,6 +18,19 @@ export interface SippOptions {
   readonly videoPcap?: string;
   /** Raw A-law file that is played after the ACK. */
   readonly audioFile?: string;
+  /** pcap file with audio RTP that is played after the ACK, instead of the others: sipp plays one at a time. */
+  readonly audioPcap?: string;
+  /** Line of the audio's `rtpmap`. Default `8 PCMA/8000`. */
+  readonly audioMap?: string;
+  /** Refuses video. Default false. */
+  readonly audioOnly?: boolean;
+  /** Holds the call after so long for so long, by re-INVITE; then plays this. Not with `digest`. */
+  readonly hold?: {
+    readonly form: HoldForm;
+    readonly afterMs: number;
+    readonly forMs: number;
+    readonly videoPcap: string;
+  };
   /** sipp hangs up after this time. Default: waits for our BYE. */
   readonly hangUpAfterMs?: number;
 }
@@ -29,6 +45,8 @@ export interface Sipp {
 export async function startSipp(dir: string, options: SippOptions): Promise<Sipp> {
   const port = await freeTcpPort();
   if (options.videoPcap !== undefined) copyFileSync(options.videoPcap, join(dir, 'video.pcap'));
+  if (options.audioPcap !== undefined) copyFileSync(options.audioPcap, join(dir, 'audio.pcap'));
+  if (options.hold !== undefined) copyFileSync(options.hold.videoPcap, join(dir, 'video2.pcap'));
   if (options.audioFile !== undefined) copyFileSync(options.audioFile, join(dir, 'audio.alaw'));
   writeFileSync(join(dir, 'uas.xml'), scenario(options));
   const account = options.digest
@@ -43,7 +61,7 @@ export async function startSipp(dir: string, options: SippOptions): Promise<Sipp
         '-mp',
         String(20_000 + (port % 10_000)),
       ])
-      .concat(['-nostdin', '-trace_err', '-timeout', '60s', '-timeout_error', ...account]),
+      .concat(['-nostdin', '-aa', '-trace_err', '-timeout', '60s', '-timeout_error', ...account]),
     { cwd: dir },
   );
   // sipp says nothing when it is ready.
@@ -94,9 +112,13 @@ Content-Length: 0
     options.videoPcap === undefined
       ? ''
       : '<nop><action><exec play_pcap_video="video.pcap"/></action></nop>',
+    options.audioPcap === undefined
+      ? ''
+      : '<nop><action><exec play_pcap_audio="audio.pcap"/></action></nop>',
     options.audioFile === undefined
       ? ''
       : '<nop><action><exec rtp_stream="audio.alaw,1,8,PCMA/8000"/></action></nop>',
+    options.hold === undefined ? '' : holdAndResume(options, options.hold),
   ].join('\n  ');
   const end =
     options.hangUpAfterMs === undefined
@@ -149,20 +171,63 @@ Contact: <sip:[local_ip]:[local_port];transport=[transport]>
 Content-Type: application/sdp
 Content-Length: [len]
 
-v=0
-o=sipp 1 1 IN IP4 [local_ip]
-s=-
-c=IN IP4 [media_ip]
-t=0 0
-m=audio [rtpstream_audio_port] RTP/AVP 8
-a=rtpmap:8 PCMA/8000
-m=video [media_port+2] RTP/AVP 112
-a=rtpmap:112 H264/90000
-a=fmtp:112 packetization-mode=1;profile-level-id=42c01e
-]]></send>
+${sdp(options, 1)}]]></send>
   <recv request="ACK"/>
   ${play}
   ${end}
 </scenario>
 `;
+}
+
+function sdp(options: SippOptions, version: number, hold?: HoldForm): string {
+  const audioMap = options.audioMap ?? '8 PCMA/8000';
+  const payloadType = audioMap.split(' ')[0]!;
+  const audioPort = options.audioFile === undefined ? '[media_port]' : '[rtpstream_audio_port]';
+  const direction = hold === undefined || hold === '0.0.0.0' ? '' : `a=${hold}\n`;
+  return `v=0
+o=sipp 1 ${version} IN IP4 [local_ip]
+s=-
+c=IN IP4 ${hold === '0.0.0.0' ? hold : '[media_ip]'}
+t=0 0
+m=audio ${audioPort} RTP/AVP ${payloadType}
+a=rtpmap:${audioMap}
+${direction}m=video ${options.audioOnly === true ? '0' : '[media_port+2]'} RTP/AVP 112
+a=rtpmap:112 H264/90000
+a=fmtp:112 packetization-mode=1;profile-level-id=42c01e
+${direction}`;
+}
+
+function holdAndResume(
+  options: SippOptions,
+  { form, afterMs, forMs }: NonNullable<SippOptions['hold']>,
+): string {
+  const head = (method: string, sequence: number): string => `${method} [$contact] SIP/2.0
+Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+From: [$to];tag=[pid]SIPpTag2[call_number]
+To: [$from]
+Call-ID: [call_id]
+CSeq: ${sequence} ${method}
+Max-Forwards: 70`;
+  const reinvite = (sequence: number, hold?: HoldForm): string => `
+  <send retrans="500"><![CDATA[
+${head('INVITE', sequence)}
+Contact: <sip:[local_ip]:[local_port];transport=[transport]>
+Content-Type: application/sdp
+Content-Length: [len]
+
+${sdp(options, sequence, hold)}]]></send>
+  <recv response="100" optional="true"/>
+  <recv response="200"/>
+  <send><![CDATA[
+${head('ACK', sequence)}
+Content-Length: 0
+]]></send>`;
+  return `
+  <pause milliseconds="${afterMs}"/>
+  <nop><action><exec rtp_stream="pause"/></action></nop>
+  ${reinvite(2, form)}
+  <pause milliseconds="${forMs}"/>
+  ${reinvite(3)}
+  <nop><action><exec play_pcap_video="video2.pcap"/></action></nop>
+  <nop><action><exec rtp_stream="resume"/></action></nop>`;
 }
