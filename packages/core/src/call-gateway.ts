@@ -357,7 +357,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
    */
   watchStream(streamName: string, target: FlvViewerTarget, onEnded: () => void): Viewer {
     const stream = this.getStream(streamName);
-    if (stream.subscribers >= (this.#options.maxViewersPerStream ?? 100))
+    if (stream.viewers >= (this.#options.maxViewersPerStream ?? 100))
       throw new GatewayError('TOO_MANY_VIEWERS', 'As many watch this stream as are allowed');
     const viewer = new FlvViewer(target, {
       onKeyFrameWanted: () => stream.requestKeyFrame(),
@@ -370,6 +370,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     let close = (): void => {};
     close = stream.subscribe(
       {
+        isViewer: true,
         push: (tag) => viewer.push(tag),
         onLive: (contents) => viewer.begin(contents),
         onEnded,

@@ -30,6 +30,8 @@ export interface StreamView {
 
 /** An output of your own. It has its own queue and its own drops, and never throws. */
 export interface StreamSubscriber extends StreamOutput {
+  /** It counts among the stream's viewers. Default false. */
+  readonly isViewer?: boolean;
   /** The stream is live: which media will come. Before the first tag, once. */
   onLive?(contents: { readonly hasAudio: boolean; readonly hasVideo: boolean }): void;
   /**
@@ -73,9 +75,11 @@ export class NamedStream {
     return [...this.#pushes].filter((push) => !push.terminated);
   }
 
-  /** How many outputs have subscribed; pushes are not among them. */
-  get subscribers(): number {
-    return this.#subscriptions.size;
+  /** How many watch; recordings and other outputs are not among them. */
+  get viewers(): number {
+    let viewers = 0;
+    for (const { subscriber } of this.#subscriptions) if (subscriber.isViewer) viewers++;
+    return viewers;
   }
 
   /** A snapshot, for a stream that has a name. */
@@ -93,7 +97,7 @@ export class NamedStream {
       height: video?.height ?? null,
       fps: video?.fps ?? null,
       bitrateBps: rates.length === 0 ? null : rates.reduce((sum, rate) => sum + rate, 0),
-      viewers: this.subscribers,
+      viewers: this.viewers,
       pushes: this.pushes.length,
     };
   }

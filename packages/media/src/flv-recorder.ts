@@ -39,7 +39,11 @@ export interface FlvRecorderHandler {
 const MAX_KEY_FRAMES = 3000;
 /** Two numbers, each with its AMF marker. */
 const BYTES_PER_KEY_FRAME = 18;
-const RESERVED_BYTES = MAX_KEY_FRAMES * BYTES_PER_KEY_FRAME + 512;
+const RESERVED_BYTES = MAX_KEY_FRAMES * BYTES_PER_KEY_FRAME + 1024;
+/** Readers have small buffers for strings: ffmpeg gives up the whole tag at one of 1,024 octets. */
+const MAX_BLANK_BYTES = 900;
+/** Length and three octets of the key, type and length of the value. */
+const BLANK_OVERHEAD_BYTES = 8;
 /** Waits for the disk; more is an error. */
 const MAX_WAITING_BYTES = 32 * 1024 * 1024;
 const FLV_HEAD_BYTES = 13;
@@ -165,34 +169,27 @@ export class FlvRecorder implements StreamOutput {
     file.write(formatFlvTag({ ...tag, timestampMs }));
   }
 
-  /** `reserve`: octets for the index, filled with blanks that no reader minds. */
+  /** `reserve`: octets in all, the rest filled with blanks that no reader minds. */
   #metadataBody(file: OpenFile, reserve: number): Buffer {
-    const { keyFrames } = file;
-    const index =
-      keyFrames.length === 0
-        ? {}
-        : {
-            keyframes: amf0Object({
-              times: keyFrames.map(({ atMs }) => atMs / 1000),
-              filepositions: keyFrames.map(({ position }) => position),
-            }),
-          };
-    const format = (spaces: number): Buffer =>
-      encodeAmf0(
-        'onMetaData',
-        new EcmaArray(
-          amf0Object({
-            ...Object.fromEntries(file.metadata),
-            duration: file.lastMs / 1000,
-            filesize: file.bytes,
-            hasKeyframes: keyFrames.length > 0,
-            ...index,
-            spacer: ' '.repeat(spaces),
-          }),
-        ),
-      );
-    const bare = format(0);
-    return format(Math.max(0, reserve - bare.length));
+    const bare = formatMetadata(file, []);
+    let restBytes = reserve - bare.length;
+    // Too little for even an empty blank: a place of the index makes room.
+    if (restBytes > 0 && restBytes < BLANK_OVERHEAD_BYTES && file.keyFrames.length > 0) {
+      file.keyFrames.pop();
+      restBytes += BYTES_PER_KEY_FRAME;
+    }
+    const blanks: number[] = [];
+    while (restBytes >= BLANK_OVERHEAD_BYTES) {
+      // What is left behind a full one must be enough for another, or nothing.
+      const full = BLANK_OVERHEAD_BYTES + MAX_BLANK_BYTES;
+      const takes =
+        restBytes - full >= BLANK_OVERHEAD_BYTES
+          ? full
+          : Math.min(restBytes, full - BLANK_OVERHEAD_BYTES);
+      blanks.push(takes - BLANK_OVERHEAD_BYTES);
+      restBytes -= takes;
+    }
+    return formatMetadata(file, blanks);
   }
 
   #complete(): void {
@@ -239,4 +236,35 @@ function entriesOf(metadata: FlvTag | undefined): ReadonlyMap<string, Amf0Value>
   const values = decodeAmf0(metadata.body);
   const array = typeof values === 'string' ? undefined : values[1];
   return array instanceof EcmaArray ? array.entries : new Map();
+}
+
+/** `blanks`: lengths of the values that fill the tag. */
+function formatMetadata(file: OpenFile, blanks: readonly number[]): Buffer {
+  const { keyFrames } = file;
+  const index =
+    keyFrames.length === 0
+      ? {}
+      : {
+          keyframes: amf0Object({
+            times: keyFrames.map(({ atMs }) => atMs / 1000),
+            filepositions: keyFrames.map(({ position }) => position),
+          }),
+        };
+  const filler = blanks.map((length, at) => [
+    `_${String(at).padStart(2, '0')}`,
+    ' '.repeat(length),
+  ]);
+  return encodeAmf0(
+    'onMetaData',
+    new EcmaArray(
+      amf0Object({
+        ...Object.fromEntries(file.metadata),
+        duration: file.lastMs / 1000,
+        filesize: file.bytes,
+        hasKeyframes: keyFrames.length > 0,
+        ...index,
+        ...(Object.fromEntries(filler) as Record<string, string>),
+      }),
+    ),
+  );
 }

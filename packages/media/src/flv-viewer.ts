@@ -48,6 +48,7 @@ export class FlvViewer implements StreamOutput {
   readonly #handler: FlvViewerHandler;
   readonly #gate = new CongestionGate({ maxBytes: MAX_WAITING_BYTES });
   #bytes = 0;
+  #hasBegun = false;
   /** Stream time since when octets wait, and none has gone; NaN while they go. */
   #stuckSinceMs = Number.NaN;
   #leastWaiting = 0;
@@ -71,8 +72,15 @@ export class FlvViewer implements StreamOutput {
     if (this.#stalled) return;
     const { waitingBytes } = this.#target;
     this.#watch(waitingBytes, tag.timestampMs);
-    if (this.#gate.admit(tag, waitingBytes)) this.#write(octetsOf(tag));
+    if (this.#gate.admit(tag, waitingBytes)) this.#write(this.#octetsOf(tag));
     else if (this.#gate.wantsKeyFrame) this.#handler.onKeyFrameWanted();
+  }
+
+  /** Metadata at the beginning stand at 0: ffmpeg takes them for a text stream anywhere else. */
+  #octetsOf(tag: FlvTag): Uint8Array {
+    if (tag.role === 'metadata' && !this.#hasBegun) return formatFlvTag({ ...tag, timestampMs: 0 });
+    this.#hasBegun ||= tag.role !== 'metadata';
+    return octetsOf(tag);
   }
 
   #watch(waitingBytes: number, nowMs: number): void {
