@@ -25,6 +25,16 @@ describe('command line', () => {
     });
   });
 
+  it('knows what is encoded, and where sounds and recordings are', () => {
+    const line = 'serve --no-transcoding --media-folder /srv/sounds --record-dir /srv/calls';
+    expect(parseCommand(line.split(' '), {})).toEqual({
+      kind: 'serve',
+      options: { transcoding: false, mediaFolder: '/srv/sounds', recordDir: '/srv/calls' },
+    });
+    for (const name of ['no-transcoding', 'media-folder', 'record-dir', 'audio', 'ffmpeg'])
+      expect(HELP).toContain(`--${name}`);
+  });
+
   it('gives help and version wherever they stand', () => {
     expect(parseCommand(['--help'], {})).toEqual({ kind: 'help' });
     expect(parseCommand(['serve', '-h'], {})).toEqual({ kind: 'help' });
