@@ -333,7 +333,7 @@ describeWith(['ffmpeg', 'ffprobe', 'ps'], 'the H.264 encoder', () => {
     const path = join(dir, 'ffmpeg');
     const script = `#!/bin/sh
 case "$*" in
-  *-encoders*|*-decoders*) exec ffmpeg "$@" ;;
+  *-version*|*-encoders*|*-decoders*) exec ffmpeg "$@" ;;
 esac
 : -c:v libx264
 head -c 3000000 /dev/zero | tr '\\0' 'x' >&2
@@ -352,7 +352,7 @@ exit 3
     const path = join(dir, 'ffmpeg');
     const script = `#!/bin/sh
 case "$*" in
-  *-encoders*|*-decoders*) exec ffmpeg "$@" ;;
+  *-version*|*-encoders*|*-decoders*) exec ffmpeg "$@" ;;
 esac
 : -c:v libx264
 echo 'this is no FLV'
