@@ -63,6 +63,8 @@ describeWith(['ffmpeg'], 'a lossy line', () => {
         nack,
         ...(await record(`${loss}-${String(nack)}`, {
           feedback: { pli: true, fir: true, nack },
+          // A frozen picture is none that was sent.
+          session: { videoFreezeMs: 0 },
           sender: { keyFrameDelayMs: 150 },
           video: { impairments: { loss, seed: 7 }, answerNack: nack, nackDelayMs: 40 },
           audio: { impairments: { loss, seed: 8 } },
