@@ -133,15 +133,22 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     this.#deps = deps;
     this.#logger = logger;
     this.#faults = new FaultLog(logger, deps.now);
-    this.#pushes = new PushTable(options.rtmp ?? {}, {
-      openRtmpPublisher: deps.openRtmpPublisher,
-      silencedTag,
-      adviseRtmpTarget,
-      ...(options.silentAudio !== undefined && { silentAudio: options.silentAudio }),
-      logger,
-      now: deps.now,
-      random: deps.random,
-    });
+    this.#pushes = new PushTable(
+      options.rtmp ?? {},
+      {
+        openRtmpPublisher: deps.openRtmpPublisher,
+        silencedTag,
+        adviseRtmpTarget,
+        ...(options.silentAudio !== undefined && { silentAudio: options.silentAudio }),
+        logger,
+        now: deps.now,
+        random: deps.random,
+      },
+      {
+        onChange: (push, callId) => this.emit('pushChange', push.view(), callId),
+        onClosed: (push, callId) => this.emit('pushClosed', push.view(), callId),
+      },
+    );
     const { min, max } = options.rtpPorts ?? { min: 30_000, max: 39_999 };
     this.#portPool = new PortPool({ min, max });
     this.nodeId = `${randomBytes(16).toString('hex')}@${nodeAddress(options)}`;
@@ -432,12 +439,12 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
 
   /** Sends silence instead of the audio, without a break. @throws GatewayError `PUSH_NOT_FOUND`. */
   mutePush(mediaSessionId: string): void {
-    this.getPush(mediaSessionId).muted = true;
+    this.#pushes.change(mediaSessionId, (push) => (push.muted = true));
   }
 
   /** Sends the audio again. @throws GatewayError `PUSH_NOT_FOUND`. */
   unmutePush(mediaSessionId: string): void {
-    this.getPush(mediaSessionId).muted = false;
+    this.#pushes.change(mediaSessionId, (push) => (push.muted = false));
   }
 
   /**
@@ -457,16 +464,17 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     }
     const free = this.#encoders.takeSoundSlot();
     push.playSound((codec) => openFileSound({ ffmpeg, path, codec, aacRateHz, loop }), free);
+    this.#pushes.change(mediaSessionId, () => {});
   }
 
   /** Ends {@link playPushSound}. @throws GatewayError `PUSH_NOT_FOUND`. */
   stopPushSound(mediaSessionId: string): void {
-    this.getPush(mediaSessionId).stopSound();
+    this.#pushes.change(mediaSessionId, (push) => push.stopSound());
   }
 
-  /** Ended calls, newest first, at most `historySize`. */
-  history(): readonly CallView[] {
-    return this.#history;
+  /** Ended calls, newest first, at most `historySize`, or as many of them as `limit` says. */
+  history(limit = Number.POSITIVE_INFINITY): readonly CallView[] {
+    return this.#history.slice(0, limit);
   }
 
   /** Ends every call (BYE or CANCEL, deleteStream, un-REGISTER) and closes every socket. Idempotent. */
@@ -487,6 +495,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     clearTimeout(timer);
     await this.#userAgent.close();
     await released;
+    this.emit('closed');
   }
 
   #reserve(startup: {

@@ -9,7 +9,7 @@ import type { Logger } from './logger.ts';
 import type { OfferOptions } from './negotiation.ts';
 import type { OutputFormOptions } from './options.ts';
 import type { RecordingOptions } from './recording.ts';
-import type { RtmpOptions } from './rtmp-push.ts';
+import type { RtmpOptions, RtmpPushView } from './rtmp-push.ts';
 
 /** Options of a gateway. All have defaults. */
 export interface CallGatewayOptions {
@@ -131,4 +131,10 @@ export interface CallGatewayEvents {
   callDtmf: (call: Call, dtmf: ReceivedDtmf) => void;
   /** A call ended, and all that it held is released. */
   callClosed: (call: Call) => void;
+  /** A push was started, has another status, or was muted, unmuted or given a sound. In order for each push. */
+  pushChange: (view: RtmpPushView, callId: string) => void;
+  /** A push is gone: terminated, or its stream has ended. */
+  pushClosed: (view: RtmpPushView, callId: string) => void;
+  /** Once, behind all others: the gateway is closed. */
+  closed: () => void;
 }

@@ -8,15 +8,25 @@ import { invalid } from './options.ts';
 import { RtmpPush } from './rtmp-push.ts';
 import type { RtmpOptions, RtmpPushDeps, RtmpPushView } from './rtmp-push.ts';
 
+/** What the owner of a {@link PushTable} is told. */
+export interface PushTableHandler {
+  /** A push is there, or what its view tells has changed. */
+  onChange(push: RtmpPush, callId: string): void;
+  /** Once for each. */
+  onClosed(push: RtmpPush, callId: string): void;
+}
+
 /** Makes pushes and finds them until they are closed. */
 export class PushTable {
   readonly #options: RtmpOptions;
   readonly #deps: RtmpPushDeps;
-  readonly #pushes = new Map<string, RtmpPush>();
+  readonly #handler: PushTableHandler;
+  readonly #pushes = new Map<string, { readonly push: RtmpPush; readonly callId: string }>();
 
-  constructor(options: RtmpOptions, deps: RtmpPushDeps) {
+  constructor(options: RtmpOptions, deps: RtmpPushDeps, handler: PushTableHandler) {
     this.#options = options;
     this.#deps = deps;
+    this.#handler = handler;
   }
 
   /** `connectUrl` and `publishName` where they are not `rtmpUrl` and, behind the prefix, `streamName`. */
@@ -40,16 +50,28 @@ export class PushTable {
       this.#options,
       this.#deps,
     );
-    this.#pushes.set(mediaSessionId, push);
-    push.once('closed', () => this.#pushes.delete(mediaSessionId));
+    this.#pushes.set(mediaSessionId, { push, callId });
+    push.on('status', () => this.#handler.onChange(push, callId));
+    push.once('closed', () => {
+      this.#pushes.delete(mediaSessionId);
+      this.#handler.onClosed(push, callId);
+    });
+    this.#handler.onChange(push, callId);
     return push;
+  }
+
+  /** Does something to a push that its view tells, e.g. mutes it. @throws GatewayError `PUSH_NOT_FOUND` */
+  change(mediaSessionId: string, step: (push: RtmpPush) => void): void {
+    const push = this.get(mediaSessionId);
+    step(push);
+    this.#handler.onChange(push, this.#pushes.get(mediaSessionId)?.callId ?? '');
   }
 
   /** Those that match all given fields, and were not terminated. */
   find(filter: PushFilter): RtmpPushView[] {
     const bare = (name: string): string => name.replace(/^rtmp_/, '');
     const found: RtmpPushView[] = [];
-    for (const push of this.#pushes.values()) {
+    for (const { push } of this.#pushes.values()) {
       if (push.terminated) continue;
       const { streamName, rtmpUrl } = push.target;
       if (filter.streamName !== undefined && bare(filter.streamName) !== bare(streamName)) continue;
@@ -61,7 +83,7 @@ export class PushTable {
 
   /** @throws GatewayError `PUSH_NOT_FOUND` */
   get(mediaSessionId: string): RtmpPush {
-    const push = this.#pushes.get(mediaSessionId);
+    const push = this.#pushes.get(mediaSessionId)?.push;
     if (!push || push.terminated)
       throw new GatewayError('PUSH_NOT_FOUND', 'No such push', { field: 'mediaSessionId' });
     return push;

@@ -157,6 +157,9 @@ export const BODIES = {
     hasVideo: flag,
     streamName: text,
   }),
+  callHistory: z.object({
+    limit: z.preprocess(toNumber, z.number().int().min(1).optional()),
+  }),
   callId: z.object({ callId: requiredText }),
   sendDtmf: z.object({
     callId: requiredText,

@@ -4,6 +4,7 @@ import { createHmac, randomUUID } from 'node:crypto';
 import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { Call, CallGateway, CallView, ReceivedDtmf } from '@sipcast/core';
+import { callDtmfEvent, callStatusEvent } from './event-model.ts';
 
 /** Where events go, and how hard to try. */
 export interface CallAppOptions {
@@ -32,41 +33,6 @@ export interface CallAppDelivery {
   /** Stops listening; waits up to `drainMs` (default 2,000) for what is queued. Idempotent. */
   close(drainMs?: number): Promise<void>;
 }
-
-/** The keys of the documented event, in their order. */
-const EVENT_KEYS = [
-  'nodeId',
-  'appKey',
-  'sessionId',
-  'callId',
-  'incoming',
-  'status',
-  'sipStatus',
-  'rtmpUrl',
-  'rtmpStream',
-  'rtmpStreamStatus',
-  'caller',
-  'callee',
-  'hasAudio',
-  'hasVideo',
-  'visibleName',
-  'mediaProvider',
-  'isMsrp',
-  'info',
-  'custom',
-] as const satisfies readonly (keyof CallView)[];
-
-/** Of these, what tells which call it was: a key press is no news of the others. */
-const DTMF_KEYS = [
-  'nodeId',
-  'appKey',
-  'sessionId',
-  'callId',
-  'incoming',
-  'caller',
-  'callee',
-  'custom',
-] as const satisfies readonly (keyof CallView)[];
 
 /** More of an answer than this is not read. */
 const MAX_ANSWER_BYTES = 4096;
@@ -137,14 +103,11 @@ class Delivery implements CallAppDelivery {
   }
 
   readonly #onChange = (_call: Call, view: CallView): void => {
-    const event = pick(view, EVENT_KEYS);
-    if (view.rtmpUrl !== null) event['rtmpUrl'] = withoutSecrets(view.rtmpUrl);
-    this.#enqueue('CallStatusEvent', view.callId, event);
+    this.#enqueue('CallStatusEvent', view.callId, callStatusEvent(view));
   };
 
-  readonly #onDtmf = (call: Call, { digit, type }: ReceivedDtmf): void => {
-    const event = { ...pick(call.view(), DTMF_KEYS), dtmf: digit, type };
-    this.#enqueue('CallDtmfEvent', call.callId, event);
+  readonly #onDtmf = (call: Call, dtmf: ReceivedDtmf): void => {
+    this.#enqueue('CallDtmfEvent', call.callId, callDtmfEvent(call, dtmf));
   };
 
   #enqueue(name: string, callId: string, event: Record<string, unknown>): void {
@@ -255,17 +218,6 @@ class Delivery implements CallAppDelivery {
   }
 }
 
-function pick(view: CallView, keys: readonly (keyof CallView)[]): Record<string, unknown> {
-  const picked: Record<string, unknown> = {};
-  for (const key of keys) if (view[key] !== null) picked[key] = view[key];
-  return picked;
-}
-
 function keyOf(secret: string): Buffer {
   return secret.startsWith('whsec_') ? Buffer.from(secret.slice(6), 'base64') : Buffer.from(secret);
-}
-
-/** Without user, password and query, which often hold a key. */
-function withoutSecrets(url: string): string {
-  return url.replace(/^([a-z]+:\/\/)[^/?]*@/i, '$1').replace(/\?.*$/s, '');
 }

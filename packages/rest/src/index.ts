@@ -3,6 +3,7 @@ export type { FastifyInstanceLike, KoaContext, NodeListener } from './adapters.t
 export { MAX_BODY_BYTES } from './body.ts';
 export { RestError } from './errors.ts';
 export type { ErrorBody } from './errors.ts';
+export type { EventFeedOptions, EventFeedStats } from './event-feed.ts';
 export { deliverCallEvents } from './events.ts';
 export type { CallAppDelivery, CallAppOptions } from './events.ts';
 export { createRestRouter } from './router.ts';

@@ -79,7 +79,10 @@ function fakeGateway(overrides: Partial<RestGateway> = {}): { calls: Calls; gate
       known('PUSH_NOT_FOUND', id, 'c1-1', 'mediaSessionId');
       note(undefined, 'stopPushSound', id);
     },
-    history: () => note([CALL], 'history'),
+    history: (limit) => note([CALL], 'history', ...(limit === undefined ? [] : [limit])),
+    nodeId: 'n@127.0.0.1',
+    on: () => gateway as never,
+    off: () => gateway as never,
     ...overrides,
   };
   return { calls, gateway };
@@ -134,6 +137,7 @@ describe('methods', () => {
     ],
     ['/call/find_all', undefined, [CALL], 'find', undefined],
     ['/call/history', undefined, [CALL], 'history'],
+    ['/call/history', { limit: '5' }, [CALL], 'history', 5],
     ['/call/terminate', { callId: 'c1' }, '', 'terminate'],
     ['/call/send_dtmf', { callId: 'c1', dtmf: '12#' }, '', 'sendDtmf', '12#', 'RFC2833'],
     ['/call/send_dtmf', { callId: 'c1', dtmf: 5, type: 'INFO' }, '', 'sendDtmf', '5', 'INFO'],

@@ -14,6 +14,8 @@ import type {
 import type { z } from 'zod';
 import { BODIES, parseBody, readBody } from './body.ts';
 import { describeError, errorBody, RestError } from './errors.ts';
+import { EventFeed } from './event-feed.ts';
+import type { EventFeedOptions, EventFeedStats } from './event-feed.ts';
 import { StreamViewers } from './stream-viewers.ts';
 
 /** What the API needs of a gateway. */
@@ -36,6 +38,9 @@ export type RestGateway = Pick<
   | 'findStreams'
   | 'watchStream'
   | 'history'
+  | 'nodeId'
+  | 'on'
+  | 'off'
 >;
 
 /** Options of the API. */
@@ -51,6 +56,8 @@ export interface RestOptions {
    * process that shall know them. Default: a random one.
    */
   readonly viewerSecret?: string;
+  /** Bounds of `GET <mount>/events`. */
+  readonly events?: EventFeedOptions;
   /** Told of failures inside, which the client sees as a plain 500. */
   readonly onInternalError?: (error: unknown) => void;
 }
@@ -72,6 +79,12 @@ export interface RestRouter {
    * @returns false when the path is none of a stream: then the socket is the caller's to answer.
    */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean;
+  /** Whether an `Authorization` header is that of `basicAuth`: for what else the host serves. Always true without. */
+  isAuthorized(authorization: string | undefined): boolean;
+  /** Who reads the events. */
+  readonly eventStats: EventFeedStats;
+  /** Listens to the gateway no longer, and ends those that read events; the close of the gateway does so, too. Idempotent. */
+  close(): void;
 }
 
 /** Runs one method: throws what is wrong, returns what is answered; nothing means an empty body. */
@@ -127,7 +140,7 @@ function routesOf(gateway: RestGateway, viewers: StreamViewers): readonly Route[
       () => notFoundIfEmpty(gateway.find(), 'CALL_NOT_FOUND'),
       get,
     ),
-    method('/call/history', BODIES.none, () => gateway.history(), get),
+    method('/call/history', BODIES.callHistory, ({ limit }) => gateway.history(limit), get),
     method(
       '/stream/find',
       BODIES.streamFind,
@@ -210,6 +223,7 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
   const mount = (options.mount ?? '/rest-api').replace(/\/+$/, '');
   const isAuthorized = basicAuthCheck(options.basicAuth);
   const viewers = new StreamViewers(gateway, mount, options.viewerSecret);
+  const feed = new EventFeed(gateway, options.events);
   const mayWatch = (streamName: string, authorization: string | undefined, url: URL): boolean =>
     isAuthorized(authorization) ||
     viewers.accepts(streamName, url.searchParams.get('token'), Date.now());
@@ -232,6 +246,15 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
     if (!isAuthorized(c.req.header('authorization'))) throw unauthorized();
     await next();
   });
+  app.get(`${mount}/events`, (c) => {
+    // Hono answers HEAD by what GET answers, and nobody would read it.
+    if (c.req.method === 'HEAD') return c.body(null, 200, { 'content-type': 'text/event-stream' });
+    // Browsers send the header when they come back by themselves: it is newer than what the address says.
+    return feed.respond(c.req.header('last-event-id') ?? c.req.query('lastEventId') ?? null);
+  });
+  app.all(`${mount}/events`, () => {
+    throw wrongMethod('GET');
+  });
   for (const route of routesOf(gateway, viewers)) {
     const { path, allowsGet } = route;
     const methods = allowsGet ? ['POST', 'GET'] : ['POST'];
@@ -241,9 +264,7 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
       return answer === undefined ? new Response(null, { status: 200 }) : c.json(answer as object);
     });
     app.all(mount + path, () => {
-      throw new RestError(405, 'METHOD_NOT_ALLOWED', `Use ${methods.join(' or ')}`, undefined, {
-        allow: methods.join(', '),
-      });
+      throw wrongMethod(...methods);
     });
   }
   app.notFound(() => {
@@ -268,7 +289,18 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
       viewers.upgrade(request, socket, head, streamName, allowed ? undefined : unauthorized());
       return true;
     },
+    isAuthorized,
+    get eventStats() {
+      return feed.stats;
+    },
+    close: () => feed.close(),
   };
+}
+
+function wrongMethod(...allowed: string[]): RestError {
+  const headers = { allow: allowed.join(', ') };
+  const problem = `Use ${allowed.join(' or ')}`;
+  return new RestError(405, 'METHOD_NOT_ALLOWED', problem, undefined, headers);
 }
 
 function noSuchMethod(): RestError {

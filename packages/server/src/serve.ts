@@ -90,6 +90,7 @@ export async function serve(options: ServeOptions = {}): Promise<ServeHandle> {
     server.on('upgrade', (request, socket, head) => {
       if (!router.upgrade(request, socket, head)) socket.destroy();
     });
+    opened.push(() => router.close());
     await listen(server, host, port);
     const address = server.address() as AddressInfo;
     if (!isLoopback(host) && options.basicAuth === undefined)
