@@ -19,6 +19,7 @@ export {
   type SipRequest,
   type SipResponse,
 } from './message.ts';
+export { maskSecrets } from './mask-secrets.ts';
 export { type AnsweredMedia, answerReoffer, parseAnswer } from './offer-answer.ts';
 export {
   parseDatagram,
@@ -27,6 +28,7 @@ export {
   StreamParser,
   type StreamParserHandler,
 } from './parser.ts';
+export { pcapFileHeader, pcapRecord } from './pcap.ts';
 export type { RegisterOptions, Registration } from './registration.ts';
 export {
   type CodecDescription,
@@ -58,6 +60,7 @@ export { createResponse } from './matching.ts';
 export type { SipFaultName } from './transaction-layer.ts';
 export {
   isForbiddenDestination,
+  type LocalAddress,
   type SendDone,
   type Transport,
   type TransportAddress,
@@ -70,6 +73,7 @@ export {
 export { type StreamLimits, TcpTransport } from './transport-stream.ts';
 export { UdpTransport } from './transport-udp.ts';
 export {
+  type SipTraffic,
   SipUserAgent,
   type SipUserAgentHandler,
   type SipUserAgentOptions,

@@ -31,7 +31,11 @@ export const SIP_LIMITS = {
  * the functions of `uri.ts`, or a `fault`.
  */
 export type ParseOutcome =
-  | { readonly message: SipMessage }
+  | {
+      readonly message: SipMessage;
+      /** What stood before the empty line, octet for octet as Latin-1: for traces. Transports of your own may leave it out. */
+      readonly head?: string;
+    }
   | {
       readonly message?: undefined;
       /** Why. `field` names the header; `statusCode` is set when it is a request's. */
@@ -367,17 +371,11 @@ class Head {
   outcome(body: Uint8Array): ParseOutcome {
     const headers = this.headers;
     if (this.fault === undefined) {
-      return this.isResponse
-        ? {
-            message: {
-              kind: 'response',
-              statusCode: this.statusCode,
-              reasonPhrase: this.reasonPhrase,
-              headers,
-              body,
-            },
-          }
-        : { message: { kind: 'request', method: this.method, uri: this.uri, headers, body } };
+      const { method, uri, statusCode, reasonPhrase } = this;
+      const message: SipMessage = this.isResponse
+        ? { kind: 'response', statusCode, reasonPhrase, headers, body }
+        : { kind: 'request', method, uri, headers, body };
+      return { message, head: this.#text };
     }
     if (this.isResponse || this.method === '' || !this.#hasVia) return { fault: this.fault };
     const partial: SipRequest = {

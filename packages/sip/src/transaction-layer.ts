@@ -60,7 +60,12 @@ export interface TransactionLayerHandler {
   /** True when the request belongs to a dialog of ours: it is then admitted above the transaction limit. */
   isExpected(request: SipRequest): boolean;
   /** Each message that is received well-formed or handed to a transport, retransmissions too. */
-  onTraffic(direction: 'in' | 'out', message: SipMessage, remote: TransportAddress): void;
+  onTraffic(
+    direction: 'in' | 'out',
+    message: SipMessage,
+    remote: TransportAddress,
+    octets: () => Uint8Array,
+  ): void;
   onFault(fault: SipFaultName, source: string, excerpt: string): void;
 }
 
@@ -213,8 +218,9 @@ export class TransactionLayer implements TransportHandler {
     }
     try {
       if (outcome.message === undefined) this.#malformed(outcome.fault, outcome.partial, source);
-      else if (outcome.message.kind === 'request') this.#request(outcome.message, source);
-      else this.#response(outcome.message, source);
+      else if (outcome.message.kind === 'request') {
+        this.#request(outcome.message, source, outcome.head);
+      } else this.#response(outcome.message, source, outcome.head);
     } catch (error) {
       // Only input can bring us here: a header that the parser let pass and that cannot be read after all.
       if (!(error instanceof SipError)) throw error;
@@ -344,12 +350,12 @@ export class TransactionLayer implements TransportHandler {
     client.handler.onFailure(error);
   }
 
-  #response(response: SipResponse, source: TransportAddress): void {
+  #response(response: SipResponse, source: TransportAddress, head: string | undefined): void {
     const { headers } = response;
     // RFC 3261 §8.1.3.3: more than one Via is not ours, §18.1.2: nor is one of another sent-by (the branch decides that).
     const branch = parseVia(headers.get('via') ?? '').parameters.get('branch') ?? '';
     const { method } = parseCSeq(headers.get('cseq') ?? '');
-    this.#handler.onTraffic('in', response, source);
+    this.#handler.onTraffic('in', response, source, () => octetsOf(response, head));
     const client = this.#clients.get(clientKey(branch, method));
     if (client === undefined || headers.getAll('via').length > 1) {
       if (client === undefined && this.#handler.onUnmatchedResponse(response)) return;
@@ -363,10 +369,10 @@ export class TransactionLayer implements TransportHandler {
 
   // --- servers
 
-  #request(received: SipRequest, source: TransportAddress): void {
+  #request(received: SipRequest, source: TransportAddress, head: string | undefined): void {
     const via = parseVia(received.headers.get('via') ?? '');
     const request = withSource(received, via, source);
-    this.#handler.onTraffic('in', request, source);
+    this.#handler.onTraffic('in', request, source, () => octetsOf(received, head));
     const isAck = request.method === 'ACK';
     const key = serverKey(request, via, isAck ? 'INVITE' : request.method);
     const known = this.#servers.get(key);
@@ -511,8 +517,18 @@ export class TransactionLayer implements TransportHandler {
       done(transportError(`No ${to.protocol} transport`));
       return;
     }
-    this.#handler.onTraffic('out', message, to);
-    transport.send(octets, to, done);
+    const report = (remote: TransportAddress): void =>
+      this.#handler.onTraffic('out', message, remote, () => octets);
+    if (!transport.reliable) {
+      report(to);
+      transport.send(octets, to, done);
+      return;
+    }
+    // Which connection it is, and so our end of it, is known when it is open.
+    transport.send(octets, to, (error, connectionId) => {
+      report(connectionId === undefined ? to : { ...to, connectionId });
+      done(error, connectionId);
+    });
   }
 
   #fault(fault: SipFaultName, source: TransportAddress, excerpt: string): void {
@@ -522,4 +538,10 @@ export class TransactionLayer implements TransportHandler {
       excerpt.slice(0, EXCERPT_LENGTH),
     );
   }
+}
+
+/** The message as it came, where the parser told; else as we would write it. */
+function octetsOf(message: SipMessage, head: string | undefined): Uint8Array {
+  if (head === undefined) return formatMessage(message);
+  return Buffer.concat([Buffer.from(`${head}\r\n\r\n`, 'latin1'), message.body]);
 }

@@ -6,6 +6,7 @@ import type { SipError } from './errors.ts';
 import { type ParseOutcome, StreamParser } from './parser.ts';
 import type { TimerHandle } from './timers.ts';
 import {
+  type LocalAddress,
   type SendDone,
   type Transport,
   type TransportAddress,
@@ -122,6 +123,12 @@ export class TcpTransport implements Transport {
 
   connect(to: TransportAddress, timeoutMs: number, done: SendDone): void {
     this.#reach(to, timeoutMs, done);
+  }
+
+  localOf(remote: TransportAddress): LocalAddress | undefined {
+    const connection = this.#byId.get(remote.connectionId ?? -1);
+    const { localAddress: address, localPort: port } = connection?.socket ?? {};
+    return address === undefined || port === undefined ? undefined : { address, port };
   }
 
   /** Closes the server and every connection. Idempotent. */

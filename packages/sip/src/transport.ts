@@ -67,8 +67,17 @@ export interface Transport {
   send(octets: Uint8Array, to: TransportAddress, done: SendDone): void;
   /** Makes sure that a connection to the address exists within `timeoutMs`; `done` gets an error when not. */
   connect(to: TransportAddress, timeoutMs: number, done: SendDone): void;
+  /** Our end of the connection that `remote` names, for traces. Absent, or `undefined`: not known. */
+  localOf?(remote: TransportAddress): LocalAddress | undefined;
   /** Closes every socket. Idempotent. */
   close(): Promise<void>;
+}
+
+/** Our end of a way that messages take. */
+export interface LocalAddress {
+  /** IP literal, IPv6 without brackets. */
+  readonly address: string;
+  readonly port: number;
 }
 
 /** What a user agent gives to each of its transports. */

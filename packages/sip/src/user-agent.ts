@@ -1,7 +1,6 @@
 // The user agent: its transports, its transactions, its calls, and what it answers to strangers (RFC 3261 §8).
 
 import { randomBytes } from 'node:crypto';
-import { createSocket } from 'node:dgram';
 import { lookup } from 'node:dns/promises';
 import { isIP, isIPv6 } from 'node:net';
 import { checkInteger, checkText, invalidArgument } from './arguments.ts';
@@ -15,6 +14,7 @@ import type {
   SessionAgent,
 } from './invite-contract.ts';
 import { OutboundSession } from './invite-session.ts';
+import { LocalAddresses } from './local-addresses.ts';
 import type { SipMessage, SipRequest, SipResponse } from './message.ts';
 import { register, type RegisterOptions, type Registration } from './registration.ts';
 import { judgeRequest, type Verdict } from './request-policy.ts';
@@ -28,6 +28,7 @@ import {
   type TransactionLayerHandler,
 } from './transaction-layer.ts';
 import {
+  type LocalAddress,
   type Transport,
   type TransportAddress,
   type TransportFactory,
@@ -75,6 +76,8 @@ export interface SipUserAgentHandler {
     fault: SipFaultName,
     example: { readonly source: string; readonly excerpt: string },
   ): void;
+  /** Each well-formed message received, and each handed to a transport; retransmissions, too. For traces. */
+  onTraffic?(traffic: SipTraffic): void;
   /**
    * Decides about an acceptable INVITE outside a dialog, which is never taken: its final response, 300–699, or `drop`
    * for silence. Default 403.
@@ -83,6 +86,17 @@ export interface SipUserAgentHandler {
     request: SipRequest,
     source: TransportAddress,
   ): { readonly statusCode: number; readonly reasonPhrase: string } | 'drop';
+}
+
+/** One message on the wire. */
+export interface SipTraffic {
+  readonly direction: 'in' | 'out';
+  readonly message: SipMessage;
+  /** As it came or went, secrets and all: see `maskSecrets`. */
+  readonly octets: Uint8Array;
+  /** Our end: of the connection on stream transports. */
+  readonly local: LocalAddress;
+  readonly remote: TransportAddress;
 }
 
 /** What is open right now; all zero when nothing is going on. */
@@ -103,6 +117,7 @@ export class SipUserAgent {
   readonly #token: () => string;
   readonly #sessions = new Map<string, DialogOwner>();
   readonly #transports = new Map<string, Transport>();
+  readonly #addresses: LocalAddresses;
   readonly #layer: TransactionLayer;
   readonly #agent: SessionAgent;
   #state: 'new' | 'opening' | 'open' | 'closed' = 'new';
@@ -130,6 +145,7 @@ export class SipUserAgent {
         throw invalidArgument(`timers.${name}`, 'out of range');
     }
     this.#token = options.token ?? (() => randomBytes(12).toString('hex'));
+    this.#addresses = new LocalAddresses(this.#bindAddress, options.publicAddress);
     this.#layer = new TransactionLayer(
       {
         transports: this.#transports,
@@ -231,7 +247,7 @@ export class SipUserAgent {
    * @throws SipError `TRANSPORT` (as a rejection) when the name does not resolve or there is no route
    */
   async localAddressFor(host: string, port: number): Promise<string> {
-    return this.#localHostFor(await this.#resolve(host), port);
+    return this.#addresses.advertisedTo(await this.#resolve(host), port);
   }
 
   /**
@@ -295,33 +311,9 @@ export class SipUserAgent {
     });
   }
 
-  async #localHostFor(address: string, port: number): Promise<string> {
-    if (this.#options.publicAddress !== undefined) return this.#options.publicAddress;
-    if (this.#bindAddress !== '0.0.0.0' && this.#bindAddress !== '::') return this.#bindAddress;
-    // Connecting a UDP socket sends nothing; it makes the system choose the source address.
-    const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
-    return new Promise((resolve, reject) => {
-      const failed = (cause: unknown): void => {
-        socket.close();
-        reject(transportError(`No route to ${address}`, cause));
-      };
-      socket.once('error', failed);
-      socket.once('connect', () => {
-        const local = socket.address().address;
-        socket.close();
-        resolve(local);
-      });
-      try {
-        socket.connect(port, address);
-      } catch (cause) {
-        failed(cause);
-      }
-    });
-  }
-
   async #locate(host: string, port: number, protocol: string): Promise<Hop> {
     const address = await this.#resolve(host);
-    const localHost = await this.#localHostFor(address, port);
+    const localHost = await this.#addresses.advertisedTo(address, port);
     return { protocol, address, port, localHost, localPort: this.#localPort };
   }
 
@@ -344,7 +336,12 @@ export class SipUserAgent {
         const from = tagOf(request.headers.get('from')) ?? '';
         return this.#peerSession(request)?.owns(from) ?? false;
       },
-      onTraffic: (direction, message, remote) => this.#onTraffic(direction, message, remote),
+      onTraffic: (direction, message, remote, octets) => {
+        this.#onTraffic(direction, message, remote);
+        if (this.#handler.onTraffic === undefined) return;
+        const local = this.#localOf(remote);
+        this.#handler.onTraffic({ direction, message, octets: octets(), local, remote });
+      },
       onFault: (fault, source, excerpt) => this.#handler.onFault?.(fault, { source, excerpt }),
     };
   }
@@ -366,6 +363,15 @@ export class SipUserAgent {
     if (parseCSeq(headers.get('cseq') ?? '').method !== 'INVITE') return false;
     return (
       this.#session(headers.get('call-id'), headers.get('from'))?.onLateAccepted(response) ?? false
+    );
+  }
+
+  #localOf(remote: TransportAddress): LocalAddress {
+    return (
+      this.#transports.get(remote.protocol)?.localOf?.(remote) ?? {
+        address: this.#addresses.usedTowards(remote.address),
+        port: this.#localPort,
+      }
     );
   }
 

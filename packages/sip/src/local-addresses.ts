@@ -1,0 +1,81 @@
+// Which of our addresses a peer sees: for Via, Contact and SDP, and for traces.
+
+import { createSocket } from 'node:dgram';
+import { isIPv6 } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { transportError } from './transport.ts';
+
+/** Peers whose way is remembered for traces. */
+const MAX_KNOWN = 1000;
+
+/** Our addresses towards peers. */
+export class LocalAddresses {
+  readonly #bindAddress: string;
+  readonly #publicAddress: string | undefined;
+  /** By the peer's address, the latest last. */
+  readonly #known = new Map<string, string>();
+
+  constructor(bindAddress: string, publicAddress: string | undefined) {
+    this.#bindAddress = bindAddress;
+    this.#publicAddress = publicAddress;
+  }
+
+  /**
+   * What the peer shall be told: the public address, or the one that packets to it leave from.
+   *
+   * @throws SipError `TRANSPORT` (as a rejection) when there is no route
+   */
+  async advertisedTo(address: string, port: number): Promise<string> {
+    const local = this.#isBound ? this.#bindAddress : await routeTo(address, port);
+    this.#known.delete(address);
+    this.#known.set(address, local);
+    if (this.#known.size > MAX_KNOWN) {
+      for (const oldest of this.#known.keys()) {
+        this.#known.delete(oldest);
+        break;
+      }
+    }
+    return this.#publicAddress ?? local;
+  }
+
+  /** The address that packets from and to this peer really have here; a guess for peers that we never wrote to first. */
+  usedTowards(address: string): string {
+    if (this.#isBound) return this.#bindAddress;
+    const known = this.#known.get(address);
+    if (known !== undefined) return known;
+    if (address.startsWith('127.') || address === '::1') return address;
+    const family = isIPv6(address) ? 'IPv6' : 'IPv4';
+    for (const addresses of Object.values(networkInterfaces())) {
+      for (const one of addresses ?? []) {
+        if (one.family === family && !one.internal) return one.address;
+      }
+    }
+    return this.#bindAddress;
+  }
+
+  get #isBound(): boolean {
+    return this.#bindAddress !== '0.0.0.0' && this.#bindAddress !== '::';
+  }
+}
+
+/** Connecting a UDP socket sends nothing; it makes the system choose the source address. */
+function routeTo(address: string, port: number): Promise<string> {
+  const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+  return new Promise((resolve, reject) => {
+    const failed = (cause: unknown): void => {
+      socket.close();
+      reject(transportError(`No route to ${address}`, cause));
+    };
+    socket.once('error', failed);
+    socket.once('connect', () => {
+      const local = socket.address().address;
+      socket.close();
+      resolve(local);
+    });
+    try {
+      socket.connect(port, address);
+    } catch (cause) {
+      failed(cause);
+    }
+  });
+}
