@@ -227,6 +227,17 @@ describe('a call by HTTP', () => {
       endedBy: 'local',
     });
     expect(ended?.media?.video).toMatchObject({ width: 640, height: 360 });
+    // The ladder stays readable, and is told of another call by 404.
+    const ladder = await api.json<Record<string, unknown>[]>('/call/trace', { callId });
+    expect(ladder[0]).toMatchObject({
+      at: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
+      direction: 'out',
+      transport: 'UDP',
+      startLine: expect.stringContaining('INVITE '),
+      retransmission: false,
+    });
+    expect(ladder.map(({ startLine }) => String(startLine).split(' ')[0])).toContain('BYE');
+    expect((await api.ask('/call/trace', { callId: 'other' })).status).toBe(404);
     expect(phone.violations).toEqual([]);
   });
 

@@ -12,6 +12,7 @@ import type { DtmfType } from './dtmf-info.ts';
 import type { Logger } from './logger.ts';
 import type { NegotiationDeps, OfferOptions } from './negotiation.ts';
 import type { RtmpPushView } from './rtmp-push.ts';
+import type { SipTrace } from './sip-trace.ts';
 import type { CallStatus, RtmpStreamStatus } from './status.ts';
 
 /** Whose doing an ending was. */
@@ -99,6 +100,10 @@ export interface CallDeps {
   /** `answerReoffer` of the SIP package. */
   readonly answerReoffer: typeof answerReoffer;
   readonly negotiation: NegotiationDeps;
+  /** Gets the messages of this call from the gateway. */
+  readonly trace: SipTrace;
+  /** `maskSecrets` of the SIP package. */
+  readonly maskSecrets: (text: string) => string;
   readonly offer: OfferOptions;
   readonly inviteTimeoutMs: number;
   readonly logger: Logger;

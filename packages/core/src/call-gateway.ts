@@ -1,7 +1,6 @@
 // The gateway: the calls of one process, and the one place where the protocol packages are composed.
 
 import { randomBytes, randomUUID } from 'node:crypto';
-import { networkInterfaces } from 'node:os';
 import {
   adviseRtmpTarget,
   AUDIO_CODECS,
@@ -23,8 +22,11 @@ import {
   answerReoffer,
   formatMessage,
   formatOffer,
+  maskSecrets,
   parseAnswer,
   parseUri,
+  pcapFileHeader,
+  pcapRecord,
   SipUserAgent,
 } from '@sipcast/sip';
 import { Call } from './call.ts';
@@ -53,8 +55,11 @@ import { invalid, resolveStartup, validateRtmpTarget } from './options.ts';
 import type { StartupRequest } from './options.ts';
 import type { NamedStream, StreamView } from './named-stream.ts';
 import { prepareFolder, Recording } from './recording.ts';
+import { nodeAddress } from './node-address.ts';
 import { PushTable, splitFullUrl } from './push-table.ts';
 import type { RtmpPush, RtmpPushView } from './rtmp-push.ts';
+import type { SipTrace, SipTraceEntry } from './sip-trace.ts';
+import { SipTraces } from './sip-traces.ts';
 
 /** What the gateway is composed of; tests may replace parts. */
 export interface GatewayDeps {
@@ -120,6 +125,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   readonly #closing = new Set<Call>();
   readonly #pushes: PushTable;
   readonly #history: CallView[] = [];
+  readonly #traces: SipTraces;
   #encoders!: Encoders;
   #sessions = 0;
   #closed: Promise<void> | undefined;
@@ -149,6 +155,8 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
         onClosed: (push, callId) => this.emit('pushClosed', push.view(), callId),
       },
     );
+    const capture = { maskSecrets, pcapFileHeader, pcapRecord };
+    this.#traces = new SipTraces(options, this.#faults, deps.wallClock, capture);
     const { min, max } = options.rtpPorts ?? { min: 30_000, max: 39_999 };
     this.#portPool = new PortPool({ min, max });
     this.nodeId = `${randomBytes(16).toString('hex')}@${nodeAddress(options)}`;
@@ -162,7 +170,10 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
           ...(options.sipTimers === undefined ? {} : { timers: options.sipTimers }),
           ...(options.sipTransports === undefined ? {} : { transports: options.sipTransports }),
         },
-        { onFault: (fault, example) => this.#faults.count(`sip-${fault}`, example.source) },
+        {
+          onFault: (fault, example) => this.#faults.count(`sip-${fault}`, example.source),
+          onTraffic: (traffic) => this.#traces.record(traffic),
+        },
       );
     } catch (error) {
       throw asGatewayError(error);
@@ -176,7 +187,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       this.#deps.openFfmpegTranscoders,
       this.#logger,
     );
-    await this.#userAgent.open();
+    await this.#traces.open(() => this.#userAgent.open());
   }
 
   /** Port on which SIP is spoken. */
@@ -225,7 +236,9 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
         throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
       }
       this.#sessions++;
-      call = new Call(startup, `${clientAddress}:${this.#sessions}`, media, this.#callDeps());
+      const trace = this.#traces.openCall(startup.callId);
+      call = new Call(startup, `${clientAddress}:${this.#sessions}`, media, this.#callDeps(trace));
+      call.once('closed', () => this.#traces.retireCall(startup.callId, trace));
       const held = encoders;
       call.once('closed', () => held.release());
       encoders = undefined;
@@ -269,6 +282,11 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     const call = this.#calls.get(callId);
     if (!call) throw new GatewayError('CALL_NOT_FOUND', 'No such call', { field: 'callId' });
     return call;
+  }
+
+  /** As {@link Call.trace}; also of a call that has ended, while `history` knows it. @throws GatewayError `CALL_NOT_FOUND`. */
+  trace(callId: string): SipTraceEntry[] {
+    return this.#traces.find(callId) ?? this.get(callId).trace();
   }
 
   /** Ends a call; resolves when all that it held is released. @throws GatewayError `CALL_NOT_FOUND`. */
@@ -495,6 +513,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     clearTimeout(timer);
     await this.#userAgent.close();
     await released;
+    await this.#traces.close();
     this.emit('closed');
   }
 
@@ -585,13 +604,15 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     }
   }
 
-  #callDeps(): CallDeps {
+  #callDeps(trace: SipTrace): CallDeps {
     return {
       userAgent: this.#userAgent,
       formatMessage,
       formatOffer,
       parseAnswer,
       answerReoffer,
+      trace,
+      maskSecrets,
       negotiation: { audioCodecs: AUDIO_CODECS, decodeParameterSets: decodeSpropParameterSets },
       offer: this.#options.offer ?? {},
       inviteTimeoutMs: this.#options.inviteTimeoutMs ?? 180_000,
@@ -624,16 +645,4 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
 
 function formIn({ audio, video }: OutputFormOptions): OutputFormOptions {
   return { ...(audio !== undefined && { audio }), ...(video !== undefined && { video }) };
-}
-
-function nodeAddress(options: CallGatewayOptions): string {
-  if (options.publicAddress !== undefined) return options.publicAddress;
-  const bound = options.bindAddress;
-  if (bound !== undefined && bound !== '0.0.0.0' && bound !== '::') return bound;
-  for (const addresses of Object.values(networkInterfaces())) {
-    for (const { family, internal, address } of addresses ?? []) {
-      if (family === 'IPv4' && !internal) return address;
-    }
-  }
-  return '127.0.0.1';
 }

@@ -3,6 +3,7 @@ import {
   answerReoffer,
   formatMessage,
   formatOffer,
+  maskSecrets,
   parseAnswer,
   parseUri,
   SipError,
@@ -22,6 +23,7 @@ import { Call } from './call.ts';
 import type { CallDeps, CallView } from './call-contract.ts';
 import { silentLogger } from './logger.ts';
 import { resolveStartup } from './options.ts';
+import { SipTrace } from './sip-trace.ts';
 import type { StartupRequest } from './options.ts';
 
 const ANSWER = `v=0
@@ -86,6 +88,8 @@ function setUp(request: Partial<StartupRequest> = {}, deps: Partial<CallDeps['us
     formatOffer,
     parseAnswer,
     answerReoffer,
+    trace: new SipTrace({ maxMessages: 10, maxBytes: 10_000 }, maskSecrets),
+    maskSecrets,
     negotiation: { audioCodecs: AUDIO_CODECS, decodeParameterSets: decodeSpropParameterSets },
     offer: {},
     inviteTimeoutMs: 1000,

@@ -21,6 +21,7 @@ import { NamedStream } from './named-stream.ts';
 import { describeSession, isHeld, negotiatedMedia } from './negotiation.ts';
 import type { ResolvedStartup } from './options.ts';
 import type { RtmpPush } from './rtmp-push.ts';
+import type { SipTraceEntry } from './sip-trace.ts';
 import { CALL_TRANSITIONS, isFinal, mayFollow, statusOfProvisional } from './status.ts';
 import type { CallStatus, RtmpStreamStatus } from './status.ts';
 
@@ -144,12 +145,14 @@ export class Call extends SafeEmitter<CallEvents> {
       callee: startup.callee,
       hasAudio: startup.hasAudio,
       hasVideo: startup.hasVideo,
-      sdp: this.#answer && withoutKeys(this.#answer),
+      sdp: this.#answer && this.#deps.maskSecrets(this.#answer),
       visibleName: startup.visibleName,
       inviteParameters: null,
       mediaProvider: 'Flash',
       sipMessageRaw: this.#lastMessage
-        ? withoutKeys(Buffer.from(this.#deps.formatMessage(this.#lastMessage)).toString())
+        ? this.#deps.maskSecrets(
+            Buffer.from(this.#deps.formatMessage(this.#lastMessage)).toString(),
+          )
         : null,
       isMsrp: false,
       target: null,
@@ -162,6 +165,11 @@ export class Call extends SafeEmitter<CallEvents> {
       media: this.stats(),
       pushes: this.stream.pushes.map((push) => push.view()),
     };
+  }
+
+  /** The call's SIP messages so far, both ways, oldest first, without secrets; also after its end. */
+  trace(): SipTraceEntry[] {
+    return this.#deps.trace.entries();
   }
 
   /** What was measured of the media; `null` before the answer. The last values after the end. */
@@ -595,11 +603,6 @@ export class Call extends SafeEmitter<CallEvents> {
       });
     }
   }
-}
-
-/** RFC 4568 §9.2: the keys of a session description are secrets. */
-function withoutKeys(text: string): string {
-  return text.replaceAll(/inline:[^\s|;]+/gi, 'inline:***');
 }
 
 function isoOrNull(ms: number | null): string | null {

@@ -10,6 +10,7 @@ import type { OfferOptions } from './negotiation.ts';
 import type { OutputFormOptions } from './options.ts';
 import type { RecordingOptions } from './recording.ts';
 import type { RtmpOptions, RtmpPushView } from './rtmp-push.ts';
+import type { SipTraceOptions } from './sip-traces.ts';
 
 /** Options of a gateway. All have defaults. */
 export interface CallGatewayOptions {
@@ -27,6 +28,8 @@ export interface CallGatewayOptions {
   readonly sipTransports?: readonly TransportFactory[];
   /** SIP timers (RFC 3261 §17.1.1.1), in milliseconds. */
   readonly sipTimers?: Partial<SipTimers>;
+  /** What is kept of SIP messages for `call.trace()`, and a capture file. */
+  readonly sipTrace?: SipTraceOptions;
   /** No final answer for this long ends a call. Default 180,000 ms. */
   readonly inviteTimeoutMs?: number;
   /**

@@ -40,6 +40,7 @@ export function validateGatewayOptions(options: CallGatewayOptions): void {
       throw invalid(field, 'must be true or false');
   }
   validateTranscoding(transcoding);
+  validateSipTrace(options.sipTrace);
   validateRecording(options.recording);
   validateOffer(options.offer ?? {});
   validateRtmp(options.rtmp ?? {});
@@ -78,6 +79,19 @@ function validateTranscoding(transcoding: CallGatewayOptions['transcoding']): vo
     if (transcoding[field] !== undefined && typeof transcoding[field] !== 'function')
       throw invalid(`transcoding.${field}`, 'must be a function');
   }
+}
+
+function validateSipTrace(trace: CallGatewayOptions['sipTrace']): void {
+  if (trace === undefined) return;
+  if (typeof trace !== 'object' || trace === null) throw invalid('sipTrace', 'must be an object');
+  const { maxMessages, maxBytes, pcap, pcapMaxBytes, secrets } = trace;
+  integer('sipTrace.maxMessages', maxMessages, 0, 100_000);
+  integer('sipTrace.maxBytes', maxBytes, 0, 1 << 30);
+  integer('sipTrace.pcapMaxBytes', pcapMaxBytes, 100_000, Number.MAX_SAFE_INTEGER);
+  if (pcap !== undefined && (typeof pcap !== 'string' || pcap === ''))
+    throw invalid('sipTrace.pcap', 'must be the path of a file');
+  if (secrets !== undefined && typeof secrets !== 'boolean')
+    throw invalid('sipTrace.secrets', 'must be true or false');
 }
 
 function validateRecording(recording: CallGatewayOptions['recording']): void {

@@ -38,5 +38,8 @@ export type {
   RtmpPushTarget,
   RtmpPushView,
 } from './rtmp-push.ts';
+export { SipTrace } from './sip-trace.ts';
+export type { SipTraceEntry, SipTraceLimits } from './sip-trace.ts';
+export type { SipTraceOptions } from './sip-traces.ts';
 export { CALL_TRANSITIONS, isFinal, mayFollow, RTMP_TRANSITIONS } from './status.ts';
 export type { CallStatus, FinalCallStatus, FinalOf, RtmpStreamStatus } from './status.ts';

@@ -83,6 +83,10 @@ function fakeGateway(overrides: Partial<RestGateway> = {}): { calls: Calls; gate
     nodeId: 'n@127.0.0.1',
     on: () => gateway as never,
     off: () => gateway as never,
+    trace: (callId) => {
+      known('CALL_NOT_FOUND', callId, 'c1', 'callId');
+      return note([], 'trace', callId);
+    },
     ...overrides,
   };
   return { calls, gateway };

@@ -41,6 +41,7 @@ export type RestGateway = Pick<
   | 'nodeId'
   | 'on'
   | 'off'
+  | 'trace'
 >;
 
 /** Options of the API. */
@@ -141,6 +142,7 @@ function routesOf(gateway: RestGateway, viewers: StreamViewers): readonly Route[
       get,
     ),
     method('/call/history', BODIES.callHistory, ({ limit }) => gateway.history(limit), get),
+    method('/call/trace', BODIES.callId, ({ callId }) => gateway.trace(callId), get),
     method(
       '/stream/find',
       BODIES.streamFind,

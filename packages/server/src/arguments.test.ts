@@ -39,7 +39,15 @@ describe('command line', () => {
     expect(parseCommand(['--help'], {})).toEqual({ kind: 'help' });
     expect(parseCommand(['serve', '-h'], {})).toEqual({ kind: 'help' });
     expect(parseCommand(['--version'], {})).toEqual({ kind: 'version' });
-    for (const name of ['host', 'port', 'rtp-ports', 'sip-port', 'public-address', 'call-app-url'])
+    for (const name of [
+      'host',
+      'port',
+      'rtp-ports',
+      'sip-port',
+      'sip-pcap',
+      'public-address',
+      'call-app-url',
+    ])
       expect(HELP).toContain(`--${name} <`);
   });
 

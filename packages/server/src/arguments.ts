@@ -13,6 +13,7 @@ Starts the gateway with its HTTP API at /rest-api.
   --rtp-ports <from>-<to>   ports for RTP and RTCP (default 30000-39999)
   --sip-port <number>       UDP and TCP port for SIP (default: one that is free)
   --public-address <ip>     address that SIP peers shall use, behind NAT
+  --sip-pcap <file>         write all SIP to this file for Wireshark, passwords and keys masked
   --call-app-url <url>      POST call events to <url>/CallStatusEvent
   --audio aac|passthrough   what RTMP servers get (default aac; passthrough: G.711 as it comes)
   --ffmpeg <path>           ffmpeg to encode with (default: FFMPEG_PATH, the PATH, @ffmpeg-installer/ffmpeg)
@@ -59,6 +60,7 @@ export function parseCommand(
       ...(values['sip-port'] === undefined
         ? {}
         : { sipPort: portOf('--sip-port', values['sip-port']) }),
+      ...(values['sip-pcap'] === undefined ? {} : { sipPcap: values['sip-pcap'] }),
       ...(values['rtp-ports'] === undefined ? {} : { rtpPorts: rangeOf(values['rtp-ports']) }),
       ...(values['public-address'] === undefined
         ? {}
@@ -86,6 +88,7 @@ function parse(argv: readonly string[]) {
         port: text,
         'rtp-ports': text,
         'sip-port': text,
+        'sip-pcap': text,
         'public-address': text,
         'call-app-url': text,
         audio: text,

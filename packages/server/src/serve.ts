@@ -18,6 +18,8 @@ export interface ServeOptions {
   readonly port?: number;
   /** UDP and TCP port for SIP; 0: one that is free. Default 0. */
   readonly sipPort?: number;
+  /** File that all SIP is captured in, for Wireshark, without secrets. Default: none. */
+  readonly sipPcap?: string;
   /** First and last port for RTP and RTCP. Default 30000–39999. */
   readonly rtpPorts?: { readonly min: number; readonly max: number };
   /** Address that peers shall use, where it is not the local one (NAT). */
@@ -127,7 +129,7 @@ async function openGateway(
   options: ServeOptions,
   log: (line: string) => void,
 ): Promise<CallGateway> {
-  const { sipPort, rtpPorts, publicAddress, audio, mediaFolder, recordDir } = options;
+  const { sipPort, sipPcap, rtpPorts, publicAddress, audio, mediaFolder, recordDir } = options;
   try {
     return await createCallGateway({
       logger: {
@@ -138,6 +140,9 @@ async function openGateway(
       },
       ...options.gateway,
       ...(sipPort === undefined ? {} : { sipPort }),
+      ...(sipPcap === undefined
+        ? {}
+        : { sipTrace: { ...options.gateway?.sipTrace, pcap: sipPcap } }),
       ...(rtpPorts === undefined ? {} : { rtpPorts }),
       ...(publicAddress === undefined ? {} : { publicAddress }),
       ...(audio === undefined ? {} : { audio }),

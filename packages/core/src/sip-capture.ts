@@ -1,0 +1,109 @@
+// All SIP of a gateway as a pcap file. Written in the background in order; what the disk is too slow for is left out and
+// counted.
+
+import { open, rename } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import type { maskSecrets, pcapFileHeader, pcapRecord, SipTraffic } from '@sipcast/sip';
+
+/** Octets that may wait for the disk. */
+const MAX_WAITING_BYTES = 4 << 20;
+
+/** Where to write, and how much. */
+export interface SipCaptureOptions {
+  readonly file: string;
+  /** A file of this size is renamed to `<file>.1`, in place of the one before, and a new one begun. */
+  readonly maxBytes: number;
+  /** Keeps passwords, digests and keys. */
+  readonly secrets: boolean;
+}
+
+/** What it needs of its surroundings. */
+export interface SipCaptureDeps {
+  readonly maskSecrets: typeof maskSecrets;
+  readonly pcapFileHeader: typeof pcapFileHeader;
+  readonly pcapRecord: typeof pcapRecord;
+  /** A message was left out, or, once, why none is written any more. */
+  readonly onFault: (fault: 'capture-overflow' | 'capture-failed', reason: string) => void;
+}
+
+/** Writes the capture. */
+export class SipCapture {
+  readonly #options: SipCaptureOptions;
+  readonly #deps: SipCaptureDeps;
+  #file: FileHandle | undefined;
+  #fileBytes = 0;
+  #waiting: Buffer[] = [];
+  #waitingBytes = 0;
+  #writing: Promise<void> | undefined;
+  #failed = false;
+
+  constructor(options: SipCaptureOptions, deps: SipCaptureDeps) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  /** Begins the file; one that is there is overwritten. Rejects when that is impossible. */
+  async open(): Promise<void> {
+    // Readable by its owner only: who calls whom is nobody else's affair.
+    this.#file = await open(this.#options.file, 'w', 0o600);
+    const header = this.#deps.pcapFileHeader();
+    await this.#file.write(header);
+    this.#fileBytes = header.length;
+  }
+
+  record({ direction, octets, local, remote }: SipTraffic, atMs: number): void {
+    if (this.#file === undefined || this.#failed) return;
+    const [from, to] = direction === 'out' ? [local, remote] : [remote, local];
+    const record = this.#deps.pcapRecord(atMs, from, to, this.#visible(octets));
+    if (this.#waitingBytes + record.length > MAX_WAITING_BYTES) {
+      this.#deps.onFault('capture-overflow', this.#options.file);
+      return;
+    }
+    this.#waiting.push(record);
+    this.#waitingBytes += record.length;
+    this.#writing ??= this.#write();
+  }
+
+  /** Writes what waits and closes the file. Idempotent; never rejects. */
+  async close(): Promise<void> {
+    while (this.#writing !== undefined) await this.#writing;
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.close().catch(() => {});
+  }
+
+  #visible(octets: Uint8Array): Uint8Array {
+    if (this.#options.secrets) return octets;
+    // Latin-1 keeps each octet, and the masks keep the lengths: Content-Length stays true.
+    const text = Buffer.from(octets).toString('latin1');
+    const masked = this.#deps.maskSecrets(text, (secret) => '*'.repeat(secret.length));
+    return masked === text ? octets : Buffer.from(masked, 'latin1');
+  }
+
+  async #write(): Promise<void> {
+    try {
+      while (this.#waiting.length > 0) {
+        const records = this.#waiting;
+        this.#waiting = [];
+        for (const record of records) {
+          if (this.#fileBytes + record.length > this.#options.maxBytes) await this.#rotate();
+          await this.#file?.write(record);
+          this.#fileBytes += record.length;
+          this.#waitingBytes -= record.length;
+        }
+      }
+    } catch (error) {
+      this.#failed = true;
+      this.#waiting = [];
+      this.#deps.onFault('capture-failed', error instanceof Error ? error.message : String(error));
+    }
+    this.#writing = undefined;
+  }
+
+  async #rotate(): Promise<void> {
+    const { file } = this.#options;
+    await this.#file?.close();
+    await rename(file, `${file}.1`);
+    await this.open();
+  }
+}
