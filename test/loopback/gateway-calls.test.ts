@@ -89,8 +89,8 @@ describe('a call', () => {
     ['busy everywhere', { answer: 600 }, { status: 'BUSY', sipStatus: 600 }],
     ['not found', { answer: 404 }, { status: 'FAILED', sipStatus: 404, info: '404 Not Found' }],
     [
-      'a redirection',
-      { answer: 302, redirectTo: ['<sip:other@127.0.0.1>'] },
+      'a redirection to nowhere',
+      { answer: 302, redirectTo: ['<sip:other@255.255.255.255>', '<tel:+1>'] },
       { status: 'FAILED', sipStatus: 302 },
     ],
     [

@@ -592,9 +592,9 @@ describe("the peer's requests in the dialog", () => {
       [dialogRequest(invite, 'OPTIONS', at(19)), 500],
       [dialogRequest(invite, 'INFO', at(21)), 200],
       [dialogRequest(invite, 'INFO', { ...at(22), body: 'x' }), 415],
-      [dialogRequest(invite, 'REFER', at(23)), 405],
+      [dialogRequest(invite, 'REFER', at(23)), 400],
       [dialogRequest(invite, 'FROBNICATE', at(24)), 501],
-      [dialogRequest(invite, 'UPDATE', { ...at(25), headers: [['require', 'timer']] }), 420],
+      [dialogRequest(invite, 'UPDATE', { ...at(25), headers: [['require', 'gruu']] }), 420],
       [dialogRequest(invite, 'PRACK', at(26)), 481],
       [dialogRequest(invite, 'BYE', { ...at(27), tag: 'mallory' }), 481],
     ];

@@ -9,6 +9,7 @@ import {
   type ParseOutcome,
   StreamParser,
   type InviteSessionHandler,
+  type ReferRequest,
   type SessionEnding,
   SipHeaders,
   type SipMessage,
@@ -240,6 +241,8 @@ export class Recorder implements InviteSessionHandler {
   readonly reanswers: string[] = [];
   readonly ended: Promise<SessionEnding>;
   readonly answered: Promise<SipResponse>;
+  readonly refers: ReferRequest[] = [];
+  takesRefer = false;
   reoffer: ReturnType<InviteSessionHandler['onReoffer']> = { answer: 'v=0 answer\r\n' };
   onEnded: (ending: SessionEnding) => void;
   onAnswered: (response: SipResponse) => void;
@@ -274,6 +277,11 @@ export class Recorder implements InviteSessionHandler {
 
   onReanswer(sdp: string): void {
     this.reanswers.push(sdp);
+  }
+
+  onRefer(refer: ReferRequest): boolean {
+    this.refers.push(refer);
+    return this.takesRefer;
   }
 }
 

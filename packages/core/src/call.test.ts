@@ -52,6 +52,8 @@ function setUp(request: Partial<StartupRequest> = {}, deps: Partial<CallDeps['us
     callId: 'id',
     state: 'calling' as InviteSession['state'],
     sendInfo: vi.fn(() => Promise.resolve(200)),
+    reoffer: vi.fn(() => Promise.resolve('')),
+    refer: vi.fn(() => Promise.resolve({ statusCode: 200, reasonPhrase: 'OK' })),
     terminate: vi.fn(() => Promise.resolve()),
   };
   const media = {

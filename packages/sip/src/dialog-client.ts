@@ -3,12 +3,12 @@
 import { isIP } from 'node:net';
 import type { Dialog } from './dialog.ts';
 import type { DigestClient } from './digest.ts';
-import type { SipError } from './errors.ts';
+import { SipError } from './errors.ts';
 import { asSipError, type SessionAgent, type TransportPreference } from './invite-contract.ts';
 import type { SipRequest, SipResponse } from './message.ts';
-import type { Hop } from './transaction-layer.ts';
+import type { ClientTransaction, Hop } from './transaction-layer.ts';
 import { isForbiddenDestination, transportError } from './transport.ts';
-import { parseUri, type SipUri } from './uri.ts';
+import { parseCSeq, parseUri, type SipUri } from './uri.ts';
 
 /** Final outcome of a request. */
 export type Outcome = { readonly response: SipResponse } | { readonly error: SipError };
@@ -53,18 +53,12 @@ export class DialogClient {
     attempt = 1,
   ): void {
     const send = (hop: Hop): void => {
-      const request = dialog.createRequest(method, content?.body);
-      request.headers.append('user-agent', this.#agent.userAgentName);
-      for (const [name, value] of content?.headers ?? []) request.headers.append(name, value);
       try {
-        this.#agent.layer.send(this.authorized(request), hop, {
+        this.#agent.layer.send(this.#create(dialog, method, content), hop, {
           onResponse: (response) => {
-            const { statusCode } = response;
-            if (statusCode < 200) return;
-            const retry =
-              (statusCode === 401 || statusCode === 407) &&
-              this.#digest?.challenged(response, attempt) === 'retry';
-            if (retry) this.request(dialog, first, method, content, done, attempt + 1);
+            if (response.statusCode < 200) return;
+            if (this.#answers(response, attempt))
+              this.request(dialog, first, method, content, done, attempt + 1);
             else done({ response });
           },
           onFailure: (error) => done({ error }),
@@ -74,6 +68,96 @@ export class DialogClient {
       }
     };
     this.reach(dialog, first, send, (error) => done({ error }));
+  }
+
+  /**
+   * Sends a re-INVITE, and again for a challenge; acknowledges its 2xx, and each repetition of it. Without a final answer
+   * within `limitMs` it is cancelled, and counts as timed out. `done` is called once.
+   */
+  reinvite(
+    dialog: Dialog,
+    first: Hop,
+    content: RequestContent,
+    limitMs: number,
+    done: (outcome: Outcome) => void,
+    attempt = 1,
+  ): void {
+    const { layer, clock } = this.#agent;
+    let finished = false;
+    const finish = (outcome: Outcome): void => {
+      if (finished) return;
+      finished = true;
+      done(outcome);
+    };
+    const send = (hop: Hop): void => {
+      const request = this.#create(dialog, 'INVITE', content);
+      const { sequence } = parseCSeq(request.headers.get('cseq') ?? '');
+      let transaction: ClientTransaction | undefined;
+      let provisional = false;
+      let acknowledge: (() => void) | undefined;
+      const timer = clock.startTimer(limitMs, () => {
+        // RFC 3261 §14.1 knows no CANCEL of its own for a re-INVITE: it is that of §9.
+        if (provisional && transaction !== undefined)
+          layer.cancel(transaction, { onResponse: () => {}, onFailure: () => {} });
+        else transaction?.abandon();
+        finish({ error: new SipError('TIMEOUT', 'No final answer in time', { statusCode: 408 }) });
+      });
+      const accepted = (response: SipResponse): void => {
+        if (acknowledge !== undefined) {
+          acknowledge();
+          return;
+        }
+        acknowledge = () => {};
+        dialog.refreshTarget(response.headers);
+        const ack = dialog.createAck(sequence);
+        for (const name of ['authorization', 'proxy-authorization'])
+          for (const value of request.headers.getAll(name)) ack.headers.append(name, value);
+        ack.headers.append('user-agent', this.#agent.userAgentName);
+        const sendAck = (way: Hop): void => {
+          acknowledge = layer.sendAck(ack, way);
+          finish({ response });
+        };
+        this.reach(dialog, first, sendAck, () => sendAck(hop));
+      };
+      try {
+        transaction = layer.send(request, hop, {
+          onResponse: (response) => {
+            const { statusCode } = response;
+            if (statusCode < 200) {
+              provisional = true;
+              return;
+            }
+            timer.cancel();
+            if (statusCode < 300) accepted(response);
+            else if (this.#answers(response, attempt))
+              this.reinvite(dialog, first, content, limitMs, finish, attempt + 1);
+            else finish({ response });
+          },
+          onFailure: (error) => {
+            timer.cancel();
+            finish({ error });
+          },
+        });
+      } catch (error) {
+        timer.cancel();
+        finish({ error: asSipError(error) });
+      }
+    };
+    this.reach(dialog, first, send, (error) => finish({ error }));
+  }
+
+  #create(dialog: Dialog, method: string, content: RequestContent | undefined): SipRequest {
+    const request = dialog.createRequest(method, content?.body);
+    request.headers.append('user-agent', this.#agent.userAgentName);
+    for (const [name, value] of content?.headers ?? []) request.headers.append(name, value);
+    return this.authorized(request);
+  }
+
+  /** A challenge that we have another answer to. */
+  #answers(response: SipResponse, attempt: number): boolean {
+    const { statusCode } = response;
+    if (statusCode !== 401 && statusCode !== 407) return false;
+    return this.#digest?.challenged(response, attempt) === 'retry';
   }
 
   /** Finds the next hop of a dialog's requests: at once for IP literals, else when its name is resolved. */

@@ -15,6 +15,7 @@ import {
 } from './request-policy.ts';
 import { createResponse, tagOf } from './matching.ts';
 import type { ServerTransaction } from './transaction-layer.ts';
+import type { SessionTimer } from './session-timer.ts';
 import { parseCSeq } from './uri.ts';
 
 const NO_DIALOG: Verdict = { statusCode: 481, reasonPhrase: 'Call/Transaction Does Not Exist' };
@@ -24,14 +25,19 @@ const OK: Verdict = { statusCode: 200, reasonPhrase: 'OK' };
 export interface DialogServerOwner {
   /** The dialog, early or confirmed, with the peer's tag. */
   dialogOf(remoteTag: string): Dialog | undefined;
-  /** `early`: our INVITE and so our offer is still open. `leaving`: our BYE is on its way. */
-  phase(): 'early' | 'confirmed' | 'leaving';
+  /**
+   * `early`: the first INVITE, and so its offer, is still open. `offering`: an offer of ours, or a re-INVITE, waits for
+   * its answer. `leaving`: our BYE is on its way.
+   */
+  phase(): 'early' | 'confirmed' | 'offering' | 'leaving';
   /** Our Contact value. */
   contact(): string;
   /** The peer's BYE; it is already answered. */
   onBye(): void;
   /** No ACK came for our 2xx to a re-INVITE. */
   onUnacknowledged(): void;
+  /** REFER, NOTIFY and PRACK, which the owner answers by the verdict; `undefined` when it knows nothing of them. */
+  onExtension(transaction: ServerTransaction): Verdict | undefined;
 }
 
 /** Answers the peer's requests. */
@@ -39,28 +45,80 @@ export class DialogServer {
   readonly #agent: SessionAgent;
   readonly #owner: DialogServerOwner;
   readonly #handler: InviteSessionHandler;
+  readonly #timer: SessionTimer;
   readonly #localTag: string;
-  #localSdp: string;
+  /** Our session description that stands; sent again when the peer asks for one. */
+  localSdp: string;
   #reinvite: AcceptedReinvite | undefined;
+  /** Takes the ACK of the first INVITE, and the answer in it. */
+  #acknowledged: ((answer: string | undefined) => void) | undefined;
+  #idle: (() => void)[] = [];
 
-  /** `offer`: our session description, sent again when the peer asks for one. */
+  /** `localSdp`: our session description; `''` while there is none. */
   constructor(
     agent: SessionAgent,
     owner: DialogServerOwner,
     handler: InviteSessionHandler,
+    timer: SessionTimer,
     localTag: string,
-    offer: string,
+    localSdp: string,
   ) {
     this.#agent = agent;
     this.#owner = owner;
     this.#handler = handler;
+    this.#timer = timer;
     this.#localTag = localTag;
-    this.#localSdp = offer;
+    this.localSdp = localSdp;
   }
 
   /** Stops repeating a 2xx: the call is over. */
   stop(): void {
     this.#reinvite?.stop();
+    this.#settled();
+  }
+
+  /** Resolves when no 2xx of ours to a re-INVITE waits for its ACK: then we may send one (RFC 3261 §14.1). */
+  idle(): Promise<void> {
+    if (this.#reinvite === undefined) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#idle.push(resolve);
+    });
+  }
+
+  #settled(): void {
+    this.#reinvite = undefined;
+    const waiting = this.#idle;
+    this.#idle = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  /**
+   * Sends our 2xx to an INVITE of the peer's, and again until its ACK. `awaitsAnswer`: it offers, and the ACK answers.
+   *
+   * @param acknowledged - Called once with the ACK's answer; default: `onReanswer` of the handler, where there is one.
+   */
+  accept(
+    transaction: ServerTransaction,
+    response: SipResponse,
+    awaitsAnswer: boolean,
+    acknowledged?: (answer: string | undefined) => void,
+  ): void {
+    this.#acknowledged = acknowledged;
+    // A further re-INVITE says as much as the ACK for the one before it.
+    this.#reinvite?.stop();
+    const { sequence } = parseCSeq(transaction.request.headers.get('cseq') ?? '');
+    this.#reinvite = new AcceptedReinvite(
+      transaction,
+      response,
+      sequence,
+      awaitsAnswer,
+      this.#agent.timers,
+      this.#agent.clock,
+      () => {
+        this.#settled();
+        this.#owner.onUnacknowledged();
+      },
+    );
   }
 
   /** An ACK for one of our 2xx. Returns false when it belongs to no dialog of this call. */
@@ -71,10 +129,13 @@ export class DialogServer {
     const { sequence } = parseCSeq(request.headers.get('cseq') ?? '');
     if (reinvite === undefined || reinvite.sequence !== sequence) return true;
     reinvite.stop();
-    this.#reinvite = undefined;
-    if (reinvite.awaitsAnswer && request.body.length > 0 && isSdp(request.headers)) {
-      this.#handler.onReanswer?.(Buffer.from(request.body).toString('utf8'));
-    }
+    this.#settled();
+    const hasAnswer = reinvite.awaitsAnswer && request.body.length > 0 && isSdp(request.headers);
+    const answer = hasAnswer ? Buffer.from(request.body).toString('utf8') : undefined;
+    const acknowledged = this.#acknowledged;
+    this.#acknowledged = undefined;
+    if (acknowledged !== undefined) acknowledged(answer);
+    else if (answer !== undefined) this.#handler.onReanswer?.(answer);
     return true;
   }
 
@@ -83,22 +144,23 @@ export class DialogServer {
     const { request } = transaction;
     const dialog = this.#owner.dialogOf(tagOf(request.headers.get('from')) ?? '');
     if (dialog === undefined) {
-      this.#answer(transaction, NO_DIALOG);
+      this.answer(transaction, NO_DIALOG);
       return;
     }
     // RFC 3261 §12.2.2: older than what was seen before.
     if (!dialog.acceptSequence(request)) {
-      this.#answer(transaction, { statusCode: 500, reasonPhrase: 'CSeq Out Of Order' });
+      this.answer(transaction, { statusCode: 500, reasonPhrase: 'CSeq Out Of Order' });
       return;
     }
-    const refusal = refuseExtensions(request);
+    const supported = this.#timer.supported ? undefined : ['100rel'];
+    const refusal = refuseExtensions(request, supported);
     if (refusal !== undefined) {
-      this.#answer(transaction, refusal);
+      this.answer(transaction, refusal);
       return;
     }
     switch (request.method) {
       case 'BYE':
-        this.#answer(transaction, OK);
+        this.answer(transaction, OK);
         this.#owner.onBye();
         break;
       case 'INVITE':
@@ -106,10 +168,12 @@ export class DialogServer {
         this.#onReoffer(transaction, dialog);
         break;
       case 'OPTIONS':
-        this.#answer(transaction, { ...OK, headers: CAPABILITIES });
+        this.answer(transaction, { ...OK, headers: CAPABILITIES });
         break;
-      case 'PRACK': // No reliable provisional is ever acknowledged, since none is asked for.
-        this.#answer(transaction, NO_DIALOG);
+      case 'PRACK':
+      case 'REFER':
+      case 'NOTIFY':
+        this.answer(transaction, this.#owner.onExtension(transaction) ?? NO_DIALOG);
         break;
       default:
         this.#onOtherRequest(transaction);
@@ -122,54 +186,42 @@ export class DialogServer {
     const hasOffer = request.body.length > 0 && isSdp(request.headers);
     const phase = this.#owner.phase();
     if (phase === 'leaving') {
-      this.#answer(transaction, NO_DIALOG);
+      this.answer(transaction, NO_DIALOG);
       return;
     }
-    // An offer of ours is still without its answer.
-    if ((phase === 'early' || this.#reinvite?.awaitsAnswer === true) && (isInvite || hasOffer)) {
-      this.#answer(transaction, { statusCode: 491, reasonPhrase: 'Request Pending' });
+    // An offer of ours is still without its answer, or our own re-INVITE is under way (RFC 3261 §14.2, RFC 3311 §5.2).
+    const pending = phase !== 'confirmed' || this.#reinvite?.awaitsAnswer === true;
+    if (pending && (isInvite || hasOffer)) {
+      this.answer(transaction, { statusCode: 491, reasonPhrase: 'Request Pending' });
       return;
     }
-    const refusal = refuseBody(request);
+    const refusal = refuseBody(request) ?? this.#timer.refuse(request);
     if (refusal !== undefined) {
-      this.#answer(transaction, refusal);
+      this.answer(transaction, refusal);
       return;
     }
     let sdp: string | undefined;
     if (hasOffer) {
       const reply = this.#handler.onReoffer(Buffer.from(request.body).toString('utf8'));
       if ('statusCode' in reply) {
-        this.#answer(transaction, reply);
+        this.answer(transaction, reply);
         return;
       }
       sdp = reply.answer;
     } else if (isInvite) {
-      sdp = this.#localSdp; // RFC 3261 §14.2: asked for an offer, we make the one that stands.
+      // RFC 3261 §14.2: asked for an offer, we make one as for a new call: so a held session comes back.
+      sdp = this.#handler.onOfferWanted?.() ?? this.localSdp;
     }
     dialog.refreshTarget(request.headers);
-    const response = this.#response(request, 200, 'OK', sdp);
+    const response = this.response(request, 200, 'OK', sdp);
     response.headers.append('contact', this.#owner.contact()).append('allow', ALLOWED_METHODS);
     if (sdp !== undefined) {
-      this.#localSdp = sdp;
+      this.localSdp = sdp;
       response.headers.append('content-type', 'application/sdp');
     }
-    if (isInvite) this.#accept(transaction, response, !hasOffer);
+    for (const [name, value] of this.#timer.answer(request)) response.headers.append(name, value);
+    if (isInvite) this.accept(transaction, response, !hasOffer);
     else transaction.respond(response);
-  }
-
-  #accept(transaction: ServerTransaction, response: SipResponse, awaitsAnswer: boolean): void {
-    // A further re-INVITE says as much as the ACK for the one before it.
-    this.#reinvite?.stop();
-    const { sequence } = parseCSeq(transaction.request.headers.get('cseq') ?? '');
-    this.#reinvite = new AcceptedReinvite(
-      transaction,
-      response,
-      sequence,
-      awaitsAnswer,
-      this.#agent.timers,
-      this.#agent.clock,
-      () => this.#owner.onUnacknowledged(),
-    );
   }
 
   #onOtherRequest(transaction: ServerTransaction): void {
@@ -177,13 +229,13 @@ export class DialogServer {
     if (this.#handler.onDialogRequest !== undefined) {
       const { statusCode, reasonPhrase } = this.#handler.onDialogRequest(request);
       const phrase = reasonPhrase ?? (statusCode < 300 ? 'OK' : 'Refused');
-      this.#answer(transaction, { statusCode, reasonPhrase: phrase });
+      this.answer(transaction, { statusCode, reasonPhrase: phrase });
     } else if (request.method !== 'INFO') {
-      this.#answer(transaction, judgeRequest(request, false) ?? NO_DIALOG);
+      this.answer(transaction, judgeRequest(request, false) ?? NO_DIALOG);
     } else if (request.body.length === 0) {
-      this.#answer(transaction, OK);
+      this.answer(transaction, OK);
     } else {
-      this.#answer(transaction, {
+      this.answer(transaction, {
         statusCode: 415,
         reasonPhrase: 'Unsupported Media Type',
         headers: [['accept', '']],
@@ -191,7 +243,8 @@ export class DialogServer {
     }
   }
 
-  #response(request: SipRequest, statusCode: number, reason: string, sdp?: string): SipResponse {
+  /** A response with our tag, and a session description. */
+  response(request: SipRequest, statusCode: number, reason: string, sdp?: string): SipResponse {
     const body = sdp === undefined ? EMPTY_BODY : Buffer.from(sdp, 'utf8');
     const response = createResponse(request, statusCode, reason, this.#localTag, body);
     return {
@@ -200,8 +253,9 @@ export class DialogServer {
     };
   }
 
-  #answer(transaction: ServerTransaction, verdict: Verdict): void {
-    const response = this.#response(transaction.request, verdict.statusCode, verdict.reasonPhrase);
+  /** Sends a final response. */
+  answer(transaction: ServerTransaction, verdict: Verdict): void {
+    const response = this.response(transaction.request, verdict.statusCode, verdict.reasonPhrase);
     for (const [name, value] of verdict.headers ?? []) response.headers.append(name, value);
     transaction.respond(response);
   }

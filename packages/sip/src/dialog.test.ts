@@ -24,7 +24,7 @@ function accepted(...fields: [string, string][]): SipResponse {
 
 describe('Dialog', () => {
   it('takes the route set in reverse, and keeps the target as Request-URI behind loose routers', () => {
-    const dialog = new Dialog(
+    const dialog = Dialog.asCaller(
       invite,
       accepted(
         ['contact', '<sip:bob@192.0.2.4>'],
@@ -42,7 +42,7 @@ describe('Dialog', () => {
   });
 
   it('puts the target last behind a strict router', () => {
-    const dialog = new Dialog(
+    const dialog = Dialog.asCaller(
       invite,
       accepted(
         ['contact', '<sip:bob@192.0.2.4>'],
@@ -56,14 +56,14 @@ describe('Dialog', () => {
   });
 
   it('acknowledges with the number of the INVITE and goes on counting', () => {
-    const dialog = new Dialog(invite, accepted());
+    const dialog = Dialog.asCaller(invite, accepted());
     expect(dialog.createRequest('INFO').headers.get('cseq')).toBe('8 INFO');
     expect(dialog.createAck(7).headers.get('cseq')).toBe('7 ACK');
     expect(dialog.createRequest('BYE').headers.get('cseq')).toBe('9 BYE');
   });
 
   it('replaces route set and target by those of the 2xx, and the target by a refresh', () => {
-    const dialog = new Dialog(
+    const dialog = Dialog.asCaller(
       invite,
       accepted(['contact', '<sip:early@192.0.2.4>'], ['record-route', '<sip:p1.example;lr>']),
     );
@@ -74,7 +74,7 @@ describe('Dialog', () => {
   });
 
   it('keeps its target where a Contact is missing or unusable', () => {
-    const dialog = new Dialog(invite, accepted(['contact', '<tel:+123>']));
+    const dialog = Dialog.asCaller(invite, accepted(['contact', '<tel:+123>']));
     expect(dialog.remoteTarget).toBe('sip:bob@example.com');
     dialog.refreshTarget(new SipHeaders().append('contact', '*'));
     dialog.refreshTarget(new SipHeaders());
@@ -82,7 +82,7 @@ describe('Dialog', () => {
   });
 
   it('accepts only rising sequence numbers of the peer, starting anywhere', () => {
-    const dialog = new Dialog(invite, accepted());
+    const dialog = Dialog.asCaller(invite, accepted());
     const accepts = [5, 6, 6, 4, 100].map((sequence) =>
       dialog.acceptSequence({
         ...invite,

@@ -9,7 +9,7 @@ export function dialogKey(callId: string, localTag: string): string {
   return `${callId} ${localTag}`;
 }
 
-/** One dialog that an INVITE of ours created. */
+/** One dialog that an INVITE created: ours, or the peer's. */
 export class Dialog {
   readonly callId: string;
   readonly localTag: string;
@@ -23,19 +23,57 @@ export class Dialog {
   #localSequence: number;
   #remoteSequence: number | undefined;
 
+  private constructor(parts: {
+    readonly callId: string;
+    readonly local: string;
+    readonly remote: string;
+    readonly localSequence: number;
+    readonly remoteSequence?: number;
+    readonly routeSet: readonly string[];
+    readonly remoteTarget: string;
+  }) {
+    this.callId = parts.callId;
+    this.#local = parts.local;
+    this.#remote = parts.remote;
+    this.localTag = tagOf(parts.local) ?? '';
+    this.remoteTag = tagOf(parts.remote) ?? '';
+    this.#localSequence = parts.localSequence;
+    this.#remoteSequence = parts.remoteSequence;
+    this.#routeSet = parts.routeSet;
+    this.#remoteTarget = parts.remoteTarget;
+  }
+
   /**
-   * From a response 101–299 to an INVITE (RFC 3261 §12.1.2). A response without Contact leaves the Request-URI as
+   * From a response 101–299 to an INVITE of ours (RFC 3261 §12.1.2). A response without Contact leaves the Request-URI as
    * remote target; one without To tag (RFC 2543) makes a dialog with an empty remote tag.
    */
-  constructor(invite: SipRequest, response: SipResponse) {
-    this.callId = invite.headers.get('call-id') ?? '';
-    this.#local = invite.headers.get('from') ?? '';
-    this.#remote = response.headers.get('to') ?? '';
-    this.localTag = tagOf(this.#local) ?? '';
-    this.remoteTag = tagOf(this.#remote) ?? '';
-    this.#localSequence = parseCSeq(invite.headers.get('cseq') ?? '').sequence;
-    this.#routeSet = response.headers.getAll('record-route').toReversed();
-    this.#remoteTarget = contactOf(response.headers) ?? invite.uri;
+  static asCaller(invite: SipRequest, response: SipResponse): Dialog {
+    return new Dialog({
+      callId: invite.headers.get('call-id') ?? '',
+      local: invite.headers.get('from') ?? '',
+      remote: response.headers.get('to') ?? '',
+      localSequence: parseCSeq(invite.headers.get('cseq') ?? '').sequence,
+      routeSet: response.headers.getAll('record-route').toReversed(),
+      remoteTarget: contactOf(response.headers) ?? invite.uri,
+    });
+  }
+
+  /**
+   * From an INVITE of the peer's that we answer with this tag (RFC 3261 §12.1.1). Without a Contact its From is the
+   * remote target.
+   */
+  static asCallee(invite: SipRequest, localTag: string): Dialog {
+    const { headers } = invite;
+    const remote = headers.get('from') ?? '';
+    return new Dialog({
+      callId: headers.get('call-id') ?? '',
+      local: `${headers.get('to') ?? ''};tag=${localTag}`,
+      remote,
+      localSequence: 0,
+      remoteSequence: parseCSeq(headers.get('cseq') ?? '').sequence,
+      routeSet: headers.getAll('record-route'),
+      remoteTarget: contactOf(headers) ?? parseNameAddress(remote).uri,
+    });
   }
 
   /** Where requests are addressed to: the peer's latest Contact. */

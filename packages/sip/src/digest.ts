@@ -96,6 +96,7 @@ export class DigestClient {
   readonly #nonces = new Map<Side, NonceState>();
   /** Sides answered for the request at hand. */
   readonly #answered = new Set<Side>();
+  #bound = false;
 
   /**
    * @param random a fresh client nonce for each call: unpredictable, printable, without quotes
@@ -143,6 +144,14 @@ export class DigestClient {
   }
 
   /**
+   * From now on only realms are answered that are known: given, or learned until now. For a request that goes to a host
+   * which the owner of the password did not choose.
+   */
+  bind(): void {
+    this.#bound = true;
+  }
+
+  /**
    * `[header name, value]` pairs for a request. Each call uses the nonces once more (`nc`). Empty when never challenged.
    *
    * @param uri the Request-URI exactly as it is sent
@@ -160,6 +169,7 @@ export class DigestClient {
   #choose(side: Side, values: readonly string[]): Challenge | undefined {
     // Bound to a realm: a party in the middle of a dialog cannot ask for an answer in a realm of its own.
     const realm = this.#credentials.realm ?? this.#nonces.get(side)?.realm;
+    if (realm === undefined && this.#bound) return undefined;
     for (const value of values) {
       for (const challenge of parseChallenges(value)) {
         const parameters = challenge.parameters;

@@ -29,6 +29,8 @@ export type SipErrorCode =
   /** A final response other than 2xx; `statusCode` holds it. */
   | 'REJECTED'
   | 'CANCELLED'
+  /** Nobody refreshed the session in time (RFC 4028). */
+  | 'SESSION_EXPIRED'
   | 'CLOSED';
 
 /** Every failure that this package throws or reports. */

@@ -3,6 +3,8 @@
 export { type Challenge, DigestClient, type DigestCredentials, parseChallenges } from './digest.ts';
 export { SipError, type SipErrorCode } from './errors.ts';
 export type {
+  IncomingInvite,
+  IncomingSession,
   InviteOptions,
   InviteSession,
   InviteSessionHandler,
@@ -56,6 +58,8 @@ export {
   type TimerName,
   type Transition,
 } from './transaction.ts';
+export type { SessionTimerOptions } from './session-timer.ts';
+export type { ReferRequest, TransferOutcome } from './transfer.ts';
 export { createResponse } from './matching.ts';
 export type { SipFaultName } from './transaction-layer.ts';
 export {
@@ -74,6 +78,7 @@ export { type StreamLimits, TcpTransport } from './transport-stream.ts';
 export { UdpTransport } from './transport-udp.ts';
 export {
   type SipTraffic,
+  type InviteDecision,
   SipUserAgent,
   type SipUserAgentHandler,
   type SipUserAgentOptions,

@@ -13,8 +13,10 @@ import {
 import type { DigestCredentials } from './digest.ts';
 import { SipError } from './errors.ts';
 import type { SipMessage, SipRequest, SipResponse } from './message.ts';
+import type { SessionTimerOptions } from './session-timer.ts';
 import type { Clock, SipTimers } from './timers.ts';
 import type { Hop, ServerTransaction, TransactionLayer } from './transaction-layer.ts';
+import type { ReferRequest, TransferOutcome } from './transfer.ts';
 import { type TransportAddress, transportError } from './transport.ts';
 import { formatHostPort, type SipUri } from './uri.ts';
 
@@ -46,6 +48,10 @@ export interface InviteOptions {
   readonly offer: string;
   /** Without a final answer for so long, the call is cancelled and ends with `TIMEOUT`. Default 180,000. */
   readonly inviteTimeoutMs?: number;
+  /** Redirections that are followed in all, 0–10; no address is asked twice. Default 3. */
+  readonly maxRedirects?: number;
+  /** May the call go where a redirection points? Default: yes. */
+  readonly mayRedirect?: (target: string) => boolean;
 }
 
 /** Why and how a call ended. */
@@ -67,12 +73,19 @@ export interface SessionEnding {
 export interface InviteSessionHandler {
   /** Each 1xx, 100 too, until the final response. Not after `terminate`. */
   onProvisional(response: SipResponse): void;
-  /** Once, with the first 2xx; its ACK is already sent. */
-  onAnswered(response: SipResponse): void;
+  /**
+   * Once, with the first 2xx. A call that was placed: the peer's, its ACK is already sent. A call that was taken: ours, when
+   * its ACK has come; `answer`: the peer's answer in the ACK, where the 2xx was the offer.
+   */
+  onAnswered(response: SipResponse, answer?: string): void;
   /** The peer offers anew (re-INVITE or UPDATE with a body): the answer, or a final status that leaves the session as it is. */
   onReoffer(sdp: string): { answer: string } | { statusCode: number; reasonPhrase: string };
+  /** An offerless re-INVITE asks for an offer. Absent: the description that stands is offered again. */
+  onOfferWanted?(): string;
   /** The answer, in the ACK, to our description that an offerless re-INVITE asked for. */
   onReanswer?(sdp: string): void;
+  /** The peer asks us to call somebody else: true to take that on. Absent: 603. */
+  onRefer?(refer: ReferRequest): boolean;
   /** INFO, MESSAGE, NOTIFY and others in the dialog. Absent: INFO without body 200, with body 415, others 405 or 501. */
   onDialogRequest?(request: SipRequest): { statusCode: number; reasonPhrase?: string };
   /** Every message of this call, retransmissions included, as sent or received. */
@@ -90,7 +103,7 @@ export type InviteSessionState =
   | 'terminating'
   | 'ended';
 
-/** A call that was placed. */
+/** A call: placed, or taken. */
 export interface InviteSession {
   readonly callId: string;
   readonly state: InviteSessionState;
@@ -99,8 +112,51 @@ export interface InviteSession {
    * Rejects with SipError `CLOSED` when there is no established dialog, `TIMEOUT`, `TRANSPORT`, or `ILLEGAL_CHARACTER`.
    */
   sendInfo(contentType: string, body: string): Promise<number>;
+  /**
+   * Offers anew by re-INVITE, after the changes before it; a peer that does so at the same time is waited for (491).
+   * Resolves with the peer's answer, after its ACK.
+   *
+   * Rejects with SipError `REJECTED` with `statusCode` (the session goes on as it was), `BAD_SDP`, `AUTH_FAILED`,
+   * `TIMEOUT`, `TRANSPORT`, or `CLOSED` when there is no established dialog, or not any more.
+   */
+  reoffer(sdp: string, method?: 'INVITE' | 'UPDATE'): Promise<string>;
+  /**
+   * Asks the peer to call `target` in place of us (REFER). Resolves with the final status of that call; the session goes
+   * on until one of the two says BYE.
+   *
+   * Rejects with SipError `REJECTED` with `statusCode`, `INVALID_ARGUMENT`, `AUTH_FAILED`, `TIMEOUT`, `TRANSPORT`, `CLOSED`.
+   */
+  refer(target: string): Promise<TransferOutcome>;
   /** BYE, CANCEL, or giving up, as the state demands. Resolves when `onEnded` was called; idempotent. `reason`: a Reason header value (RFC 3326). */
   terminate(options?: { readonly reason?: string }): Promise<void>;
+}
+
+/** An INVITE outside of any dialog that is acceptable: who takes it? */
+export interface IncomingInvite {
+  /** As received, with `received` and `rport` written into its top Via. */
+  readonly request: SipRequest;
+  readonly source: TransportAddress;
+  /** The session description offered; absent: the caller wants our offer. */
+  readonly offer: string | undefined;
+  /** Takes the call: it is told 100 and stays open until `answer` or `reject`. Once, before `onInvite` returns. */
+  take(handler: InviteSessionHandler): IncomingSession;
+}
+
+/** A call that was taken, `proceeding` until it is answered. */
+export interface IncomingSession extends InviteSession {
+  /**
+   * 180, or with a session description 183; reliably where the caller requires it, or supports it and there is a description
+   * (RFC 3262). Said again every minute. Ignored after the answer.
+   */
+  ring(sdp?: string): void;
+  /** 200 with the answer, or with our offer where there was none. `onAnswered` follows with the ACK. @throws SipError `INVALID_ARGUMENT` */
+  answer(sdp: string): void;
+  /** Refuses the call. Ignored after the answer. @throws SipError `INVALID_ARGUMENT` unless 300–699 */
+  reject(
+    statusCode: number,
+    reasonPhrase: string,
+    headers?: readonly (readonly [string, string])[],
+  ): void;
 }
 
 /** Who gets the messages of a dialog. */
@@ -126,6 +182,9 @@ export interface SessionAgent {
   readonly timers: SipTimers;
   readonly clock: Clock;
   readonly userAgentName: string;
+  readonly sessionTimer: SessionTimerOptions;
+  /** 0 ≤ n < 1. */
+  readonly random: () => number;
   /** A fresh random token. */
   token(): string;
   /** Resolves a host name and finds our address towards it. Rejects with SipError `TRANSPORT`. */
@@ -154,6 +213,7 @@ export function checkInviteOptions(options: InviteOptions): SipUri {
   if (options.inviteTimeoutMs !== undefined) {
     checkInteger('inviteTimeoutMs', options.inviteTimeoutMs, 1, 0x7fff_ffff);
   }
+  checkInteger('maxRedirects', options.maxRedirects ?? 0, 0, 10);
   return target;
 }
 
@@ -164,6 +224,18 @@ export function contactFor(uri: string, hop: Hop): string {
   const transport = hop.protocol === 'UDP' ? '' : `;transport=${hop.protocol.toLowerCase()}`;
   const host = formatHostPort(hop.localHost, hop.localPort);
   return `<sip:${user === '' ? '' : `${user}@`}${host}${transport}>`;
+}
+
+/** How an answered session ends whose peer is gone, or has lost the dialog. */
+export function lostSession(error: SipError): SessionEnding {
+  const { code, statusCode } = error;
+  return {
+    endedBy: code === 'REJECTED' ? 'remote' : code === 'SESSION_EXPIRED' ? 'local' : 'network',
+    answered: true,
+    cancelled: false,
+    ...(statusCode !== undefined && { statusCode, reasonPhrase: error.message }),
+    error,
+  };
 }
 
 /** Failures of our own sending are SipErrors; anything else is a mistake in this package and keeps its stack as cause. */

@@ -1,15 +1,15 @@
 // A call that we place: INVITE to its end, over early dialogs, forks, challenges, CANCEL and BYE (RFC 3261 §9, §12–§15).
 
-import { checkText } from './arguments.ts';
+import { checkText, checkUriArgument } from './arguments.ts';
 import { Dialog, dialogKey, requestUri } from './dialog.ts';
-import { DialogClient, type Outcome, type RequestContent } from './dialog-client.ts';
-import { DialogServer } from './dialog-server.ts';
+import { DialogUsage } from './dialog-usage.ts';
 import { DigestClient } from './digest.ts';
 import { SipError } from './errors.ts';
 import {
   asSipError,
   checkInviteOptions,
   contactFor,
+  lostSession,
   type DialogOwner,
   type InviteOptions,
   type InviteSession,
@@ -26,9 +26,11 @@ import {
   type SipResponse,
 } from './message.ts';
 import { ALLOWED_METHODS } from './request-policy.ts';
+import { Redirects } from './redirects.ts';
 import type { TimerHandle } from './timers.ts';
 import { tagOf } from './matching.ts';
 import type { ClientTransaction, Hop, ServerTransaction } from './transaction-layer.ts';
+import type { TransferOutcome } from './transfer.ts';
 import { isForbiddenDestination, type TransportAddress, transportError } from './transport.ts';
 import { formatNameAddress, parseCSeq, type SipUri } from './uri.ts';
 
@@ -45,14 +47,18 @@ export class OutboundSession implements InviteSession, DialogOwner {
   readonly #agent: SessionAgent;
   readonly #options: InviteOptions;
   readonly #handler: InviteSessionHandler;
-  readonly #target: SipUri;
+  readonly #redirects: Redirects;
+  #target: SipUri;
+  /** Request-URI: the target, or where a redirection pointed. */
+  #requestUri: string;
   readonly #localTag: string;
   readonly #digest: DigestClient | undefined;
   readonly #early = new Map<string, Dialog>();
   /** By To tag: sends the ACK again. */
   readonly #acks = new Map<string, () => void>();
-  readonly #client: DialogClient;
-  readonly #server: DialogServer;
+  /** By To tag of an early dialog: RSeq of the newest reliable provisional response (RFC 3262 §4). */
+  readonly #reliable = new Map<string, number>();
+  readonly #usage: DialogUsage;
   readonly #ended: Promise<void>;
   #resolveEnded: () => void = () => {};
   #state: InviteSessionState = 'starting';
@@ -82,22 +88,31 @@ export class OutboundSession implements InviteSession, DialogOwner {
     this.#localTag = agent.token();
     this.#digest =
       options.credentials && new DigestClient(options.credentials, () => agent.token());
-    this.#client = new DialogClient(agent, this.#digest, options.transport);
-    this.#server = new DialogServer(
+    this.#requestUri = options.target;
+    this.#redirects = new Redirects(options.target, options.maxRedirects, options.mayRedirect);
+    this.#usage = new DialogUsage(
       agent,
       {
         dialogOf: (tag) => this.#dialogOf(tag),
+        confirmed: () => this.#dialog,
         phase: () => {
           if (this.#byeSent) return 'leaving';
           return this.#dialog === undefined ? 'early' : 'confirmed';
         },
+        hop: () => this.#hop,
         contact: () => (this.#hop === undefined ? '' : this.#contact(this.#hop)),
+        localUri: () => options.from.uri,
         onBye: () => this.#onBye(),
-        onUnacknowledged: () => this.#onUnacknowledged(),
+        onLost: (error) => this.#leave(lostSession(error)),
       },
       handler,
-      this.#localTag,
-      options.offer,
+      {
+        localTag: this.#localTag,
+        localSdp: options.offer,
+        transport: options.transport,
+        digest: this.#digest,
+        ownsCallId: true,
+      },
     );
     this.#ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
@@ -128,6 +143,7 @@ export class OutboundSession implements InviteSession, DialogOwner {
       if (this.#state !== 'starting') return;
       if (isForbiddenDestination(hop.address)) throw transportError(`Not a host: ${hop.address}`);
       this.#hop = hop;
+      this.#inviteTimer?.cancel();
       const limitMs = this.#options.inviteTimeoutMs ?? DEFAULT_INVITE_TIMEOUT_MS;
       this.#inviteTimer = this.#agent.clock.startTimer(limitMs, () => this.#giveUp());
       await this.#sendInvite(hop);
@@ -141,6 +157,7 @@ export class OutboundSession implements InviteSession, DialogOwner {
     this.#sequence += 1;
     this.#provisional = false;
     this.#early.clear();
+    this.#reliable.clear();
     const request = this.#createInvite(hop);
     let way = hop;
     if (
@@ -165,6 +182,7 @@ export class OutboundSession implements InviteSession, DialogOwner {
 
   #createInvite(hop: Hop): SipRequest {
     const { from, target } = this.#options;
+    const { timer } = this.#usage;
     const fromValue = formatNameAddress({
       ...from,
       parameters: new Map([['tag', this.#localTag]]),
@@ -177,14 +195,16 @@ export class OutboundSession implements InviteSession, DialogOwner {
       .append('cseq', `${this.#sequence} INVITE`)
       .append('contact', this.#contact(hop))
       .append('allow', ALLOWED_METHODS)
+      .append('supported', timer.supported ? '100rel, timer' : '100rel')
       .append('user-agent', this.#agent.userAgentName);
+    for (const [name, value] of timer.requestHeaders()) headers.append(name, value);
     const given = this.#options.headers ?? [];
     for (const [name] of given) headers.delete(name);
     for (const [name, value] of given) headers.append(name, value);
     headers.append('content-type', 'application/sdp');
     const body = Buffer.from(this.#options.offer, 'utf8');
-    const uri = requestUri(target);
-    return this.#client.authorized({ kind: 'request', method: 'INVITE', uri, headers, body });
+    const uri = requestUri(this.#requestUri);
+    return this.#usage.client.authorized({ kind: 'request', method: 'INVITE', uri, headers, body });
   }
 
   #contact(hop: Hop): string {
@@ -204,14 +224,35 @@ export class OutboundSession implements InviteSession, DialogOwner {
     this.#provisional = true;
     const tag = tagOf(response.headers.get('to'));
     if (response.statusCode > 100 && tag !== undefined && this.#early.size < MAX_FORKS) {
-      if (!this.#early.has(tag)) this.#early.set(tag, new Dialog(invite, response));
+      if (!this.#early.has(tag)) this.#early.set(tag, Dialog.asCaller(invite, response));
+      if (!this.#acknowledgeProvisional(tag, response)) return;
     }
+    this.#usage.learn(response.headers);
     if (this.#plan !== undefined) {
       this.#cancel(); // RFC 3261 §9.1: the wish had to wait for this.
       return;
     }
     this.#state = 'proceeding';
     this.#handler.onProvisional(response);
+  }
+
+  /** RFC 3262 §4. False for a provisional response that is a repetition, or came before its turn. */
+  #acknowledgeProvisional(tag: string, response: SipResponse): boolean {
+    const { headers } = response;
+    const required = headers.getAll('require').some((one) => /^\s*100rel\s*$/i.test(one));
+    const sequence = /^\s*(\d{1,10})\s*$/.exec(headers.get('rseq') ?? '')?.[1];
+    if (!required || sequence === undefined) return true;
+    const before = this.#reliable.get(tag);
+    if (before !== undefined && Number(sequence) !== before + 1) return false;
+    this.#reliable.set(tag, Number(sequence));
+    const rack = `${sequence} ${headers.get('cseq') ?? ''}`;
+    this.#usage.request(
+      this.#early.get(tag),
+      'PRACK',
+      { headers: [['rack', rack]], body: EMPTY_BODY },
+      () => {}, // The peer repeats its response until a PRACK arrives, or gives the call up.
+    );
+    return true;
   }
 
   #onRefused(response: SipResponse): void {
@@ -227,11 +268,15 @@ export class OutboundSession implements InviteSession, DialogOwner {
     if (challenged && this.#digest !== undefined && hop !== undefined) {
       this.#attempts += 1;
       if (this.#digest.challenged(response, this.#attempts) === 'retry') {
-        this.#state = 'starting';
-        this.#sendInvite(hop).catch((error: unknown) => this.#failed(asSipError(error)));
+        this.#again(() => this.#sendInvite(hop));
         return;
       }
     }
+    if (statusCode === 422 && hop !== undefined && this.#usage.timer.tooSmall(response.headers)) {
+      this.#again(() => this.#sendInvite(hop));
+      return;
+    }
+    if (statusCode >= 300 && statusCode < 400 && this.#redirect(response)) return;
     const error = new SipError(
       challenged ? 'AUTH_FAILED' : 'REJECTED',
       `${statusCode} ${reasonPhrase}`,
@@ -249,6 +294,25 @@ export class OutboundSession implements InviteSession, DialogOwner {
     });
   }
 
+  #again(send: () => Promise<void>): void {
+    this.#state = 'starting';
+    send().catch((error: unknown) => this.#failed(asSipError(error)));
+  }
+
+  /** RFC 3261 §8.1.3.4: true when there is another address to try. */
+  #redirect(response: SipResponse): boolean {
+    const next = this.#redirects.next(response);
+    if (next === undefined) return false;
+    // Whoever the password is for, it is not for a host that the answer of another one names.
+    if (next.uri.host !== this.#target.host) this.#digest?.bind();
+    this.#target = next.uri;
+    this.#requestUri = next.text;
+    this.#attempts = 0;
+    this.#triedTcp = false;
+    this.#again(() => this.#start());
+    return true;
+  }
+
   /** A 2xx: the first, a retransmission, or another fork's (RFC 3261 §13.2.2.4). */
   #onAccepted(invite: SipRequest, response: SipResponse): void {
     const tag = tagOf(response.headers.get('to')) ?? '';
@@ -259,7 +323,7 @@ export class OutboundSession implements InviteSession, DialogOwner {
     }
     if (this.#acks.size >= MAX_FORKS) return;
     this.#acks.set(tag, () => {});
-    const dialog = this.#early.get(tag) ?? new Dialog(invite, response);
+    const dialog = this.#early.get(tag) ?? Dialog.asCaller(invite, response);
     dialog.confirm(response);
     const isFirst = this.#dialog === undefined && this.#state !== 'ended';
     if (isFirst) {
@@ -267,6 +331,8 @@ export class OutboundSession implements InviteSession, DialogOwner {
       this.#early.clear();
       this.#stopInviteTimers();
       if (this.#plan === undefined) this.#state = 'established';
+      this.#usage.learn(response.headers);
+      this.#usage.timer.accepted(response.headers);
     }
     const ack = dialog.createAck(this.#sequence);
     for (const name of ['authorization', 'proxy-authorization']) {
@@ -276,7 +342,7 @@ export class OutboundSession implements InviteSession, DialogOwner {
     const acknowledge = (hop: Hop | undefined): void => {
       if (hop !== undefined) this.#acks.set(tag, this.#agent.layer.sendAck(ack, hop));
       if (!isFirst) {
-        this.#request(dialog, 'BYE', undefined, () => {});
+        this.#usage.request(dialog, 'BYE', undefined, () => {});
       } else if (this.#plan !== undefined) {
         this.#bye(this.#plan); // RFC 3261 §9.1: the 200 was faster than our CANCEL.
       } else if (this.#state === 'established' && !this.#answered) {
@@ -286,7 +352,7 @@ export class OutboundSession implements InviteSession, DialogOwner {
     };
     if (this.#hop === undefined) return;
     // A Contact that cannot be reached: the way of the INVITE is the best guess left.
-    this.#client.reach(dialog, this.#hop, acknowledge, () => acknowledge(this.#hop));
+    this.#usage.client.reach(dialog, this.#hop, acknowledge, () => acknowledge(this.#hop));
   }
 
   onLateAccepted(response: SipResponse): boolean {
@@ -402,10 +468,10 @@ export class OutboundSession implements InviteSession, DialogOwner {
   #bye(plan: SessionEnding): void {
     if (this.#byeSent || this.#dialog === undefined) return;
     this.#byeSent = true;
-    this.#server.stop();
+    this.#usage.stop();
     const headers = this.#reasonHeaders();
     // Whatever becomes of the BYE, it is over (RFC 3261 §15.1.1).
-    this.#request(this.#dialog, 'BYE', { headers, body: EMPTY_BODY }, () => this.#end(plan));
+    this.#usage.request(this.#dialog, 'BYE', { headers, body: EMPTY_BODY }, () => this.#end(plan));
   }
 
   #stopInviteTimers(): void {
@@ -417,7 +483,7 @@ export class OutboundSession implements InviteSession, DialogOwner {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
     this.#stopInviteTimers();
-    this.#server.stop();
+    this.#usage.stop();
     this.#agent.detach(this.#key);
     this.#handler.onEnded(ending);
     this.#resolveEnded();
@@ -427,42 +493,24 @@ export class OutboundSession implements InviteSession, DialogOwner {
 
   async sendInfo(contentType: string, body: string): Promise<number> {
     checkText('contentType', contentType);
-    const dialog = this.#dialog;
-    if (dialog === undefined || this.#state !== 'established') {
-      throw new SipError('CLOSED', 'No established dialog');
-    }
-    const content = {
-      headers: [['content-type', contentType] as const],
-      body: Buffer.from(body, 'utf8'),
-    };
-    const outcome = await new Promise<Outcome>((resolve) => {
-      this.#request(dialog, 'INFO', content, resolve);
-    });
-    if ('error' in outcome) throw outcome.error;
-    const { statusCode, reasonPhrase } = outcome.response;
-    if (statusCode === 481) {
-      // RFC 3261 §12.2.1.2: the peer has lost the dialog.
-      const error = new SipError('REJECTED', '481: the peer lost the dialog', { statusCode });
-      this.#leave({
-        endedBy: 'remote',
-        answered: true,
-        cancelled: false,
-        statusCode,
-        reasonPhrase,
-        error,
-      });
-    }
-    return statusCode;
+    this.#requireEstablished();
+    return this.#usage.info(contentType, body);
   }
 
-  #request(
-    dialog: Dialog,
-    method: string,
-    content: RequestContent | undefined,
-    done: (outcome: Outcome) => void,
-  ): void {
-    if (this.#hop === undefined) done({ error: transportError('Nothing was sent yet') });
-    else this.#client.request(dialog, this.#hop, method, content, done);
+  async reoffer(sdp: string, method: 'INVITE' | 'UPDATE' = 'INVITE'): Promise<string> {
+    this.#requireEstablished();
+    return this.#usage.changes.offer(sdp, method);
+  }
+
+  async refer(target: string): Promise<TransferOutcome> {
+    checkUriArgument('target', target);
+    this.#requireEstablished();
+    return this.#usage.refer(target);
+  }
+
+  #requireEstablished(): void {
+    if (this.#dialog === undefined || this.#state !== 'established')
+      throw new SipError('CLOSED', 'No established dialog');
   }
 
   // --- the peer's requests in the dialog
@@ -485,11 +533,11 @@ export class OutboundSession implements InviteSession, DialogOwner {
   }
 
   onAck(request: SipRequest): boolean {
-    return this.#server.onAck(request);
+    return this.#usage.server.onAck(request);
   }
 
   onRequest(transaction: ServerTransaction): void {
-    this.#server.onRequest(transaction);
+    this.#usage.server.onRequest(transaction);
   }
 
   #onBye(): void {
@@ -508,16 +556,5 @@ export class OutboundSession implements InviteSession, DialogOwner {
     }
     // RFC 3261 §15 forbids it, but it happens when the 200 was lost and the peer hung up at once.
     this.#leave({ endedBy: 'remote', answered: false, cancelled: false });
-  }
-
-  #onUnacknowledged(): void {
-    this.#leave({
-      endedBy: 'network',
-      answered: true,
-      cancelled: false,
-      statusCode: 408,
-      reasonPhrase: 'Request Timeout',
-      error: new SipError('TIMEOUT', 'The peer never acknowledged', { statusCode: 408 }),
-    });
   }
 }

@@ -1,10 +1,10 @@
-// What a user agent that takes no calls answers to a request (RFC 3261 §8.2, in the order given there).
+// What a user agent answers to a request that is none of its calls' (RFC 3261 §8.2, in the order given there).
 
 import type { SipHeaders, SipRequest } from './message.ts';
 import { tagOf } from './matching.ts';
 
 /** Methods that are processed, inside or outside a dialog. Value of our `Allow`. */
-export const ALLOWED_METHODS = 'INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE';
+export const ALLOWED_METHODS = 'INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK';
 
 /** Methods of the IANA registry that are known but not served: 405. All others are unknown: 501. */
 const KNOWN_METHODS: ReadonlySet<string> = new Set([
@@ -15,11 +15,10 @@ const KNOWN_METHODS: ReadonlySet<string> = new Set([
   'NOTIFY',
   'PUBLISH',
   'REFER',
-  'PRACK',
 ]);
 
 /** Methods that have a meaning only inside a dialog, or to a transaction of ours. */
-const DIALOG_METHODS: ReadonlySet<string> = new Set(['BYE', 'CANCEL', 'INFO', 'UPDATE']);
+const DIALOG_METHODS: ReadonlySet<string> = new Set(['BYE', 'CANCEL', 'INFO', 'UPDATE', 'PRACK']);
 
 /** A decision: the final response. */
 export interface Verdict {
@@ -34,22 +33,27 @@ const DIALOG_UNKNOWN: Verdict = {
   reasonPhrase: 'Call/Transaction Does Not Exist',
 };
 
+/** Option tags of extensions that a peer may require: reliable provisional responses, session timers. */
+const SUPPORTED_EXTENSIONS: readonly string[] = ['100rel', 'timer'];
+
 /** What every answer to OPTIONS, and most refusals, say of us. */
 export const CAPABILITIES: readonly (readonly [string, string])[] = [
   ['allow', ALLOWED_METHODS],
   ['accept', 'application/sdp'],
   ['accept-encoding', 'identity'],
   ['accept-language', 'en'],
-  ['supported', ''],
+  ['supported', SUPPORTED_EXTENSIONS.join(', ')],
 ];
 
-/**
- * Checks that hold inside and outside of dialogs: unknown extension (420), body that cannot be read (415). No
- * extension is supported that a peer could require.
- */
-export function refuseExtensions(request: SipRequest): Verdict | undefined {
+/** Checks that hold inside and outside of dialogs: unknown extension (420), body that cannot be read (415). */
+export function refuseExtensions(
+  request: SipRequest,
+  supported: readonly string[] = SUPPORTED_EXTENSIONS,
+): Verdict | undefined {
   // RFC 3261 §8.2.2.3: Proxy-Require is for proxies.
-  const required = request.headers.getAll('require').filter((tag) => tag !== '');
+  const required = request.headers
+    .getAll('require')
+    .filter((tag) => tag !== '' && !supported.includes(tag.trim().toLowerCase()));
   if (required.length > 0 && request.method !== 'CANCEL') {
     return {
       statusCode: 420,
@@ -102,7 +106,7 @@ export function judgeRequest(request: SipRequest, merged: boolean): Verdict | un
     };
   }
   const allowed = ALLOWED_METHODS.split(', ').includes(method);
-  if (!allowed && method !== 'PRACK' && method !== 'NOTIFY') {
+  if (!allowed && method !== 'NOTIFY') {
     return {
       statusCode: 405,
       reasonPhrase: 'Method Not Allowed',

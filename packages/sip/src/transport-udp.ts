@@ -94,7 +94,8 @@ export class UdpTransport implements Transport {
     this.#socket = undefined;
     if (socket === undefined) return Promise.resolve();
     return new Promise((resolve) => {
-      socket.close(() => resolve());
+      // What was sent in this turn, a last answer, leaves the process only in the next.
+      setImmediate(() => socket.close(() => resolve()));
     });
   }
 }

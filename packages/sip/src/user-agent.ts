@@ -8,16 +8,24 @@ import { dialogKey } from './dialog.ts';
 import { SipError } from './errors.ts';
 import type {
   DialogOwner,
+  IncomingInvite,
   InviteOptions,
   InviteSession,
   InviteSessionHandler,
   SessionAgent,
 } from './invite-contract.ts';
+import { hasOffer, InboundSession } from './inbound-session.ts';
 import { OutboundSession } from './invite-session.ts';
 import { LocalAddresses } from './local-addresses.ts';
 import type { SipMessage, SipRequest, SipResponse } from './message.ts';
 import { register, type RegisterOptions, type Registration } from './registration.ts';
 import { judgeRequest, type Verdict } from './request-policy.ts';
+import {
+  DEFAULT_EXPIRES_SECONDS,
+  LEAST_SECONDS,
+  refuseInterval,
+  type SessionTimerOptions,
+} from './session-timer.ts';
 import { type Clock, completeTimers, type SipTimers, systemClock } from './timers.ts';
 import { createResponse, tagOf } from './matching.ts';
 import {
@@ -59,6 +67,10 @@ export interface SipUserAgentOptions {
   readonly clock?: Clock;
   /** A fresh unpredictable token (letters, digits) for tags, branches and nonces. Default: 96 random bits. */
   readonly token?: () => string;
+  /** Session timers (RFC 4028). Default: one where the peer wants it. */
+  readonly sessionTimer?: SessionTimerOptions;
+  /** 0 ≤ n < 1, for waiting times. Default `Math.random`. */
+  readonly random?: () => number;
   /** Host name to IP literal. Default: the system's resolver, in the family of `bindAddress`. Limited to five seconds. */
   readonly resolve?: (host: string) => Promise<string>;
   /** Server transactions above which requests outside our dialogs are answered 503 without state. Default 10,000. */
@@ -79,13 +91,10 @@ export interface SipUserAgentHandler {
   /** Each well-formed message received, and each handed to a transport; retransmissions, too. For traces. */
   onTraffic?(traffic: SipTraffic): void;
   /**
-   * Decides about an acceptable INVITE outside a dialog, which is never taken: its final response, 300–699, or `drop`
-   * for silence. Default 403.
+   * Decides about an acceptable INVITE outside a dialog: `taken` when `invite.take` was called, its final response, 300–699,
+   * or `drop` for silence. Default 403.
    */
-  onInvite?(
-    request: SipRequest,
-    source: TransportAddress,
-  ): { readonly statusCode: number; readonly reasonPhrase: string } | 'drop';
+  onInvite?(invite: IncomingInvite): InviteDecision;
 }
 
 /** One message on the wire. */
@@ -98,6 +107,16 @@ export interface SipTraffic {
   readonly local: LocalAddress;
   readonly remote: TransportAddress;
 }
+/** What becomes of an INVITE. */
+export type InviteDecision =
+  | 'taken'
+  | 'drop'
+  | {
+      /** 300–699. */
+      readonly statusCode: number;
+      readonly reasonPhrase: string;
+      readonly headers?: readonly (readonly [string, string])[];
+    };
 
 /** What is open right now; all zero when nothing is going on. */
 export interface SipUserAgentStats {
@@ -107,7 +126,7 @@ export interface SipUserAgentStats {
   readonly connections: number;
 }
 
-/** A SIP user agent that places calls and registers. It takes no calls. */
+/** A SIP user agent that places and takes calls, and registers. */
 export class SipUserAgent {
   readonly #options: SipUserAgentOptions;
   readonly #handler: SipUserAgentHandler;
@@ -120,6 +139,8 @@ export class SipUserAgent {
   readonly #addresses: LocalAddresses;
   readonly #layer: TransactionLayer;
   readonly #agent: SessionAgent;
+  /** By their INVITE: calls that were taken and not answered yet. */
+  readonly #incoming = new Map<ServerTransaction, InboundSession>();
   #state: 'new' | 'opening' | 'open' | 'closed' = 'new';
   #closing: Promise<void> | undefined;
   #localPort = 0;
@@ -136,6 +157,7 @@ export class SipUserAgent {
     checkInteger('connectTimeoutMs', options.connectTimeoutMs ?? 1, 1, 0x7fff_ffff);
     checkInteger('closeGraceMs', options.closeGraceMs ?? 0, 0, 0x7fff_ffff);
     checkText('userAgentName', options.userAgentName ?? '');
+    checkSessionTimer(options.sessionTimer);
     this.#options = options;
     this.#handler = handler;
     this.#clock = options.clock ?? systemClock;
@@ -161,6 +183,8 @@ export class SipUserAgent {
       timers: this.#timers,
       clock: this.#clock,
       userAgentName: options.userAgentName ?? 'sipcast',
+      sessionTimer: options.sessionTimer ?? {},
+      random: options.random ?? Math.random,
       token: this.#token,
       locate: (host, port, protocol) => this.#locate(host, port, protocol),
       connect: (hop, timeoutMs) => this.#connect(hop, timeoutMs),
@@ -391,12 +415,14 @@ export class SipUserAgent {
       return;
     }
     if (transaction.cancels !== undefined) {
-      // RFC 3261 §9.2: it came too late, since every INVITE here is answered at once; the answer stands.
       const tag = tagOf(transaction.cancels.response?.headers.get('to')) ?? this.#token();
       transaction.respond(createResponse(request, 200, 'OK', tag));
+      // RFC 3261 §9.2: an INVITE that is answered already stays so.
+      this.#incoming.get(transaction.cancels)?.onCancel();
       return;
     }
     const verdict = judgeRequest(request, transaction.merged) ?? this.#decide(transaction);
+    if (verdict === 'taken') return;
     if (verdict === 'drop') {
       transaction.abandon();
       return;
@@ -412,8 +438,51 @@ export class SipUserAgent {
     transaction.respond(response);
   }
 
-  #decide(transaction: ServerTransaction): Verdict | 'drop' {
-    const decided = this.#handler.onInvite?.(transaction.request, transaction.source);
-    return decided ?? { statusCode: 403, reasonPhrase: 'Forbidden' };
+  #decide(transaction: ServerTransaction): InviteDecision {
+    const { request, source } = transaction;
+    const refusal =
+      this.#refuseReplacement(request) ?? refuseInterval(request, this.#agent.sessionTimer);
+    if (refusal !== undefined) return refusal;
+    if (this.#handler.onInvite === undefined || this.#state !== 'open') return FORBIDDEN;
+    let taken = false;
+    const decided = this.#handler.onInvite({
+      request,
+      source,
+      offer: hasOffer(request) ? Buffer.from(request.body).toString('utf8') : undefined,
+      take: (handler) => {
+        if (taken) throw new SipError('CLOSED', 'The call is taken already');
+        taken = true;
+        const session = new InboundSession(this.#agent, transaction, handler, () => {
+          this.#incoming.delete(transaction);
+        });
+        this.#incoming.set(transaction, session);
+        return session;
+      },
+    });
+    if (taken) return 'taken';
+    return decided === 'taken' ? FORBIDDEN : decided;
   }
+
+  /** RFC 3891 §3, RFC 3911 §4: we let no call take the place of another, nor join it. */
+  #refuseReplacement({ headers }: SipRequest): Verdict | undefined {
+    const named = headers.get('replaces') ?? headers.get('join');
+    if (named === undefined) return undefined;
+    const [callId = '', ...parameters] = named.split(';').map((part) => part.trim());
+    const toTag = parameters.find((one) => one.startsWith('to-tag='))?.slice(7) ?? '';
+    return this.#sessions.has(dialogKey(callId, toTag))
+      ? { statusCode: 603, reasonPhrase: 'Decline' }
+      : { statusCode: 481, reasonPhrase: 'Call/Transaction Does Not Exist' };
+  }
+}
+
+const FORBIDDEN: Verdict = { statusCode: 403, reasonPhrase: 'Forbidden' };
+
+/** @throws SipError `INVALID_ARGUMENT` */
+function checkSessionTimer(options: SessionTimerOptions = {}): void {
+  const { mode = 'accept', minSeconds = LEAST_SECONDS } = options;
+  if (!['off', 'accept', 'request'].includes(mode))
+    throw invalidArgument('sessionTimer.mode', "must be 'off', 'accept' or 'request'");
+  checkInteger('sessionTimer.minSeconds', minSeconds, LEAST_SECONDS, 86_400);
+  const expires = options.expiresSeconds ?? Math.max(DEFAULT_EXPIRES_SECONDS, minSeconds);
+  checkInteger('sessionTimer.expiresSeconds', expires, minSeconds, 86_400);
 }

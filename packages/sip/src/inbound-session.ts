@@ -1,0 +1,421 @@
+// A call that the peer places: from its INVITE over our answer to its end (RFC 3261 §13.3, §15; RFC 3262 §3).
+
+import { checkInteger, checkText, checkUriArgument, invalidArgument } from './arguments.ts';
+import { Dialog, dialogKey } from './dialog.ts';
+import { DialogUsage } from './dialog-usage.ts';
+import { SipError } from './errors.ts';
+import {
+  asSipError,
+  contactFor,
+  type DialogOwner,
+  type IncomingSession,
+  type InviteSessionHandler,
+  type InviteSessionState,
+  lostSession,
+  type SessionAgent,
+  type SessionEnding,
+} from './invite-contract.ts';
+import { EMPTY_BODY, type SipMessage, type SipRequest, type SipResponse } from './message.ts';
+import { createResponse } from './matching.ts';
+import { ReliableProvisional } from './reliable-provisional.ts';
+import { ALLOWED_METHODS, isSdp, type Verdict } from './request-policy.ts';
+import type { TimerHandle } from './timers.ts';
+import type { Hop, ServerTransaction } from './transaction-layer.ts';
+import type { TransferOutcome } from './transfer.ts';
+import type { TransportAddress } from './transport.ts';
+import { parseNameAddress } from './uri.ts';
+
+/** RFC 3261 §13.3.1: a proxy gives up three minutes after the last word; so long an answer may take. */
+const ANSWER_LIMIT_MS = 180_000;
+/** RFC 3261 §13.3.1.1: so often a caller that waits is told that it still rings. */
+const RING_AGAIN_MS = 60_000;
+
+/** The one {@link IncomingSession}: created by `IncomingInvite.take`. */
+export class InboundSession implements IncomingSession, DialogOwner {
+  readonly callId: string;
+  readonly #agent: SessionAgent;
+  readonly #handler: InviteSessionHandler;
+  readonly #transaction: ServerTransaction;
+  readonly #released: () => void;
+  readonly #localTag: string;
+  readonly #localUri: string;
+  readonly #dialog: Dialog;
+  readonly #usage: DialogUsage;
+  readonly #ended: Promise<void>;
+  #resolveEnded: () => void = () => {};
+  #state: InviteSessionState = 'proceeding';
+  #hop: Hop | undefined;
+  /** What waits until our own address towards the peer is known. */
+  #waiting: (() => void)[] = [];
+  #reliable: ReliableProvisional | undefined;
+  #rseq: number;
+  #answerSent = false;
+  /** The ACK has come. */
+  #confirmed = false;
+  #plan: SessionEnding | undefined;
+  #reason: string | undefined;
+  #byeSent = false;
+  readonly #limit: TimerHandle;
+  #ringing: TimerHandle | undefined;
+
+  /** Tells the caller 100; `released` is called when the INVITE has its final response. */
+  constructor(
+    agent: SessionAgent,
+    transaction: ServerTransaction,
+    handler: InviteSessionHandler,
+    released: () => void,
+  ) {
+    const { request, source } = transaction;
+    this.callId = request.headers.get('call-id') ?? '';
+    this.#agent = agent;
+    this.#handler = handler;
+    this.#transaction = transaction;
+    this.#released = released;
+    this.#localTag = agent.token();
+    this.#localUri = parseNameAddress(request.headers.get('to') ?? '').uri;
+    this.#dialog = Dialog.asCallee(request, this.#localTag);
+    this.#rseq = 1 + Math.floor(agent.random() * 0x7fff_0000);
+    this.#usage = new DialogUsage(
+      agent,
+      {
+        dialogOf: (tag) => (tag === this.#dialog.remoteTag ? this.#dialog : undefined),
+        confirmed: () => (this.#confirmed ? this.#dialog : undefined),
+        phase: () => (this.#byeSent ? 'leaving' : this.#confirmed ? 'confirmed' : 'early'),
+        hop: () => this.#hop,
+        contact: () => this.#contact(),
+        localUri: () => this.#localUri,
+        onBye: () => this.#onBye(),
+        onLost: (error) => this.#onLost(error),
+        onPrack: (prack) => this.#onPrack(prack),
+      },
+      handler,
+      {
+        localTag: this.#localTag,
+        localSdp: '',
+        transport: source.protocol === 'UDP' ? 'udp' : 'auto',
+        digest: undefined,
+        ownsCallId: false,
+      },
+    );
+    this.#usage.learn(request.headers);
+    this.#ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
+    agent.attach(dialogKey(this.callId, this.#localTag), this);
+    this.#limit = agent.clock.startTimer(ANSWER_LIMIT_MS, () =>
+      this.#refuse(
+        { statusCode: 480, reasonPhrase: 'Temporarily Unavailable' },
+        {
+          endedBy: 'local',
+          answered: false,
+          cancelled: false,
+          statusCode: 408,
+          reasonPhrase: 'Request Timeout',
+          error: new SipError('TIMEOUT', 'Not answered in time', { statusCode: 408 }),
+        },
+      ),
+    );
+    handler.onMessage?.('in', request, source);
+    transaction.respond(createResponse(request, 100, 'Trying', this.#localTag));
+    agent.locate(source.address, source.port, source.protocol).then(
+      (hop) => this.#located({ ...hop, ...source }),
+      (error: unknown) =>
+        this.#refuse(
+          { statusCode: 500, reasonPhrase: 'Server Internal Error' },
+          { ...lostSession(asSipError(error)), answered: false },
+        ),
+    );
+  }
+
+  get state(): InviteSessionState {
+    return this.#state;
+  }
+
+  // --- our answer
+
+  ring(sdp?: string): void {
+    this.#whenLocated(() => {
+      if (this.#state !== 'proceeding' || this.#answerSent || this.#reliable !== undefined) return;
+      const statusCode = sdp === undefined ? 180 : 183;
+      const phrase = sdp === undefined ? 'Ringing' : 'Session Progress';
+      const { request } = this.#transaction;
+      const response = this.#usage.server.response(request, statusCode, phrase, sdp);
+      response.headers.append('contact', this.#contact()).append('allow', ALLOWED_METHODS);
+      if (sdp !== undefined) response.headers.append('content-type', 'application/sdp');
+      this.#ringing?.cancel();
+      this.#ringing = this.#agent.clock.startTimer(RING_AGAIN_MS, () => this.ring(sdp));
+      const asks = (header: string): boolean =>
+        request.headers.getAll(header).some((tag) => /^\s*100rel\s*$/i.test(tag));
+      // RFC 3262 §3: must where it is required; with a description a lost response would cost the early media.
+      if (!asks('require') && !(sdp !== undefined && asks('supported'))) {
+        this.#transaction.respond(response);
+        return;
+      }
+      this.#rseq += 1;
+      response.headers.append('require', '100rel').append('rseq', String(this.#rseq));
+      this.#reliable = new ReliableProvisional(
+        this.#transaction,
+        response,
+        this.#rseq,
+        this.#agent.timers,
+        this.#agent.clock,
+        () => {
+          this.#reliable = undefined;
+          const error = new SipError('TIMEOUT', 'No PRACK came', { statusCode: 408 });
+          this.#refuse(
+            { statusCode: 504, reasonPhrase: 'Server Time-out' },
+            { ...lostSession(error), answered: false },
+          );
+        },
+      );
+    });
+  }
+
+  answer(sdp: string): void {
+    if (typeof sdp !== 'string' || sdp === '') throw invalidArgument('sdp', 'must not be empty');
+    this.#whenLocated(() => {
+      if (this.#state !== 'proceeding' || this.#answerSent) return;
+      if (this.#reliable !== undefined) {
+        // RFC 3262 §3: the 2xx waits for the PRACK.
+        this.#waiting.push(() => this.answer(sdp));
+        return;
+      }
+      this.#answerSent = true;
+      this.#limit.cancel();
+      this.#ringing?.cancel();
+      const { request } = this.#transaction;
+      const response = this.#usage.server.response(request, 200, 'OK', sdp);
+      response.headers
+        .append('contact', this.#contact())
+        .append('allow', ALLOWED_METHODS)
+        .append('supported', this.#usage.timer.supported ? '100rel, timer' : '100rel')
+        .append('content-type', 'application/sdp');
+      for (const [name, value] of this.#usage.timer.answer(request))
+        response.headers.append(name, value);
+      this.#usage.server.localSdp = sdp;
+      this.#released();
+      const offerless = !hasOffer(request);
+      this.#usage.server.accept(this.#transaction, response, offerless, (answer) =>
+        this.#onConfirmed(response, answer),
+      );
+    });
+  }
+
+  reject(statusCode: number, reasonPhrase: string, headers: Verdict['headers'] = []): void {
+    checkInteger('statusCode', statusCode, 300, 699);
+    checkText('reasonPhrase', reasonPhrase);
+    this.#refuse(
+      { statusCode, reasonPhrase, headers },
+      { endedBy: 'local', answered: false, cancelled: false, statusCode, reasonPhrase },
+    );
+  }
+
+  #refuse(verdict: Verdict, ending: SessionEnding): void {
+    if (this.#state === 'ended' || this.#answerSent) return;
+    this.#usage.server.answer(this.#transaction, verdict);
+    this.#end(ending);
+  }
+
+  /** The ACK of our 2xx: only now media may flow to an address that so far only a description named. */
+  #onConfirmed(response: SipResponse, answer: string | undefined): void {
+    if (this.#state === 'ended') return;
+    this.#confirmed = true;
+    if (this.#plan !== undefined) {
+      this.#bye(this.#plan);
+      return;
+    }
+    this.#state = 'established';
+    this.#handler.onAnswered(response, answer);
+  }
+
+  // --- where we are
+
+  #located(hop: Hop): void {
+    if (this.#state === 'ended') return;
+    this.#hop = hop;
+    this.#goOn();
+  }
+
+  #whenLocated(step: () => void): void {
+    if (this.#hop === undefined) this.#waiting.push(step);
+    else step();
+  }
+
+  #goOn(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const step of waiting) step();
+  }
+
+  #contact(): string {
+    return this.#hop === undefined ? '' : contactFor(this.#localUri, this.#hop);
+  }
+
+  // --- the end
+
+  async terminate(options: { readonly reason?: string } = {}): Promise<void> {
+    if (options.reason !== undefined) checkText('reason', options.reason);
+    if (this.#plan === undefined && this.#state !== 'ended') {
+      this.#reason = options.reason;
+      if (this.#answerSent) {
+        this.#leave({
+          endedBy: 'local',
+          answered: this.#confirmed,
+          cancelled: false,
+          statusCode: 200,
+          reasonPhrase: 'OK',
+        });
+      } else {
+        this.#refuse(
+          { statusCode: 603, reasonPhrase: 'Decline' },
+          { endedBy: 'local', answered: false, cancelled: true, statusCode: 603 },
+        );
+      }
+    }
+    await this.#ended;
+  }
+
+  abort(): void {
+    if (!this.#answerSent)
+      this.#usage.server.answer(this.#transaction, {
+        statusCode: 503,
+        reasonPhrase: 'Service Unavailable',
+      });
+    this.#end(
+      this.#plan ?? {
+        endedBy: 'local',
+        answered: this.#confirmed,
+        cancelled: !this.#confirmed,
+        error: new SipError('CLOSED', 'The user agent is closed'),
+      },
+    );
+  }
+
+  #leave(plan: SessionEnding): void {
+    if (this.#state === 'ended' || this.#plan !== undefined) return;
+    this.#plan = plan;
+    this.#state = 'terminating';
+    // RFC 3261 §15: no BYE before the ACK, or before it is clear that none will come.
+    if (this.#confirmed) this.#bye(plan);
+  }
+
+  #bye(plan: SessionEnding): void {
+    if (this.#byeSent) return;
+    this.#byeSent = true;
+    this.#usage.stop();
+    const headers = this.#reason === undefined ? [] : [['reason', this.#reason] as const];
+    this.#usage.request(this.#dialog, 'BYE', { headers, body: EMPTY_BODY }, () => this.#end(plan));
+  }
+
+  #onLost(error: SipError): void {
+    const plan = this.#plan ?? { ...lostSession(error), answered: this.#confirmed };
+    // Without an ACK, too, there may be a dialog on the other side (RFC 3261 §13.3.1.4).
+    this.#plan ??= plan;
+    this.#state = 'terminating';
+    this.#bye(plan);
+  }
+
+  #onBye(): void {
+    const ending: SessionEnding = {
+      endedBy: 'remote',
+      answered: this.#confirmed,
+      cancelled: false,
+      statusCode: this.#confirmed ? 200 : 487,
+      reasonPhrase: this.#confirmed ? 'OK' : 'Request Terminated',
+    };
+    if (this.#answerSent) this.#end(this.#plan ?? ending);
+    // RFC 3261 §15.1.2: a BYE in the early dialog ends the INVITE, too.
+    else this.#refuse({ statusCode: 487, reasonPhrase: 'Request Terminated' }, ending);
+  }
+
+  /** The caller gives up, before our answer; its CANCEL is already answered. */
+  onCancel(): void {
+    this.#refuse(
+      { statusCode: 487, reasonPhrase: 'Request Terminated' },
+      {
+        endedBy: 'remote',
+        answered: false,
+        cancelled: false,
+        statusCode: 487,
+        reasonPhrase: 'Request Terminated',
+      },
+    );
+  }
+
+  #end(ending: SessionEnding): void {
+    if (this.#state === 'ended') return;
+    this.#state = 'ended';
+    this.#limit.cancel();
+    this.#ringing?.cancel();
+    this.#reliable?.stop();
+    this.#usage.stop();
+    this.#waiting = [];
+    this.#released();
+    this.#agent.detach(dialogKey(this.callId, this.#localTag));
+    this.#handler.onEnded(ending);
+    this.#resolveEnded();
+  }
+
+  // --- our requests in the dialog
+
+  async sendInfo(contentType: string, body: string): Promise<number> {
+    checkText('contentType', contentType);
+    this.#requireEstablished();
+    return this.#usage.info(contentType, body);
+  }
+
+  async reoffer(sdp: string, method: 'INVITE' | 'UPDATE' = 'INVITE'): Promise<string> {
+    this.#requireEstablished();
+    return this.#usage.changes.offer(sdp, method);
+  }
+
+  async refer(target: string): Promise<TransferOutcome> {
+    checkUriArgument('target', target);
+    this.#requireEstablished();
+    return this.#usage.refer(target);
+  }
+
+  #requireEstablished(): void {
+    if (this.#state !== 'established') throw new SipError('CLOSED', 'No established dialog');
+  }
+
+  // --- the peer's requests in the dialog
+
+  trace(direction: 'in' | 'out', message: SipMessage, remote: TransportAddress): void {
+    if (this.#state === 'ended') return;
+    const { protocol, address, port } = remote;
+    this.#handler.onMessage?.(direction, message, { protocol, address, port });
+  }
+
+  owns(remoteTag: string): boolean {
+    return remoteTag === this.#dialog.remoteTag;
+  }
+
+  onAck(request: SipRequest): boolean {
+    return this.#usage.server.onAck(request);
+  }
+
+  onRequest(transaction: ServerTransaction): void {
+    this.#usage.server.onRequest(transaction);
+  }
+
+  onLateAccepted(): boolean {
+    return false;
+  }
+
+  #onPrack(prack: SipRequest): Verdict | undefined {
+    if (this.#reliable?.matches(prack) !== true) return undefined;
+    this.#reliable.stop();
+    this.#reliable = undefined;
+    // The answer goes out behind the 200 of the PRACK.
+    this.#agent.clock.startTimer(0, () => this.#goOn());
+    return hasOffer(prack)
+      ? { statusCode: 488, reasonPhrase: 'Not Acceptable Here' }
+      : { statusCode: 200, reasonPhrase: 'OK' };
+  }
+}
+
+/** The request carries a session description. */
+export function hasOffer(request: SipRequest): boolean {
+  return request.body.length > 0 && isSdp(request.headers);
+}
