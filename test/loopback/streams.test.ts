@@ -215,13 +215,13 @@ describe('a named stream', () => {
     await expect.poll(() => gateway.findStreams()[0]?.viewers, { timeout: 3000 }).toBe(0);
   });
 
-  it('can be subscribed to in code, before it is live', async () => {
+  it('takes outputs in code, before it is live', async () => {
     const { gateway, peer } = await open({ transcoding: false }, {}, { answerAfterMs: 100 });
     const call = await startCall(gateway, peer);
     const told: string[] = [];
     const stream = gateway.getStream('cam');
     const form = { audio: 'passthrough', video: 'passthrough' } as const;
-    stream.subscribe(
+    stream.addOutput(
       {
         onLive: ({ hasAudio, hasVideo }) => told.push(`live ${hasAudio} ${hasVideo}`),
         push: ({ role }) => {
@@ -231,7 +231,7 @@ describe('a named stream', () => {
       },
       form,
     );
-    const leave = stream.subscribe(
+    const leave = stream.addOutput(
       { push: () => {}, onEnded: () => void told.push('never') },
       form,
     );

@@ -5,8 +5,10 @@ import {
   adviseRtmpTarget,
   AUDIO_CODECS,
   decodeSpropParameterSets,
+  enhancedForm,
   FlvRecorder,
   FlvViewer,
+  FrameStream,
   openFfmpegTranscoders,
   openFileSound,
   openMediaSession,
@@ -46,8 +48,10 @@ import type {
   Viewer,
 } from './gateway-contract.ts';
 import { FaultLog } from './fault-log.ts';
-import { asGatewayError, validateGatewayOptions } from './gateway-options.ts';
+import { asGatewayError, validateGatewayOptions, validateRtmp } from './gateway-options.ts';
 import { findSound } from './media-folder.ts';
+import { Streams } from './streams.ts';
+import type { StreamsDeps } from './streams.ts';
 import { guardLogger, silentLogger } from './logger.ts';
 import type { Logger } from './logger.ts';
 import type { OutputFormOptions } from './options.ts';
@@ -57,6 +61,7 @@ import type { NamedStream, StreamView } from './named-stream.ts';
 import { prepareFolder, Recording } from './recording.ts';
 import { nodeAddress } from './node-address.ts';
 import { PushTable, splitFullUrl } from './push-table.ts';
+import { Reservations } from './reservations.ts';
 import type { RtmpPush, RtmpPushView } from './rtmp-push.ts';
 import type { SipTrace, SipTraceEntry } from './sip-trace.ts';
 import { SipTraces } from './sip-traces.ts';
@@ -119,11 +124,12 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   readonly #portPool: PortPool;
   readonly #ticker = new Ticker();
   readonly #calls = new Map<string, Call>();
-  /** Call-IDs and stream names of calls that are being started. */
-  readonly #reserved = new Set<string>();
+  readonly #reservations: Reservations;
   /** Calls that have ended and still hold something. */
   readonly #closing = new Set<Call>();
   readonly #pushes: PushTable;
+  /** Named streams: of calls, and of your own. */
+  readonly streams: Streams;
   readonly #history: CallView[] = [];
   readonly #traces: SipTraces;
   #encoders!: Encoders;
@@ -144,6 +150,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       {
         openRtmpPublisher: deps.openRtmpPublisher,
         silencedTag,
+        enhancedForm,
         adviseRtmpTarget,
         ...(options.silentAudio !== undefined && { silentAudio: options.silentAudio }),
         logger,
@@ -157,6 +164,15 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     );
     const capture = { maskSecrets, pcapFileHeader, pcapRecord };
     this.#traces = new SipTraces(options, this.#faults, deps.wallClock, capture);
+    this.streams = new Streams({
+      callStreams: () => this.calls.map(({ stream }) => stream),
+      isReserved: (name) => this.#reservations.hasStream(name),
+      createViewer: (...args) => new FlvViewer(...args),
+      openSource: (...args) => this.#openSource(...args),
+      viewerForm: () => this.#encoders.viewerForm,
+      maxViewersPerStream: options.maxViewersPerStream ?? 100,
+    });
+    this.#reservations = new Reservations(this.#calls, (name) => this.streams.has(name));
     const { min, max } = options.rtpPorts ?? { min: 30_000, max: 39_999 };
     this.#portPool = new PortPool({ min, max });
     this.nodeId = `${randomBytes(16).toString('hex')}@${nodeAddress(options)}`;
@@ -222,15 +238,22 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     if (this.#closed) throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
     const parsers = { parseSipUri: parseUri, parseRtmpUrl };
     const startup = resolveStartup(request, parsers, () => randomUUID());
+    validateRtmp(startup.rtmp);
     const form = this.#encoders.formOf(startup.form);
+    const { rtmpUrl, rtmp } = startup;
+    const enhanced = this.#pushes.enhancedOf(rtmpUrl, rtmp);
+    const ownForm = enhanced === 'off' ? form : enhancedForm(form, this.#encoders.cannot);
     const recordDir = this.#recordDir(startup.record);
-    const reservations = this.#reserve(startup);
+    const maxCalls = this.#options.maxCalls ?? 1000;
+    if (this.#calls.size >= maxCalls)
+      throw new GatewayError('TOO_MANY_CALLS', `${maxCalls} calls are live`);
+    const letGo = this.#reservations.take(startup);
     let encoders: CallEncoders | undefined;
     try {
       if (recordDir !== undefined) await prepareFolder(recordDir);
       encoders = this.#encoders.reserve(form, startup.rtmpUrl !== null || recordDir !== undefined);
       let call: Call | undefined;
-      const media = await this.#openMedia(startup.callId, form, encoders, () => call);
+      const media = await this.#openMedia(startup.callId, ownForm, encoders, () => call);
       if (this.#closed) {
         await media.close();
         throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
@@ -245,7 +268,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       this.#add(call);
       if (startup.rtmpUrl !== null && startup.rtmpStream !== null) {
         call.attachRtmpPush(
-          this.#pushes.create(call.callId, startup.rtmpStream, startup.rtmpUrl, { form }),
+          this.#pushes.create(call.callId, startup.rtmpStream, startup.rtmpUrl, { form, rtmp }),
         );
       }
       if (recordDir !== undefined) this.#record(call, recordDir, form);
@@ -254,7 +277,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       return call;
     } finally {
       encoders?.release();
-      for (const name of reservations) this.#reserved.delete(name);
+      letGo();
     }
   }
 
@@ -305,7 +328,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
    */
   injectStream(callId: string, streamName: string): void {
     const call = this.get(callId);
-    call.injectStream(this.#streamCall(streamName).stream);
+    call.injectStream(this.streams.get(streamName));
   }
 
   /** Ends {@link injectStream}. @throws GatewayError `CALL_NOT_FOUND`. */
@@ -345,64 +368,22 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
         wallClock: this.#deps.wallClock,
       },
     );
-    call.stream.subscribe(recording, form);
+    call.stream.addOutput(recording, form);
   }
 
-  #streamCall(streamName: string): Call {
-    const call = this.calls.find(
-      (one) => one.stream.name !== null && one.stream.name === streamName,
-    );
-    if (!call)
-      throw new GatewayError('STREAM_NOT_FOUND', 'No such stream', { field: 'streamName' });
-    return call;
-  }
-
-  /** Named streams, those included that are only reserved. */
+  /** As `streams.find`. */
   findStreams(filter: StreamFilter = {}): StreamView[] {
-    const { streamName } = filter;
-    return this.calls
-      .map((call) => call.stream)
-      .filter(({ name }) => name !== null && (streamName === undefined || name === streamName))
-      .map((stream) => stream.view());
+    return this.streams.find(filter);
   }
 
-  /** The stream of this name: for outputs of your own. @throws GatewayError `STREAM_NOT_FOUND`. */
+  /** As `streams.get`. @throws GatewayError `STREAM_NOT_FOUND`. */
   getStream(streamName: string): NamedStream {
-    return this.#streamCall(streamName).stream;
+    return this.streams.get(streamName);
   }
 
-  /**
-   * A live FLV file of a named stream for one viewer, with AAC wherever it can be made: what browsers play. It begins when
-   * the stream goes live.
-   *
-   * @param target - Takes the octets.
-   * @param onEnded - The stream has ended, or the viewer took nothing for ten seconds. Once; not after `close`.
-   * @returns what ends it.
-   * @throws GatewayError `STREAM_NOT_FOUND`, `TOO_MANY_VIEWERS`, `TRANSCODERS_BUSY`.
-   */
+  /** As `streams.watch`. @throws GatewayError `STREAM_NOT_FOUND`, `TOO_MANY_VIEWERS`, `TRANSCODERS_BUSY`. */
   watchStream(streamName: string, target: FlvViewerTarget, onEnded: () => void): Viewer {
-    const stream = this.getStream(streamName);
-    if (stream.viewers >= (this.#options.maxViewersPerStream ?? 100))
-      throw new GatewayError('TOO_MANY_VIEWERS', 'As many watch this stream as are allowed');
-    const viewer = new FlvViewer(target, {
-      onKeyFrameWanted: () => stream.requestKeyFrame(),
-      onStalled: () => {
-        close();
-        onEnded();
-      },
-    });
-    // The stream may let go of it before `subscribe` returns.
-    let close = (): void => {};
-    close = stream.subscribe(
-      {
-        isViewer: true,
-        push: (tag) => viewer.push(tag),
-        onLive: (contents) => viewer.begin(contents),
-        onEnded,
-      },
-      this.#encoders.viewerForm,
-    );
-    return { close: () => close(), stats: () => viewer.stats };
+    return this.streams.watch(streamName, target, onEnded);
   }
 
   /**
@@ -412,27 +393,32 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
    */
   startPush(request: PushRequest): RtmpPushView {
     const { streamName, rtmpUrl, rtmpTransponderFullUrl = false, muted = false } = request;
+    const { rtmp = {} } = request;
+    validateRtmp(rtmp);
     const [connectUrl, publishName] = rtmpTransponderFullUrl
       ? splitFullUrl(rtmpUrl)
       : [rtmpUrl, streamName];
     const nameField = rtmpTransponderFullUrl ? 'rtmpUrl' : 'streamName';
     validateRtmpTarget(connectUrl, publishName, { parseSipUri: parseUri, parseRtmpUrl }, nameField);
-    const call = this.#streamCall(streamName);
+    const stream = this.streams.get(streamName);
     // The call's own push may go to the same server under another name.
-    const exists = call.stream.pushes.some(
+    const exists = stream.pushes.some(
       ({ target }) => target.rtmpUrl === rtmpUrl && target.streamName === streamName,
     );
     if (exists)
       throw new GatewayError('PUSH_EXISTS', 'This stream is pushed there already', {
         field: 'rtmpUrl',
       });
-    const push = this.#pushes.create(call.callId, streamName, rtmpUrl, {
+    const { callId } = stream;
+    const wanted = callId === null ? {} : this.get(callId).request.form;
+    const push = this.#pushes.create(callId ?? streamName, streamName, rtmpUrl, {
       muted,
-      form: this.#encoders.formOf({ ...call.request.form, ...formIn(request) }),
+      rtmp,
+      form: this.#encoders.formOf({ ...wanted, ...formIn(request) }),
       ...(rtmpTransponderFullUrl ? { connectUrl, publishName } : {}),
     });
     try {
-      call.stream.attach(push);
+      stream.attach(push);
     } catch (error) {
       void push.close();
       throw error;
@@ -503,7 +489,11 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
 
   async #close(): Promise<void> {
     const ending = this.calls.map((call) => call.terminate());
-    const released = Promise.all([...ending, ...[...this.#closing].map((call) => call.closed())]);
+    const released = Promise.all([
+      ...ending,
+      ...[...this.#closing].map((call) => call.closed()),
+      this.streams.close(),
+    ]);
     // Time for BYE, deleteStream and un-REGISTER; the user agent then ends what a silent peer holds up.
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<void>((resolve) => {
@@ -517,46 +507,28 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     this.emit('closed');
   }
 
-  #reserve(startup: {
-    callId: string;
-    toStream: string | null;
-    rtmpUrl: string | null;
-    rtmpStream: string | null;
-  }): string[] {
-    const maxCalls = this.#options.maxCalls ?? 1000;
-    if (this.#calls.size >= maxCalls)
-      throw new GatewayError('TOO_MANY_CALLS', `${maxCalls} calls are live`);
-    const { callId, toStream, rtmpUrl, rtmpStream } = startup;
-    const names = [`call ${callId}`];
-    if (this.#calls.has(callId) || this.#reserved.has(`call ${callId}`)) {
-      throw new GatewayError('CALL_EXISTS', 'A live call has this callId', { field: 'callId' });
-    }
-    const calls = this.calls;
-    if (toStream !== null) {
-      names.push(`stream ${toStream}`);
-      if (
-        calls.some((call) => call.stream.name === toStream) ||
-        this.#reserved.has(`stream ${toStream}`)
-      ) {
-        throw new GatewayError('STREAM_EXISTS', 'A live stream has this name', {
-          field: 'toStream',
-        });
-      }
-    }
-    if (rtmpUrl !== null) {
-      const target = `rtmp ${rtmpUrl} ${rtmpStream}`;
-      names.push(target);
-      const taken = calls.some(
-        ({ request }) => request.rtmpUrl === rtmpUrl && request.rtmpStream === rtmpStream,
+  /** The source of a stream of one's own; its encoders come from the same places as those of calls. */
+  #openSource(...[media, form, handler]: Parameters<StreamsDeps['openSource']>): FrameStream {
+    if (this.#closed) throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
+    const { silentAudio, videoFreezeMs } = this.#options;
+    const wanted = this.#encoders.formOf(form);
+    const enhanced = this.#pushes.enhancedOf(null, {});
+    try {
+      return new FrameStream(
+        {
+          media,
+          form: enhanced === 'off' ? wanted : enhancedForm(wanted, this.#encoders.cannot),
+          transcoders: this.#encoders.reserve(wanted, false).transcoders,
+          silentAudio: silentAudio ?? wanted.audio === 'aac',
+          ...(videoFreezeMs !== undefined && { videoFreezeMs }),
+          ticker: this.#ticker,
+          now: this.#deps.now,
+        },
+        handler,
       );
-      if (taken || this.#reserved.has(target)) {
-        throw new GatewayError('RTMP_STREAM_EXISTS', 'A live call publishes there', {
-          field: 'rtmpStream',
-        });
-      }
+    } catch (error) {
+      throw asGatewayError(error);
     }
-    for (const name of names) this.#reserved.add(name);
-    return names;
   }
 
   async #openMedia(

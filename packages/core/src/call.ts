@@ -454,7 +454,7 @@ export class Call extends SafeEmitter<CallEvents> {
       const signallingAddress = direct ? this.#peerAddress : undefined;
       this.#media.start({ ...negotiated, ...(signallingAddress && { signallingAddress }) });
       // Before the call counts as established: one that cannot be published as it asked to be has failed.
-      if (this.#rtmpPush) release = this.#media.prepare(this.#rtmpPush.target.form);
+      if (this.#rtmpPush) release = this.#rtmpPush.prepare(this.#media);
     } catch (error) {
       this.#deps.logger.warn(`${this.callId}: unusable answer: ${describe(error)}`);
       const { code } = error as { code?: string };

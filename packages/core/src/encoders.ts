@@ -148,6 +148,13 @@ export class Encoders {
     return free;
   }
 
+  /** Media that only Enhanced RTMP can carry and that cannot be encoded here. */
+  get cannot(): { readonly vp8: boolean; readonly opus: boolean } {
+    const opus =
+      this.#options === undefined || !(this.#options.openAudio ?? this.#found?.openAudio);
+    return { vp8: this.#options === undefined || !this.#openVideo, opus };
+  }
+
   /** What browsers play: AAC, where it can be made. */
   get viewerForm(): OutputForm {
     return { audio: this.#options ? 'aac' : 'passthrough', video: this.#form.video };

@@ -9,7 +9,7 @@ import type { Logger } from './logger.ts';
 import type { OfferOptions } from './negotiation.ts';
 import type { OutputFormOptions } from './options.ts';
 import type { RecordingOptions } from './recording.ts';
-import type { RtmpOptions, RtmpPushView } from './rtmp-push.ts';
+import type { PushRtmpOptions, RtmpOptions, RtmpPushView } from './rtmp-push.ts';
 import type { SipTraceOptions } from './sip-traces.ts';
 
 /** Options of a gateway. All have defaults. */
@@ -42,7 +42,10 @@ export interface CallGatewayOptions {
    * and browsers want, or G.711 and 16 kHz Speex as they come (`passthrough`); other codecs become AAC either way.
    */
   readonly audio?: 'aac' | 'passthrough';
-  /** H.264 goes out as it comes (`passthrough`, the default), or is encoded anew (`reencode`); VP8 always is. */
+  /**
+   * H.264 goes out as it comes (`passthrough`, the default), or is encoded anew (`reencode`); VP8 is, unless `rtmp.enhanced` lets
+   * it pass.
+   */
   readonly video?: 'passthrough' | 'reencode';
   /** Encoding by ffmpeg child processes and its options; false: a call that needs it ends FAILED. Default: on. */
   readonly transcoding?: false | TranscodingOptions;
@@ -102,6 +105,8 @@ export interface PushRequest extends OutputFormOptions {
   readonly rtmpTransponderFullUrl?: boolean;
   /** Begin muted. Default false. */
   readonly muted?: boolean;
+  /** How this push connects and reconnects, where it differs from the gateway's `rtmp`. */
+  readonly rtmp?: PushRtmpOptions;
 }
 
 /** What `findPushes` compares. */
@@ -134,7 +139,10 @@ export interface CallGatewayEvents {
   callDtmf: (call: Call, dtmf: ReceivedDtmf) => void;
   /** A call ended, and all that it held is released. */
   callClosed: (call: Call) => void;
-  /** A push was started, has another status, or was muted, unmuted or given a sound. In order for each push. */
+  /**
+   * A push was started, has another status, or was muted, unmuted or given a sound. In order for each push. `callId`: of the call
+   * whose stream it is; the stream's name for one of your own.
+   */
   pushChange: (view: RtmpPushView, callId: string) => void;
   /** A push is gone: terminated, or its stream has ended. */
   pushClosed: (view: RtmpPushView, callId: string) => void;

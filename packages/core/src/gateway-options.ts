@@ -121,7 +121,9 @@ function validateOffer(offer: OfferOptions): void {
   }
 }
 
-function validateRtmp(rtmp: RtmpOptions): void {
+/** Of a gateway, a call or a push. @throws GatewayError `INVALID_ARGUMENT` naming the option. */
+export function validateRtmp(rtmp: RtmpOptions): void {
+  if (typeof rtmp !== 'object' || rtmp === null) throw invalid('rtmp', 'must be an object');
   for (const field of [
     'firstConnectTimeoutMs',
     'reconnectMinMs',
@@ -149,11 +151,19 @@ function validateRtmp(rtmp: RtmpOptions): void {
 
 function validateRtmpTls(tls: NonNullable<RtmpOptions['tls']>): void {
   if (typeof tls !== 'object' || tls === null) throw invalid('rtmp.tls', 'must be an object');
-  const { fingerprint256, insecure } = tls;
+  const { ca, fingerprint256, insecure } = tls;
+  const cas: readonly unknown[] = Array.isArray(ca) ? ca : [ca];
+  if (ca !== undefined && (cas.length === 0 || !cas.every(isPem)))
+    throw invalid('rtmp.tls.ca', 'must be one or several certificates in PEM');
   if (fingerprint256 !== undefined && !/^[0-9a-f]{64}$/i.test(fingerprint256.replaceAll(':', '')))
     throw invalid('rtmp.tls.fingerprint256', 'must be 64 hexadecimal digits');
   if (insecure !== undefined && typeof insecure !== 'boolean')
     throw invalid('rtmp.tls.insecure', 'must be true or false');
+}
+
+function isPem(value: unknown): boolean {
+  const isBytes = typeof value === 'string' || value instanceof Uint8Array;
+  return isBytes && Buffer.from(value).includes('-----BEGIN CERTIFICATE-----');
 }
 
 function isPort(value: unknown): boolean {

@@ -25,13 +25,18 @@ export type { GatewayErrorCode } from './errors.ts';
 export { silentLogger } from './logger.ts';
 export type { Logger } from './logger.ts';
 export { NamedStream } from './named-stream.ts';
-export type { StreamSubscriber, StreamView } from './named-stream.ts';
+export { PublishedStream } from './published-stream.ts';
+export { Streams } from './streams.ts';
+export type { PublishOptions, StreamsDeps } from './streams.ts';
+export type { AddOutputOptions, StreamView } from './named-stream.ts';
+export type { Output, OutputContents } from '@sipcast/media';
 export type { NegotiationDeps, OfferedVideoCodec, OfferOptions } from './negotiation.ts';
 export type { OutputFormOptions, ResolvedStartup, StartupRequest } from './options.ts';
 export type { OpenPushSound } from './push-sound.ts';
 export type { RecordingOptions } from './recording.ts';
 export { RtmpPush } from './rtmp-push.ts';
 export type {
+  PushRtmpOptions,
   RtmpOptions,
   RtmpPushDeps,
   RtmpPushEvents,

@@ -1,68 +1,104 @@
-// The media of one call as a stream with a name, to which pushes and other outputs are attached.
+// The media of one call, or frames of one's own, as a stream with a name, to which pushes and other outputs are attached.
 
 import type {
-  AudioFrame,
-  MediaSession,
-  MediaStats,
+  FlvTag,
+  Output,
+  OutputContents,
   OutputForm,
   Sink,
-  StreamOutput,
+  StreamAudio,
+  StreamFigures,
+  StreamSource,
+  StreamVideo,
 } from '@sipcast/media';
 import type { RtmpPush } from './rtmp-push.ts';
 
-/** What is told of a stream. */
-export interface StreamView {
+/** What is told of a stream. Codecs as they come from its source; what is not known yet is `null`. */
+export interface StreamView extends StreamFigures {
   readonly streamName: string;
-  readonly callId: string;
+  /** `null`: it is no call's. */
+  readonly callId: string | null;
   /** `false` while it is only reserved, or its call rings. */
   readonly live: boolean;
-  /** Codecs as they come from the peer; `null` while nothing came. */
-  readonly audioCodec: string | null;
-  readonly videoCodec: string | null;
-  readonly width: number | null;
-  readonly height: number | null;
-  readonly fps: number | null;
-  /** Of both media, as received. */
-  readonly bitrateBps: number | null;
   readonly viewers: number;
   readonly pushes: number;
 }
 
-/** An output of your own. It has its own queue and its own drops, and never throws. */
-export interface StreamSubscriber extends StreamOutput {
+/** How an output is attached. */
+export interface AddOutputOptions {
   /** It counts among the stream's viewers. Default false. */
   readonly isViewer?: boolean;
-  /** The stream is live: which media will come. Before the first tag, once. */
-  onLive?(contents: { readonly hasAudio: boolean; readonly hasVideo: boolean }): void;
-  /**
-   * Nothing comes any more: the stream has ended, or the encoders for its form cannot be had (`error`). Once. The call waits
-   * for the promise before it counts as closed.
-   */
-  onEnded?(error?: unknown): void | Promise<void>;
 }
 
-interface Subscription {
-  readonly subscriber: StreamSubscriber;
+const NOTHING: StreamFigures = {
+  audioCodec: null,
+  videoCodec: null,
+  width: null,
+  height: null,
+  fps: null,
+  bitrateBps: null,
+};
+
+/** One output at one stream. */
+class Attachment implements Output {
+  readonly output: Output;
   readonly form: OutputForm;
+  readonly isViewer: boolean;
+  readonly #onThrown: (attachment: Attachment, error: unknown) => void;
   /** Lets go of the encoders. */
   release: (() => void) | undefined;
+
+  constructor(
+    output: Output,
+    form: OutputForm,
+    isViewer: boolean,
+    onThrown: (attachment: Attachment, error: unknown) => void,
+  ) {
+    this.output = output;
+    this.form = form;
+    this.isViewer = isViewer;
+    this.#onThrown = onThrown;
+  }
+
+  onLive(contents: OutputContents): void {
+    this.output.onLive?.(contents);
+  }
+
+  push(tag: FlvTag): void {
+    this.output.push(tag);
+  }
+
+  /** From the renditions: it has thrown, and gets nothing any more. */
+  onEnded(error?: unknown): void {
+    this.#onThrown(this, error);
+  }
+
+  /** Tells the output. Never throws or rejects: what it does wrong is its own affair. */
+  async end(error?: unknown): Promise<void> {
+    try {
+      await this.output.onEnded?.(error);
+    } catch {
+      // There is nobody to tell.
+    }
+  }
 }
 
-/** The media of one call. Reserved when the call starts, live from its answer to its end. */
+/** A stream. That of a call is reserved when the call starts, and live from its answer to its end. */
 export class NamedStream {
   /** The call's `toStream`, or `null` for one that cannot be found by name. */
   readonly name: string | null;
-  readonly callId: string;
-  readonly #media: MediaSession;
+  /** `null`: it is no call's. */
+  readonly callId: string | null;
+  readonly #source: StreamSource;
   readonly #pushes = new Set<RtmpPush>();
-  readonly #subscriptions = new Set<Subscription>();
+  readonly #attachments = new Set<Attachment>();
   #state: 'reserved' | 'live' | 'ended' = 'reserved';
 
-  /** For the call: its media. */
-  constructor(name: string | null, callId: string, media: MediaSession) {
+  /** For the owner of its source. */
+  constructor(name: string | null, callId: string | null, source: StreamSource) {
     this.name = name;
     this.callId = callId;
-    this.#media = media;
+    this.#source = source;
   }
 
   /** Media is negotiated, and the call goes on. */
@@ -78,25 +114,17 @@ export class NamedStream {
   /** How many watch; recordings and other outputs are not among them. */
   get viewers(): number {
     let viewers = 0;
-    for (const { subscriber } of this.#subscriptions) if (subscriber.isViewer) viewers++;
+    for (const { isViewer } of this.#attachments) if (isViewer) viewers++;
     return viewers;
   }
 
   /** A snapshot, for a stream that has a name. */
   view(): StreamView {
-    const stats: MediaStats | undefined = this.live ? this.#media.stats() : undefined;
-    const { audio, video } = stats ?? {};
-    const rates = [audio?.bitrateBps, video?.bitrateBps].filter((rate) => typeof rate === 'number');
     return {
       streamName: this.name ?? '',
       callId: this.callId,
       live: this.live,
-      audioCodec: audio?.codec ?? null,
-      videoCodec: video?.codec ?? null,
-      width: video?.width ?? null,
-      height: video?.height ?? null,
-      fps: video?.fps ?? null,
-      bitrateBps: rates.length === 0 ? null : rates.reduce((sum, rate) => sum + rate, 0),
+      ...(this.live ? this.#source.figures() : NOTHING),
       viewers: this.viewers,
       pushes: this.pushes.length,
     };
@@ -107,84 +135,114 @@ export class NamedStream {
    * @throws MediaError `TRANSCODERS_BUSY` when its form needs an encoder that cannot be had.
    */
   attach(push: RtmpPush): void {
-    if (this.#state === 'live') push.start(this.#media);
+    if (this.#state === 'live') push.start(this.#source);
     this.#pushes.add(push);
     push.once('closed', () => this.#pushes.delete(push));
   }
 
   /**
-   * Gives the stream's FLV tags to an output: metadata, sequence headers and the newest key frame at once, then what comes;
-   * now, or when the stream goes live.
+   * Gives the stream's FLV tags to an output, now or when the stream goes live: metadata, sequence headers and the newest key
+   * frame at once, then what comes; a fresh key frame is asked for. See {@link Output} for what it gets and owes.
    *
+   * @param form - Default: the stream's own.
    * @returns what ends it, once; `onEnded` is not called then.
-   * @throws what the encoders throw that the form needs, when the stream is live
+   * @throws what the encoders throw that the form needs, and what `onLive` throws, when the stream is live
    */
-  subscribe(subscriber: StreamSubscriber, form: OutputForm): () => void {
-    const subscription: Subscription = { subscriber, form, release: undefined };
-    if (this.#state === 'live') this.#connect(subscription);
-    if (this.#state === 'ended') void subscriber.onEnded?.();
-    else this.#subscriptions.add(subscription);
-    return () => this.#leave(subscription);
+  addOutput(
+    output: Output,
+    form?: Partial<OutputForm>,
+    { isViewer = false }: AddOutputOptions = {},
+  ): () => void {
+    const own = this.#source.form;
+    const wanted = form ? { audio: own.audio, video: own.video, ...form } : own;
+    const attachment = new Attachment(output, wanted, isViewer, (thrower, error) =>
+      this.#dismiss(thrower, error),
+    );
+    if (this.#state === 'live') this.#connect(attachment);
+    if (this.#state === 'ended') void attachment.end();
+    else this.#attachments.add(attachment);
+    return () => this.#leave(attachment);
   }
 
   /** Asks the source for a key frame; throttled. */
   requestKeyFrame(): void {
-    if (this.#state === 'live') this.#media.requestKeyFrame();
+    if (this.#state === 'live') this.#source.requestKeyFrame();
   }
 
   /**
-   * The stream's audio, gap-free, from now on; frames of whatever codec the call has.
+   * The stream's sound in frames, from now on: of a call gap-free, of whatever codec it has. The sink must neither throw nor
+   * block.
    * @returns what ends it. After the end of the stream nothing comes any more.
    */
-  tapAudio(sink: Sink<AudioFrame>): () => void {
-    return this.#media.tapAudio(sink);
+  tapAudio(sink: Sink<StreamAudio>): () => void {
+    return this.#source.tapAudio(sink);
   }
 
-  /** For the call: media is negotiated. */
+  /**
+   * The stream's pictures, as they came, from the next key frame on, which is asked for. The sink must neither throw nor block.
+   * @returns what ends it. After the end of the stream nothing comes any more.
+   */
+  tapVideo(sink: Sink<StreamVideo>): () => void {
+    let begun = false;
+    const end = this.#source.tapVideo((picture) => {
+      begun ||= picture.isKeyFrame;
+      if (begun) sink(picture);
+    });
+    this.requestKeyFrame();
+    return end;
+  }
+
+  /** For the owner: media comes. */
   goLive(): void {
     this.#state = 'live';
     for (const push of this.#pushes) {
       try {
-        push.start(this.#media);
+        push.start(this.#source);
       } catch (error) {
         push.refuse(error);
       }
     }
-    for (const subscription of this.#subscriptions) {
+    for (const attachment of this.#attachments) {
       try {
-        this.#connect(subscription);
+        this.#connect(attachment);
       } catch (error) {
-        this.#leave(subscription);
-        void subscription.subscriber.onEnded?.(error);
+        this.#dismiss(attachment, error);
       }
     }
   }
 
-  /** For the call: flushes and closes every push, and ends every other output. */
+  /** For the owner: flushes and closes every push, and ends every other output. */
   async end(): Promise<void> {
     this.#state = 'ended';
-    const subscriptions = [...this.#subscriptions];
-    for (const subscription of subscriptions) this.#leave(subscription);
+    const attachments = [...this.#attachments];
+    for (const attachment of attachments) this.#leave(attachment);
     await Promise.all([
-      ...subscriptions.map(({ subscriber }) => subscriber.onEnded?.()),
+      ...attachments.map((attachment) => attachment.end()),
       ...[...this.#pushes].map((push) => push.close()),
     ]);
   }
 
-  #connect(subscription: Subscription): void {
-    const { subscriber, form } = subscription;
-    subscription.release = this.#media.prepare(form, (error) => {
-      this.#leave(subscription);
-      void subscriber.onEnded?.(error);
-    });
-    subscriber.onLive?.(this.#media.contents(form));
-    this.#media.addOutput(subscriber, form);
+  #connect(attachment: Attachment): void {
+    const { form } = attachment;
+    attachment.release = this.#source.prepare(form, (error) => this.#dismiss(attachment, error));
+    try {
+      attachment.onLive(this.#source.contents(form));
+    } catch (error) {
+      this.#leave(attachment);
+      throw error;
+    }
+    this.#source.addOutput(attachment, form);
   }
 
-  #leave(subscription: Subscription): void {
-    this.#subscriptions.delete(subscription);
-    this.#media.removeOutput(subscription.subscriber);
-    subscription.release?.();
-    subscription.release = undefined;
+  #dismiss(attachment: Attachment, error: unknown): void {
+    this.#leave(attachment);
+    void attachment.end(error);
+  }
+
+  #leave(attachment: Attachment): void {
+    this.#attachments.delete(attachment);
+    this.#source.removeOutput(attachment);
+    attachment.release?.();
+    attachment.release = undefined;
   }
 }

@@ -29,6 +29,7 @@ describe('resolveStartup', () => {
       toStream: null,
       rtmpUrl: null,
       rtmpStream: null,
+      rtmp: {},
       hasAudio: true,
       hasVideo: true,
       form: {},

@@ -3,6 +3,7 @@
 import type { SipUri } from '@sipcast/sip';
 import type { RtmpUrl } from '@sipcast/media';
 import { GatewayError } from './errors.ts';
+import type { PushRtmpOptions } from './rtmp-push.ts';
 
 /** In which form media go out. */
 export interface OutputFormOptions {
@@ -44,6 +45,8 @@ export interface StartupRequest extends OutputFormOptions {
   readonly rtmpUrl?: string;
   /** Name (key) to publish under; together with `rtmpUrl`. */
   readonly rtmpStream?: string;
+  /** How the push to `rtmpUrl` connects and reconnects, where it differs from the gateway's `rtmp`. */
+  readonly rtmp?: PushRtmpOptions;
   /** `true`: `a=sendrecv`; `false`: `a=recvonly`. Default true. */
   readonly hasAudio?: boolean;
   /** As `hasAudio`, for video. Default true. */
@@ -80,6 +83,7 @@ export interface ResolvedStartup {
   readonly toStream: string | null;
   readonly rtmpUrl: string | null;
   readonly rtmpStream: string | null;
+  readonly rtmp: PushRtmpOptions;
   readonly hasAudio: boolean;
   readonly hasVideo: boolean;
   readonly form: OutputFormOptions;
@@ -181,12 +185,7 @@ export function resolveStartup(
 
   const rtmp = resolveRtmp(request, parsers);
   const toStream = text(request, 'toStream', 128) ?? null;
-  if (toStream !== null && !STREAM_NAME.test(toStream)) {
-    throw invalid(
-      'toStream',
-      'may hold letters, digits and . _ ~ @ + : - and must not begin with a dot',
-    );
-  }
+  if (toStream !== null) checkStreamName('toStream', toStream);
   return {
     callId,
     callee,
@@ -204,6 +203,7 @@ export function resolveStartup(
     appKey: text(request, 'appKey', 256) ?? 'defaultApp',
     toStream,
     ...rtmp,
+    rtmp: request.rtmp ?? {},
     hasAudio: flag(request, 'hasAudio', true),
     hasVideo: flag(request, 'hasVideo', true),
     form: {
@@ -411,6 +411,12 @@ function resolveHeaders(headers: unknown): readonly (readonly [string, string])[
     }
     return [name, value] as const;
   });
+}
+
+/** @throws GatewayError `INVALID_ARGUMENT` for what cannot be the name of a stream. */
+export function checkStreamName(field: string, name: unknown): void {
+  if (typeof name === 'string' && STREAM_NAME.test(name)) return;
+  throw invalid(field, 'may hold letters, digits and . _ ~ @ + : - and must not begin with a dot');
 }
 
 /** The `INVALID_ARGUMENT` error for a field. */

@@ -1,12 +1,12 @@
 // The pushes of a gateway, by their ids.
 
 import { randomBytes } from 'node:crypto';
-import type { OutputForm } from '@sipcast/media';
+import type { OutputForm, RtmpEnhancedMode } from '@sipcast/media';
 import { GatewayError } from './errors.ts';
 import type { PushFilter } from './gateway-contract.ts';
 import { invalid } from './options.ts';
 import { RtmpPush } from './rtmp-push.ts';
-import type { RtmpOptions, RtmpPushDeps, RtmpPushView } from './rtmp-push.ts';
+import type { PushRtmpOptions, RtmpOptions, RtmpPushDeps, RtmpPushView } from './rtmp-push.ts';
 
 /** What the owner of a {@link PushTable} is told. */
 export interface PushTableHandler {
@@ -34,7 +34,13 @@ export class PushTable {
     callId: string,
     streamName: string,
     rtmpUrl: string,
-    parts: { form: OutputForm; muted?: boolean; connectUrl?: string; publishName?: string },
+    parts: {
+      form: OutputForm;
+      muted?: boolean;
+      connectUrl?: string;
+      publishName?: string;
+      rtmp?: PushRtmpOptions;
+    },
   ): RtmpPush {
     const mediaSessionId = `${callId}-${randomBytes(6).toString('hex')}`;
     const push = new RtmpPush(
@@ -46,6 +52,7 @@ export class PushTable {
         publishName: parts.publishName ?? `${this.#options.streamPrefix ?? ''}${streamName}`,
         muted: parts.muted ?? false,
         form: parts.form,
+        ...(parts.rtmp && { rtmp: parts.rtmp }),
       },
       this.#options,
       this.#deps,
@@ -65,6 +72,13 @@ export class PushTable {
     const push = this.get(mediaSessionId);
     step(push);
     this.#handler.onChange(push, this.#pushes.get(mediaSessionId)?.callId ?? '');
+  }
+
+  /** Whether a push there will speak Enhanced RTMP. @param url - `null`: one that is not known yet. */
+  enhancedOf(url: string | null, rtmp: PushRtmpOptions): RtmpEnhancedMode {
+    const form = { audio: 'passthrough', video: 'passthrough' } as const;
+    const known = url === null ? undefined : this.#deps.adviseRtmpTarget?.(url, form, true);
+    return rtmp.enhanced ?? this.#options.enhanced ?? known?.enhanced ?? 'off';
   }
 
   /** Those that match all given fields, and were not terminated. */

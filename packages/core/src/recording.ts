@@ -7,12 +7,12 @@ import type {
   FlvRecorder,
   FlvRecording,
   FlvTag,
-  MediaSession,
+  Output,
+  OutputContents,
   remuxToMp4,
 } from '@sipcast/media';
 import { GatewayError } from './errors.ts';
 import type { Logger } from './logger.ts';
-import type { StreamSubscriber } from './named-stream.ts';
 
 /** How calls are recorded. */
 export interface RecordingOptions {
@@ -49,7 +49,7 @@ export async function prepareFolder(dir: string): Promise<void> {
 }
 
 /** An output of a stream that writes files. */
-export class Recording implements StreamSubscriber {
+export class Recording implements Output {
   readonly #options: RecordingOptions;
   readonly #deps: RecordingDeps;
   readonly #recorder: FlvRecorder;
@@ -88,8 +88,8 @@ export class Recording implements StreamSubscriber {
     );
   }
 
-  onLive(contents: ReturnType<MediaSession['contents']>): void {
-    this.#recorder.begin(contents);
+  onLive(contents: OutputContents): void {
+    this.#recorder.onLive(contents);
   }
 
   push(tag: FlvTag): void {

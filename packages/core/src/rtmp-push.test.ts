@@ -1,10 +1,12 @@
-import { RtmpError, silencedTag } from '@sipcast/media';
+import { enhancedForm, RtmpError, silencedTag } from '@sipcast/media';
 import type {
   FlvTag,
-  MediaSession,
+  Output,
+  OutputForm,
+  RtmpCapabilities,
   RtmpPublisherHandler,
   RtmpPublisherOptions,
-  StreamOutput,
+  StreamSource,
 } from '@sipcast/media';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { silentLogger } from './logger.ts';
@@ -24,20 +26,40 @@ interface Connection {
 function setUp(
   options: RtmpOptions = {},
   url = 'rtmp://server/live',
-  parts: Partial<RtmpPushDeps> & Pick<RtmpPushTarget, 'rtmp'> = {},
+  parts: Partial<RtmpPushDeps> &
+    Pick<RtmpPushTarget, 'rtmp'> & { cannot?: (form: OutputForm) => boolean } = {},
 ) {
-  const { rtmp, ...deps } = parts;
+  const { rtmp, cannot = () => false, ...deps } = parts;
   const connections: Connection[] = [];
-  const outputs: StreamOutput[] = [];
+  const outputs: Output[] = [];
+  /** Forms that are held, in order of their holding; and those of the outputs. */
+  const held: OutputForm[] = [];
+  const forms: (OutputForm | undefined)[] = [];
+  const wishes: number[] = [];
   const media = {
-    addOutput: (output: StreamOutput) => outputs.push(output),
-    removeOutput: (output: StreamOutput) => {
+    addOutput: (output: Output, form?: OutputForm) => {
+      outputs.push(output);
+      forms.push(form);
+    },
+    removeOutput: (output: Output) => {
       if (outputs.includes(output)) outputs.splice(outputs.indexOf(output), 1);
     },
-    prepare: () => () => {},
+    prepare: (form: OutputForm) => {
+      if (cannot(form)) throw new Error('cannot be encoded');
+      held.push(form);
+      return () => {
+        const at = held.indexOf(form);
+        if (at >= 0) held.splice(at, 1);
+      };
+    },
     requestKeyFrame: vi.fn(),
-    stats: () => ({ video: { width: 640, height: 360 } }),
-  } as unknown as MediaSession;
+    wantKeyFrames: (everyMs: number) => {
+      wishes.push(everyMs);
+      return () => wishes.splice(wishes.indexOf(everyMs), 1);
+    },
+    pictureSize: (form: OutputForm) =>
+      form.enhanced ? { width: 320, height: 180 } : { width: 640, height: 360 },
+  } as unknown as StreamSource;
   const push = new RtmpPush(
     {
       mediaSessionId: 'call-1',
@@ -52,6 +74,7 @@ function setUp(
     options,
     {
       silencedTag,
+      enhancedForm,
       openRtmpPublisher: (publisherOptions, handler) => {
         const connection: Connection = {
           options: publisherOptions,
@@ -92,7 +115,7 @@ function setUp(
     if (!connection) throw new Error('No connection');
     return connection;
   };
-  return { push, media, connections, outputs, statuses, last };
+  return { push, media, connections, outputs, statuses, last, held, forms, wishes };
 }
 
 const lost = new RtmpError('CONNECTION_LOST', 'gone');
@@ -362,11 +385,13 @@ describe('RtmpPush', () => {
 
   it('takes options of its own over those of the gateway, and warns of what the server will refuse', async () => {
     const warn = vi.fn();
-    const { push, media, last } = setUp({ stallTimeoutMs: 1 }, 'rtmp://server/live', {
+    const { push, media, last, wishes } = setUp({ stallTimeoutMs: 1 }, 'rtmp://server/live', {
       rtmp: { stallTimeoutMs: 5000, tls: { insecure: true } },
       logger: { ...silentLogger, warn },
       adviseRtmpTarget: (url, form) => ({
         enhanced: 'auto',
+        takes: { vp8: false, opus: false },
+        keyFrameMs: 2000,
         warnings: [`${url} takes no ${form.audio}`],
       }),
     });
@@ -377,7 +402,10 @@ describe('RtmpPush', () => {
       enhanced: 'auto',
     });
     expect(warn).toHaveBeenCalledWith('call-1: rtmp://server/live takes no aac');
+    // Its server wants key frames as often, for as long as the push is there.
+    expect(wishes).toEqual([2000]);
     await push.close();
+    expect(wishes).toEqual([]);
   });
 
   it('makes no connection any more once it is closed while one is being made', async () => {
@@ -387,5 +415,107 @@ describe('RtmpPush', () => {
     await vi.advanceTimersByTimeAsync(60_000);
     expect(connections).toHaveLength(1);
     expect(statuses).toEqual([]);
+  });
+
+  const plain: OutputForm = { audio: 'aac', video: 'passthrough' };
+  const enhanced = (vp8: boolean, opus: boolean): OutputForm => ({
+    ...plain,
+    enhanced: { vp8, opus },
+  });
+  const answers = (vp8: boolean, opus: boolean): RtmpCapabilities => ({
+    vp8,
+    opus,
+    reconnect: false,
+  });
+  const choices: [
+    NonNullable<RtmpOptions['enhanced']>,
+    RtmpCapabilities,
+    OutputForm[],
+    OutputForm,
+  ][] = [
+    ['off', answers(false, false), [plain], plain],
+    // The publisher says of a forced server that it takes everything.
+    ['force', answers(true, true), [enhanced(true, true)], enhanced(true, true)],
+    ['auto', answers(true, true), [], enhanced(true, true)],
+    ['auto', answers(false, true), [], enhanced(false, true)],
+    ['auto', answers(false, false), [], plain],
+  ];
+  for (const [mode, answer, before, form] of choices) {
+    const said = `${String(answer.vp8)}/${String(answer.opus)}`;
+    it(`sends what the server takes: ${mode}, VP8/Opus ${said}`, async () => {
+      const { push, media, last, held, forms } = setUp({ enhanced: mode });
+      push.start(media);
+      expect(held).toEqual(before);
+      last().handler.onPublishing(answer);
+      expect(held).toEqual([form]);
+      expect(forms).toEqual([form]);
+      expect(push.view().width).toBe(form.enhanced ? 320 : 640);
+      await push.close();
+      expect(held).toEqual([]);
+    });
+  }
+
+  it('decides anew at each connection, and keeps the encoders of the last one through an outage', async () => {
+    const { push, media, last, held, forms } = setUp({ enhanced: 'auto' });
+    push.start(media);
+    last().handler.onPublishing(answers(true, true));
+    last().handler.onEnded(lost);
+    expect(held).toEqual([enhanced(true, true)]);
+    await vi.advanceTimersByTimeAsync(1000);
+    last().handler.onPublishing(answers(false, false));
+    expect(held).toEqual([plain]);
+    expect(forms).toEqual([enhanced(true, true), plain]);
+    await push.close();
+    expect(held).toEqual([]);
+  });
+
+  it('changes the form at the server that it is sent to, when that has begun', async () => {
+    const { push, media, connections, outputs, held } = setUp({ enhanced: 'auto' });
+    push.start(media);
+    connections[0]!.handler.onPublishing(answers(true, true));
+    connections[0]!.handler.onReconnectRequested?.(undefined);
+    connections[1]!.handler.onPublishing(answers(false, false));
+    expect(held).toEqual([enhanced(true, true), plain]);
+    const body = Uint8Array.of(0x17, 1);
+    outputs[1]!.push({ type: 9, timestampMs: 0, body, role: 'key-frame' });
+    expect(connections[0]!.closed).toBe(true);
+    expect(held).toEqual([plain]);
+    await push.close();
+    expect(held).toEqual([]);
+  });
+
+  it('believes what is known of a server although its answer does not say it', async () => {
+    const { push, media, last, forms } = setUp({}, 'rtmp://server/live', {
+      adviseRtmpTarget: () => ({
+        enhanced: 'auto',
+        takes: { vp8: false, opus: true },
+        keyFrameMs: null,
+        warnings: [],
+      }),
+    });
+    push.start(media);
+    last().handler.onPublishing(answers(false, false));
+    expect(forms).toEqual([enhanced(false, true)]);
+    await push.close();
+  });
+
+  it('fails when the server does not take it and it cannot be encoded; one that is sent elsewhere stays', async () => {
+    const cannot = (form: OutputForm): boolean => form.enhanced?.vp8 !== true;
+    const first = setUp({ enhanced: 'auto' }, undefined, { cannot });
+    first.push.start(first.media);
+    first.last().handler.onPublishing(answers(false, true));
+    expect(first.push.status).toBe('RTMP_CONNECTION_FAILED');
+    expect(first.push.view().lastError).toBe('cannot be encoded');
+    expect(first.last().closed).toBe(true);
+
+    const other = setUp({ enhanced: 'auto' }, undefined, { cannot });
+    other.push.start(other.media);
+    other.last().handler.onPublishing(answers(true, false));
+    other.last().handler.onReconnectRequested?.(undefined);
+    other.last().handler.onPublishing(answers(false, false));
+    expect(other.connections.map(({ closed }) => closed)).toEqual([false, true]);
+    expect(other.push.status).toBe('RTMP_STREAM_ACTIVE');
+    await other.push.close();
+    expect(other.held).toEqual([]);
   });
 });

@@ -2,16 +2,19 @@
 
 import type {
   adviseRtmpTarget,
+  enhancedForm,
   FlvTag,
-  MediaSession,
   openRtmpPublisher,
+  Output,
   OutputForm,
+  RtmpCapabilities,
   RtmpEnhancedMode,
   RtmpError,
   RtmpPublisher,
+  RtmpTargetAdvice,
   RtmpTlsOptions,
   silencedTag,
-  StreamOutput,
+  StreamSource,
 } from '@sipcast/media';
 import { SafeEmitter } from './emitter.ts';
 import { PushSound } from './push-sound.ts';
@@ -55,10 +58,15 @@ export interface RtmpOptions {
   readonly probe?: boolean;
 }
 
+/** What one push may have otherwise than the gateway. */
+export type PushRtmpOptions = Omit<RtmpOptions, 'streamPrefix'>;
+
 /** What a push needs of its surroundings. */
 export interface RtmpPushDeps {
   /** Opens one RTMP connection. */
   readonly openRtmpPublisher: typeof openRtmpPublisher;
+  /** `enhancedForm` of the media package. */
+  readonly enhancedForm: typeof enhancedForm;
   /** Makes silence of an audio tag. */
   readonly silencedTag: typeof silencedTag;
   /** `adviseRtmpTarget` of the media package. Without it nothing is known of any server. */
@@ -88,7 +96,7 @@ export interface RtmpPushTarget {
   /** What it wants of the stream. */
   readonly form: OutputForm;
   /** Where this push differs from the gateway's options. */
-  readonly rtmp?: Partial<RtmpOptions>;
+  readonly rtmp?: PushRtmpOptions;
 }
 
 /** Events of a push. */
@@ -134,8 +142,12 @@ const ADDRESS = /^(rtmps?):\/\/(?:([^/?]*)@)?([^/?]+)(.*)$/i;
 
 /** One connection. There are two for a moment when the server asks for a new one. */
 interface Leg {
-  readonly output: StreamOutput;
+  readonly output: Output;
   readonly publisher: RtmpPublisher;
+  /** What its server gets; that of the target before it has answered. */
+  form: OutputForm;
+  /** Lets go of the encoders for that. */
+  release: (() => void) | undefined;
 }
 
 /** One push. Made by the gateway; it lives until `close()` or until its stream ends. */
@@ -145,7 +157,8 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
   muted: boolean;
   readonly #options: RtmpOptions;
   readonly #deps: RtmpPushDeps;
-  #media: MediaSession | undefined;
+  #media: StreamSource | undefined;
+  readonly #advice: RtmpTargetAdvice | undefined;
   /** All connections that have not ended. */
   readonly #legs = new Set<Leg>();
   /** The one that the status is about. */
@@ -153,7 +166,7 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
   /** The one that takes over when it has its first key frame. */
   #next: Leg | undefined;
   #status: RtmpStreamStatus = 'RTMP_STREAM_WAIT';
-  #enhanced: RtmpEnhancedMode | undefined;
+  readonly #enhanced: RtmpEnhancedMode;
   #retry: NodeJS.Timeout | undefined;
   /** Connections in a row that failed or did not last. */
   #attempts = 0;
@@ -166,8 +179,9 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
   /** Why it never began. */
   #refusal: string | null = null;
   #sound: PushSound | undefined;
-  /** Lets go of the encoders. */
-  #release: (() => void) | undefined;
+  /** Lets go of the encoders that run from one connection to the next. */
+  #bridge: (() => void) | undefined;
+  #unwantKeyFrames: (() => void) | undefined;
   #terminated = false;
   #closing: Promise<void> | undefined;
 
@@ -177,6 +191,9 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     this.muted = target.muted;
     this.#options = { ...options, ...target.rtmp };
     this.#deps = deps;
+    const { connectUrl, form } = target;
+    this.#advice = deps.adviseRtmpTarget?.(connectUrl, form, deps.silentAudio ?? true);
+    this.#enhanced = this.#options.enhanced ?? this.#advice?.enhanced ?? 'off';
   }
 
   get status(): RtmpStreamStatus {
@@ -189,19 +206,40 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
   }
 
   /**
+   * For the call: takes what the push will need for sure, before the call counts as established.
+   * @returns what lets go of it, once.
+   * @throws what the encoders throw, e.g. for want of a free one
+   */
+  prepare(media: StreamSource, onFailed?: (error: unknown) => void): () => void {
+    // What the server takes is not known before its answer: nothing is for sure then.
+    if (this.#enhanced === 'auto') return () => {};
+    return media.prepare(this.#formFor({ vp8: true, opus: true }), onFailed);
+  }
+
+  /** With a server that takes this of Enhanced RTMP, as far as the push may use it. */
+  #formFor({ vp8, opus }: Pick<RtmpCapabilities, 'vp8' | 'opus'>): OutputForm {
+    const { form } = this.target;
+    if (this.#enhanced === 'off') return form;
+    const takes = this.#advice?.takes;
+    return this.#deps.enhancedForm(form, {
+      vp8: vp8 || takes?.vp8 === true,
+      opus: opus || takes?.opus === true,
+    });
+  }
+
+  /**
    * For the stream: its media is there. Once.
    * @throws what the encoders throw that its form needs, e.g. for want of a free one
    */
-  start(media: MediaSession): void {
+  start(media: StreamSource): void {
     if (this.#media || this.#terminated) return;
-    this.#release = media.prepare(this.target.form, (error) => this.#onEncoderFailed(error));
+    this.#bridge = this.prepare(media, (error) => this.#onEncoderFailed(error));
     this.#media = media;
     this.#downSinceMs = this.#deps.now();
-    const { mediaSessionId, connectUrl, form } = this.target;
-    const advice = this.#deps.adviseRtmpTarget?.(connectUrl, form, this.#deps.silentAudio ?? true);
-    this.#enhanced = this.#options.enhanced ?? advice?.enhanced;
-    for (const warning of advice?.warnings ?? [])
-      this.#deps.logger.warn(`${mediaSessionId}: ${warning}`);
+    const { keyFrameMs = null, warnings = [] } = this.#advice ?? {};
+    for (const warning of warnings)
+      this.#deps.logger.warn(`${this.target.mediaSessionId}: ${warning}`);
+    if (keyFrameMs !== null) this.#unwantKeyFrames = media.wantKeyFrames(keyFrameMs);
     this.#connect();
   }
 
@@ -238,14 +276,14 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
   /** As the HTTP API shows it. */
   view(): RtmpPushView {
     const { mediaSessionId, streamName, rtmpUrl } = this.target;
-    const video = this.#media?.stats().video;
+    const size = this.#media?.pictureSize(this.#leg?.form ?? this.target.form);
     const live = [...this.#legs].map(({ publisher }) => publisher.stats);
     return {
       mediaSessionId,
       streamName,
       rtmpUrl,
-      width: video?.width ?? null,
-      height: video?.height ?? null,
+      width: size?.width ?? null,
+      height: size?.height ?? null,
       muted: this.muted,
       soundEnabled: this.#sound !== undefined,
       options: this.target.muted ? { action: 'mute' } : {},
@@ -270,7 +308,9 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     const legs = [...this.#legs];
     for (const { output } of legs) this.#media?.removeOutput(output);
     this.stopSound();
-    this.#release?.();
+    this.#unwantKeyFrames?.();
+    for (const leg of legs) letGo(leg);
+    this.#crossBridge();
     await Promise.all(legs.map(({ publisher }) => publisher.close()));
     this.emit('closed');
   }
@@ -283,6 +323,8 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     const { tls, mayRedirect, probe } = this.#options;
     const enhanced = this.#enhanced;
     const leg: Leg = {
+      form: this.target.form,
+      release: undefined,
       output: { push: (tag) => this.#send(leg, tag) },
       publisher: this.#deps.openRtmpPublisher(
         {
@@ -292,12 +334,12 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
           highWaterMs: this.#options.highWaterMs ?? 2000,
           coalesceMs: this.#options.coalesceMs ?? 40,
           ...(tls !== undefined && { tls }),
-          ...(enhanced !== undefined && { enhanced }),
+          enhanced,
           ...(mayRedirect !== undefined && { mayRedirect }),
           ...(probe !== undefined && { probe }),
         },
         {
-          onPublishing: () => this.#onPublishing(leg),
+          onPublishing: (capabilities) => this.#onPublishing(leg, capabilities),
           onKeyFrameWanted: () => this.#media?.requestKeyFrame(),
           onReconnectRequested: (other) => this.#onReconnectRequested(leg, other),
           onEnded: (error) => this.#onEnded(leg, error),
@@ -313,18 +355,41 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     const sent = leg.publisher.send(this.muted ? this.#deps.silencedTag(heard) : heard);
     if (leg !== this.#next || sent !== 'sent') return;
     // Sound alone is a beginning only where there is no picture.
-    const hasVideo = (this.#media?.stats().video?.width ?? null) !== null;
+    const hasVideo = (this.#media?.pictureSize(leg.form) ?? null) !== null;
     if (tag.role === 'key-frame' || (tag.role === 'audio' && !hasVideo)) this.#handOver();
   }
 
-  #onPublishing(leg: Leg): void {
+  #onPublishing(leg: Leg, capabilities: RtmpCapabilities): void {
+    const media = this.#media;
+    if (!media) return;
+    leg.form = this.#formFor(capabilities);
+    try {
+      leg.release = media.prepare(leg.form, (error) => this.#onEncoderFailed(error));
+    } catch (error) {
+      return this.#onUnservable(leg, error);
+    }
+    this.#crossBridge();
     if (leg === this.#leg) {
       if (this.#status === 'RTMP_CONNECTION_LOST') this.#reconnects++;
       this.#activeSinceMs = this.#deps.now();
     }
     // Joining gives headers at once and asks the peer for a key frame: nothing is sent before it.
-    this.#media?.addOutput(leg.output, this.target.form);
+    media.addOutput(leg.output, leg.form);
     if (leg === this.#leg) this.#move('RTMP_STREAM_ACTIVE', undefined);
+  }
+
+  /** What this server takes cannot be made here. */
+  #onUnservable(leg: Leg, error: unknown): void {
+    if (leg !== this.#next) return this.#onEncoderFailed(error);
+    // The present connection serves on.
+    this.#next = undefined;
+    void leg.publisher.close();
+  }
+
+  /** The connection that follows has its encoders, or there will be none. */
+  #crossBridge(): void {
+    this.#bridge?.();
+    this.#bridge = undefined;
   }
 
   /** The server wants us elsewhere. The present connection is fed until the new one has begun. */
@@ -362,6 +427,7 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     this.#next = undefined;
     if (!old) return;
     this.#media?.removeOutput(old.output);
+    letGo(old);
     void old.publisher.close();
   }
 
@@ -370,13 +436,17 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     this.#media?.removeOutput(leg.output);
     this.#bytesSent += leg.publisher.stats.bytesSent;
     this.#droppedFrames += leg.publisher.stats.droppedFrames;
-    if (this.#terminated) return;
-    if (leg === this.#next) {
+    if (this.#terminated || leg !== this.#leg) {
+      letGo(leg);
       // The present connection serves on, and what comes of it is seen when it ends.
-      this.#next = undefined;
+      if (leg === this.#next) this.#next = undefined;
       return;
     }
-    if (leg !== this.#leg) return;
+    // Encoders go on through an outage: what they make is there when the server is back.
+    if (leg.release) {
+      this.#crossBridge();
+      this.#bridge = leg.release;
+    }
     this.#leg = this.#next;
     this.#next = undefined;
     this.#lastError = error;
@@ -390,8 +460,10 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     if (wasActive) this.#move('RTMP_CONNECTION_LOST', error);
     // The one that was to take over goes on alone, and is active when its stream is accepted.
     if (this.#leg) return;
-    if (this.#mustGiveUp(error, neverActive, nowMs))
+    if (this.#mustGiveUp(error, neverActive, nowMs)) {
+      this.#crossBridge();
       return this.#move('RTMP_CONNECTION_FAILED', error);
+    }
     this.#retry = setTimeout(() => this.#connect(), this.#nextDelayMs(nowMs));
   }
 
@@ -429,4 +501,9 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     );
     this.emit('status', status, error);
   }
+}
+
+function letGo(leg: Leg): void {
+  leg.release?.();
+  leg.release = undefined;
 }

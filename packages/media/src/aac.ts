@@ -88,6 +88,17 @@ export function monoAacFormat(sampleRateHz: 44_100 | 48_000): AacFormat {
   return formatOf(OBJECT_TYPE_LC, FREQUENCIES_HZ.indexOf(sampleRateHz), 1);
 }
 
+/** What an AudioSpecificConfig says; undefined when it is not that of AAC-LC with a usual rate and 1 to 7 channels. */
+export function aacFormatOf(audioSpecificConfig: Uint8Array): AacFormat | undefined {
+  const [high = 0, low = 0] = audioSpecificConfig;
+  const frequency = ((high & 7) << 1) | (low >> 7);
+  const channels = (low >> 3) & 0x0f;
+  const sampleRateHz = FREQUENCIES_HZ[frequency];
+  const isLc = audioSpecificConfig.length >= 2 && high >> 3 === OBJECT_TYPE_LC;
+  if (!isLc || sampleRateHz === undefined || channels < 1 || channels > 7) return undefined;
+  return { sampleRateHz, channels, audioSpecificConfig };
+}
+
 function formatOf(objectType: number, frequency: number, channels: number): AacFormat {
   const config = (objectType << 11) | (frequency << 7) | (channels << 3);
   return {
@@ -95,6 +106,23 @@ function formatOf(objectType: number, frequency: number, channels: number): AacF
     channels,
     audioSpecificConfig: Uint8Array.of(config >> 8, config & 0xff),
   };
+}
+
+/** A frame with the ADTS header that it needs outside of a container. */
+export function formatAdts(frame: Uint8Array, { audioSpecificConfig }: AacFormat): Buffer {
+  const config = ((audioSpecificConfig[0] ?? 0) << 8) | (audioSpecificConfig[1] ?? 0);
+  const [objectType, frequency, channels] = [config >> 11, (config >> 7) & 0x0f, (config >> 3) & 7];
+  const length = HEADER_BYTES + frame.length;
+  const bytes = Buffer.alloc(length);
+  bytes.writeUInt16BE(0xfff1, 0);
+  bytes[2] = ((objectType - 1) << 6) | (frequency << 2) | (channels >> 2);
+  bytes[3] = ((channels & 3) << 6) | (length >> 11);
+  bytes[4] = (length >> 3) & 0xff;
+  // Buffer fullness 0x7ff: a variable bit rate.
+  bytes[5] = ((length & 7) << 5) | 0x1f;
+  bytes[6] = 0xfc;
+  bytes.set(frame, HEADER_BYTES);
+  return bytes;
 }
 
 /** Octets of the frame that begins here, or `undefined` when none does. */

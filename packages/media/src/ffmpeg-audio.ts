@@ -1,12 +1,12 @@
 // How audio travels into ffmpeg and out of it: always in packets, so that it reads each as soon as it is written. (Of raw
 // samples it gathers 20–40 ms first.) G.711 goes in as FLV, Opus and Speex as Ogg, G.722 as it is.
 
-import { AdtsReader } from './aac.ts';
+import { AdtsReader, formatAdts } from './aac.ts';
 import { AUDIO_CODECS } from './codec.ts';
 import type { AudioCodec } from './codec.ts';
 import type { FfmpegCapabilities } from './ffmpeg-binary.ts';
 import { formatFlvHeader, formatFlvTag } from './flv-file.ts';
-import type { AudioFrame } from './frame.ts';
+import type { StreamAudio } from './frame.ts';
 import { OggReader, OggWriter, opusHeads, speexHeads } from './ogg.ts';
 import { AUDIO_STEP_MS, audioSilence } from './silence.ts';
 import { splitSpeexFrames } from './speex.ts';
@@ -46,7 +46,11 @@ export const CODEC_DELAY_MS: Readonly<Record<AudioCodec, number>> = {
 };
 
 /** The arguments of an input of one codec on stdin, up to `-i`. */
-export function inputArguments(codec: AudioCodec, { decoders }: FfmpegCapabilities): string[] {
+export function inputArguments(
+  codec: AudioCodec | 'aac',
+  { decoders }: FfmpegCapabilities,
+): string[] {
+  if (codec === 'aac') return ['-f', 'aac', '-i', 'pipe:0'];
   if (codec === 'g722') return ['-f', 'g722', '-i', 'pipe:0'];
   if (codec === 'pcma' || codec === 'pcmu') return ['-f', 'flv', '-i', 'pipe:0'];
   const decoder = codec === 'opus' ? decoders.opus : decoders.speex;
@@ -57,41 +61,43 @@ export function inputArguments(codec: AudioCodec, { decoders }: FfmpegCapabiliti
 
 /** Puts the frames of one codec into the form that {@link inputArguments} announces. One for each child process. */
 export class FfmpegAudioInput {
-  readonly #codec: AudioCodec;
+  readonly #codec: AudioCodec | 'aac';
   readonly #ogg = new OggWriter();
   #started = false;
   #positionMs = 0;
 
-  constructor(codec: AudioCodec) {
+  constructor(codec: AudioCodec | 'aac') {
     this.#codec = codec;
   }
 
   /** What to write for a frame of this codec; container heads go before the first. */
-  encode(frame: AudioFrame): Uint8Array {
-    const parts = this.#started ? [] : this.#heads();
-    this.#started = true;
+  encode(frame: Omit<StreamAudio, 'timestampMs'>): Uint8Array {
     const codec = this.#codec;
+    if (codec === 'aac')
+      return frame.format ? formatAdts(frame.payload, frame.format) : Buffer.alloc(0);
+    const parts = this.#started ? [] : this.#heads(codec);
+    this.#started = true;
     if (codec === 'g722') return frame.payload;
     if (codec === 'pcma' || codec === 'pcmu') {
       const body = Buffer.concat([Buffer.of(FLV_HEAD[codec]), frame.payload]);
       parts.push(formatFlvTag({ type: 8, timestampMs: this.#positionMs, body }));
       this.#positionMs += frame.durationMs;
     } else if (codec === 'opus') {
-      parts.push(this.#page(frame.payload, frame.durationMs));
+      parts.push(this.#page(codec, frame.payload, frame.durationMs));
     } else {
-      for (const one of splitSpeexFrames(frame.payload)) parts.push(this.#page(one, AUDIO_STEP_MS));
+      for (const one of splitSpeexFrames(frame.payload))
+        parts.push(this.#page(codec, one, AUDIO_STEP_MS));
     }
     return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
   }
 
-  #page(packet: Uint8Array, durationMs: number): Buffer {
+  #page(codec: AudioCodec, packet: Uint8Array, durationMs: number): Buffer {
     this.#positionMs += durationMs;
-    const samples = (this.#positionMs * AUDIO_CODECS[this.#codec].sampleRateHz) / 1000;
+    const samples = (this.#positionMs * AUDIO_CODECS[codec].sampleRateHz) / 1000;
     return this.#ogg.page(packet, Math.round(samples));
   }
 
-  #heads(): Uint8Array[] {
-    const codec = this.#codec;
+  #heads(codec: AudioCodec): Uint8Array[] {
     if (codec === 'g722') return [];
     if (codec === 'pcma' || codec === 'pcmu')
       return [formatFlvHeader({ hasAudio: true, hasVideo: false })];

@@ -36,7 +36,7 @@ describe('a recording', () => {
         { pathOf: () => join(dir, `${name}.flv`) },
         { onFile: (file) => files.push(file), onFailed: (error) => expect(error).toBeUndefined() },
       );
-      recorder.begin({ hasAudio: true, hasVideo: true });
+      recorder.onLive({ hasAudio: true, hasVideo: true });
       recorder.push(tag('audio', 1000));
       for (let at = 0; at < keyFrames; at++) recorder.push(tag('key-frame', 1000 + at * 2000));
       await recorder.close();

@@ -7,7 +7,7 @@ import { amf0Object, decodeAmf0, EcmaArray, encodeAmf0 } from './amf0.ts';
 import type { Amf0Value } from './amf0.ts';
 import { formatFlvHeader, formatFlvTag } from './flv-file.ts';
 import type { FlvTag } from './frame.ts';
-import type { StreamOutput } from './output-set.ts';
+import type { Output, OutputContents } from './output.ts';
 
 /** Options of an {@link FlvRecorder}. */
 export interface FlvRecorderOptions {
@@ -85,7 +85,7 @@ class OpenFile {
 }
 
 /** An output. Nothing is written before the first tag; `close` completes the last file. */
-export class FlvRecorder implements StreamOutput {
+export class FlvRecorder implements Output {
   readonly #options: FlvRecorderOptions;
   readonly #handler: FlvRecorderHandler;
   #contents = { hasAudio: true, hasVideo: true };
@@ -106,7 +106,7 @@ export class FlvRecorder implements StreamOutput {
   }
 
   /** Which media will come. Before the first tag. */
-  begin(contents: { readonly hasAudio: boolean; readonly hasVideo: boolean }): void {
+  onLive(contents: OutputContents): void {
     this.#contents = contents;
   }
 
@@ -128,6 +128,11 @@ export class FlvRecorder implements StreamOutput {
     this.#write(file, tag);
     if (file.stream.writableLength > MAX_WAITING_BYTES)
       this.#fail(new Error('the disk does not keep up'));
+  }
+
+  /** The stream has ended. */
+  onEnded(): Promise<void> {
+    return this.close();
   }
 
   /** Completes the last file; resolves when it is on disk. Idempotent. */

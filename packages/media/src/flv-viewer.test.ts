@@ -24,7 +24,7 @@ const tag = (role: FlvTag['role'], timestampMs: number, bytes = 1000): FlvTag =>
 describe('a viewer', () => {
   it('gets a file that begins with its header, and each tag whole', () => {
     const { viewer, written, tags } = rig();
-    viewer.begin({ hasAudio: false, hasVideo: true });
+    viewer.onLive({ hasAudio: false, hasVideo: true });
     for (const one of [tag('sequence-header', 0), tag('key-frame', 0), tag('inter-frame', 40)])
       viewer.push(one);
     expect(written[0]?.[4]).toBe(1);
@@ -47,7 +47,7 @@ describe('a viewer', () => {
 
   it('that is slow loses pictures up to a key frame, and asks for it when it could go on', () => {
     const { viewer, target, told, tags } = rig();
-    viewer.begin({ hasAudio: true, hasVideo: true });
+    viewer.onLive({ hasAudio: true, hasVideo: true });
     viewer.push(tag('key-frame', 0));
     target.waitingBytes = 3 * 1024 * 1024;
     viewer.push(tag('inter-frame', 40));

@@ -3,7 +3,7 @@
 import { CongestionGate } from './congestion-gate.ts';
 import { formatFlvHeader, formatFlvTag } from './flv-file.ts';
 import type { FlvTag } from './frame.ts';
-import type { StreamOutput } from './output-set.ts';
+import type { Output, OutputContents } from './output.ts';
 
 /** Where the octets of a viewer go. */
 export interface FlvViewerTarget {
@@ -19,6 +19,8 @@ export interface FlvViewerHandler {
   onKeyFrameWanted(): void;
   /** It takes nothing any more, for ten seconds of the stream: let it go. Once. */
   onStalled(): void;
+  /** The stream has ended, or cannot be had. Once. */
+  onEnded?(): void;
 }
 
 /** What a viewer got so far. */
@@ -43,7 +45,7 @@ function octetsOf(tag: FlvTag): Uint8Array {
 }
 
 /** An output that drops for a slow viewer, from its own queue alone: pictures first, up to the next key frame. */
-export class FlvViewer implements StreamOutput {
+export class FlvViewer implements Output {
   readonly #target: FlvViewerTarget;
   readonly #handler: FlvViewerHandler;
   readonly #gate = new CongestionGate({ maxBytes: MAX_WAITING_BYTES });
@@ -64,8 +66,12 @@ export class FlvViewer implements StreamOutput {
   }
 
   /** The header of the file: before the first tag, once. A medium that is not there must not be promised. */
-  begin(contents: { readonly hasAudio: boolean; readonly hasVideo: boolean }): void {
+  onLive(contents: OutputContents): void {
     this.#write(formatFlvHeader(contents));
+  }
+
+  onEnded(): void {
+    this.#handler.onEnded?.();
   }
 
   push(tag: FlvTag): void {

@@ -4,32 +4,42 @@ import { AAC_SILENCE } from './aac.ts';
 import type { AacFormat } from './aac.ts';
 import { amf0Object, EcmaArray, encodeAmf0 } from './amf0.ts';
 import type { Amf0Value } from './amf0.ts';
-import { enhancedOpusTag, isEnhancedOpusTag } from './flv-enhanced.ts';
+import {
+  ENHANCED_CODEC_ID,
+  enhancedOpusHeader,
+  enhancedOpusTag,
+  enhancedVp8Header,
+  enhancedVp8Tag,
+  isEnhancedOpusTag,
+} from './flv-enhanced.ts';
 import { NAL_HEADROOM_BYTES } from './frame.ts';
-import type { AudioCodec, G711Codec } from './codec.ts';
-import type { AudioFrame, FlvTag, H264Picture, Sink } from './frame.ts';
+import type { AudioCodec, G711Codec, VideoCodec } from './codec.ts';
+import type { AudioFrame, FlvTag, H264Picture, Sink, Vp8Frame } from './frame.ts';
 import { encodeAvcConfiguration, isPictureNal, NAL_TYPE, nalType, parseSps } from './h264.ts';
 import { audioSilence } from './silence.ts';
+import { parseVp8FrameTag } from './vp8.ts';
 
-/** Audio that FLV can carry (FLV 10.1 §E.4.2.1). */
-export type FlvAudioCodec = G711Codec | 'speex-wb' | 'aac';
+/** Audio that FLV can carry (FLV 10.1 §E.4.2.1); Opus in the tags of Enhanced RTMP alone. */
+export type FlvAudioCodec = G711Codec | 'speex-wb' | 'aac' | 'opus';
 
 /** What a stream carries: known before its first frame. */
 export interface FlvMuxerOptions {
   /** The audio codec of the stream, or `null` for one without audio. */
   readonly audioCodec: FlvAudioCodec | null;
   readonly hasVideo: boolean;
+  /** Of the video. Default `h264`; VP8 goes into tags of Enhanced RTMP. */
+  readonly videoCodec?: VideoCodec;
   /** `encoder` of the metadata. Default `sipcast`. */
   readonly encoderName?: string;
 }
 
-/** What is known of a stream's video, from its sequence parameter set. */
+/** What is known of a stream's video, from its sequence parameter set or the head of a VP8 key frame. */
 export interface VideoFormat {
   /** Cropped size in pixels. */
   readonly width: number;
   readonly height: number;
-  /** `profile_idc`, `constraint flags` and `level_idc`, as six hexadecimal digits. */
-  readonly profileLevelId: string;
+  /** H.264: `profile_idc`, `constraint flags` and `level_idc`, as six hexadecimal digits. */
+  readonly profileLevelId?: string;
 }
 
 /** Access unit delimiter, end of sequence, end of stream, filler: FLV frames access units itself. */
@@ -41,17 +51,23 @@ const MAX_PARAMETER_SET_BYTES = 4096;
 /** Of each kind; the record has room for 31 SPS, and real streams have one. */
 const MAX_PARAMETER_SETS = 31;
 /** Sound format; FLV fixes 8 kHz mono for G.711 and 16 kHz mono for Speex, whatever the rate bits say. */
-const SOUND_FORMAT: Readonly<Record<FlvAudioCodec, number>> = {
+const SOUND_FORMAT: Readonly<Record<Exclude<FlvAudioCodec, 'opus'>, number>> = {
   pcma: 7,
   pcmu: 8,
   aac: 10,
   'speex-wb': 11,
 };
 const SOUND_FORMAT_OF: Readonly<Partial<Record<AudioCodec, number>>> = SOUND_FORMAT;
+/** `audiocodecid` of the metadata. */
+const AUDIO_CODEC_ID: Readonly<Record<FlvAudioCodec, number>> = {
+  ...SOUND_FORMAT,
+  opus: ENHANCED_CODEC_ID.opus,
+};
 const SAMPLE_RATE_HZ: Readonly<Record<Exclude<FlvAudioCodec, 'aac'>, number>> = {
   pcma: 8000,
   pcmu: 8000,
   'speex-wb': 16_000,
+  opus: 48_000,
 };
 /** AAC is always marked as 44 kHz stereo: its own configuration tells the truth (FLV 10.1 §E.4.2.1). */
 const AAC_HEAD = 0xaf;
@@ -75,7 +91,8 @@ export class FlvMuxer {
   #metadata: FlvTag | undefined;
   #metadataIsStale = false;
   #sequenceHeader: FlvTag | undefined;
-  #aacHeader: FlvTag | undefined;
+  /** Of AAC or Opus. */
+  #audioHeader: FlvTag | undefined;
   #aacFormat: AacFormat | undefined;
   #framesWithoutParameterSets = 0;
 
@@ -89,7 +106,7 @@ export class FlvMuxer {
     const tags: FlvTag[] = [];
     if (this.#metadata) tags.push(this.#metadata);
     if (this.#sequenceHeader) tags.push(this.#sequenceHeader);
-    if (this.#aacHeader) tags.push(this.#aacHeader);
+    if (this.#audioHeader) tags.push(this.#audioHeader);
     return tags;
   }
 
@@ -110,13 +127,20 @@ export class FlvMuxer {
   }
 
   /** What the stream carries from now on, where that changes: the metadata is sent again before the next frame. */
-  expect(media: Pick<FlvMuxerOptions, 'audioCodec' | 'hasVideo'>): void {
-    const { audioCodec, hasVideo } = this.#options;
-    if (media.audioCodec === audioCodec && media.hasVideo === hasVideo) return;
-    this.#options = { ...this.#options, ...media };
+  expect(media: Pick<FlvMuxerOptions, 'audioCodec' | 'hasVideo' | 'videoCodec'>): void {
+    const { audioCodec, hasVideo, videoCodec = 'h264' } = this.#options;
+    const newCodec = media.videoCodec ?? 'h264';
+    if (media.audioCodec === audioCodec && media.hasVideo === hasVideo && newCodec === videoCodec)
+      return;
+    this.#options = { ...this.#options, ...media, videoCodec: newCodec };
     this.#metadataIsStale = this.#metadata !== undefined;
-    // A stream that comes back to AAC begins with its header again.
-    if (media.audioCodec !== 'aac') this.#aacHeader = undefined;
+    // A stream that comes back to a codec begins with its header again.
+    if (media.audioCodec !== audioCodec) this.#audioHeader = undefined;
+    if (newCodec === videoCodec) return;
+    this.#sequenceHeader = undefined;
+    this.#video = undefined;
+    this.#inHeader = [];
+    this.#parameterSetsChanged = this.#sps.length > 0;
   }
 
   /** Parameter sets from the session description (`sprop-parameter-sets`): in-band ones win over them. */
@@ -125,13 +149,15 @@ export class FlvMuxer {
   }
 
   /**
-   * Takes one frame, in decoding order. Audio of a codec that FLV cannot carry is left out.
+   * Takes one frame, in decoding order. What FLV cannot carry, or was not said to come, is left out.
    * @param timestampMs - Milliseconds on the stream's time base; must not decrease per medium. For video with
    *   reordered pictures the decoding time (see `DecodeTimestamps`).
    * @param compositionMs - How much later a picture is shown than decoded, 0 or more. Default 0.
    */
-  push(frame: H264Picture | AudioFrame, timestampMs: number, compositionMs = 0): void {
+  push(frame: H264Picture | Vp8Frame | AudioFrame, timestampMs: number, compositionMs = 0): void {
     if (frame.codec === 'h264') this.#pushVideo(frame, timestampMs, compositionMs);
+    else if (frame.codec === 'vp8') this.#pushVp8(frame, timestampMs);
+    else if (frame.codec === 'opus') this.#pushOpus(frame, timestampMs);
     else this.#pushAudio(frame, timestampMs);
   }
 
@@ -140,13 +166,13 @@ export class FlvMuxer {
     const known = this.#aacFormat?.audioSpecificConfig;
     if (known && Buffer.compare(known, format.audioSpecificConfig) === 0) return;
     this.#aacFormat = format;
-    this.#aacHeader = undefined;
+    this.#audioHeader = undefined;
   }
 
   /** Takes one AAC-LC frame without ADTS header, after `setAacFormat`. The first one takes its sequence header along. */
   pushAac(frame: Uint8Array, timestampMs: number): void {
     if (!this.#aacFormat) return;
-    if (!this.#aacHeader) this.#emitAacHeader(this.#aacFormat, timestampMs);
+    if (!this.#audioHeader) this.#emitAacHeader(this.#aacFormat, timestampMs);
     else if (this.#metadataIsStale) this.#emitMetadata(timestampMs);
     const body = Buffer.allocUnsafe(2 + frame.length);
     body[0] = AAC_HEAD;
@@ -158,8 +184,8 @@ export class FlvMuxer {
   #emitAacHeader(format: AacFormat, timestampMs: number): void {
     this.#emitMetadata(timestampMs);
     const body = Buffer.from([AAC_HEAD, 0, ...format.audioSpecificConfig]);
-    this.#aacHeader = { type: 8, timestampMs, body, role: 'sequence-header' };
-    this.#sink(this.#aacHeader);
+    this.#audioHeader = { type: 8, timestampMs, body, role: 'sequence-header' };
+    this.#sink(this.#audioHeader);
   }
 
   #pushAudio(frame: AudioFrame, timestampMs: number): void {
@@ -170,6 +196,39 @@ export class FlvMuxer {
     body[0] = (format << 4) | SOUND_SIZE_16_BIT;
     body.set(frame.payload, 1);
     this.#sink({ type: 8, timestampMs, body, role: 'audio' });
+  }
+
+  #pushOpus(frame: AudioFrame, timestampMs: number): void {
+    if (this.#options.audioCodec !== 'opus') return;
+    if (!this.#audioHeader) {
+      this.#emitMetadata(timestampMs);
+      this.#audioHeader = enhancedOpusHeader(timestampMs);
+      this.#sink(this.#audioHeader);
+    } else if (this.#metadataIsStale) this.#emitMetadata(timestampMs);
+    this.#sink(enhancedOpusTag(frame.payload, timestampMs));
+  }
+
+  #pushVp8(frame: Vp8Frame, timestampMs: number): void {
+    if (this.#options.videoCodec !== 'vp8') return;
+    if (frame.isKeyFrame) this.#noteVp8(frame, timestampMs);
+    if (!this.#sequenceHeader) return;
+    if (this.#metadataIsStale) this.#emitMetadata(timestampMs);
+    this.#sink(enhancedVp8Tag(frame, timestampMs));
+  }
+
+  /** A new size or profile of the pictures is told before them. */
+  #noteVp8(keyFrame: Vp8Frame, timestampMs: number): void {
+    const size = parseVp8FrameTag(keyFrame.payload);
+    const header = enhancedVp8Header(keyFrame, timestampMs);
+    if (!size || !header) return;
+    const { width, height } = size;
+    const known = this.#sequenceHeader;
+    const isSame = this.#video?.width === width && this.#video.height === height;
+    if (known && isSame && Buffer.compare(known.body, header.body) === 0) return;
+    this.#video = { width, height };
+    this.#emitMetadata(timestampMs);
+    this.#sequenceHeader = header;
+    this.#sink(header);
   }
 
   #pushVideo(frame: H264Picture, timestampMs: number, compositionMs: number): void {
@@ -252,21 +311,22 @@ export class FlvMuxer {
 
   #emitMetadata(timestampMs: number): void {
     this.#metadataIsStale = false;
-    const { audioCodec, hasVideo, encoderName } = this.#options;
+    const { audioCodec, hasVideo, videoCodec, encoderName } = this.#options;
     const entries: Record<string, Amf0Value> = { encoder: encoderName ?? 'sipcast' };
-    if (hasVideo) entries['videocodecid'] = VIDEO_CODEC_AVC;
+    if (hasVideo)
+      entries['videocodecid'] = videoCodec === 'vp8' ? ENHANCED_CODEC_ID.vp8 : VIDEO_CODEC_AVC;
     if (this.#video) {
       entries['width'] = this.#video.width;
       entries['height'] = this.#video.height;
     }
     if (audioCodec) {
-      entries['audiocodecid'] = SOUND_FORMAT[audioCodec];
+      entries['audiocodecid'] = AUDIO_CODEC_ID[audioCodec];
       // That of AAC is known from its first frame on; then the metadata is sent again.
       const sampleRateHz =
         audioCodec === 'aac' ? this.#aacFormat?.sampleRateHz : SAMPLE_RATE_HZ[audioCodec];
       if (sampleRateHz !== undefined) entries['audiosamplerate'] = sampleRateHz;
       entries['audiosamplesize'] = 16;
-      entries['stereo'] = (this.#aacFormat?.channels ?? 1) > 1;
+      entries['stereo'] = audioCodec === 'opus' || (this.#aacFormat?.channels ?? 1) > 1;
     }
     const body = encodeAmf0('onMetaData', new EcmaArray(amf0Object(entries)));
     this.#metadata = { type: 18, timestampMs, body, role: 'metadata' };

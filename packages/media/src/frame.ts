@@ -1,5 +1,6 @@
 // What travels between the stages of the media path: packets, frames and FLV tags, as plain data.
 
+import type { AacFormat } from './aac.ts';
 import type { AudioCodec } from './codec.ts';
 
 /** Consumes one item before returning. Must not throw. */
@@ -75,6 +76,35 @@ export interface AudioFrame {
   readonly rtpTimestamp: number;
   readonly arrivalMs: number;
 }
+
+/** Sound of a stream, as those get it that want frames instead of tags. */
+export interface StreamAudio {
+  readonly codec: AudioCodec | 'aac';
+  /** One packet; of AAC one frame without header. Shared: not to be changed. */
+  readonly payload: Uint8Array;
+  /** Of the sound in the payload; above 0. */
+  readonly durationMs: number;
+  /** Of its first sample, in milliseconds on the stream's time base. */
+  readonly timestampMs: number;
+  /** Of AAC alone. */
+  readonly format?: AacFormat;
+}
+
+/** One coded picture of a stream, in decoding order. Shared: not to be changed. */
+export type StreamVideo = {
+  readonly isKeyFrame: boolean;
+  /** Milliseconds on the stream's time base; never decreases. */
+  readonly decodeMs: number;
+  /** When it is shown: `decodeMs` or later. */
+  readonly presentMs: number;
+} & (
+  | {
+      readonly codec: 'h264';
+      /** NAL units without start codes; {@link annexB} puts these before them. */
+      readonly nalus: readonly Uint8Array[];
+    }
+  | { readonly codec: 'vp8'; readonly payload: Uint8Array }
+);
 
 /** Any frame. */
 export type MediaFrame = H264AccessUnit | AudioFrame;

@@ -1,5 +1,6 @@
 export { AAC_FRAME_SAMPLES, AAC_SILENCE, AdtsReader, monoAacFormat } from './aac.ts';
 export type { AacFormat, AdtsReaderHandler } from './aac.ts';
+export { annexB, splitAnnexB } from './annex-b.ts';
 export { amf0Object, decodeAmf0, EcmaArray, encodeAmf0, MAX_AMF0_DEPTH } from './amf0.ts';
 export type { Amf0Fault, Amf0Value } from './amf0.ts';
 export { AUDIO_CODECS, VIDEO_CLOCK_RATE_HZ } from './codec.ts';
@@ -33,6 +34,8 @@ export type {
   MediaKind,
   RtpPacket,
   Sink,
+  StreamAudio,
+  StreamVideo,
   VideoFrame,
   Vp8Frame,
 } from './frame.ts';
@@ -176,9 +179,19 @@ export type {
   ReceivedMediaStats,
 } from './media-contract.ts';
 export type { ConnectAudio } from './peer-sound.ts';
-export type { OutputForm, SessionTranscoders } from './rendition.ts';
+export { enhancedForm } from './output-form.ts';
+export type { EnhancedMedia, OutputForm } from './output-form.ts';
+export type { SessionTranscoders } from './rendition.ts';
 export { OutputSet } from './output-set.ts';
-export type { StreamOutput } from './output-set.ts';
+export type { Output, OutputContents } from './output.ts';
+export { FrameStream } from './frame-stream.ts';
+export type {
+  FrameStreamHandler,
+  FrameStreamMedia,
+  FrameStreamOptions,
+  PictureTimes,
+} from './frame-stream.ts';
+export type { StreamFigures, StreamSource } from './stream-source.ts';
 export { findFfmpeg } from './ffmpeg-binary.ts';
 export type {
   FfmpegBinary,

@@ -1,12 +1,13 @@
 // What a call's media session is to its owner: options, what was negotiated, handlers, figures.
 
 import type { AudioCodec, VideoCodec } from './codec.ts';
-import type { AudioFrame, MediaKind, Sink } from './frame.ts';
+import type { MediaKind, Sink, StreamAudio } from './frame.ts';
 import type { DelayRange } from './jitter-delay.ts';
 import type { KeyFrameStats } from './key-frame-requester.ts';
-import type { StreamOutput } from './output-set.ts';
 import type { PortPool } from './port-pool.ts';
-import type { OutputForm, SessionTranscoders } from './rendition.ts';
+import type { OutputForm } from './output-form.ts';
+import type { SessionTranscoders } from './rendition.ts';
+import type { StreamSource } from './stream-source.ts';
 import type { TickSource } from './ticker.ts';
 import type { TranscoderStats } from './transcoder.ts';
 
@@ -137,7 +138,7 @@ export interface MediaSessionHandler {
 }
 
 /** One call's media. */
-export interface MediaSession {
+export interface MediaSession extends StreamSource {
   readonly audio: LocalMedia;
   readonly video: LocalMedia;
   /**
@@ -152,38 +153,15 @@ export interface MediaSession {
    * @throws MediaError as `start`; everything is as before then.
    */
   update(negotiated: NegotiatedMedia): void;
-  /**
-   * Somebody will want this form of the stream soon: its encoders run until the last that prepared them lets go.
-   * @param onFailed - An encoder has given up. That of the session's own form ends the session, too (`onFailure`).
-   * @returns what lets go, once.
-   * @throws what the encoders throw when they are opened; MediaError `TRANSCODING_DISABLED`, `CLOSED`.
-   */
-  prepare(form: OutputForm, onFailed?: (error: unknown) => void): () => void;
-  /**
-   * From the newest key frame on, or the next one, which is asked for; metadata and sequence header go before it.
-   * @param form - Default: that of the session's options. Prepared by the caller.
-   */
-  addOutput(output: StreamOutput, form?: OutputForm): void;
-  /** It gets nothing any more. */
-  removeOutput(output: StreamOutput): void;
-  /** Which media outputs in this form get at present, silent tracks included. Neither before `start`. */
-  contents(form: OutputForm): { readonly hasAudio: boolean; readonly hasVideo: boolean };
-  /** Asks the peer for a key frame; throttled. */
-  requestKeyFrame(): void;
   /** The peer asks for a key frame of ours, by SIP INFO. */
   onKeyFrameRequest(): void;
-  /**
-   * The received audio, gap-free, from now on.
-   * @returns what ends it.
-   */
-  tapAudio(sink: Sink<AudioFrame>): () => void;
   /**
    * What the peer hears in place of silence: frames of any codec. Before `start` it waits for it; a new one replaces it.
    * @param connect - Begins to push frames into the sink, and returns what ends that. Undefined: silence again.
    * @throws MediaError `NO_TRANSCODER` when frames must be encoded and nothing can; `CLOSED`; `NOT_SENDING` when the peer
    * takes no audio.
    */
-  injectAudio(connect: ((sink: Sink<AudioFrame>) => () => void) | undefined): void;
+  injectAudio(connect: ((sink: Sink<StreamAudio>) => () => void) | undefined): void;
   /**
    * Plays a sound file to the peer, once, in place of everything else.
    * @throws MediaError as `injectAudio`.

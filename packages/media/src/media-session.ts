@@ -11,11 +11,20 @@ import { H264Depacketizer } from './depacketizer-h264.ts';
 import { Vp8Depacketizer } from './depacketizer-vp8.ts';
 import type { RtpCodec } from './depacketizer.ts';
 import { MediaError } from './errors.ts';
-import type { AudioFrame, MediaKind, RtpPacket, Sink, VideoFrame } from './frame.ts';
-import { ParameterSets } from './parameter-sets.ts';
+import type {
+  AudioFrame,
+  MediaKind,
+  RtpPacket,
+  Sink,
+  StreamAudio,
+  StreamVideo,
+  VideoFrame,
+} from './frame.ts';
+import { FrameTaps } from './frame-taps.ts';
 import { Inactivity } from './inactivity.ts';
 import type { JitterGap } from './jitter-buffer.ts';
 import { KeyFrameGate } from './key-frame-gate.ts';
+import { KeyFrameWishes } from './key-frame-wishes.ts';
 import type {
   LocalMedia,
   MediaSession,
@@ -25,7 +34,7 @@ import type {
   NegotiatedMedia,
   NegotiatedMedium,
 } from './media-contract.ts';
-import type { StreamOutput } from './output-set.ts';
+import type { Output, OutputContents } from './output.ts';
 import {
   expectedMedia,
   fillTypes,
@@ -35,15 +44,17 @@ import {
   remote,
   requireMedium,
 } from './negotiated-media.ts';
+import type { AgreedCodecs } from './negotiated-media.ts';
 import { PeerSound } from './peer-sound.ts';
 import type { ConnectAudio } from './peer-sound.ts';
 import { count, Rate, receivedStats } from './received-stats.ts';
 import { ReceptionLine } from './reception-line.ts';
-import { Rendition, requireTranscoders } from './rendition.ts';
-import type { ExpectedMedia, OutputForm } from './rendition.ts';
+import type { OutputForm } from './output-form.ts';
+import { RenditionSet } from './rendition-set.ts';
 import { openRtpSession } from './rtp-session.ts';
 import type { RtpRemote } from './rtp-session-contract.ts';
 import type { RtpSession } from './rtp-session.ts';
+import type { StreamFigures } from './stream-source.ts';
 import { SyncClock } from './sync-clock.ts';
 
 /**
@@ -69,6 +80,8 @@ const SILENCE_START_MS = 200;
 const MAX_LATE_MS = 500;
 const SECOND_MS = 1000;
 const DEFAULT_FREEZE_MS = 2000;
+/** Phones that send a key frame as often as wanted do so give or take this. */
+const KEY_FRAME_GRACE_MS = 250;
 
 interface EarlyPacket {
   readonly kind: MediaKind;
@@ -78,7 +91,7 @@ interface EarlyPacket {
 class Session implements MediaSession {
   readonly #options: MediaSessionOptions;
   readonly #handler: MediaSessionHandler;
-  readonly #form: OutputForm;
+  readonly form: OutputForm;
   #audioRtp!: RtpSession;
   #videoRtp!: RtpSession;
   readonly #audioSsrc: number;
@@ -89,9 +102,13 @@ class Session implements MediaSession {
   // The media path, from the socket to the renditions; each stage holds its next one.
   readonly #clock = new SyncClock();
   readonly #decodeTimes = new DecodeTimestamps();
-  readonly #parameterSets = new ParameterSets();
-  readonly #renditions: Rendition[] = [];
-  #taps: readonly Sink<AudioFrame>[] = [];
+  readonly #renditions: RenditionSet;
+  readonly #taps = new FrameTaps();
+  readonly #keyFrameWishes = new KeyFrameWishes((leastMs) => {
+    // A peer that keeps to that by itself is not asked beside it.
+    this.#videoRtp.requestEveryMs =
+      leastMs === undefined ? undefined : leastMs + KEY_FRAME_GRACE_MS;
+  });
   readonly #audioTypes = new Map<number, RtpCodec>();
   readonly #videoTypes = new Map<number, RtpCodec>();
   readonly #videoGate: KeyFrameGate;
@@ -136,7 +153,7 @@ class Session implements MediaSession {
   constructor(options: MediaSessionOptions, handler: MediaSessionHandler) {
     this.#options = options;
     this.#handler = handler;
-    this.#form = options.form ?? DEFAULT_FORM;
+    this.form = options.form ?? DEFAULT_FORM;
     const ssrc = (): number => Math.floor(options.random() * 0x1_0000_0000);
     this.#audioSsrc = ssrc();
     this.#videoSsrc = ssrc();
@@ -163,7 +180,17 @@ class Session implements MediaSession {
       rtpTimeoutMs: options.rtpTimeoutMs ?? 0,
       rtcpTimeoutMs: options.rtcpTimeoutMs ?? 0,
     });
-    this.#rendition(this.#form);
+    const { transcoders, silentAudio = false, videoFreezeMs = DEFAULT_FREEZE_MS } = options;
+    const videoLoss = options.videoLoss ?? 'wait';
+    this.#renditions = new RenditionSet(
+      this.form,
+      { transcoders, silentAudio, videoFreezeMs, videoLoss },
+      {
+        onKeyFrameWanted: () => this.requestKeyFrame(),
+        onFrozen: () => this.#videoGate.break(),
+        onFailure: (error) => this.#handler.onFailure?.(error),
+      },
+    );
   }
 
   get audio(): LocalMedia {
@@ -216,20 +243,20 @@ class Session implements MediaSession {
 
   prepare(form: OutputForm, onFailed?: (error: unknown) => void): () => void {
     if (this.#closing) throw new MediaError('CLOSED', 'The session is closed');
-    return this.#rendition(form).hold(onFailed);
+    return this.#renditions.of(form).hold(onFailed);
   }
 
-  addOutput(output: StreamOutput, form: OutputForm = this.#form): void {
-    this.#rendition(form).add(output);
+  addOutput(output: Output, form: OutputForm = this.form): void {
+    this.#renditions.of(form).add(output);
     this.requestKeyFrame();
   }
 
-  removeOutput(output: StreamOutput): void {
-    for (const rendition of this.#renditions) rendition.remove(output);
+  removeOutput(output: Output): void {
+    this.#renditions.remove(output);
   }
 
-  contents(form: OutputForm): { hasAudio: boolean; hasVideo: boolean } {
-    return this.#rendition(form).contents;
+  contents(form: OutputForm): OutputContents {
+    return this.#renditions.of(form).contents;
   }
 
   requestKeyFrame(): void {
@@ -240,12 +267,34 @@ class Session implements MediaSession {
     this.#videoRtp.sendKeyFrame();
   }
 
-  tapAudio(sink: Sink<AudioFrame>): () => void {
-    // A wrapper, so that the same sink may be there twice.
-    const tap: Sink<AudioFrame> = (frame) => sink(frame);
-    this.#taps = [...this.#taps, tap];
-    return () => {
-      this.#taps = this.#taps.filter((one) => one !== tap);
+  pictureSize(form: OutputForm): { width: number; height: number } | null {
+    return this.#renditions.videoOf(form) ?? null;
+  }
+
+  wantKeyFrames(everyMs: number): () => void {
+    return this.#keyFrameWishes.add(everyMs);
+  }
+
+  tapAudio(sink: Sink<StreamAudio>): () => void {
+    return this.#taps.addAudio(sink);
+  }
+
+  tapVideo(sink: Sink<StreamVideo>): () => void {
+    return this.#taps.addVideo(sink);
+  }
+
+  figures(): StreamFigures {
+    const { width = null, height = null } = this.#renditions.video ?? {};
+    const rates = [this.#audioRate.perSecond, this.#videoRate.perSecond].filter(
+      (rate) => rate !== null,
+    );
+    return {
+      audioCodec: this.#audioCodec.codec,
+      videoCodec: this.#videoCodec.codec,
+      width,
+      height,
+      fps: this.#frameRate.perSecond,
+      bitrateBps: rates.length === 0 ? null : rates.reduce((sum, rate) => sum + rate, 0),
     };
   }
 
@@ -272,8 +321,8 @@ class Session implements MediaSession {
 
   stats(): MediaStats {
     const { audio, video } = this.#negotiated ?? {};
-    const rendition = this.#renditions[0]!;
-    const encoders = this.#renditions.map((one) => one.stats);
+    const encoders = this.#renditions.stats;
+    const size = this.#renditions.video;
     const videoRtp = this.#videoRtp.stats;
     const { keyFrames: keyFrameAnswers } = videoRtp;
     const { pli, fir, info } = keyFrameAnswers.requests;
@@ -296,24 +345,24 @@ class Session implements MediaSession {
               this.#videoRate,
               this.#videoCodec.codec,
             ),
-            width: rendition.video?.width ?? null,
-            height: rendition.video?.height ?? null,
+            width: size?.width ?? null,
+            height: size?.height ?? null,
             fps: this.#frameRate.perSecond,
             frames: this.#frames,
             keyFrames: this.#keyFrames,
             droppedFrames:
-              this.#brokenFrames + this.#videoGate.dropped + rendition.framesWithoutParameterSets,
+              this.#brokenFrames + this.#videoGate.dropped + encoders.framesWithoutParameterSets,
             keyFrameRequests: pli + fir + info,
             keyFrameAnswers,
-            frozenFrames: encoders[0]!.frozenFrames,
+            frozenFrames: encoders.frozenFrames,
           }
         : null,
       avSkewMs: this.#clock.skewMs,
       silenceInsertedMs: this.#timeline
-        ? this.#timeline.stats.filledMs + encoders[0]!.silenceMs
-        : encoders[0]!.silenceMs || null,
-      audioTranscoder: encoders.find((one) => one.audio)?.audio ?? null,
-      videoTranscoder: encoders.find((one) => one.video)?.video ?? null,
+        ? this.#timeline.stats.filledMs + encoders.silenceMs
+        : encoders.silenceMs || null,
+      audioTranscoder: encoders.audio,
+      videoTranscoder: encoders.video,
     };
   }
 
@@ -325,9 +374,9 @@ class Session implements MediaSession {
   async #close(): Promise<void> {
     this.#options.ticker.remove(this.#onTick);
     this.#peerSound.close();
-    this.#taps = [];
+    this.#taps.clear();
     // Whoever still holds the session shall not hold the last pictures with it.
-    for (const rendition of this.#renditions) rendition.close();
+    this.#renditions.close();
     await Promise.all([this.#audioRtp.close(), this.#videoRtp.close()]);
   }
 
@@ -338,7 +387,7 @@ class Session implements MediaSession {
     if (audio) requireMedium(audio);
     if (video) requireMedium(video);
     const expected = this.#expectedOf(negotiated);
-    this.#expectInRenditions(expected);
+    this.#renditions.expect(expected);
     this.#negotiated = negotiated;
     if (video?.parameterSets) this.#onParameterSets(video.parameterSets);
     if (expected.audio) this.#expectAudio(expected.audio);
@@ -354,25 +403,11 @@ class Session implements MediaSession {
     this.#peerSound.use((audio && lineToSend(audio).codec) ?? null);
   }
 
-  #expectedOf(negotiated: NegotiatedMedia): ExpectedMedia {
+  #expectedOf(negotiated: NegotiatedMedia): AgreedCodecs {
     return expectedMedia(negotiated, {
       audio: this.#audioCodec.codec,
       video: this.#videoCodec.codec,
     });
-  }
-
-  /** All or none: throws what a rendition throws, and all are as they were. */
-  #expectInRenditions(expected: ExpectedMedia): void {
-    const { transcoders } = this.#options;
-    for (const { form } of this.#renditions) requireTranscoders(form, expected, transcoders);
-    const before = this.#renditions.map((rendition) => rendition.expected);
-    try {
-      for (const rendition of this.#renditions) rendition.expect(expected);
-    } catch (error) {
-      // What they need for that is free again.
-      for (const [index, rendition] of this.#renditions.entries()) rendition.expect(before[index]!);
-      throw error;
-    }
   }
 
   #expectAudio(codec: AudioCodec): void {
@@ -423,33 +458,6 @@ class Session implements MediaSession {
         video?.send &&
         h264 && { sendVideo: { payloadType: h264.payloadType } }),
     });
-  }
-
-  /** That of the form; made and wired when it is first asked for. */
-  #rendition(form: OutputForm): Rendition {
-    const known = this.#renditions.find(
-      (one) => one.form.audio === form.audio && one.form.video === form.video,
-    );
-    if (known) return known;
-    const { transcoders, silentAudio = false, videoLoss = 'wait' } = this.#options;
-    const { videoFreezeMs = DEFAULT_FREEZE_MS } = this.#options;
-    const rendition = new Rendition(
-      { form, transcoders, silentAudio, videoFreezeMs, videoLoss },
-      {
-        onKeyFrameWanted: () => this.requestKeyFrame(),
-        onFrozen: () => this.#videoGate.break(),
-        // What only some outputs wanted is the end of those alone.
-        onFailure: (error) => {
-          if (rendition === this.#renditions[0]) this.#handler.onFailure?.(error);
-        },
-      },
-    );
-    if (this.#negotiated) {
-      rendition.expect(this.#expectedOf(this.#negotiated));
-      rendition.setParameterSets(this.#parameterSets.nalus);
-    }
-    this.#renditions.push(rendition);
-    return rendition;
   }
 
   #openRtp(kind: MediaKind, ssrc: number, cname: string): Promise<RtpSession> {
@@ -524,7 +532,7 @@ class Session implements MediaSession {
     }
     if (AUDIO_CODECS[codec].clockRateHz !== AUDIO_CODECS[before].clockRateHz)
       this.#setAudioClock(codec);
-    this.#expectInRenditions(this.#expectedOf(negotiated));
+    this.#renditions.expect(this.#expectedOf(negotiated));
     return true;
   }
 
@@ -533,13 +541,13 @@ class Session implements MediaSession {
       this.#onBrokenVideo('video-codec-change');
       return false;
     }
-    this.#expectInRenditions(this.#expectedOf(this.#negotiated!));
+    this.#renditions.expect(this.#expectedOf(this.#negotiated!));
     return true;
   }
 
   #onTimedAudio(frame: AudioFrame, timeMs: number): void {
-    for (const rendition of this.#renditions) rendition.pushAudio(frame, timeMs);
-    for (const tap of this.#taps) tap(frame);
+    this.#renditions.pushAudio(frame, timeMs);
+    this.#taps.pushAudio(frame, timeMs);
   }
 
   #onVideoFrame(frame: VideoFrame): void {
@@ -548,14 +556,16 @@ class Session implements MediaSession {
     if (frame.isKeyFrame) {
       this.#keyFrames++;
       // No decoder can begin with one whose parameter sets were lost: the next may bring them.
-      if (frame.codec === 'vp8' || this.#parameterSets.complete) this.#videoRtp.keyFrameArrived();
+      if (frame.codec === 'vp8' || this.#renditions.parameterSets.complete)
+        this.#videoRtp.keyFrameArrived();
     }
     const shownMs = this.#streamTime(
       this.#clock.presentationTimeMs('video', frame.rtpTimestamp, frame.arrivalMs),
     );
     const decodedMs = this.#decodeTimes.push(shownMs, frame.isKeyFrame);
     const { compositionMs } = this.#decodeTimes;
-    for (const rendition of this.#renditions) rendition.pushVideo(frame, decodedMs, compositionMs);
+    this.#renditions.pushVideo(frame, decodedMs, compositionMs);
+    this.#taps.pushVideo(frame, decodedMs, compositionMs);
   }
 
   #onBrokenVideo(fault: string): void {
@@ -565,9 +575,8 @@ class Session implements MediaSession {
   }
 
   #onParameterSets(nalus: readonly Uint8Array[]): void {
-    for (const nalu of nalus) this.#parameterSets.push(nalu);
-    this.#decodeTimes.setReorderFrames(this.#parameterSets.maxReorderFrames);
-    for (const rendition of this.#renditions) rendition.setParameterSets(nalus);
+    this.#renditions.setParameterSets(nalus);
+    this.#decodeTimes.setReorderFrames(this.#renditions.parameterSets.maxReorderFrames);
   }
 
   readonly #onTick = (nowMs: number): void => {
@@ -591,7 +600,7 @@ class Session implements MediaSession {
         timeline.delayMs = lateMs + AUDIO_GRACE_MS;
         timeline.tick(streamNowMs, nowMs);
       }
-      for (const rendition of this.#renditions) rendition.tick(streamNowMs);
+      this.#renditions.tick(streamNowMs);
     }
     if (nowMs - this.#secondMs >= SECOND_MS) this.#everySecond(nowMs);
   }

@@ -6,7 +6,6 @@ import type { RtpCodec } from './depacketizer.ts';
 import type { KeyFrameMethod } from './key-frame-requester.ts';
 import type { NegotiatedMedia, NegotiatedMedium } from './media-contract.ts';
 import type { AudioLine } from './packetizer-audio.ts';
-import type { ExpectedMedia } from './rendition.ts';
 import { requireRemote } from './rtp-session-contract.ts';
 import type { RtpRemote } from './rtp-session-contract.ts';
 
@@ -18,6 +17,12 @@ function isVideo(codec: AudioCodec | VideoCodec): codec is VideoCodec {
   return !isAudio(codec);
 }
 
+/** One codec of each medium that was agreed on. */
+export interface AgreedCodecs {
+  readonly audio?: AudioCodec;
+  readonly video?: VideoCodec;
+}
+
 /**
  * What the peer will send: what it sends at present, where that is still agreed on (RFC 3264 §5.1 leaves it the choice),
  * else its first choice.
@@ -25,7 +30,7 @@ function isVideo(codec: AudioCodec | VideoCodec): codec is VideoCodec {
 export function expectedMedia(
   { audio, video }: NegotiatedMedia,
   present: { readonly audio?: AudioCodec | null; readonly video?: VideoCodec | null } = {},
-): ExpectedMedia {
+): AgreedCodecs {
   const audioCodecs = audio?.codecs.map(({ codec }) => codec).filter(isAudio) ?? [];
   const videoCodecs = video?.codecs.map(({ codec }) => codec).filter(isVideo) ?? [];
   const audioCodec = audioCodecs.find((codec) => codec === present.audio) ?? audioCodecs[0];

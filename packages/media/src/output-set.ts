@@ -1,15 +1,12 @@
 // The outputs of one stream: who gets which tag. Each output joins at a point where a decoder can begin.
 
 import type { FlvTag, Sink } from './frame.ts';
-
-/** What an output of a stream must be. It has its own queue and its own drops, and never throws. */
-export interface StreamOutput {
-  /** Each tag, in order: metadata and sequence header first, then what comes live from a key frame on. */
-  push(tag: FlvTag): void;
-}
+import type { Output } from './output.ts';
 
 interface Joined {
-  readonly output: StreamOutput;
+  readonly output: Output;
+  /** It was removed, or has thrown. */
+  gone: boolean;
   waiting: boolean;
   /** Timestamp of the first tag since it joined. */
   joinedMs: number;
@@ -50,20 +47,23 @@ export class OutputSet {
    * The output begins at once with the newest key frame and what followed it, where that is at most two seconds old;
    * otherwise with the next one. Adding one that is there already changes nothing.
    */
-  add(output: StreamOutput): void {
+  add(output: Output): void {
     if (this.#joined.some((one) => one.output === output)) return;
     const beganMs = this.#kept[0]?.timestampMs ?? Number.NaN;
     const waiting = Number.isNaN(beganMs);
-    const joined = { output, waiting, joinedMs: Number.NaN, beganMs };
+    const joined = { output, gone: false, waiting, joinedMs: Number.NaN, beganMs };
     this.#joined = [...this.#joined, joined];
     if (waiting) return;
-    for (const first of this.#preamble()) output.push(first);
-    for (const tag of this.#kept) handOn(joined, tag);
+    for (const first of this.#preamble()) this.#give(joined, first);
+    for (const tag of this.#kept) this.#handOn(joined, tag);
   }
 
   /** It gets nothing any more. */
-  remove(output: StreamOutput): void {
-    this.#joined = this.#joined.filter((one) => one.output !== output);
+  remove(output: Output): void {
+    this.#joined = this.#joined.filter((one) => {
+      one.gone ||= one.output === output;
+      return !one.gone;
+    });
   }
 
   /** Forgets every output and what was kept for new ones. */
@@ -83,7 +83,7 @@ export class OutputSet {
     this.#keep(tag);
     for (const one of this.#joined) {
       if (one.waiting && !this.#begins(one, tag)) continue;
-      handOn(one, tag);
+      this.#handOn(one, tag);
     }
   };
 
@@ -108,13 +108,23 @@ export class OutputSet {
     if (tag.role === 'inter-frame' || (tag.role === 'audio' && inTime)) return false;
     one.waiting = false;
     one.beganMs = tag.timestampMs;
-    for (const first of this.#preamble()) one.output.push(first);
+    for (const first of this.#preamble()) this.#give(one, first);
     return true;
   }
-}
 
-/** Encoded sound comes later than pictures; what belongs before the first one has no place in the output's time. */
-function handOn({ output, beganMs }: Joined, tag: FlvTag): void {
-  if (tag.role === 'audio' && tag.timestampMs < beganMs) return;
-  output.push(tag);
+  /** Encoded sound comes later than pictures; what belongs before the first one has no place in the output's time. */
+  #handOn(one: Joined, tag: FlvTag): void {
+    if (tag.role !== 'audio' || tag.timestampMs >= one.beganMs) this.#give(one, tag);
+  }
+
+  /** One that throws is out, and the others never notice. */
+  #give(one: Joined, tag: FlvTag): void {
+    if (one.gone) return;
+    try {
+      one.output.push(tag);
+    } catch (error) {
+      this.remove(one.output);
+      void one.output.onEnded?.(error);
+    }
+  }
 }

@@ -2,14 +2,14 @@
 
 import type { AudioCodec } from './codec.ts';
 import { MediaError } from './errors.ts';
-import type { AudioFrame, Sink } from './frame.ts';
+import type { Sink, StreamAudio } from './frame.ts';
 import type { SessionTranscoders } from './rendition.ts';
 import { openFileSound } from './sound-file.ts';
 import { LiveSound } from './sound-live.ts';
 import type { SoundSource } from './sound-source.ts';
 
 /** Begins to push frames into the sink; returns what ends that. */
-export type ConnectAudio = (sink: Sink<AudioFrame>) => () => void;
+export type ConnectAudio = (sink: Sink<StreamAudio>) => () => void;
 
 /** What an `RtpSession` plays, for the length of a call. What is asked for before `use` waits for it. */
 export class PeerSound implements SoundSource {

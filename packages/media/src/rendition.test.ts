@@ -2,8 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { monoAacFormat } from './aac.ts';
 import { decodeSpropParameterSets } from './h264.ts';
 import type { AudioFrame, FlvTag, H264AccessUnit, Vp8Frame } from './frame.ts';
-import { passesAudio, Rendition, requireTranscoders } from './rendition.ts';
-import type { OutputForm, RenditionOptions } from './rendition.ts';
+import { passesAudio } from './output-form.ts';
+import type { OutputForm } from './output-form.ts';
+import { Rendition, requireTranscoders } from './rendition.ts';
+import type { RenditionOptions } from './rendition.ts';
 import type { AudioTranscoderHandler, VideoSource, VideoTranscoderHandler } from './transcoder.ts';
 
 const SETS = decodeSpropParameterSets('Z0LAHtoCgL/lwEQAAAMABAAAAwDIPFi6gA==,aM4PyA==');

@@ -9,8 +9,10 @@ import type { FfmpegBinary } from './ffmpeg-binary.ts';
 import { FlvMuxer } from './flv.ts';
 import type { FlvAudioCodec, VideoFormat } from './flv.ts';
 import type { AudioFrame, FlvTag, H264Picture, VideoFrame } from './frame.ts';
+import { passesAudio, passesVideo } from './output-form.ts';
+import type { OutputForm } from './output-form.ts';
 import { OutputSet } from './output-set.ts';
-import type { StreamOutput } from './output-set.ts';
+import type { Output, OutputContents } from './output.ts';
 import type {
   AudioTranscoder,
   OpenAudioTranscoder,
@@ -18,14 +20,6 @@ import type {
   TranscoderStats,
   VideoTranscoder,
 } from './transcoder.ts';
-
-/** What an output wants of a stream. */
-export interface OutputForm {
-  /** AAC-LC; or G.711 and 16 kHz Speex as they come, and AAC of the other codecs. */
-  readonly audio: 'aac' | 'passthrough';
-  /** H.264 as it comes, or encoded anew. VP8 always becomes H.264. */
-  readonly video: 'passthrough' | 'reencode';
-}
 
 /** What encodes and decodes for a session. What is absent cannot be done. */
 export interface SessionTranscoders {
@@ -37,9 +31,16 @@ export interface SessionTranscoders {
   readonly takeSoundSlot?: () => () => void;
 }
 
+/** One frame of AAC-LC without header, as it comes from a stream of one's own. */
+export interface AacFrame {
+  readonly codec: 'aac';
+  readonly payload: Uint8Array;
+  readonly format: AacFormat;
+}
+
 /** The media of a stream at present; an absent one was not agreed on. */
 export interface ExpectedMedia {
-  readonly audio?: AudioCodec;
+  readonly audio?: AudioCodec | 'aac';
   readonly video?: VideoCodec;
 }
 
@@ -76,8 +77,6 @@ export interface RenditionStats {
   readonly silenceMs: number;
 }
 
-/** FLV has sound formats for these; Speex is 16 kHz by definition (FLV 10.1 §E.4.2.1). */
-const PASSABLE: ReadonlySet<AudioCodec> = new Set(['pcma', 'pcmu', 'speex-wb']);
 /** AAC may be this far behind the stream before silence takes its place, which then ends so far behind it. */
 const MAX_AAC_LAG_MS = 1000;
 const SILENCE_LAG_MS = 300;
@@ -88,11 +87,6 @@ const MAX_FILL_MS = 60_000;
 /** A source with pictures as far apart as the last two were is slow, not stopped: up to half as much more, and this. */
 const SLOW_FACTOR = 1.5;
 const MAX_SLOW_MS = 10_000;
-
-/** Whether audio of this codec can go out in this form without an encoder. */
-export function passesAudio(form: OutputForm, codec: AudioCodec): boolean {
-  return form.audio === 'passthrough' && PASSABLE.has(codec);
-}
 
 /**
  * Throws when a form of these media cannot be made without encoders, and there are none.
@@ -107,7 +101,7 @@ export function requireTranscoders(
     throw disabled(`${audio} audio`);
   }
   if (video === undefined || transcoders?.openVideo) return;
-  if (video === 'vp8' || form.video === 'reencode') throw disabled(`${video} video`);
+  if (!passesVideo(form, video)) throw disabled(`${video} video`);
 }
 
 function disabled(what: string): MediaError {
@@ -122,6 +116,8 @@ export class Rendition {
   readonly #muxer: FlvMuxer;
   readonly #outputs: OutputSet;
   #expected: ExpectedMedia = {};
+  /** The pictures in its tags are VP8. */
+  #isVp8 = false;
   #holders = 0;
   readonly #failureListeners = new Set<(error: unknown) => void>();
   #audioEncoder: AudioTranscoder | undefined;
@@ -157,7 +153,7 @@ export class Rendition {
   }
 
   /** Which media its outputs get. */
-  get contents(): { readonly hasAudio: boolean; readonly hasVideo: boolean } {
+  get contents(): OutputContents {
     return this.#muxer.contents;
   }
 
@@ -195,11 +191,17 @@ export class Rendition {
     this.#muxer.expect({
       audioCodec: flvAudioCodec(audio, silent || !passes),
       hasVideo: video !== undefined,
+      videoCodec: video !== undefined && passesVideo(this.form, video) ? video : 'h264',
     });
     if (silent) this.#muxer.setAacFormat(this.#aacFormat);
     // What was sent of it ends here; should it come back, it begins anew.
     else if (passes) this.#aacEndMs = Number.NaN;
     this.#outputs.expectVideo(video !== undefined);
+    const isVp8 = video === 'vp8' && passesVideo(this.form, video);
+    if (isVp8 === this.#isVp8) return;
+    // Pictures of the other codec are no beginning for anybody.
+    this.#isVp8 = isVp8;
+    this.#forgetPictures();
   }
 
   /**
@@ -228,11 +230,11 @@ export class Rendition {
   }
 
   /** See {@link OutputSet.add}. */
-  add(output: StreamOutput): void {
+  add(output: Output): void {
     this.#outputs.add(output);
   }
 
-  remove(output: StreamOutput): void {
+  remove(output: Output): void {
     this.#outputs.remove(output);
   }
 
@@ -241,10 +243,13 @@ export class Rendition {
     if (!this.#encodesVideo('h264')) this.#muxer.setParameterSets(nalus);
   }
 
-  /** Takes audio as from an `AudioTimeline`: back to back. */
-  pushAudio(frame: AudioFrame, timeMs: number): void {
+  /** Takes audio as from an `AudioTimeline`: back to back; AAC may have holes. */
+  pushAudio(frame: AudioFrame | AacFrame, timeMs: number): void {
     if (this.#expected.audio === undefined) return; // The silent track stands in its place.
-    if (passesAudio(this.form, frame.codec)) this.#muxer.push(frame, timeMs);
+    if (frame.codec === 'aac') {
+      this.#muxer.setAacFormat(frame.format);
+      this.#muxer.pushAac(frame.payload, timeMs);
+    } else if (passesAudio(this.form, frame.codec)) this.#muxer.push(frame, timeMs);
     else this.#audioEncoder?.push(frame, timeMs);
   }
 
@@ -253,7 +258,7 @@ export class Rendition {
     if (this.#encodesVideo(frame.codec)) {
       if (this.#videoEncoderSource === frame.codec)
         this.#videoEncoder?.push(frame, timeMs + compositionMs);
-    } else if (frame.codec === 'h264') this.#muxer.push(frame, timeMs, compositionMs);
+    } else this.#muxer.push(frame, timeMs, compositionMs);
   }
 
   /** About every 20 ms: silence and frozen pictures, where something is missing. */
@@ -293,13 +298,17 @@ export class Rendition {
     if (this.#videoEncoderSource === undefined) return;
     this.#closeVideoEncoder();
     // Those pictures would stand still from now on, and be those of long ago for who comes next.
+    this.#forgetPictures();
+  }
+
+  #forgetPictures(): void {
     this.#keyFrame = undefined;
     this.#frozen = false;
     this.#outputs.forget();
   }
 
   #encodesVideo(codec: VideoCodec): boolean {
-    return codec === 'vp8' || this.form.video === 'reencode';
+    return !passesVideo(this.form, codec);
   }
 
   /** Opens the encoders that these media need, and closes those that they do not need. Throws before it closes any. */
@@ -439,9 +448,12 @@ export class Rendition {
   }
 }
 
-function flvAudioCodec(codec: AudioCodec | undefined, isAac: boolean): FlvAudioCodec | null {
+function flvAudioCodec(
+  codec: AudioCodec | 'aac' | undefined,
+  isAac: boolean,
+): FlvAudioCodec | null {
   if (isAac) return 'aac';
-  return codec === 'pcma' || codec === 'pcmu' || codec === 'speex-wb' ? codec : null;
+  return codec === 'g722' || codec === 'speex-nb' ? null : (codec ?? null);
 }
 
 function aacFrameMs({ sampleRateHz }: AacFormat): number {

@@ -2,7 +2,7 @@
 // encoders say them; what they do not say is `null` or `any` here.
 
 import type { RtmpEnhancedMode } from './rtmp-capabilities.ts';
-import type { OutputForm } from './rendition.ts';
+import type { EnhancedMedia, OutputForm } from './output-form.ts';
 import { parseRtmpUrl } from './rtmp-url.ts';
 
 /** One service or server. */
@@ -22,7 +22,11 @@ export interface RtmpTarget {
   readonly keyFrameMs: number | null;
   /** What is offered to it unless told otherwise. */
   readonly enhanced: RtmpEnhancedMode;
+  /** What it takes in enhanced tags, whether its answer says so or not. */
+  readonly takes: EnhancedMedia;
 }
+
+const TAKES_NOTHING: EnhancedMedia = { vp8: false, opus: false };
 
 const PLATFORM = {
   audio: 'aac',
@@ -31,6 +35,7 @@ const PLATFORM = {
   needsTls: false,
   keyFrameMs: 2000,
   enhanced: 'off',
+  takes: TAKES_NOTHING,
 } as const;
 const OWN_SERVER = {
   audio: 'any',
@@ -39,6 +44,7 @@ const OWN_SERVER = {
   needsTls: false,
   keyFrameMs: null,
   enhanced: 'off',
+  takes: TAKES_NOTHING,
 } as const;
 
 /** The first that fits counts. Servers of one's own are known by the names that containers usually have. */
@@ -78,7 +84,13 @@ export const RTMP_TARGETS: readonly RtmpTarget[] = [
   },
   { ...OWN_SERVER, name: 'nginx-rtmp', host: /^nginx(-rtmp)?(\.|$)/ },
   { ...OWN_SERVER, name: 'SRS', host: /^srs(\.|$)/, audio: 'aac' },
-  { ...OWN_SERVER, name: 'MediaMTX', host: /^mediamtx(\.|$)/, enhanced: 'auto' },
+  {
+    ...OWN_SERVER,
+    name: 'MediaMTX',
+    host: /^mediamtx(\.|$)/,
+    enhanced: 'auto',
+    takes: { vp8: false, opus: true },
+  },
 ];
 
 /** The server that this address belongs to, where it is a known one. @throws RtmpError `INVALID_URL`. */
@@ -91,6 +103,10 @@ export function rtmpTargetOf(url: string): RtmpTarget | undefined {
 export interface RtmpTargetAdvice {
   /** Unless the user has chosen. */
   readonly enhanced: RtmpEnhancedMode;
+  /** What the server takes in enhanced tags, whether its answer says so or not. */
+  readonly takes: EnhancedMedia;
+  /** Ask the source for a key frame as often, or `null`. */
+  readonly keyFrameMs: number | null;
   /** For the log: what will not work, and what to change. No address, no key. */
   readonly warnings: readonly string[];
 }
@@ -106,8 +122,8 @@ export function adviseRtmpTarget(
   silentAudio: boolean,
 ): RtmpTargetAdvice {
   const target = rtmpTargetOf(url);
-  if (!target) return { enhanced: 'off', warnings: [] };
-  const { name, audio, needsAudio, needsTls, enhanced } = target;
+  if (!target) return { enhanced: 'off', takes: TAKES_NOTHING, keyFrameMs: null, warnings: [] };
+  const { name, audio, needsAudio, needsTls, enhanced, takes, keyFrameMs } = target;
   const warnings: string[] = [];
   if (audio === 'aac' && form.audio === 'passthrough')
     warnings.push(
@@ -116,5 +132,5 @@ export function adviseRtmpTarget(
   if (needsAudio && form.audio === 'aac' && !silentAudio)
     warnings.push(`${name} shows no stream without an audio track. Set silentAudio: true`);
   if (needsTls && !parseRtmpUrl(url).secure) warnings.push(`${name} takes rtmps: addresses only`);
-  return { enhanced, warnings };
+  return { enhanced, takes, keyFrameMs, warnings };
 }

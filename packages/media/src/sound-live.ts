@@ -12,7 +12,7 @@ import {
 } from './ffmpeg-audio.ts';
 import type { FfmpegBinary } from './ffmpeg-binary.ts';
 import { FfmpegChild } from './ffmpeg-child.ts';
-import type { AudioFrame } from './frame.ts';
+import type { StreamAudio } from './frame.ts';
 import { convertG711 } from './g711.ts';
 import { AUDIO_STEP_MS } from './silence.ts';
 import type { SoundSource } from './sound-source.ts';
@@ -98,7 +98,7 @@ export class LiveSound implements SoundSource {
   }
 
   /** Takes the next frame, at the pace of the sound. Its codec may change. Must not be called for late frames. */
-  push(frame: AudioFrame): void {
+  push(frame: Omit<StreamAudio, 'timestampMs'>): void {
     if (this.#closed) return;
     if (this.#converter?.codec === frame.codec) this.#converter.push(frame);
     else if (!this.#pushDirect(frame)) this.#startConverter(frame);
@@ -143,7 +143,7 @@ export class LiveSound implements SoundSource {
   }
 
   /** @returns false when the frame must be decoded. */
-  #pushDirect(frame: AudioFrame): boolean {
+  #pushDirect(frame: Omit<StreamAudio, 'timestampMs'>): boolean {
     const { codec } = this.#options;
     if (frame.codec === codec) {
       if (is64k(codec)) this.#cut(frame.payload);
@@ -171,12 +171,12 @@ export class LiveSound implements SoundSource {
     if (this.#queue.length > MAX_FRAMES) this.#drop(this.#queue.length - FRAMES_LEFT);
   }
 
-  #startConverter(frame: AudioFrame): void {
+  #startConverter(frame: Omit<StreamAudio, 'timestampMs'>): void {
     const { ffmpeg, codec, takeSlot } = this.#options;
     this.#closeConverter();
     this.#rest = new Uint8Array(0);
     if (ffmpeg === undefined) {
-      const from = AUDIO_CODECS[frame.codec].encodingName;
+      const from = frame.codec === 'aac' ? 'AAC' : AUDIO_CODECS[frame.codec].encodingName;
       const to = AUDIO_CODECS[codec].encodingName;
       this.#fail(
         new MediaError('NO_TRANSCODER', `${from} cannot become ${to} without ffmpeg`, {
@@ -207,19 +207,19 @@ export class LiveSound implements SoundSource {
   }
 }
 
-function isG711(codec: AudioCodec): codec is 'pcma' | 'pcmu' {
+function isG711(codec: AudioCodec | 'aac'): codec is 'pcma' | 'pcmu' {
   return codec === 'pcma' || codec === 'pcmu';
 }
 
 /** One ffmpeg from one codec to another. */
 class Converter {
-  readonly codec: AudioCodec;
+  readonly codec: AudioCodec | 'aac';
   readonly #child: FfmpegChild;
   #input: FfmpegAudioInput;
   #closed = false;
 
   constructor(
-    from: AudioCodec,
+    from: AudioCodec | 'aac',
     to: AudioCodec,
     { path, capabilities }: FfmpegBinary,
     handler: { onFrame(payload: Uint8Array): void; onFailed(error: MediaError): void },
@@ -249,7 +249,7 @@ class Converter {
   }
 
   /** What the child cannot take now is lost. */
-  push(frame: AudioFrame): void {
+  push(frame: Omit<StreamAudio, 'timestampMs'>): void {
     if (this.#child.writable) this.#child.write(this.#input.encode(frame));
   }
 

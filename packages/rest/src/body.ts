@@ -118,6 +118,23 @@ const object = z.preprocess(absent, z.record(z.string(), z.unknown()).optional()
 const audioForm = z.preprocess(absent, z.enum(['aac', 'passthrough']).optional());
 const videoForm = z.preprocess(absent, z.enum(['passthrough', 'reencode']).optional());
 
+/** How one push connects, where it differs from the gateway. Times in milliseconds; the gateway says what is out of range. */
+const rtmpOptions = z.preprocess(
+  absent,
+  z
+    .object({
+      firstConnectTimeoutMs: integer,
+      giveUpMs: integer,
+      maxReconnects: integer,
+      reconnectMinMs: integer,
+      reconnectMaxMs: integer,
+      reconnectLateMaxMs: integer,
+      enhanced: z.preprocess(absent, z.enum(['off', 'auto', 'force']).optional()),
+    })
+    .transform((options) => withoutUndefined(options))
+    .optional(),
+);
+
 /** Schemas of the request bodies, by method. */
 export const BODIES = {
   callStartup: z.object({
@@ -136,6 +153,7 @@ export const BODIES = {
     toStream: text,
     rtmpUrl: text,
     rtmpStream: text,
+    rtmp: rtmpOptions,
     hasAudio: flag,
     hasVideo: flag,
     audio: audioForm,
@@ -172,6 +190,7 @@ export const BODIES = {
     streamName: requiredText,
     rtmpUrl: requiredText,
     rtmpTransponderFullUrl: flag,
+    rtmp: rtmpOptions,
     audio: audioForm,
     video: videoForm,
     options: z.preprocess(

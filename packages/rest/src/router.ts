@@ -8,6 +8,7 @@ import type {
   CallFilter,
   CallGateway,
   PushFilter,
+  PushRtmpOptions,
   StartupRequest,
   StreamFilter,
 } from '@sipcast/core';
@@ -180,12 +181,13 @@ function routesOf(gateway: RestGateway, viewers: StreamViewers): readonly Route[
     method(
       '/push/startup',
       BODIES.pushStartup,
-      ({ streamName, rtmpUrl, rtmpTransponderFullUrl, options, audio, video }) =>
+      ({ streamName, rtmpUrl, rtmpTransponderFullUrl, options, audio, video, rtmp }) =>
         gateway.startPush({
           streamName,
           rtmpUrl,
           ...(audio && { audio }),
           ...(video && { video }),
+          ...(rtmp && { rtmp: rtmp as PushRtmpOptions }),
           rtmpTransponderFullUrl: rtmpTransponderFullUrl ?? false,
           muted: options?.action === 'mute',
         }),

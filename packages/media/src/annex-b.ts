@@ -1,0 +1,27 @@
+// NAL units in a stream of octets (ITU-T H.264 annex B): start codes before each.
+
+const START_CODE = Uint8Array.of(0, 0, 0, 1);
+
+/** NAL units with start codes of four octets before them: what decoders and files want. */
+export function annexB(nalus: readonly Uint8Array[]): Buffer {
+  return Buffer.concat(nalus.flatMap((nalu) => [START_CODE, nalu]));
+}
+
+/** NAL units as views, without start codes of three or four octets and the zeros behind them; empty ones are left out. */
+export function splitAnnexB(octets: Uint8Array): Uint8Array[] {
+  const nalus: Uint8Array[] = [];
+  let start = -1;
+  const take = (end: number): void => {
+    let to = end;
+    while (to > start && octets[to - 1] === 0) to--;
+    if (start >= 0 && to > start) nalus.push(octets.subarray(start, to));
+  };
+  for (let at = 0; at + 2 < octets.length; at++) {
+    if (octets[at] !== 0 || octets[at + 1] !== 0 || octets[at + 2] !== 1) continue;
+    take(at);
+    start = at + 3;
+    at += 2;
+  }
+  take(octets.length);
+  return nalus;
+}
