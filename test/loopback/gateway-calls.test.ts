@@ -1,6 +1,7 @@
 // The whole gateway between a scripted phone and an RTMP sink, over real sockets.
 
 import { createSocket } from 'node:dgram';
+import { networkInterfaces } from 'node:os';
 import { createCallGateway } from '@sipcast/core';
 import type { CallGateway, CallGatewayOptions, CallStatus } from '@sipcast/core';
 import { UdpTransport } from '@sipcast/sip';
@@ -42,6 +43,29 @@ async function openGateway(options: CallGatewayOptions = {}): Promise<CallGatewa
 
 /** Short timers: nobody answers within 64 × 10 ms. */
 const impatient = { sipTimers: { t1Ms: 10, t2Ms: 40, t4Ms: 50 } };
+
+const hasIpv6 = Object.values(networkInterfaces()).some((addresses) =>
+  addresses?.some(({ address }) => address === '::1'),
+);
+
+describe.skipIf(!hasIpv6)('a gateway of both families', () => {
+  for (const host of ['127.0.0.1', '::1']) {
+    it(`takes media from a phone on ${host}`, async () => {
+      const peer = await openPeer({}, { host });
+      const gateway = await openGateway({ bindAddress: '::' });
+      const call = await gateway.startup({ callee: peer.uri });
+      await call.established();
+      await expect.poll(() => call.stats()?.video?.packets ?? 0).toBeGreaterThan(10);
+      const phone = await peer.nextCall();
+      // What we send arrives, too: silence, and RTCP.
+      await expect.poll(() => phone.audio?.received.packets ?? 0).toBeGreaterThan(3);
+      const family = host === '::1' ? 'IP6 ::1' : 'IP4 127.0.0.1';
+      expect(Buffer.from(phone.invite.body).toString()).toContain(`c=IN ${family}`);
+      await call.terminate();
+      expect(peer.violations).toEqual([]);
+    });
+  }
+});
 
 describe('a call', () => {
   for (const sipTransport of ['udp', 'tcp', 'auto'] as const) {

@@ -349,22 +349,6 @@ describe('a call by HTTP', () => {
       .toBe(200);
   });
 
-  it('answers 501 naming the field for what is documented and not built yet', async () => {
-    const api = await openApi();
-    const phone = await openPhone();
-    const { uri: callee } = phone;
-    const cases: [path: string, body: unknown, field: string][] = [
-      ['/call/startup', { callee, sipTransport: 'tls' }, 'sipTransport'],
-      ['/call/startup', { callee: `sips:a@127.0.0.1` }, 'callee'],
-    ];
-    for (const [path, body, field] of cases) {
-      const { status, text } = await api.ask(path, body);
-      const { code, field: named } = JSON.parse(text) as { code: string; field?: string };
-      expect([path, status, code, named]).toEqual([path, 501, 'NOT_IMPLEMENTED', field]);
-    }
-    expect((await api.ask('/call/find_all')).status).toBe(404);
-  });
-
   it('names each field whose value the gateway refuses', async () => {
     const api = await openApi();
     const callee = 'sip:a@127.0.0.1:9';

@@ -161,10 +161,10 @@ export const REST_CASES: readonly RestCase[] = [
     answer: { field: 'rtmpUrl' },
   },
   {
-    name: 'tls is not built yet',
+    name: 'a transport that there is not',
     path: '/rest-api/call/startup',
-    body: '{"callee":"$callee","sipTransport":"tls"}',
-    status: 501,
+    body: '{"callee":"$callee","sipTransport":"sctp"}',
+    status: 400,
     answer: { field: 'sipTransport' },
   },
   {

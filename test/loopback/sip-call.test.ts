@@ -5,6 +5,7 @@ import {
   formatMessage,
   type InviteOptions,
   type InviteSession,
+  type SipDns,
   type SipRequest,
   type SipUserAgent,
 } from '@sipcast/sip';
@@ -319,7 +320,7 @@ describe('a refused call', () => {
   });
 
   it('ends when the name does not resolve', async () => {
-    const agent = await openUserAgent({ resolve: () => Promise.reject(new Error('NXDOMAIN')) });
+    const agent = await openUserAgent({ dns: dnsOf(() => Promise.reject(new Error('NXDOMAIN'))) });
     const recorder = new Recorder();
     call(recorder, { target: 'sip:bob@nowhere.invalid' }, agent);
     expect(await recorder.ended).toMatchObject({
@@ -332,7 +333,9 @@ describe('a refused call', () => {
 
   it('resolves names through the resolver it was given', async () => {
     answering();
-    const agent = await openUserAgent({ resolve: () => Promise.resolve('127.0.0.1') });
+    const agent = await openUserAgent({
+      dns: dnsOf(() => Promise.resolve([{ address: '127.0.0.1' }])),
+    });
     const recorder = new Recorder();
     const session = call(recorder, { target: `sip:bob@pbx.example:${peer.port}` }, agent);
     await recorder.answered;
@@ -341,6 +344,11 @@ describe('a refused call', () => {
     await agent.close();
   });
 });
+
+/** Knows addresses, and no services. */
+function dnsOf(addresses: SipDns['addresses']): SipDns {
+  return { naptr: async () => [], srv: async () => [], addresses };
+}
 
 describe('digest', () => {
   const md5 = (text: string): string => createHash('md5').update(text).digest('hex');

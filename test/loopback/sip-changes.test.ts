@@ -575,7 +575,12 @@ describe('redirection', () => {
         say(reply, response(message, 401, { tag: 'p', headers }));
       }
     };
-    const elsewhere = await openUserAgent({ ...FAST, resolve: () => Promise.resolve('127.0.0.1') });
+    const dns = {
+      naptr: async () => [],
+      srv: async () => [],
+      addresses: async () => [{ address: '127.0.0.1' }],
+    };
+    const elsewhere = await openUserAgent({ ...FAST, dns });
     opened.push(elsewhere);
     elsewhere.invite(
       {

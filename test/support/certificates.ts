@@ -23,6 +23,8 @@ export interface TestAuthority {
   readonly good: CertificateFiles;
   /** For `other.example`. */
   readonly wrongName: CertificateFiles;
+  /** For the domain `pbx.example` and all hosts of it, but for no address. */
+  readonly domain: CertificateFiles;
   /** Ended yesterday. */
   readonly expired: CertificateFiles;
   /** Signed by itself. */
@@ -60,6 +62,7 @@ export async function makeTestAuthority(dir: string): Promise<TestAuthority> {
     ca: readFileSync(at('ca.pem'), 'utf8'),
     good: await signed('good', HERE, '30'),
     wrongName: await signed('wrong-name', 'subjectAltName=DNS:other.example', '30'),
+    domain: await signed('domain', 'subjectAltName=DNS:pbx.example,DNS:*.pbx.example', '30'),
     expired: await signed('expired', HERE, '-1'),
     selfSigned: read('self-signed'),
   };

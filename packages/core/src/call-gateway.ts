@@ -48,7 +48,12 @@ import type {
   Viewer,
 } from './gateway-contract.ts';
 import { FaultLog } from './fault-log.ts';
-import { asGatewayError, validateGatewayOptions, validateRtmp } from './gateway-options.ts';
+import {
+  asGatewayError,
+  sipOptionsOf,
+  validateGatewayOptions,
+  validateRtmp,
+} from './gateway-options.ts';
 import { findSound } from './media-folder.ts';
 import { Streams } from './streams.ts';
 import type { StreamsDeps } from './streams.ts';
@@ -177,20 +182,10 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     this.#portPool = new PortPool({ min, max });
     this.nodeId = `${randomBytes(16).toString('hex')}@${nodeAddress(options)}`;
     try {
-      this.#userAgent = deps.createUserAgent(
-        {
-          port: options.sipPort ?? 0,
-          ...(options.bindAddress === undefined ? {} : { bindAddress: options.bindAddress }),
-          ...(options.publicAddress === undefined ? {} : { publicAddress: options.publicAddress }),
-          userAgentName: options.userAgentName ?? 'sipcast',
-          ...(options.sipTimers === undefined ? {} : { timers: options.sipTimers }),
-          ...(options.sipTransports === undefined ? {} : { transports: options.sipTransports }),
-        },
-        {
-          onFault: (fault, example) => this.#faults.count(`sip-${fault}`, example.source),
-          onTraffic: (traffic) => this.#traces.record(traffic),
-        },
-      );
+      this.#userAgent = deps.createUserAgent(sipOptionsOf(options), {
+        onFault: (fault, example) => this.#faults.count(`sip-${fault}`, example.source),
+        onTraffic: (traffic) => this.#traces.record(traffic),
+      });
     } catch (error) {
       throw asGatewayError(error);
     }
@@ -198,6 +193,8 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
 
   /** For {@link createCallGateway}. */
   async open(): Promise<void> {
+    if (this.#options.sipTls?.insecure === true)
+      this.#logger.warn('sipTls.insecure: SIP peers need not prove who they are');
     this.#encoders = await Encoders.open(
       this.#options,
       this.#deps.openFfmpegTranscoders,
@@ -209,6 +206,11 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   /** Port on which SIP is spoken. */
   get sipPort(): number {
     return this.#userAgent.localPort;
+  }
+
+  /** Port on which SIP over TLS is accepted; 0 without a certificate. */
+  get sipTlsPort(): number {
+    return this.#userAgent.tlsPort;
   }
 
   /** Live calls, in order of their start. */

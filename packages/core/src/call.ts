@@ -359,7 +359,7 @@ export class Call extends SafeEmitter<CallEvents> {
     const startup = this.#startup;
     const { userAgent } = this.#deps;
     const { host, port } = startup.nextHop;
-    const address = await userAgent.localAddressFor(host, port);
+    const address = await userAgent.localAddressFor(host, port, startup.transport);
     if (this.ended) return;
     const credentials = startup.credentials ? { credentials: startup.credentials } : {};
     const outboundProxy = startup.outboundProxy ? { outboundProxy: startup.outboundProxy } : {};

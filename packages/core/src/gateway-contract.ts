@@ -1,7 +1,7 @@
 // What a gateway is to others: its options, requests and events.
 
 import type { FlvViewerStats } from '@sipcast/media';
-import type { SipTimers, TransportFactory } from '@sipcast/sip';
+import type { SipDns, SipTimers, SipTlsOptions, TransportFactory } from '@sipcast/sip';
 import type { CallChange, CallView, ReceivedDtmf } from './call-contract.ts';
 import type { Call } from './call.ts';
 import type { TranscodingOptions } from './encoders.ts';
@@ -14,17 +14,24 @@ import type { SipTraceOptions } from './sip-traces.ts';
 
 /** Options of a gateway. All have defaults. */
 export interface CallGatewayOptions {
-  /** Address that SIP and RTP sockets are bound to. Default `0.0.0.0`. */
+  /** Address that SIP and RTP sockets are bound to. `::` is IPv6, and for SIP IPv4, too. Default `0.0.0.0`: IPv4. */
   readonly bindAddress?: string;
-  /** Address that peers shall use, where it is not the local one (NAT). Default: found per destination. */
-  readonly publicAddress?: string;
+  /**
+   * Address that peers shall use, where it is not the local one (NAT); one for each family at most. Default: found per
+   * destination.
+   */
+  readonly publicAddress?: string | readonly string[];
   /** UDP and TCP port for SIP. Default 0: one that is free. */
   readonly sipPort?: number;
   /** First and last port for RTP and RTCP; two pairs a call. Default 30000–39999. */
   readonly rtpPorts?: { readonly min: number; readonly max: number };
   /** User-Agent header. Default `sipcast`. */
   readonly userAgentName?: string;
-  /** Transports of your own in place of UDP and TCP (see `Transport` of `@sipcast/sip`). */
+  /** Certificates and trust for SIP over TLS; connections are accepted where there is a `cert`. Default: the system's trust. */
+  readonly sipTls?: SipTlsOptions;
+  /** In place of the system's resolver. */
+  readonly sipDns?: SipDns;
+  /** Transports of your own in place of UDP, TCP and TLS (see `Transport` of `@sipcast/sip`). */
   readonly sipTransports?: readonly TransportFactory[];
   /** SIP timers (RFC 3261 §17.1.1.1), in milliseconds. */
   readonly sipTimers?: Partial<SipTimers>;

@@ -1,5 +1,6 @@
 // The gateway's own options, checked before anything is opened.
 
+import type { SipUserAgentOptions } from '@sipcast/sip';
 import type { CallGatewayOptions } from './gateway-contract.ts';
 import { GatewayError } from './errors.ts';
 import type { OfferOptions } from './negotiation.ts';
@@ -51,12 +52,27 @@ export function validateGatewayOptions(options: CallGatewayOptions): void {
   }
 }
 
+/** The options of the SIP user agent. */
+export function sipOptionsOf(options: CallGatewayOptions): SipUserAgentOptions {
+  return {
+    port: options.sipPort ?? 0,
+    ...(options.bindAddress === undefined ? {} : { bindAddress: options.bindAddress }),
+    ...(options.publicAddress === undefined ? {} : { publicAddress: options.publicAddress }),
+    userAgentName: options.userAgentName ?? 'sipcast',
+    ...(options.sipTimers === undefined ? {} : { timers: options.sipTimers }),
+    ...(options.sipTransports === undefined ? {} : { transports: options.sipTransports }),
+    ...(options.sipTls === undefined ? {} : { tls: options.sipTls }),
+    ...(options.sipDns === undefined ? {} : { dns: options.sipDns }),
+  };
+}
+
 /** What the SIP user agent says of its options, in the gateway's words. */
 export function asGatewayError(error: unknown): unknown {
   const { code, field, message } = error as { code?: string; field?: string; message?: string };
   if (field === undefined || (code !== 'INVALID_ARGUMENT' && code !== 'ILLEGAL_CHARACTER'))
     return error;
-  const name = SIP_FIELDS[field] ?? field.replace(/^timers\./, 'sipTimers.');
+  const name =
+    SIP_FIELDS[field] ?? field.replace(/^timers\./, 'sipTimers.').replace(/^tls(?=\.|$)/, 'sipTls');
   return new GatewayError('INVALID_ARGUMENT', `${name}: ${message}`, { field: name, cause: error });
 }
 

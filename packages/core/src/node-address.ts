@@ -7,7 +7,8 @@ import type { CallGatewayOptions } from './gateway-contract.ts';
 export function nodeAddress(
   options: Pick<CallGatewayOptions, 'publicAddress' | 'bindAddress'>,
 ): string {
-  if (options.publicAddress !== undefined) return options.publicAddress;
+  const [known] = [options.publicAddress ?? []].flat();
+  if (known !== undefined) return known;
   const bound = options.bindAddress;
   if (bound !== undefined && bound !== '0.0.0.0' && bound !== '::') return bound;
   for (const addresses of Object.values(networkInterfaces())) {

@@ -17,10 +17,10 @@ describe('resolveStartup', () => {
       target: 'sip:bob@host',
       from: { uri: 'sip:sipcast@host', displayName: 'sipcast' },
       registrar: 'sip:host',
-      registrarHop: { host: 'host', port: 5060 },
+      registrarHop: { host: 'host' },
       credentials: undefined,
       outboundProxy: undefined,
-      nextHop: { host: 'host', port: 5060 },
+      nextHop: { host: 'host' },
       transport: 'udp',
       registerRequired: false,
       caller: 'sipcast',
@@ -39,12 +39,15 @@ describe('resolveStartup', () => {
     });
   });
 
-  const addressing: [object, { target: string; hop: [string, number]; proxied: boolean }][] = [
+  const addressing: [
+    object,
+    { target: string; hop: [string, number | undefined]; proxied: boolean },
+  ][] = [
     [
       { callee: 'bob', sipDomain: 'pbx' },
-      { target: 'sip:bob@pbx', hop: ['pbx', 5060], proxied: false },
+      { target: 'sip:bob@pbx', hop: ['pbx', undefined], proxied: false },
     ],
-    [{ callee: 'bob@pbx' }, { target: 'sip:bob@pbx', hop: ['pbx', 5060], proxied: false }],
+    [{ callee: 'bob@pbx' }, { target: 'sip:bob@pbx', hop: ['pbx', undefined], proxied: false }],
     [
       { callee: 'sip:bob@pbx:5070' },
       { target: 'sip:bob@pbx:5070', hop: ['pbx', 5070], proxied: false },
@@ -63,7 +66,7 @@ describe('resolveStartup', () => {
     ],
     [
       { callee: 'b b', sipDomain: '[::1]' },
-      { target: 'sip:b%20b@[::1]', hop: ['::1', 5060], proxied: false },
+      { target: 'sip:b%20b@[::1]', hop: ['::1', undefined], proxied: false },
     ],
   ];
   for (const [request, { target, hop, proxied }] of addressing) {
@@ -75,10 +78,10 @@ describe('resolveStartup', () => {
     });
   }
 
-  const registrars: [object, [string, number]][] = [
+  const registrars: [object, [string, number | undefined]][] = [
     [{ callee: 'sip:bob@pbx:5070' }, ['pbx', 5070]],
     [{ callee: 'sip:bob@pbx', sipPort: 5071 }, ['pbx', 5071]],
-    [{ callee: 'sip:bob@phone:5070', sipDomain: 'pbx' }, ['pbx', 5060]],
+    [{ callee: 'sip:bob@phone:5070', sipDomain: 'pbx' }, ['pbx', undefined]],
     [{ callee: 'bob', sipDomain: 'pbx:5072' }, ['pbx', 5072]],
     [{ callee: 'bob', sipDomain: 'pbx', sipOutboundProxy: 'edge:5073' }, ['edge', 5073]],
   ];
@@ -191,16 +194,33 @@ describe('resolveStartup', () => {
       expect(resolve({ callee: 'a@b', rtmpUrl, rtmpStream: 's' })).toMatchObject({ rtmpUrl });
   });
 
-  const notBuilt: [object, string][] = [
-    [{ callee: 'a@b', sipTransport: 'tls' }, 'sipTransport'],
-    [{ callee: 'sips:a@b' }, 'callee'],
-    [{ callee: 'sip:a@b;transport=TLS' }, 'callee'],
+  const ways: [object, object][] = [
+    [
+      { callee: 'a@b', sipTransport: 'tls' },
+      { transport: 'tls', target: 'sip:a@b' },
+    ],
+    [{ callee: 'sip:a@b;transport=TLS' }, { transport: 'tls', nextHop: { host: 'b' } }],
+    [
+      { callee: 'sips:a@b', sipLogin: 'me' },
+      { transport: 'tls', target: 'sips:a@b', from: { uri: 'sips:me@b' }, registrar: 'sips:b' },
+    ],
+    [{ callee: 'sips:a@b', sipTransport: 'auto' }, { transport: 'tls' }],
+    // Without a port the records of the domain decide.
+    [{ callee: 'a@b' }, { transport: 'udp', nextHop: { host: 'b' }, registrarHop: { host: 'b' } }],
+    [{ callee: 'a@b', sipPort: 5080 }, { outboundProxy: { host: 'b', port: 5080 } }],
   ];
-  for (const [request, field] of notBuilt) {
-    it(`says that ${JSON.stringify(request)} is not built yet`, () => {
-      expect(() => resolve(request)).toThrow(
-        expect.objectContaining({ code: 'NOT_IMPLEMENTED', field }),
-      );
+  for (const [request, expected] of ways) {
+    it(`knows the way of ${JSON.stringify(request)}`, () => {
+      const resolved = resolve(request);
+      expect(resolved).toMatchObject(expected);
+      if (!('sipPort' in request)) expect(resolved.nextHop).not.toHaveProperty('port');
     });
   }
+
+  it('does not take a sips: callee over less than TLS', () => {
+    for (const sipTransport of ['udp', 'tcp'])
+      expect(() => resolve({ callee: 'sips:a@b', sipTransport })).toThrow(
+        expect.objectContaining({ code: 'INVALID_ARGUMENT', field: 'sipTransport' }),
+      );
+  });
 });

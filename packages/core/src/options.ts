@@ -29,9 +29,12 @@ export interface StartupRequest extends OutputFormOptions {
   readonly sipDomain?: string;
   /** Next hop, `host` or `host:port`. Default: the host of the callee's URI. */
   readonly sipOutboundProxy?: string;
-  /** Port of the next hop. Default 5060. */
+  /** Port of the next hop. Default: what SRV records of the host say, else 5060, or 5061 for TLS. */
   readonly sipPort?: number;
-  /** `auto`: UDP, but TCP for requests above 1,300 bytes. Default: the `transport` of the callee's URI, else `udp`. */
+  /**
+   * `auto`: what NAPTR and SRV records say, else UDP, but TCP for requests above 1,300 bytes. Default: `tls` for a `sips:`
+   * callee, else the `transport` of its URI, else `udp`.
+   */
   readonly sipTransport?: 'udp' | 'tcp' | 'tls' | 'auto';
   /** REGISTER before the INVITE, un-REGISTER after the call. Default false. */
   readonly sipRegisterRequired?: boolean;
@@ -69,13 +72,13 @@ export interface ResolvedStartup {
   /** Request-URI of REGISTER. */
   readonly registrar: string;
   /** Where REGISTER goes. */
-  readonly registrarHop: { readonly host: string; readonly port: number };
+  readonly registrarHop: { readonly host: string; readonly port?: number };
   readonly credentials: { readonly username: string; readonly password: string } | undefined;
   /** Where requests go, where it is not what the target says. */
-  readonly outboundProxy: { readonly host: string; readonly port: number } | undefined;
+  readonly outboundProxy: { readonly host: string; readonly port?: number } | undefined;
   /** Host and port of the first hop, for choosing the local address. */
-  readonly nextHop: { readonly host: string; readonly port: number };
-  readonly transport: 'udp' | 'tcp' | 'auto';
+  readonly nextHop: { readonly host: string; readonly port?: number };
+  readonly transport: 'udp' | 'tcp' | 'tls' | 'auto';
   readonly registerRequired: boolean;
   readonly caller: string;
   readonly visibleName: string;
@@ -149,7 +152,7 @@ const OWN_HEADERS = new Set([
  * Validates a request and fills in the defaults.
  *
  * @param newCallId - Makes a Call-ID where none is given.
- * @throws GatewayError `INVALID_ARGUMENT` or `NOT_IMPLEMENTED`, with `field`.
+ * @throws GatewayError `INVALID_ARGUMENT`, with `field`.
  */
 export function resolveStartup(
   request: StartupRequest,
@@ -173,14 +176,16 @@ export function resolveStartup(
     throw invalid('callee', 'must have no headers and no method parameter');
   const transport = resolveTransport(request, uri);
   const fromHost = domain?.text ?? bracketed(uri.host);
-  const fromUri = `sip:${escapeUser(caller)}@${fromHost}`;
+  const { scheme } = uri;
+  const fromUri = `${scheme}:${escapeUser(caller)}@${fromHost}`;
   parseSip(parsers, fromUri, 'sipLogin');
   const username = text(request, 'sipAuthenticationName', 256) ?? caller;
   const password = text(request, 'sipPassword', 256);
   const hop = proxy ?? { host: uri.host, port: uri.port };
   // The registrar is the domain's; without one, the callee's host, whose port is then its port, too.
   const registrarHop = proxy ?? domain ?? { host: uri.host, port: uri.port };
-  const hopPort = hop.port ?? sipPort ?? 5060;
+  const hopPort = hop.port ?? sipPort;
+  const registrarPort = registrarHop.port ?? sipPort;
   const redirected = proxy !== undefined || (sipPort !== undefined && uri.port === undefined);
 
   const rtmp = resolveRtmp(request, parsers);
@@ -191,11 +196,11 @@ export function resolveStartup(
     callee,
     target,
     from: { uri: fromUri, displayName: text(request, 'visibleName', 256) ?? caller },
-    registrar: `sip:${fromHost}`,
-    registrarHop: { host: registrarHop.host, port: registrarHop.port ?? sipPort ?? 5060 },
+    registrar: `${scheme}:${fromHost}`,
+    registrarHop: hopTo(registrarHop.host, registrarPort),
     credentials: password === undefined ? undefined : { username, password },
-    outboundProxy: redirected ? { host: hop.host, port: hopPort } : undefined,
-    nextHop: { host: hop.host, port: hopPort },
+    outboundProxy: redirected ? hopTo(hop.host, hopPort) : undefined,
+    nextHop: hopTo(hop.host, hopPort),
     transport,
     registerRequired: flag(request, 'sipRegisterRequired', false),
     caller,
@@ -240,23 +245,22 @@ export function validateRtmpTarget(
     throw invalid(nameField, 'has a character that no RTMP server takes, or is too long');
 }
 
+function hopTo(host: string, known: number | undefined): { host: string; port?: number } {
+  return known === undefined ? { host } : { host, port: known };
+}
+
 /** `sipTransport`; without it, what the callee's URI asks for. */
-function resolveTransport(request: StartupRequest, uri: SipUri): 'udp' | 'tcp' | 'auto' {
+function resolveTransport(request: StartupRequest, uri: SipUri): ResolvedStartup['transport'] {
   const named = uri.parameters.get('transport')?.toLowerCase();
-  if (named === 'tls')
-    throw new GatewayError('NOT_IMPLEMENTED', 'transport=tls is not built yet', {
-      field: 'callee',
-    });
-  if (named !== undefined && named !== 'udp' && named !== 'tcp')
-    throw invalid('callee', 'has a transport other than udp and tcp');
-  const transport = request.sipTransport ?? named ?? 'udp';
-  if (transport === 'tls')
-    throw new GatewayError('NOT_IMPLEMENTED', 'sipTransport tls is not built yet', {
-      field: 'sipTransport',
-    });
-  if (!['udp', 'tcp', 'auto'].includes(transport))
-    throw invalid('sipTransport', 'must be udp, tcp or auto');
-  return transport;
+  if (named !== undefined && named !== 'udp' && named !== 'tcp' && named !== 'tls')
+    throw invalid('callee', 'has a transport other than udp, tcp and tls');
+  const transport = request.sipTransport ?? (uri.scheme === 'sips' ? 'tls' : (named ?? 'udp'));
+  if (!['udp', 'tcp', 'tls', 'auto'].includes(transport))
+    throw invalid('sipTransport', 'must be udp, tcp, tls or auto');
+  // RFC 3261 §26.2.2: it would not be what sips: promises.
+  if (uri.scheme === 'sips' && transport !== 'tls' && transport !== 'auto')
+    throw invalid('sipTransport', 'must be tls for a sips: callee');
+  return uri.scheme === 'sips' ? 'tls' : transport;
 }
 
 function resolveRtmp(
@@ -273,9 +277,7 @@ function resolveRtmp(
 }
 
 function targetOf(callee: string, domain: HostPort | undefined): string {
-  if (/^sips:/i.test(callee))
-    throw new GatewayError('NOT_IMPLEMENTED', 'sips: is not built yet', { field: 'callee' });
-  if (/^sip:/i.test(callee)) return callee;
+  if (/^sips?:/i.test(callee)) return callee;
   if (
     /^[A-Za-z][A-Za-z0-9+.-]*:[^@]*$/.test(callee) &&
     !callee.includes('@') &&

@@ -31,7 +31,14 @@ import {
 import { decodeRtp, isRtcp } from './rtp.ts';
 import type { SoundSource } from './sound-source.ts';
 import { SourceLatch } from './source-latch.ts';
-import { bindSocket, closeSocket, invalid, isUnspecified, normalAddress } from './udp-socket.ts';
+import {
+  bindSocket,
+  closeSocket,
+  invalid,
+  isUnspecified,
+  normalAddress,
+  sourceAddress,
+} from './udp-socket.ts';
 
 /** RFC 3550 §6.3.1: mean of five seconds, spread over 0.5–1.5 of it, divided by e − 3/2. */
 const RTCP_INTERVAL_MS = 5000;
@@ -158,8 +165,12 @@ export class RtpSession {
     };
     this.#outgoingAudio = new OutgoingAudio(line);
     this.#blackVideo = new BlackVideo(line);
-    rtp.on('message', (datagram, from) => this.#onRtpSocket(datagram, from.address, from.port));
-    rtcp.on('message', (datagram, from) => this.#onRtcpSocket(datagram, from.address, from.port));
+    rtp.on('message', (datagram, from) =>
+      this.#onRtpSocket(datagram, sourceAddress(from), from.port),
+    );
+    rtcp.on('message', (datagram, from) =>
+      this.#onRtcpSocket(datagram, sourceAddress(from), from.port),
+    );
     rtp.on('error', () => this.#countFault('socket-error'));
     rtcp.on('error', () => this.#countFault('socket-error'));
   }

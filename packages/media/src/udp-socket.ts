@@ -1,6 +1,6 @@
 // UDP sockets for media, and what may be an address of the peer.
 
-import { createSocket, type Socket } from 'node:dgram';
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIP, isIPv6, SocketAddress } from 'node:net';
 import { MediaError } from './errors.ts';
 
@@ -12,8 +12,13 @@ export function bindSocket(address: string, port: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = createSocket({
       type: isIPv6(address) ? 'udp6' : 'udp4',
-      // Only IP addresses are sent to: spares a name look-up per packet.
-      lookup: (host, _options, callback) => callback(null, host, isIPv6(host) ? 6 : 4),
+      // Only IP addresses are sent to: spares a name look-up per packet. A socket of both families reaches IPv4 by mapped
+      // addresses (RFC 4291 §2.5.5.2).
+      lookup: (host, _options, callback) => {
+        if (isIPv6(host)) callback(null, host, 6);
+        else if (address === '::') callback(null, `::ffff:${host}`, 6);
+        else callback(null, host, 4);
+      },
     });
     const onError = (error: Error): void => {
       socket.close();
@@ -30,6 +35,12 @@ export function bindSocket(address: string, port: number): Promise<Socket> {
       resolve(socket);
     });
   });
+}
+
+/** Where a datagram came from: IPv4 also where a socket of both families took it. */
+export function sourceAddress(from: RemoteInfo): string {
+  const { address } = from;
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
 }
 
 /** Resolves when it is closed. */

@@ -35,6 +35,18 @@ describe('command line', () => {
       expect(HELP).toContain(`--${name}`);
   });
 
+  it('understands what SIP over TLS needs', () => {
+    const line =
+      'serve --sip-tls-cert c.pem --sip-tls-key k.pem --sip-tls-ca a.pem --sip-tls-port 5071';
+    expect(parseCommand(line.split(' '), {})).toEqual({
+      kind: 'serve',
+      options: {
+        sipTls: { certFile: 'c.pem', keyFile: 'k.pem', caFile: 'a.pem', port: 5071 },
+      },
+    });
+    for (const name of ['cert', 'key', 'ca', 'port']) expect(HELP).toContain(`--sip-tls-${name} <`);
+  });
+
   it('gives help and version wherever they stand', () => {
     expect(parseCommand(['--help'], {})).toEqual({ kind: 'help' });
     expect(parseCommand(['serve', '-h'], {})).toEqual({ kind: 'help' });

@@ -13,6 +13,10 @@ Starts the gateway with its HTTP API at /rest-api.
   --rtp-ports <from>-<to>   ports for RTP and RTCP (default 30000-39999)
   --sip-port <number>       UDP and TCP port for SIP (default: one that is free)
   --public-address <ip>     address that SIP peers shall use, behind NAT
+  --sip-tls-cert <file>     certificate (PEM) to show and to accept SIP over TLS with; with --sip-tls-key
+  --sip-tls-key <file>      its private key
+  --sip-tls-ca <file>       authorities that SIP peers are trusted by (default: the system's)
+  --sip-tls-port <number>   TCP port for SIP over TLS (default: one above the SIP port)
   --sip-pcap <file>         write all SIP to this file for Wireshark, passwords and keys masked
   --call-app-url <url>      POST call events to <url>/CallStatusEvent
   --audio aac|passthrough   what RTMP servers get (default aac; passthrough: G.711 as it comes)
@@ -60,6 +64,7 @@ export function parseCommand(
       ...(values['sip-port'] === undefined
         ? {}
         : { sipPort: portOf('--sip-port', values['sip-port']) }),
+      ...sipTlsOf(values),
       ...(values['sip-pcap'] === undefined ? {} : { sipPcap: values['sip-pcap'] }),
       ...(values['rtp-ports'] === undefined ? {} : { rtpPorts: rangeOf(values['rtp-ports']) }),
       ...(values['public-address'] === undefined
@@ -88,6 +93,10 @@ function parse(argv: readonly string[]) {
         port: text,
         'rtp-ports': text,
         'sip-port': text,
+        'sip-tls-cert': text,
+        'sip-tls-key': text,
+        'sip-tls-ca': text,
+        'sip-tls-port': text,
         'sip-pcap': text,
         'public-address': text,
         'call-app-url': text,
@@ -105,6 +114,22 @@ function parse(argv: readonly string[]) {
     const [problem = ''] = (error instanceof Error ? error.message : '').split(/\.\s|\n/);
     throw new UsageError(problem.replace(/\.$/, ''), { cause: error });
   }
+}
+
+function sipTlsOf(
+  values: Readonly<Partial<Record<`sip-tls-${'cert' | 'key' | 'ca' | 'port'}`, string>>>,
+): Pick<ServeOptions, 'sipTls'> {
+  const { 'sip-tls-cert': certFile, 'sip-tls-key': keyFile, 'sip-tls-ca': caFile } = values;
+  const port = values['sip-tls-port'];
+  if ([certFile, keyFile, caFile, port].every((value) => value === undefined)) return {};
+  return {
+    sipTls: {
+      ...(certFile === undefined ? {} : { certFile }),
+      ...(keyFile === undefined ? {} : { keyFile }),
+      ...(caFile === undefined ? {} : { caFile }),
+      ...(port === undefined ? {} : { port: portOf('--sip-tls-port', port) }),
+    },
+  };
 }
 
 function portOf(option: string, value: string): number {

@@ -1,6 +1,7 @@
 // The gateway with its HTTP API on a port: what `sipcast serve` runs.
 
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -18,6 +19,15 @@ export interface ServeOptions {
   readonly port?: number;
   /** UDP and TCP port for SIP; 0: one that is free. Default 0. */
   readonly sipPort?: number;
+  /** PEM files for SIP over TLS. Connections are accepted where there are `certFile` and `keyFile`. */
+  readonly sipTls?: {
+    readonly certFile?: string;
+    readonly keyFile?: string;
+    /** Authorities that are trusted instead of the system's. */
+    readonly caFile?: string;
+    /** Default: one above the port of UDP and TCP. */
+    readonly port?: number;
+  };
   /** File that all SIP is captured in, for Wireshark, without secrets. Default: none. */
   readonly sipPcap?: string;
   /** First and last port for RTP and RTCP. Default 30000–39999. */
@@ -130,6 +140,10 @@ async function openGateway(
   log: (line: string) => void,
 ): Promise<CallGateway> {
   const { sipPort, sipPcap, rtpPorts, publicAddress, audio, mediaFolder, recordDir } = options;
+  const sipTls = options.sipTls && {
+    ...options.gateway?.sipTls,
+    ...(await readSipTls(options.sipTls)),
+  };
   try {
     return await createCallGateway({
       logger: {
@@ -140,6 +154,7 @@ async function openGateway(
       },
       ...options.gateway,
       ...(sipPort === undefined ? {} : { sipPort }),
+      ...(sipTls === undefined ? {} : { sipTls }),
       ...(sipPcap === undefined
         ? {}
         : { sipTrace: { ...options.gateway?.sipTrace, pcap: sipPcap } }),
@@ -157,6 +172,27 @@ async function openGateway(
       throw new ServerError('INVALID_ARGUMENT', describe(error), field, error);
     throw unavailable('sipPort', 'SIP port', sipPort ?? 0, error);
   }
+}
+
+async function readSipTls({
+  certFile,
+  keyFile,
+  caFile,
+  port,
+}: NonNullable<ServeOptions['sipTls']>): Promise<NonNullable<CallGatewayOptions['sipTls']>> {
+  const read = async (field: string, file: string): Promise<string> => {
+    try {
+      return await readFile(file, 'utf8');
+    } catch (error) {
+      throw new ServerError('INVALID_ARGUMENT', `${field}: ${describe(error)}`, field, error);
+    }
+  };
+  return {
+    ...(certFile === undefined ? {} : { cert: await read('sipTls.certFile', certFile) }),
+    ...(keyFile === undefined ? {} : { key: await read('sipTls.keyFile', keyFile) }),
+    ...(caFile === undefined ? {} : { ca: await read('sipTls.caFile', caFile) }),
+    ...(port === undefined ? {} : { port }),
+  };
 }
 
 function transcodingOf({

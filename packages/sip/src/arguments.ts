@@ -45,14 +45,11 @@ export function checkText(field: string, value: unknown): asserts value is strin
 /** A SIP URI that can be dialled here. @throws SipError `INVALID_ARGUMENT`, `ILLEGAL_CHARACTER` */
 export function checkUriArgument(field: string, value: unknown): SipUri {
   checkText(field, value);
-  let uri: SipUri;
   try {
-    uri = parseUri(value);
+    return parseUri(value);
   } catch (cause) {
     throw invalidArgument(field, 'not a SIP URI', cause);
   }
-  if (uri.scheme === 'sips') throw invalidArgument(field, 'sips needs TLS, which is not there');
-  return uri;
 }
 
 /** @throws SipError `INVALID_ARGUMENT`, `ILLEGAL_CHARACTER` */
@@ -63,18 +60,18 @@ export function checkCallId(value: unknown): void {
 
 /** @throws SipError `INVALID_ARGUMENT` */
 export function checkTransport(value: unknown): void {
-  if (value !== 'udp' && value !== 'tcp' && value !== 'auto') {
-    throw invalidArgument('transport', "must be 'udp', 'tcp' or 'auto'");
+  if (value !== 'udp' && value !== 'tcp' && value !== 'tls' && value !== 'auto') {
+    throw invalidArgument('transport', "must be 'udp', 'tcp', 'tls' or 'auto'");
   }
 }
 
 /** @throws SipError `INVALID_ARGUMENT` */
-export function checkProxy(proxy: { host: string; port: number } | undefined): void {
+export function checkProxy(proxy: { host: string; port?: number } | undefined): void {
   if (proxy === undefined) return;
   if (typeof proxy.host !== 'string' || (isIP(proxy.host) === 0 && !HOST.test(proxy.host))) {
     throw invalidArgument('outboundProxy.host', 'not a host name or address');
   }
-  checkInteger('outboundProxy.port', proxy.port, 1, 65_535);
+  if (proxy.port !== undefined) checkInteger('outboundProxy.port', proxy.port, 1, 65_535);
 }
 
 /** @throws SipError `INVALID_ARGUMENT` */

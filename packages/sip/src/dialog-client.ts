@@ -6,6 +6,7 @@ import type { DigestClient } from './digest.ts';
 import { SipError } from './errors.ts';
 import { asSipError, type SessionAgent, type TransportPreference } from './invite-contract.ts';
 import type { SipRequest, SipResponse } from './message.ts';
+import { defaultPort, nextHopTo } from './next-hop.ts';
 import type { ClientTransaction, Hop } from './transaction-layer.ts';
 import { isForbiddenDestination, transportError } from './transport.ts';
 import { parseCSeq, parseUri, type SipUri } from './uri.ts';
@@ -187,17 +188,16 @@ export class DialogClient {
   }
 
   #find(uri: SipUri, first: Hop): Hop | Promise<Hop> {
-    const host = uri.parameters.get('maddr') ?? uri.host;
-    const port = uri.port ?? 5060;
-    const named = uri.parameters.get('transport')?.toUpperCase();
-    let protocol = named === 'TCP' ? 'TCP' : 'UDP';
-    if (this.#preference === 'tcp') protocol = 'TCP';
-    else if (named === undefined && host === first.address && port === first.port) {
+    const settled = this.#preference === 'tcp' || this.#preference === 'tls';
+    const next = nextHopTo(uri, settled ? this.#preference : 'auto');
+    const { host } = next;
+    if (isIP(host) === 0) return this.#agent.locate(next).then(([hop]) => hop);
+    if (isForbiddenDestination(host)) throw transportError(`Not a host: ${host}`);
+    let protocol = next.preference === 'auto' ? 'UDP' : next.preference.toUpperCase();
+    const port = next.port ?? defaultPort(protocol);
+    if (next.preference === 'auto' && host === first.address && port === first.port) {
       protocol = first.protocol;
     }
-    if (isIP(host) === 0) return this.#agent.locate(host, port, protocol);
-    if (isForbiddenDestination(host)) throw transportError(`Not a host: ${host}`);
-    const { localHost, localPort } = first;
-    return { protocol, address: host, port, localHost, localPort };
+    return { ...first, protocol, address: host, port };
   }
 }

@@ -117,8 +117,8 @@ export class InboundSession implements IncomingSession, DialogOwner {
     );
     handler.onMessage?.('in', request, source);
     transaction.respond(createResponse(request, 100, 'Trying', this.#localTag));
-    agent.locate(source.address, source.port, source.protocol).then(
-      (hop) => this.#located({ ...hop, ...source }),
+    agent.hopTo(source).then(
+      (hop) => this.#located(hop),
       (error: unknown) =>
         this.#refuse(
           { statusCode: 500, reasonPhrase: 'Server Internal Error' },

@@ -61,6 +61,13 @@ export {
 export type { SessionTimerOptions } from './session-timer.ts';
 export type { ReferRequest, TransferOutcome } from './transfer.ts';
 export { createResponse } from './matching.ts';
+export {
+  type AddressRecord,
+  type NaptrRecord,
+  type SipDns,
+  type SrvRecord,
+  systemDns,
+} from './sip-dns.ts';
 export type { SipFaultName } from './transaction-layer.ts';
 export {
   isForbiddenDestination,
@@ -74,7 +81,9 @@ export {
   type TransportHandler,
   type TransportOptions,
 } from './transport.ts';
-export { type StreamLimits, TcpTransport } from './transport-stream.ts';
+export { type StreamLimits, StreamTransport, type StreamWire } from './transport-stream.ts';
+export { TcpTransport } from './transport-tcp.ts';
+export { type Pem, type SipTlsOptions, TlsTransport } from './transport-tls.ts';
 export { UdpTransport } from './transport-udp.ts';
 export {
   type SipTraffic,

@@ -14,21 +14,25 @@ import type { DigestCredentials } from './digest.ts';
 import { SipError } from './errors.ts';
 import type { SipMessage, SipRequest, SipResponse } from './message.ts';
 import type { SessionTimerOptions } from './session-timer.ts';
+import type { NextHop } from './next-hop.ts';
 import type { Clock, SipTimers } from './timers.ts';
 import type { Hop, ServerTransaction, TransactionLayer } from './transaction-layer.ts';
 import type { ReferRequest, TransferOutcome } from './transfer.ts';
 import { type TransportAddress, transportError } from './transport.ts';
 import { formatHostPort, type SipUri } from './uri.ts';
 
-/** How requests travel: `udp` and `tcp` always so; `auto` is UDP, but TCP above 1,300 bytes where it connects in 500 ms. */
-export type TransportPreference = 'udp' | 'tcp' | 'auto';
+/**
+ * How requests travel: `udp`, `tcp` and `tls` always so; `auto` is what the domain's NAPTR and SRV records prefer, else UDP,
+ * but TCP above 1,300 bytes where it connects in 500 ms. A SIPS URI goes over TLS whatever this says.
+ */
+export type TransportPreference = 'udp' | 'tcp' | 'tls' | 'auto';
 
 /** Next hop of all requests outside a dialog. No Route is added for it. */
 export interface OutboundProxy {
   /** Host name or IP literal, IPv6 without brackets. */
   readonly host: string;
-  /** 1–65535. */
-  readonly port: number;
+  /** 1–65535. Default: what the host's SRV records say, else 5060, or 5061 for TLS. */
+  readonly port?: number;
 }
 
 /** A call to place. */
@@ -187,8 +191,10 @@ export interface SessionAgent {
   readonly random: () => number;
   /** A fresh random token. */
   token(): string;
-  /** Resolves a host name and finds our address towards it. Rejects with SipError `TRANSPORT`. */
-  locate(host: string, port: number, protocol: string): Promise<Hop>;
+  /** Finds the servers of a next hop, in the order to try them, and our address towards each. Rejects with SipError `TRANSPORT`. */
+  locate(next: NextHop): Promise<readonly [Hop, ...Hop[]]>;
+  /** A peer whose address is known, with our address towards it. Rejects with SipError `TRANSPORT`. */
+  hopTo(address: TransportAddress): Promise<Hop>;
   /** True when a connection to the hop is open within the time. */
   connect(hop: Hop, timeoutMs: number): Promise<boolean>;
   /** Routes requests and messages of this dialog to its owner until `detach`. */
@@ -221,9 +227,12 @@ export function checkInviteOptions(options: InviteOptions): SipUri {
 export function contactFor(uri: string, hop: Hop): string {
   const at = uri.indexOf('@');
   const user = at < 0 ? '' : (uri.slice(uri.indexOf(':') + 1, at).split(':')[0] ?? '');
-  const transport = hop.protocol === 'UDP' ? '' : `;transport=${hop.protocol.toLowerCase()}`;
+  const secure = /^sips:/i.test(uri);
+  // RFC 5630 §3.1.3: a SIPS URI says TLS by itself.
+  const named = hop.protocol !== 'UDP' && !secure;
+  const transport = named ? `;transport=${hop.protocol.toLowerCase()}` : '';
   const host = formatHostPort(hop.localHost, hop.localPort);
-  return `<sip:${user === '' ? '' : `${user}@`}${host}${transport}>`;
+  return `<${secure ? 'sips' : 'sip'}:${user === '' ? '' : `${user}@`}${host}${transport}>`;
 }
 
 /** How an answered session ends whose peer is gone, or has lost the dialog. */

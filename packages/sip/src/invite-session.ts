@@ -25,13 +25,15 @@ import {
   type SipRequest,
   type SipResponse,
 } from './message.ts';
+import { nextHopTo } from './next-hop.ts';
 import { ALLOWED_METHODS } from './request-policy.ts';
 import { Redirects } from './redirects.ts';
+import { mayFailOver } from './server-locator.ts';
 import type { TimerHandle } from './timers.ts';
 import { tagOf } from './matching.ts';
 import type { ClientTransaction, Hop, ServerTransaction } from './transaction-layer.ts';
 import type { TransferOutcome } from './transfer.ts';
-import { isForbiddenDestination, type TransportAddress, transportError } from './transport.ts';
+import type { TransportAddress } from './transport.ts';
 import { formatNameAddress, parseCSeq, type SipUri } from './uri.ts';
 
 /** RFC 3261 §18.1.1: above this a request should leave UDP. */
@@ -63,6 +65,8 @@ export class OutboundSession implements InviteSession, DialogOwner {
   #resolveEnded: () => void = () => {};
   #state: InviteSessionState = 'starting';
   #hop: Hop | undefined;
+  /** Where the INVITE can go when that fails (RFC 3263 §4.3). */
+  #others: Hop[] = [];
   #triedTcp = false;
   #sequence = 0;
   #attempts = 0;
@@ -133,17 +137,13 @@ export class OutboundSession implements InviteSession, DialogOwner {
 
   async #start(): Promise<void> {
     const { outboundProxy, transport } = this.#options;
-    const named = this.#target.parameters.get('transport')?.toUpperCase();
-    const protocol =
-      transport === 'tcp' || (transport === 'auto' && named === 'TCP') ? 'TCP' : 'UDP';
-    const host = outboundProxy?.host ?? this.#target.parameters.get('maddr') ?? this.#target.host;
-    const port = outboundProxy?.port ?? this.#target.port ?? 5060;
     try {
-      const hop = await this.#agent.locate(host, port, protocol);
+      const next = nextHopTo(this.#target, transport, outboundProxy);
+      const [hop, ...others] = await this.#agent.locate(next);
       if (this.#state !== 'starting') return;
-      if (isForbiddenDestination(hop.address)) throw transportError(`Not a host: ${hop.address}`);
       this.#hop = hop;
       this.#inviteTimer?.cancel();
+      this.#others = others;
       const limitMs = this.#options.inviteTimeoutMs ?? DEFAULT_INVITE_TIMEOUT_MS;
       this.#inviteTimer = this.#agent.clock.startTimer(limitMs, () => this.#giveUp());
       await this.#sendInvite(hop);
@@ -277,6 +277,7 @@ export class OutboundSession implements InviteSession, DialogOwner {
       return;
     }
     if (statusCode >= 300 && statusCode < 400 && this.#redirect(response)) return;
+    if (statusCode === 503 && this.#failOver()) return;
     const error = new SipError(
       challenged ? 'AUTH_FAILED' : 'REJECTED',
       `${statusCode} ${reasonPhrase}`,
@@ -363,8 +364,20 @@ export class OutboundSession implements InviteSession, DialogOwner {
     return true;
   }
 
+  /** RFC 3263 §4.3: a new transaction to the next server. False when there is none, or the call shall end. */
+  #failOver(): boolean {
+    const next = this.#plan === undefined && !this.#provisional ? this.#others.shift() : undefined;
+    if (next === undefined) return false;
+    this.#attempts = 0;
+    this.#triedTcp = false;
+    this.#state = 'starting';
+    this.#sendInvite(next).catch((error: unknown) => this.#failed(asSipError(error)));
+    return true;
+  }
+
   /** Timer B, a failed transport, or a closing user agent, before the final response. */
   #failed(error: SipError): void {
+    if (mayFailOver(error) && this.#failOver()) return;
     const reasonPhrase = error.code === 'TIMEOUT' ? 'Request Timeout' : 'Service Unavailable';
     this.#end(
       this.#plan ?? {

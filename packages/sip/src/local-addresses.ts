@@ -11,13 +11,14 @@ const MAX_KNOWN = 1000;
 /** Our addresses towards peers. */
 export class LocalAddresses {
   readonly #bindAddress: string;
-  readonly #publicAddress: string | undefined;
+  /** One for each family at most. */
+  readonly #publicAddresses: readonly string[];
   /** By the peer's address, the latest last. */
   readonly #known = new Map<string, string>();
 
-  constructor(bindAddress: string, publicAddress: string | undefined) {
+  constructor(bindAddress: string, publicAddresses: readonly string[]) {
     this.#bindAddress = bindAddress;
-    this.#publicAddress = publicAddress;
+    this.#publicAddresses = publicAddresses;
   }
 
   /**
@@ -35,7 +36,8 @@ export class LocalAddresses {
         break;
       }
     }
-    return this.#publicAddress ?? local;
+    const family = isIPv6(address);
+    return this.#publicAddresses.find((one) => isIPv6(one) === family) ?? local;
   }
 
   /** The address that packets from and to this peer really have here; a guess for peers that we never wrote to first. */

@@ -18,6 +18,7 @@ import {
   type TransportPreference,
 } from './invite-contract.ts';
 import { EMPTY_BODY, SipHeaders, type SipRequest, type SipResponse } from './message.ts';
+import { type NextHop, nextHopTo } from './next-hop.ts';
 import type { Hop } from './transaction-layer.ts';
 import { formatNameAddress, parseNameAddress } from './uri.ts';
 
@@ -71,8 +72,7 @@ class Binding implements Registration {
   readonly #agent: SessionAgent;
   readonly #options: RegisterOptions;
   readonly #digest: DigestClient | undefined;
-  readonly #host: string;
-  readonly #port: number;
+  readonly #next: NextHop;
   readonly #localTag: string;
   #hop: Hop | undefined;
   #sequence = 0;
@@ -96,8 +96,7 @@ class Binding implements Registration {
     if (options.callId !== undefined) checkCallId(options.callId);
     this.#agent = agent;
     this.#options = options;
-    this.#host = options.outboundProxy?.host ?? registrar.host;
-    this.#port = options.outboundProxy?.port ?? registrar.port ?? 5060;
+    this.#next = nextHopTo(registrar, options.transport, options.outboundProxy);
     this.callId = options.callId ?? agent.token();
     this.#localTag = agent.token();
     this.#digest =
@@ -125,11 +124,7 @@ class Binding implements Registration {
 
   /** One REGISTER with its challenges, and once again when the registrar wants a longer time (423). */
   async refresh(expiresSeconds: number): Promise<void> {
-    this.#hop ??= await this.#agent.locate(
-      this.#host,
-      this.#port,
-      this.#options.transport === 'tcp' ? 'TCP' : 'UDP',
-    );
+    this.#hop ??= (await this.#agent.locate(this.#next))[0];
     let asked = expiresSeconds;
     let attempt = 1;
     let lengthened = false;

@@ -13,6 +13,7 @@ import {
   serverKey,
   withSource,
 } from './matching.ts';
+import { defaultPort } from './next-hop.ts';
 import type { ParseOutcome } from './parser.ts';
 import type { Clock, SipTimers } from './timers.ts';
 import { Transaction, type TransactionState } from './transaction.ts';
@@ -484,7 +485,8 @@ export class TransactionLayer implements TransportHandler {
         failed();
         return;
       }
-      const again = { protocol: source.protocol, address: source.address, port: via.port ?? 5060 };
+      const { protocol, address } = source;
+      const again = { protocol, address, port: via.port ?? defaultPort(protocol) };
       this.#transmit(response, octets, again, (fatal) => {
         if (fatal !== undefined) failed();
       });

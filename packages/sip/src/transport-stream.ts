@@ -1,7 +1,7 @@
-// SIP over TCP (RFC 3261 §18): framing by Content-Length, connections reused by destination, responses on the
-// connection of their request.
+// SIP over streams (RFC 3261 §18): framing by Content-Length, connections reused by destination, responses on the
+// connection of their request. What tells TCP and TLS apart is in transport-tcp.ts and transport-tls.ts.
 
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import type { SipError } from './errors.ts';
 import { type ParseOutcome, StreamParser } from './parser.ts';
 import type { TimerHandle } from './timers.ts';
@@ -14,6 +14,7 @@ import {
   type TransportHandler,
   type TransportOptions,
   transportError,
+  withoutMapping,
 } from './transport.ts';
 
 /** Bounds on what peers can make a stream transport hold. */
@@ -30,6 +31,27 @@ export interface StreamLimits {
   readonly idleTimeoutMs?: number;
   /** Octets that may wait for a peer that does not read. Default 1 MiB. */
   readonly maxUnsentBytes?: number;
+}
+
+/** How connections of one kind are made. */
+export interface StreamWire {
+  /** Upper case as in a Via. */
+  readonly protocol: string;
+  /** The socket's event from which on it can carry messages. */
+  readonly readyEvent: 'connect' | 'secureConnect';
+  /** Limit from `connect` to `readyEvent`, in milliseconds. */
+  readonly handshakeTimeoutMs: number;
+  /** Begins to connect. May throw, such as for a port out of range. */
+  connect(to: TransportAddress): Socket;
+  /**
+   * A server that is not yet listening; `undefined` when none shall be. Each socket is shown to `admit` when it is accepted,
+   * and destroyed when that says no; it is given to `accept` when it can carry messages.
+   */
+  createServer(
+    admit: (socket: Socket) => boolean,
+    accept: (socket: Socket) => void,
+    refused: (source: string) => void,
+  ): Server | undefined;
 }
 
 const CRLF = Buffer.from('\r\n');
@@ -52,21 +74,24 @@ interface Connection {
   readonly parser: StreamParser;
 }
 
-/** The TCP transport: listens and connects. */
-export class TcpTransport implements Transport {
-  readonly protocol = 'TCP';
+/** A transport over streams: listens and connects. */
+export class StreamTransport implements Transport {
   readonly reliable = true;
+  readonly #wire: StreamWire;
   readonly #options: TransportOptions;
   readonly #limits: Required<StreamLimits>;
   readonly #byId = new Map<number, Connection>();
   readonly #byDestination = new Map<string, Connection>();
   readonly #acceptedByAddress = new Map<string, number>();
+  /** Sockets that were accepted, those in a handshake too. */
+  readonly #accepted = new Set<Socket>();
   #server: Server | undefined;
   #handler: TransportHandler | undefined;
   #localPort = 0;
   #nextId = 1;
 
-  constructor(options: TransportOptions, limits: StreamLimits = {}) {
+  constructor(wire: StreamWire, options: TransportOptions, limits: StreamLimits = {}) {
+    this.#wire = wire;
     this.#options = options;
     this.#limits = {
       maxConnections: limits.maxConnections ?? 1000,
@@ -76,6 +101,10 @@ export class TcpTransport implements Transport {
       idleTimeoutMs: limits.idleTimeoutMs ?? 3_600_000,
       maxUnsentBytes: limits.maxUnsentBytes ?? 1 << 20,
     };
+  }
+
+  get protocol(): string {
+    return this.#wire.protocol;
   }
 
   get localPort(): number {
@@ -88,10 +117,23 @@ export class TcpTransport implements Transport {
 
   /** @throws SipError `TRANSPORT` (as a rejection) when the address or port cannot be bound. */
   open(handler: TransportHandler): Promise<void> {
-    const server = createServer({ noDelay: true }, (socket) => this.#accept(socket));
+    const server = this.#wire.createServer(
+      (socket) => this.#admit(socket),
+      (socket) => this.#accept(socket),
+      (source) => this.#handler?.onFault('tls-handshake', source),
+    );
+    if (server === undefined) {
+      this.#handler = handler;
+      return Promise.resolve();
+    }
     return new Promise<void>((resolve, reject) => {
       server.once('error', (cause) => {
-        reject(transportError(`TCP ${this.#options.bindAddress}:${this.#options.port}`, cause));
+        reject(
+          transportError(
+            `${this.protocol} ${this.#options.bindAddress}:${this.#options.port}`,
+            cause,
+          ),
+        );
       });
       server.listen({ host: this.#options.bindAddress, port: this.#options.port }, () => {
         server.removeAllListeners('error');
@@ -139,6 +181,7 @@ export class TcpTransport implements Transport {
     for (const connection of this.#byId.values()) {
       this.#drop(connection, transportError('The transport is closed'));
     }
+    for (const socket of this.#accepted) socket.destroy();
     if (server === undefined) return;
     await new Promise<void>((resolve) => {
       server.close(() => resolve());
@@ -148,10 +191,12 @@ export class TcpTransport implements Transport {
   /** Calls `done` with the id of an open connection to the address. */
   #reach(to: TransportAddress, timeoutMs: number, done: SendDone): void {
     if (this.#handler === undefined) {
-      done(transportError('The TCP transport is closed'));
+      done(transportError(`The ${this.protocol} transport is closed`));
       return;
     }
-    const destination = destinationKey(to.address, to.port);
+    const address = destinationKey(to.address, to.port);
+    // A connection to somebody of another name is not one to this peer, though it may be the same host.
+    const destination = to.serverNames ? `${address} ${to.serverNames.join(' ')}` : address;
     let connection = this.#byDestination.get(destination);
     // The peer has ended it and it is on its way out: it carries nothing new.
     if (connection?.open && !connection.socket.writable) connection = undefined;
@@ -166,19 +211,32 @@ export class TcpTransport implements Transport {
       }
       let socket: Socket;
       try {
-        socket = connect({ host: to.address, port: to.port, noDelay: true });
+        socket = this.#wire.connect(to);
       } catch (cause) {
-        done(transportError(`TCP to ${destination} failed`, cause)); // such as a port out of range
+        done(transportError(`${this.protocol} to ${address} failed`, cause));
         return;
       }
       connection = this.#adopt(socket, to.address, to.port, destination);
-      const opened = connection;
-      socket.once('connect', () => this.#connected(opened));
-      connection.connectTimer = this.#options.clock.startTimer(this.#options.connectTimeoutMs, () =>
-        this.#drop(opened, transportError(`TCP to ${destination}: no answer`)),
-      );
+      this.#awaitReady(connection);
     }
     this.#await(connection, timeoutMs, done);
+  }
+
+  #awaitReady(connection: Connection): void {
+    const { socket, remote } = connection;
+    const { readyEvent, handshakeTimeoutMs } = this.#wire;
+    const limit = (limitMs: number, problem: string): void => {
+      connection.connectTimer?.cancel();
+      connection.connectTimer = this.#options.clock.startTimer(limitMs, () => {
+        const peer = destinationKey(remote.address, remote.port);
+        this.#drop(connection, transportError(`${this.protocol} to ${peer}: ${problem}`));
+      });
+    };
+    limit(this.#options.connectTimeoutMs, 'no answer');
+    if (readyEvent !== 'connect') {
+      socket.once('connect', () => limit(handshakeTimeoutMs, 'no end of the handshake'));
+    }
+    socket.once(readyEvent, () => this.#connected(connection));
   }
 
   /** Waits for a connection in progress, but no longer than `timeoutMs`. */
@@ -194,8 +252,8 @@ export class TcpTransport implements Transport {
     const timer = this.#options.clock.startTimer(timeoutMs, () => {
       const at = connection.waiting.indexOf(answer);
       if (at >= 0) connection.waiting.splice(at, 1);
-      const key = connection.destination ?? '';
-      const error = transportError(`TCP to ${key}: not connected in ${timeoutMs} ms`);
+      const key = destinationKey(connection.remote.address, connection.remote.port);
+      const error = transportError(`${this.protocol} to ${key}: not connected in ${timeoutMs} ms`);
       // Nobody else wants this connection: do not leave a half-open one behind.
       if (connection.waiting.length === 0) this.#drop(connection, error);
       done(error);
@@ -211,6 +269,29 @@ export class TcpTransport implements Transport {
     for (const done of connection.waiting.splice(0)) done(undefined, connection.id);
   }
 
+  /** Counts a socket that was accepted until it is closed, unless there are too many. */
+  #admit(socket: Socket): boolean {
+    const { remoteAddress, remotePort = 0 } = socket;
+    if (remoteAddress === undefined || this.#handler === undefined) return false;
+    const address = withoutMapping(remoteAddress);
+    const fromHere = this.#acceptedByAddress.get(address) ?? 0;
+    const { maxConnections, maxConnectionsPerAddress } = this.#limits;
+    const outgoing = this.#byDestination.size;
+    if (this.#accepted.size + outgoing >= maxConnections || fromHere >= maxConnectionsPerAddress) {
+      this.#handler.onFault('connection-limit', destinationKey(address, remotePort));
+      return false;
+    }
+    this.#acceptedByAddress.set(address, fromHere + 1);
+    this.#accepted.add(socket);
+    socket.once('close', () => {
+      this.#accepted.delete(socket);
+      const left = (this.#acceptedByAddress.get(address) ?? 1) - 1;
+      if (left > 0) this.#acceptedByAddress.set(address, left);
+      else this.#acceptedByAddress.delete(address);
+    });
+    return true;
+  }
+
   #accept(socket: Socket): void {
     const address = socket.remoteAddress;
     const port = socket.remotePort;
@@ -219,18 +300,7 @@ export class TcpTransport implements Transport {
       socket.destroy();
       return;
     }
-    const fromHere = this.#acceptedByAddress.get(address) ?? 0;
-    if (
-      this.#byId.size >= this.#limits.maxConnections ||
-      fromHere >= this.#limits.maxConnectionsPerAddress
-    ) {
-      socket.on('error', () => {});
-      socket.destroy();
-      this.#handler.onFault('connection-limit', destinationKey(address, port));
-      return;
-    }
-    this.#acceptedByAddress.set(address, fromHere + 1);
-    const connection = this.#adopt(socket, address, port, undefined);
+    const connection = this.#adopt(socket, withoutMapping(address), port, undefined);
     connection.open = true;
     this.#watchIdle(connection, this.#limits.firstMessageTimeoutMs);
   }
@@ -245,7 +315,7 @@ export class TcpTransport implements Transport {
     const connection: Connection = {
       id,
       socket,
-      remote: { protocol: 'TCP', address, port, connectionId: id },
+      remote: { protocol: this.protocol, address, port, connectionId: id },
       destination,
       waiting: [],
       open: false,
@@ -264,9 +334,10 @@ export class TcpTransport implements Transport {
     if (destination !== undefined) this.#byDestination.set(destination, connection);
     socket.setKeepAlive(true, 60_000);
     socket.on('data', (chunk) => this.#receive(connection, chunk));
-    socket.on('error', (cause) =>
-      this.#drop(connection, transportError(`TCP to ${address} port ${port} failed`, cause)),
-    );
+    socket.on('error', (cause) => {
+      const problem = `${this.protocol} to ${address} port ${port} failed: ${cause.message}`;
+      this.#drop(connection, transportError(problem, cause));
+    });
     socket.on('close', () => this.#drop(connection, undefined));
     return connection;
   }
@@ -350,13 +421,9 @@ export class TcpTransport implements Transport {
     connection.connectTimer?.cancel();
     connection.messageTimer?.cancel();
     connection.idleTimer?.cancel();
-    const { address } = connection.remote;
-    if (connection.destination === undefined) {
-      const left = (this.#acceptedByAddress.get(address) ?? 1) - 1;
-      if (left > 0) this.#acceptedByAddress.set(address, left);
-      else this.#acceptedByAddress.delete(address);
-    } else if (this.#byDestination.get(connection.destination) === connection) {
-      this.#byDestination.delete(connection.destination);
+    const { destination } = connection;
+    if (destination !== undefined && this.#byDestination.get(destination) === connection) {
+      this.#byDestination.delete(destination);
     }
     connection.socket.destroy();
     for (const done of connection.waiting.splice(0)) {

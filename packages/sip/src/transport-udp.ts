@@ -1,7 +1,7 @@
 // SIP over UDP (RFC 3261 §18): one datagram, one message.
 
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
-import { isIPv6 } from 'node:net';
+import { isIPv4, isIPv6 } from 'node:net';
 import type { SipError } from './errors.ts';
 import { parseDatagram } from './parser.ts';
 import {
@@ -11,6 +11,7 @@ import {
   type TransportHandler,
   type TransportOptions,
   transportError,
+  withoutMapping,
 } from './transport.ts';
 
 const RECEIVE_BUFFER_BYTES = 1 << 20;
@@ -23,6 +24,8 @@ export class UdpTransport implements Transport {
   readonly #options: TransportOptions;
   #socket: Socket | undefined;
   #localPort = 0;
+  /** The socket takes both families, and names IPv4 peers by mapped addresses (RFC 4291 §2.5.5.2). */
+  #mapsAddresses = false;
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -51,6 +54,7 @@ export class UdpTransport implements Transport {
           // The system's own size will do.
         }
         this.#socket = socket;
+        this.#mapsAddresses = this.#options.bindAddress === '::';
         this.#localPort = socket.address().port;
         resolve();
       });
@@ -63,7 +67,7 @@ export class UdpTransport implements Transport {
     if (datagram.length <= 4 && datagram.every((octet) => octet === 13 || octet === 10)) return;
     handler.onOutcome(parseDatagram(datagram), {
       protocol: 'UDP',
-      address: remote.address,
+      address: withoutMapping(remote.address),
       port: remote.port,
     });
   }
@@ -76,7 +80,9 @@ export class UdpTransport implements Transport {
       return;
     }
     try {
-      socket.send(octets, to.port, to.address, (cause) =>
+      const address =
+        this.#mapsAddresses && isIPv4(to.address) ? `::ffff:${to.address}` : to.address;
+      socket.send(octets, to.port, address, (cause) =>
         done(cause === null ? undefined : sendError(to, cause)),
       );
     } catch (cause) {

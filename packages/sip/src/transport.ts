@@ -1,5 +1,5 @@
-// The contract between the transaction layer and whatever carries SIP messages (RFC 3261 §18). UDP and TCP are in
-// transport-udp.ts and transport-stream.ts; users may bring others.
+// The contract between the transaction layer and whatever carries SIP messages (RFC 3261 §18). UDP, TCP and TLS are in
+// transport-udp.ts, transport-tcp.ts and transport-tls.ts; users may bring others.
 
 import { SipError } from './errors.ts';
 import type { ParseOutcome } from './parser.ts';
@@ -15,12 +15,19 @@ export interface TransportAddress {
   readonly port: number;
   /** Stream transports: exactly this connection. Absent: the one to that address, opened when there is none. */
   readonly connectionId?: number;
+  /**
+   * TLS: SIP domains, for one of which the peer must have a certificate; the first is asked for by SNI. Absent: for the
+   * address.
+   */
+  readonly serverNames?: readonly string[];
 }
 
 /** Bad input that a transport itself notices. */
 export type TransportFault =
   /** A connection was refused because there are too many, in all or from that address. */
   | 'connection-limit'
+  /** A peer that connected did not finish the TLS handshake, or not as it must. */
+  | 'tls-handshake'
   /** A message was begun but not finished in time; the connection was closed. */
   | 'message-time-limit'
   /** Nothing arrived for too long; the connection was closed. */
@@ -111,4 +118,9 @@ export function isForbiddenDestination(address: string): boolean {
     return first === 0 || (first >= 224 && first <= 239) || bare === '255.255.255.255';
   }
   return bare.startsWith('ff') || bare === '::';
+}
+
+/** RFC 4291 §2.5.5.2: how a socket of both families names an IPv4 peer. */
+export function withoutMapping(address: string): string {
+  return address.replace(/^::ffff:(?=\d+\.)/i, '');
 }

@@ -1,7 +1,6 @@
 // The user agent: its transports, its transactions, its calls, and what it answers to strangers (RFC 3261 §8).
 
 import { randomBytes } from 'node:crypto';
-import { lookup } from 'node:dns/promises';
 import { isIP, isIPv6 } from 'node:net';
 import { checkInteger, checkText, invalidArgument } from './arguments.ts';
 import { dialogKey } from './dialog.ts';
@@ -13,12 +12,14 @@ import type {
   InviteSession,
   InviteSessionHandler,
   SessionAgent,
+  TransportPreference,
 } from './invite-contract.ts';
 import { hasOffer, InboundSession } from './inbound-session.ts';
 import { OutboundSession } from './invite-session.ts';
 import { LocalAddresses } from './local-addresses.ts';
 import type { SipMessage, SipRequest, SipResponse } from './message.ts';
 import { register, type RegisterOptions, type Registration } from './registration.ts';
+import type { NextHop } from './next-hop.ts';
 import { judgeRequest, type Verdict } from './request-policy.ts';
 import {
   DEFAULT_EXPIRES_SECONDS,
@@ -26,6 +27,8 @@ import {
   refuseInterval,
   type SessionTimerOptions,
 } from './session-timer.ts';
+import { ServerLocator } from './server-locator.ts';
+import { type SipDns, systemDns } from './sip-dns.ts';
 import { type Clock, completeTimers, type SipTimers, systemClock } from './timers.ts';
 import { createResponse, tagOf } from './matching.ts';
 import {
@@ -42,26 +45,26 @@ import {
   type TransportFactory,
   transportError,
 } from './transport.ts';
-import { TcpTransport } from './transport-stream.ts';
+import { TcpTransport } from './transport-tcp.ts';
+import { checkTlsOptions, type SipTlsOptions, TlsTransport } from './transport-tls.ts';
 import { UdpTransport } from './transport-udp.ts';
 import { parseCSeq } from './uri.ts';
 
-const RESOLVE_TIMEOUT_MS = 5000;
 /** Attempts to find a port number that is free for every transport. */
 const PORT_ATTEMPTS = 20;
 
 /** Settings of a user agent. All have defaults. */
 export interface SipUserAgentOptions {
-  /** IP literal to bind to. Default `0.0.0.0`. */
+  /** IP literal to bind to; `::` is IPv6 and IPv4. Default `0.0.0.0`, which is IPv4 only. */
   readonly bindAddress?: string;
   /** Port of all transports; 0 (the default) lets the system choose one number for all. */
   readonly port?: number;
-  /** Written into Via and Contact instead of the local address: the public side of a NAT. */
-  readonly publicAddress?: string;
+  /** Written into Via and Contact instead of the local address: the public side of a NAT. One for each family at most. */
+  readonly publicAddress?: string | readonly string[];
   /** Value of User-Agent and Server. Default `sipcast`. */
   readonly userAgentName?: string;
   readonly timers?: Partial<SipTimers>;
-  /** Default: the UDP and TCP transports of this package. */
+  /** Default: the UDP, TCP and TLS transports of this package. */
   readonly transports?: readonly TransportFactory[];
   /** Default: the process's monotonic clock. */
   readonly clock?: Clock;
@@ -71,8 +74,10 @@ export interface SipUserAgentOptions {
   readonly sessionTimer?: SessionTimerOptions;
   /** 0 ≤ n < 1, for waiting times. Default `Math.random`. */
   readonly random?: () => number;
-  /** Host name to IP literal. Default: the system's resolver, in the family of `bindAddress`. Limited to five seconds. */
-  readonly resolve?: (host: string) => Promise<string>;
+  /** Default: the system's. */
+  readonly dns?: SipDns;
+  /** How TLS is spoken. Connections from peers are accepted where there is a certificate. */
+  readonly tls?: SipTlsOptions;
   /** Server transactions above which requests outside our dialogs are answered 503 without state. Default 10,000. */
   readonly maxTransactions?: number;
   /** Limit for opening a TCP connection. Default 5,000 ms. */
@@ -137,6 +142,7 @@ export class SipUserAgent {
   readonly #sessions = new Map<string, DialogOwner>();
   readonly #transports = new Map<string, Transport>();
   readonly #addresses: LocalAddresses;
+  readonly #locator: ServerLocator;
   readonly #layer: TransactionLayer;
   readonly #agent: SessionAgent;
   /** By their INVITE: calls that were taken and not answered yet. */
@@ -149,8 +155,9 @@ export class SipUserAgent {
   constructor(options: SipUserAgentOptions = {}, handler: SipUserAgentHandler = {}) {
     this.#bindAddress = options.bindAddress ?? '0.0.0.0';
     if (isIP(this.#bindAddress) === 0) throw invalidArgument('bindAddress', 'not an IP address');
-    if (options.publicAddress !== undefined && isIP(options.publicAddress) === 0) {
-      throw invalidArgument('publicAddress', 'not an IP address');
+    const publicAddresses = [options.publicAddress ?? []].flat();
+    for (const address of publicAddresses) {
+      if (isIP(address) === 0) throw invalidArgument('publicAddress', 'not an IP address');
     }
     checkInteger('port', options.port ?? 0, 0, 65_535);
     checkInteger('maxTransactions', options.maxTransactions ?? 1, 1, 0x7fff_ffff);
@@ -158,6 +165,7 @@ export class SipUserAgent {
     checkInteger('closeGraceMs', options.closeGraceMs ?? 0, 0, 0x7fff_ffff);
     checkText('userAgentName', options.userAgentName ?? '');
     checkSessionTimer(options.sessionTimer);
+    if (options.tls !== undefined) checkTlsOptions(options.tls);
     this.#options = options;
     this.#handler = handler;
     this.#clock = options.clock ?? systemClock;
@@ -167,7 +175,13 @@ export class SipUserAgent {
         throw invalidArgument(`timers.${name}`, 'out of range');
     }
     this.#token = options.token ?? (() => randomBytes(12).toString('hex'));
-    this.#addresses = new LocalAddresses(this.#bindAddress, options.publicAddress);
+    this.#addresses = new LocalAddresses(this.#bindAddress, publicAddresses);
+    this.#locator = new ServerLocator({
+      dns: options.dns ?? systemDns(),
+      clock: this.#clock,
+      families: this.#bindAddress === '::' ? [6, 4] : [isIPv6(this.#bindAddress) ? 6 : 4],
+      random: options.random ?? Math.random,
+    });
     this.#layer = new TransactionLayer(
       {
         transports: this.#transports,
@@ -186,16 +200,22 @@ export class SipUserAgent {
       sessionTimer: options.sessionTimer ?? {},
       random: options.random ?? Math.random,
       token: this.#token,
-      locate: (host, port, protocol) => this.#locate(host, port, protocol),
+      locate: (next) => this.#locate(next),
+      hopTo: (address) => this.#hopTo(address),
       connect: (hop, timeoutMs) => this.#connect(hop, timeoutMs),
       attach: (key, session) => void this.#sessions.set(key, session),
       detach: (key) => void this.#sessions.delete(key),
     };
   }
 
-  /** Port that all transports are bound to; 0 before `open`. */
+  /** Port that all transports but TLS are bound to; 0 before `open`. */
   get localPort(): number {
     return this.#localPort;
+  }
+
+  /** Port that TLS is bound to; 0 before `open`, and without a certificate. */
+  get tlsPort(): number {
+    return this.#transports.get('TLS')?.localPort ?? 0;
   }
 
   get stats(): SipUserAgentStats {
@@ -240,9 +260,14 @@ export class SipUserAgent {
   }
 
   async #openTransports(wanted: number): Promise<void> {
+    const { tls } = this.#options;
     const factories = this.#options.transports ?? [
       (options) => new UdpTransport(options),
       (options) => new TcpTransport(options),
+      (options) => {
+        const port = tls?.port ?? (wanted === 0 ? 0 : options.port + 1);
+        return new TlsTransport({ ...options, port }, tls);
+      },
     ];
     let port = wanted;
     for (const create of factories) {
@@ -254,7 +279,8 @@ export class SipUserAgent {
       });
       this.#transports.set(transport.protocol, transport);
       await transport.open(this.#layer);
-      port = transport.localPort;
+      // One number for all, but for what has its own.
+      if (port === 0) port = transport.localPort;
     }
     this.#localPort = port;
   }
@@ -270,8 +296,13 @@ export class SipUserAgent {
    *
    * @throws SipError `TRANSPORT` (as a rejection) when the name does not resolve or there is no route
    */
-  async localAddressFor(host: string, port: number): Promise<string> {
-    return this.#addresses.advertisedTo(await this.#resolve(host), port);
+  async localAddressFor(
+    host: string,
+    port?: number,
+    transport: TransportPreference = 'udp',
+  ): Promise<string> {
+    const [hop] = await this.#locate({ host, port, preference: transport, domain: host });
+    return hop.localHost;
   }
 
   /**
@@ -320,25 +351,29 @@ export class SipUserAgent {
 
   // --- addresses
 
-  async #resolve(host: string): Promise<string> {
-    if (isIP(host) !== 0) return host;
-    const family = isIPv6(this.#bindAddress) ? 6 : 4;
-    const resolve =
-      this.#options.resolve ?? (async (name) => (await lookup(name, { family })).address);
-    return new Promise<string>((settle, reject) => {
-      const timer = this.#clock.startTimer(RESOLVE_TIMEOUT_MS, () =>
-        reject(transportError(`${host} did not resolve in time`)),
-      );
-      resolve(host)
-        .then(settle, (cause: unknown) => reject(transportError(`${host} does not resolve`, cause)))
-        .finally(() => timer.cancel());
-    });
+  async #locate(next: NextHop): Promise<readonly [Hop, ...Hop[]]> {
+    const targets = await this.#locator.locate(next);
+    const serverNames = [...new Set([next.host, next.domain])];
+    const hops: Hop[] = [];
+    let problem: unknown;
+    for (const target of targets) {
+      try {
+        hops.push(
+          await this.#hopTo(target.protocol === 'TLS' ? { ...target, serverNames } : target),
+        );
+      } catch (error) {
+        problem = error; // No way to this family: the others may do.
+      }
+    }
+    const [first, ...others] = hops;
+    if (first === undefined) throw problem;
+    return [first, ...others];
   }
 
-  async #locate(host: string, port: number, protocol: string): Promise<Hop> {
-    const address = await this.#resolve(host);
-    const localHost = await this.#addresses.advertisedTo(address, port);
-    return { protocol, address, port, localHost, localPort: this.#localPort };
+  async #hopTo(to: TransportAddress): Promise<Hop> {
+    const localHost = await this.#addresses.advertisedTo(to.address, to.port);
+    const localPort = this.#transports.get(to.protocol)?.localPort || this.#localPort;
+    return { ...to, localHost, localPort };
   }
 
   #connect(hop: Hop, timeoutMs: number): Promise<boolean> {

@@ -1,0 +1,53 @@
+// What RFC 3263 asks of DNS, as an interface, and the system's resolver behind it.
+
+import { lookup, Resolver } from 'node:dns/promises';
+
+/** A NAPTR record (RFC 3403 §4). */
+export interface NaptrRecord {
+  readonly order: number;
+  readonly preference: number;
+  /** `s`, or `a`. */
+  readonly flags: string;
+  /** E.g. `SIP+D2U`. */
+  readonly service: string;
+  readonly replacement: string;
+  readonly ttlSeconds?: number;
+}
+
+/** An SRV record (RFC 2782). */
+export interface SrvRecord {
+  readonly priority: number;
+  readonly weight: number;
+  readonly port: number;
+  readonly target: string;
+  readonly ttlSeconds?: number;
+}
+
+/** An A or AAAA record. */
+export interface AddressRecord {
+  /** IP literal. */
+  readonly address: string;
+  readonly ttlSeconds?: number;
+}
+
+/** A way to ask DNS. An empty answer and a rejection say the same: there is nothing. Answers may take their time. */
+export interface SipDns {
+  naptr(domain: string): Promise<readonly NaptrRecord[]>;
+  /** @param name - E.g. `_sip._udp.example.com`. */
+  srv(name: string): Promise<readonly SrvRecord[]>;
+  addresses(host: string, family: 4 | 6): Promise<readonly AddressRecord[]>;
+}
+
+/**
+ * The system's resolver. Addresses are looked up as every program here does, hosts file and search domains included; NAPTR
+ * and SRV go to the name servers of the system's configuration.
+ */
+export function systemDns(): SipDns {
+  const resolver = new Resolver({ timeout: 2000, tries: 2 });
+  return {
+    naptr: (domain) => resolver.resolveNaptr(domain),
+    srv: async (name) =>
+      (await resolver.resolveSrv(name)).map(({ name: target, ...rest }) => ({ ...rest, target })),
+    addresses: (host, family) => lookup(host, { family, all: true }),
+  };
+}

@@ -1,0 +1,25 @@
+// SIP over TCP: the plain wire of a stream transport.
+
+import { connect, createServer } from 'node:net';
+import { type StreamLimits, StreamTransport, type StreamWire } from './transport-stream.ts';
+import type { TransportOptions } from './transport.ts';
+
+const WIRE: StreamWire = {
+  protocol: 'TCP',
+  readyEvent: 'connect',
+  handshakeTimeoutMs: 0,
+  connect: (to) => connect({ host: to.address, port: to.port, noDelay: true }),
+  createServer: (admit, accept) =>
+    createServer({ noDelay: true }, (socket) => {
+      socket.on('error', () => {});
+      if (admit(socket)) accept(socket);
+      else socket.destroy();
+    }),
+};
+
+/** The TCP transport: listens and connects. */
+export class TcpTransport extends StreamTransport {
+  constructor(options: TransportOptions, limits: StreamLimits = {}) {
+    super(WIRE, options, limits);
+  }
+}
