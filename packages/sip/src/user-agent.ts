@@ -43,7 +43,6 @@ import {
   type Transport,
   type TransportAddress,
   type TransportFactory,
-
 } from './transport.ts';
 import { TcpTransport } from './transport-tcp.ts';
 import { checkTlsOptions, type SipTlsOptions, TlsTransport } from './transport-tls.ts';
