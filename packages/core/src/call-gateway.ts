@@ -468,6 +468,10 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       const problem = 'Sound needs ffmpeg, and transcoding is off';
       throw new GatewayError('NOT_IMPLEMENTED', problem, { field: 'soundFile' });
     }
+    if (!push.takesSounds) {
+      const problem = 'No sound can stand in for the AAC of a stream of your own';
+      throw new GatewayError('NOT_IMPLEMENTED', problem, { field: 'soundFile' });
+    }
     const free = this.#encoders.takeSoundSlot();
     push.playSound((codec) => openFileSound({ ffmpeg, path, codec, aacRateHz, loop }), free);
     this.#pushes.change(mediaSessionId, () => {});

@@ -34,16 +34,15 @@ describe('a sound in place of the audio', () => {
   it('takes the place of AAC frames one by one, at their times; headers pass', () => {
     const { sound, told } = rig([undefined, [1, 2, 3], [4]]);
     const header = tag(0xaf, [0, 0x12, 0x08], 'sequence-header');
-    expect(sound.replace(header)).toBe(header);
+    expect(sound.replace(header)).toEqual([header]);
     const early = tag(0xaf, [1, 9]);
-    expect(sound.replace(early)).toBe(early);
-    expect(sound.replace(tag(0xaf, [1, 9]))).toMatchObject({
-      timestampMs: 40,
-      body: Buffer.from([0xaf, 1, 1, 2, 3]),
-    });
-    expect([...sound.replace(tag(0xaf, [1, 9])).body]).toEqual([0xaf, 1, 4]);
+    expect(sound.replace(early)).toEqual([early]);
+    expect(sound.replace(tag(0xaf, [1, 9]))).toMatchObject([
+      { timestampMs: 40, body: Buffer.from([0xaf, 1, 1, 2, 3]) },
+    ]);
+    expect([...sound.replace(tag(0xaf, [1, 9]))[0]!.body]).toEqual([0xaf, 1, 4]);
     for (const behind of [tag(0xaf, [1, 9]), tag(0xaf, [1, 9])])
-      expect(sound.replace(behind)).toBe(behind);
+      expect(sound.replace(behind)).toEqual([behind]);
     expect(told).toEqual(['open aac', 'close', 'ended']);
   });
 
@@ -51,7 +50,7 @@ describe('a sound in place of the audio', () => {
     const { sound } = rig([[1], [2], [3]]);
     const shared = tag(0xaf, [1, 9]);
     expect(sound.replace(shared)).toBe(sound.replace(shared));
-    expect([...sound.replace(tag(0xaf, [1, 9])).body]).toEqual([0xaf, 1, 2]);
+    expect([...sound.replace(tag(0xaf, [1, 9]))[0]!.body]).toEqual([0xaf, 1, 2]);
   });
 
   it('fills G.711 tags of any length', () => {
@@ -60,8 +59,8 @@ describe('a sound in place of the audio', () => {
       [3, 4],
       [5, 6],
     ]);
-    expect([...sound.replace(tag(0x72, [0, 0, 0])).body]).toEqual([0x72, 1, 2, 3]);
-    expect([...sound.replace(tag(0x72, [0, 0, 0])).body]).toEqual([0x72, 4, 5, 6]);
+    expect([...sound.replace(tag(0x72, [0, 0, 0]))[0]!.body]).toEqual([0x72, 1, 2, 3]);
+    expect([...sound.replace(tag(0x72, [0, 0, 0]))[0]!.body]).toEqual([0x72, 4, 5, 6]);
   });
 
   it('begins anew when the stream changes its codec, and is silent about its end when closed', () => {
@@ -70,7 +69,28 @@ describe('a sound in place of the audio', () => {
     sound.replace(tag(0xaf, [1, 0]));
     sound.close();
     const own = tag(0xaf, [1, 0]);
-    expect(sound.replace(own)).toBe(own);
+    expect(sound.replace(own)).toEqual([own]);
     expect(told).toEqual(['open pcmu', 'close', 'open aac', 'close']);
+  });
+
+  it('takes the place of Opus in packets of 20 ms, whatever those of the stream last', () => {
+    const { sound, told } = rig([[1], [2], [3], [4], undefined, [5]]);
+    const opus = (timestampMs: number): FlvTag => ({
+      ...tag(0x91, [...Buffer.from('Opus'), 9, 9]),
+      timestampMs,
+    });
+    const heard = (timestampMs: number): [number, number][] =>
+      sound.replace(opus(timestampMs)).map((one) => [one.timestampMs, one.body.at(-1)!]);
+    expect(heard(100)).toEqual([[100, 1]]);
+    expect(heard(160)).toEqual([
+      [120, 2],
+      [140, 3],
+      [160, 4],
+    ]);
+    // Nothing is decoded at present: the stream's own is heard.
+    expect(heard(180)).toEqual([[180, 9]]);
+    const [last] = sound.replace(opus(200));
+    expect(Buffer.from(last!.body).toString('latin1')).toBe('\x91Opus\x05');
+    expect(told).toEqual(['open opus']);
   });
 });

@@ -257,6 +257,11 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     this.#move('RTMP_CONNECTION_FAILED', undefined);
   }
 
+  /** Its sound can be replaced: AAC of a stream of one's own may have any rate, which a file is not decoded to. */
+  get takesSounds(): boolean {
+    return this.#media?.figures().audioCodec !== 'aac';
+  }
+
   /** Replaces the audio by a sound, until that ends. The one before it ends. `onClosed`: it has, for whatever reason. */
   playSound(open: OpenPushSound, onClosed: () => void = () => {}): void {
     this.stopSound();
@@ -351,8 +356,12 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
   }
 
   #send(leg: Leg, tag: FlvTag): void {
-    const heard = this.#sound ? this.#sound.replace(tag) : tag;
-    const sent = leg.publisher.send(this.muted ? this.#deps.silencedTag(heard) : heard);
+    if (this.#sound) for (const heard of this.#sound.replace(tag)) this.#sendHeard(leg, heard);
+    else this.#sendHeard(leg, tag);
+  }
+
+  #sendHeard(leg: Leg, tag: FlvTag): void {
+    const sent = leg.publisher.send(this.muted ? this.#deps.silencedTag(tag) : tag);
     if (leg !== this.#next || sent !== 'sent') return;
     // Sound alone is a beginning only where there is no picture.
     const hasVideo = (this.#media?.pictureSize(leg.form) ?? null) !== null;

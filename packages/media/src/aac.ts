@@ -12,6 +12,14 @@ export const AAC_FRAME_SAMPLES = 1024;
  */
 export const AAC_SILENCE: Uint8Array = Uint8Array.of(0x01, 0x18, 0x20, 0x07);
 
+/** The same of two channels, as a channel pair element. */
+export const AAC_STEREO_SILENCE: Uint8Array = Uint8Array.of(0x21, 0x10, 0x04, 0x60, 0x8c, 0x1c);
+
+/** The first three bits of a frame say of which kind its first element is; 1: a channel pair (ISO/IEC 14496-3 table 4.85). */
+export function isAacStereo(frame: Uint8Array): boolean {
+  return (frame[0] ?? 0) >> 5 === 1;
+}
+
 const OBJECT_TYPE_LC = 2;
 const HEADER_BYTES = 7;
 const FREQUENCIES_HZ = [
@@ -88,14 +96,14 @@ export function monoAacFormat(sampleRateHz: 44_100 | 48_000): AacFormat {
   return formatOf(OBJECT_TYPE_LC, FREQUENCIES_HZ.indexOf(sampleRateHz), 1);
 }
 
-/** What an AudioSpecificConfig says; undefined when it is not that of AAC-LC with a usual rate and 1 to 7 channels. */
+/** What an AudioSpecificConfig says; undefined when it is not that of AAC-LC, mono or stereo, with a usual rate. */
 export function aacFormatOf(audioSpecificConfig: Uint8Array): AacFormat | undefined {
   const [high = 0, low = 0] = audioSpecificConfig;
   const frequency = ((high & 7) << 1) | (low >> 7);
   const channels = (low >> 3) & 0x0f;
   const sampleRateHz = FREQUENCIES_HZ[frequency];
   const isLc = audioSpecificConfig.length >= 2 && high >> 3 === OBJECT_TYPE_LC;
-  if (!isLc || sampleRateHz === undefined || channels < 1 || channels > 7) return undefined;
+  if (!isLc || sampleRateHz === undefined || channels < 1 || channels > 2) return undefined;
   return { sampleRateHz, channels, audioSpecificConfig };
 }
 

@@ -260,6 +260,7 @@ describe('silencedTag', () => {
     ['72112233', '72d5d5d5'],
     ['82112233', '82ffffff'],
     ['af01112233', 'af0101182007'],
+    ['af0121112233', 'af01211004608c1c'],
     ['b2112233', `b2${Buffer.from(audioSilence('speex-wb')).toString('hex')}`],
     ['22112233', '22112233'],
   ])('%s becomes %s', (before, after) => {

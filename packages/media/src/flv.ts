@@ -1,6 +1,6 @@
 // Frames to FLV tags (Adobe FLV 10.1, annex E).
 
-import { AAC_SILENCE } from './aac.ts';
+import { AAC_SILENCE, AAC_STEREO_SILENCE, isAacStereo } from './aac.ts';
 import type { AacFormat } from './aac.ts';
 import { amf0Object, EcmaArray, encodeAmf0 } from './amf0.ts';
 import type { Amf0Value } from './amf0.ts';
@@ -341,7 +341,14 @@ export function silencedTag(tag: FlvTag): FlvTag {
   const head = tag.body[0] ?? 0;
   switch (head >> 4) {
     case SOUND_FORMAT.aac:
-      return { ...tag, body: Buffer.from([head, 1, ...AAC_SILENCE]) };
+      return {
+        ...tag,
+        body: Buffer.from([
+          head,
+          1,
+          ...(isAacStereo(tag.body.subarray(2)) ? AAC_STEREO_SILENCE : AAC_SILENCE),
+        ]),
+      };
     case SOUND_FORMAT['speex-wb']:
       return { ...tag, body: Buffer.from([head, ...audioSilence('speex-wb')]) };
     case SOUND_FORMAT.pcma:

@@ -114,7 +114,8 @@ export class FrameStream implements StreamSource {
     this.#handler = handler;
     if (audio?.codec === 'aac') {
       this.#aac = aacFormatOf(audio.audioSpecificConfig);
-      if (!this.#aac) throw invalid('media.audio', 'has no AudioSpecificConfig of AAC-LC');
+      if (!this.#aac)
+        throw invalid('media.audio', 'has no AudioSpecificConfig of AAC-LC, mono or stereo');
     }
     const { transcoders, silentAudio = false, videoFreezeMs = DEFAULT_FREEZE_MS } = options;
     this.#renditions = new RenditionSet(
