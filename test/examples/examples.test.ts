@@ -169,6 +169,35 @@ describe('push-cli.ts', () => {
   });
 });
 
+describe('segmenter.ts', () => {
+  it('keeps a call in segments that each begin with a key frame, and the rest when it ends', async () => {
+    const phone = await openPhone();
+    const script = start('segmenter', [phone.uri], { PORT: '0', SEGMENT_MS: '1500' });
+    const [, port] = await script.line(/listening on port (\d+)/);
+    await script.line(/^segment 2: \d+ octets/);
+    const base = `http://127.0.0.1:${port}`;
+    expect(await (await fetch(`${base}/`)).json()).toEqual([1, 2]);
+    for (const number of [1, 2]) {
+      const response = await fetch(`${base}/${number}.flv`);
+      const tags = [...readFlvTags(Buffer.from(await response.arrayBuffer()))];
+      const pictures = tags.filter(({ type }) => type === 9);
+      expect(pictures[0]?.body[1]).toBe(0);
+      expect(pictures[1]?.body[0]).toBe(0x17);
+      expect(pictures[1]?.timestampMs).toBe(0);
+      expect(pictures.at(-1)?.timestampMs).toBeGreaterThan(900);
+      // AAC, its header among the first.
+      const sounds = tags.filter(({ type }) => type === 8);
+      expect(sounds[0]?.body[0]).toBe(0xaf);
+      expect(sounds[0]?.body[1]).toBe(0);
+      expect(sounds.length).toBeGreaterThan(20);
+    }
+    expect((await fetch(`${base}/9.flv`)).status).toBe(404);
+    await (await phone.nextCall()).hangUp();
+    await script.line(/^segment 3: \d+ octets/);
+    expect(await script.exited).toBe(0);
+  });
+});
+
 describe('demo.ts', () => {
   it('puts an embedded phone on air and records it', async () => {
     const output = await mkdtemp(join(tmpdir(), 'sipcast-demo-'));

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { FlvTag, FlvTagRole } from './frame.ts';
+import type { Output } from './output.ts';
 import { OutputSet } from './output-set.ts';
 
 const tag = (role: FlvTagRole, timestampMs = 0): FlvTag => ({
@@ -106,5 +107,26 @@ describe('OutputSet', () => {
     set.clear();
     expect(set.size).toBe(0);
     expect(join(set)).toEqual([]);
+  });
+
+  it('removes an output that throws, tells it why, and hands on to the others', () => {
+    const set = new OutputSet(() => preamble);
+    const ends: unknown[] = [];
+    const problem = new Error('mine');
+    let pushes = 0;
+    const bad: Output = {
+      push: () => {
+        pushes++;
+        throw problem;
+      },
+      onEnded: (error) => void ends.push(error),
+    };
+    set.add(bad);
+    const seen = join(set);
+    set.push(tag('key-frame', 40));
+    set.add(bad);
+    set.push(tag('audio', 40));
+    expect(seen).toEqual(['metadata@5', 'sequence-header@5', 'key-frame@40', 'audio@40']);
+    expect([pushes, ends, set.size]).toEqual([2, [problem, problem], 1]);
   });
 });

@@ -332,4 +332,69 @@ describe('no hole', () => {
       ['inter-frame', 6070],
     ]);
   });
+
+  const whole: Vp8Frame = {
+    ...vp8(true),
+    payload: Buffer.from('10340b9d012a80026801ff', 'hex'),
+  };
+
+  it('passes VP8 and Opus in enhanced tags where the form says so, and encodes what it does not say', () => {
+    const form: OutputForm = { ...AAC, enhanced: { vp8: true, opus: true } };
+    const both = rig(form);
+    both.rendition.expect({ audio: 'opus', video: 'vp8' });
+    const release = both.rendition.hold();
+    both.rendition.pushVideo(vp8(false), 0, 0);
+    both.rendition.pushAudio(sound('opus'), 0);
+    both.rendition.pushVideo(whole, 40, 0);
+    both.rendition.pushVideo(whole, 80, 0);
+    expect([both.audio, both.video]).toEqual([[], []]);
+    expect(both.rendition.video).toEqual({ width: 640, height: 360 });
+    release();
+    const late: FlvTag[] = [];
+    both.rendition.add({ push: (tag) => late.push(tag) });
+    const shape = ({ type, body, role }: FlvTag): string =>
+      `${role} ${type === 18 ? '' : Buffer.from(body).toString('latin1', 1, 5)}`;
+    expect(late.map(shape)).toEqual([
+      'metadata ',
+      'sequence-header vp08',
+      'sequence-header Opus',
+      'key-frame vp08',
+    ]);
+
+    const opusOnly = rig({ ...AAC, enhanced: { vp8: false, opus: true } });
+    opusOnly.rendition.expect({ audio: 'opus', video: 'vp8' });
+    opusOnly.rendition.hold();
+    expect([opusOnly.audio.length, opusOnly.video.length]).toEqual([0, 1]);
+    // Encoding anew is a wish of its own.
+    const anew = rig({ ...form, video: 'reencode' });
+    anew.rendition.expect({ audio: 'opus', video: 'vp8' });
+    anew.rendition.hold();
+    expect([anew.audio.length, anew.video.length]).toEqual([0, 1]);
+  });
+
+  it('begins anew when the source changes from VP8 to H.264: no picture of the other codec is a beginning', () => {
+    const { rendition } = rig({ ...PLAIN, enhanced: { vp8: true, opus: true } });
+    rendition.expect({ video: 'vp8' });
+    rendition.setParameterSets(SETS);
+    rendition.pushVideo(whole, 0, 0);
+    rendition.expect({ video: 'h264' });
+    const late: FlvTag[] = [];
+    rendition.add({ push: (tag) => late.push(tag) });
+    expect(late).toEqual([]);
+    rendition.pushVideo(picture(true), 40, 0);
+    expect(late.map(({ role, body }) => [role, role === 'metadata' ? 0 : body[0]])).toEqual([
+      ['metadata', 0],
+      ['sequence-header', 0x17],
+      ['key-frame', 0x17],
+    ]);
+    rendition.expect({ video: 'vp8' });
+    rendition.pushVideo(whole, 80, 0);
+    expect(
+      late.slice(3).map(({ role, body }) => [role, role === 'metadata' ? 0 : body[0]]),
+    ).toEqual([
+      ['metadata', 0],
+      ['sequence-header', 0x90],
+      ['key-frame', 0x91],
+    ]);
+  });
 });
