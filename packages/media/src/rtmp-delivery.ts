@@ -49,9 +49,10 @@ const PING_PERIOD_MS = 1000;
 const PERIOD_MS = 2000;
 /** An answer that takes longer shows a backlog. */
 const LATE_MS = 700;
-/** A server that is not known to answer is asked so often, and waited for so long. */
+/** A server that has not acknowledged by then is asked whether it answers at all, so often and so long apart. */
+const FIRST_TRIAL_MS = 1250;
 const TRIALS = 2;
-const TRIAL_MS = 2000;
+const TRIAL_MS = 750;
 
 /** The delivery of one connection, from the beginning of its publication. */
 export class RtmpDelivery {
@@ -193,13 +194,13 @@ export class RtmpDelivery {
       if (pending.kind === this.#proved || nowMs - pending.sentMs < TRIAL_MS) return undefined;
       this.#pending = undefined;
     }
-    if (nowMs - this.#beganMs < SETTLING_MS) return undefined;
+    if (nowMs - this.#beganMs < FIRST_TRIAL_MS) return undefined;
     const { active, stepBytes } = this.#acknowledged;
     if (active && stepBytes <= this.#rate * MAX_ACKNOWLEDGEMENT_MS) return undefined;
     const kind = this.#proved ?? this.#trial();
     if (!kind) return undefined;
-    if (nowMs - this.#probedMs < (this.#proved === 'ping' ? PING_PERIOD_MS : PERIOD_MS))
-      return undefined;
+    const known = this.#proved === 'ping' ? PING_PERIOD_MS : PERIOD_MS;
+    if (nowMs - this.#probedMs < (this.#proved ? known : TRIAL_MS)) return undefined;
     this.#trials[kind]++;
     this.#probedMs = nowMs;
     this.#probedBytes = bytesSent;
