@@ -1,8 +1,9 @@
 // A small reader of Enhanced RTMP tags for tests, written from the tables of the specification ("Enhanced RTMP v2",
-// ExVideoTagHeader and ExAudioTagHeader) and not from our writer.
+// ExVideoTagHeader and ExAudioTagHeader) and not from our writer; and containers that Debian's ffmpeg knows, for what is in them.
 
 import { decodeAmf0, EcmaArray } from '@sipcast/media';
 import type { Amf0Value } from '@sipcast/media';
+import { OggWriter, opusHeads } from '../../packages/media/src/ogg.ts';
 
 interface Tag {
   readonly type: number;
@@ -65,4 +66,37 @@ export function readEnhanced(tags: readonly Tag[]): EnhancedMedia {
     }
   }
   return { videoFourCcs, vp8, videoHeaders, opus, audioHeaders, plain, metadata };
+}
+
+/** VP8 frames as IVF. */
+export function formatIvf(
+  frames: EnhancedMedia['vp8'],
+  { width, height }: { readonly width: number; readonly height: number },
+): Buffer {
+  const head = Buffer.alloc(32);
+  head.write('DKIF');
+  head.writeUInt16LE(32, 6);
+  head.write('VP80', 8);
+  head.writeUInt16LE(width, 12);
+  head.writeUInt16LE(height, 14);
+  head.writeUInt32LE(1000, 16);
+  head.writeUInt32LE(1, 20);
+  head.writeUInt32LE(frames.length, 24);
+  const parts = frames.flatMap(({ octets, timeMs }) => {
+    const frameHead = Buffer.alloc(12);
+    frameHead.writeUInt32LE(octets.length, 0);
+    frameHead.writeUInt32LE(timeMs, 4);
+    return [frameHead, octets];
+  });
+  return Buffer.concat([head, ...parts]);
+}
+
+/** Opus packets of 20 ms as Ogg. */
+export function formatOggOpus(packets: EnhancedMedia['opus']): Buffer {
+  const ogg = new OggWriter();
+  const heads = opusHeads().map((head) => ogg.page(head, 0));
+  return Buffer.concat([
+    ...heads,
+    ...packets.map(({ octets }, index) => ogg.page(octets, (index + 1) * 960)),
+  ]);
 }
