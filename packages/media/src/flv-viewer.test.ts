@@ -74,4 +74,21 @@ describe('a viewer', () => {
     for (let ms = 30_000; ms < 60_000; ms += 1000) viewer.push(tag('audio', ms));
     expect(told).toEqual(['stalled']);
   });
+
+  it('that joins an old stream has not been there since its headers were made', () => {
+    const { viewer, target, told, tags } = rig();
+    viewer.begin({ hasAudio: true, hasVideo: true });
+    target.waitingBytes = 13;
+    for (const one of [tag('metadata', 0), tag('sequence-header', 0), tag('key-frame', 60_000)])
+      viewer.push(one);
+    expect([tags().length, told]).toEqual([3, []]);
+  });
+
+  it('that was given up gets nothing more, also not the tag that showed it', () => {
+    const { viewer, target, written } = rig();
+    target.waitingBytes = 1000;
+    viewer.push(tag('audio', 0));
+    viewer.push(tag('audio', 10_000));
+    expect(written).toHaveLength(1);
+  });
 });

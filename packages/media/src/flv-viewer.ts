@@ -77,7 +77,10 @@ export class FlvViewer implements Output {
   push(tag: FlvTag): void {
     if (this.#stalled) return;
     const { waitingBytes } = this.#target;
-    this.#watch(waitingBytes, tag.timestampMs);
+    // These may be as old as the stream: their time says nothing of how long the viewer has taken nothing.
+    const isOfNow = tag.role !== 'metadata' && tag.role !== 'sequence-header';
+    if (isOfNow) this.#watch(waitingBytes, tag.timestampMs);
+    if (this.#stalled) return;
     if (this.#gate.admit(tag, waitingBytes)) this.#write(this.#octetsOf(tag));
     else if (this.#gate.wantsKeyFrame) this.#handler.onKeyFrameWanted();
   }
