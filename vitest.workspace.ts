@@ -19,7 +19,11 @@ const project = (
 
 /** unit: no socket, no sleep. loopback: our own peers on 127.0.0.1. interop: programs we did not write. */
 const projects: TestProjectConfiguration[] = [
-  project('unit', ['packages/*/src/**/*.test.ts', 'scripts/*.test.ts'], 10_000),
+  project(
+    'unit',
+    ['packages/*/src/**/*.test.ts', 'packages/server/console/*.test.ts', 'scripts/*.test.ts'],
+    10_000,
+  ),
   project('loopback', ['test/loopback/**/*.test.ts', 'test/examples/**/*.test.ts'], 60_000),
   project('interop', ['test/interop/**/*.test.ts'], 120_000, false),
 ];

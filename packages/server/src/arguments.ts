@@ -6,7 +6,7 @@ import type { ServeOptions } from './serve.ts';
 /** Words for `--help`. */
 export const HELP = `Usage: sipcast serve [options]
 
-Starts the gateway with its HTTP API at /rest-api.
+Starts the gateway with its HTTP API at /rest-api and its web console at /console/.
 
   --host <address>          listen for HTTP on this address (default 127.0.0.1)
   --port <number>           HTTP port (default 8081; 0: one that is free)
@@ -24,6 +24,7 @@ Starts the gateway with its HTTP API at /rest-api.
   --no-transcoding          encode nothing: no ffmpeg is needed; a call that needs it ends FAILED
   --media-folder <path>     folder of the files that inject_sound may play
   --record-dir <path>       folder for calls with "record": true
+  --no-console              no web console
   --help, --version
 
 Environment
@@ -74,6 +75,7 @@ export function parseCommand(
       ...(values.audio === undefined ? {} : { audio: audioOf(values.audio) }),
       ...(values.ffmpeg === undefined ? {} : { ffmpegPath: values.ffmpeg }),
       ...(values['no-transcoding'] ? { transcoding: false } : {}),
+      ...(values['no-console'] ? { console: false } : {}),
       ...(values['record-dir'] === undefined ? {} : { recordDir: values['record-dir'] }),
       ...(values['media-folder'] === undefined ? {} : { mediaFolder: values['media-folder'] }),
       ...(account === undefined || account === '' ? {} : { basicAuth: accountOf(account) }),
@@ -103,6 +105,7 @@ function parse(argv: readonly string[]) {
         audio: text,
         ffmpeg: text,
         'no-transcoding': { type: 'boolean' },
+        'no-console': { type: 'boolean' },
         'media-folder': text,
         'record-dir': text,
         help: { type: 'boolean', short: 'h' },

@@ -41,6 +41,7 @@ async function run(options: ServeOptions): Promise<void> {
     });
   }
   log(`HTTP API at ${server.url}, SIP port ${server.gateway.sipPort}`);
+  if (server.consoleUrl !== undefined) log(`Console at ${server.consoleUrl}`);
 }
 
 // A reader that went away must not end calls.

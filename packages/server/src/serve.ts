@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { createCallGateway } from '@sipcast/core';
 import type { CallGateway, CallGatewayOptions } from '@sipcast/core';
 import { createRestRouter, deliverCallEvents, nodeListener } from '@sipcast/rest';
+import { ConsolePages } from './console-pages.ts';
 import { ServerError } from './errors.ts';
 import { logStatuses, printable } from './status-log.ts';
 
@@ -51,6 +52,8 @@ export interface ServeOptions {
   readonly recordDir?: string;
   /** HTTP Basic on every query. Default: none. */
   readonly basicAuth?: { readonly username: string; readonly password: string };
+  /** The web console at `/console/`; false: none; `dir`: a build of it in another folder. Default true. */
+  readonly console?: boolean | { readonly dir: string };
   /** More options of the gateway; those above have precedence. */
   readonly gateway?: CallGatewayOptions;
   /** Takes one line, without time and line end. Default: standard output with the time in front. */
@@ -61,6 +64,8 @@ export interface ServeOptions {
 export interface ServeHandle {
   /** Of the HTTP API, e.g. `http://127.0.0.1:8081/rest-api`. */
   readonly url: string;
+  /** Of the console, e.g. `http://127.0.0.1:8081/console/`; undefined when it is switched off or not built. */
+  readonly consoleUrl: string | undefined;
   /** TCP port of the HTTP API. */
   readonly port: number;
   readonly gateway: CallGateway;
@@ -94,9 +99,13 @@ export async function serve(options: ServeOptions = {}): Promise<ServeHandle> {
       onInternalError: (error) => log(`error: ${printable(describe(error))}`),
     });
     const listener = nodeListener(router);
+    const pages = openConsole(options.console ?? true, log);
     const server = createServer(
       { headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 1000 },
-      (request, response) => void listener(request, response),
+      (request, response) => {
+        if (!pages?.answer(request, response, router.isAuthorized))
+          void listener(request, response);
+      },
     );
     server.maxConnections = MAX_CONNECTIONS;
     server.on('upgrade', (request, socket, head) => {
@@ -108,8 +117,10 @@ export async function serve(options: ServeOptions = {}): Promise<ServeHandle> {
     if (!isLoopback(host) && options.basicAuth === undefined)
       log('warning: everyone who reaches this address can place calls: set a user and password');
     let closing: Promise<void> | undefined;
+    const origin = `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`;
     return {
-      url: `http://${host.includes(':') ? `[${host}]` : host}:${address.port}${router.mount}`,
+      url: origin + router.mount,
+      consoleUrl: pages?.isBuilt ? `${origin}/console/` : undefined,
       port: address.port,
       gateway,
       close: (graceMs = 5000) => {
@@ -219,6 +230,16 @@ function openEvents(
     const problem = 'callAppUrl must be an http or https URL';
     throw new ServerError('INVALID_ARGUMENT', problem, 'callAppUrl', error);
   }
+}
+
+function openConsole(
+  wanted: boolean | { readonly dir: string },
+  log: (line: string) => void,
+): ConsolePages | undefined {
+  if (wanted === false) return undefined;
+  const pages = new ConsolePages(wanted === true ? undefined : wanted.dir);
+  if (!pages.isBuilt) log('warning: no console: it is not built (npm run build)');
+  return pages;
 }
 
 async function listen(server: Server, host: string, port: number): Promise<void> {

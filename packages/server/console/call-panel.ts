@@ -1,0 +1,146 @@
+// Everything about the chosen call: player, facts, pushes, keypad, quality, SIP messages.
+
+import type { CallView } from '@sipcast/core';
+import { api } from './api.ts';
+import { isFinal } from './call-list.ts';
+import { byId, el, setAttribute, setText } from './dom.ts';
+import { KeypadView } from './keypad-view.ts';
+import { LadderView } from './ladder-view.ts';
+import { attempt } from './notices.ts';
+import { Player } from './player.ts';
+import { PushesView } from './pushes-view.ts';
+import { QualityView } from './quality-view.ts';
+import { openTabs } from './tabs.ts';
+import { twoStepButton } from './two-step-button.ts';
+import {
+  calleeText,
+  callStatusText,
+  publicUrl,
+  rtmpStatusText,
+  timeText,
+  toneOf,
+} from './words.ts';
+
+/** The panel of the page. */
+export class CallPanel {
+  readonly player = new Player();
+  readonly keypad = new KeypadView();
+  readonly openTab: (name: string) => void;
+  readonly #pushes: PushesView;
+  readonly #quality = new QualityView();
+  readonly #ladder = new LadderView();
+  readonly #facts = byId('facts');
+  readonly #hangUp: HTMLButtonElement;
+  #call: CallView | undefined;
+  #tab = 'overview';
+  #shownFacts = '';
+
+  /** @param onChanged - Something was asked for that changes the call. */
+  constructor(onChanged: () => void) {
+    byId('player-place').append(this.player.element);
+    this.#pushes = new PushesView(onChanged);
+    this.#hangUp = twoStepButton('Hang up', 'Really hang up?', () => {
+      const callId = this.#call?.callId;
+      if (callId !== undefined)
+        attempt('Hang up', () => api.hangUp(callId).finally(() => onChanged()));
+    });
+    this.#hangUp.id = 'hang-up';
+    byId('call-actions').append(this.#hangUp);
+    this.openTab = openTabs(byId('tabs'), (name) => {
+      this.#tab = name;
+      if (name === 'sip') void this.#ladder.refresh();
+    });
+  }
+
+  /** Which call it is about. */
+  get callId(): string | undefined {
+    return this.#call?.callId;
+  }
+
+  /** Shows a call: another one, or what is new of the same. */
+  show(call: CallView): void {
+    const before = this.#call;
+    const isOther = before?.callId !== call.callId || before.createdAt !== call.createdAt;
+    const wasPlaying = isOther && this.player.streamName !== undefined;
+    this.#call = call;
+    const isOver = isFinal(call.status);
+    setText(byId('call-title'), calleeText(call.callee) || call.callId);
+    const badge = byId('call-status');
+    setText(badge, callStatusText(call.status));
+    setAttribute(badge, 'data-tone', toneOf(call.status));
+    this.#hangUp.hidden = isOver;
+    const reason = byId('call-reason');
+    reason.hidden = call.info === null;
+    setText(reason, reasonOf(call));
+    this.#showFacts(call);
+    this.#pushes.show(isOver ? { ...call, pushes: [], streamName: null } : call);
+    this.keypad.show(isOver ? undefined : call.callId);
+    this.#ladder.show(call.callId);
+    for (const name of ['pushes', 'keypad'])
+      byId(`tab-${name}`).toggleAttribute('data-dim', isOver);
+    if (isOther) {
+      this.#quality.reset(call.callId);
+      this.player.stop(idleWords(call));
+      if (this.#tab === 'sip') void this.#ladder.refresh();
+    }
+    const canPlay = call.streamName !== null && !isOver;
+    this.player.offer(canPlay ? (call.streamName ?? undefined) : undefined);
+    if (isOver && this.player.streamName !== undefined) this.player.stop('The call has ended');
+    // Who looks through the calls goes on watching.
+    if (wasPlaying && canPlay) this.play();
+    if (before?.status !== call.status) {
+      if (isOther || !canPlay) this.#idle(call);
+      if (this.#tab === 'sip') void this.#ladder.refresh();
+    }
+  }
+
+  /** Plays the call, if it can be played. */
+  play(): void {
+    const call = this.#call;
+    if (call?.streamName != null && !isFinal(call.status)) this.player.play(call.streamName);
+  }
+
+  /** A fresh answer of the API about the call, about once a second. */
+  takeStats(call: CallView): void {
+    if (call.callId !== this.#call?.callId) return;
+    this.#quality.take(call);
+    if (this.#tab === 'sip') void this.#ladder.refresh();
+  }
+
+  #idle(call: CallView): void {
+    if (this.player.streamName === undefined) this.player.stop(idleWords(call));
+  }
+
+  #showFacts(call: CallView): void {
+    const target =
+      call.rtmpUrl === null ? '–' : `${publicUrl(call.rtmpUrl)} · ${call.rtmpStream ?? ''}`;
+    const rows: (readonly [string, string])[] = [
+      ['Stream', call.streamName ?? '–'],
+      ['Callee', call.callee || '–'],
+      ['RTMP', target],
+      ['RTMP status', rtmpStatusText(call.rtmpStreamStatus)],
+      ['Caller', [call.visibleName, call.caller].filter(Boolean).join(' · ') || '–'],
+      ['Call-ID', call.callId],
+      ['SIP status', call.sipStatus === null ? '–' : String(call.sipStatus)],
+      ['Started', timeText(call.createdAt)],
+      ['Answered', timeText(call.establishedAt)],
+    ];
+    if (call.endedAt !== null) rows.push(['Ended', timeText(call.endedAt)]);
+    const key = JSON.stringify(rows);
+    if (key === this.#shownFacts) return;
+    this.#shownFacts = key;
+    this.#facts.replaceChildren(
+      ...rows.flatMap(([name, value]) => [el('dt', {}, name), el('dd', {}, value)]),
+    );
+  }
+}
+
+function reasonOf({ info, sipStatus }: CallView): string {
+  return sipStatus === null ? (info ?? '') : `${info ?? ''} (SIP ${sipStatus})`;
+}
+
+function idleWords(call: CallView): string {
+  if (isFinal(call.status)) return 'The call has ended';
+  if (call.streamName === null) return 'Started without a stream name: it cannot be watched';
+  return 'Press play';
+}

@@ -1,0 +1,67 @@
+// Elements. Text is set as text, never as HTML: what a peer says cannot become a part of the page.
+
+type Attributes = Readonly<Record<string, string | boolean | undefined>>;
+type Child = Node | string | undefined;
+
+/** An element with attributes (false and undefined: none; true: without value) and children. */
+export function el<Tag extends keyof HTMLElementTagNameMap>(
+  tag: Tag,
+  attributes: Attributes = {},
+  ...children: readonly Child[]
+): HTMLElementTagNameMap[Tag] {
+  const element = document.createElement(tag);
+  setAttributes(element, attributes);
+  for (const child of children) if (child !== undefined) element.append(child);
+  return element;
+}
+
+/** The same for a drawing. */
+export function svg<Tag extends keyof SVGElementTagNameMap>(
+  tag: Tag,
+  attributes: Attributes = {},
+  ...children: readonly Child[]
+): SVGElementTagNameMap[Tag] {
+  const element = document.createElementNS('http://www.w3.org/2000/svg', tag);
+  setAttributes(element, attributes);
+  for (const child of children) if (child !== undefined) element.append(child);
+  return element;
+}
+
+function setAttributes(element: Element, attributes: Attributes): void {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined || value === false) element.removeAttribute(name);
+    else element.setAttribute(name, value === true ? '' : value);
+  }
+}
+
+/** Sets the text of an element where it is another one: what is selected stays selected. */
+export function setText(element: Element, text: string): void {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** Sets or takes away an attribute where it is another one. */
+export function setAttribute(element: Element, name: string, value: string | undefined): void {
+  if (value === undefined) element.removeAttribute(name);
+  else if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+}
+
+/** An element of the page that must be there. */
+export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
+  const element = document.getElementById(id);
+  if (!element) throw new Error(`No element #${id}`);
+  return element as T;
+}
+
+/** A status: a dot of its colour, and its words. */
+export function statusBadge(text: string, tone: string): HTMLElement {
+  return el('span', { class: 'badge', 'data-tone': tone }, text);
+}
+
+/** A line drawing of 24 × 24 by the name of its symbol in the page. */
+export function icon(name: string): SVGElement {
+  return svg(
+    'svg',
+    { class: 'icon', viewBox: '0 0 24 24', 'aria-hidden': 'true', focusable: 'false' },
+    svg('use', { href: `#icon-${name}` }),
+  );
+}

@@ -1,0 +1,57 @@
+// How loud a player is. Reads along beside the output: a browser that cannot do that shows no meter.
+
+import { el } from './dom.ts';
+
+type Capturing = HTMLVideoElement & { captureStream?: () => MediaStream };
+/** Decibels below full scale at the left end. */
+const FLOOR_DB = -60;
+
+/** A bar from quiet to loud. */
+export class LevelMeter {
+  readonly element: HTMLElement;
+  readonly #video: Capturing;
+  readonly #bar: HTMLElement;
+  #audio: AudioContext | undefined;
+  #source: MediaStreamAudioSourceNode | undefined;
+  #frame = 0;
+
+  constructor(video: HTMLVideoElement) {
+    this.#video = video;
+    this.#bar = el('span', {});
+    this.element = el('div', { class: 'meter', 'aria-hidden': 'true' }, this.#bar);
+  }
+
+  /** Follows what is played now. */
+  start(): void {
+    if (this.#source || this.#video.captureStream === undefined) return;
+    const stream = this.#video.captureStream();
+    if (stream.getAudioTracks().length === 0) return;
+    this.#audio ??= new AudioContext();
+    const audio = this.#audio;
+    // Before a gesture of the user it does not run, and the bar stays empty.
+    audio.resume().catch(() => {});
+    const source = audio.createMediaStreamSource(stream);
+    const analyser = audio.createAnalyser();
+    source.connect(analyser);
+    this.#source = source;
+    const samples = new Float32Array(analyser.fftSize);
+    const show = (): void => {
+      analyser.getFloatTimeDomainData(samples);
+      let sum = 0;
+      for (const sample of samples) sum += sample * sample;
+      const db = 10 * Math.log10(sum / samples.length + 1e-10);
+      const share = this.#video.muted ? 0 : Math.max(0, Math.min(1, 1 - db / FLOOR_DB));
+      this.#bar.style.transform = `scaleX(${share.toFixed(3)})`;
+      this.#frame = requestAnimationFrame(show);
+    };
+    show();
+  }
+
+  /** Empties the bar. */
+  stop(): void {
+    cancelAnimationFrame(this.#frame);
+    this.#source?.disconnect();
+    this.#source = undefined;
+    this.#bar.style.transform = 'scaleX(0)';
+  }
+}

@@ -1,0 +1,72 @@
+// From values over time to lines in a box: no DOM.
+
+/** A value at a time; `null` breaks the line. */
+export interface PlotValue {
+  readonly atMs: number;
+  readonly value: number | null;
+}
+
+/** The box, in units of the drawing; the time that it shows ends at `nowMs`. */
+export interface PlotBox {
+  readonly width: number;
+  readonly height: number;
+  readonly windowMs: number;
+  readonly nowMs: number;
+}
+
+/** What is drawn. */
+export interface Plot {
+  /** Value at the upper edge; the lower edge is 0. */
+  readonly top: number;
+  /** SVG path data, one for each line. */
+  readonly paths: readonly string[];
+}
+
+/** The least of 1, 2, 2.5 and 5 times a power of ten that is not below `value`. */
+export function niceCeiling(value: number): number {
+  if (!(value > 0) || !Number.isFinite(value)) return 1;
+  const power = 10 ** Math.floor(Math.log10(value));
+  for (const step of [1, 2, 2.5, 5]) {
+    // Not above: 0.3 is three times 0.1, but for the last bits.
+    if (value <= step * power * (1 + 1e-9)) return step * power;
+  }
+  return 10 * power;
+}
+
+/** Lays out lines that share one scale. @param leastTop - The scale reaches at least so high. */
+export function scalePlot(
+  lines: readonly (readonly PlotValue[])[],
+  box: PlotBox,
+  leastTop: number,
+): Plot {
+  const startMs = box.nowMs - box.windowMs;
+  let highest = 0;
+  for (const line of lines) {
+    for (const { atMs, value } of line) {
+      if (value !== null && atMs >= startMs) highest = Math.max(highest, value);
+    }
+  }
+  const top = niceCeiling(Math.max(highest, leastTop));
+  const paths = lines.map((line) => {
+    let path = '';
+    let isDrawing = false;
+    for (const { atMs, value } of line) {
+      if (value === null || !Number.isFinite(value) || atMs < startMs) {
+        isDrawing = false;
+        continue;
+      }
+      const x = ((atMs - startMs) / box.windowMs) * box.width;
+      const y = box.height - (Math.max(0, value) / top) * box.height;
+      path += `${isDrawing ? 'L' : 'M'}${x.toFixed(1)} ${y.toFixed(1)}`;
+      isDrawing = true;
+    }
+    return path;
+  });
+  return { top, paths };
+}
+
+/** A number with three digits at most, for people. */
+export function shortNumber(value: number): string {
+  if (value >= 100 || Number.isInteger(value)) return Math.round(value).toString();
+  return value >= 10 ? value.toFixed(1) : value.toFixed(2).replace(/0$/, '');
+}

@@ -1,0 +1,144 @@
+// Serves the console: a page that the build has made, from memory, under a strict Content-Security-Policy.
+
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+
+const FILES: Readonly<Record<string, string>> = {
+  'index.html': 'text/html; charset=utf-8',
+  'console.js': 'text/javascript; charset=utf-8',
+  'console.css': 'text/css; charset=utf-8',
+  'icon.svg': 'image/svg+xml',
+};
+
+const HEADERS = {
+  // Nothing from elsewhere, nothing inline, and no HTML made of text. `blob:` is where players put their media.
+  'content-security-policy': [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self'",
+    "connect-src 'self'",
+    'media-src blob:',
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+    "require-trusted-types-for 'script'",
+    "trusted-types 'none'",
+  ].join('; '),
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-opener-policy': 'same-origin',
+  'cache-control': 'no-cache',
+};
+
+const NOT_BUILT = 'The console is not built: npm run build';
+
+interface Page {
+  readonly type: string;
+  readonly bytes: Buffer;
+  readonly packed: Buffer;
+  readonly tag: string;
+}
+
+/** The console's files. */
+export class ConsolePages {
+  /** Empty: it is not built. */
+  readonly #pages: ReadonlyMap<string, Page>;
+
+  /** @param folder - Where a build of the page is. Default: that of this package. */
+  constructor(folder?: string) {
+    const folders = folder === undefined ? ownFolders() : [folder];
+    this.#pages = folders.map(readPages).find((pages) => pages !== undefined) ?? new Map();
+  }
+
+  /** Whether there is a page to serve. */
+  get isBuilt(): boolean {
+    return this.#pages.size > 0;
+  }
+
+  /** Answers a request for `/` or `/console/…`. @returns false when it is for something else. */
+  answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    isAuthorized: (authorization: string | undefined) => boolean,
+  ): boolean {
+    const { method, url = '', headers } = request;
+    if (method !== 'GET' && method !== 'HEAD') return false;
+    const [path = '', query] = url.split('?', 2);
+    const name = /^\/console\/([a-z.]*)$/.exec(path)?.[1];
+    if (path === '/' || path === '/console') {
+      // Relative: a proxy may serve it below another path.
+      const location = `./console/${query === undefined ? '' : `?${query}`}`;
+      response.writeHead(302, { location }).end();
+      return true;
+    }
+    if (name === undefined) return false;
+    if (!isAuthorized(headers.authorization)) {
+      const challenge = 'Basic realm="sipcast", charset="UTF-8"';
+      send(response, 401, 'User name and password are required', { 'www-authenticate': challenge });
+      return true;
+    }
+    if (!this.isBuilt) {
+      send(response, 503, NOT_BUILT);
+      return true;
+    }
+    const page = this.#pages.get(name === '' ? 'index.html' : name);
+    if (!page) return false;
+    this.#sendPage(request, response, page);
+    return true;
+  }
+
+  #sendPage({ headers }: IncomingMessage, response: ServerResponse, page: Page): void {
+    const common = { ...HEADERS, etag: page.tag, vary: 'Accept-Encoding' };
+    if (headers['if-none-match'] === page.tag) {
+      response.writeHead(304, common).end();
+      return;
+    }
+    const takesGzip = /\bgzip\b/.test(String(headers['accept-encoding'] ?? ''));
+    const bytes = takesGzip ? page.packed : page.bytes;
+    response.writeHead(200, {
+      ...common,
+      'content-type': page.type,
+      'content-length': bytes.length,
+      ...(takesGzip ? { 'content-encoding': 'gzip' } : {}),
+    });
+    // To HEAD, Node sends the head alone.
+    response.end(bytes);
+  }
+}
+
+/** Beside the program, and, when that is run from its sources, where the build puts it. */
+function ownFolders(): readonly string[] {
+  return ['./console/', '../dist/console/'].map((path) =>
+    fileURLToPath(new URL(path, import.meta.url)),
+  );
+}
+
+function readPages(folder: string): ReadonlyMap<string, Page> | undefined {
+  const pages = new Map<string, Page>();
+  try {
+    for (const [name, type] of Object.entries(FILES)) {
+      const bytes = readFileSync(join(folder, name));
+      const tag = `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"`;
+      pages.set(name, { type, bytes, packed: gzipSync(bytes), tag });
+    }
+    return pages;
+  } catch {
+    return undefined;
+  }
+}
+
+function send(
+  response: ServerResponse,
+  status: number,
+  text: string,
+  headers: Record<string, string> = {},
+): void {
+  const type = 'text/plain; charset=utf-8';
+  response.writeHead(status, { ...HEADERS, 'content-type': type, ...headers }).end(`${text}\n`);
+}
