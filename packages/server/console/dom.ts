@@ -46,10 +46,15 @@ export function setAttribute(element: Element, name: string, value: string | und
 }
 
 /** An element of the page that must be there. */
-export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
+export function byId(id: string): HTMLElement {
+  return typedById(id, HTMLElement);
+}
+
+/** The same, of a certain kind. */
+export function typedById<T extends HTMLElement>(id: string, kind: new () => T): T {
   const element = document.getElementById(id);
-  if (!element) throw new Error(`No element #${id}`);
-  return element as T;
+  if (!(element instanceof kind)) throw new Error(`No ${kind.name} #${id}`);
+  return element;
 }
 
 /** A status: a dot of its colour, and its words. */

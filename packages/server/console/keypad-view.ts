@@ -1,7 +1,7 @@
 // The keys of a telephone: by pointer, and by keyboard while the pad has the focus.
 
 import { api } from './api.ts';
-import { byId, el } from './dom.ts';
+import { byId, el, typedById } from './dom.ts';
 import { attempt } from './notices.ts';
 
 const KEYS: readonly (readonly [key: string, letters: string])[] = [
@@ -26,7 +26,7 @@ export class KeypadView {
   readonly #pad = byId('keypad');
   readonly #sent = byId('keypad-sent');
   readonly #heard = byId('keypad-heard');
-  readonly #type = byId<HTMLSelectElement>('keypad-type');
+  readonly #type = typedById('keypad-type', HTMLSelectElement);
   #callId: string | undefined;
 
   constructor() {

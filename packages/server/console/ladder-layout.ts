@@ -16,7 +16,7 @@ export interface TracedMessage {
 }
 
 /** What kind of message: its colour. */
-export type LadderKind = 'request' | 'provisional' | 'success' | 'failure';
+type LadderKind = 'request' | 'provisional' | 'success' | 'failure';
 
 /** One arrow. */
 export interface LadderRow {
@@ -26,7 +26,7 @@ export interface LadderRow {
   readonly to: number;
   /** `INVITE`, `200 OK`. */
   readonly label: string;
-  /** What the message carries or answers: `SDP`, `INVITE`. */
+  /** What the message carries, or answers where that is no INVITE: `SDP`, `BYE`. */
   readonly note: string;
   /** Milliseconds since the first message. */
   readonly offsetMs: number;
@@ -71,7 +71,9 @@ function labelOf(traced: TracedMessage): Pick<LadderRow, 'label' | 'note' | 'kin
     return { label, note: body, kind: 'request' };
   }
   const [, code = '', reason = ''] = response;
-  const answered = /^CSeq\s*:\s*\d+\s+(\S+)/im.exec(traced.message)?.[1] ?? '';
+  const method = /^CSeq\s*:\s*\d+\s+(\S+)/im.exec(traced.message)?.[1] ?? '';
+  // Most answers are those to INVITE: only the others say what they answer.
+  const answered = method === 'INVITE' ? '' : method;
   const status = Number(code);
   const kind = status < 200 ? 'provisional' : status < 300 ? 'success' : 'failure';
   return {

@@ -39,7 +39,9 @@ export class LadderView {
     } catch (error) {
       if (callId !== this.#callId) return;
       this.#isMissing = error instanceof ApiError && error.code === 'NO_SUCH_METHOD';
-      const words = this.#isMissing ? 'This gateway keeps no SIP messages.' : wordsOf(error).message;
+      const words = this.#isMissing
+        ? 'This gateway keeps no SIP messages.'
+        : wordsOf(error).message;
       setText(this.#note, words);
     }
   }

@@ -14,7 +14,7 @@ import {
 import type { CallList, CallStatusEvent, PushStatusEvent } from './call-list.ts';
 import { CallPanel } from './call-panel.ts';
 import { CallsTable } from './calls-table.ts';
-import { byId, setAttribute, setText } from './dom.ts';
+import { byId, setAttribute, setText, typedById } from './dom.ts';
 import { showEnded } from './ended-list.ts';
 import { LiveEvents } from './live-events.ts';
 import type { LinkState } from './live-events.ts';
@@ -40,8 +40,8 @@ let isReading = false;
 let mustReadAgain = false;
 let lastReadMs = 0;
 
-const filter = byId<HTMLInputElement>('filter');
-const help = byId<HTMLDialogElement>('help');
+const filter = typedById('filter', HTMLInputElement);
+const help = typedById('help', HTMLDialogElement);
 const panel = new CallPanel(() => refreshSoon());
 const table = new CallsTable((callId, byKey) => {
   select(callId);
@@ -219,7 +219,7 @@ const SHORTCUTS: Readonly<Record<string, () => void>> = {
   s: () => panel.openTab('sip'),
   x: () => byId('hang-up').focus(),
 };
-const OF_CALL: ReadonlySet<string> = new Set([...'pmfoukqsx']);
+const OF_CALL: ReadonlySet<string> = new Set('pmfoukqsx');
 
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;

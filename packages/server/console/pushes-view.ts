@@ -2,7 +2,7 @@
 
 import type { CallView, RtmpPushView } from '@sipcast/core';
 import { api, ApiError } from './api.ts';
-import { byId, el, setAttribute, setText } from './dom.ts';
+import { byId, el, setAttribute, setText, typedById } from './dom.ts';
 import { attempt, wordsOf } from './notices.ts';
 import { twoStepButton } from './two-step-button.ts';
 import { bytesText, publicUrl, rtmpStatusText, toneOf } from './words.ts';
@@ -20,8 +20,8 @@ interface Item {
 export class PushesView {
   readonly #list = byId('pushes');
   readonly #empty = byId('pushes-empty');
-  readonly #form = byId<HTMLFormElement>('push-form');
-  readonly #url = byId<HTMLInputElement>('push-url');
+  readonly #form = typedById('push-form', HTMLFormElement);
+  readonly #url = typedById('push-url', HTMLInputElement);
   readonly #problem = byId('push-problem');
   readonly #items = new Map<string, Item>();
   readonly #onChanged: () => void;
@@ -63,8 +63,8 @@ export class PushesView {
     const streamName = this.#call?.streamName;
     if (streamName == null) return;
     this.#showProblem(undefined);
-    const full = byId<HTMLInputElement>('push-full').checked;
-    const muted = byId<HTMLInputElement>('push-muted').checked;
+    const full = typedById('push-full', HTMLInputElement).checked;
+    const muted = typedById('push-muted', HTMLInputElement).checked;
     try {
       await api.startPush({
         streamName,

@@ -1,7 +1,7 @@
 // The form that starts a call. It keeps its last values, but never a password.
 
 import { api, ApiError } from './api.ts';
-import { byId, el } from './dom.ts';
+import { byId, el, typedById } from './dom.ts';
 import { keep, readKept } from './kept.ts';
 import { wordsOf } from './notices.ts';
 import { proposedStream } from './words.ts';
@@ -10,7 +10,7 @@ const KEPT = 'start';
 
 /** The form of the page. */
 export class StartForm {
-  readonly #form = byId<HTMLFormElement>('start-form');
+  readonly #form = typedById('start-form', HTMLFormElement);
   readonly #problem = byId('start-problem');
   readonly #onStarted: (callId: string) => void;
   /** The stream's name was typed: it is not proposed any more. */
@@ -110,7 +110,7 @@ export class StartForm {
       }
     }
     request['callId'] ??= newCallId();
-    const button = byId<HTMLButtonElement>('start-button');
+    const button = typedById('start-button', HTMLButtonElement);
     button.disabled = true;
     try {
       await api.startCall(request);

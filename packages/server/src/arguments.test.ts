@@ -26,12 +26,25 @@ describe('command line', () => {
   });
 
   it('knows what is encoded, and where sounds and recordings are', () => {
-    const line = 'serve --no-transcoding --media-folder /srv/sounds --record-dir /srv/calls';
+    const line =
+      'serve --no-transcoding --media-folder /srv/sounds --record-dir /srv/calls --no-console';
     expect(parseCommand(line.split(' '), {})).toEqual({
       kind: 'serve',
-      options: { transcoding: false, mediaFolder: '/srv/sounds', recordDir: '/srv/calls' },
+      options: {
+        transcoding: false,
+        console: false,
+        mediaFolder: '/srv/sounds',
+        recordDir: '/srv/calls',
+      },
     });
-    for (const name of ['no-transcoding', 'media-folder', 'record-dir', 'audio', 'ffmpeg'])
+    for (const name of [
+      'no-transcoding',
+      'no-console',
+      'media-folder',
+      'record-dir',
+      'audio',
+      'ffmpeg',
+    ])
       expect(HELP).toContain(`--${name}`);
   });
 

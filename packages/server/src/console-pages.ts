@@ -99,7 +99,7 @@ export class ConsolePages {
       response.writeHead(304, common).end();
       return;
     }
-    const takesGzip = /\bgzip\b/.test(String(headers['accept-encoding'] ?? ''));
+    const takesGzip = /\bgzip\b/.test(headers['accept-encoding'] ?? '');
     const bytes = takesGzip ? page.packed : page.bytes;
     response.writeHead(200, {
       ...common,

@@ -100,11 +100,11 @@ export async function serve(options: ServeOptions = {}): Promise<ServeHandle> {
     });
     const listener = nodeListener(router);
     const pages = openConsole(options.console ?? true, log);
+    const isAuthorized = (header: string | undefined): boolean => router.isAuthorized(header);
     const server = createServer(
       { headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 1000 },
       (request, response) => {
-        if (!pages?.answer(request, response, router.isAuthorized))
-          void listener(request, response);
+        if (!pages?.answer(request, response, isAuthorized)) void listener(request, response);
       },
     );
     server.maxConnections = MAX_CONNECTIONS;
