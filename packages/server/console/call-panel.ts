@@ -34,6 +34,8 @@ export class CallPanel {
   #call: CallView | undefined;
   #tab = 'overview';
   #shownFacts = '';
+  /** It is to be played as soon as the name of its stream is known. */
+  #mustPlay = false;
 
   /** @param onChanged - Something was asked for that changes the call. */
   constructor(onChanged: () => void) {
@@ -60,7 +62,8 @@ export class CallPanel {
   /** Shows a call: another one, or what is new of the same. */
   show(call: CallView): void {
     const before = this.#call;
-    const isOther = before?.callId !== call.callId || before.createdAt !== call.createdAt;
+    const isAnew = before !== undefined && isFinal(before.status) && !isFinal(call.status);
+    const isOther = before?.callId !== call.callId || isAnew;
     const wasPlaying = isOther && this.player.streamName !== undefined;
     this.#call = call;
     const isOver = isFinal(call.status);
@@ -79,6 +82,7 @@ export class CallPanel {
     for (const name of ['pushes', 'keypad'])
       byId(`tab-${name}`).toggleAttribute('data-dim', isOver);
     if (isOther) {
+      this.#mustPlay = false;
       this.#quality.reset(call.callId);
       this.player.stop(idleWords(call));
       if (this.#tab === 'sip') void this.#ladder.refresh();
@@ -87,17 +91,19 @@ export class CallPanel {
     this.player.offer(canPlay ? (call.streamName ?? undefined) : undefined);
     if (isOver && this.player.streamName !== undefined) this.player.stop('The call has ended');
     // Who looks through the calls goes on watching.
-    if (wasPlaying && canPlay) this.play();
+    if ((wasPlaying || this.#mustPlay) && canPlay) this.play();
     if (before?.status !== call.status) {
       if (isOther || !canPlay) this.#idle(call);
       if (this.#tab === 'sip') void this.#ladder.refresh();
     }
   }
 
-  /** Plays the call, if it can be played. */
+  /** Plays the call, if it can be played; events do not tell the stream's name, and the API's next answer does. */
   play(): void {
     const call = this.#call;
-    if (call?.streamName != null && !isFinal(call.status)) this.player.play(call.streamName);
+    if (!call || isFinal(call.status)) return;
+    this.#mustPlay = call.streamName === null;
+    if (call.streamName !== null) this.player.play(call.streamName);
   }
 
   /** A fresh answer of the API about the call, about once a second. */
