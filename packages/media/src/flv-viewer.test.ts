@@ -77,7 +77,7 @@ describe('a viewer', () => {
 
   it('that joins an old stream has not been there since its headers were made', () => {
     const { viewer, target, told, tags } = rig();
-    viewer.begin({ hasAudio: true, hasVideo: true });
+    viewer.onLive({ hasAudio: true, hasVideo: true });
     target.waitingBytes = 13;
     for (const one of [tag('metadata', 0), tag('sequence-header', 0), tag('key-frame', 60_000)])
       viewer.push(one);
