@@ -197,6 +197,40 @@ describe('a call', () => {
     expect(peer.violations).toEqual([]);
   });
 
+  it('shares the registration of an account that stands, and tells of it', async () => {
+    const auth = { realm: 'pbx', username: 'alice', password: 'secret', status: 401 as const };
+    const peer = await openPeer({ media: false }, { register: { auth } });
+    const gateway = await openGateway();
+    const states: string[] = [];
+    gateway.on('registration', ({ state, account }) => states.push(`${account} ${state}`));
+    const account = {
+      sipLogin: 'alice',
+      sipPassword: 'secret',
+      sipDomain: `127.0.0.1:${peer.port}`,
+    };
+    const registration = gateway.register(account);
+    await registration.registered();
+    expect(gateway.registrations).toEqual([
+      expect.objectContaining({ state: 'registered', problem: null }),
+    ]);
+    const call = await gateway.startup({
+      callee: peer.uri,
+      ...account,
+      sipRegisterRequired: true,
+    });
+    await call.established();
+    await call.terminate();
+    // One binding, and it outlives the call.
+    expect(peer.registrations).toHaveLength(1);
+    await gateway.close();
+    expect(peer.registrations.at(-1)?.expiresS).toBe(0);
+    expect(states).toEqual([
+      `sip:alice@${account.sipDomain} registered`,
+      `sip:alice@${account.sipDomain} closed`,
+    ]);
+    expect(peer.violations).toEqual([]);
+  });
+
   it('sends valid silence in sendrecv, nothing but RTCP in recvonly', async () => {
     const peer = await openPeer();
     const gateway = await openGateway();

@@ -5,6 +5,7 @@ import type {
   answerReoffer,
   formatOffer,
   parseAnswer,
+  Registration,
   SipMessage,
   SipUserAgent,
 } from '@sipcast/sip';
@@ -90,7 +91,12 @@ export interface CallEvents {
 
 /** What a call needs of its surroundings. */
 export interface CallDeps {
-  readonly userAgent: Pick<SipUserAgent, 'localAddressFor' | 'invite' | 'register'>;
+  readonly userAgent: Pick<SipUserAgent, 'localAddressFor' | 'invite'> & {
+    /** Registers, or shares the registration of other calls; `unregister` when it is not needed any more. */
+    register(
+      account: Parameters<SipUserAgent['register']>[0],
+    ): Promise<Pick<Registration, 'unregister'>>;
+  };
   /** `formatMessage` of the SIP package. */
   readonly formatMessage: (message: SipMessage) => Uint8Array;
   /** `formatOffer` of the SIP package. */

@@ -31,6 +31,7 @@ import {
   pcapRecord,
   SipUserAgent,
 } from '@sipcast/sip';
+import type { AccountRegistration, RegistrationView } from './account-registration.ts';
 import { Call } from './call.ts';
 import type { CallDeps, CallView } from './call-contract.ts';
 import type { DtmfType } from './dtmf-info.ts';
@@ -60,13 +61,14 @@ import type { StreamsDeps } from './streams.ts';
 import { guardLogger, silentLogger } from './logger.ts';
 import type { Logger } from './logger.ts';
 import type { OutputFormOptions } from './options.ts';
-import { invalid, resolveStartup, validateRtmpTarget } from './options.ts';
-import type { StartupRequest } from './options.ts';
+import { invalid, resolveAccount, resolveStartup, validateRtmpTarget } from './options.ts';
+import type { AccountRequest, StartupRequest } from './options.ts';
 import type { NamedStream, StreamView } from './named-stream.ts';
 import { prepareFolder, Recording } from './recording.ts';
 import { nodeAddress } from './node-address.ts';
 import { PushTable, splitFullUrl } from './push-table.ts';
 import { Reservations } from './reservations.ts';
+import { Registrations } from './registrations.ts';
 import type { RtmpPush, RtmpPushView } from './rtmp-push.ts';
 import type { SipTrace, SipTraceEntry } from './sip-trace.ts';
 import { SipTraces } from './sip-traces.ts';
@@ -137,6 +139,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   readonly streams: Streams;
   readonly #history: CallView[] = [];
   readonly #traces: SipTraces;
+  readonly #registrations: Registrations;
   #encoders!: Encoders;
   #sessions = 0;
   #closed: Promise<void> | undefined;
@@ -178,6 +181,10 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       maxViewersPerStream: options.maxViewersPerStream ?? 100,
     });
     this.#reservations = new Reservations(this.#calls, (name) => this.streams.has(name));
+    this.#registrations = new Registrations(
+      { ...deps, register: (account) => this.#userAgent.register(account), logger },
+      (view, previous) => this.emit('registration', view, previous),
+    );
     const { min, max } = options.rtpPorts ?? { min: 30_000, max: 39_999 };
     this.#portPool = new PortPool({ min, max });
     this.nodeId = `${randomBytes(16).toString('hex')}@${nodeAddress(options)}`;
@@ -312,6 +319,22 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   /** As {@link Call.trace}; also of a call that has ended, while `history` knows it. @throws GatewayError `CALL_NOT_FOUND`. */
   trace(callId: string): SipTraceEntry[] {
     return this.#traces.find(callId) ?? this.get(callId).trace();
+  }
+
+  /**
+   * Keeps an account registered, so that calls can come in, until its `close`; the same for the same account. Calls of that
+   * account share it.
+   * @throws GatewayError `INVALID_ARGUMENT`, `GATEWAY_CLOSED`.
+   */
+  register(account: AccountRequest): AccountRegistration {
+    if (this.#closed) throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
+    const parsers = { parseSipUri: parseUri, parseRtmpUrl };
+    return this.#registrations.stand(resolveAccount(account, parsers));
+  }
+
+  /** Accounts that are registered or shall be, for calls and standing. */
+  get registrations(): readonly RegistrationView[] {
+    return this.#registrations.views();
   }
 
   /** Ends a call; resolves when all that it held is released. @throws GatewayError `CALL_NOT_FOUND`. */
@@ -499,6 +522,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       ...ending,
       ...[...this.#closing].map((call) => call.closed()),
       this.streams.close(),
+      this.#registrations.close(),
     ]);
     // Time for BYE, deleteStream and un-REGISTER; the user agent then ends what a silent peer holds up.
     let timer: NodeJS.Timeout | undefined;
@@ -584,7 +608,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
 
   #callDeps(trace: SipTrace): CallDeps {
     return {
-      userAgent: this.#userAgent,
+      userAgent: this.#registrations.sharedOf(this.#userAgent),
       formatMessage,
       formatOffer,
       parseAnswer,

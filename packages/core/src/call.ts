@@ -59,7 +59,7 @@ export class Call extends SafeEmitter<CallEvents> {
   #endedAtMs: number | null = null;
   #rtmpPush: RtmpPush | undefined;
   #session: InviteSession | undefined;
-  #registration: Registration | undefined;
+  #registration: Pick<Registration, 'unregister'> | undefined;
   #description: SessionDescription | undefined;
   #answer: string | null = null;
   /** The same, read: what hold is told by. */

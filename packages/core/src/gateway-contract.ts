@@ -3,6 +3,7 @@
 import type { FlvViewerStats } from '@sipcast/media';
 import type { SipDns, SipTimers, SipTlsOptions, TransportFactory } from '@sipcast/sip';
 import type { CallChange, CallView, ReceivedDtmf } from './call-contract.ts';
+import type { RegistrationState, RegistrationView } from './account-registration.ts';
 import type { Call } from './call.ts';
 import type { TranscodingOptions } from './encoders.ts';
 import type { Logger } from './logger.ts';
@@ -21,6 +22,8 @@ export interface CallGatewayOptions {
    * destination.
    */
   readonly publicAddress?: string | readonly string[];
+  /** Without `publicAddress`: believe registrars over UDP how they see us, and register that address. Default true. */
+  readonly learnsAddress?: boolean;
   /** UDP and TCP port for SIP. Default 0: one that is free. */
   readonly sipPort?: number;
   /** First and last port for RTP and RTCP; two pairs a call. Default 30000–39999. */
@@ -142,6 +145,8 @@ export interface CallGatewayEvents {
   call: (call: Call) => void;
   /** A call's status, sipStatus or rtmpStreamStatus changed. In order for each call. */
   callChange: (call: Call, view: CallView, changed: readonly CallChange[]) => void;
+  /** The registration of an account, for calls or standing, changed its state. */
+  registration: (view: RegistrationView, previous: RegistrationState) => void;
   /** A peer pressed a key. */
   callDtmf: (call: Call, dtmf: ReceivedDtmf) => void;
   /** A call ended, and all that it held is released. */

@@ -36,7 +36,7 @@ export function validateGatewayOptions(options: CallGatewayOptions): void {
     throw invalid('videoLoss', 'must be wait or continue');
   if (mediaFolder !== undefined && (typeof mediaFolder !== 'string' || mediaFolder === ''))
     throw invalid('mediaFolder', 'must be the path of a folder');
-  for (const field of ['silentAudio', 'blackVideo'] as const) {
+  for (const field of ['silentAudio', 'blackVideo', 'learnsAddress'] as const) {
     if (options[field] !== undefined && typeof options[field] !== 'boolean')
       throw invalid(field, 'must be true or false');
   }
@@ -62,6 +62,7 @@ export function sipOptionsOf(options: CallGatewayOptions): SipUserAgentOptions {
     ...(options.sipTimers === undefined ? {} : { timers: options.sipTimers }),
     ...(options.sipTransports === undefined ? {} : { transports: options.sipTransports }),
     ...(options.sipTls === undefined ? {} : { tls: options.sipTls }),
+    ...(options.learnsAddress === undefined ? {} : { learnsAddress: options.learnsAddress }),
     ...(options.sipDns === undefined ? {} : { dns: options.sipDns }),
   };
 }

@@ -1,3 +1,11 @@
+export { AccountRegistration } from './account-registration.ts';
+export type {
+  RegistrationAccount,
+  RegistrationDeps,
+  RegistrationEvents,
+  RegistrationState,
+  RegistrationView,
+} from './account-registration.ts';
 export { Call } from './call.ts';
 export type {
   CallChange,
@@ -31,7 +39,12 @@ export type { PublishOptions, StreamsDeps } from './streams.ts';
 export type { AddOutputOptions, StreamView } from './named-stream.ts';
 export type { Output, OutputContents } from '@sipcast/media';
 export type { NegotiationDeps, OfferedVideoCodec, OfferOptions } from './negotiation.ts';
-export type { OutputFormOptions, ResolvedStartup, StartupRequest } from './options.ts';
+export type {
+  AccountRequest,
+  OutputFormOptions,
+  ResolvedStartup,
+  StartupRequest,
+} from './options.ts';
 export type { OpenPushSound } from './push-sound.ts';
 export type { RecordingOptions } from './recording.ts';
 export { RtmpPush } from './rtmp-push.ts';

@@ -2,6 +2,7 @@
 
 import type { SipUri } from '@sipcast/sip';
 import type { RtmpUrl } from '@sipcast/media';
+import type { RegistrationAccount } from './account-registration.ts';
 import { GatewayError } from './errors.ts';
 import type { PushRtmpOptions } from './rtmp-push.ts';
 
@@ -60,6 +61,23 @@ export interface StartupRequest extends OutputFormOptions {
   readonly custom?: Readonly<Record<string, unknown>>;
   /** Extra headers of the INVITE: at most 32, and 8 KiB in all. */
   readonly sipHeaders?: Readonly<Record<string, string>>;
+}
+
+/** An account to keep registered, for calls that come in. */
+export interface AccountRequest
+  extends Pick<
+    StartupRequest,
+    | 'sipLogin'
+    | 'sipAuthenticationName'
+    | 'sipPassword'
+    | 'sipOutboundProxy'
+    | 'sipPort'
+    | 'sipTransport'
+  > {
+  /** Host part of the account, and the registrar. */
+  readonly sipDomain: string;
+  /** Asked for; the registrar decides. Default 3,600. */
+  readonly expiresSeconds?: number;
 }
 
 /** A request after validation: nothing is open any more. */
@@ -218,6 +236,37 @@ export function resolveStartup(
     record: resolveRecord(request.record),
     custom: resolveCustom(request.custom),
     headers: resolveHeaders(request.sipHeaders),
+  };
+}
+
+/**
+ * An account, validated.
+ *
+ * @throws GatewayError `INVALID_ARGUMENT`, with `field`.
+ */
+export function resolveAccount(
+  request: AccountRequest,
+  parsers: AddressParsers,
+): RegistrationAccount {
+  if (typeof request !== 'object' || request === null)
+    throw invalid('request', 'must be an object');
+  const { sipDomain, expiresSeconds = 3600, ...account } = request;
+  if (typeof sipDomain !== 'string' || sipDomain === '') throw invalid('sipDomain', 'is required');
+  if (!Number.isInteger(expiresSeconds) || expiresSeconds < 1 || expiresSeconds > 0x7fff_ffff)
+    throw invalid('expiresSeconds', 'must be an integer from 1');
+  // A call to the domain itself says all of it.
+  const { registrar, from, transport, credentials, registrarHop } = resolveStartup(
+    { ...account, sipDomain, callee: 'registrar' },
+    parsers,
+    () => 'none',
+  );
+  return {
+    registrar,
+    from,
+    transport,
+    outboundProxy: registrarHop,
+    expiresSeconds,
+    ...(credentials && { credentials }),
   };
 }
 

@@ -3,7 +3,7 @@
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { transportError } from './transport.ts';
+import { type LocalAddress, transportError } from './transport.ts';
 
 /** Peers whose way is remembered for traces. */
 const MAX_KNOWN = 1000;
@@ -15,6 +15,7 @@ export class LocalAddresses {
   readonly #publicAddresses: readonly string[];
   /** By the peer's address, the latest last. */
   readonly #known = new Map<string, string>();
+  readonly #learned = new Map<string, LocalAddress>();
 
   constructor(bindAddress: string, publicAddresses: readonly string[]) {
     this.#bindAddress = bindAddress;
@@ -30,14 +31,21 @@ export class LocalAddresses {
     const local = this.#isBound ? this.#bindAddress : await routeTo(address, port);
     this.#known.delete(address);
     this.#known.set(address, local);
-    if (this.#known.size > MAX_KNOWN) {
-      for (const oldest of this.#known.keys()) {
-        this.#known.delete(oldest);
-        break;
-      }
-    }
+    dropOldest(this.#known);
     const family = isIPv6(address);
     return this.#publicAddresses.find((one) => isIPv6(one) === family) ?? local;
+  }
+
+  /** How this peer sees us, where it has said so. */
+  learnedFrom(address: string): LocalAddress | undefined {
+    return this.#learned.get(address);
+  }
+
+  /** Takes note of how a peer sees us; `undefined`: as we are. */
+  learn(peer: string, seen: LocalAddress | undefined): void {
+    this.#learned.delete(peer);
+    if (seen !== undefined) this.#learned.set(peer, seen);
+    dropOldest(this.#learned);
   }
 
   /** The address that packets from and to this peer really have here; a guess for peers that we never wrote to first. */
@@ -57,6 +65,14 @@ export class LocalAddresses {
 
   get #isBound(): boolean {
     return this.#bindAddress !== '0.0.0.0' && this.#bindAddress !== '::';
+  }
+}
+
+function dropOldest(map: Map<string, unknown>): void {
+  if (map.size <= MAX_KNOWN) return;
+  for (const oldest of map.keys()) {
+    map.delete(oldest);
+    return;
   }
 }
 

@@ -1,4 +1,5 @@
-// REGISTER and un-REGISTER of one binding (RFC 3261 §10.2). Refreshing is the caller's business.
+// REGISTER and un-REGISTER of one binding (RFC 3261 §10.2), over the servers of the registrar (RFC 3263 §4.3). When to
+// refresh it is the caller's business.
 
 import {
   checkCallId,
@@ -19,8 +20,10 @@ import {
 } from './invite-contract.ts';
 import { EMPTY_BODY, SipHeaders, type SipRequest, type SipResponse } from './message.ts';
 import { type NextHop, nextHopTo } from './next-hop.ts';
+import { mayFailOver } from './server-locator.ts';
 import type { Hop } from './transaction-layer.ts';
-import { formatNameAddress, parseNameAddress } from './uri.ts';
+import { transportError } from './transport.ts';
+import { formatNameAddress, parseNameAddress, parseVia } from './uri.ts';
 
 /** An account to register. */
 export interface RegisterOptions {
@@ -30,7 +33,6 @@ export interface RegisterOptions {
   readonly from: { readonly uri: string; readonly displayName?: string };
   readonly credentials?: DigestCredentials;
   readonly outboundProxy?: OutboundProxy;
-  /** `auto` is UDP: a REGISTER is small. */
   readonly transport: TransportPreference;
   /** Asked for, in seconds. Default 3,600. */
   readonly expiresSeconds?: number;
@@ -48,6 +50,13 @@ export interface Registration {
   readonly contact: string;
   /** The last final response. */
   readonly response: SipResponse;
+  /** Where the registrar is, and our address towards it. */
+  readonly hop: Hop;
+  /**
+   * Registers again, for the time asked for at first; the values above follow. The server that answered last is asked first.
+   * Rejects with SipError as `register` does; the binding then stands until its time is over. Not while another one runs.
+   */
+  refresh(): Promise<void>;
   /** Removes the binding. Rejects with SipError as `register` does. A second call does nothing. */
   unregister(): Promise<void>;
 }
@@ -63,7 +72,7 @@ export async function register(
   options: RegisterOptions,
 ): Promise<Registration> {
   const binding = new Binding(agent, options);
-  await binding.refresh(options.expiresSeconds ?? 3600);
+  await binding.refresh();
   return binding;
 }
 
@@ -79,6 +88,8 @@ class Binding implements Registration {
   #expiresSeconds = 0;
   #contact = '';
   #response: SipResponse | undefined;
+  /** The binding under an address that proved not to be ours, until it is removed. */
+  #stale: string | undefined;
   #removed = false;
 
   constructor(agent: SessionAgent, options: RegisterOptions) {
@@ -116,24 +127,81 @@ class Binding implements Registration {
     return this.#response;
   }
 
+  get hop(): Hop {
+    if (this.#hop === undefined) throw new SipError('CLOSED', 'Not registered');
+    return this.#hop;
+  }
+
+  async refresh(): Promise<void> {
+    await this.#register(this.#options.expiresSeconds ?? 3600);
+    if (await this.#learn()) await this.#register(this.#options.expiresSeconds ?? 3600);
+  }
+
   async unregister(): Promise<void> {
     if (this.#removed) return;
     this.#removed = true;
-    await this.refresh(0);
+    await this.#register(0);
+  }
+
+  /** RFC 3263 §4.3: at the server that answered last, then at the others. */
+  async #register(expiresSeconds: number): Promise<void> {
+    const last = this.#hop;
+    let problem: SipError | undefined;
+    if (last !== undefined) {
+      problem = await this.#attempt(last, expiresSeconds);
+      if (problem === undefined) return;
+    }
+    // Un-REGISTER is a courtesy: the binding ends by itself.
+    if (problem !== undefined && expiresSeconds === 0) throw problem;
+    for (const hop of await this.#agent.locate(this.#next)) {
+      if (last !== undefined && last.address === hop.address && last.port === hop.port) continue;
+      problem = await this.#attempt(hop, expiresSeconds);
+      if (problem === undefined) return;
+    }
+    throw problem ?? transportError('No registrar');
+  }
+
+  /** One REGISTER; the error after which another server may do. @throws SipError for all others */
+  async #attempt(hop: Hop, expiresSeconds: number): Promise<SipError | undefined> {
+    try {
+      await this.#transact(hop, expiresSeconds);
+      this.#hop = hop;
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof SipError)) throw error;
+      if (mayFailOver(error) || error.statusCode === 503) return error;
+      throw error;
+    }
+  }
+
+  /**
+   * RFC 3581 §4, RFC 5626 §1: behind a NAT the registrar sees another address than we do. True when that is news: then the
+   * binding must be made anew.
+   */
+  async #learn(): Promise<boolean> {
+    const hop = this.#hop;
+    const via = this.#response?.headers.get('via');
+    if (hop === undefined || via === undefined) return false;
+    const { parameters } = parseVia(via);
+    const [address, port] = [parameters.get('received'), Number(parameters.get('rport') || 0)];
+    if (!this.#agent.learn(hop, address ?? hop.localHost, port)) return false;
+    this.#stale = this.#contact;
+    this.#hop = await this.#agent.hopTo(hop);
+    return true;
   }
 
   /** One REGISTER with its challenges, and once again when the registrar wants a longer time (423). */
-  async refresh(expiresSeconds: number): Promise<void> {
-    this.#hop ??= (await this.#agent.locate(this.#next))[0];
+  async #transact(hop: Hop, expiresSeconds: number): Promise<void> {
     let asked = expiresSeconds;
     let attempt = 1;
     let lengthened = false;
     for (;;) {
-      const response = await this.#send(this.#hop, asked);
+      const response = await this.#send(hop, asked);
       const { statusCode, reasonPhrase } = response;
       if (statusCode < 300) {
         this.#response = response;
         this.#expiresSeconds = asked === 0 ? 0 : this.#granted(response, asked);
+        this.#stale = undefined;
         return;
       }
       if (statusCode === 401 || statusCode === 407) {
@@ -171,6 +239,9 @@ class Binding implements Registration {
       .append('contact', this.#contact)
       .append('expires', String(expiresSeconds))
       .append('user-agent', this.#agent.userAgentName);
+    if (this.#stale !== undefined && this.#stale !== this.#contact) {
+      headers.append('contact', `${this.#stale};expires=0`);
+    }
     for (const [name] of extra) headers.delete(name);
     for (const [name, value] of extra) headers.append(name, value);
     const request: SipRequest = {

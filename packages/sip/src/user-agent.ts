@@ -60,6 +60,11 @@ export interface SipUserAgentOptions {
   readonly port?: number;
   /** Written into Via and Contact instead of the local address: the public side of a NAT. One for each family at most. */
   readonly publicAddress?: string | readonly string[];
+  /**
+   * Without `publicAddress`: believe the registrar over UDP how it sees us (RFC 3581), and give that address to it. Default
+   * true.
+   */
+  readonly learnsAddress?: boolean;
   /** Value of User-Agent and Server. Default `sipcast`. */
   readonly userAgentName?: string;
   readonly timers?: Partial<SipTimers>;
@@ -201,6 +206,7 @@ export class SipUserAgent {
       token: this.#token,
       locate: (next) => this.#locate(next),
       hopTo: (address) => this.#hopTo(address),
+      learn: (hop, address, port) => this.#learn(hop, address, port),
       connect: (hop, timeoutMs) => this.#connect(hop, timeoutMs),
       attach: (key, session) => void this.#sessions.set(key, session),
       detach: (key) => void this.#sessions.delete(key),
@@ -372,7 +378,20 @@ export class SipUserAgent {
   async #hopTo(to: TransportAddress): Promise<Hop> {
     const localHost = await this.#addresses.advertisedTo(to.address, to.port);
     const localPort = this.#transports.get(to.protocol)?.localPort || this.#localPort;
+    const learned = to.protocol === 'UDP' ? this.#addresses.learnedFrom(to.address) : undefined;
+    if (learned !== undefined)
+      return { ...to, localHost: learned.address, localPort: learned.port };
     return { ...to, localHost, localPort };
+  }
+
+  #learn(hop: Hop, address: string, port: number): boolean {
+    const { learnsAddress = true, publicAddress } = this.#options;
+    // Connections have ports that say nothing of where we listen; peers of RFC 5626 use the connection.
+    if (!learnsAddress || publicAddress !== undefined || hop.protocol !== 'UDP') return false;
+    if (isIP(address) === 0 || !(port >= 1 && port <= 65_535)) return false;
+    if (address === hop.localHost && port === hop.localPort) return false;
+    this.#addresses.learn(hop.address, { address, port });
+    return true;
   }
 
   #connect(hop: Hop, timeoutMs: number): Promise<boolean> {
