@@ -192,6 +192,7 @@ export class AccountRegistration extends SafeEmitter<RegistrationEvents> {
       this.#deps.logger.warn(`${this.#account.from.uri}: registration not refreshed: ${text}`);
       return;
     }
+    this.#binding?.abandon();
     this.#binding = undefined;
     this.#expiresAtMs = undefined;
     this.#again(waitMs);

@@ -1,7 +1,13 @@
 // What a gateway is to others: its options, requests and events.
 
 import type { FlvViewerStats } from '@sipcast/media';
-import type { SipDns, SipTimers, SipTlsOptions, TransportFactory } from '@sipcast/sip';
+import type {
+  KeepAliveIntervals,
+  SipDns,
+  SipTimers,
+  SipTlsOptions,
+  TransportFactory,
+} from '@sipcast/sip';
 import type { CallChange, CallView, ReceivedDtmf } from './call-contract.ts';
 import type { RegistrationState, RegistrationView } from './account-registration.ts';
 import type { Call } from './call.ts';
@@ -32,6 +38,8 @@ export interface CallGatewayOptions {
   readonly userAgentName?: string;
   /** Certificates and trust for SIP over TLS; connections are accepted where there is a `cert`. Default: the system's trust. */
   readonly sipTls?: SipTlsOptions;
+  /** How ways through NATs are kept open. Default: every 25 s over UDP while registered, every 100 s on connections. */
+  readonly sipKeepAlive?: KeepAliveIntervals;
   /** In place of the system's resolver. */
   readonly sipDns?: SipDns;
   /** Transports of your own in place of UDP, TCP and TLS (see `Transport` of `@sipcast/sip`). */

@@ -63,6 +63,7 @@ export function sipOptionsOf(options: CallGatewayOptions): SipUserAgentOptions {
     ...(options.sipTransports === undefined ? {} : { transports: options.sipTransports }),
     ...(options.sipTls === undefined ? {} : { tls: options.sipTls }),
     ...(options.learnsAddress === undefined ? {} : { learnsAddress: options.learnsAddress }),
+    ...(options.sipKeepAlive === undefined ? {} : { keepAlive: options.sipKeepAlive }),
     ...(options.sipDns === undefined ? {} : { dns: options.sipDns }),
   };
 }
@@ -73,7 +74,11 @@ export function asGatewayError(error: unknown): unknown {
   if (field === undefined || (code !== 'INVALID_ARGUMENT' && code !== 'ILLEGAL_CHARACTER'))
     return error;
   const name =
-    SIP_FIELDS[field] ?? field.replace(/^timers\./, 'sipTimers.').replace(/^tls(?=\.|$)/, 'sipTls');
+    SIP_FIELDS[field] ??
+    field
+      .replace(/^timers\./, 'sipTimers.')
+      .replace(/^tls(?=\.|$)/, 'sipTls')
+      .replace(/^keepAlive\./, 'sipKeepAlive.');
   return new GatewayError('INVALID_ARGUMENT', `${name}: ${message}`, { field: name, cause: error });
 }
 

@@ -38,6 +38,7 @@ function setUp() {
           contact: '<sip:alice@192.0.2.1>',
           refresh: () => answer(`refresh ${id}`),
           unregister: () => answer(`unregister ${id}`),
+          abandon: () => log.push(`abandon ${id}`),
         };
         return binding as Registration;
       },
@@ -130,6 +131,7 @@ describe('registrations', () => {
     answers.length = 0;
     for (let n = 0; n < 1000; n++) await pass(1000);
     expect(states.at(-1)).toBe('registered');
+    expect(log).toContain('abandon 1');
     expect(log).toContain('register sip:alice@pbx 2');
   });
 

@@ -86,6 +86,7 @@ export { TcpTransport } from './transport-tcp.ts';
 export { type Pem, type SipTlsOptions, TlsTransport } from './transport-tls.ts';
 export { UdpTransport } from './transport-udp.ts';
 export {
+  type KeepAliveIntervals,
   type SipTraffic,
   type InviteDecision,
   SipUserAgent,

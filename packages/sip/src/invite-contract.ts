@@ -195,6 +195,8 @@ export interface SessionAgent {
   locate(next: NextHop): Promise<readonly [Hop, ...Hop[]]>;
   /** A peer whose address is known, with our address towards it. Rejects with SipError `TRANSPORT`. */
   hopTo(address: TransportAddress): Promise<Hop>;
+  /** Keeps the way to a peer open until the function returned is called. */
+  keepAlive(hop: Hop): () => void;
   /** Takes note of how the peer of a hop sees us: what `hopTo` says from now on. False when that is no news, or not wanted. */
   learn(hop: Hop, address: string, port: number): boolean;
   /** True when a connection to the hop is open within the time. */

@@ -482,6 +482,8 @@ export interface StreamParserHandler {
   onOutcome(outcome: ParseOutcome): void;
   /** A double CRLF between messages: answer it with one CRLF (RFC 5626 §4.4.1). */
   onKeepAlive(): void;
+  /** A CRLF between messages: true when it is the answer to a double one of ours, and so no part of another. */
+  onPong?(): boolean;
 }
 
 /**
@@ -611,6 +613,7 @@ export class StreamParser {
     let at = from;
     while (octets[at] === CR && octets[at + 1] === LF) {
       at += 2;
+      if (this.#breaks === 0 && this.#handler.onPong?.() === true) continue;
       if (++this.#breaks === 2) {
         this.#breaks = 0;
         this.#handler.onKeepAlive();

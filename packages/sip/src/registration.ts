@@ -57,6 +57,8 @@ export interface Registration {
    * Rejects with SipError as `register` does; the binding then stands until its time is over. Not while another one runs.
    */
   refresh(): Promise<void>;
+  /** Forgets the binding without a word to the registrar. Idempotent. */
+  abandon(): void;
   /** Removes the binding. Rejects with SipError as `register` does. A second call does nothing. */
   unregister(): Promise<void>;
 }
@@ -91,6 +93,7 @@ class Binding implements Registration {
   /** The binding under an address that proved not to be ours, until it is removed. */
   #stale: string | undefined;
   #removed = false;
+  #endKeepAlive: () => void = () => {};
 
   constructor(agent: SessionAgent, options: RegisterOptions) {
     const registrar = checkUriArgument('registrar', options.registrar);
@@ -137,9 +140,14 @@ class Binding implements Registration {
     if (await this.#learn()) await this.#register(this.#options.expiresSeconds ?? 3600);
   }
 
+  abandon(): void {
+    this.#removed = true;
+    this.#endKeepAlive();
+  }
+
   async unregister(): Promise<void> {
     if (this.#removed) return;
-    this.#removed = true;
+    this.abandon();
     await this.#register(0);
   }
 
@@ -166,6 +174,11 @@ class Binding implements Registration {
     try {
       await this.#transact(hop, expiresSeconds);
       this.#hop = hop;
+      if (!this.#removed) {
+        const endBefore = this.#endKeepAlive;
+        this.#endKeepAlive = this.#agent.keepAlive(hop);
+        endBefore();
+      }
       return undefined;
     } catch (error) {
       if (!(error instanceof SipError)) throw error;

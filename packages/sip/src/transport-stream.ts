@@ -55,6 +55,9 @@ export interface StreamWire {
 }
 
 const CRLF = Buffer.from('\r\n');
+const PING = Buffer.from('\r\n\r\n');
+/** RFC 5626 §4.4.1: the answer to a keep-alive must come within this time. */
+const PONG_TIMEOUT_MS = 10_000;
 
 interface Connection {
   readonly id: number;
@@ -67,6 +70,11 @@ interface Connection {
   connectTimer: TimerHandle | undefined;
   messageTimer: TimerHandle | undefined;
   idleTimer: TimerHandle | undefined;
+  keepAliveTimer: TimerHandle | undefined;
+  /** A keep-alive of ours waits for its answer. */
+  pinged: boolean;
+  /** The peer has answered one: from then on it must. */
+  answersPings: boolean;
   lastActivityMs: number;
   idleLimitMs: number;
   /** We opened it, or it brought a message: from then on any octet counts as life. */
@@ -266,6 +274,7 @@ export class StreamTransport implements Transport {
     connection.connectTimer = undefined;
     connection.open = true;
     this.#watchIdle(connection, this.#limits.idleTimeoutMs);
+    this.#keepAlive(connection);
     for (const done of connection.waiting.splice(0)) done(undefined, connection.id);
   }
 
@@ -322,12 +331,21 @@ export class StreamTransport implements Transport {
       connectTimer: undefined,
       messageTimer: undefined,
       idleTimer: undefined,
+      keepAliveTimer: undefined,
+      pinged: false,
+      answersPings: false,
       lastActivityMs: this.#options.clock.now(),
       idleLimitMs: 0,
       proven: destination !== undefined,
       parser: new StreamParser({
         onOutcome: (outcome) => this.#outcome(connection, outcome),
         onKeepAlive: () => this.#write(connection, CRLF, () => {}), // RFC 5626 §4.4.1
+        onPong: () => {
+          if (!connection.pinged) return false;
+          connection.pinged = false;
+          connection.answersPings = true;
+          return true;
+        },
       }),
     };
     this.#byId.set(id, connection);
@@ -343,7 +361,8 @@ export class StreamTransport implements Transport {
   }
 
   #receive(connection: Connection, chunk: Uint8Array): void {
-    if (connection.proven) connection.lastActivityMs = this.#options.clock.now();
+    const isPong = connection.pinged && chunk.length === CRLF.length;
+    if (connection.proven && !isPong) connection.lastActivityMs = this.#options.clock.now();
     connection.parser.push(chunk);
     if (!this.#byId.has(connection.id)) return;
     if (!connection.parser.midMessage) {
@@ -372,6 +391,27 @@ export class StreamTransport implements Transport {
       connection.socket.end(() => this.#drop(connection, undefined));
       this.#watchIdle(connection, 1000);
     }
+  }
+
+  /**
+   * RFC 5626 §4.4.1. Peers that know nothing of it ignore CRLFs between messages (RFC 3261 §7.5), so that only those are
+   * held to answer that once did. A keep-alive is no use of the connection.
+   */
+  #keepAlive(connection: Connection): void {
+    const { clock, keepAliveMs = 0 } = this.#options;
+    if (keepAliveMs === 0) return;
+    connection.keepAliveTimer = clock.startTimer(keepAliveMs, () => {
+      connection.pinged = true;
+      if (connection.socket.writable) connection.socket.write(PING);
+      connection.keepAliveTimer = clock.startTimer(Math.min(PONG_TIMEOUT_MS, keepAliveMs), () => {
+        if (connection.pinged && connection.answersPings) {
+          this.#expel(connection, 'keep-alive-limit');
+        } else {
+          connection.pinged = false;
+          this.#keepAlive(connection);
+        }
+      });
+    });
   }
 
   /** Looks at the connection again when it could have been idle for the limit; no timer is restarted per message. */
@@ -421,6 +461,7 @@ export class StreamTransport implements Transport {
     connection.connectTimer?.cancel();
     connection.messageTimer?.cancel();
     connection.idleTimer?.cancel();
+    connection.keepAliveTimer?.cancel();
     const { destination } = connection;
     if (destination !== undefined && this.#byDestination.get(destination) === connection) {
       this.#byDestination.delete(destination);

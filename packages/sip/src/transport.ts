@@ -33,7 +33,9 @@ export type TransportFault =
   /** Nothing arrived for too long; the connection was closed. */
   | 'idle-time-limit'
   /** The peer does not read what we write; the connection was closed. */
-  | 'write-limit';
+  | 'write-limit'
+  /** A peer that used to answer keep-alives does not any more; the connection was closed. */
+  | 'keep-alive-limit';
 
 /** What a transport reports to. Its methods never throw. */
 export interface TransportHandler {
@@ -96,6 +98,8 @@ export interface TransportOptions {
   readonly clock: Clock;
   /** Limit for opening a connection, in milliseconds. */
   readonly connectTimeoutMs: number;
+  /** Time between keep-alives on connections that we opened, in milliseconds; 0, the default: none. */
+  readonly keepAliveMs?: number;
 }
 
 /** Makes a transport. Must not open anything yet. */

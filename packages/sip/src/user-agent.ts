@@ -16,6 +16,7 @@ import type {
 } from './invite-contract.ts';
 import { hasOffer, InboundSession } from './inbound-session.ts';
 import { OutboundSession } from './invite-session.ts';
+import { KeepAlives } from './keep-alives.ts';
 import { LocalAddresses } from './local-addresses.ts';
 import type { SipMessage, SipRequest, SipResponse } from './message.ts';
 import { register, type RegisterOptions, type Registration } from './registration.ts';
@@ -52,6 +53,20 @@ import { parseCSeq } from './uri.ts';
 /** Attempts to find a port number that is free for every transport. */
 const PORT_ATTEMPTS = 20;
 
+/** RFC 3261 §7.5: ignored between messages. */
+const KEEP_ALIVE = Buffer.from('\r\n');
+
+/** How ways through NATs are kept open, in milliseconds; 0: not at all. */
+export interface KeepAliveIntervals {
+  /** Longest time between two CRLFs to a registrar over UDP. Default 25,000. */
+  readonly udpMs?: number;
+  /**
+   * Time between two double CRLFs on connections that we opened (RFC 5626 §4.4.1). A peer that has answered one must answer
+   * the others within 10 s. Default 100,000.
+   */
+  readonly streamMs?: number;
+}
+
 /** Settings of a user agent. All have defaults. */
 export interface SipUserAgentOptions {
   /** IP literal to bind to; `::` is IPv6 and IPv4. Default `0.0.0.0`, which is IPv4 only. */
@@ -80,6 +95,7 @@ export interface SipUserAgentOptions {
   readonly random?: () => number;
   /** Default: the system's. */
   readonly dns?: SipDns;
+  readonly keepAlive?: KeepAliveIntervals;
   /** How TLS is spoken. Connections from peers are accepted where there is a certificate. */
   readonly tls?: SipTlsOptions;
   /** Server transactions above which requests outside our dialogs are answered 503 without state. Default 10,000. */
@@ -147,6 +163,7 @@ export class SipUserAgent {
   readonly #transports = new Map<string, Transport>();
   readonly #addresses: LocalAddresses;
   readonly #locator: ServerLocator;
+  readonly #keepAlives: KeepAlives;
   readonly #layer: TransactionLayer;
   readonly #agent: SessionAgent;
   /** By their INVITE: calls that were taken and not answered yet. */
@@ -170,6 +187,8 @@ export class SipUserAgent {
     checkText('userAgentName', options.userAgentName ?? '');
     checkSessionTimer(options.sessionTimer);
     if (options.tls !== undefined) checkTlsOptions(options.tls);
+    checkInteger('keepAlive.udpMs', options.keepAlive?.udpMs ?? 0, 0, 0x7fff_ffff);
+    checkInteger('keepAlive.streamMs', options.keepAlive?.streamMs ?? 0, 0, 0x7fff_ffff);
     this.#options = options;
     this.#handler = handler;
     this.#clock = options.clock ?? systemClock;
@@ -185,6 +204,12 @@ export class SipUserAgent {
       clock: this.#clock,
       families: this.#bindAddress === '::' ? [6, 4] : [isIPv6(this.#bindAddress) ? 6 : 4],
       random: options.random ?? Math.random,
+    });
+    this.#keepAlives = new KeepAlives({
+      clock: this.#clock,
+      intervalMs: options.keepAlive?.udpMs ?? 25_000,
+      random: options.random ?? Math.random,
+      send: (to) => this.#transports.get(to.protocol)?.send(KEEP_ALIVE, to, () => {}),
     });
     this.#layer = new TransactionLayer(
       {
@@ -206,6 +231,7 @@ export class SipUserAgent {
       token: this.#token,
       locate: (next) => this.#locate(next),
       hopTo: (address) => this.#hopTo(address),
+      keepAlive: (hop) => this.#keepAlives.hold(hop),
       learn: (hop, address, port) => this.#learn(hop, address, port),
       connect: (hop, timeoutMs) => this.#connect(hop, timeoutMs),
       attach: (key, session) => void this.#sessions.set(key, session),
@@ -281,6 +307,7 @@ export class SipUserAgent {
         port,
         clock: this.#clock,
         connectTimeoutMs: this.#options.connectTimeoutMs ?? 5000,
+        keepAliveMs: this.#options.keepAlive?.streamMs ?? 100_000,
       });
       this.#transports.set(transport.protocol, transport);
       await transport.open(this.#layer);
@@ -350,6 +377,7 @@ export class SipUserAgent {
       });
     }
     for (const session of this.#sessions.values()) session.abort();
+    this.#keepAlives.close();
     this.#layer.close();
     await this.#closeTransports();
   }
