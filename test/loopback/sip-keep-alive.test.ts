@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { formatMessage, parseDatagram, StreamParser, SipUserAgent } from '@sipcast/sip';
-import type { SipRequest } from '@sipcast/sip';
+
 import { afterEach, expect, it } from 'vitest';
 import { Recorder, response, SHORT_TIMERS, until } from './sip-peer.ts';
 
@@ -73,7 +73,7 @@ async function openServer(answers: () => boolean): Promise<{
     const parser = new StreamParser({
       onOutcome: ({ message }) => {
         if (message?.kind === 'request' && message.method === 'INVITE')
-          socket.write(formatMessage(response(message as SipRequest, 486, { tag: 'p' })));
+          socket.write(formatMessage(response(message, 486, { tag: 'p' })));
       },
       onKeepAlive: () => {
         pings++;
