@@ -92,6 +92,9 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
       await page.waitForTimeout(20);
     const firstMs = performance.now() - startMs;
     await expect.poll(() => text(page, '.player-state'), PATIENCE).toBe('640×360');
+    const level =
+      'new DOMMatrix(getComputedStyle(document.querySelector(".meter span")).transform).a';
+    await expect.poll(() => page.evaluate(level), PATIENCE).toBeGreaterThan(0.3);
     const seen = await page.evaluate<Seen>(LOOK);
     console.log(`playing ${firstMs.toFixed(0)} ms after the page was loaded`, seen);
     expect(firstMs).toBeLessThan(2000);

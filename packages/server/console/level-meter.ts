@@ -21,16 +21,16 @@ export class LevelMeter {
     this.element = el('div', { class: 'meter', 'aria-hidden': 'true' }, this.#bar);
   }
 
-  /** Follows what is played now. */
+  /** Follows what is played now. Asked again and again: the sound may come a moment behind the first picture. */
   start(): void {
     if (this.#source || this.#video.captureStream === undefined) return;
-    const stream = this.#video.captureStream();
-    if (stream.getAudioTracks().length === 0) return;
+    const [track] = this.#video.captureStream().getAudioTracks();
+    if (!track) return;
     this.#audio ??= new AudioContext();
     const audio = this.#audio;
     // Before a gesture of the user it does not run, and the bar stays empty.
     audio.resume().catch(() => {});
-    const source = audio.createMediaStreamSource(stream);
+    const source = audio.createMediaStreamSource(new MediaStream([track]));
     const analyser = audio.createAnalyser();
     source.connect(analyser);
     this.#source = source;

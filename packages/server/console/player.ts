@@ -14,6 +14,8 @@ mpegts.LoggingControl.applyConfig({
 });
 
 const RETRY_MS = 1000;
+/** Chromium gives silence for ever to those that listen before the sound has begun. */
+const METERED_FROM_S = 1;
 /** Close to live: from the first picture on, and catching up instead of falling behind. */
 const LIVE = {
   enableStashBuffer: false,
@@ -69,6 +71,9 @@ export class Player {
     full.addEventListener('click', () => this.toggleFullScreen());
     this.#video.addEventListener('playing', () => this.#onPlaying());
     this.#video.addEventListener('resize', () => this.#onPlaying());
+    this.#video.addEventListener('timeupdate', () => {
+      if (this.#video.currentTime > METERED_FROM_S) this.#meter.start();
+    });
     this.#video.addEventListener('volumechange', () => this.#showButtons());
     this.#showButtons();
   }
@@ -176,7 +181,6 @@ export class Player {
     const size = videoWidth > 0 ? `${videoWidth}×${videoHeight}` : 'Sound only';
     this.#show('playing', muted ? `${size} · sound is off` : size);
     this.element.toggleAttribute('data-sound-only', videoWidth === 0);
-    this.#meter.start();
   }
 
   #show(state: 'idle' | 'waiting' | 'playing', words: string): void {
