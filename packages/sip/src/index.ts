@@ -1,6 +1,11 @@
 // The public door of @sipcast/sip.
 
 export { type Challenge, DigestClient, type DigestCredentials, parseChallenges } from './digest.ts';
+export {
+  type DigestJudgement,
+  DigestServer,
+  type DigestServerOptions,
+} from './digest-server.ts';
 export { SipError, type SipErrorCode } from './errors.ts';
 export type {
   IncomingInvite,

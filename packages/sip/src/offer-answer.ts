@@ -89,12 +89,13 @@ function directionOf(send: boolean, receive: boolean): MediaDirection {
 
 /** For each m-line of ours the section that answers it: at its place, else the first free one of its kind. */
 function align(
-  ours: readonly OfferedMedia[],
+  { media: ours, sections }: SessionDescription,
   remote: readonly RemoteMedia[],
 ): (RemoteMedia | undefined)[] {
   const free = new Set(remote);
   const aligned = ours.map((media, index) => {
-    const candidate = remote[index];
+    const place = sections === undefined ? index : sections.indexOf(index);
+    const candidate = remote[place];
     if (candidate === undefined || candidate.type.toLowerCase() !== media.kind) return undefined;
     free.delete(candidate);
     return candidate;
@@ -187,7 +188,7 @@ function requireUsable(media: readonly AnsweredMedia[]): void {
  * @throws SipError `BAD_SDP` when it cannot be read, `NO_COMMON_CODECS` when no medium at all is usable.
  */
 export function parseAnswer(offer: SessionDescription, sdp: string): AnsweredMedia[] {
-  const aligned = align(offer.media, readDescription(sdp));
+  const aligned = align(offer, readDescription(sdp));
   const answered = offer.media.map((media, index) => {
     // RFC 5761 §5.1.1: rtcp-mux in an answer counts only if it was offered.
     const muxOffered = offer.extraLines?.[media.kind]?.includes('a=rtcp-mux') ?? false;
@@ -225,7 +226,7 @@ export function answerReoffer(
   readonly peer: AnsweredMedia[];
 } {
   const remote = readDescription(sdp);
-  const aligned = align(current.media, remote);
+  const aligned = align(current, remote);
   const media: OfferedMedia[] = [];
   const peer: AnsweredMedia[] = [];
   const answers = new Map<RemoteMedia, OfferedMedia>();
@@ -242,6 +243,7 @@ export function answerReoffer(
     }
     const next: OfferedMedia = {
       ...own,
+      protocol: theirs.protocol,
       codecs: commonCodecs(capability.codecs, theirs).map(([ours, named]) =>
         answerCodec(ours, named),
       ),
@@ -258,16 +260,20 @@ export function answerReoffer(
   }
   requireUsable(peer);
   if (remote.length !== current.media.length) changed = true;
+  const order = remote.map((section) => {
+    const own = answers.get(section);
+    const { type, protocol, formats } = section;
+    return own === undefined ? { type, protocol, formats } : media.indexOf(own);
+  });
   const description: SessionDescription = {
     ...current,
     media,
+    sections: order,
     sessionVersion: current.sessionVersion + (changed ? 1 : 0),
   };
   const sections = remote.map((section) => {
     const own = answers.get(section);
-    if (own === undefined) {
-      return formatRefusedMedia(description.address, section);
-    }
+    if (own === undefined) return formatRefusedMedia(description.address, section);
     // An answer may only confirm the feedback that was offered (RFC 4585 §4.2).
     const feedback = own.feedback?.filter((text) =>
       section.feedback.some((entry) => entry.text === text),

@@ -29,6 +29,8 @@ export interface OfferedMedia {
   readonly port: number;
   /** 0–65535. */
   readonly rtcpPort: number;
+  /** Of the m-line. Default `RTP/AVP`; an answer repeats the offer's (RFC 3264 §6). */
+  readonly protocol?: string;
   readonly direction: MediaDirection;
   /** In order of preference. */
   readonly codecs: readonly CodecDescription[];
@@ -42,6 +44,8 @@ export interface OfferedMedia {
   readonly capability?: {
     readonly codecs: readonly CodecDescription[];
     readonly direction: MediaDirection;
+    /** The direction without a hold of ours, where there is one. */
+    readonly full?: MediaDirection;
   };
 }
 
@@ -55,11 +59,24 @@ export interface SessionDescription {
   readonly sessionVersion: number;
   readonly sessionName: string;
   readonly media: readonly OfferedMedia[];
+  /**
+   * The m-lines of the session in their order, which never changes (RFC 3264 §8): an index of `media`, or a medium that is not
+   * ours. Set by `answerReoffer`. Default: all of `media`.
+   */
+  readonly sections?: readonly (number | RefusedMedia)[];
   /** Whole lines (`a=…`) to add at the end of the medium's section. */
   readonly extraLines?: {
     readonly audio?: readonly string[];
     readonly video?: readonly string[];
   };
+}
+
+/** An m-line of the peer's that we refuse. */
+export interface RefusedMedia {
+  readonly type: string;
+  readonly protocol: string;
+  /** As on the m-line. */
+  readonly formats: readonly string[];
 }
 
 /** Bounds of a description that is read; beyond them it is `BAD_SDP`. */
@@ -135,9 +152,16 @@ export function parseFmtp(text: string): ReadonlyMap<string, string> {
  * no IP, a number out of range, a medium without codecs, or an extra line that is no `x=…`.
  */
 export function formatOffer(description: SessionDescription): string {
+  const { media, sections } = description;
+  const order = sections ?? media.map((_, index) => index);
   return formatDescription(
     description,
-    description.media.map((media) => formatMedia(description, media)),
+    order.map((section) => {
+      if (typeof section !== 'number') return formatRefusedMedia(description.address, section);
+      const own = media[section];
+      if (own !== undefined) return formatMedia(description, own);
+      throw new SipError('INVALID_ARGUMENT', 'No such medium', { field: 'sections' });
+    }),
   );
 }
 
@@ -166,13 +190,8 @@ export function formatDescription(
  */
 export function formatRefusedMedia(
   address: string,
-  offered: {
-    readonly type: string;
-    readonly protocol: string;
-    readonly formats: readonly string[];
-  },
+  { type, protocol, formats }: RefusedMedia,
 ): string {
-  const { type, protocol, formats } = offered;
   return `m=${type} 0 ${protocol} ${formats.join(' ')}\r\nc=${connection(address)}\r\n`;
 }
 
@@ -183,11 +202,12 @@ export function formatMedia(description: SessionDescription, media: OfferedMedia
   requireInteger('rtcpPort', media.rtcpPort, 65535);
   requireInteger('ssrc', media.ssrc, 0xffffffff);
   requireText('cname', media.cname);
+  requireText('protocol', media.protocol ?? '');
   if (media.codecs.length === 0) {
     throw new SipError('INVALID_ARGUMENT', 'A medium needs a codec', { field: 'codecs' });
   }
   const lines = [
-    `m=${media.kind} ${media.port} RTP/AVP ${media.codecs.map((codec) => codec.payloadType).join(' ')}`,
+    `m=${media.kind} ${media.port} ${media.protocol ?? 'RTP/AVP'} ${media.codecs.map((codec) => codec.payloadType).join(' ')}`,
     `c=${address}`,
   ];
   for (const codec of media.codecs) {
