@@ -22,6 +22,8 @@ export interface BaresipOptions {
   readonly audioCodec?: 'PCMA' | 'PCMU' | 'opus' | 'G722';
   /** Default `h264`. */
   readonly videoCodec?: 'h264' | 'vp8';
+  /** Calls this SIP URI at once. */
+  readonly dial?: string;
 }
 
 const AUDIO = {
@@ -111,7 +113,11 @@ module_app menu.so
     `<sip:bob@127.0.0.1>;regint=0;answermode=auto;audio_codecs=${audioCodec.account};video_codecs=${videoCodec}\n`,
   );
   writeFileSync(join(dir, 'contacts'), '');
-  const running = start('baresip', ['-f', dir]);
+  const running = start('baresip', [
+    '-f',
+    dir,
+    ...(options.dial === undefined ? [] : ['-e', `/dial ${options.dial}`]),
+  ]);
   const until = performance.now() + 10_000;
   while (!running.output().includes('baresip is ready')) {
     if (performance.now() > until) throw new Error(`baresip did not start: ${running.output()}`);

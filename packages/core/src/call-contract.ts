@@ -1,18 +1,12 @@
 // What a call is to others: its view, its events, and what it needs of its surroundings.
 
 import type { FlvRecording, MediaStats } from '@sipcast/media';
-import type {
-  answerReoffer,
-  formatOffer,
-  parseAnswer,
-  Registration,
-  SipMessage,
-  SipUserAgent,
-} from '@sipcast/sip';
+import type { ReferRequest, Registration, SipMessage, SipUserAgent } from '@sipcast/sip';
 import type { DtmfType } from './dtmf-info.ts';
 import type { Logger } from './logger.ts';
-import type { NegotiationDeps, OfferOptions } from './negotiation.ts';
+import type { OfferOptions } from './negotiation.ts';
 import type { RtmpPushView } from './rtmp-push.ts';
+import type { AgreementDeps } from './session-agreement.ts';
 import type { SipTrace } from './sip-trace.ts';
 import type { CallStatus, RtmpStreamStatus } from './status.ts';
 
@@ -47,8 +41,9 @@ export interface CallView {
   /** The last SIP message received. */
   readonly sipMessageRaw: string | null;
   readonly isMsrp: false;
-  readonly target: null;
-  readonly holdForTransfer: false;
+  /** Whom the peer is to call in place of us, while it tries. */
+  readonly target: string | null;
+  readonly holdForTransfer: boolean;
   /** Why the call ended, once it has. */
   readonly info: string | null;
   readonly endedBy: EndedBy | null;
@@ -83,6 +78,11 @@ export interface CallEvents {
   dtmf: (dtmf: ReceivedDtmf) => void;
   /** About once a second while the call is established, for as long as somebody listens. */
   stats: (stats: MediaStats) => void;
+  /**
+   * The peer asks us to call somebody else in place of itself (REFER). Whoever listens takes it on, and tells the peer by
+   * `report`; without a listener it is declined.
+   */
+  refer: (refer: ReferRequest) => void;
   /** A file of the recording is complete. */
   recorded: (file: FlvRecording) => void;
   /** Once, after the last status: everything that the call held is released. */
@@ -90,7 +90,7 @@ export interface CallEvents {
 }
 
 /** What a call needs of its surroundings. */
-export interface CallDeps {
+export interface CallDeps extends AgreementDeps {
   readonly userAgent: Pick<SipUserAgent, 'localAddressFor' | 'invite'> & {
     /** Registers, or shares the registration of other calls; `unregister` when it is not needed any more. */
     register(
@@ -99,19 +99,14 @@ export interface CallDeps {
   };
   /** `formatMessage` of the SIP package. */
   readonly formatMessage: (message: SipMessage) => Uint8Array;
-  /** `formatOffer` of the SIP package. */
-  readonly formatOffer: typeof formatOffer;
-  /** `parseAnswer` of the SIP package. */
-  readonly parseAnswer: typeof parseAnswer;
-  /** `answerReoffer` of the SIP package. */
-  readonly answerReoffer: typeof answerReoffer;
-  readonly negotiation: NegotiationDeps;
   /** Gets the messages of this call from the gateway. */
   readonly trace: SipTrace;
   /** `maskSecrets` of the SIP package. */
   readonly maskSecrets: (text: string) => string;
   readonly offer: OfferOptions;
   readonly inviteTimeoutMs: number;
+  /** As in `InviteOptions` of the SIP package. */
+  readonly maxRedirects?: number;
   readonly logger: Logger;
   /** Wall clock in milliseconds. */
   readonly wallClock: () => number;

@@ -22,10 +22,12 @@ import {
 import type { FlvViewerTarget, OutputForm } from '@sipcast/media';
 import {
   answerReoffer,
+  DigestServer,
   formatMessage,
   formatOffer,
   maskSecrets,
   parseAnswer,
+  parseNameAddress,
   parseUri,
   pcapFileHeader,
   pcapRecord,
@@ -55,6 +57,10 @@ import {
   validateGatewayOptions,
   validateRtmp,
 } from './gateway-options.ts';
+import type { IncomingCall } from './incoming-call.ts';
+import { IncomingCalls } from './incoming-calls.ts';
+import { resolveIncoming } from './incoming-rules.ts';
+import type { IncomingAccept } from './incoming-rules.ts';
 import { findSound } from './media-folder.ts';
 import { Streams } from './streams.ts';
 import type { StreamsDeps } from './streams.ts';
@@ -62,7 +68,7 @@ import { guardLogger, silentLogger } from './logger.ts';
 import type { Logger } from './logger.ts';
 import type { OutputFormOptions } from './options.ts';
 import { invalid, resolveAccount, resolveStartup, validateRtmpTarget } from './options.ts';
-import type { AccountRequest, StartupRequest } from './options.ts';
+import type { AccountRequest, ResolvedStartup, StartupRequest } from './options.ts';
 import type { NamedStream, StreamView } from './named-stream.ts';
 import { prepareFolder, Recording } from './recording.ts';
 import { nodeAddress } from './node-address.ts';
@@ -128,6 +134,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   readonly #logger: Logger;
   readonly #faults: FaultLog;
   readonly #userAgent: SipUserAgent;
+  readonly #incoming: IncomingCalls;
   readonly #portPool: PortPool;
   readonly #ticker = new Ticker();
   readonly #calls = new Map<string, Call>();
@@ -185,11 +192,24 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       { ...deps, register: (account) => this.#userAgent.register(account), logger },
       (view, previous) => this.emit('registration', view, previous),
     );
+    this.#incoming = new IncomingCalls(options.incoming, {
+      launch: (...args) => this.#takeCall(...args),
+      isAwaited: () => this.listenerCount('incomingCall') > 0,
+      offer: (incoming) => this.emit('incomingCall', incoming),
+      isClosed: () => this.#closed !== undefined,
+      parseUri,
+      parseNameAddress,
+      createDigestServer: (digest) => new DigestServer(digest),
+      now: deps.now,
+      faults: this.#faults,
+      logger,
+    });
     const { min, max } = options.rtpPorts ?? { min: 30_000, max: 39_999 };
     this.#portPool = new PortPool({ min, max });
     this.nodeId = `${randomBytes(16).toString('hex')}@${nodeAddress(options)}`;
     try {
       this.#userAgent = deps.createUserAgent(sipOptionsOf(options), {
+        onInvite: (invite) => this.#incoming.decide(invite),
         onFault: (fault, example) => this.#faults.count(`sip-${fault}`, example.source),
         onTraffic: (traffic) => this.#traces.record(traffic),
       });
@@ -247,6 +267,25 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     if (this.#closed) throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
     const parsers = { parseSipUri: parseUri, parseRtmpUrl };
     const startup = resolveStartup(request, parsers, () => randomUUID());
+    return this.#launch(startup, clientAddress, (call) => void call.place());
+  }
+
+  /** Takes a call that came in; see `IncomingCall.accept`. */
+  async #takeCall(
+    accept: IncomingAccept,
+    { facts }: IncomingCall,
+    begin: (call: Call) => void,
+  ): Promise<Call> {
+    if (this.#closed) throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
+    const startup = resolveIncoming(accept, facts, { parseSipUri: parseUri, parseRtmpUrl });
+    return this.#launch(startup, facts.source, begin);
+  }
+
+  async #launch(
+    startup: ResolvedStartup,
+    clientAddress: string,
+    begin: (call: Call) => void,
+  ): Promise<Call> {
     validateRtmp(startup.rtmp);
     const form = this.#encoders.formOf(startup.form);
     const { rtmpUrl, rtmp } = startup;
@@ -269,6 +308,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       }
       this.#sessions++;
       const trace = this.#traces.openCall(startup.callId);
+      if (startup.incoming) this.#traces.catchUp(startup.callId, trace);
       call = new Call(startup, `${clientAddress}:${this.#sessions}`, media, this.#callDeps(trace));
       call.once('closed', () => this.#traces.retireCall(startup.callId, trace));
       const held = encoders;
@@ -282,7 +322,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       }
       if (recordDir !== undefined) this.#record(call, recordDir, form);
       this.emit('call', call);
-      void call.place();
+      begin(call);
       return call;
     } finally {
       encoders?.release();
@@ -618,6 +658,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       negotiation: { audioCodecs: AUDIO_CODECS, decodeParameterSets: decodeSpropParameterSets },
       offer: this.#options.offer ?? {},
       inviteTimeoutMs: this.#options.inviteTimeoutMs ?? 180_000,
+      ...(this.#options.maxRedirects !== undefined && { maxRedirects: this.#options.maxRedirects }),
       logger: this.#logger,
       wallClock: this.#deps.wallClock,
       nodeId: this.nodeId,

@@ -3,37 +3,33 @@
 import { isIP } from 'node:net';
 import type { MediaSession, MediaStats } from '@sipcast/media';
 import type {
-  AnsweredMedia,
+  IncomingSession,
   InviteSession,
+  InviteSessionHandler,
   Registration,
-  SessionDescription,
   SessionEnding,
   SipMessage,
   SipRequest,
   SipResponse,
+  TransportAddress,
 } from '@sipcast/sip';
 import type { CallChange, CallDeps, CallEvents, CallView, EndedBy } from './call-contract.ts';
-import { DTMF_TYPES, InfoDigitSender, parseInfoDigit } from './dtmf-info.ts';
+import { describe, INFO, infoOf, infoOfMediaFailure, soundFailure } from './call-ending.ts';
+import { describeCall } from './call-view.ts';
+import { CallChanges } from './call-changes.ts';
+import { parseInfoDigit } from './dtmf-info.ts';
 import type { DtmfType } from './dtmf-info.ts';
+import { DtmfSender } from './dtmf-sender.ts';
 import { SafeEmitter } from './emitter.ts';
 import { GatewayError } from './errors.ts';
 import { NamedStream } from './named-stream.ts';
-import { describeSession, isHeld, negotiatedMedia } from './negotiation.ts';
 import type { ResolvedStartup } from './options.ts';
 import type { RtmpPush } from './rtmp-push.ts';
+import { SessionAgreement } from './session-agreement.ts';
+import type { Agreed } from './session-agreement.ts';
 import type { SipTraceEntry } from './sip-trace.ts';
 import { CALL_TRANSITIONS, isFinal, mayFollow, statusOfProvisional } from './status.ts';
 import type { CallStatus, RtmpStreamStatus } from './status.ts';
-
-/** The reference product's words for the reasons of an end. */
-const INFO = {
-  normal: 'Normal call clearing',
-  noCommonCodecs: 'No common codecs',
-  requestTimeout: 'Failed by request timeout',
-  rtpActivity: 'Failed by RTP activity',
-  transcodingDisabled: 'Transcoding required, but disabled',
-  error: 'Failed by error',
-} as const;
 
 /** RFC 5168 §7: asks the peer's encoder for a whole picture. */
 const PICTURE_FAST_UPDATE = {
@@ -60,10 +56,11 @@ export class Call extends SafeEmitter<CallEvents> {
   #rtmpPush: RtmpPush | undefined;
   #session: InviteSession | undefined;
   #registration: Pick<Registration, 'unregister'> | undefined;
-  #description: SessionDescription | undefined;
-  #answer: string | null = null;
-  /** The same, read: what hold is told by. */
-  #answeredMedia: readonly AnsweredMedia[] = [];
+  readonly #agreement: SessionAgreement;
+  /** An incoming call: what its offer and our answer came to, until the ACK. */
+  #agreed: Agreed | undefined;
+  /** An incoming call: keeps the encoders of its push from the answer to the ACK. */
+  #heldForm: (() => void) | undefined;
   /** The newest session description of a provisional response, and To of that response. */
   #earlyAnswer: { readonly to: string | undefined; readonly sdp: string } | undefined;
   /** RTP came before the answer. */
@@ -76,8 +73,8 @@ export class Call extends SafeEmitter<CallEvents> {
   #hungUp: Promise<void> | undefined;
   /** The peer has refused a key-frame request by INFO. */
   #refusesPictureInfo = false;
-  /** Digits are sent one request after the other. */
-  #dtmf: Promise<void> = Promise.resolve();
+  readonly #changes: CallChanges;
+  readonly #dtmf: DtmfSender;
   #answered: Promise<void>;
   #resolveAnswered: () => void = () => {};
   #closed: Promise<void>;
@@ -91,12 +88,27 @@ export class Call extends SafeEmitter<CallEvents> {
     this.#media = media;
     this.#deps = deps;
     this.#createdAtMs = deps.wallClock();
+    this.#agreement = new SessionAgreement(deps);
+    this.#changes = new CallChanges(this.#agreement, {
+      session: () => {
+        const isUp = this.#establishedAtMs !== null && !this.ended && !this.#terminating;
+        return isUp ? this.#session : undefined;
+      },
+      onAnswer: (sdp) => this.#onReanswer(sdp),
+    });
     this.stream = new NamedStream(startup.toStream, startup.callId, media);
     this.#answered = new Promise((resolve) => {
       this.#resolveAnswered = resolve;
     });
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
+    });
+    this.#dtmf = new DtmfSender({
+      answered: this.#answered,
+      closed: this.#closed,
+      isOver: () => this.ended || this.#terminating,
+      session: () => this.#session,
+      sendEvents: (digits) => media.sendDtmf(digits),
     });
   }
 
@@ -126,45 +138,25 @@ export class Call extends SafeEmitter<CallEvents> {
 
   /** A snapshot as clients see it. */
   view(): CallView {
-    const startup = this.#startup;
-    return {
-      custom: startup.custom,
-      nodeId: this.#deps.nodeId,
-      appKey: startup.appKey,
+    const { nodeId, maskSecrets, formatMessage } = this.#deps;
+    const raw = this.#lastMessage;
+    return describeCall(this.#startup, {
+      nodeId,
       sessionId: this.#sessionId,
-      callId: startup.callId,
-      parentCallId: null,
-      incoming: false,
       status: this.#status,
       sipStatus: this.#sipStatus,
-      rtmpUrl: startup.rtmpUrl,
-      rtmpStream: startup.rtmpStream,
-      streamName: startup.toStream,
       rtmpStreamStatus: this.rtmpStreamStatus,
-      caller: startup.caller,
-      callee: startup.callee,
-      hasAudio: startup.hasAudio,
-      hasVideo: startup.hasVideo,
-      sdp: this.#answer && this.#deps.maskSecrets(this.#answer),
-      visibleName: startup.visibleName,
-      inviteParameters: null,
-      mediaProvider: 'Flash',
-      sipMessageRaw: this.#lastMessage
-        ? this.#deps.maskSecrets(
-            Buffer.from(this.#deps.formatMessage(this.#lastMessage)).toString(),
-          )
-        : null,
-      isMsrp: false,
-      target: null,
-      holdForTransfer: false,
+      sdp: this.#agreement.remote && maskSecrets(this.#agreement.remote),
+      sipMessageRaw: raw ? maskSecrets(Buffer.from(formatMessage(raw)).toString()) : null,
+      target: this.#changes.transferTarget,
       info: this.#info,
       endedBy: this.#endedBy,
-      createdAt: new Date(this.#createdAtMs).toISOString(),
-      establishedAt: isoOrNull(this.#establishedAtMs),
-      endedAt: isoOrNull(this.#endedAtMs),
+      createdAtMs: this.#createdAtMs,
+      establishedAtMs: this.#establishedAtMs,
+      endedAtMs: this.#endedAtMs,
       media: this.stats(),
       pushes: this.stream.pushes.map((push) => push.view()),
-    };
+    });
   }
 
   /** The call's SIP messages so far, both ways, oldest first, without secrets; also after its end. */
@@ -216,21 +208,7 @@ export class Call extends SafeEmitter<CallEvents> {
    * peer did not negotiate it.
    */
   sendDtmf(digits: string, type: DtmfType = 'RFC2833'): Promise<void> {
-    if (!/^[0-9A-Da-d*#,]{1,128}$/.test(digits)) {
-      const problem = 'dtmf must be 1 to 128 of 0-9 * # A-D and the pause ,';
-      throw new GatewayError('INVALID_ARGUMENT', problem, { field: 'dtmf' });
-    }
-    if (!DTMF_TYPES.includes(type)) {
-      const problem = `type must be one of ${DTMF_TYPES.join(', ')}`;
-      throw new GatewayError('INVALID_ARGUMENT', problem, { field: 'type' });
-    }
-    const sent = this.#dtmf.then(async () => {
-      await this.#answered;
-      if (this.ended || this.#terminating) return;
-      await (type === 'RFC2833' ? this.#sendEvents(digits) : this.#infoDigits(digits, type));
-    });
-    this.#dtmf = sent.catch(() => {});
-    return sent;
+    return this.#dtmf.send(digits, type);
   }
 
   /** For the gateway: the push that `rtmpUrl` and `rtmpStream` ask for. */
@@ -315,17 +293,36 @@ export class Call extends SafeEmitter<CallEvents> {
     try {
       begin();
     } catch (cause) {
-      const { code } = cause as { code?: string };
-      if (code === 'NO_TRANSCODER') {
-        throw new GatewayError('NOT_IMPLEMENTED', 'Sound needs ffmpeg, and transcoding is off', {
-          field: 'callId',
-          cause,
-        });
-      }
-      if (code === 'TRANSCODERS_BUSY')
-        throw new GatewayError('TRANSCODERS_BUSY', describe(cause), { cause });
-      throw new GatewayError('CALL_STATE', describe(cause), { field: 'callId', cause });
+      throw soundFailure(cause);
     }
+  }
+
+  /**
+   * Puts the call on hold: the peer is told to send nothing, and hears silence; streams and pushes go on. Resolves when the
+   * peer has agreed. On hold already: changes nothing.
+   *
+   * @throws GatewayError (rejection) `CALL_STATE` when the call is not established, or the peer refuses: `sipStatus`.
+   */
+  hold(): Promise<void> {
+    return this.#changes.hold(true);
+  }
+
+  /** Ends {@link hold}; a peer that holds, too, keeps the call in HOLD. @throws GatewayError as {@link hold}. */
+  resume(): Promise<void> {
+    return this.#changes.hold(false);
+  }
+
+  /**
+   * Asks the peer to call `target` in place of us (REFER, RFC 3515). Resolves when that call stands; this one is then ended.
+   * Until then `target` and `holdForTransfer` of the view tell of it.
+   *
+   * @param target - SIP URI.
+   * @throws GatewayError (rejection) `CALL_STATE` when the call is not established, or the transfer fails, with `sipStatus`:
+   * this call goes on. `INVALID_ARGUMENT` for `target`.
+   */
+  async transfer(target: string): Promise<void> {
+    await this.#changes.transfer(target);
+    void this.terminate();
   }
 
   #abandon(info: string): void {
@@ -375,7 +372,60 @@ export class Call extends SafeEmitter<CallEvents> {
       if (this.ended) return registration.unregister();
       this.#registration = registration;
     }
-    this.#description = describeSession({
+    this.#describe(address);
+    this.#session = userAgent.invite(
+      {
+        callId: startup.callId,
+        target: startup.target,
+        from: startup.from,
+        transport,
+        headers: startup.headers,
+        offer: this.#agreement.firstOffer(),
+        inviteTimeoutMs: this.#deps.inviteTimeoutMs,
+        ...(this.#deps.maxRedirects !== undefined && { maxRedirects: this.#deps.maxRedirects }),
+        ...credentials,
+        ...outboundProxy,
+      },
+      this.sessionHandler,
+    );
+  }
+
+  /** For the gateway, once: answers a call that came in. What goes wrong ends the call; it never rejects. */
+  async receive(
+    session: IncomingSession,
+    offer: string | undefined,
+    source: TransportAddress,
+  ): Promise<void> {
+    this.#session = session;
+    this.#peerAddress = isIP(source.address) === 0 ? undefined : source.address;
+    this.#move('PENDING', {});
+    try {
+      this.#describe(await this.#deps.userAgent.localAddressFor(source.address, source.port));
+      if (this.ended) return;
+      let sdp: string;
+      if (offer === undefined) sdp = this.#agreement.firstOffer();
+      else {
+        const agreed = this.#agreement.offered(offer, (found) => this.#requireMedia(found));
+        this.#agreed = agreed;
+        sdp = agreed.answer;
+      }
+      // A call that cannot be published as it asked to be is not answered first.
+      if (this.#rtmpPush) this.#heldForm = this.#rtmpPush.prepare(this.#media);
+      session.answer(sdp);
+    } catch (error) {
+      if (this.ended) return;
+      this.#deps.logger.warn(`${this.callId}: unusable offer: ${describe(error)}`);
+      const { code } = error as { code?: string };
+      const isTheirs = code === 'NO_COMMON_CODECS' || code === 'BAD_SDP';
+      this.#sipStatus = isTheirs ? 488 : 500;
+      this.#end('FAILED', infoOfMediaFailure(error), 'gateway');
+      session.reject(this.#sipStatus, isTheirs ? 'Not Acceptable Here' : 'Server Internal Error');
+    }
+  }
+
+  #describe(address: string): void {
+    const startup = this.#startup;
+    this.#agreement.describe({
       address,
       callId: startup.callId,
       sessionId: Math.floor(this.#createdAtMs),
@@ -386,34 +436,37 @@ export class Call extends SafeEmitter<CallEvents> {
       options: this.#deps.offer,
       codecTable: this.#deps.negotiation.audioCodecs,
     });
-    this.#session = userAgent.invite(
-      {
-        callId: startup.callId,
-        target: startup.target,
-        from: startup.from,
-        transport,
-        headers: startup.headers,
-        offer: this.#deps.formatOffer(this.#description),
-        inviteTimeoutMs: this.#deps.inviteTimeoutMs,
-        ...credentials,
-        ...outboundProxy,
-      },
-      {
-        // What goes wrong in here is ours, and must not reach the user agent.
-        onProvisional: (response) => this.#guard(() => this.#onProvisional(response)),
-        onAnswered: (response) => this.#guard(() => this.#onAnswered(response)),
-        onReoffer: (sdp) => this.#onReoffer(sdp),
-        onDialogRequest: (request) => this.#onDialogRequest(request),
-        onMessage: (direction, message, remote) => {
-          if (direction !== 'in') return;
-          this.#lastMessage = message;
-          // A transport of the embedder's own may have other addresses.
-          if (isIP(remote.address) !== 0) this.#peerAddress = remote.address;
-        },
-        onEnded: (ending) => this.#guard(() => this.#onEnded(ending)),
-      },
-    );
   }
+
+  #requireMedia({ media }: Agreed): void {
+    if (media.audio || media.video) return;
+    throw Object.assign(new Error('No medium with a codec in common'), {
+      code: 'NO_COMMON_CODECS',
+    });
+  }
+
+  /** For the gateway: what the SIP session of this call reports to. */
+  readonly sessionHandler: InviteSessionHandler = {
+    // What goes wrong in here is ours, and must not reach the user agent.
+    onProvisional: (response) => this.#guard(() => this.#onProvisional(response)),
+    onAnswered: (response, answer) => this.#guard(() => this.#onAnswered(response, answer)),
+    onReoffer: (sdp) => this.#onReoffer(sdp),
+    onOfferWanted: () => this.#agreement.freshOffer(),
+    onReanswer: (sdp) => this.#guard(() => this.#onReanswer(sdp)),
+    onRefer: (refer) => {
+      if (this.listenerCount('refer') === 0) return false;
+      this.emit('refer', refer);
+      return true;
+    },
+    onDialogRequest: (request) => this.#onDialogRequest(request),
+    onMessage: (direction, message, remote) => {
+      if (direction !== 'in') return;
+      this.#lastMessage = message;
+      // A transport of the embedder's own may have other addresses.
+      if (isIP(remote.address) !== 0) this.#peerAddress = remote.address;
+    },
+    onEnded: (ending) => this.#guard(() => this.#onEnded(ending)),
+  };
 
   #guard(step: () => void): void {
     try {
@@ -437,29 +490,22 @@ export class Call extends SafeEmitter<CallEvents> {
     if (this.#earlyMedia && this.#earlyAnswer) this.#move('RING_MEDIA', {});
   }
 
-  #onAnswered(response: SipResponse): void {
-    if (this.ended || !this.#description) return;
-    const sdp = this.#answerIn(response);
-    this.#answer = sdp;
-    let release: (() => void) | undefined;
+  #onAnswered(response: SipResponse, answer: string | undefined): void {
+    if (this.ended) return;
+    let release = this.#heldForm;
+    this.#heldForm = undefined;
     try {
-      const answer = this.#deps.parseAnswer(this.#description, sdp);
-      this.#answeredMedia = answer;
-      const negotiated = negotiatedMedia(this.#description, answer, this.#deps.negotiation);
-      if (!negotiated.audio && !negotiated.video) {
-        return this.#hangUp(INFO.noCommonCodecs, response.statusCode);
-      }
+      const agreed = this.#agreed ?? this.#agreeOn(this.#answerIn(response, answer));
       // Through a proxy nobody knows where the peer itself is.
       const direct = !this.#startup.outboundProxy && !response.headers.get('record-route');
       const signallingAddress = direct ? this.#peerAddress : undefined;
-      this.#media.start({ ...negotiated, ...(signallingAddress && { signallingAddress }) });
+      this.#media.start({ ...agreed.media, ...(signallingAddress && { signallingAddress }) });
       // Before the call counts as established: one that cannot be published as it asked to be has failed.
-      if (this.#rtmpPush) release = this.#rtmpPush.prepare(this.#media);
+      if (this.#rtmpPush) release ??= this.#rtmpPush.prepare(this.#media);
     } catch (error) {
+      release?.();
       this.#deps.logger.warn(`${this.callId}: unusable answer: ${describe(error)}`);
-      const { code } = error as { code?: string };
-      const info = code === 'NO_COMMON_CODECS' ? INFO.noCommonCodecs : infoOfMediaFailure(error);
-      return this.#hangUp(info, response.statusCode);
+      return this.#hangUp(infoOfMediaFailure(error), response.statusCode);
     }
     if (!this.#terminating) {
       this.#establishedAtMs = this.#deps.wallClock();
@@ -471,11 +517,17 @@ export class Call extends SafeEmitter<CallEvents> {
     this.#resolveAnswered();
   }
 
+  #agreeOn(answer: string): Agreed {
+    return this.#agreement.answered(answer, (agreed) => this.#requireMedia(agreed));
+  }
+
   /**
    * RFC 3261 §13.2.1 puts the answer into the 2xx, too, when it stood in an unreliable provisional response; gateways
    * to the telephone network are known to leave it out there.
    */
-  #answerIn(accepted: SipResponse): string {
+  #answerIn(accepted: SipResponse, acknowledged: string | undefined): string {
+    // An incoming call without an offer: our 2xx was the offer.
+    if (this.#startup.incoming) return acknowledged ?? '';
     const early = this.#earlyAnswer;
     if (accepted.body.length === 0 && early?.to === accepted.headers.get('to')) {
       return early?.sdp ?? '';
@@ -484,20 +536,29 @@ export class Call extends SafeEmitter<CallEvents> {
   }
 
   #onReoffer(sdp: string): { answer: string } | { statusCode: number; reasonPhrase: string } {
-    if (!this.#description) return { statusCode: 488, reasonPhrase: 'Not Acceptable Here' };
     try {
-      const { sdp: answer, description, peer } = this.#deps.answerReoffer(this.#description, sdp);
-      const negotiated = negotiatedMedia(description, peer, this.#deps.negotiation);
-      const held = isHeld(peer, this.#answeredMedia);
-      this.#media.update({ ...negotiated, held });
-      this.#description = description;
-      this.#answer = sdp;
+      const { answer, held } = this.#agreement.offered(sdp, (agreed) => this.#apply(agreed));
       this.#move(held ? 'HOLD' : 'ESTABLISHED', {});
       return { answer };
     } catch (error) {
       this.#deps.logger.warn(`${this.callId}: unusable offer: ${describe(error)}`);
       return { statusCode: 488, reasonPhrase: 'Not Acceptable Here' };
     }
+  }
+
+  /** The answer to an offer of ours inside the call. @throws SipError, and the session goes on as it was */
+  #onReanswer(sdp: string): void {
+    try {
+      const { held } = this.#agreement.answered(sdp, (agreed) => this.#apply(agreed));
+      this.#move(held ? 'HOLD' : 'ESTABLISHED', {});
+    } catch (error) {
+      this.#deps.logger.warn(`${this.callId}: unusable answer: ${describe(error)}`);
+      throw error;
+    }
+  }
+
+  #apply({ media, held }: Agreed): void {
+    this.#media.update({ ...media, held });
   }
 
   /** The peer's INFO and other requests that the SIP package leaves to us. */
@@ -539,6 +600,8 @@ export class Call extends SafeEmitter<CallEvents> {
   /** The one way into a final status. Releases everything the call holds; see docs/lifecycle.md. */
   #end(status: 'BUSY' | 'FINISH' | 'FAILED', info: string, endedBy: EndedBy): void {
     if (this.ended) return;
+    this.#heldForm?.();
+    this.#heldForm = undefined;
     this.#lastMediaStats = this.#establishedAtMs === null ? null : this.#media.stats();
     this.#info = info;
     this.#endedBy = endedBy;
@@ -586,48 +649,4 @@ export class Call extends SafeEmitter<CallEvents> {
   #changed(changed: readonly CallChange[]): void {
     if (this.listenerCount('change') > 0) this.emit('change', this.view(), changed);
   }
-
-  async #infoDigits(digits: string, type: 'INFO' | 'INFO_RELAY'): Promise<void> {
-    const session = this.#session;
-    if (!session) return;
-    const sender = new InfoDigitSender(session, this.#closed, () => this.ended);
-    await sender.send(digits, type);
-  }
-
-  async #sendEvents(digits: string): Promise<void> {
-    try {
-      await this.#media.sendDtmf(digits.toUpperCase());
-    } catch (cause) {
-      throw new GatewayError('CALL_STATE', 'The peer takes no RFC 4733 events; use INFO', {
-        cause,
-      });
-    }
-  }
-}
-
-function isoOrNull(ms: number | null): string | null {
-  return ms === null ? null : new Date(ms).toISOString();
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-/** Why it failed: the reference's words where one fits, else the peer's status line, else our own error. */
-function infoOf(error: unknown, ending: Partial<SessionEnding> = {}): string {
-  const { code } = (error ?? {}) as { code?: string };
-  if (code === 'TIMEOUT') return INFO.requestTimeout;
-  const { statusCode, reasonPhrase } = ending;
-  if (statusCode !== undefined && code !== 'TRANSPORT')
-    return `${statusCode} ${reasonPhrase ?? ''}`.trim();
-  return error === undefined ? INFO.error : `${INFO.error}: ${describe(error)}`;
-}
-
-/** Why the media failed, in the reference's words where one fits. */
-function infoOfMediaFailure(error: unknown): string {
-  const { code } = (error ?? {}) as { code?: string };
-  if (code === 'TRANSCODING_DISABLED') return INFO.transcodingDisabled;
-  if (code === 'TRANSCODERS_BUSY' || code === 'TRANSCODER_FAILED')
-    return `${INFO.error}: ${describe(error)}`;
-  return INFO.error;
 }

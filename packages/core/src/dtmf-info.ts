@@ -1,12 +1,25 @@
 // Digits in SIP INFO: `application/dtmf-relay` and `application/dtmf`, both ways. No RFC: vendors' common form.
 
 import type { InviteSession } from '@sipcast/sip';
+import { GatewayError } from './errors.ts';
 
 /** How DTMF travels: RFC 4733 events in RTP, or SIP INFO in one of two forms. */
 export type DtmfType = 'RFC2833' | 'INFO' | 'INFO_RELAY';
 
 /** All of them. */
-export const DTMF_TYPES: readonly DtmfType[] = ['RFC2833', 'INFO', 'INFO_RELAY'];
+const DTMF_TYPES: readonly DtmfType[] = ['RFC2833', 'INFO', 'INFO_RELAY'];
+
+/** @throws GatewayError `INVALID_ARGUMENT` naming `dtmf` or `type`. */
+export function checkDigits(digits: string, type: DtmfType): void {
+  if (!/^[0-9A-Da-d*#,]{1,128}$/.test(digits)) {
+    const problem = 'dtmf must be 1 to 128 of 0-9 * # A-D and the pause ,';
+    throw new GatewayError('INVALID_ARGUMENT', problem, { field: 'dtmf' });
+  }
+  if (!DTMF_TYPES.includes(type)) {
+    const problem = `type must be one of ${DTMF_TYPES.join(', ')}`;
+    throw new GatewayError('INVALID_ARGUMENT', problem, { field: 'type' });
+  }
+}
 
 const DIGIT_MS = 160;
 const GAP_MS = 100;

@@ -3,6 +3,7 @@
 import type { FlvViewerStats } from '@sipcast/media';
 import type {
   KeepAliveIntervals,
+  SessionTimerOptions,
   SipDns,
   SipTimers,
   SipTlsOptions,
@@ -12,6 +13,8 @@ import type { CallChange, CallView, ReceivedDtmf } from './call-contract.ts';
 import type { RegistrationState, RegistrationView } from './account-registration.ts';
 import type { Call } from './call.ts';
 import type { TranscodingOptions } from './encoders.ts';
+import type { IncomingCall } from './incoming-call.ts';
+import type { IncomingOptions } from './incoming-rules.ts';
 import type { Logger } from './logger.ts';
 import type { OfferOptions } from './negotiation.ts';
 import type { OutputFormOptions } from './options.ts';
@@ -46,6 +49,12 @@ export interface CallGatewayOptions {
   readonly sipTransports?: readonly TransportFactory[];
   /** SIP timers (RFC 3261 §17.1.1.1), in milliseconds. */
   readonly sipTimers?: Partial<SipTimers>;
+  /** Session timers (RFC 4028). Default: one where the peer wants it. */
+  readonly sessionTimer?: SessionTimerOptions;
+  /** Redirections (3xx) of one call that are followed, 0–10; no address is asked twice. Default 3. */
+  readonly maxRedirects?: number;
+  /** Who may call us. Default: nobody; an unknown caller meets silence, and the fault `sip-unknown-caller` counts it. */
+  readonly incoming?: IncomingOptions;
   /** What is kept of SIP messages for `call.trace()`, and a capture file. */
   readonly sipTrace?: SipTraceOptions;
   /** No final answer for this long ends a call. Default 180,000 ms. */
@@ -149,6 +158,10 @@ export interface Viewer {
 
 /** Events of a gateway. */
 export interface CallGatewayEvents {
+  /**
+   * Somebody calls, and no rule of `incoming` is for it: accept or reject it. Without a listener such calls meet silence.
+   */
+  incomingCall: (incoming: IncomingCall) => void;
   /** A call was accepted and can be found. */
   call: (call: Call) => void;
   /** A call's status, sipStatus or rtmpStreamStatus changed. In order for each call. */

@@ -41,6 +41,7 @@ export function validateGatewayOptions(options: CallGatewayOptions): void {
       throw invalid(field, 'must be true or false');
   }
   validateTranscoding(transcoding);
+  integer('maxRedirects', options.maxRedirects, 0, 10);
   validateSipTrace(options.sipTrace);
   validateRecording(options.recording);
   validateOffer(options.offer ?? {});
@@ -65,6 +66,7 @@ export function sipOptionsOf(options: CallGatewayOptions): SipUserAgentOptions {
     ...(options.learnsAddress === undefined ? {} : { learnsAddress: options.learnsAddress }),
     ...(options.sipKeepAlive === undefined ? {} : { keepAlive: options.sipKeepAlive }),
     ...(options.sipDns === undefined ? {} : { dns: options.sipDns }),
+    ...(options.sessionTimer === undefined ? {} : { sessionTimer: options.sessionTimer }),
   };
 }
 

@@ -61,3 +61,11 @@ export type { SipTraceEntry, SipTraceLimits } from './sip-trace.ts';
 export type { SipTraceOptions } from './sip-traces.ts';
 export { CALL_TRANSITIONS, isFinal, mayFollow, RTMP_TRANSITIONS } from './status.ts';
 export type { CallStatus, FinalCallStatus, FinalOf, RtmpStreamStatus } from './status.ts';
+export { IncomingCall } from './incoming-call.ts';
+export type {
+  IncomingAccept,
+  IncomingFacts,
+  IncomingMatch,
+  IncomingOptions,
+  IncomingRule,
+} from './incoming-rules.ts';

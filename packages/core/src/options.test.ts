@@ -12,6 +12,7 @@ const resolve = (request: object) =>
 describe('resolveStartup', () => {
   it('fills in the documented defaults', () => {
     expect(resolve({ callee: 'sip:bob@host' })).toEqual({
+      incoming: false,
       callId: 'made@here',
       callee: 'sip:bob@host',
       target: 'sip:bob@host',

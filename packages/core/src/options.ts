@@ -82,6 +82,8 @@ export interface AccountRequest
 
 /** A request after validation: nothing is open any more. */
 export interface ResolvedStartup {
+  /** The peer called us. */
+  readonly incoming: boolean;
   readonly callId: string;
   readonly callee: string;
   /** Request-URI and To. */
@@ -210,6 +212,7 @@ export function resolveStartup(
   const toStream = text(request, 'toStream', 128) ?? null;
   if (toStream !== null) checkStreamName('toStream', toStream);
   return {
+    incoming: false,
     callId,
     callee,
     target,

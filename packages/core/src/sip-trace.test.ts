@@ -86,6 +86,23 @@ describe('SipTraces', () => {
     expect(traces.find('a')).toEqual([]);
   });
 
+  it('begins a call that came in with what was said before it was one', () => {
+    const traces = open(2);
+    traces.record(traffic('in', 'a'));
+    for (let n = 0; n < 60; n++) traces.record(traffic('in', `stranger${n}`));
+    traces.record(traffic('out', 'a'));
+    const trace = traces.openCall('a');
+    traces.catchUp('a', trace);
+    expect(trace.entries().map(({ direction }) => direction)).toEqual(['in', 'out']);
+    const again = traces.openCall('a');
+    traces.catchUp('a', again);
+    expect(again.entries()).toEqual([]);
+    for (let n = 0; n < 65; n++) traces.record(traffic('in', n === 0 ? 'b' : `stranger${n}`));
+    const flooded = traces.openCall('b');
+    traces.catchUp('b', flooded);
+    expect(flooded.entries()).toEqual([]);
+  });
+
   it('says when the file cannot be written, and opens nothing then', async () => {
     const sipTrace = { pcap: '/nowhere/at/all.pcap' };
     const deps = { maskSecrets, pcapFileHeader, pcapRecord };

@@ -25,6 +25,9 @@ export interface SipTraceOptions {
 
 /** Characters kept of calls that have ended, in all. */
 const MAX_ENDED_BYTES = 32 << 20;
+/** Messages of no call that are remembered for a moment, and how large one may be. */
+const MAX_EARLY = 64;
+const MAX_EARLY_BYTES = 8192;
 
 /** The traces of a gateway, by Call-ID, and its capture. */
 export class SipTraces {
@@ -37,6 +40,8 @@ export class SipTraces {
   /** The latest last. */
   readonly #ended = new Map<string, SipTrace>();
   #endedBytes = 0;
+  /** Messages of no live call, the latest last: a call that comes in begins before it is one. */
+  readonly #early: { readonly traffic: SipTraffic; readonly at: Date }[] = [];
 
   /** @param wallClock - In milliseconds. */
   constructor(
@@ -85,7 +90,11 @@ export class SipTraces {
     const atMs = this.#wallClock();
     this.#capture?.record(traffic, atMs);
     const trace = this.#live.get(traffic.message.headers.get('call-id') ?? '');
-    trace?.record(traffic, new Date(atMs));
+    if (trace !== undefined) trace.record(traffic, new Date(atMs));
+    else if (traffic.octets.length <= MAX_EARLY_BYTES) {
+      this.#early.push({ traffic, at: new Date(atMs) });
+      if (this.#early.length > MAX_EARLY) this.#early.shift();
+    }
   }
 
   /** The trace of a new call. Retire it. */
@@ -94,6 +103,16 @@ export class SipTraces {
     const trace = new SipTrace({ maxMessages, maxBytes }, (text) => this.#deps.maskSecrets(text));
     this.#live.set(callId, trace);
     return trace;
+  }
+
+  /** Gives the trace of a call that came in what was said before it was one. */
+  catchUp(callId: string, trace: SipTrace): void {
+    const isOfCall = (one: { readonly traffic: SipTraffic }): boolean =>
+      one.traffic.message.headers.get('call-id') === callId;
+    for (const one of this.#early.filter((early) => isOfCall(early)))
+      trace.record(one.traffic, one.at);
+    for (let index = this.#early.length - 1; index >= 0; index--)
+      if (isOfCall(this.#early[index]!)) this.#early.splice(index, 1);
   }
 
   /** The call has ended, its last words are said, and its trace is of the past. */

@@ -179,6 +179,7 @@ export const BODIES = {
     limit: z.preprocess(toNumber, z.number().int().min(1).optional()),
   }),
   callId: z.object({ callId: requiredText }),
+  transfer: z.object({ callId: requiredText, target: requiredText }),
   sendDtmf: z.object({
     callId: requiredText,
     dtmf: requiredText,

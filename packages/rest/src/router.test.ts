@@ -22,7 +22,12 @@ function fakeGateway(overrides: Partial<RestGateway> = {}): { calls: Calls; gate
   const known = (code: GatewayErrorCode, id: string, expected: string, field: string): void => {
     if (id !== expected) throw new GatewayError(code, 'No such thing', { field });
   };
-  const call = { terminate: () => note(Promise.resolve(), 'terminate') };
+  const call = {
+    terminate: () => note(Promise.resolve(), 'terminate'),
+    hold: () => note(Promise.resolve(), 'hold'),
+    resume: () => note(Promise.resolve(), 'resume'),
+    transfer: (target: string) => note(Promise.resolve(), 'transfer', target),
+  };
   const gateway: RestGateway = {
     startup: async (request, address) => note(call as never, 'startup', request, address),
     find: (filter) => note([CALL], 'find', filter),
@@ -143,6 +148,9 @@ describe('methods', () => {
     ['/call/history', undefined, [CALL], 'history'],
     ['/call/history', { limit: '5' }, [CALL], 'history', 5],
     ['/call/terminate', { callId: 'c1' }, '', 'terminate'],
+    ['/call/hold', { callId: 'c1' }, '', 'hold'],
+    ['/call/resume', { callId: 'c1' }, '', 'resume'],
+    ['/call/transfer', { callId: 'c1', target: 'sip:b@h' }, '', 'transfer', 'sip:b@h'],
     ['/call/send_dtmf', { callId: 'c1', dtmf: '12#' }, '', 'sendDtmf', '12#', 'RFC2833'],
     ['/call/send_dtmf', { callId: 'c1', dtmf: 5, type: 'INFO' }, '', 'sendDtmf', '5', 'INFO'],
     [
@@ -263,6 +271,9 @@ describe('methods', () => {
   for (const [path, body] of [
     ['/call/terminate', { callId: 'other' }],
     ['/call/send_dtmf', { callId: 'other', dtmf: '1' }],
+    ['/call/hold', { callId: 'other' }],
+    ['/call/resume', { callId: 'other' }],
+    ['/call/transfer', { callId: 'other', target: 'sip:b@h' }],
     ['/push/terminate', { mediaSessionId: 'other' }],
     ['/push/mute', { mediaSessionId: 'other' }],
     ['/push/unmute', { mediaSessionId: 'other' }],
@@ -281,6 +292,9 @@ describe('fields', () => {
     '/call/find': {},
     '/call/terminate': { callId: 'c1' },
     '/call/send_dtmf': { callId: 'c1', dtmf: '1' },
+    '/call/hold': { callId: 'c1' },
+    '/call/resume': { callId: 'c1' },
+    '/call/transfer': { callId: 'c1', target: 'sip:b@h' },
     '/call/inject_stream': { callId: 'c1', streamName: 's' },
     '/call/inject_stream/startup': { callId: 'c1', streamName: 's' },
     '/call/inject_stream/terminate': { callId: 'c1' },
@@ -333,6 +347,9 @@ describe('fields', () => {
     },
     '/call/terminate': { callId: text },
     '/call/send_dtmf': { callId: text, dtmf: text, type: ['rfc', 1, {}] },
+    '/call/hold': { callId: text },
+    '/call/resume': { callId: text },
+    '/call/transfer': { callId: text, target: text },
     '/call/inject_stream': { callId: text, streamName: text },
     '/call/inject_stream/startup': { callId: text, streamName: text },
     '/call/inject_stream/terminate': { callId: text },

@@ -164,6 +164,11 @@ function routesOf(gateway: RestGateway, viewers: StreamViewers): readonly Route[
       // Its end is seen by find and by events: a peer that does not answer the BYE must not hold up the client.
       void gateway.get(callId).terminate();
     }),
+    method('/call/hold', BODIES.callId, ({ callId }) => gateway.get(callId).hold()),
+    method('/call/resume', BODIES.callId, ({ callId }) => gateway.get(callId).resume()),
+    method('/call/transfer', BODIES.transfer, ({ callId, target }) =>
+      gateway.get(callId).transfer(target),
+    ),
     method('/call/send_dtmf', BODIES.sendDtmf, async ({ callId, dtmf, type }) => {
       const sent = gateway.sendDtmf(callId, dtmf, type);
       sent.catch(() => {});

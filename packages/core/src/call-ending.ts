@@ -1,0 +1,51 @@
+// Why a call ended, in the words that clients see.
+
+import type { SessionEnding } from '@sipcast/sip';
+import { GatewayError } from './errors.ts';
+
+/** The reference product's words for the reasons of an end. */
+export const INFO = {
+  normal: 'Normal call clearing',
+  noCommonCodecs: 'No common codecs',
+  requestTimeout: 'Failed by request timeout',
+  rtpActivity: 'Failed by RTP activity',
+  transcodingDisabled: 'Transcoding required, but disabled',
+  error: 'Failed by error',
+} as const;
+
+/** An error's message, whatever it is. */
+export function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Why it failed: the reference's words where one fits, else the peer's status line, else our own error. */
+export function infoOf(error: unknown, ending: Partial<SessionEnding> = {}): string {
+  const { code } = (error ?? {}) as { code?: string };
+  if (code === 'TIMEOUT') return INFO.requestTimeout;
+  const { statusCode, reasonPhrase } = ending;
+  if (statusCode !== undefined && code !== 'TRANSPORT')
+    return `${statusCode} ${reasonPhrase ?? ''}`.trim();
+  return error === undefined ? INFO.error : `${INFO.error}: ${describe(error)}`;
+}
+
+/** Why the media failed, in the reference's words where one fits. */
+export function infoOfMediaFailure(error: unknown): string {
+  const { code } = (error ?? {}) as { code?: string };
+  if (code === 'NO_COMMON_CODECS') return INFO.noCommonCodecs;
+  if (code === 'TRANSCODING_DISABLED') return INFO.transcodingDisabled;
+  if (code === 'TRANSCODERS_BUSY' || code === 'TRANSCODER_FAILED')
+    return `${INFO.error}: ${describe(error)}`;
+  return INFO.error;
+}
+
+/** Why a sound cannot be played to the peer. */
+export function soundFailure(cause: unknown): GatewayError {
+  const { code } = cause as { code?: string };
+  if (code === 'NO_TRANSCODER') {
+    const problem = 'Sound needs ffmpeg, and transcoding is off';
+    return new GatewayError('NOT_IMPLEMENTED', problem, { field: 'callId', cause });
+  }
+  if (code === 'TRANSCODERS_BUSY')
+    return new GatewayError('TRANSCODERS_BUSY', describe(cause), { cause });
+  return new GatewayError('CALL_STATE', describe(cause), { field: 'callId', cause });
+}

@@ -1,0 +1,143 @@
+// What a call and its peer have agreed on: our description, the peer's, offers that are open, hold (RFC 3264).
+
+import type { NegotiatedMedia } from '@sipcast/media';
+import type {
+  AnsweredMedia,
+  answerReoffer,
+  formatOffer,
+  MediaDirection,
+  OfferedMedia,
+  parseAnswer,
+  SessionDescription,
+} from '@sipcast/sip';
+import { describeSession, isHeld, negotiatedMedia } from './negotiation.ts';
+import type { NegotiationDeps } from './negotiation.ts';
+
+/** The parts of the SIP and media packages that negotiate. */
+export interface AgreementDeps {
+  /** `formatOffer` of the SIP package. */
+  readonly formatOffer: typeof formatOffer;
+  /** `parseAnswer` of the SIP package. */
+  readonly parseAnswer: typeof parseAnswer;
+  /** `answerReoffer` of the SIP package. */
+  readonly answerReoffer: typeof answerReoffer;
+  readonly negotiation: NegotiationDeps;
+}
+
+/** The outcome of an offer and its answer. */
+export interface Agreed {
+  readonly media: NegotiatedMedia;
+  /** Either side holds the call. */
+  readonly held: boolean;
+}
+
+/** The offers and answers of one call. All methods throw SipError `BAD_SDP` or `NO_COMMON_CODECS` and then change nothing. */
+export class SessionAgreement {
+  readonly #deps: AgreementDeps;
+  #description: SessionDescription | undefined;
+  /** Our offer that waits for its answer. */
+  #open: { readonly description: SessionDescription; readonly holding: boolean } | undefined;
+  /** What the peer answered, or offered, at first: what hold is told by. */
+  #before: readonly AnsweredMedia[] | undefined;
+  #remote: string | null = null;
+  #holding = false;
+
+  constructor(deps: AgreementDeps) {
+    this.#deps = deps;
+  }
+
+  /** The peer's newest description; `null` before the first. */
+  get remote(): string | null {
+    return this.#remote;
+  }
+
+  /** We have put the call on hold. */
+  get holding(): boolean {
+    return this.#holding;
+  }
+
+  /** What we can do: before anything else, once. */
+  describe(parts: Parameters<typeof describeSession>[0]): void {
+    this.#description = describeSession(parts);
+  }
+
+  /** Our first offer. */
+  firstOffer(): string {
+    const description = this.#mine();
+    this.#open = { description, holding: false };
+    return this.#deps.formatOffer(description);
+  }
+
+  /** An offer of everything that we can do, where the peer asks for one; a call that we hold stays on hold. */
+  freshOffer(): string {
+    return this.#offer(this.#holding);
+  }
+
+  /** An offer that puts the call on hold, or takes it back. */
+  holdOffer(holding: boolean): string {
+    return this.#offer(holding);
+  }
+
+  /** The peer's answer to our newest offer. `apply` runs before anything is changed here, and may refuse by throwing. */
+  answered(sdp: string, apply: (agreed: Agreed) => void): Agreed {
+    const open = this.#open;
+    const description = open?.description ?? this.#mine();
+    const peer = this.#deps.parseAnswer(description, sdp);
+    return this.#agree(description, peer, sdp, open?.holding ?? this.#holding, apply);
+  }
+
+  /** The peer's offer, and our answer to it. `apply` as in {@link answered}. */
+  offered(sdp: string, apply: (agreed: Agreed) => void): Agreed & { readonly answer: string } {
+    const { sdp: answer, description, peer } = this.#deps.answerReoffer(this.#mine(), sdp);
+    return { ...this.#agree(description, peer, sdp, this.#holding, apply), answer };
+  }
+
+  #agree(
+    description: SessionDescription,
+    peer: readonly AnsweredMedia[],
+    sdp: string,
+    holding: boolean,
+    apply: (agreed: Agreed) => void,
+  ): Agreed {
+    const media = negotiatedMedia(description, peer, this.#deps.negotiation);
+    const heldByPeer = this.#before !== undefined && isHeld(peer, this.#before);
+    const agreed = { media, held: heldByPeer || holding };
+    apply(agreed);
+    this.#open = undefined;
+    this.#description = description;
+    this.#holding = holding;
+    this.#remote = sdp;
+    // Held by us, the peer says nothing of what it would do otherwise.
+    if (!holding) this.#before ??= peer;
+    return agreed;
+  }
+
+  #offer(holding: boolean): string {
+    const current = this.#mine();
+    const media = current.media.map((one): OfferedMedia => {
+      const full = fullDirection(one);
+      const direction = holding ? heldDirection(full) : full;
+      const codecs = one.capability?.codecs ?? one.codecs;
+      // What the peer offers meanwhile is answered within these bounds, too.
+      return { ...one, direction, capability: { codecs, direction, full } };
+    });
+    const description = { ...current, media, sessionVersion: current.sessionVersion + 1 };
+    this.#open = { description, holding };
+    return this.#deps.formatOffer(description);
+  }
+
+  #mine(): SessionDescription {
+    if (this.#description === undefined) throw new Error('Nothing was described yet');
+    return this.#description;
+  }
+}
+
+/** What the medium does when nobody holds the call. */
+function fullDirection({ capability, direction }: OfferedMedia): MediaDirection {
+  return capability?.full ?? capability?.direction ?? direction;
+}
+
+/** RFC 3264 §8.4: the peer is told to send nothing. */
+function heldDirection(direction: MediaDirection): MediaDirection {
+  return direction === 'sendrecv' || direction === 'sendonly' ? 'sendonly' : 'inactive';
+}
