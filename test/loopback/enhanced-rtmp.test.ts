@@ -1,5 +1,8 @@
 // Enhanced RTMP: VP8 and Opus of a call go out as they came, where the server takes them, and become H.264 and AAC elsewhere.
 
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createCallGateway } from '@sipcast/core';
 import type { CallGateway, CallGatewayOptions } from '@sipcast/core';
 import { loadClip, RtmpSink, SipPeer } from '@sipcast/testkit';
@@ -175,6 +178,25 @@ describe('a VP8 and Opus call', () => {
     });
   });
 
+  it('says in the log why it is not recorded where nothing can be encoded', async () => {
+    const sink = await openSink({ enhanced: BOTH });
+    const lines: string[] = [];
+    const log = (line: string): void => void lines.push(line);
+    const dir = await mkdtemp(join(tmpdir(), 'enhanced-'));
+    cleanups.push(() => rm(dir, { recursive: true, force: true }));
+    const { gateway, callee } = await open({
+      transcoding: false,
+      rtmp: { enhanced: 'auto' },
+      recording: { dir },
+      logger: { debug: log, info: log, warn: log, error: log },
+    });
+    const target = { rtmpUrl: sink.url, rtmpStream: 'key' };
+    const call = await gateway.startup({ callee, record: true, ...target });
+    await call.established();
+    expect(lines.join('\n')).toMatch(/recording \S+: opus audio would have to be encoded anew/);
+    await pictures(await sink.nextPublication(), 5);
+  });
+
   it('takes the form of the server that it finds after a loss, and of the one that it is sent to', async () => {
     const first = await openSink({ enhanced: { ...BOTH, reconnect: true } });
     const second = await openSink();
@@ -199,6 +221,21 @@ describe('a VP8 and Opus call', () => {
     const again = await pictures(first.publications[1]!, 10);
     expect([...again.plain]).toEqual([]);
     expect(again.vp8[0]?.isKey).toBe(true);
+  });
+
+  it('costs an ordinary call nothing: one encoder serves servers of both kinds', async () => {
+    const enhanced = await openSink({ enhanced: BOTH });
+    const plain = await openSink();
+    const { gateway, callee } = await open({ rtmp: { enhanced: 'auto' } }, {});
+    const call = await gateway.startup({ callee, toStream: 'cam' });
+    await call.established();
+    for (const sink of [enhanced, plain]) {
+      gateway.startPush({ streamName: 'cam', rtmpUrl: sink.url });
+      const { tags } = await sink.nextPublication();
+      const kinds = (): string[] => [...readEnhanced(tags).plain].toSorted();
+      await expect.poll(kinds, { timeout: 5000 }).toEqual(['8.10', '9.7']);
+    }
+    expect(gateway.encoders).toEqual({ audio: 1, video: 0 });
   });
 
   it('begins with the newest key frame for a push that joins late, its headers first', async () => {

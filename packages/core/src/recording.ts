@@ -54,6 +54,8 @@ export class Recording implements Output {
   readonly #deps: RecordingDeps;
   readonly #recorder: FlvRecorder;
   readonly #onFile: (file: FlvRecording) => void;
+  /** Of its files, and for the log. */
+  readonly #stem: string;
   readonly #remuxes: Promise<void>[] = [];
 
   /**
@@ -73,6 +75,7 @@ export class Recording implements Output {
       .replaceAll(/[^A-Za-z0-9_.-]/g, '_')
       .replace(/^\.+/, '_')
       .slice(0, 100);
+    this.#stem = stem;
     const began = new Date(deps.wallClock()).toISOString().replaceAll(/[-:]|\.\d+/g, '');
     const { dir, maxBytes, maxMs } = options;
     this.#recorder = deps.createRecorder(
@@ -96,7 +99,11 @@ export class Recording implements Output {
     this.#recorder.push(tag);
   }
 
-  async onEnded(): Promise<void> {
+  async onEnded(error?: unknown): Promise<void> {
+    if (error !== undefined) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#deps.logger.error(`recording ${this.#stem}: ${reason}`);
+    }
     await this.#recorder.close();
     await Promise.all(this.#remuxes);
   }

@@ -508,6 +508,18 @@ describe('RtmpPush', () => {
     expect(first.push.view().lastError).toBe('cannot be encoded');
     expect(first.last().closed).toBe(true);
 
+    // The same after a loss that was another one's: what is told is the reason of the end.
+    const lostOnce = setUp({ enhanced: 'auto' }, undefined, { cannot });
+    lostOnce.push.start(lostOnce.media);
+    lostOnce.last().handler.onPublishing(answers(true, false));
+    lostOnce.last().handler.onEnded(lost);
+    await vi.advanceTimersByTimeAsync(1000);
+    lostOnce.last().handler.onPublishing(answers(false, false));
+    expect(lostOnce.push.view()).toMatchObject({
+      status: 'RTMP_CONNECTION_FAILED',
+      lastError: 'cannot be encoded',
+    });
+
     const other = setUp({ enhanced: 'auto' }, undefined, { cannot });
     other.push.start(other.media);
     other.last().handler.onPublishing(answers(true, false));

@@ -253,6 +253,8 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
   /** For the stream: `start` has thrown, and nobody waits for it. */
   refuse(error: unknown): void {
     this.#refusal = error instanceof Error ? error.message : String(error);
+    // What is told is why it ended, not what a connection before it met.
+    this.#lastError = undefined;
     if (this.#status === 'RTMP_STREAM_ACTIVE') this.#move('RTMP_CONNECTION_LOST', undefined);
     this.#move('RTMP_CONNECTION_FAILED', undefined);
   }

@@ -3,7 +3,7 @@
 import type { AudioFrame, VideoFrame } from './frame.ts';
 import type { VideoFormat } from './flv.ts';
 import type { Output } from './output.ts';
-import { sameForm } from './output-form.ts';
+import { enhancedForm, sameForm } from './output-form.ts';
 import type { OutputForm } from './output-form.ts';
 import { ParameterSets } from './parameter-sets.ts';
 import { Rendition, requireTranscoders } from './rendition.ts';
@@ -57,7 +57,8 @@ export class RenditionSet {
   }
 
   /** That of the form; made when it is first asked for. @throws MediaError `TRANSCODING_DISABLED` */
-  of(form: OutputForm): Rendition {
+  of(wanted: OutputForm): Rendition {
+    const form = this.#reduced(wanted);
     const known = this.#find(form);
     if (known) return known;
     const rendition: Rendition = new Rendition(
@@ -80,7 +81,19 @@ export class RenditionSet {
 
   /** Of the pictures in this form; undefined while nobody wants it, or it has none. */
   videoOf(form: OutputForm): VideoFormat | undefined {
-    return this.#find(form)?.video;
+    return this.#find(this.#reduced(form))?.video;
+  }
+
+  /**
+   * Without what makes no difference at present: where no VP8 and no Opus comes, one encoder serves those that take it and those
+   * that do not. Should it come later it is encoded for both, so only where that can be done.
+   */
+  #reduced(form: OutputForm): OutputForm {
+    const { openAudio, openVideo } = this.#options.transcoders ?? {};
+    if (!form.enhanced || !this.#expected || !openAudio || !openVideo) return form;
+    const { audio, video } = this.#expected;
+    const { vp8, opus } = form.enhanced;
+    return enhancedForm(form, { vp8: vp8 && video === 'vp8', opus: opus && audio === 'opus' });
   }
 
   #find(form: OutputForm): Rendition | undefined {
