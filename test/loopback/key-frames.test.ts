@@ -84,4 +84,23 @@ describe('the first key frame', () => {
       expect(times).toEqual(times.toSorted((one, other) => one - other));
     }
   });
+
+  it('is asked for as often as an output wants one, for as long as it does; the shortest wish counts', async () => {
+    // Of its own the clip has one every two seconds.
+    const call = await open({ sender: { keyFrameBy: ['pli'] } });
+    await until(() => call.firstKeyFrameMs() > 0, 'a key frame');
+    const asked = (): number => call.ports.video.received.pictureLosses;
+    const ends = [call.session.wantKeyFrames(60_000), call.session.wantKeyFrames(1000)];
+    const before = asked();
+    await until(() => asked() >= before + 3, 'three requests', 8000);
+    const keyFrames = call.tags
+      .filter(({ type, body }) => type === 9 && body[0] === 0x17 && body[1] === 1)
+      .map(({ timestampMs }) => timestampMs);
+    const gaps = keyFrames.slice(-3).map((at, index, all) => at - (all[index - 1] ?? at));
+    expect(Math.max(...gaps)).toBeLessThan(1900);
+    for (const end of ends) end();
+    const after = asked();
+    await sleep(2600);
+    expect(asked()).toBe(after);
+  });
 });

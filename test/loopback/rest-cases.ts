@@ -216,6 +216,13 @@ export const REST_CASES: readonly RestCase[] = [
     answer: { code: 'PUSH_EXISTS' },
   },
   {
+    name: 'push with an option out of range',
+    path: '/rest-api/push/startup',
+    body: '{"streamName":"room","rtmpUrl":"rtmp://127.0.0.1:2/live","rtmp":{"reconnectMinMs":0}}',
+    status: 400,
+    answer: { field: 'rtmp.reconnectMinMs' },
+  },
+  {
     name: 'push of no stream',
     path: '/rest-api/push/startup',
     body: '{"streamName":"hall","rtmpUrl":"rtmp://127.0.0.1:1/live"}',

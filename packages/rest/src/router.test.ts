@@ -175,6 +175,22 @@ describe('methods', () => {
       'startPush',
       { ...push, rtmpTransponderFullUrl: true, muted: true },
     ],
+    [
+      '/push/startup',
+      {
+        ...push,
+        // A file of certificates or a redirect is not for a client to say.
+        rtmp: { enhanced: 'force', maxReconnects: '3', giveUpMs: '', tls: { insecure: true } },
+      },
+      PUSH,
+      'startPush',
+      {
+        ...push,
+        rtmpTransponderFullUrl: false,
+        muted: false,
+        rtmp: { enhanced: 'force', maxReconnects: 3 },
+      },
+    ],
     ['/push/find', { streamName: 'rtmp_s' }, [PUSH], 'findPushes', { streamName: 'rtmp_s' }],
     ['/push/find_all', undefined, [PUSH], 'findPushes', undefined],
     ['/push/terminate', id, '', 'terminatePush'],
@@ -359,6 +375,7 @@ describe('fields', () => {
       rtmpUrl: text,
       rtmpTransponderFullUrl: flag,
       options: ['x', [], { action: 'shout' }, { action: 1 }],
+      rtmp: ['x', [], { enhanced: 'on' }, { maxReconnects: 1.5 }],
     },
     '/push/find': { streamName: text, rtmpUrl: text },
     '/push/terminate': { mediaSessionId: text },
