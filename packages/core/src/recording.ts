@@ -99,11 +99,9 @@ export class Recording implements Output {
     this.#recorder.push(tag);
   }
 
-  async onEnded(error?: unknown): Promise<void> {
-    if (error !== undefined) {
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#deps.logger.error(`recording ${this.#stem}: ${reason}`);
-    }
+  async onEnded(problem?: unknown): Promise<void> {
+    if (problem instanceof Error)
+      this.#deps.logger.error(`recording ${this.#stem}: ${problem.message}`);
     await this.#recorder.close();
     await Promise.all(this.#remuxes);
   }
