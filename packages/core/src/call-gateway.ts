@@ -62,8 +62,8 @@ import { IncomingCalls } from './incoming-calls.ts';
 import { resolveIncoming } from './incoming-rules.ts';
 import type { IncomingAccept } from './incoming-rules.ts';
 import { findSound } from './media-folder.ts';
+import { MediaOpener } from './media-opener.ts';
 import { Streams } from './streams.ts';
-import type { StreamsDeps } from './streams.ts';
 import { guardLogger, silentLogger } from './logger.ts';
 import type { Logger } from './logger.ts';
 import type { OutputFormOptions } from './options.ts';
@@ -135,8 +135,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   readonly #faults: FaultLog;
   readonly #userAgent: SipUserAgent;
   readonly #incoming: IncomingCalls;
-  readonly #portPool: PortPool;
-  readonly #ticker = new Ticker();
+  readonly #media: MediaOpener;
   readonly #calls = new Map<string, Call>();
   readonly #reservations: Reservations;
   /** Calls that have ended and still hold something. */
@@ -183,7 +182,10 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       callStreams: () => this.calls.map(({ stream }) => stream),
       isReserved: (name) => this.#reservations.hasStream(name),
       createViewer: (...args) => new FlvViewer(...args),
-      openSource: (...args) => this.#openSource(...args),
+      openSource: (...args) => {
+        if (this.#closed) throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
+        return this.#media.openSource(...args, this.#pushes.enhancedOf(null, {}));
+      },
       viewerForm: () => this.#encoders.viewerForm,
       maxViewersPerStream: options.maxViewersPerStream ?? 100,
     });
@@ -205,7 +207,15 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       logger,
     });
     const { min, max } = options.rtpPorts ?? { min: 30_000, max: 39_999 };
-    this.#portPool = new PortPool({ min, max });
+    this.#media = new MediaOpener(options, {
+      ...deps,
+      createFrameStream: (...args) => new FrameStream(...args),
+      enhancedForm,
+      portPool: new PortPool({ min, max }),
+      ticker: new Ticker(),
+      encoders: () => this.#encoders,
+      faults: this.#faults,
+    });
     this.nodeId = `${randomBytes(16).toString('hex')}@${nodeAddress(options)}`;
     try {
       this.#userAgent = deps.createUserAgent(sipOptionsOf(options), {
@@ -290,7 +300,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     const form = this.#encoders.formOf(startup.form);
     const { rtmpUrl, rtmp } = startup;
     const enhanced = this.#pushes.enhancedOf(rtmpUrl, rtmp);
-    const ownForm = enhanced === 'off' ? form : enhancedForm(form, this.#encoders.cannot);
+    const ownForm = this.#media.ownForm(form, enhanced);
     const recordDir = this.#recordDir(startup.record);
     const maxCalls = this.#options.maxCalls ?? 1000;
     if (this.#calls.size >= maxCalls)
@@ -301,7 +311,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       if (recordDir !== undefined) await prepareFolder(recordDir);
       encoders = this.#encoders.reserve(form, startup.rtmpUrl !== null || recordDir !== undefined);
       let call: Call | undefined;
-      const media = await this.#openMedia(startup.callId, ownForm, encoders, () => call);
+      const media = await this.#media.openCall(startup.callId, ownForm, encoders, () => call);
       if (this.#closed) {
         await media.close();
         throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
@@ -575,75 +585,6 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     await released;
     await this.#traces.close();
     this.emit('closed');
-  }
-
-  /** The source of a stream of one's own; its encoders come from the same places as those of calls. */
-  #openSource(...[media, form, handler]: Parameters<StreamsDeps['openSource']>): FrameStream {
-    if (this.#closed) throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
-    const { silentAudio, videoFreezeMs } = this.#options;
-    const wanted = this.#encoders.formOf(form);
-    const enhanced = this.#pushes.enhancedOf(null, {});
-    try {
-      return new FrameStream(
-        {
-          media,
-          form: enhanced === 'off' ? wanted : enhancedForm(wanted, this.#encoders.cannot),
-          transcoders: this.#encoders.reserve(wanted, false).transcoders,
-          silentAudio: silentAudio ?? wanted.audio === 'aac',
-          ...(videoFreezeMs !== undefined && { videoFreezeMs }),
-          ticker: this.#ticker,
-          now: this.#deps.now,
-        },
-        handler,
-      );
-    } catch (error) {
-      throw asGatewayError(error);
-    }
-  }
-
-  async #openMedia(
-    callId: string,
-    form: OutputForm,
-    encoders: CallEncoders,
-    call: () => Call | undefined,
-  ): ReturnType<typeof openMediaSession> {
-    const options = this.#options;
-    try {
-      return await this.#deps.openMediaSession(
-        {
-          portPool: this.#portPool,
-          ticker: this.#ticker,
-          bindAddress: options.bindAddress ?? '0.0.0.0',
-          audioCname: `rtp/audio/${callId}`,
-          videoCname: `rtp/video/${callId}`,
-          form,
-          ...(encoders.transcoders && { transcoders: encoders.transcoders }),
-          ...(options.jitterDelayMs !== undefined && { jitterDelayMs: options.jitterDelayMs }),
-          silentAudio: options.silentAudio ?? form.audio === 'aac',
-          videoFreezeMs: options.videoFreezeMs ?? 2000,
-          videoLoss: options.videoLoss ?? 'wait',
-          blackVideo: options.blackVideo ?? false,
-          rtpTimeoutMs: options.rtpTimeoutMs ?? 60_000,
-          rtcpTimeoutMs: options.rtcpTimeoutMs ?? 0,
-          now: this.#deps.now,
-          wallClock: this.#deps.wallClock,
-          random: this.#deps.random,
-        },
-        {
-          onFault: (fault, medium, source) => this.#faults.count(`${medium}-${fault}`, source),
-          onEarlyMedia: () => call()?.onEarlyMedia(),
-          onDigit: (digit) => call()?.onDigit(digit),
-          onKeyFrameByInfo: () => call()?.onKeyFrameByInfo(),
-          onInactive: (kind) => call()?.onInactive(kind),
-          onSecond: () => call()?.onSecond(),
-          onFailure: (error) => call()?.fail(error),
-        },
-      );
-    } catch (cause) {
-      const { code } = cause as { code?: string };
-      if (code === 'NO_PORTS') throw new GatewayError('NO_PORTS', 'No free RTP ports', { cause });
-      throw cause;
-    }
   }
 
   #callDeps(trace: SipTrace): CallDeps {
