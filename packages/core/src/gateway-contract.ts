@@ -7,6 +7,7 @@ import type {
   SipDns,
   SipTimers,
   SipTlsOptions,
+  SourceGuardOptions,
   TransportFactory,
 } from '@sipcast/sip';
 import type { CallChange, CallView, ReceivedDtmf } from './call-contract.ts';
@@ -43,6 +44,8 @@ export interface CallGatewayOptions {
   readonly sipTls?: SipTlsOptions;
   /** How ways through NATs are kept open. Default: every 25 s over UDP while registered, every 100 s on connections. */
   readonly sipKeepAlive?: KeepAliveIntervals;
+  /** Limits, bans and silence for those who ask for something outside of calls; false: all are answered. Default: on. */
+  readonly sipGuard?: false | SourceGuardOptions;
   /** In place of the system's resolver. */
   readonly sipDns?: SipDns;
   /** Transports of your own in place of UDP, TCP and TLS (see `Transport` of `@sipcast/sip`). */

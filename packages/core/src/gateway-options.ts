@@ -65,6 +65,7 @@ export function sipOptionsOf(options: CallGatewayOptions): SipUserAgentOptions {
     ...(options.sipTls === undefined ? {} : { tls: options.sipTls }),
     ...(options.learnsAddress === undefined ? {} : { learnsAddress: options.learnsAddress }),
     ...(options.sipKeepAlive === undefined ? {} : { keepAlive: options.sipKeepAlive }),
+    ...(options.sipGuard === false ? {} : { guard: options.sipGuard ?? {} }),
     ...(options.sipDns === undefined ? {} : { dns: options.sipDns }),
     ...(options.sessionTimer === undefined ? {} : { sessionTimer: options.sessionTimer }),
   };
@@ -80,7 +81,9 @@ export function asGatewayError(error: unknown): unknown {
     field
       .replace(/^timers\./, 'sipTimers.')
       .replace(/^tls(?=\.|$)/, 'sipTls')
-      .replace(/^keepAlive\./, 'sipKeepAlive.');
+      .replace(/^(keepAlive|guard)\./, (name) =>
+        name === 'guard.' ? 'sipGuard.' : 'sipKeepAlive.',
+      );
   return new GatewayError('INVALID_ARGUMENT', `${name}: ${message}`, { field: name, cause: error });
 }
 

@@ -73,6 +73,7 @@ export {
   type SrvRecord,
   systemDns,
 } from './sip-dns.ts';
+export type { GuardFault, SourceGuardOptions } from './source-guard.ts';
 export type { SipFaultName } from './transaction-layer.ts';
 export {
   isForbiddenDestination,

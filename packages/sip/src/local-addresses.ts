@@ -36,6 +36,11 @@ export class LocalAddresses {
     return this.#publicAddresses.find((one) => isIPv6(one) === family) ?? local;
   }
 
+  /** A request was, or shall be, sent to this address. */
+  isKnown(address: string): boolean {
+    return this.#known.has(address);
+  }
+
   /** How this peer sees us, where it has said so. */
   learnedFrom(address: string): LocalAddress | undefined {
     return this.#learned.get(address);

@@ -15,6 +15,7 @@ import {
 } from './matching.ts';
 import { defaultPort } from './next-hop.ts';
 import type { ParseOutcome } from './parser.ts';
+import type { GuardFault } from './source-guard.ts';
 import type { Clock, SipTimers } from './timers.ts';
 import { Transaction, type TransactionState } from './transaction.ts';
 import {
@@ -32,6 +33,7 @@ const EXCERPT_LENGTH = 120;
 /** Names of what can be wrong with input from the wire; for counting, never thrown. */
 export type SipFaultName =
   | TransportFault
+  | GuardFault
   /** Not a SIP message; answered where enough of a request could be read. */
   | 'malformed-message'
   /** A response that no transaction or session waits for. */
@@ -60,6 +62,8 @@ export interface TransactionLayerHandler {
   onUnmatchedResponse(response: SipResponse): boolean;
   /** True when the request belongs to a dialog of ours: it is then admitted above the transaction limit. */
   isExpected(request: SipRequest): boolean;
+  /** May a new request outside our dialogs be answered? `undefined`: one that could not be read. Asked once for each. */
+  admits(request: SipRequest | undefined, source: TransportAddress): boolean;
   /** Each message that is received well-formed or handed to a transport, retransmissions too. */
   onTraffic(
     direction: 'in' | 'out',
@@ -387,7 +391,9 @@ export class TransactionLayer implements TransportHandler {
       if (!this.#handler.onAck(request)) this.#fault('stray-ack', source, request.uri);
       return;
     }
-    if (this.#servers.size >= this.#options.maxTransactions && !this.#handler.isExpected(request)) {
+    const expected = this.#handler.isExpected(request);
+    if (!expected && !this.#handler.admits(request, source)) return;
+    if (this.#servers.size >= this.#options.maxTransactions && !expected) {
       this.#fault('transaction-limit', source, `${request.method} ${request.uri}`);
       const busy = createResponse(request, 503, 'Service Unavailable', this.#options.token());
       busy.headers.append('retry-after', '5');
@@ -495,6 +501,7 @@ export class TransactionLayer implements TransportHandler {
 
   #malformed(fault: SipError, partial: SipRequest | undefined, source: TransportAddress): void {
     this.#fault('malformed-message', source, `${fault.code} ${fault.message}`);
+    if (!this.#handler.admits(undefined, source)) return;
     if (partial === undefined || partial.method === 'ACK') return;
     const via = parseVia(partial.headers.get('via') ?? '');
     const request = withSource(partial, via, source);

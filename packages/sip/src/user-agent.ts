@@ -29,6 +29,7 @@ import {
   type SessionTimerOptions,
 } from './session-timer.ts';
 import { ServerLocator } from './server-locator.ts';
+import { SourceGuard, type SourceGuardOptions } from './source-guard.ts';
 import { type SipDns, systemDns } from './sip-dns.ts';
 import { type Clock, completeTimers, type SipTimers, systemClock } from './timers.ts';
 import { createResponse, tagOf } from './matching.ts';
@@ -96,6 +97,8 @@ export interface SipUserAgentOptions {
   /** Default: the system's. */
   readonly dns?: SipDns;
   readonly keepAlive?: KeepAliveIntervals;
+  /** Limits, bans and silence for those who ask for something outside of our calls. Default: none, all are answered. */
+  readonly guard?: SourceGuardOptions;
   /** How TLS is spoken. Connections from peers are accepted where there is a certificate. */
   readonly tls?: SipTlsOptions;
   /** Server transactions above which requests outside our dialogs are answered 503 without state. Default 10,000. */
@@ -164,6 +167,7 @@ export class SipUserAgent {
   readonly #addresses: LocalAddresses;
   readonly #locator: ServerLocator;
   readonly #keepAlives: KeepAlives;
+  readonly #guard: SourceGuard | undefined;
   readonly #layer: TransactionLayer;
   readonly #agent: SessionAgent;
   /** By their INVITE: calls that were taken and not answered yet. */
@@ -205,6 +209,14 @@ export class SipUserAgent {
       families: this.#bindAddress === '::' ? [6, 4] : [isIPv6(this.#bindAddress) ? 6 : 4],
       random: options.random ?? Math.random,
     });
+    this.#guard =
+      options.guard &&
+      new SourceGuard(
+        options.guard,
+        this.#clock,
+        (address) => this.#addresses.isKnown(address),
+        (fault, source) => handler.onFault?.(fault, { source, excerpt: '' }),
+      );
     this.#keepAlives = new KeepAlives({
       clock: this.#clock,
       intervalMs: options.keepAlive?.udpMs ?? 25_000,
@@ -437,6 +449,10 @@ export class SipUserAgent {
       onRequest: (transaction) => this.#onRequest(transaction),
       onAck: (request) => this.#peerSession(request)?.onAck(request) ?? false,
       onUnmatchedResponse: (response) => this.#onUnmatchedResponse(response),
+      admits: (request, source) => {
+        if (request === undefined) this.#guard?.strike(source.address);
+        return this.#guard?.admits(source.address, request) ?? true;
+      },
       isExpected: (request) => {
         const from = tagOf(request.headers.get('from')) ?? '';
         return this.#peerSession(request)?.owns(from) ?? false;
@@ -504,6 +520,8 @@ export class SipUserAgent {
     }
     const verdict = judgeRequest(request, transaction.merged) ?? this.#decide(transaction);
     if (verdict === 'taken') return;
+    if (verdict === 'drop' || verdict.statusCode >= 300)
+      this.#guard?.strike(transaction.source.address);
     if (verdict === 'drop') {
       transaction.abandon();
       return;
@@ -524,7 +542,10 @@ export class SipUserAgent {
     const refusal =
       this.#refuseReplacement(request) ?? refuseInterval(request, this.#agent.sessionTimer);
     if (refusal !== undefined) return refusal;
-    if (this.#handler.onInvite === undefined || this.#state !== 'open') return FORBIDDEN;
+    if (this.#handler.onInvite === undefined || this.#state !== 'open') {
+      const silent = this.#guard !== undefined && this.#options.guard?.strangers !== 'answer';
+      return silent && !this.#addresses.isKnown(source.address) ? 'drop' : FORBIDDEN;
+    }
     let taken = false;
     const decided = this.#handler.onInvite({
       request,
