@@ -81,9 +81,8 @@ export function asGatewayError(error: unknown): unknown {
     field
       .replace(/^timers\./, 'sipTimers.')
       .replace(/^tls(?=\.|$)/, 'sipTls')
-      .replace(/^(keepAlive|guard)\./, (name) =>
-        name === 'guard.' ? 'sipGuard.' : 'sipKeepAlive.',
-      );
+      .replace(/^keepAlive\./, 'sipKeepAlive.')
+      .replace(/^guard\./, 'sipGuard.');
   return new GatewayError('INVALID_ARGUMENT', `${name}: ${message}`, { field: name, cause: error });
 }
 
