@@ -78,6 +78,8 @@ export interface AccountRequest
   readonly sipDomain: string;
   /** Asked for; the registrar decides. Default 3,600. */
   readonly expiresSeconds?: number;
+  /** Ask the registrar by OPTIONS whether it lives, so often; another server is registered at when it does not. Default 0: never. */
+  readonly pingMs?: number;
 }
 
 /** A request after validation: nothing is open any more. */
@@ -253,10 +255,12 @@ export function resolveAccount(
 ): RegistrationAccount {
   if (typeof request !== 'object' || request === null)
     throw invalid('request', 'must be an object');
-  const { sipDomain, expiresSeconds = 3600, ...account } = request;
+  const { sipDomain, expiresSeconds = 3600, pingMs = 0, ...account } = request;
   if (typeof sipDomain !== 'string' || sipDomain === '') throw invalid('sipDomain', 'is required');
   if (!Number.isInteger(expiresSeconds) || expiresSeconds < 1 || expiresSeconds > 0x7fff_ffff)
     throw invalid('expiresSeconds', 'must be an integer from 1');
+  if (!Number.isInteger(pingMs) || pingMs < 0 || pingMs > 0x7fff_ffff)
+    throw invalid('pingMs', 'must be an integer from 0');
   // A call to the domain itself says all of it.
   const { registrar, from, transport, credentials, registrarHop } = resolveStartup(
     { ...account, sipDomain, callee: 'registrar' },
@@ -269,6 +273,7 @@ export function resolveAccount(
     transport,
     outboundProxy: registrarHop,
     expiresSeconds,
+    pingMs,
     ...(credentials && { credentials }),
   };
 }
