@@ -80,9 +80,9 @@ describe('a VP8 and Opus call', () => {
     const times = media.vp8.map(({ timeMs }) => timeMs);
     expect(times).toEqual(times.toSorted((one, other) => one - other));
     const strange = media.opus.filter(({ octets }) => !clipOpus.has(octets.toString('hex')));
-    // What stands in for a packet that came too late is silence; there is next to none of it where the machine keeps up.
+    // What stands in for a packet that came too late is silence, and there is next to none of it on loopback.
     expect(media.opus.length).toBeGreaterThan(150);
-    expect(strange.length).toBeLessThan(media.opus.length / 4);
+    expect(strange.length).toBeLessThan(10);
     expect(Object.fromEntries(media.metadata)).toMatchObject({
       videocodecid: Buffer.from('vp08').readUInt32BE(0),
       audiocodecid: Buffer.from('Opus').readUInt32BE(0),

@@ -273,6 +273,58 @@ describe('an incoming call', () => {
   });
 });
 
+describe('SRTP', () => {
+  const pair = async (
+    ours: 'off' | 'optional' | 'required',
+    theirs: 'off' | 'optional' | 'required',
+  ): Promise<{ outgoing: Call; studio: CallGateway; sink: RtmpSink }> => {
+    const sink = await RtmpSink.open();
+    cleanups.push(() => sink.close());
+    const accept = { rtmpUrl: sink.url, rtmpStream: 'air' };
+    const studio = await openGateway({
+      incoming: { rules: [{ accept }] },
+      offer: { srtp: theirs },
+    });
+    const caller = await openGateway();
+    const outgoing = await caller.startup({ callee: at(studio), srtp: ours });
+    return { outgoing, studio, sink };
+  };
+
+  it.each([
+    ['optional', 'optional', true],
+    ['required', 'optional', true],
+    ['optional', 'required', true],
+    ['required', 'required', true],
+    ['off', 'optional', false],
+    ['optional', 'off', false],
+  ] as const)('%s calls %s: secured %s, and the sound arrives', async (ours, theirs, secured) => {
+    const { outgoing, studio, sink } = await pair(ours, theirs);
+    await outgoing.established();
+    const publication = await sink.nextPublication();
+    await expect.poll(() => publication.tags.length, { timeout: 5000 }).toBeGreaterThan(10);
+    expect(outgoing.view().sdp?.includes('a=crypto:')).toBe(secured);
+    expect(outgoing.view().sdp).not.toMatch(/inline:(?!\*)/);
+    expect(JSON.stringify(outgoing.trace())).not.toMatch(/inline:(?!\*)/);
+    expect(Object.keys(studio.faults).filter((name) => name.includes('srtp'))).toEqual([]);
+    const before = publication.tags.length;
+    await outgoing.hold();
+    await outgoing.resume();
+    await expect
+      .poll(() => publication.tags.length, { timeout: 5000 })
+      .toBeGreaterThan(before + 10);
+    expect(Object.keys(studio.faults).filter((name) => name.includes('srtp'))).toEqual([]);
+  });
+
+  it.each([
+    ['required', 'off'],
+    ['off', 'required'],
+  ] as const)('%s calls %s: no call', async (ours, theirs) => {
+    const { outgoing } = await pair(ours, theirs);
+    await outgoing.closed();
+    expect(outgoing.view()).toMatchObject({ status: 'FAILED', sipStatus: 488 });
+  });
+});
+
 describe('hold', () => {
   it.each(['outgoing', 'incoming'] as const)('from the %s side, and back', async (side) => {
     const sink = await RtmpSink.open();

@@ -139,16 +139,3 @@ it('goes to the next registrar when one is silent or overloaded, and stays with 
   await registration.unregister();
   expect(first.requests('REGISTER').at(-1)?.headers.get('expires')).toBe('0');
 });
-
-it('asks the registrar by OPTIONS whether it lives', async () => {
-  const peer = await openRegistrar();
-  const agent = await openAgent();
-  const registration = await agent.register(accountAt(`sip:127.0.0.1:${peer.port}`));
-  // Whatever it answers, it lives.
-  expect(await registration.ping()).toBe(486);
-  const [asked] = peer.requests('OPTIONS');
-  expect(asked?.uri).toBe(`sip:127.0.0.1:${peer.port}`);
-  expect(asked?.headers.get('from')).toContain('sip:alice@pbx.example');
-  peer.script = () => {};
-  await expect(registration.ping()).rejects.toMatchObject({ code: 'TIMEOUT' });
-});

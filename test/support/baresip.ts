@@ -2,7 +2,7 @@
 
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { freeUdpPort } from './ports.ts';
+import { freeSipPort } from './ports.ts';
 import { run, start } from './programs.ts';
 
 /** A running baresip. */
@@ -22,6 +22,8 @@ export interface BaresipOptions {
   readonly audioCodec?: 'PCMA' | 'PCMU' | 'opus' | 'G722';
   /** Default `h264`. */
   readonly videoCodec?: 'h264' | 'vp8';
+  /** SRTP by SDES: beside RTP in the clear, or nothing else. Default: none. */
+  readonly srtp?: 'optional' | 'required';
   /** Calls this SIP URI at once. */
   readonly dial?: string;
 }
@@ -43,8 +45,10 @@ const VP8_BITRATE_BPS = 2_500_000;
 export async function startBaresip(dir: string, options: BaresipOptions = {}): Promise<Baresip> {
   const audioCodec = AUDIO[options.audioCodec ?? 'PCMA'];
   const videoCodec = options.videoCodec ?? 'h264';
+  const mediaEncryption = options.srtp === 'required' ? 'srtp-mand' : options.srtp && 'srtp';
+  const encryption = mediaEncryption === undefined ? '' : `;mediaenc=${mediaEncryption}`;
   mkdirSync(dir, { recursive: true });
-  const port = await freeUdpPort();
+  const port = await freeSipPort();
   const clips = new URL('../../packages/testkit/clips/', import.meta.url).pathname;
   const video = join(dir, 'scene.mp4');
   const audio = join(dir, 'scene.wav');
@@ -104,13 +108,14 @@ module avcodec.so
 module vp8.so
 module avformat.so
 module fakevideo.so
+module srtp.so
 module_app account.so
 module_app menu.so
 `,
   );
   writeFileSync(
     join(dir, 'accounts'),
-    `<sip:bob@127.0.0.1>;regint=0;answermode=auto;audio_codecs=${audioCodec.account};video_codecs=${videoCodec}\n`,
+    `<sip:bob@127.0.0.1>;regint=0;answermode=auto;audio_codecs=${audioCodec.account};video_codecs=${videoCodec}${encryption}\n`,
   );
   writeFileSync(join(dir, 'contacts'), '');
   const running = start('baresip', [

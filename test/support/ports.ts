@@ -42,3 +42,22 @@ export async function waitForTcp(port: number, timeoutMs = 10_000): Promise<void
     }
   }
 }
+
+/** A port of 127.0.0.1 that is free for UDP and TCP, as is the one above it: for phones, which want TLS there. */
+export async function freeSipPort(): Promise<number> {
+  for (;;) {
+    const port = await freeUdpPort();
+    const servers = [createServer(), createServer()];
+    try {
+      for (const [index, server] of servers.entries()) {
+        server.listen(port + index, '127.0.0.1');
+        await once(server, 'listening');
+      }
+      return port;
+    } catch {
+      // Taken by somebody: another one.
+    } finally {
+      for (const server of servers) server.close();
+    }
+  }
+}

@@ -22,22 +22,16 @@ export interface RegistrationView {
   readonly expiresAt: string | null;
   /** ISO 8601: when it is refreshed or tried again. */
   readonly nextAttemptAt: string | null;
-  /** The registrar answered the last OPTIONS; `null` where none is sent. */
-  readonly reachable: boolean | null;
 }
 
 /** Events of a registration. */
 export interface RegistrationEvents {
   /** After each change of the state. */
   state: (view: RegistrationView, previous: RegistrationState) => void;
-  /** The registrar answers OPTIONS, or does not any more; the binding is then made at another server, if there is one. */
-  reachable: (reachable: boolean) => void;
 }
 
-/** What to register: `RegisterOptions` of the SIP package, and how often its server is asked whether it lives; 0: never. */
-export type RegistrationAccount = Parameters<SipUserAgent['register']>[0] & {
-  readonly pingMs?: number;
-};
+/** What to register: `RegisterOptions` of the SIP package. */
+export type RegistrationAccount = Parameters<SipUserAgent['register']>[0];
 
 /** What a registration needs of its surroundings. */
 export interface RegistrationDeps {
@@ -85,8 +79,6 @@ export class AccountRegistration extends SafeEmitter<RegistrationEvents> {
   #stands = false;
   #attempt: Promise<void> | undefined;
   #cancelTimer: (() => void) | undefined;
-  #cancelPing: (() => void) | undefined;
-  #reachable: boolean | null = null;
   #expiresAtMs: number | undefined;
   #nextAttemptAtMs: number | undefined;
   #closing: Promise<void> | undefined;
@@ -114,7 +106,6 @@ export class AccountRegistration extends SafeEmitter<RegistrationEvents> {
       contact: this.#binding?.contact ?? null,
       expiresAt: isoOrNull(this.#expiresAtMs),
       nextAttemptAt: isoOrNull(this.#nextAttemptAtMs),
-      reachable: this.#reachable,
     };
   }
 
@@ -184,33 +175,6 @@ export class AccountRegistration extends SafeEmitter<RegistrationEvents> {
     this.#expiresAtMs = this.#deps.wallClock() + expiresSeconds * 1000;
     this.#again(refreshDelayMs(expiresSeconds, this.#deps.random()));
     this.#move('registered');
-    this.#pingLater();
-  }
-
-  #pingLater(): void {
-    const { pingMs = 0 } = this.#account;
-    this.#cancelPing?.();
-    this.#cancelPing = undefined;
-    if (pingMs === 0 || this.#holders === 0 || this.#binding === undefined) return;
-    this.#cancelPing = this.#deps.startTimer(pingMs, () => void this.#ping());
-  }
-
-  async #ping(): Promise<void> {
-    const binding = this.#binding;
-    if (binding === undefined || this.#attempt !== undefined) return;
-    const answered = await binding.ping().then(
-      () => true,
-      () => false,
-    );
-    if (binding !== this.#binding || this.#closing !== undefined) return;
-    if (answered !== this.#reachable) {
-      this.#reachable = answered;
-      this.emit('reachable', answered);
-    }
-    if (answered) return this.#pingLater();
-    // At once, and where that server is gone, at the next.
-    this.#attempt ??= this.#try();
-    await this.#attempt.catch(() => this.#pingLater());
   }
 
   #failed(error: unknown): void {
@@ -259,7 +223,6 @@ export class AccountRegistration extends SafeEmitter<RegistrationEvents> {
   async #unregister(): Promise<void> {
     this.#onReleased();
     this.#stopTimer();
-    this.#cancelPing?.();
     await this.#attempt?.catch(() => {});
     this.#stopTimer();
     const binding = this.#binding;

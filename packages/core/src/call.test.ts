@@ -17,7 +17,7 @@ import type {
   SessionEnding,
   SipResponse,
 } from '@sipcast/sip';
-import { AUDIO_CODECS, decodeSpropParameterSets, parseRtmpUrl } from '@sipcast/media';
+import { AUDIO_CODECS, decodeSpropParameterSets, newSrtpKey, parseRtmpUrl } from '@sipcast/media';
 import { describe, expect, it, vi } from 'vitest';
 import { Call } from './call.ts';
 import type { CallDeps, CallView } from './call-contract.ts';
@@ -92,7 +92,11 @@ function setUp(request: Partial<StartupRequest> = {}, deps: Partial<CallDeps['us
     answerReoffer,
     trace: new SipTrace({ maxMessages: 10, maxBytes: 10_000 }, maskSecrets),
     maskSecrets,
-    negotiation: { audioCodecs: AUDIO_CODECS, decodeParameterSets: decodeSpropParameterSets },
+    negotiation: {
+      audioCodecs: AUDIO_CODECS,
+      decodeParameterSets: decodeSpropParameterSets,
+      newSrtpKey,
+    },
     offer: {},
     inviteTimeoutMs: 1000,
     logger: silentLogger,

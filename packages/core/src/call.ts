@@ -433,8 +433,9 @@ export class Call extends SafeEmitter<CallEvents> {
       video: this.#media.video,
       hasAudio: startup.hasAudio,
       hasVideo: startup.hasVideo,
-      options: this.#deps.offer,
+      options: { ...this.#deps.offer, ...(startup.srtp && { srtp: startup.srtp }) },
       codecTable: this.#deps.negotiation.audioCodecs,
+      newSrtpKey: this.#deps.negotiation.newSrtpKey,
     });
   }
 

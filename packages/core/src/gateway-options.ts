@@ -11,6 +11,12 @@ const MAX_TIMER_MS = 0x7fff_ffff;
 const MAX_JITTER_DELAY_MS = 9999;
 const AUDIO_CODECS: readonly unknown[] = ['pcma', 'pcmu', 'g722', 'opus', 'speex-nb', 'speex-wb'];
 const VIDEO_CODECS: readonly unknown[] = ['h264-mode1', 'h264-mode0', 'vp8'];
+const SRTP_SUITES: readonly unknown[] = [
+  'AES_CM_128_HMAC_SHA1_80',
+  'AES_CM_128_HMAC_SHA1_32',
+  'AES_256_CM_HMAC_SHA1_80',
+  'AES_256_CM_HMAC_SHA1_32',
+];
 /** Options of the SIP user agent by their names here. */
 const SIP_FIELDS: Readonly<Record<string, string>> = { port: 'sipPort' };
 
@@ -136,6 +142,9 @@ function validateRecording(recording: CallGatewayOptions['recording']): void {
 function validateOffer(offer: OfferOptions): void {
   subset('offer.audioCodecs', offer.audioCodecs, AUDIO_CODECS);
   subset('offer.videoCodecs', offer.videoCodecs, VIDEO_CODECS);
+  if (offer.srtp !== undefined && !['off', 'optional', 'required'].includes(offer.srtp))
+    throw invalid('offer.srtp', 'must be off, optional or required');
+  subset('offer.srtpSuites', offer.srtpSuites, SRTP_SUITES);
   const { profileLevelId } = offer;
   if (profileLevelId !== undefined && !/^[0-9A-Fa-f]{6}$/.test(profileLevelId))
     throw invalid('offer.profileLevelId', 'must be six hexadecimal digits');

@@ -54,6 +54,8 @@ export interface IncomingAccept extends OutputFormOptions {
   /** As `hasAudio`, for video. Default true. */
   readonly hasVideo?: boolean;
   readonly appKey?: string;
+  /** Default: the gateway's `offer.srtp`. */
+  readonly srtp?: 'off' | 'optional' | 'required';
   readonly record?: boolean | { readonly dir: string };
   readonly custom?: Readonly<Record<string, unknown>>;
 }

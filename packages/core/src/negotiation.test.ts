@@ -1,5 +1,5 @@
 import { answerReoffer, formatOffer, parseAnswer } from '@sipcast/sip';
-import { AUDIO_CODECS, decodeSpropParameterSets } from '@sipcast/media';
+import { AUDIO_CODECS, decodeSpropParameterSets, newSrtpKey } from '@sipcast/media';
 import { describe, expect, it } from 'vitest';
 import { describeSession, isHeld, negotiatedMedia } from './negotiation.ts';
 import type { OfferOptions } from './negotiation.ts';
@@ -17,6 +17,7 @@ const describeWith = (
     hasVideo: true,
     options: {},
     codecTable: AUDIO_CODECS,
+    newSrtpKey,
     ...parts,
   });
 
@@ -25,6 +26,7 @@ const negotiate = (sdp: string, parts = {}) => {
   return negotiatedMedia(offer, parseAnswer(offer, sdp), {
     audioCodecs: AUDIO_CODECS,
     decodeParameterSets: decodeSpropParameterSets,
+    newSrtpKey,
   });
 };
 
@@ -139,6 +141,85 @@ describe('codecs', () => {
   });
 });
 
+describe('SRTP', () => {
+  const cryptoLines = (sdp: string): string[] =>
+    sdp.split('\r\n').filter((line) => line.startsWith('a=crypto:'));
+
+  it('is not offered unless it is asked for', () => {
+    expect(cryptoLines(formatOffer(describeWith()))).toEqual([]);
+  });
+
+  it('optional: keys beside RTP/AVP, fresh ones for each medium', () => {
+    const sdp = formatOffer(describeWith({ options: { srtp: 'optional' } }));
+    expect(sdp).toMatch(/m=audio \d+ RTP\/AVP /);
+    const lines = cryptoLines(sdp);
+    expect(lines[0]).toMatch(/^a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:[A-Za-z0-9+/]{40}$/);
+    expect(lines[1]).toMatch(/^a=crypto:2 AES_CM_128_HMAC_SHA1_32 inline:[A-Za-z0-9+/]{40}$/);
+    expect(new Set(lines.map((line) => line.split('inline:')[1])).size).toBe(4);
+  });
+
+  const secured = (protocol: string, crypto: string): string =>
+    ANSWER.replaceAll('RTP/AVP', protocol).replaceAll(
+      /(a=rtpmap:(?:101|97) [^\r]*)/g,
+      `$1\r\n${crypto}`,
+    );
+  const key = Buffer.alloc(30, 5).toString('base64');
+  const line = `a=crypto:2 AES_CM_128_HMAC_SHA1_32 inline:${key}|2^20`;
+
+  it('takes the peer’s choice, in RTP/SAVP and in RTP/AVP', () => {
+    for (const [srtp, protocol] of [
+      ['required', 'RTP/SAVP'],
+      ['optional', 'RTP/AVP'],
+    ] as const) {
+      const offer = describeWith({ options: { srtp } });
+      const media = negotiatedMedia(offer, parseAnswer(offer, secured(protocol, line)), {
+        audioCodecs: AUDIO_CODECS,
+        decodeParameterSets: decodeSpropParameterSets,
+        newSrtpKey,
+      });
+      expect(media.audio?.srtp?.suite).toBe('AES_CM_128_HMAC_SHA1_32');
+      expect(media.audio?.srtp?.receive).toEqual(Buffer.alloc(30, 5));
+      const own = formatOffer(offer).match(/a=crypto:2 \S+ inline:(\S+)/)?.[1] ?? '';
+      expect(media.audio?.srtp?.send).toEqual(Buffer.from(own, 'base64'));
+      expect(media.video?.srtp?.send).not.toEqual(media.audio?.srtp?.send);
+    }
+  });
+
+  it('optional goes on in the clear with a peer without keys; required does not', () => {
+    expect(negotiate(ANSWER, { options: { srtp: 'optional' } }).audio?.srtp).toBeUndefined();
+    for (const answer of [ANSWER, secured('RTP/SAVP', 'a=x'), secured('RTP/AVP', 'a=x')]) {
+      expect(() => negotiate(answer, { options: { srtp: 'required' } })).toThrow(/No medium/);
+    }
+  });
+
+  it.each([
+    ['a tag that was not offered', `a=crypto:9 AES_CM_128_HMAC_SHA1_32 inline:${key}`],
+    ['the other suite under the tag', `a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:${key}`],
+    ['a key that is too short', 'a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AAAA'],
+    ['an MKI', `a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:${key}|2^20|1:4`],
+    ['an MKI without a lifetime', `a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:${key}|1:4`],
+    ['no encryption', `a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:${key} UNENCRYPTED_SRTP`],
+    ['no key', 'a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:'],
+  ])('refuses an answer with %s', (_, crypto) => {
+    const answer = secured('RTP/SAVP', crypto);
+    expect(() => negotiate(answer, { options: { srtp: 'required' } })).toThrow(/No medium/);
+  });
+
+  it('answers an offer with the first line that it can, and keeps its key in later ones', () => {
+    const current = describeWith({ options: { srtp: 'optional' } });
+    const offered = secured('RTP/SAVP', `a=crypto:1 F8_128_HMAC_SHA1_80 inline:${key}\r\n${line}`);
+    const first = answerReoffer(current, offered);
+    expect(cryptoLines(first.sdp).length).toBe(2);
+    expect(first.sdp).toMatch(/m=audio \d+ RTP\/SAVP /);
+    expect(cryptoLines(first.sdp)[0]).toMatch(/^a=crypto:2 AES_CM_128_HMAC_SHA1_32 inline:/);
+    const again = answerReoffer(first.description, offered);
+    expect(cryptoLines(again.sdp)).toEqual(cryptoLines(first.sdp));
+    expect(again.description.sessionVersion).toBe(first.description.sessionVersion);
+    const off = describeWith();
+    expect(() => answerReoffer(off, offered)).toThrow(/No medium/);
+  });
+});
+
 describe('hold', () => {
   const both = (direction: string) =>
     ANSWER.replace('m=video', `a=${direction}\r\nm=video`) + `a=${direction}\r\n`;
@@ -151,6 +232,7 @@ describe('hold', () => {
     const media = negotiatedMedia(description, peer, {
       audioCodecs: AUDIO_CODECS,
       decodeParameterSets: decodeSpropParameterSets,
+      newSrtpKey,
     });
     return { held: isHeld(peer, before), media };
   };

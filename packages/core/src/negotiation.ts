@@ -7,6 +7,7 @@ import type {
   LocalMedia,
   NegotiatedMedia,
   NegotiatedMedium,
+  SrtpSuite,
   VideoCodec,
 } from '@sipcast/media';
 import type {
@@ -28,6 +29,13 @@ export interface OfferOptions {
   readonly videoCodecs?: readonly OfferedVideoCodec[];
   /** H.264 `profile-level-id`, six hexadecimal digits. Default `420020`. */
   readonly profileLevelId?: string;
+  /**
+   * SRTP with keys in the description (SDES, RFC 4568): `off`, the default; `optional`: offered beside RTP in the clear and taken
+   * where the peer has it (RFC 8643); `required`: RTP/SAVP, and nothing in the clear.
+   */
+  readonly srtp?: 'off' | 'optional' | 'required';
+  /** Suites of SRTP in order of preference. Default `AES_CM_128_HMAC_SHA1_80`, `AES_CM_128_HMAC_SHA1_32`. */
+  readonly srtpSuites?: readonly SrtpSuite[];
   /** Lines added to the end of a medium's section, without CRLF. */
   readonly extraAudioLines?: readonly string[];
   readonly extraVideoLines?: readonly string[];
@@ -38,11 +46,17 @@ export interface NegotiationDeps {
   readonly audioCodecs: typeof AUDIO_CODECS;
   /** `decodeSpropParameterSets` of the media package. */
   readonly decodeParameterSets: (sprop: string) => Uint8Array[];
+  /** A fresh master key with its salt for a suite of SRTP, in base64. */
+  readonly newSrtpKey: (suite: SrtpSuite) => string;
 }
 
 /** Without `speex-nb`: whoever has it has G.711, too, and each line makes the INVITE larger than a datagram should be. */
 const DEFAULT_AUDIO: readonly AudioCodec[] = ['pcma', 'pcmu', 'speex-wb', 'g722', 'opus'];
 const DEFAULT_VIDEO: readonly OfferedVideoCodec[] = ['h264-mode1', 'h264-mode0', 'vp8'];
+const DEFAULT_SRTP_SUITES: readonly SrtpSuite[] = [
+  'AES_CM_128_HMAC_SHA1_80',
+  'AES_CM_128_HMAC_SHA1_32',
+];
 /** Where RFC 3551 §6 gives none. */
 const AUDIO_PAYLOAD_TYPE: Readonly<Partial<Record<AudioCodec, number>>> = {
   opus: 96,
@@ -115,6 +129,7 @@ export function describeSession(parts: {
   readonly options: OfferOptions;
   /** `AUDIO_CODECS` of the media package. */
   readonly codecTable: typeof AUDIO_CODECS;
+  readonly newSrtpKey: NegotiationDeps['newSrtpKey'];
 }): SessionDescription {
   const { audio, video, options, callId } = parts;
   const audioCodecs = options.audioCodecs ?? DEFAULT_AUDIO;
@@ -130,6 +145,7 @@ export function describeSession(parts: {
       ssrc: audio.ssrc,
       cname: `rtp/audio/${callId}`,
       ptimeMs: PTIME_MS,
+      ...secured(options, parts.newSrtpKey),
     },
     {
       kind: 'video',
@@ -140,6 +156,7 @@ export function describeSession(parts: {
       ssrc: video.ssrc,
       cname: `rtp/video/${callId}`,
       feedback: VIDEO_FEEDBACK,
+      ...secured(options, parts.newSrtpKey),
     },
   ];
   return {
@@ -150,6 +167,16 @@ export function describeSession(parts: {
     media,
     extraLines: { audio: options.extraAudioLines ?? [], video: options.extraVideoLines ?? [] },
   };
+}
+
+/** Keys of one medium: never the same for two (RFC 3711 §9.1). */
+function secured(
+  { srtp = 'off', srtpSuites = DEFAULT_SRTP_SUITES }: OfferOptions,
+  newKey: NegotiationDeps['newSrtpKey'],
+): Pick<OfferedMedia, 'crypto' | 'requiresCrypto' | 'protocol'> {
+  if (srtp === 'off') return {};
+  const crypto = srtpSuites.map((suite, index) => ({ tag: index + 1, suite, key: newKey(suite) }));
+  return srtp === 'required' ? { crypto, requiresCrypto: true, protocol: 'RTP/SAVP' } : { crypto };
 }
 
 function directionOf(send: boolean): MediaDirection {
@@ -232,6 +259,13 @@ function negotiatedMedium(
     codecs,
     telephoneEvents,
     feedback: { pli, fir, nack },
+    ...(answered.crypto && {
+      srtp: {
+        suite: answered.crypto.suite as SrtpSuite,
+        send: Buffer.from(answered.crypto.local, 'base64'),
+        receive: Buffer.from(answered.crypto.remote, 'base64'),
+      },
+    }),
     ...(parameterSets.length === 0 ? {} : { parameterSets }),
   };
 }

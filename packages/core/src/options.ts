@@ -55,6 +55,8 @@ export interface StartupRequest extends OutputFormOptions {
   readonly hasAudio?: boolean;
   /** As `hasAudio`, for video. Default true. */
   readonly hasVideo?: boolean;
+  /** SRTP with keys in the description. Default: the gateway's `offer.srtp`. */
+  readonly srtp?: 'off' | 'optional' | 'required';
   /** Record the call into the gateway's `recording.dir`, or into another folder. Default false. */
   readonly record?: boolean | { readonly dir: string };
   /** Echoed in the call and its events; at most 4 KiB as JSON. Default `{}`. */
@@ -78,8 +80,6 @@ export interface AccountRequest
   readonly sipDomain: string;
   /** Asked for; the registrar decides. Default 3,600. */
   readonly expiresSeconds?: number;
-  /** Ask the registrar by OPTIONS whether it lives, so often; another server is registered at when it does not. Default 0: never. */
-  readonly pingMs?: number;
 }
 
 /** A request after validation: nothing is open any more. */
@@ -112,6 +112,8 @@ export interface ResolvedStartup {
   readonly hasAudio: boolean;
   readonly hasVideo: boolean;
   readonly form: OutputFormOptions;
+  /** Undefined: the gateway's. */
+  readonly srtp: 'off' | 'optional' | 'required' | undefined;
   readonly record: boolean | { readonly dir: string };
   readonly custom: Readonly<Record<string, unknown>>;
   readonly headers: readonly (readonly [string, string])[];
@@ -238,6 +240,7 @@ export function resolveStartup(
       ...(request.audio !== undefined && { audio: request.audio }),
       ...(request.video !== undefined && { video: request.video }),
     },
+    srtp: resolveSrtp(request.srtp),
     record: resolveRecord(request.record),
     custom: resolveCustom(request.custom),
     headers: resolveHeaders(request.sipHeaders),
@@ -255,12 +258,10 @@ export function resolveAccount(
 ): RegistrationAccount {
   if (typeof request !== 'object' || request === null)
     throw invalid('request', 'must be an object');
-  const { sipDomain, expiresSeconds = 3600, pingMs = 0, ...account } = request;
+  const { sipDomain, expiresSeconds = 3600, ...account } = request;
   if (typeof sipDomain !== 'string' || sipDomain === '') throw invalid('sipDomain', 'is required');
   if (!Number.isInteger(expiresSeconds) || expiresSeconds < 1 || expiresSeconds > 0x7fff_ffff)
     throw invalid('expiresSeconds', 'must be an integer from 1');
-  if (!Number.isInteger(pingMs) || pingMs < 0 || pingMs > 0x7fff_ffff)
-    throw invalid('pingMs', 'must be an integer from 0');
   // A call to the domain itself says all of it.
   const { registrar, from, transport, credentials, registrarHop } = resolveStartup(
     { ...account, sipDomain, callee: 'registrar' },
@@ -273,7 +274,6 @@ export function resolveAccount(
     transport,
     outboundProxy: registrarHop,
     expiresSeconds,
-    pingMs,
     ...(credentials && { credentials }),
   };
 }
@@ -416,6 +416,13 @@ function port(value: unknown): number | undefined {
     throw invalid('sipPort', 'must be an integer from 1 to 65535');
   }
   return value;
+}
+
+function resolveSrtp(srtp: unknown): ResolvedStartup['srtp'] {
+  if (srtp === undefined || srtp === null) return undefined;
+  if (srtp !== 'off' && srtp !== 'optional' && srtp !== 'required')
+    throw invalid('srtp', 'must be off, optional or required');
+  return srtp;
 }
 
 function resolveRecord(record: unknown): boolean | { readonly dir: string } {

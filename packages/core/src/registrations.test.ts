@@ -38,10 +38,6 @@ function setUp() {
           contact: '<sip:alice@192.0.2.1>',
           refresh: () => answer(`refresh ${id}`),
           unregister: () => answer(`unregister ${id}`),
-          ping: async () => {
-            await answer(`ping ${id}`);
-            return 200;
-          },
           abandon: () => log.push(`abandon ${id}`),
         };
         return binding as Registration;
@@ -137,27 +133,6 @@ describe('registrations', () => {
     expect(states.at(-1)).toBe('registered');
     expect(log).toContain('abandon 1');
     expect(log).toContain('register sip:alice@pbx 2');
-  });
-
-  it('ask the registrar whether it lives, and register anew when it does not', async () => {
-    const { registrations, log, answers, pass, settle, timersRunning } = setUp();
-    const registration = registrations.stand({ ...ACCOUNT, pingMs: 10_000 });
-    const told: boolean[] = [];
-    registration.on('reachable', (reachable) => told.push(reachable));
-    await registration.registered();
-    expect(registration.view().reachable).toBeNull();
-    await pass(10_000);
-    await pass(10_000);
-    expect(log.slice(1)).toEqual(['ping 1', 'ping 1']);
-    answers.push(new SipError('TIMEOUT', 'No answer', { statusCode: 408 }));
-    await pass(10_000);
-    await settle();
-    expect(log.slice(3)).toEqual(['ping 1', 'refresh 1']);
-    expect(registration.view()).toMatchObject({ state: 'registered', reachable: false });
-    await pass(10_000);
-    expect(told).toEqual([true, false, true]);
-    await registration.close();
-    expect(timersRunning()).toBe(0);
   });
 
   it('tell a call why it has none, and then begin anew for the next', async () => {

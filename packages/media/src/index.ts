@@ -216,3 +216,5 @@ export { openFfmpegVideo, VIDEO_PRESETS } from './transcoder-ffmpeg-video.ts';
 export type { FfmpegVideoOptions, VideoPreset } from './transcoder-ffmpeg-video.ts';
 export { isVp8KeyFrame, parseVp8FrameTag } from './vp8.ts';
 export type { Vp8FrameTag } from './vp8.ts';
+export { newSrtpKey, SRTP_SALT_BYTES, SRTP_SUITES, SrtpSession } from './srtp.ts';
+export type { SrtpFault, SrtpKeys, SrtpSuite } from './srtp.ts';

@@ -7,6 +7,7 @@ import type { KeyFrameStats } from './key-frame-requester.ts';
 import type { PortPool } from './port-pool.ts';
 import type { OutputForm } from './output-form.ts';
 import type { SessionTranscoders } from './rendition.ts';
+import type { SrtpKeys } from './srtp.ts';
 import type { StreamSource } from './stream-source.ts';
 import type { TickSource } from './ticker.ts';
 import type { TranscoderStats } from './transcoder.ts';
@@ -42,6 +43,8 @@ export interface NegotiatedMedium {
   }[];
   /** Feedback (RFC 4585, RFC 5104) that the peer said it takes. */
   readonly feedback: { readonly pli: boolean; readonly fir: boolean; readonly nack: boolean };
+  /** Keys of SRTP; absent: RTP in the clear. */
+  readonly srtp?: SrtpKeys;
   /** H.264 parameter sets from the session description. */
   readonly parameterSets?: readonly Uint8Array[];
 }

@@ -74,9 +74,9 @@ export function refused(medium: NegotiatedMedium): NegotiatedMedium {
 /** Where a medium goes to and comes from. */
 export function remote(
   medium: NegotiatedMedium,
-): Pick<RtpRemote, 'address' | 'port' | 'rtcpAddress' | 'rtcpPort'> {
-  const { address, rtpPort, rtcpAddress, rtcpPort } = medium;
-  return { address, port: rtpPort, rtcpAddress, rtcpPort };
+): Pick<RtpRemote, 'address' | 'port' | 'rtcpAddress' | 'rtcpPort' | 'srtp'> {
+  const { address, rtpPort, rtcpAddress, rtcpPort, srtp } = medium;
+  return { address, port: rtpPort, rtcpAddress, rtcpPort, ...(srtp && { srtp }) };
 }
 
 /** Silence in the peer's first codec keeps softphones from dropping the call; in recvonly only RTCP is sent. */

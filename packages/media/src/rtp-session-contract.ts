@@ -7,6 +7,7 @@ import type { KeyFrameMethod, KeyFrameStats } from './key-frame-requester.ts';
 import type { AudioLine } from './packetizer-audio.ts';
 import type { PortPool } from './port-pool.ts';
 import type { SenderReport } from './rtcp.ts';
+import { requireSrtpKeys, type SrtpKeys } from './srtp.ts';
 import type { TickSource } from './ticker.ts';
 import { invalid, normalAddress, requirePort } from './udp-socket.ts';
 
@@ -83,6 +84,8 @@ export interface RtpRemote {
   readonly keyFrameMethods?: readonly KeyFrameMethod[];
   /** The peer sends media: false while it holds the call. Then no key frame is asked for. Default true. */
   readonly sends?: boolean;
+  /** Keys of SRTP and SRTCP; nothing unprotected is let through then. Default: RTP in the clear. */
+  readonly srtp?: SrtpKeys;
   /** The peer negotiated generic NACK. Default false. */
   readonly nack?: boolean;
   /** Where the peer's signalling comes from: media behind a NAT is expected from there (see {@link SourceLatch}). */
@@ -132,6 +135,7 @@ export function requireRemote(remote: RtpRemote): void {
       throw invalid('payloadTypes', 'must have keys 0–127');
     }
   }
+  if (remote.srtp !== undefined) requireSrtpKeys(remote.srtp);
   if (sendVideo === undefined) return;
   const { payloadType, intervalMs = 500 } = sendVideo;
   if (!(Number.isInteger(payloadType) && payloadType >= 0 && payloadType <= 127)) {

@@ -31,6 +31,7 @@ import {
 import { decodeRtp, isRtcp } from './rtp.ts';
 import type { SoundSource } from './sound-source.ts';
 import { SourceLatch } from './source-latch.ts';
+import { SrtpSession } from './srtp.ts';
 import {
   bindSocket,
   closeSocket,
@@ -116,6 +117,8 @@ export class RtpSession {
   readonly #knownTypes = new Uint8Array(128);
   #earlyReported = false;
   #remote: RtpRemote | undefined;
+  /** Encrypts and decrypts, where keys were agreed on. */
+  #srtp: SrtpSession | undefined;
   #latch: SourceLatch | undefined;
   #latchReported = false;
   #rtcpAddress = '';
@@ -257,6 +260,9 @@ export class RtpSession {
       this.#rtcpAddress = rtcpAddress;
       this.#rtcpPort = rtcpPort;
     }
+    // The same keys go on with their counters: a nonce must never come twice.
+    if (!sameKeys(before?.srtp, remote.srtp))
+      this.#srtp = remote.srtp && new SrtpSession(remote.srtp);
     this.#remote = remote;
     this.#knownTypes.fill(0);
     this.#knownTypes[13] = 1;
@@ -357,7 +363,7 @@ export class RtpSession {
         return;
       }
       const bye: RtcpPacket = { type: 'bye', ssrcs: [this.#options.ssrc] };
-      const datagram = encodeRtcp([...this.#reports(this.#now()), bye]);
+      const datagram = this.#sealed([...this.#reports(this.#now()), bye]);
       this.#rtcp.send(datagram, this.#rtcpPort, this.#rtcpAddress, () => resolve());
     });
     await Promise.all([closeSocket(this.#rtp), closeSocket(this.#rtcp)]);
@@ -392,7 +398,8 @@ export class RtpSession {
       else this.#foreign++;
       return;
     }
-    const packet = decodeRtp(datagram, arrivalMs);
+    const plain = this.#srtp === undefined ? datagram : this.#srtp.unprotectRtp(datagram);
+    const packet = typeof plain === 'string' ? plain : decodeRtp(plain, arrivalMs);
     if (typeof packet === 'string' || this.#knownTypes[packet.payloadType] === 0) {
       if (!known) this.#foreign++;
       else
@@ -448,7 +455,12 @@ export class RtpSession {
   }
 
   #onRtcp(datagram: Buffer, address: string, port: number, arrivalMs: number): void {
-    const { packets, fault } = decodeRtcp(datagram);
+    const plain = this.#srtp === undefined ? datagram : this.#srtp.unprotectRtcp(datagram);
+    if (typeof plain === 'string') {
+      this.#fault(plain, address, port, datagram);
+      return;
+    }
+    const { packets, fault } = decodeRtcp(plain);
     if (fault !== undefined) this.#fault(fault, address, port, datagram);
     if (packets.length === 0) return;
     this.#rtcpPackets++;
@@ -520,7 +532,9 @@ export class RtpSession {
   };
 
   readonly #sendRtp = (datagram: Buffer): void => {
-    if (this.#canSend) this.#rtp.send(datagram, this.#latch!.port, this.#latch!.address);
+    if (!this.#canSend) return;
+    const sealed = this.#srtp === undefined ? datagram : this.#srtp.protectRtp(datagram);
+    this.#rtp.send(sealed, this.#latch!.port, this.#latch!.address);
   };
 
   get #outgoing(): OutgoingAudio | BlackVideo {
@@ -575,7 +589,12 @@ export class RtpSession {
   }
 
   #sendRtcp(packets: readonly RtcpPacket[]): void {
-    this.#rtcp.send(encodeRtcp(packets), this.#rtcpPort, this.#rtcpAddress);
+    this.#rtcp.send(this.#sealed(packets), this.#rtcpPort, this.#rtcpAddress);
+  }
+
+  #sealed(packets: readonly RtcpPacket[]): Buffer {
+    const compound = encodeRtcp(packets);
+    return this.#srtp === undefined ? compound : this.#srtp.protectRtcp(compound);
   }
 
   /** Every compound begins so: SR when we sent RTP since the last report, else RR; then who we are. */
@@ -610,6 +629,15 @@ export class RtpSession {
   #countFault(fault: string): void {
     this.#faults.set(fault, (this.#faults.get(fault) ?? 0) + 1);
   }
+}
+
+function sameKeys(a: RtpRemote['srtp'], b: RtpRemote['srtp']): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return (
+    a.suite === b.suite &&
+    Buffer.compare(a.send, b.send) === 0 &&
+    Buffer.compare(a.receive, b.receive) === 0
+  );
 }
 
 function isU32(value: number): boolean {

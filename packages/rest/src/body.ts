@@ -156,6 +156,7 @@ export const BODIES = {
     rtmp: rtmpOptions,
     hasAudio: flag,
     hasVideo: flag,
+    srtp: z.preprocess(absent, z.enum(['off', 'optional', 'required']).optional()),
     audio: audioForm,
     video: videoForm,
     record: flag,

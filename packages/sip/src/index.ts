@@ -63,6 +63,7 @@ export {
   type TimerName,
   type Transition,
 } from './transaction.ts';
+export type { AgreedCrypto, CryptoAttribute } from './sdes.ts';
 export type { SessionTimerOptions } from './session-timer.ts';
 export type { ReferRequest, TransferOutcome } from './transfer.ts';
 export { createResponse } from './matching.ts';

@@ -1,6 +1,7 @@
 // Offer and answer (RFC 3264): what a peer's answer means for our offer, and our answer to a peer's re-offer.
 
 import { SipError } from './errors.ts';
+import { type AgreedCrypto, answeredCrypto, chooseCrypto, type CryptoAttribute } from './sdes.ts';
 import {
   formatDescription,
   formatMedia,
@@ -33,6 +34,8 @@ export interface AnsweredMedia {
   /** Ours ∩ theirs in the peer's order, with the peer's payload types and fmtp; telephone-event included. */
   readonly codecs: readonly CodecDescription[];
   readonly ptimeMs?: number;
+  /** The keys of SRTP; absent: RTP in the clear. */
+  readonly crypto?: AgreedCrypto;
   /** What the peer understands by RTCP, for `*` or one of `codecs`. */
   readonly feedback: { readonly nack: boolean; readonly pli: boolean; readonly fir: boolean };
 }
@@ -117,6 +120,7 @@ function answeredMedia(
   codecs: readonly CodecDescription[],
   remote: RemoteMedia | undefined,
   muxOffered: boolean,
+  crypto: AgreedCrypto | undefined,
 ): AnsweredMedia {
   if (remote === undefined) {
     return {
@@ -131,9 +135,12 @@ function answeredMedia(
       feedback: { nack: false, pli: false, fir: false },
     };
   }
-  const common = /^RTP\/AVPF?$/i.test(remote.protocol)
-    ? commonCodecs(codecs, remote).map(([, theirs]) => theirs)
-    : [];
+  // Secured, or in the clear, as was asked for; never the one in place of the other.
+  const usable =
+    /^RTP\/S?AVPF?$/i.test(remote.protocol) &&
+    (crypto !== undefined ||
+      (media.requiresCrypto !== true && !/^RTP\/SAVP/i.test(remote.protocol)));
+  const common = usable ? commonCodecs(codecs, remote).map(([, theirs]) => theirs) : [];
   const accepted = media.port !== 0 && remote.port !== 0 && common.some(isMediaCodec);
   if (accepted && remote.address === undefined) {
     throw new SipError('BAD_SDP', 'No c= line', { field: 'sdp', statusCode: 488 });
@@ -161,6 +168,7 @@ function answeredMedia(
     direction,
     codecs: common,
     ...(remote.ptimeMs !== undefined && { ptimeMs: remote.ptimeMs }),
+    ...(crypto !== undefined && { crypto }),
     feedback: {
       nack: understands('nack'),
       pli: understands('nack pli'),
@@ -192,7 +200,8 @@ export function parseAnswer(offer: SessionDescription, sdp: string): AnsweredMed
   const answered = offer.media.map((media, index) => {
     // RFC 5761 §5.1.1: rtcp-mux in an answer counts only if it was offered.
     const muxOffered = offer.extraLines?.[media.kind]?.includes('a=rtcp-mux') ?? false;
-    return answeredMedia(media, media.codecs, aligned[index], muxOffered);
+    const crypto = answeredCrypto(media.crypto ?? [], aligned[index]?.crypto ?? []);
+    return answeredMedia(media, media.codecs, aligned[index], muxOffered, crypto);
   });
   requireUsable(answered);
   return answered;
@@ -230,11 +239,13 @@ export function answerReoffer(
   const media: OfferedMedia[] = [];
   const peer: AnsweredMedia[] = [];
   const answers = new Map<RemoteMedia, OfferedMedia>();
+  const cryptos = new Map<OfferedMedia, CryptoAttribute>();
   let changed = false;
   for (const [index, own] of current.media.entries()) {
     const theirs = aligned[index];
     const capability = own.capability ?? { codecs: own.codecs, direction: own.direction };
-    const answered = answeredMedia(own, capability.codecs, theirs, false);
+    const chosen = chooseCrypto(own.crypto ?? [], theirs?.crypto ?? []);
+    const answered = answeredMedia(own, capability.codecs, theirs, false, chosen?.agreed);
     peer.push(answered);
     if (!answered.accepted || theirs === undefined) {
       media.push(own);
@@ -257,6 +268,7 @@ export function answerReoffer(
       JSON.stringify([next.codecs, next.direction]) !== JSON.stringify([own.codecs, own.direction]);
     media.push(next);
     answers.set(theirs, next);
+    if (chosen !== undefined) cryptos.set(next, chosen.answer);
   }
   requireUsable(peer);
   if (remote.length !== current.media.length) changed = true;
@@ -278,7 +290,13 @@ export function answerReoffer(
     const feedback = own.feedback?.filter((text) =>
       section.feedback.some((entry) => entry.text === text),
     );
-    return formatMedia(description, { ...own, ...(feedback !== undefined && { feedback }) });
+    const { crypto: _, ...open } = own;
+    const crypto = cryptos.get(own);
+    return formatMedia(description, {
+      ...open,
+      ...(feedback !== undefined && { feedback }),
+      ...(crypto !== undefined && { crypto: [crypto] }),
+    });
   });
   return { sdp: formatDescription(description, sections), description, peer };
 }

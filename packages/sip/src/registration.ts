@@ -57,11 +57,6 @@ export interface Registration {
    * Rejects with SipError as `register` does; the binding then stands until its time is over. Not while another one runs.
    */
   refresh(): Promise<void>;
-  /**
-   * Asks the server that answered last whether it lives (OPTIONS, RFC 3261 §11). Any final answer says yes; its status code.
-   * Rejects with SipError `TIMEOUT`, `TRANSPORT`, `CLOSED`.
-   */
-  ping(): Promise<number>;
   /** Forgets the binding without a word to the registrar. Idempotent. */
   abandon(): void;
   /** Removes the binding. Rejects with SipError as `register` does. A second call does nothing. */
@@ -143,29 +138,6 @@ class Binding implements Registration {
   async refresh(): Promise<void> {
     await this.#register(this.#options.expiresSeconds ?? 3600);
     if (await this.#learn()) await this.#register(this.#options.expiresSeconds ?? 3600);
-  }
-
-  async ping(): Promise<number> {
-    const { from, registrar } = this.#options;
-    const headers = new SipHeaders()
-      .append('max-forwards', '70')
-      .append(
-        'from',
-        formatNameAddress({ ...from, parameters: new Map([['tag', this.#agent.token()]]) }),
-      )
-      .append('to', `<${registrar}>`)
-      .append('call-id', this.#agent.token())
-      .append('cseq', '1 OPTIONS')
-      .append('accept', 'application/sdp')
-      .append('user-agent', this.#agent.userAgentName);
-    const request: SipRequest = {
-      kind: 'request',
-      method: 'OPTIONS',
-      uri: registrar,
-      headers,
-      body: EMPTY_BODY,
-    };
-    return (await this.#final(request, this.hop)).statusCode;
   }
 
   abandon(): void {
@@ -296,10 +268,6 @@ class Binding implements Registration {
       []) {
       headers.append(name, value);
     }
-    return this.#final(request, hop);
-  }
-
-  #final(request: SipRequest, hop: Hop): Promise<SipResponse> {
     return new Promise((resolve, reject) => {
       this.#agent.layer.send(request, hop, {
         onResponse: (response) => {

@@ -5,6 +5,7 @@
 import { isIP } from 'node:net';
 import { parse } from 'sdp-transform';
 import { SipError } from './errors.ts';
+import { type CryptoAttribute, formatCrypto, readCrypto, type RemoteCrypto } from './sdes.ts';
 
 /** Who may send, seen from the side that wrote it (RFC 4566 §6). */
 export type MediaDirection = 'sendrecv' | 'sendonly' | 'recvonly' | 'inactive';
@@ -40,6 +41,10 @@ export interface OfferedMedia {
   readonly ptimeMs?: number;
   /** `ccm fir`, `nack`, `nack pli`: written as `a=rtcp-fb:* …`. */
   readonly feedback?: readonly string[];
+  /** Our keys for SRTP (RFC 4568), in order of preference. Absent: no SRTP. */
+  readonly crypto?: readonly CryptoAttribute[];
+  /** Without SRTP the medium is refused. Default false: RTP in the clear, where the peer has no keys (RFC 8643). */
+  readonly requiresCrypto?: boolean;
   /** What the medium can do at most, when an answer has narrowed `codecs` or `direction`. Set by `answerReoffer`. */
   readonly capability?: {
     readonly codecs: readonly CodecDescription[];
@@ -108,6 +113,7 @@ export interface RemoteMedia {
   readonly direction: MediaDirection;
   readonly ptimeMs: number | undefined;
   readonly feedback: readonly { readonly payload: string; readonly text: string }[];
+  readonly crypto: readonly RemoteCrypto[];
 }
 
 /** Payload types that need no rtpmap (RFC 3551 §6): those that an endpoint of ours may meet. */
@@ -127,7 +133,7 @@ const STATIC_CODECS: ReadonlyMap<number, readonly [string, number]> = new Map([
 
 /** Lines handed to sdp-transform. Its other rules are never run on a peer's text. */
 const READ_LINES =
-  /^(?:[vost]=|c=|a=(?:rtpmap:|fmtp:|rtcp:|rtcp-fb:|ptime:|rtcp-mux$|sendrecv$|sendonly$|recvonly$|inactive$))/;
+  /^(?:[vost]=|c=|a=(?:rtpmap:|fmtp:|rtcp:|rtcp-fb:|ptime:|crypto:|rtcp-mux$|sendrecv$|sendonly$|recvonly$|inactive$))/;
 
 function bad(message: string): SipError {
   return new SipError('BAD_SDP', message, { field: 'sdp', statusCode: 488 });
@@ -237,6 +243,11 @@ export function formatMedia(description: SessionDescription, media: OfferedMedia
     `a=${media.direction}`,
     `a=ssrc:${media.ssrc} cname:${media.cname}`,
   );
+  for (const attribute of media.crypto ?? []) {
+    const line = formatCrypto(attribute);
+    requireText('crypto', line);
+    lines.push(line);
+  }
   for (const line of description.extraLines?.[media.kind] ?? []) {
     requireText('extraLines', line);
     if (!/^[a-z]=/.test(line)) {
@@ -310,6 +321,7 @@ interface ParsedSection {
   readonly rtcp?: { port: unknown; address?: unknown };
   readonly rtcpFb?: readonly { payload: unknown; type: unknown; subtype?: unknown }[];
   readonly rtcpMux?: unknown;
+  readonly crypto?: Parameters<typeof readCrypto>[0];
   readonly connection?: { ip: unknown };
   readonly direction?: MediaDirection;
   readonly ptime?: unknown;
@@ -350,6 +362,7 @@ function readMedia(line: MediaLine, media: ParsedSection, session: ParsedSection
       payload: asText(payload),
       text: subtype === undefined ? asText(type) : `${asText(type)} ${asText(subtype)}`,
     })),
+    crypto: isRtp ? readCrypto(media.crypto ?? []) : [],
   };
 }
 
