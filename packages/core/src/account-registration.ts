@@ -35,6 +35,7 @@ export type RegistrationAccount = Parameters<SipUserAgent['register']>[0];
 
 /** What a registration needs of its surroundings. */
 export interface RegistrationDeps {
+  /** `register` of the SIP user agent. */
   readonly register: (account: RegistrationAccount) => Promise<Registration>;
   readonly logger: Logger;
   /** Wall clock in milliseconds. */

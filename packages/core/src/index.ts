@@ -62,6 +62,7 @@ export type { SipTraceOptions } from './sip-traces.ts';
 export { CALL_TRANSITIONS, isFinal, mayFollow, RTMP_TRANSITIONS } from './status.ts';
 export type { CallStatus, FinalCallStatus, FinalOf, RtmpStreamStatus } from './status.ts';
 export { IncomingCall } from './incoming-call.ts';
+export type { LaunchIncoming } from './incoming-call.ts';
 export type {
   IncomingAccept,
   IncomingFacts,

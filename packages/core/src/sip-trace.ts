@@ -46,6 +46,7 @@ export class SipTrace {
     return this.#bytes;
   }
 
+  /** Takes one message of the call. */
   record(traffic: SipTraffic, at: Date): void {
     const { direction, local, remote, octets } = traffic;
     const message = this.#mask(Buffer.from(octets).toString('utf8'));

@@ -29,6 +29,7 @@ export interface StreamsDeps {
   readonly callStreams: () => readonly NamedStream[];
   /** The name is kept for a call that is being started. */
   readonly isReserved: (name: string) => boolean;
+  /** `FlvViewer` of the media package. */
   readonly createViewer: (...args: ConstructorParameters<typeof FlvViewer>) => FlvViewer;
   /** Opens the source of a stream of one's own. */
   readonly openSource: (

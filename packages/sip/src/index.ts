@@ -42,6 +42,7 @@ export {
   formatOffer,
   type MediaDirection,
   type OfferedMedia,
+  type RefusedMedia,
   parseFmtp,
   SDP_LIMITS,
   type SessionDescription,
@@ -75,7 +76,7 @@ export {
   systemDns,
 } from './sip-dns.ts';
 export type { GuardFault, SourceGuardOptions } from './source-guard.ts';
-export type { SipFaultName } from './transaction-layer.ts';
+export type { Hop, SipFaultName } from './transaction-layer.ts';
 export {
   isForbiddenDestination,
   type LocalAddress,

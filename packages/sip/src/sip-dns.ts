@@ -32,9 +32,11 @@ export interface AddressRecord {
 
 /** A way to ask DNS. An empty answer and a rejection say the same: there is nothing. Answers may take their time. */
 export interface SipDns {
+  /** NAPTR records of a SIP domain. */
   naptr(domain: string): Promise<readonly NaptrRecord[]>;
-  /** @param name - E.g. `_sip._udp.example.com`. */
+  /** SRV records. @param name - E.g. `_sip._udp.example.com`. */
   srv(name: string): Promise<readonly SrvRecord[]>;
+  /** Addresses of a host, A for 4 and AAAA for 6. */
   addresses(host: string, family: 4 | 6): Promise<readonly AddressRecord[]>;
 }
 
