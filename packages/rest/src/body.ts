@@ -131,37 +131,42 @@ const rtmpOptions = z.preprocess(
       reconnectLateMaxMs: integer,
       enhanced: z.preprocess(absent, z.enum(['off', 'auto', 'force']).optional()),
     })
-    .transform((options) => withoutUndefined(options))
     .optional(),
 );
 
 /** Schemas of the request bodies, by method. */
 export const BODIES = {
   callStartup: z.object({
-    callId: text,
-    callee: requiredText,
-    sipLogin: text,
-    sipAuthenticationName: text,
-    sipPassword: text,
-    sipDomain: text,
-    sipOutboundProxy: text,
-    sipPort: integer,
-    sipTransport: z.preprocess(absent, z.enum(['udp', 'tcp', 'tls', 'auto']).optional()),
-    sipRegisterRequired: flag,
-    visibleName: text,
-    appKey: text,
-    toStream: text,
-    rtmpUrl: text,
-    rtmpStream: text,
-    rtmp: rtmpOptions,
-    hasAudio: flag,
-    hasVideo: flag,
-    srtp: z.preprocess(absent, z.enum(['off', 'optional', 'required']).optional()),
-    audio: audioForm,
-    video: videoForm,
-    record: flag,
-    custom: object,
-    sipHeaders: z.preprocess(absent, z.record(z.string(), z.string()).optional()),
+    callId: text.describe('SIP Call-ID, unique among live calls; default: generated'),
+    callee: requiredText.describe('User, user@host or SIP URI'),
+    sipLogin: text.describe('User part of From'),
+    sipAuthenticationName: text.describe('Digest user; default: sipLogin'),
+    sipPassword: text.describe('Digest password; never shown again'),
+    sipDomain: text.describe('Host of From, of a callee without one, and the registrar'),
+    sipOutboundProxy: text.describe('Next hop, host or host:port'),
+    sipPort: integer.describe('Port of the next hop'),
+    sipTransport: z
+      .preprocess(absent, z.enum(['udp', 'tcp', 'tls', 'auto']).optional())
+      .describe('Default udp'),
+    sipRegisterRequired: flag.describe('REGISTER before the INVITE'),
+    visibleName: text.describe('Display name of From'),
+    appKey: text.describe('Copied to events; default defaultApp'),
+    toStream: text.describe('Publish as a local stream of this name'),
+    rtmpUrl: text.describe('RTMP server; together with rtmpStream'),
+    rtmpStream: text.describe('Name to publish under; together with rtmpUrl'),
+    rtmp: rtmpOptions.describe('How it connects, where that differs from the gateway'),
+    hasAudio: flag.describe('true: sendrecv, false: recvonly; default true'),
+    hasVideo: flag.describe('As hasAudio, for video'),
+    srtp: z
+      .preprocess(absent, z.enum(['off', 'optional', 'required']).optional())
+      .describe('SRTP with keys in the description; default: the gateway’s'),
+    audio: audioForm.describe('What RTMP servers get of the audio'),
+    video: videoForm.describe('What RTMP servers get of the video'),
+    record: flag.describe('Record the call'),
+    custom: object.describe('Echoed in the call and its events, at most 4 KiB'),
+    sipHeaders: z
+      .preprocess(absent, z.record(z.string(), z.string()).optional())
+      .describe('Extra headers of the INVITE'),
   }),
   callFind: z.object({
     callId: text,
@@ -233,7 +238,12 @@ export function parseBody<Schema extends z.ZodType>(
   throw new RestError(400, 'INVALID_ARGUMENT', problem, field);
 }
 
+/** Also inside, where a schema has left keys without a value; JSON itself has none. */
 function withoutUndefined<T>(value: T): T {
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined)) as T;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value as Record<string, unknown>)
+      .filter(([, one]) => one !== undefined)
+      .map(([name, one]) => [name, withoutUndefined(one)]),
+  ) as T;
 }

@@ -8,3 +8,15 @@ export { deliverCallEvents } from './events.ts';
 export type { CallAppDelivery, CallAppOptions } from './events.ts';
 export { createRestRouter } from './router.ts';
 export type { RestEnvironment, RestGateway, RestOptions, RestRouter } from './router.ts';
+export { RestClient, RestClientError } from './client.ts';
+export type { RestClientOptions } from './client.ts';
+export { OPERATIONS } from './contract.ts';
+export type { Operation, OperationAnswer, OperationBody, OperationPath } from './contract.ts';
+export { openApiDocument } from './openapi.ts';
+export type {
+  JsonSchema,
+  OpenApiDocument,
+  OpenApiOperation,
+  OpenApiParameter,
+  OpenApiResponse,
+} from './openapi.ts';

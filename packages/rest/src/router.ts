@@ -12,12 +12,17 @@ import type {
   StartupRequest,
   StreamFilter,
 } from '@sipcast/core';
-import type { z } from 'zod';
-import { BODIES, parseBody, readBody } from './body.ts';
+import { parseBody, readBody } from './body.ts';
+import { OPERATIONS } from './contract.ts';
+import type { Operation, OperationBody, OperationPath } from './contract.ts';
 import { describeError, errorBody, RestError } from './errors.ts';
 import { EventFeed } from './event-feed.ts';
 import type { EventFeedOptions, EventFeedStats } from './event-feed.ts';
+import { DOCS_PAGE_POLICY, docsPage, openApiDocument } from './openapi.ts';
 import { StreamViewers } from './stream-viewers.ts';
+
+/** Of the contract, not of the package: it grows with each method or field. */
+export const API_VERSION = '1.0.0';
 
 /** What the API needs of a gateway. */
 export type RestGateway = Pick<
@@ -90,28 +95,21 @@ export interface RestRouter {
 }
 
 /** Runs one method: throws what is wrong, returns what is answered; nothing means an empty body. */
-type Method<Schema extends z.ZodType> = (
-  body: z.output<Schema>,
+type Method<Path extends OperationPath> = (
+  body: OperationBody<Path>,
   environment: RestEnvironment,
 ) => unknown;
 
 interface Route {
-  readonly path: string;
-  /** Existing clients send GET without a body to the finders. */
-  readonly allowsGet: boolean;
+  readonly path: OperationPath;
   run(body: Record<string, unknown>, environment: RestEnvironment): unknown;
 }
 
-function method<Schema extends z.ZodType>(
-  path: string,
-  schema: Schema,
-  run: Method<Schema>,
-  { allowsGet = false } = {},
-): Route {
+function method<Path extends OperationPath>(path: Path, run: Method<Path>): Route {
   return {
     path,
-    allowsGet,
-    run: (body, environment) => run(parseBody(schema, body), environment),
+    run: (body, environment) =>
+      run(parseBody(OPERATIONS[path].body, body) as OperationBody<Path>, environment),
   };
 }
 
@@ -121,71 +119,47 @@ function notFoundIfEmpty<T>(found: readonly T[], code: string): readonly T[] {
 }
 
 function routesOf(gateway: RestGateway, viewers: StreamViewers): readonly Route[] {
-  const get = { allowsGet: true };
-  const injectStream: Method<typeof BODIES.injectStream> = ({ callId, streamName }) =>
+  const injectStream: Method<'/call/inject_stream'> = ({ callId, streamName }) =>
     gateway.injectStream(callId, streamName);
   return [
-    method('/call/startup', BODIES.callStartup, async (body, { clientAddress }) => {
+    method('/call/startup', async (body, { clientAddress }) => {
       // What is absent has no key: parseBody saw to it.
       await gateway.startup(body as StartupRequest, clientAddress ?? 'unknown');
       return {};
     }),
-    method(
-      '/call/find',
-      BODIES.callFind,
-      (body) => notFoundIfEmpty(gateway.find(body as CallFilter), 'CALL_NOT_FOUND'),
-      get,
+    method('/call/find', (body) =>
+      notFoundIfEmpty(gateway.find(body as CallFilter), 'CALL_NOT_FOUND'),
     ),
-    method(
-      '/call/find_all',
-      BODIES.none,
-      () => notFoundIfEmpty(gateway.find(), 'CALL_NOT_FOUND'),
-      get,
+    method('/call/find_all', () => notFoundIfEmpty(gateway.find(), 'CALL_NOT_FOUND')),
+    method('/call/history', ({ limit }) => gateway.history(limit)),
+    method('/call/trace', ({ callId }) => gateway.trace(callId)),
+    method('/stream/find', (body) =>
+      notFoundIfEmpty(gateway.findStreams(body as StreamFilter), 'STREAM_NOT_FOUND'),
     ),
-    method('/call/history', BODIES.callHistory, ({ limit }) => gateway.history(limit), get),
-    method('/call/trace', BODIES.callId, ({ callId }) => gateway.trace(callId), get),
-    method(
-      '/stream/find',
-      BODIES.streamFind,
-      (body) => notFoundIfEmpty(gateway.findStreams(body as StreamFilter), 'STREAM_NOT_FOUND'),
-      get,
-    ),
-    method(
-      '/stream/find_all',
-      BODIES.none,
-      () => notFoundIfEmpty(gateway.findStreams(), 'STREAM_NOT_FOUND'),
-      get,
-    ),
-    method('/stream/token', BODIES.streamToken, ({ streamName, ttlSeconds }) => {
+    method('/stream/find_all', () => notFoundIfEmpty(gateway.findStreams(), 'STREAM_NOT_FOUND')),
+    method('/stream/token', ({ streamName, ttlSeconds }) => {
       notFoundIfEmpty(gateway.findStreams({ streamName }), 'STREAM_NOT_FOUND');
       return viewers.tokenFor(streamName, ttlSeconds, Date.now());
     }),
-    method('/call/terminate', BODIES.callId, ({ callId }) => {
+    method('/call/terminate', ({ callId }) => {
       // Its end is seen by find and by events: a peer that does not answer the BYE must not hold up the client.
       void gateway.get(callId).terminate();
     }),
-    method('/call/hold', BODIES.callId, ({ callId }) => gateway.get(callId).hold()),
-    method('/call/resume', BODIES.callId, ({ callId }) => gateway.get(callId).resume()),
-    method('/call/transfer', BODIES.transfer, ({ callId, target }) =>
-      gateway.get(callId).transfer(target),
-    ),
-    method('/call/send_dtmf', BODIES.sendDtmf, async ({ callId, dtmf, type }) => {
+    method('/call/hold', ({ callId }) => gateway.get(callId).hold()),
+    method('/call/resume', ({ callId }) => gateway.get(callId).resume()),
+    method('/call/transfer', ({ callId, target }) => gateway.get(callId).transfer(target)),
+    method('/call/send_dtmf', async ({ callId, dtmf, type }) => {
       const sent = gateway.sendDtmf(callId, dtmf, type);
       sent.catch(() => {});
       // Digits may wait for the answer to the call, and this answer must not. What is known at once is told.
       await Promise.race([sent, new Promise(setImmediate)]);
     }),
-    method('/call/inject_stream', BODIES.injectStream, injectStream),
-    method('/call/inject_stream/startup', BODIES.injectStream, injectStream),
-    method('/call/inject_stream/terminate', BODIES.callId, ({ callId }) =>
-      gateway.stopInjection(callId),
-    ),
-    method('/call/inject_sound', BODIES.injectSound, ({ callId, fileName }) =>
-      gateway.injectSound(callId, fileName),
-    ),
+    method('/call/inject_stream', injectStream),
+    method('/call/inject_stream/startup', injectStream),
+    method('/call/inject_stream/terminate', ({ callId }) => gateway.stopInjection(callId)),
+    method('/call/inject_sound', ({ callId, fileName }) => gateway.injectSound(callId, fileName)),
     method(
       '/push/startup',
-      BODIES.pushStartup,
       ({ streamName, rtmpUrl, rtmpTransponderFullUrl, options, audio, video, rtmp }) =>
         gateway.startPush({
           streamName,
@@ -197,33 +171,19 @@ function routesOf(gateway: RestGateway, viewers: StreamViewers): readonly Route[
           muted: options?.action === 'mute',
         }),
     ),
-    method(
-      '/push/find',
-      BODIES.pushFind,
-      (body) => notFoundIfEmpty(gateway.findPushes(body as PushFilter), 'PUSH_NOT_FOUND'),
-      get,
+    method('/push/find', (body) =>
+      notFoundIfEmpty(gateway.findPushes(body as PushFilter), 'PUSH_NOT_FOUND'),
     ),
-    method(
-      '/push/find_all',
-      BODIES.none,
-      () => notFoundIfEmpty(gateway.findPushes(), 'PUSH_NOT_FOUND'),
-      get,
-    ),
-    method('/push/terminate', BODIES.mediaSessionId, ({ mediaSessionId }) => {
+    method('/push/find_all', () => notFoundIfEmpty(gateway.findPushes(), 'PUSH_NOT_FOUND')),
+    method('/push/terminate', ({ mediaSessionId }) => {
       void gateway.terminatePush(mediaSessionId);
     }),
-    method('/push/mute', BODIES.mediaSessionId, ({ mediaSessionId }) =>
-      gateway.mutePush(mediaSessionId),
-    ),
-    method('/push/unmute', BODIES.mediaSessionId, ({ mediaSessionId }) =>
-      gateway.unmutePush(mediaSessionId),
-    ),
-    method('/push/sound_on', BODIES.soundOn, ({ mediaSessionId, soundFile, loop }) =>
+    method('/push/mute', ({ mediaSessionId }) => gateway.mutePush(mediaSessionId)),
+    method('/push/unmute', ({ mediaSessionId }) => gateway.unmutePush(mediaSessionId)),
+    method('/push/sound_on', ({ mediaSessionId, soundFile, loop }) =>
       gateway.playPushSound(mediaSessionId, soundFile, loop),
     ),
-    method('/push/sound_off', BODIES.mediaSessionId, ({ mediaSessionId }) =>
-      gateway.stopPushSound(mediaSessionId),
-    ),
+    method('/push/sound_off', ({ mediaSessionId }) => gateway.stopPushSound(mediaSessionId)),
   ];
 }
 
@@ -264,9 +224,15 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
   app.all(`${mount}/events`, () => {
     throw wrongMethod('GET');
   });
+  const contract = openApiDocument(mount, API_VERSION);
+  app.get(`${mount}/openapi.json`, (c) => c.json(contract));
+  app.get(`${mount}/docs`, (c) =>
+    c.html(docsPage(contract), 200, { 'content-security-policy': DOCS_PAGE_POLICY }),
+  );
   for (const route of routesOf(gateway, viewers)) {
-    const { path, allowsGet } = route;
-    const methods = allowsGet ? ['POST', 'GET'] : ['POST'];
+    const { path } = route;
+    const operation: Operation = OPERATIONS[path];
+    const methods = operation.allowsGet === true ? ['POST', 'GET'] : ['POST'];
     app.on(methods, mount + path, async (c) => {
       const body = c.req.method === 'GET' ? queryOf(c.req.url) : await readBody(c.req.raw);
       const answer = await route.run(body, c.env ?? {});

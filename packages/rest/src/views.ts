@@ -1,0 +1,177 @@
+// The answers of the API as schemas: what the OpenAPI document says of them, and what a test holds against the real ones.
+
+import { z } from 'zod';
+
+const time = z.iso.datetime().describe('ISO 8601');
+const count = z.number().int().min(0);
+
+const rtmpStreamStatus = z.enum([
+  'RTMP_STREAM_WAIT',
+  'RTMP_STREAM_ACTIVE',
+  'RTMP_CONNECTION_LOST',
+  'RTMP_CONNECTION_FAILED',
+]);
+
+/** What was received of one medium; see `ReceivedMediaStats` of the media package. */
+const received = {
+  codec: z.string().nullable(),
+  packets: count,
+  bytes: count,
+  lost: z.number().int().describe('Packets that never came (RFC 3550 §6.4.1)'),
+  lossRatio: z.number().nullable().describe('0–1'),
+  jitterMs: z.number().nullable(),
+  reordered: count,
+  duplicates: count,
+  bitrateBps: z.number().nullable(),
+  jitterDelayMs: z.number(),
+  nacksSent: count,
+  recovered: count,
+  faults: z.record(z.string(), count),
+};
+
+const media = z
+  .object({
+    audio: z.object(received).nullable(),
+    video: z
+      .object({
+        ...received,
+        width: count.nullable(),
+        height: count.nullable(),
+        fps: z.number().nullable(),
+        frames: count,
+        keyFrames: count,
+        droppedFrames: count,
+        keyFrameRequests: count,
+        keyFrameAnswers: z.record(z.string(), z.unknown()),
+        frozenFrames: count,
+      })
+      .nullable(),
+    avSkewMs: z.number().nullable().describe('Video behind audio, by the peer’s sender reports'),
+    silenceInsertedMs: z.number().nullable(),
+    audioTranscoder: z.record(z.string(), z.unknown()).nullable(),
+    videoTranscoder: z.record(z.string(), z.unknown()).nullable(),
+  })
+  .describe('What was measured; null before the answer');
+
+/** A push. */
+export const pushView = z
+  .object({
+    mediaSessionId: z
+      .string()
+      .describe('Names the push; holds the callId where the stream is a call’s'),
+    streamName: z.string().describe('As published'),
+    rtmpUrl: z.string().describe('As it was given'),
+    width: count.nullable(),
+    height: count.nullable(),
+    muted: z.boolean(),
+    soundEnabled: z.boolean(),
+    options: z.record(z.string(), z.unknown()),
+    status: rtmpStreamStatus,
+    bytesSent: count,
+    droppedFrames: count.describe('Skipped because the server was too slow'),
+    reconnects: count,
+    lastError: z.string().nullable(),
+  })
+  .meta({ id: 'Push', description: 'A stream on its way to an RTMP server' });
+
+/** A call. */
+export const callView = z
+  .object({
+    custom: z.record(z.string(), z.unknown()),
+    nodeId: z.string(),
+    appKey: z.string(),
+    sessionId: z.string(),
+    callId: z.string().describe('SIP Call-ID'),
+    parentCallId: z.null(),
+    incoming: z.boolean(),
+    status: z.enum([
+      'NEW',
+      'PENDING',
+      'TRYING',
+      'RING',
+      'SESSION_PROGRESS',
+      'RING_MEDIA',
+      'ESTABLISHED',
+      'HOLD',
+      'BUSY',
+      'FINISH',
+      'FAILED',
+    ]),
+    sipStatus: z.number().int().nullable().describe('The last SIP status code'),
+    rtmpUrl: z.string().nullable(),
+    rtmpStream: z.string().nullable(),
+    streamName: z.string().nullable().describe('toStream of the request'),
+    rtmpStreamStatus: rtmpStreamStatus.nullable(),
+    caller: z.string(),
+    callee: z.string(),
+    hasAudio: z.boolean(),
+    hasVideo: z.boolean(),
+    sdp: z.string().nullable().describe('The peer’s session description, keys masked'),
+    visibleName: z.string(),
+    inviteParameters: z.null(),
+    mediaProvider: z.literal('Flash'),
+    sipMessageRaw: z.string().nullable().describe('The last SIP message received'),
+    isMsrp: z.literal(false),
+    target: z.string().nullable(),
+    holdForTransfer: z.boolean(),
+    info: z.string().nullable().describe('Why the call ended, once it has'),
+    endedBy: z.enum(['local', 'remote', 'network', 'gateway']).nullable(),
+    createdAt: time,
+    establishedAt: time.nullable(),
+    endedAt: time.nullable(),
+    media: media.nullable(),
+    pushes: z.array(pushView),
+  })
+  .meta({ id: 'Call', description: 'A call; every key is always there, null when unset' });
+
+/** A named stream. */
+export const streamView = z
+  .object({
+    streamName: z.string(),
+    callId: z.string().nullable().describe('null: it is no call’s'),
+    live: z.boolean(),
+    audioCodec: z.string().nullable(),
+    videoCodec: z.string().nullable(),
+    width: count.nullable(),
+    height: count.nullable(),
+    fps: z.number().nullable(),
+    bitrateBps: z.number().nullable(),
+    viewers: count,
+    pushes: count,
+  })
+  .meta({ id: 'Stream', description: 'A named stream, also one that is only reserved' });
+
+/** One SIP message of a trace. */
+export const traceEntry = z
+  .object({
+    at: time,
+    direction: z.enum(['in', 'out']),
+    transport: z.string(),
+    local: z.string(),
+    remote: z.string(),
+    startLine: z.string(),
+    message: z.string().describe('As on the wire, passwords, digests and keys masked'),
+    retransmission: z.boolean(),
+  })
+  .meta({ id: 'SipMessage', description: 'A SIP message of a call' });
+
+/** What a stream can be watched with where the API is protected. */
+export const viewerToken = z
+  .object({ token: z.string(), expiresAt: time })
+  .loose()
+  .meta({ id: 'ViewerToken', description: 'For `?token=` of a stream’s address' });
+
+/** Every failure. */
+export const errorView = z
+  .object({
+    exception: z.string(),
+    reason: z.string(),
+    path: z.string(),
+    error: z.string(),
+    message: z.string(),
+    timestamp: z.number().int().describe('Unix milliseconds'),
+    status: z.number().int(),
+    code: z.string().describe('Stable and machine-readable, e.g. CALL_EXISTS'),
+    field: z.string().optional().describe('The field at fault, where there is one'),
+  })
+  .meta({ id: 'Error', description: 'A failure' });
