@@ -361,6 +361,26 @@ describe('RtmpPush', () => {
     await lostFirst.push.close();
   });
 
+  it('stays active when the old one ends while the new one, accepted, waits for its key frame', async () => {
+    const { push, media, connections, statuses, held } = setUp();
+    push.start(media);
+    connections[0]!.handler.onPublishing(PLAIN);
+    connections[0]!.handler.onReconnectRequested?.(undefined);
+    connections[1]!.handler.onPublishing(PLAIN);
+    connections[0]!.handler.onEnded(lost);
+    vi.advanceTimersByTime(60_000);
+    expect(connections).toHaveLength(2);
+    expect(statuses).toEqual(['RTMP_STREAM_ACTIVE']);
+    expect(held).toHaveLength(1);
+    // Its own end counts as that of any other.
+    connections[1]!.handler.onEnded(lost);
+    expect(push.status).toBe('RTMP_CONNECTION_LOST');
+    vi.advanceTimersByTime(1000);
+    expect(connections).toHaveLength(3);
+    await push.close();
+    expect(held).toEqual([]);
+  });
+
   const moves: [from: string, to: string, allowed: string | undefined][] = [
     ['rtmp://u:p@server/live', 'rtmp://server/other', 'rtmp://u:p@server/other'],
     ['rtmp://server/live', 'rtmps://server/live', 'rtmps://server/live'],
@@ -482,6 +502,37 @@ describe('RtmpPush', () => {
     expect(held).toEqual([plain]);
     await push.close();
     expect(held).toEqual([]);
+  });
+
+  it('waits for the first picture of the encoders that the new server needs, whatever sound goes there', async () => {
+    const { push, media, connections, outputs } = setUp({ enhanced: 'auto' });
+    const known = media.pictureSize.bind(media);
+    let encoded = false;
+    const slow: StreamSource = {
+      ...media,
+      pictureSize: (form) => (form.enhanced || encoded ? known(form) : null),
+    };
+    push.start(slow);
+    connections[0]!.handler.onPublishing(answers(true, true));
+    connections[0]!.handler.onReconnectRequested?.(undefined);
+    connections[1]!.handler.onPublishing(answers(false, false));
+    outputs[1]!.push({ type: 8, timestampMs: 0, body: Uint8Array.of(0xaf, 1), role: 'audio' });
+    expect(connections[0]!.closed).toBe(false);
+    encoded = true;
+    outputs[1]!.push({ type: 9, timestampMs: 0, body: Uint8Array.of(0x17, 1), role: 'key-frame' });
+    expect(connections[0]!.closed).toBe(true);
+    await push.close();
+  });
+
+  it('hands over with the first sound where there is no picture', async () => {
+    const { push, media, connections, outputs } = setUp();
+    push.start({ ...media, pictureSize: () => null });
+    connections[0]!.handler.onPublishing(PLAIN);
+    connections[0]!.handler.onReconnectRequested?.(undefined);
+    connections[1]!.handler.onPublishing(PLAIN);
+    outputs[1]!.push({ type: 8, timestampMs: 0, body: Uint8Array.of(0xaf, 1), role: 'audio' });
+    expect(connections[0]!.closed).toBe(true);
+    await push.close();
   });
 
   it('believes what is known of a server although its answer does not say it', async () => {

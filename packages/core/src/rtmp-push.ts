@@ -365,9 +365,17 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
   #sendHeard(leg: Leg, tag: FlvTag): void {
     const sent = leg.publisher.send(this.muted ? this.#deps.silencedTag(tag) : tag);
     if (leg !== this.#next || sent !== 'sent') return;
-    // Sound alone is a beginning only where there is no picture.
-    const hasVideo = (this.#media?.pictureSize(leg.form) ?? null) !== null;
-    if (tag.role === 'key-frame' || (tag.role === 'audio' && !hasVideo)) this.#handOver();
+    if (tag.role === 'key-frame' || (tag.role === 'audio' && !this.#hasPictures(leg)))
+      this.#handOver();
+  }
+
+  /**
+   * Sound alone is a beginning only where there is no picture: neither in what the new server gets, nor in what the old one
+   * has got, as encoders for the new one may have made none yet.
+   */
+  #hasPictures(leg: Leg): boolean {
+    const forms = [leg.form, this.#leg?.form ?? leg.form];
+    return forms.some((form) => (this.#media?.pictureSize(form) ?? null) !== null);
   }
 
   #onPublishing(leg: Leg, capabilities: RtmpCapabilities): void {
@@ -466,6 +474,12 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     if (wasActive && nowMs - this.#activeSinceMs >= STABLE_MS) {
       this.#attempts = 0;
       this.#downSinceMs = nowMs;
+    }
+    // The one that was to take over has been accepted: it serves on, and lacks but its first picture.
+    if (wasActive && this.#leg?.release) {
+      this.#crossBridge();
+      this.#activeSinceMs = nowMs;
+      return;
     }
     const neverActive = this.#status === 'RTMP_STREAM_WAIT';
     if (wasActive) this.#move('RTMP_CONNECTION_LOST', error);
