@@ -10,6 +10,7 @@ import type { CallScript, RtmpSinkOptions } from '@sipcast/testkit';
 import { afterEach, describe, expect, it } from 'vitest';
 import { readEnhanced } from '../support/enhanced-flv.ts';
 import { ffmpeg } from '../support/sound.ts';
+import { standStill } from '../support/stand-still.ts';
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
@@ -94,11 +95,14 @@ describe('a stream of one’s own', () => {
     const picture = clip.video.find(({ isKeyFrame }) => isKeyFrame)!;
     const slice = picture.nalus.at(-1)!;
     expect(Buffer.from(first.body).indexOf(Buffer.from(slice))).toBeGreaterThan(0);
-    const sounds = tags.filter(({ type }) => type === 8).map(({ body }) => Buffer.from(body));
-    expect(sounds.length).toBeGreaterThan(50);
-    // What was pushed stands there in its order: nothing was filled in, and nothing left out.
-    const at = sounds.map((body) => Buffer.from(clip.audio).indexOf(body.subarray(1)) / 160);
-    expect(at.slice(1).every((one, index) => one === at[index]! + 1)).toBe(true);
+    // What was pushed stands there in its order: nothing was filled in and nothing left out, although the process stands still.
+    standStill(900);
+    const sounds = (): FlvFileTag[] => tags.filter(({ type }) => type === 8);
+    await expect.poll(() => sounds().length, { timeout: 8000 }).toBeGreaterThan(140);
+    const at = sounds().map(
+      ({ body }) => Buffer.from(clip.audio).indexOf(Buffer.from(body).subarray(1)) / 160,
+    );
+    expect(at).toEqual(at.map((_, index) => at[0]! + index));
     const [view] = gateway.streams.find({ streamName: 'mine' });
     expect(view).toMatchObject({
       streamName: 'mine',
@@ -205,7 +209,8 @@ describe('a stream of one’s own', () => {
           heard.add(Buffer.from(payload).toString('hex'));
         return heard.size > 4;
       };
-      await expect.poll(isLoud, { timeout: 8000, interval: 10, message: name }).toBe(true);
+      // An encoder that a busy machine does not let begin is started anew after three seconds.
+      await expect.poll(isLoud, { timeout: 15_000, interval: 10, message: name }).toBe(true);
     }
     gateway.stopInjection(call.callId);
     expect(gateway.faults['audio-inject-failed']).toBeUndefined();

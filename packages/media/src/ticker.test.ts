@@ -50,6 +50,30 @@ describe('Ticker', () => {
     expect([calls, vi.getTimerCount()]).toEqual([['first'], 0]);
   });
 
+  it('beats after a stall when what waited has had its turn', () => {
+    let extraMs = 0;
+    const ticker = new Ticker({ now: () => Date.now() + extraMs });
+    const order: string[] = [];
+    const listen = (): void => void order.push('beat');
+    ticker.add(listen);
+    setTimeout(() => order.push('timer'), 20);
+    extraMs = 500;
+    // Each turn of the loop is a millisecond here.
+    vi.advanceTimersByTime(25);
+    expect(order.slice(0, 2)).toEqual(['timer', 'beat']);
+    order.length = 0;
+    extraMs = 5000;
+    vi.advanceTimersToNextTimer();
+    expect(vi.getTimerCount()).toBe(1);
+    // Between the two, nobody is left; and somebody comes anew.
+    ticker.remove(listen);
+    expect(vi.getTimerCount()).toBe(0);
+    ticker.add(listen);
+    vi.advanceTimersByTime(20);
+    expect(order).toEqual(['beat']);
+    ticker.remove(listen);
+  });
+
   it('does not make up for a stall by a burst', () => {
     let extraMs = 0;
     const ticker = new Ticker({ now: () => Date.now() + extraMs });

@@ -16,12 +16,20 @@ export interface TickerOptions {
   readonly now?: () => number;
 }
 
-/** Has a timer only while somebody listens; so it needs no closing. */
+/** Node.js reads 32 datagrams of a socket in one turn of its loop: as many as a call of 160 packets a second gets in this time. */
+const STALL_PER_TURN_MS = 200;
+const MAX_TURNS = 8;
+
+/**
+ * Has a timer only while somebody listens; so it needs no closing. After a stall of the whole process the beat waits until what
+ * lies in the sockets was read, and until other timers have run: nothing is too late that only we have not looked at.
+ */
 export class Ticker implements TickSource {
   readonly #periodMs: number;
   readonly #now: () => number;
   readonly #callbacks = new Set<(nowMs: number) => void>();
   #timer: NodeJS.Timeout | undefined;
+  #turn: NodeJS.Immediate | undefined;
   #dueMs = 0;
 
   constructor(options: TickerOptions = {}) {
@@ -36,7 +44,7 @@ export class Ticker implements TickSource {
 
   add(callback: (nowMs: number) => void): void {
     this.#callbacks.add(callback);
-    if (this.#timer !== undefined) return;
+    if (this.#timer !== undefined || this.#turn !== undefined) return;
     this.#dueMs = this.#now();
     this.#arm();
   }
@@ -45,7 +53,9 @@ export class Ticker implements TickSource {
     this.#callbacks.delete(callback);
     if (this.#callbacks.size > 0) return;
     clearTimeout(this.#timer);
+    clearImmediate(this.#turn);
     this.#timer = undefined;
+    this.#turn = undefined;
   }
 
   #arm(): void {
@@ -53,13 +63,28 @@ export class Ticker implements TickSource {
     this.#dueMs += this.#periodMs;
     // After a stall: no burst of beats to catch up; listeners see the time that passed.
     if (this.#dueMs < nowMs) this.#dueMs = nowMs;
-    this.#timer = setTimeout(this.#beat, Math.max(1, Math.round(this.#dueMs - nowMs)));
+    this.#timer = setTimeout(this.#onDue, Math.max(1, Math.round(this.#dueMs - nowMs)));
+  }
+
+  readonly #onDue = (): void => {
+    this.#timer = undefined;
+    const lateMs = this.#now() - this.#dueMs;
+    if (lateMs <= this.#periodMs) this.#beat();
+    else this.#beatAfter(Math.min(Math.ceil(lateMs / STALL_PER_TURN_MS), MAX_TURNS));
+  };
+
+  /** Immediates run behind timers and sockets. */
+  #beatAfter(turns: number): void {
+    this.#turn = setImmediate(() => {
+      this.#turn = undefined;
+      if (turns > 1) this.#beatAfter(turns - 1);
+      else this.#beat();
+    });
   }
 
   readonly #beat = (): void => {
     const nowMs = this.#now();
     for (const callback of this.#callbacks) callback(nowMs);
-    if (this.#callbacks.size > 0) this.#arm();
-    else this.#timer = undefined;
+    if (this.#callbacks.size > 0 && this.#timer === undefined) this.#arm();
   };
 }
