@@ -257,6 +257,26 @@ describe('no hole', () => {
       expect(ms - gaps[at]!).toBeLessThan(1.6 * frameMs);
   });
 
+  it('stands in for an encoder that does not begin, from where it was started on', () => {
+    const { rendition, audio, of } = rig(AAC);
+    rendition.expect({ audio: 'pcma' });
+    rendition.tick(5000);
+    rendition.hold();
+    rendition.tick(6000);
+    expect(of(8)).toEqual([]);
+    rendition.tick(6020);
+    const sounds = (): number[] =>
+      of(8)
+        .filter(([role]) => role === 'audio')
+        .map(([, timestampMs]) => timestampMs);
+    expect(sounds()[0]).toBe(5000);
+    expect(sounds().at(-1)).toBeGreaterThan(5650);
+    expect(sounds().at(-1)).toBeLessThanOrEqual(5720);
+    // When it begins it goes on from there.
+    audio[0]!.handler.onFrame(Uint8Array.of(1), sounds().at(-1)! + 30);
+    expect(of(8).at(-1)![1]).toBeLessThan(5760);
+  });
+
   it('is a silent track beside video alone, where that is wanted', () => {
     const silent = rig(AAC, { silentAudio: true });
     silent.rendition.expect({ video: 'h264' });

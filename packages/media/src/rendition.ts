@@ -127,6 +127,8 @@ export class Rendition {
   /** Where the AAC that was sent ends; NaN before the first. */
   #aacEndMs = Number.NaN;
   #silenceMs = 0;
+  /** Stream's time when the encoder of the audio was started. */
+  #encoderSinceMs = 0;
   #keyFrame: FlvTag | undefined;
   /** Timestamp of the last picture, and the stream's time when it came. */
   #videoMs = 0;
@@ -267,11 +269,17 @@ export class Rendition {
     const { audio, video } = this.#expected;
     if (audio === undefined && video !== undefined && this.#options.silentAudio) {
       this.#fillAac(streamNowMs - SILENT_TRACK_LAG_MS);
-    } else if (this.#audioEncoder && streamNowMs - this.#aacEndMs > MAX_AAC_LAG_MS) {
+    } else if (this.#audioEncoder && streamNowMs - this.#aacDueMs > MAX_AAC_LAG_MS) {
+      this.#aacEndMs = this.#aacDueMs;
       this.#fillAac(streamNowMs - SILENCE_LAG_MS);
     }
     if (this.#keyFrame && streamNowMs - this.#videoSeenMs >= this.#freezeAfterMs)
       this.#freeze(this.#keyFrame, streamNowMs);
+  }
+
+  /** Where the next frame of AAC belongs; before the first, when its encoder was started. */
+  get #aacDueMs(): number {
+    return Number.isNaN(this.#aacEndMs) ? this.#encoderSinceMs : this.#aacEndMs;
   }
 
   /** Ends the encoders and forgets outputs and pictures. */
@@ -329,6 +337,7 @@ export class Rendition {
   }
 
   #openAudioEncoder(): void {
+    this.#encoderSinceMs = this.#streamNowMs;
     this.#audioEncoder = this.#options.transcoders?.openAudio?.({
       onFormat: (format) => {
         this.#aacFormat = format;
