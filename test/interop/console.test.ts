@@ -3,6 +3,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createCallGateway } from '@sipcast/core';
 import { RtmpSink, SipPeer } from '@sipcast/testkit';
 import type { SipPeerOptions } from '@sipcast/testkit';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
@@ -228,6 +229,120 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
     expect(server.gateway.calls.map(({ callId }) => callId)).toEqual(['other']);
   });
 
+  it('shows calls that come in as such, and offers for them what it offers for others', async () => {
+    const attack = '<b onclick=x>Alice';
+    const incoming = { rules: [{ accept: { toStream: 'in-{caller}' } }] };
+    const server = await openServer({ gateway: { incoming } });
+    const sink = await RtmpSink.open();
+    cleanups.push(() => sink.close());
+    const caller = await createCallGateway({ bindAddress: '127.0.0.1' });
+    cleanups.push(() => caller.close());
+    const { page, problems } = await openPage(consoleOf(server));
+    await expect.poll(() => text(page, '#link-words')).toBe('Connected');
+    const call = await caller.startup({
+      callId: 'c1',
+      callee: `sip:studio@127.0.0.1:${server.gateway.sipPort}`,
+      sipLogin: 'alice',
+      visibleName: attack,
+    });
+    const digits: string[] = [];
+    call.on('dtmf', ({ digit }) => digits.push(digit));
+    const row = page.locator('tr[data-call-id=c1]');
+    await expect
+      .poll(() => row.locator('.direction').getAttribute('title'), PATIENCE)
+      .toBe('Incoming');
+    expect(await row.locator('.strong').innerText()).toBe(`${attack} · alice`);
+    await expect
+      .poll(() => row.locator('.cell-callee .faint').innerText(), PATIENCE)
+      .toBe('for studio · in-alice');
+    await row.click();
+    await expect.poll(() => text(page, '#call-direction'), PATIENCE).toBe('Incoming, for studio');
+    await page.keyboard.press('p');
+    await page.keyboard.press('k');
+    await page.keyboard.press('3');
+    await expect.poll(() => digits, PATIENCE).toEqual(['3']);
+    await page.keyboard.press('u');
+    await page.fill('#push-url', sink.url);
+    await page.keyboard.press('Enter');
+    await expect.poll(() => text(page, '#pushes .badge'), PATIENCE).toBe('On air');
+    await page.keyboard.press('Escape');
+    // Only the button has words for it: the call may be on air.
+    await page.keyboard.press('x');
+    await page.keyboard.press('Enter');
+    await page.waitForTimeout(400);
+    await page.keyboard.press('Enter');
+    await call.closed();
+    expect(call.view()).toMatchObject({ status: 'FINISH', endedBy: 'remote' });
+    const ended = page.locator('#ended tr').first();
+    await expect.poll(() => ended.innerText(), PATIENCE).toContain(attack);
+    expect(await ended.locator('.direction').getAttribute('title')).toBe('Incoming');
+    expect(problems).toEqual([]);
+  });
+
+  it('holds, resumes and transfers, and says why when the peer does not agree', async () => {
+    const server = await openServer();
+    const peer = await createCallGateway({
+      bindAddress: '127.0.0.1',
+      incoming: { rules: [{ accept: {} }] },
+    });
+    cleanups.push(() => peer.close());
+    const call = await server.gateway.startup({
+      callId: 'c1',
+      callee: `sip:studio@127.0.0.1:${peer.sipPort}`,
+    });
+    await call.established();
+    await expect.poll(() => peer.calls[0]?.status).toBe('ESTABLISHED');
+    const [other] = peer.calls;
+    const { page } = await openPage(`${consoleOf(server)}?call=c1`);
+    const status = () => expect.poll(() => text(page, '#call-status'), PATIENCE);
+    await page.locator('#call').waitFor();
+    // A key leads to the button; the button does it.
+    await page.keyboard.press('h');
+    await page.waitForTimeout(200);
+    expect(call.status).toBe('ESTABLISHED');
+    await page.keyboard.press('Enter');
+    await status().toBe('Hold');
+    await expect.poll(() => text(page, '#hold'), PATIENCE).toBe('Resume');
+    // Both hold: one of them cannot take it back for both.
+    await other!.hold();
+    await expect.poll(() => page.locator('#hold').isEnabled(), PATIENCE).toBe(true);
+    await page.keyboard.press('h');
+    await page.keyboard.press('Enter');
+    await expect.poll(() => text(page, '#notices'), PATIENCE).toContain('The peer holds the call');
+    await other!.resume();
+    await status().toBe('Established');
+
+    await page.keyboard.press('r');
+    expect(await page.evaluate('document.activeElement.id')).toBe('transfer-target');
+    await page.keyboard.type('no uri');
+    await page.keyboard.press('Enter');
+    await expect
+      .poll(() => text(page, '#transfer-problem'), PATIENCE)
+      .toContain('INVALID_ARGUMENT');
+    await page.fill('#transfer-target', 'sip:x@127.0.0.1');
+    await page.keyboard.press('Enter');
+    await expect.poll(() => text(page, '#transfer-problem'), PATIENCE).toContain('603');
+    await page.keyboard.press('Escape');
+    expect(await page.locator('#transfer-form').isVisible()).toBe(false);
+    expect(call.status).toBe('ESTABLISHED');
+
+    let report = (): void => {};
+    other!.on('refer', (refer) => {
+      report = () => refer.report(200, 'OK');
+    });
+    await page.click('#transfer');
+    await page.fill('#transfer-target', 'sip:show@127.0.0.1');
+    await page.click('#transfer-send');
+    await expect
+      .poll(() => text(page, '#call-direction'), PATIENCE)
+      .toBe('Being transferred to sip:show@127.0.0.1 …');
+    expect(await page.locator('#transfer-send').isEnabled()).toBe(false);
+    report();
+    await call.closed();
+    await status().toBe('Finish');
+    expect(await page.locator('#hold').isVisible()).toBe(false);
+  });
+
   it('shows each change of a status by its event, without reading anything again', async () => {
     const phone = await openPhone({ script: { ring: 0, answerAfterMs: 1500 } });
     const server = await openServer();
@@ -363,10 +478,13 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
     it(`is ${colorScheme} as the system is, readable, and fits a telephone`, async () => {
       const phone = await openPhone();
       const busy = await openPhone({ user: 'reception', script: { answer: 486 } });
+      const caller = await createCallGateway({ bindAddress: '127.0.0.1' });
+      cleanups.push(() => caller.close());
       const ringing = await openPhone({ user: 'boardroom', script: { answer: 'none' } });
       const sink = await RtmpSink.open();
       cleanups.push(() => sink.close());
-      const server = await openServer();
+      const incoming = { rules: [{ accept: { toStream: 'guest-{caller}' } }] };
+      const server = await openServer({ gateway: { incoming } });
       const { gateway } = server;
       const call = await gateway.startup({
         callId: 'c1',
@@ -379,6 +497,12 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
       await call.established();
       await gateway.startup({ callee: busy.uri });
       await gateway.startup({ callee: ringing.uri, toStream: 'boardroom' });
+      const guest = await caller.startup({
+        callee: `sip:studio@127.0.0.1:${gateway.sipPort}`,
+        sipLogin: 'anna',
+        visibleName: 'Anna Berg',
+      });
+      await guest.established();
       gateway.startPush({ streamName: 'studio-1', rtmpUrl: 'rtmp://127.0.0.1:9/backup' });
       const { page } = await openPage(`${consoleOf(server)}?call=c1`, { colorScheme });
       await expect.poll(() => isPlaying(page), PATIENCE).toBe(true);
@@ -399,7 +523,11 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
       const back = 'getComputedStyle(document.body).backgroundColor';
       const [red = 0] = /\d+/.exec(await page.evaluate<string>(back)) ?? [];
       expect(Number(red) > 128).toBe(colorScheme === 'light');
+      await page.click('#transfer');
+      await look('transfer');
       await page.setViewportSize(PHONE);
+      await look('phone-transfer');
+      await page.click('#transfer');
       for (const view of views) {
         await page.click(`#tab-${view}`);
         await look(`phone-${view}`);

@@ -87,6 +87,10 @@ export const api = {
     orEmpty<TracedMessage>(get(`call/trace?callId=${encodeURIComponent(callId)}`)),
   startCall: (request: Readonly<Record<string, unknown>>) => post('call/startup', request),
   hangUp: (callId: string) => post('call/terminate', { callId }),
+  hold: (callId: string) => post('call/hold', { callId }),
+  resume: (callId: string) => post('call/resume', { callId }),
+  /** Answers when the peer has reached the target. */
+  transfer: (callId: string, target: string) => post('call/transfer', { callId, target }),
   sendDtmf: (callId: string, dtmf: string, type: string) =>
     post('call/send_dtmf', { callId, dtmf, type }),
   startPush: (request: Readonly<Record<string, unknown>>) =>

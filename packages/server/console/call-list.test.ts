@@ -137,16 +137,14 @@ it('one call alone is taken only while it lives', () => {
 });
 
 it('the filter finds all words anywhere', () => {
-  const calls = [call('a', { streamName: 'studio' }), call('b', { info: 'Busy Here' })];
+  const calls = [
+    call('a', { streamName: 'studio', incoming: true, visibleName: 'Alice' }),
+    call('b', { info: 'Busy Here' }),
+  ];
   const found = (text: string): string =>
     filterCalls(calls, text)
       .map(({ callId }) => callId)
       .join('');
-  expect(['', 'STUDIO', 'sip: b@h', 'busy studio', 'trying'].map(found)).toEqual([
-    'ab',
-    'a',
-    'b',
-    '',
-    'ab',
-  ]);
+  const texts = ['', 'STUDIO', 'sip: b@h', 'busy studio', 'trying', 'incoming alice'];
+  expect(texts.map(found)).toEqual(['ab', 'a', 'b', '', 'ab', 'a']);
 });

@@ -133,13 +133,15 @@ export function applyPushEvent(list: CallList, event: PushStatusEvent): CallList
   };
 }
 
-/** Those whose callee, ids, names or status contain all words of a text. */
+/** Those whose peer, direction, ids, names or status contain all words of a text. */
 export function filterCalls(calls: readonly CallView[], text: string): readonly CallView[] {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return calls;
   return calls.filter((call) => {
-    const { callee, caller, callId, status, streamName, rtmpUrl, rtmpStream, info } = call;
-    const parts = [callee, caller, callId, status, streamName, rtmpUrl, rtmpStream, info];
+    const { callee, caller, visibleName, callId, status, streamName, rtmpUrl, rtmpStream } = call;
+    const direction = call.incoming ? 'incoming' : 'outgoing';
+    const people = [callee, caller, visibleName, direction];
+    const parts = [...people, callId, status, streamName, rtmpUrl, rtmpStream, call.info];
     const haystack = parts.join('\n').toLowerCase();
     return words.every((word) => haystack.includes(word));
   });

@@ -1,36 +1,27 @@
 // Everything about the chosen call: player, facts, pushes, keypad, quality, SIP messages.
 
 import type { CallView } from '@sipcast/core';
-import { api } from './api.ts';
+import { CallActions } from './call-actions.ts';
 import { isFinal } from './call-list.ts';
 import { byId, el, setAttribute, setText } from './dom.ts';
 import { KeypadView } from './keypad-view.ts';
 import { LadderView } from './ladder-view.ts';
-import { attempt } from './notices.ts';
 import { Player } from './player.ts';
 import { PushesView } from './pushes-view.ts';
 import { QualityView } from './quality-view.ts';
 import { openTabs } from './tabs.ts';
-import { twoStepButton } from './two-step-button.ts';
-import {
-  calleeText,
-  callStatusText,
-  publicUrl,
-  rtmpStatusText,
-  timeText,
-  toneOf,
-} from './words.ts';
+import { callStatusText, peerText, publicUrl, rtmpStatusText, timeText, toneOf } from './words.ts';
 
 /** The panel of the page. */
 export class CallPanel {
   readonly player = new Player();
   readonly keypad = new KeypadView();
+  readonly actions: CallActions;
   readonly openTab: (name: string) => void;
   readonly #pushes: PushesView;
   readonly #quality = new QualityView();
   readonly #ladder = new LadderView();
   readonly #facts = byId('facts');
-  readonly #hangUp: HTMLButtonElement;
   #call: CallView | undefined;
   #tab = 'overview';
   #shownFacts = '';
@@ -41,13 +32,7 @@ export class CallPanel {
   constructor(onChanged: () => void) {
     byId('player-place').append(this.player.element);
     this.#pushes = new PushesView(onChanged);
-    this.#hangUp = twoStepButton('Hang up', 'Really hang up?', () => {
-      const callId = this.#call?.callId;
-      if (callId !== undefined)
-        attempt('Hang up', () => api.hangUp(callId).finally(() => onChanged()));
-    });
-    this.#hangUp.id = 'hang-up';
-    byId('call-actions').append(this.#hangUp);
+    this.actions = new CallActions(onChanged);
     this.openTab = openTabs(byId('tabs'), (name) => {
       this.#tab = name;
       if (name === 'sip') void this.#ladder.refresh();
@@ -67,11 +52,11 @@ export class CallPanel {
     const wasPlaying = isOther && this.player.streamName !== undefined;
     this.#call = call;
     const isOver = isFinal(call.status);
-    setText(byId('call-title'), calleeText(call.callee) || call.callId);
+    setText(byId('call-title'), peerText(call) || call.callId);
     const badge = byId('call-status');
     setText(badge, callStatusText(call.status));
     setAttribute(badge, 'data-tone', toneOf(call.status));
-    this.#hangUp.hidden = isOver;
+    this.actions.show(call);
     const reason = byId('call-reason');
     reason.hidden = call.info === null;
     setText(reason, reasonOf(call));

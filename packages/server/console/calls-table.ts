@@ -1,13 +1,14 @@
 // The table of live calls: rows are kept and only changed where something is new, so that focus and selection stay.
 
 import type { CallView } from '@sipcast/core';
-import { byId, el, setAttribute, setText } from './dom.ts';
+import { byId, directionMark, el, setAttribute, setText } from './dom.ts';
 import {
   bitrateText,
   calleeText,
   callStatusText,
   codecText,
   durationText,
+  peerText,
   percentText,
   pushesSummary,
   toneOf,
@@ -16,6 +17,7 @@ import {
 interface Row {
   readonly element: HTMLTableRowElement;
   readonly status: HTMLElement;
+  readonly direction: HTMLElement;
   readonly callee: HTMLElement;
   readonly target: HTMLElement;
   readonly rtmp: HTMLElement;
@@ -91,6 +93,7 @@ export class CallsTable {
     const cell = (name: string, ...children: Node[]): HTMLTableCellElement =>
       el('td', { role: 'gridcell', class: name }, ...children);
     const status = el('span', { class: 'badge' });
+    const direction = el('span');
     const callee = el('span', { class: 'strong' });
     const target = el('span', { class: 'faint' });
     const rtmp = el('span', { class: 'badge' });
@@ -100,7 +103,7 @@ export class CallsTable {
       'tr',
       { role: 'row', tabindex: '-1', 'data-call-id': call.callId },
       cell('cell-status', status),
-      cell('cell-callee', callee, target),
+      cell('cell-callee', el('div', { class: 'peer' }, direction, el('div', {}, callee, target))),
       cell('cell-rtmp', rtmp),
       cell('cell-media', media),
       cell('cell-rate number', rate),
@@ -108,7 +111,7 @@ export class CallsTable {
       cell('cell-time number', time),
     );
     element.addEventListener('click', () => this.#onSelect(call.callId, false));
-    const row = { element, status, callee, target, rtmp, media, rate, loss, time, call };
+    const row = { element, status, direction, callee, target, rtmp, media, rate, loss, time, call };
     this.#rows.set(call.callId, row);
     return row;
   }
@@ -117,8 +120,12 @@ export class CallsTable {
     const { call } = row;
     setText(row.status, callStatusText(call.status));
     setAttribute(row.status, 'data-tone', toneOf(call.status));
-    setText(row.callee, calleeText(call.callee) || call.callId);
-    setText(row.target, call.streamName ?? call.callId);
+    const direction = call.incoming ? 'in' : 'out';
+    if (row.direction.firstElementChild?.getAttribute('data-direction') !== direction)
+      row.direction.replaceChildren(directionMark(call.incoming));
+    setText(row.callee, peerText(call) || call.callId);
+    const name = call.streamName ?? call.callId;
+    setText(row.target, call.incoming ? `for ${calleeText(call.callee)} · ${name}` : name);
     const statuses = call.pushes.map((push) => push.status);
     // Between an event and the next answer the push itself may be missing.
     if (statuses.length === 0 && call.rtmpStreamStatus !== null)

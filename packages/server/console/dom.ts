@@ -62,6 +62,17 @@ export function statusBadge(text: string, tone: string): HTMLElement {
   return el('span', { class: 'badge', 'data-tone': tone }, text);
 }
 
+/** Whether a call came in or went out: an arrow, and a word for those who do not see it. */
+export function directionMark(incoming: boolean): HTMLElement {
+  const [name, word] = incoming ? ['in', 'Incoming'] : ['out', 'Outgoing'];
+  return el(
+    'span',
+    { class: 'direction', 'data-direction': name, title: word },
+    icon(name),
+    el('span', { class: 'hidden-text' }, word),
+  );
+}
+
 /** A line drawing of 24 × 24 by the name of its symbol in the page. */
 export function icon(name: string): SVGElement {
   return svg(

@@ -1,8 +1,8 @@
 // Calls that have ended, and why.
 
 import type { CallView } from '@sipcast/core';
-import { byId, el, statusBadge } from './dom.ts';
-import { calleeText, callStatusText, durationText, timeText, toneOf } from './words.ts';
+import { byId, directionMark, el, statusBadge } from './dom.ts';
+import { callStatusText, durationText, peerText, timeText, toneOf } from './words.ts';
 
 const WHOSE: Readonly<Record<string, string>> = {
   local: 'by us',
@@ -26,7 +26,7 @@ export function showEnded(calls: readonly CallView[], onSelect: (call: CallView)
 }
 
 function row(call: CallView, onSelect: (call: CallView) => void): HTMLElement {
-  const { callId, callee, status, sipStatus, info, endedAt, establishedAt, endedBy } = call;
+  const { callId, status, sipStatus, info, endedAt, establishedAt, endedBy } = call;
   const talked =
     establishedAt !== null && endedAt !== null
       ? durationText(Date.parse(endedAt) - Date.parse(establishedAt))
@@ -34,7 +34,7 @@ function row(call: CallView, onSelect: (call: CallView) => void): HTMLElement {
   const open = el(
     'button',
     { type: 'button', class: 'link', 'data-ended-id': `${callId} ${call.createdAt}` },
-    calleeText(callee) || callId,
+    peerText(call) || callId,
   );
   open.addEventListener('click', () => onSelect(call));
   const code = sipStatus === null ? '' : String(sipStatus);
@@ -43,7 +43,11 @@ function row(call: CallView, onSelect: (call: CallView) => void): HTMLElement {
     {},
     el('td', { class: 'cell-when number' }, timeText(endedAt)),
     el('td', { class: 'cell-status' }, statusBadge(callStatusText(status), toneOf(status))),
-    el('td', { class: 'cell-callee' }, open),
+    el(
+      'td',
+      { class: 'cell-callee' },
+      el('div', { class: 'peer' }, directionMark(call.incoming), open),
+    ),
     el(
       'td',
       { class: 'cell-reason' },

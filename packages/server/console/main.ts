@@ -217,9 +217,11 @@ const SHORTCUTS: Readonly<Record<string, () => void>> = {
   },
   q: () => panel.openTab('quality'),
   s: () => panel.openTab('sip'),
+  h: () => panel.actions.focusHold(),
+  r: () => panel.actions.openTransfer(),
   x: () => byId('hang-up').focus(),
 };
-const OF_CALL: ReadonlySet<string> = new Set('pmfoukqsx');
+const OF_CALL: ReadonlySet<string> = new Set('pmfoukqshrx');
 
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;

@@ -3,7 +3,9 @@ import { statsPoint, withPoint } from './stats-series.ts';
 import {
   bitrateText,
   bytesText,
+  directionText,
   durationText,
+  peerText,
   percentText,
   proposedStream,
   publicUrl,
@@ -21,6 +23,23 @@ it('amounts have units', () => {
   expect([null, 64_000, 1_250_000].map(bitrateText)).toEqual(['–', '64 kbit/s', '1.25 Mbit/s']);
   expect([12, 1200, 3.4e6, 5e9].map(bytesText)).toEqual(['12 B', '1.2 kB', '3.4 MB', '5.00 GB']);
   expect([null, 0, 0.004, 0.25].map(percentText)).toEqual(['–', '0 %', '0.4 %', '25 %']);
+});
+
+it('the peer is whom we called, or who called us', () => {
+  const call = { incoming: true, caller: 'alice', callee: 'sip:studio@h', visibleName: '' };
+  const peers = [
+    call,
+    { ...call, visibleName: 'Alice' },
+    { ...call, visibleName: 'alice' },
+    { ...call, caller: '' },
+    { ...call, incoming: false },
+  ].map(peerText);
+  expect(peers).toEqual(['alice', 'Alice · alice', 'alice', 'Unknown caller', 'studio@h']);
+  expect([call, { ...call, callee: '' }, { ...call, incoming: false }].map(directionText)).toEqual([
+    'Incoming, for studio@h',
+    'Incoming',
+    'Outgoing',
+  ]);
 });
 
 it('a stream is named after whom is called, with nothing that a name must not have', () => {

@@ -1,5 +1,7 @@
 // Values as people read them.
 
+import type { CallView } from '@sipcast/core';
+
 /** `1:02:03`, or `0:07`. */
 export function durationText(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
@@ -81,6 +83,22 @@ export function toneOf(status: string | null): 'good' | 'busy' | 'bad' | 'still'
 /** `sip:bob@192.0.2.1` → `bob@192.0.2.1`: the scheme says nothing new in a list. */
 export function calleeText(callee: string): string {
   return callee.replace(/^sips?:/i, '');
+}
+
+/** Who is at the other end: the callee of a call that went out, the caller of one that came in. */
+export function peerText(
+  call: Pick<CallView, 'incoming' | 'caller' | 'callee' | 'visibleName'>,
+): string {
+  if (!call.incoming) return calleeText(call.callee);
+  // The name is what the caller says of itself: never shown alone where it says more.
+  const parts = [call.visibleName, calleeText(call.caller)].filter(Boolean);
+  return [...new Set(parts)].join(' · ') || 'Unknown caller';
+}
+
+/** Which way a call was made, in words. */
+export function directionText({ incoming, callee }: Pick<CallView, 'incoming' | 'callee'>): string {
+  if (!incoming) return 'Outgoing';
+  return callee === '' ? 'Incoming' : `Incoming, for ${calleeText(callee)}`;
 }
 
 const CODECS: Readonly<Record<string, string>> = {
