@@ -167,6 +167,12 @@ describe('a stream of one’s own', () => {
     for (const [push, field] of [
       [() => stream.pushAudio(alaw(0), 999), 'timestampMs'],
       [() => stream.pushAudio(alaw(0), Number.NaN), 'timestampMs'],
+      [() => stream.pushAudio(alaw(0), Number.POSITIVE_INFINITY), 'timestampMs'],
+      [() => stream.pushAudio(alaw(0), '1020' as never), 'timestampMs'],
+      [() => stream.pushVideo(clip.video[0]!.nalus, 1e300), 'timestampMs'],
+      [() => stream.pushAudio('sound' as never, 1020), 'payload'],
+      [() => stream.pushVideo([1, 2] as never, 1000), 'picture'],
+      [() => stream.pushVideo(null as never, 1000), 'picture'],
       [() => stream.pushAudio(new Uint8Array(), 1020), 'payload'],
       [() => stream.pushVideo(new Uint8Array(9), 1000), 'picture'],
       [() => stream.pushVideo([Uint8Array.of(9, 0x10)], 1000), 'picture'],
@@ -362,6 +368,22 @@ describe('an output of one’s own', () => {
     await call.terminate();
     expect(call.status).toBe('FINISH');
     expect(ends).toEqual(['mine']);
+  });
+
+  it('that is an async function and fails is removed like one that throws', async () => {
+    const gateway = await open({ transcoding: false });
+    const published = gateway.streams.publish('mine', G711);
+    const ends: unknown[] = [];
+    published.stream.addOutput({
+      push: () => Promise.reject(new Error('async')) as never,
+      onEnded: (error) => void ends.push((error as Error).message),
+    });
+    const { nalus } = clip.video[0]!;
+    published.pushVideo(nalus, 0);
+    await expect.poll(() => ends).toEqual(['async']);
+    published.pushVideo(nalus, 40);
+    await published.close();
+    expect(ends).toEqual(['async']);
   });
 
   it('flushes before the call counts as closed', async () => {

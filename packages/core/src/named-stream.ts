@@ -45,6 +45,7 @@ class Attachment implements Output {
   readonly form: OutputForm;
   readonly isViewer: boolean;
   readonly #onThrown: (attachment: Attachment, error: unknown) => void;
+  #ended = false;
   /** Lets go of the encoders. */
   release: (() => void) | undefined;
 
@@ -65,7 +66,9 @@ class Attachment implements Output {
   }
 
   push(tag: FlvTag): void {
-    this.output.push(tag);
+    // The contract has no promise; an `async` function that fails would else end the process.
+    const wrong: unknown = this.output.push(tag);
+    if (wrong instanceof Promise) wrong.catch((error: unknown) => this.#onThrown(this, error));
   }
 
   /** From the renditions: it has thrown, and gets nothing any more. */
@@ -73,8 +76,10 @@ class Attachment implements Output {
     this.#onThrown(this, error);
   }
 
-  /** Tells the output. Never throws or rejects: what it does wrong is its own affair. */
+  /** Tells the output, once. Never throws or rejects: what it does wrong is its own affair. */
   async end(error?: unknown): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
     try {
       await this.output.onEnded?.(error);
     } catch {

@@ -153,7 +153,9 @@ export class FrameStream implements StreamSource {
     const { audio } = this.#media;
     if (this.#closed) throw new MediaError('CLOSED', 'The stream is closed');
     if (!audio) throw invalid('payload', 'is of a medium that was not announced');
+    checkTime('timestampMs', timestampMs);
     if (!(timestampMs >= this.#audioMs)) throw invalid('timestampMs', 'must not decrease');
+    if (!(payload instanceof Uint8Array)) throw invalid('payload', 'must be a Uint8Array');
     if (payload.length === 0 || payload.length > MAX_AUDIO_PAYLOAD_BYTES)
       throw invalid('payload', `must have 1 to ${MAX_AUDIO_PAYLOAD_BYTES} octets`);
     const durationMs =
@@ -189,6 +191,8 @@ export class FrameStream implements StreamSource {
   ): void {
     if (this.#closed) throw new MediaError('CLOSED', 'The stream is closed');
     if (!this.#media.video) throw invalid('picture', 'is of a medium that was not announced');
+    checkTime('timestampMs', timestampMs);
+    checkTime('decodeMs', decodeMs);
     if (!(decodeMs >= this.#videoMs)) throw invalid('decodeMs', 'must not decrease');
     if (!(timestampMs >= decodeMs)) throw invalid('timestampMs', 'must not be before decodeMs');
     const frame = this.#media.video.codec === 'vp8' ? vp8Frame(picture) : h264Unit(picture);
@@ -296,6 +300,13 @@ export class FrameStream implements StreamSource {
   };
 }
 
+/** Beyond that, milliseconds are not told apart. */
+function checkTime(field: string, timeMs: number): void {
+  // Callers without types: text compares like a number, and then sums are text.
+  if (typeof timeMs !== 'number' || !(Math.abs(timeMs) <= Number.MAX_SAFE_INTEGER))
+    throw invalid(field, 'must be a number of milliseconds');
+}
+
 function isParameterSet(nalu: Uint8Array): boolean {
   const type = nalType(nalu);
   return type === NAL_TYPE.sps || type === NAL_TYPE.pps;
@@ -308,9 +319,12 @@ function octetsOf(picture: Uint8Array | readonly Uint8Array[]): number {
 }
 
 function h264Unit(picture: Uint8Array | readonly Uint8Array[]): VideoFrame {
+  const isOctets = picture instanceof Uint8Array;
+  if (!isOctets && !(Array.isArray(picture) && picture.every((one) => one instanceof Uint8Array)))
+    throw invalid('picture', 'must be a Uint8Array, or an array of them');
   if (octetsOf(picture) > MAX_FRAME_BYTES)
     throw invalid('picture', `has more than ${MAX_FRAME_BYTES} octets`);
-  const nalus = picture instanceof Uint8Array ? splitAnnexB(picture) : picture;
+  const nalus = isOctets ? splitAnnexB(picture) : picture;
   if (nalus.length === 0 || nalus.length > MAX_NALUS_PER_ACCESS_UNIT)
     throw invalid('picture', `must have 1 to ${MAX_NALUS_PER_ACCESS_UNIT} NAL units`);
   if (nalus.some((nalu) => nalu.length === 0)) throw invalid('picture', 'has an empty NAL unit');
