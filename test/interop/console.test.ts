@@ -416,7 +416,8 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
 
   it('shows what a hostile peer says, and runs none of it', async () => {
     const attack = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>';
-    const phone = await openPhone({ script: { answer: 486, reason: attack } });
+    const reason = `${attack} ${'R'.repeat(2000)}`;
+    const phone = await openPhone({ script: { answer: 486, reason } });
     const server = await openServer();
     const { page, problems } = await openPage(consoleOf(server));
     await expect.poll(() => text(page, '#link-words')).toBe('Connected');
@@ -430,6 +431,9 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
     await page.locator('#ended button').click();
     await expect.poll(() => text(page, '#facts'), PATIENCE).toContain(attack);
     expect(await text(page, '#ended')).toContain(attack);
+    // However much it says, there is room for others.
+    for (const selector of ['#ended tr', '#call-reason'])
+      expect((await page.locator(selector).boundingBox())!.height, selector).toBeLessThan(150);
     await page.keyboard.press('s');
     await page.locator('#ladder button').first().click();
     expect(await text(page, '#ladder pre')).toContain('onerror');

@@ -10,7 +10,15 @@ import { Player } from './player.ts';
 import { PushesView } from './pushes-view.ts';
 import { QualityView } from './quality-view.ts';
 import { openTabs } from './tabs.ts';
-import { callStatusText, peerText, publicUrl, rtmpStatusText, timeText, toneOf } from './words.ts';
+import {
+  callerText,
+  callStatusText,
+  peerText,
+  publicUrl,
+  rtmpStatusText,
+  timeText,
+  toneOf,
+} from './words.ts';
 
 /** The panel of the page. */
 export class CallPanel {
@@ -110,7 +118,7 @@ export class CallPanel {
       ['Callee', call.callee || '–'],
       ['RTMP', target],
       ['RTMP status', rtmpStatusText(call.rtmpStreamStatus)],
-      ['Caller', [call.visibleName, call.caller].filter(Boolean).join(' · ') || '–'],
+      ['Caller', callerText(call) || '–'],
       ['Call-ID', call.callId],
       ['SIP status', call.sipStatus === null ? '–' : String(call.sipStatus)],
       ['Started', timeText(call.createdAt)],

@@ -32,9 +32,19 @@ it('the peer is whom we called, or who called us', () => {
     { ...call, visibleName: 'Alice' },
     { ...call, visibleName: 'alice' },
     { ...call, caller: '' },
+    { ...call, visibleName: '\u202Emoc.live' },
+    { ...call, visibleName: '\u05d0\u05d1' },
     { ...call, incoming: false },
   ].map(peerText);
-  expect(peers).toEqual(['alice', 'Alice · alice', 'alice', 'Unknown caller', 'studio@h']);
+  expect(peers).toEqual([
+    'alice',
+    'Alice · alice',
+    'alice',
+    'Unknown caller',
+    'moc.live · alice',
+    '\u2068\u05d0\u05d1\u2069 · alice',
+    'studio@h',
+  ]);
   expect([call, { ...call, callee: '' }, { ...call, incoming: false }].map(directionText)).toEqual([
     'Incoming, for studio@h',
     'Incoming',

@@ -85,14 +85,27 @@ export function calleeText(callee: string): string {
   return callee.replace(/^sips?:/i, '');
 }
 
+/** The name of a caller and its number or user. The name is what it says of itself: never shown alone where there is more. */
+export function callerText({
+  visibleName,
+  caller,
+}: Pick<CallView, 'visibleName' | 'caller'>): string {
+  const parts = [visibleName, calleeText(caller)].map(isolated).filter(Boolean);
+  return [...new Set(parts)].join(' · ');
+}
+
+/** Text whose direction of writing changes nothing beside it: controls of direction make one name look like another. */
+function isolated(text: string): string {
+  const bare = text.replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '');
+  return /[\u0590-\u08ff\ufb1d-\ufefc]/.test(bare) ? `\u2068${bare}\u2069` : bare;
+}
+
 /** Who is at the other end: the callee of a call that went out, the caller of one that came in. */
 export function peerText(
   call: Pick<CallView, 'incoming' | 'caller' | 'callee' | 'visibleName'>,
 ): string {
   if (!call.incoming) return calleeText(call.callee);
-  // The name is what the caller says of itself: never shown alone where it says more.
-  const parts = [call.visibleName, calleeText(call.caller)].filter(Boolean);
-  return [...new Set(parts)].join(' · ') || 'Unknown caller';
+  return callerText(call) || 'Unknown caller';
 }
 
 /** Which way a call was made, in words. */
