@@ -1,0 +1,253 @@
+// What a gateway does, as Prometheus metrics. Labels hold no names, numbers, addresses or keys of anybody.
+
+import type { Call, CallGateway, CallStatus, RtmpPushView, RtmpStreamStatus } from '@sipcast/core';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+/** Statuses that a live call can have. */
+const LIVE: readonly CallStatus[] = [
+  'NEW',
+  'PENDING',
+  'TRYING',
+  'RING',
+  'SESSION_PROGRESS',
+  'RING_MEDIA',
+  'ESTABLISHED',
+  'HOLD',
+];
+const PUSH_STATUSES: readonly RtmpStreamStatus[] = [
+  'RTMP_STREAM_WAIT',
+  'RTMP_STREAM_ACTIVE',
+  'RTMP_CONNECTION_LOST',
+  'RTMP_CONNECTION_FAILED',
+];
+/** The documented reasons of an end; all others are counted as `other`, so that no peer can make labels. */
+const REASONS: ReadonlyMap<string, string> = new Map([
+  ['Normal call clearing', 'normal'],
+  ['No common codecs', 'no_common_codecs'],
+  ['Failed by RTP activity', 'rtp_timeout'],
+  ['Failed by RTMP writer error', 'rtmp_error'],
+  ['Failed by request timeout', 'request_timeout'],
+  ['Transcoding required, but disabled', 'transcoding_disabled'],
+  ['Failed by error', 'error'],
+]);
+
+/** Counters of one call at the last look: what is new since then is added to the totals. */
+interface Seen {
+  lost: number;
+  packets: number;
+  keyFrameRequests: number;
+}
+
+/** The metrics of one gateway, with those of the process. */
+export class GatewayMetrics {
+  readonly #gateway: CallGateway;
+  readonly #registry = new Registry();
+  readonly #seen = new Map<string, Seen>();
+  readonly #pushSeen = new Map<string, { readonly reconnects: number; readonly dropped: number }>();
+  readonly #ended: Counter<'status' | 'reason' | 'direction'>;
+  readonly #sipRefusals: Counter<'code'>;
+  readonly #setUp: Histogram;
+  readonly #duration: Histogram;
+  readonly #keyFrameWait: Histogram;
+  readonly #packets: Counter<'medium'>;
+  readonly #lost: Counter<'medium'>;
+  readonly #keyFrameRequests: Counter;
+  readonly #reconnects: Counter;
+  readonly #dropped: Counter;
+  readonly #onChange: (call: Call) => void;
+  readonly #onPush: (view: RtmpPushView) => void;
+
+  constructor(gateway: CallGateway) {
+    this.#gateway = gateway;
+    const registers = [this.#registry];
+    collectDefaultMetrics({ register: this.#registry });
+    this.#gauges(registers);
+    this.#ended = new Counter({
+      name: 'sipcast_calls_ended_total',
+      help: 'Calls that have ended, by final status, reason and direction',
+      labelNames: ['status', 'reason', 'direction'],
+      registers,
+    });
+    this.#sipRefusals = new Counter({
+      name: 'sipcast_sip_final_responses_total',
+      help: 'Last SIP status code of calls that have ended',
+      labelNames: ['code'],
+      registers,
+    });
+    this.#setUp = new Histogram({
+      name: 'sipcast_call_setup_seconds',
+      help: 'From the start of a call to its answer',
+      buckets: [0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 60],
+      registers,
+    });
+    this.#duration = new Histogram({
+      name: 'sipcast_call_duration_seconds',
+      help: 'From the answer of a call to its end',
+      buckets: [10, 60, 300, 900, 1800, 3600, 7200, 14_400],
+      registers,
+    });
+    this.#keyFrameWait = new Histogram({
+      name: 'sipcast_key_frame_wait_seconds',
+      help: 'How long the last wanted key frame of a call took',
+      buckets: [0.1, 0.25, 0.5, 1, 2, 5],
+      registers,
+    });
+    this.#packets = this.#perMedium('sipcast_rtp_packets_total', 'RTP packets received');
+    this.#lost = this.#perMedium('sipcast_rtp_lost_packets_total', 'RTP packets that never came');
+    this.#keyFrameRequests = new Counter({
+      name: 'sipcast_key_frame_requests_total',
+      help: 'Key frames asked of peers',
+      registers,
+    });
+    this.#reconnects = new Counter({
+      name: 'sipcast_rtmp_reconnects_total',
+      help: 'Times that publishing began again after a loss',
+      registers,
+    });
+    this.#dropped = new Counter({
+      name: 'sipcast_rtmp_dropped_frames_total',
+      help: 'Frames skipped because an RTMP server was too slow',
+      registers,
+    });
+    this.#onChange = (call) => this.#note(call);
+    this.#onPush = (view) => this.#notePush(view);
+    gateway.on('callChange', this.#onChange);
+    gateway.on('pushChange', this.#onPush);
+    gateway.on('pushClosed', this.#onPush);
+  }
+
+  /** Value of the answer's `content-type`. */
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  /** All metrics in the text format of Prometheus. */
+  text(): Promise<string> {
+    for (const call of this.#gateway.calls) this.#read(call);
+    return this.#registry.metrics();
+  }
+
+  /** Listens to the gateway no longer. */
+  close(): void {
+    this.#gateway.off('callChange', this.#onChange);
+    this.#gateway.off('pushChange', this.#onPush);
+    this.#gateway.off('pushClosed', this.#onPush);
+    this.#registry.clear();
+  }
+
+  #perMedium(name: string, help: string): Counter<'medium'> {
+    return new Counter({ name, help, labelNames: ['medium'], registers: [this.#registry] });
+  }
+
+  /** What is read at the moment of asking. */
+  #gauges(registers: Registry[]): void {
+    const gateway = this.#gateway;
+    const gauge = <Label extends string>(
+      name: string,
+      help: string,
+      labelNames: readonly Label[],
+      collect: (gauge: Gauge<Label>) => void,
+    ): void => {
+      const made: Gauge<Label> = new Gauge<Label>({
+        name,
+        help,
+        labelNames: [...labelNames],
+        registers,
+        collect: (): void => collect(made),
+      });
+    };
+    gauge('sipcast_calls', 'Live calls by status', ['status'], (made) => {
+      for (const status of LIVE) made.set({ status }, 0);
+      for (const { status } of gateway.calls) made.inc({ status });
+    });
+    gauge('sipcast_pushes', 'RTMP pushes by status', ['status'], (made) => {
+      for (const status of PUSH_STATUSES) made.set({ status }, 0);
+      for (const { status } of gateway.findPushes()) made.inc({ status });
+    });
+    gauge('sipcast_viewers', 'Viewers of all streams', [], (made) => {
+      made.set(gateway.findStreams().reduce((sum, { viewers }) => sum + viewers, 0));
+    });
+    gauge('sipcast_encoders', 'Encoders that run or are reserved', ['medium'], (made) => {
+      const { audio, video } = gateway.encoders;
+      made.set({ medium: 'audio' }, audio);
+      made.set({ medium: 'video' }, video);
+    });
+    gauge(
+      'sipcast_faults',
+      'Bad input from the wire, by name, since the start',
+      ['fault'],
+      (made) => {
+        for (const [fault, count] of Object.entries(gateway.faults)) made.set({ fault }, count);
+      },
+    );
+    gauge('sipcast_worst_jitter_seconds', 'Largest jitter of a live call', ['medium'], (made) => {
+      for (const medium of ['audio', 'video'] as const) {
+        const all = gateway.calls.map((call) => call.stats()?.[medium]?.jitterMs ?? 0);
+        made.set({ medium }, Math.max(0, ...all) / 1000);
+      }
+    });
+    gauge(
+      'sipcast_worst_av_skew_seconds',
+      'Largest skew of a live call, either way',
+      [],
+      (made) => {
+        const all = gateway.calls.map((call) => Math.abs(call.stats()?.avSkewMs ?? 0));
+        made.set(Math.max(0, ...all) / 1000);
+      },
+    );
+  }
+
+  #note(call: Call): void {
+    if (!call.ended) return;
+    this.#read(call);
+    const view = call.view();
+    this.#ended.inc({
+      status: view.status,
+      reason: REASONS.get(view.info ?? '') ?? 'other',
+      direction: view.incoming ? 'in' : 'out',
+    });
+    const code = view.sipStatus ?? 0;
+    if (code >= 200 && code <= 699) this.#sipRefusals.inc({ code: String(code) });
+    const at = (time: string | null): number => (time === null ? Number.NaN : Date.parse(time));
+    const established = at(view.establishedAt);
+    if (Number.isNaN(established)) return;
+    this.#setUp.observe((established - at(view.createdAt)) / 1000);
+    this.#duration.observe((at(view.endedAt) - established) / 1000);
+    const waitMs = view.media?.video?.keyFrameAnswers.lastWaitMs ?? null;
+    if (waitMs !== null) this.#keyFrameWait.observe(waitMs / 1000);
+  }
+
+  /** Adds to the totals what is new of a call. */
+  #read(call: Call): void {
+    const stats = call.stats();
+    if (stats === null) return;
+    for (const medium of ['audio', 'video'] as const) {
+      const received = stats[medium];
+      if (received === null) continue;
+      const key = `${medium} ${call.callId}`;
+      const before = this.#seen.get(key) ?? { lost: 0, packets: 0, keyFrameRequests: 0 };
+      const requests = medium === 'video' ? (stats.video?.keyFrameRequests ?? 0) : 0;
+      this.#packets.inc({ medium }, Math.max(0, received.packets - before.packets));
+      // A late packet takes one back: a counter cannot.
+      this.#lost.inc({ medium }, Math.max(0, received.lost - before.lost));
+      this.#keyFrameRequests.inc(Math.max(0, requests - before.keyFrameRequests));
+      if (call.ended) this.#seen.delete(key);
+      else
+        this.#seen.set(key, {
+          lost: Math.max(received.lost, before.lost),
+          packets: received.packets,
+          keyFrameRequests: requests,
+        });
+    }
+  }
+
+  #notePush(view: RtmpPushView): void {
+    const { mediaSessionId, reconnects, droppedFrames: dropped } = view;
+    const before = this.#pushSeen.get(mediaSessionId) ?? { reconnects: 0, dropped: 0 };
+    this.#reconnects.inc(Math.max(0, reconnects - before.reconnects));
+    this.#dropped.inc(Math.max(0, dropped - before.dropped));
+    const isLive = this.#gateway.findPushes().some((one) => one.mediaSessionId === mediaSessionId);
+    if (isLive) this.#pushSeen.set(mediaSessionId, { reconnects, dropped });
+    else this.#pushSeen.delete(mediaSessionId);
+  }
+}
