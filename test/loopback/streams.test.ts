@@ -132,6 +132,17 @@ describe('a named stream', () => {
     }
   });
 
+  it('answers HEAD as GET, and counts nobody as a viewer for that', async () => {
+    const { gateway, peer, base } = await open({ transcoding: false });
+    const call = await startCall(gateway, peer);
+    await call.established();
+    const head = (name: string) => fetch(`${base}/stream/${name}.flv`, { method: 'HEAD' });
+    const found = await head('cam');
+    expect([found.status, found.headers.get('content-type')]).toEqual([200, 'video/x-flv']);
+    expect(gateway.streams.get('cam').viewers).toBe(0);
+    expect((await head('none')).status).toBe(404);
+  });
+
   it('plays over a WebSocket, which leaves when either side does', async () => {
     const { gateway, peer, port } = await open();
     const call = await startCall(gateway, peer);

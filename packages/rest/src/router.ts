@@ -204,12 +204,16 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
       c.header(name, value);
   });
   app.options('*', () => new Response(null, { status: 204 }));
-  app.get(`${mount}/stream/:file{.+\\.flv}`, (c) => {
+  app.get(`${mount}/stream/:file{.+\\.flv}`, async (c) => {
     const url = new URL(c.req.url);
     const streamName = viewers.nameIn(url.pathname);
     if (streamName === undefined) throw noSuchMethod();
     if (!mayWatch(streamName, c.req.header('authorization'), url)) throw unauthorized();
-    return viewers.respond(streamName);
+    const response = viewers.respond(streamName);
+    if (c.req.method !== 'HEAD') return response;
+    // Hono answers HEAD by what GET answers: nobody reads it, and the viewer would stay.
+    await response.body?.cancel();
+    return new Response(null, response);
   });
   app.use('*', async (c, next) => {
     if (!isAuthorized(c.req.header('authorization'))) throw unauthorized();
