@@ -32,6 +32,8 @@ export interface FfmpegChildHandler {
 
 /** With input and without any output for this long the child hangs. */
 const HANG_MS = 3000;
+/** Before its first output it is given more time: where the machine has too much to do, a new start only begins all over. */
+const START_MS = 8000;
 const WATCH_MS = 500;
 const RESTART_DELAY_MS = 250;
 const MAX_RESTARTS_PER_MINUTE = 3;
@@ -50,7 +52,7 @@ const TICKS_PER_SECOND = 100;
 type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 
 /**
- * Runs one ffmpeg until it is closed. One that crashes, or hangs with input for three seconds, is started again after
+ * Runs one ffmpeg until it is closed. One that crashes, or hangs with input for three seconds, eight at its start, is started again after
  * 250 ms, at most three times a minute; the next time it is given up. Nothing here throws, a shortage of processes or
  * file descriptors included.
  */
@@ -67,6 +69,7 @@ export class FfmpegChild {
   #restarts = 0;
   #stderr = '';
   #fedSinceOutputMs = Number.NaN;
+  #patienceMs = START_MS;
   /** The last look at the CPU time. */
   #cpuSeconds = 0;
   #cpuReadAtMs = 0;
@@ -175,6 +178,7 @@ export class FfmpegChild {
 
   #start(): void {
     this.#fedSinceOutputMs = Number.NaN;
+    this.#patienceMs = START_MS;
     this.#stderr = '';
     this.#cpuSeconds = 0;
     this.#cpuReadAtMs = performance.now();
@@ -201,6 +205,7 @@ export class FfmpegChild {
     child.stdout.on('data', (octets: Buffer) => {
       if (this.#child === child) {
         this.#fedSinceOutputMs = Number.NaN;
+        this.#patienceMs = HANG_MS;
         this.#former = undefined;
       } else if (this.#former !== child) return;
       consume(octets);
@@ -214,7 +219,7 @@ export class FfmpegChild {
 
   #checkHang(): void {
     if (Number.isNaN(this.#fedSinceOutputMs)) return;
-    if (performance.now() - this.#fedSinceOutputMs < HANG_MS) return;
+    if (performance.now() - this.#fedSinceOutputMs < this.#patienceMs) return;
     this.#fedSinceOutputMs = Number.NaN;
     this.kill();
   }
