@@ -298,6 +298,21 @@ describe('answerReoffer', () => {
     expect(answerReoffer(OFFER, formatOffer(OFFER)).description.sessionVersion).toBe(1);
   });
 
+  it('has a new version when the keys or the profile of the answer are others', () => {
+    const key = Buffer.alloc(30, 7).toString('base64');
+    const suite = 'AES_CM_128_HMAC_SHA1_80';
+    const media = OFFER.media.map((one) => ({ ...one, crypto: [{ tag: 1, suite, key }] }));
+    const secured = (tag: number): string =>
+      sdp(AUDIO, `a=crypto:${tag} ${suite} inline:${Buffer.alloc(30, 9).toString('base64')}`);
+    const first = answerReoffer({ ...OFFER, media }, secured(1));
+    expect(answerReoffer(first.description, secured(1)).sdp).toBe(first.sdp);
+    const next = answerReoffer(first.description, secured(4));
+    expect(next.sdp).toContain('a=crypto:4 ');
+    expect(next.description.sessionVersion).toBe(first.description.sessionVersion + 1);
+    const profiled = answerReoffer(first.description, secured(1).replace('RTP/AVP', 'RTP/AVPF'));
+    expect(profiled.description.sessionVersion).toBe(first.description.sessionVersion + 1);
+  });
+
   it.each([
     ['sendrecv', 'sendrecv', 'sendrecv'],
     ['sendonly', 'sendrecv', 'recvonly'],

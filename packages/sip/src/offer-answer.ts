@@ -217,6 +217,10 @@ function answerCodec(own: CodecDescription, theirs: CodecDescription): CodecDesc
   return { ...own, payloadType: theirs.payloadType, ...(fmtp !== undefined && { fmtp }) };
 }
 
+function textFacts({ codecs, direction, protocol = 'RTP/AVP', capability }: OfferedMedia): string {
+  return JSON.stringify([codecs, direction, protocol, capability?.answered]);
+}
+
 /**
  * Answers the peer's re-offer with the unchanged session: our ports, the codecs in common under the peer's payload types,
  * directions mirrored and limited by ours, m-lines that we do not have refused with port 0.
@@ -249,7 +253,6 @@ export function answerReoffer(
     peer.push(answered);
     if (!answered.accepted || theirs === undefined) {
       media.push(own);
-      changed ||= own.port !== 0;
       continue;
     }
     const next: OfferedMedia = {
@@ -262,21 +265,22 @@ export function answerReoffer(
         sends(capability.direction) && receives(answered.direction),
         receives(capability.direction) && sends(answered.direction),
       ),
-      capability,
+      capability: { ...capability, ...(chosen !== undefined && { answered: chosen.answer }) },
     };
-    changed ||=
-      JSON.stringify([next.codecs, next.direction]) !== JSON.stringify([own.codecs, own.direction]);
+    // RFC 3264 §8: the same version means the same text, keys included.
+    changed ||= textFacts(next) !== textFacts(own);
     media.push(next);
     answers.set(theirs, next);
     if (chosen !== undefined) cryptos.set(next, chosen.answer);
   }
   requireUsable(peer);
-  if (remote.length !== current.media.length) changed = true;
   const order = remote.map((section) => {
     const own = answers.get(section);
     const { type, protocol, formats } = section;
     return own === undefined ? { type, protocol, formats } : media.indexOf(own);
   });
+  const before = current.sections ?? current.media.map((_, index) => index);
+  changed ||= JSON.stringify(order) !== JSON.stringify(before);
   const description: SessionDescription = {
     ...current,
     media,

@@ -51,6 +51,8 @@ export interface OfferedMedia {
     readonly direction: MediaDirection;
     /** The direction without a hold of ours, where there is one. */
     readonly full?: MediaDirection;
+    /** The line of `crypto` that our answer carried. */
+    readonly answered?: CryptoAttribute;
   };
 }
 
