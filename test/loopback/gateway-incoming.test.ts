@@ -367,9 +367,15 @@ describe('hold', () => {
     const { outgoing, incoming } = await connect();
     await Promise.all([outgoing.hold(), incoming.hold()]);
     expect([outgoing.status, incoming.status]).toEqual(['HOLD', 'HOLD']);
+    // Both know that they hold: one that resumes is still held by the other.
+    await outgoing.resume();
+    expect(outgoing.status).toBe('HOLD');
+    await outgoing.hold();
     await Promise.all([outgoing.resume(), incoming.resume()]);
     await statusOf(outgoing).toBe('ESTABLISHED');
     await statusOf(incoming).toBe('ESTABLISHED');
+    for (const { view } of [outgoing, incoming].map((call) => ({ view: call.view() })))
+      expect(view.sdp).not.toMatch(/a=(sendonly|inactive|recvonly)/);
   }, 20_000);
 
   it('asked again and again ends as it was asked last', async () => {

@@ -182,6 +182,40 @@ describe('our re-INVITE', () => {
       expect(ms - (at[index] ?? 0)).toBeGreaterThanOrEqual(3000);
   });
 
+  it('after 491 offers what the session has become meanwhile', async () => {
+    const line = await openLine();
+    const { session } = await establish(line);
+    let refused = false;
+    line.answer = (request, reply) => {
+      if (!isReinvite(request) || refused) return false;
+      refused = true;
+      line.respond(request, 491, reply);
+      return true;
+    };
+    let version = 1;
+    await session.reoffer(() => `v=0 version ${++version}\r\n`);
+    const offers = line.peer
+      .requests('INVITE')
+      .map((request) => Buffer.from(request.body).toString());
+    expect(offers.slice(1)).toEqual(['v=0 version 2\r\n', 'v=0 version 3\r\n']);
+  });
+
+  it('hands on what the peer answers to a refresh', async () => {
+    const line = await openLine({ sessionTimer: { mode: 'request', expiresSeconds: 90 } });
+    line.answer = (request, reply) => {
+      if (request.method !== 'INVITE') return false;
+      const headers = [['session-expires', '90;refresher=uac']] as const;
+      line.respond(request, 200, reply, {
+        headers,
+        body: isReinvite(request) ? 'v=0 moved\r\n' : ANSWER,
+      });
+      return true;
+    };
+    await establish(line);
+    await until(() => line.recorder.reanswers.length > 0);
+    expect(line.recorder.reanswers[0]).toBe('v=0 moved\r\n');
+  });
+
   it('gives way to no offer of the peer’s while its own is open: 491', async () => {
     const line = await openLine();
     const { session, invite } = await establish(line);

@@ -1,5 +1,6 @@
 // Calls that come in, over real UDP and TCP sockets: answer, refusal, CANCEL, PRACK, the ACK that does not come.
 
+import { createSocket } from 'node:dgram';
 import {
   EMPTY_BODY,
   type IncomingInvite,
@@ -13,6 +14,9 @@ import {
 } from '@sipcast/sip';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Recorder, response, say, ScriptedPeer, SHORT_TIMERS, until } from './sip-peer.ts';
+
+const tagOf = (value: string | undefined): string | undefined =>
+  /;tag=([^;]*)/.exec(value ?? '')?.[1];
 
 const opened: { close(): Promise<void> }[] = [];
 
@@ -300,6 +304,193 @@ describe('an incoming call', () => {
     expect((await line.final('1 INVITE')).statusCode).toBe(482);
     expect(line.taken.session).toBe(first);
     expect(line.userAgent.stats.sessions).toBe(1);
+  });
+});
+
+describe('what does not belong', () => {
+  it('a new offer before the first one is answered is for later: 500 with Retry-After', async () => {
+    const line = await openLine();
+    line.send(line.request('INVITE', 1, { body: 'v=0 offer\r\n' }));
+    const session = await line.session();
+    session.ring();
+    const ringing = await line.provisional(180);
+    const early = { to: ringing, body: 'v=0 again\r\n' };
+    line.send(line.request('UPDATE', 2, early));
+    line.send(line.request('INVITE', 3, early));
+    for (const cseq of ['2 UPDATE', '3 INVITE']) {
+      const refused = await line.final(cseq);
+      expect(refused.statusCode, cseq).toBe(500);
+      expect(Number(refused.headers.get('retry-after')), cseq).toBeLessThanOrEqual(10);
+    }
+    line.send(line.request('ACK', 3, { to: ringing, branch: 'z9hG4bKINVITE3' }));
+    expect(line.recorder.offers).toEqual([]);
+    session.answer('v=0 answer\r\n');
+    const accepted = await line.final('1 INVITE');
+    expect(accepted.statusCode).toBe(200);
+    // Our answer waits for its ACK only: nothing is open on the peer's side.
+    line.send(line.request('ACK', 1, { to: accepted }));
+    await line.recorder.answered;
+    await session.terminate();
+    await idle(line.userAgent);
+  });
+
+  it('a BYE, a CANCEL and a re-INVITE from elsewhere are told of, and judged as all others', async () => {
+    const faults: string[] = [];
+    const recorder = new Recorder();
+    const userAgent = new SipUserAgent(
+      { bindAddress: '0.0.0.0', timers: SHORT_TIMERS, closeGraceMs: 300 },
+      {
+        onInvite: (invite) => {
+          invite.take(recorder).answer('v=0 answer\r\n');
+          return 'taken';
+        },
+        onFault: (fault, { source, excerpt }) =>
+          faults.push(`${fault} ${source.split(':')[0] ?? ''} ${excerpt}`),
+      },
+    );
+    await userAgent.open();
+    const caller = await new ScriptedPeer().openUdp();
+    const forger = createSocket('udp4');
+    await new Promise<void>((resolve) => {
+      forger.bind(0, '127.0.0.2', resolve);
+    });
+    const answers: string[] = [];
+    forger.on('message', (datagram) => answers.push(datagram.toString().split('\r\n', 1)[0] ?? ''));
+    opened.push(userAgent, caller, {
+      close: () =>
+        new Promise((resolve) => {
+          forger.close(() => resolve());
+        }),
+    });
+    const text = (
+      method: string,
+      sequence: number,
+      to: string,
+      from = 'carol',
+      body = '',
+    ): Uint8Array =>
+      Buffer.from(
+        `${method} sip:studio@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:${caller.port};rport;branch=z9hG4bK${method}${sequence}${from}\r\n` +
+          `From: <sip:carol@example.com>;tag=${from}\r\nTo: <sip:studio@127.0.0.1>${to}\r\nCall-ID: forged@test\r\nMax-Forwards: 70\r\n` +
+          `CSeq: ${sequence} ${method}\r\nContact: <sip:carol@127.0.0.1:${caller.port}>\r\nContent-Type: application/sdp\r\n` +
+          `Content-Length: ${body.length}\r\n\r\n${body}`,
+      );
+    caller.send(text('INVITE', 5, '', 'carol', 'v=0 offer\r\n'), userAgent.localPort);
+    const accepted = await caller.response('5 INVITE').then(async () => {
+      const isAnswer = (one: (typeof caller.received)[number]): boolean =>
+        one.kind === 'response' && one.statusCode === 200;
+      await until(() => caller.received.some(isAnswer));
+      return caller.received.find(isAnswer) as SipResponse;
+    });
+    const to = `;tag=${tagOf(accepted.headers.get('to')) ?? ''}`;
+    caller.send(text('ACK', 5, to), userAgent.localPort);
+    await recorder.answered;
+    const forge = async (octets: Uint8Array): Promise<string> => {
+      const count = answers.length;
+      forger.send(octets, userAgent.localPort, '127.0.0.1');
+      await until(() => answers.length > count);
+      return answers.at(-1) ?? '';
+    };
+    // Without our tag, with a wrong one, with a wrong one of its own, and out of order.
+    expect(await forge(text('BYE', 6, ''))).toContain('481');
+    expect(await forge(text('BYE', 7, ';tag=guess'))).toContain('481');
+    expect(await forge(text('BYE', 8, to, 'mallory'))).toContain('481');
+    expect(await forge(text('BYE', 4, to))).toContain('500');
+    expect(await forge(text('INVITE', 3, to, 'carol', 'v=0 evil\r\n'))).toContain('500');
+    expect(await forge(text('CANCEL', 9, ''))).toContain('481');
+    expect(recorder.events).toEqual(['answered 200']);
+    expect(recorder.offers).toEqual([]);
+    const told = faults.filter((fault) => fault.startsWith('other-source 127.0.0.2'));
+    expect(told).toEqual([
+      'other-source 127.0.0.2 BYE forged@test',
+      'other-source 127.0.0.2 BYE forged@test',
+      'other-source 127.0.0.2 INVITE forged@test',
+    ]);
+    // Who knows all tags and numbers is the peer, wherever it has moved to; but not unnoticed.
+    expect(await forge(text('BYE', 10, to))).toContain('200');
+    expect(await recorder.ended).toMatchObject({ endedBy: 'remote' });
+    expect(faults.filter((fault) => fault.startsWith('other-source'))).toHaveLength(4);
+    await idle(userAgent);
+  });
+
+  it('methods that are not served in a dialog are refused with what is, or unknown', async () => {
+    const line = await openLine();
+    Object.assign(line.recorder, {
+      onDialogRequest: () => ({ statusCode: 405, reasonPhrase: 'Method Not Allowed' }),
+    });
+    const to = await line.establish();
+    let sequence = 1;
+    for (const [method, statusCode] of [
+      ['MESSAGE', 405],
+      ['SUBSCRIBE', 405],
+      ['REGISTER', 405],
+      ['PUBLISH', 405],
+      ['FOO', 501],
+      ['NOTIFY', 481],
+      ['REFER', 400],
+    ] as const) {
+      sequence++;
+      line.send(line.request(method, sequence, { to }));
+      const refused = await line.final(`${sequence} ${method}`);
+      expect(refused.statusCode, method).toBe(statusCode);
+      if (statusCode === 405 || statusCode === 501)
+        expect(refused.headers.get('allow'), method).toContain('INVITE');
+    }
+    expect(line.taken.session?.state).toBe('established');
+  });
+
+  it('is not told to strangers: what is wrong with their calls meets the same silence', async () => {
+    const faults: string[] = [];
+    const userAgent = new SipUserAgent(
+      {
+        bindAddress: '127.0.0.1',
+        timers: SHORT_TIMERS,
+        guard: { perSource: 1000, strikes: 10_000 },
+      },
+      {
+        recognizes: (request) => request.uri.startsWith('sip:studio@'),
+        onInvite: () => ({ statusCode: 486, reasonPhrase: 'Busy Here' }),
+        onFault: (fault) => faults.push(fault),
+      },
+    );
+    await userAgent.open();
+    const caller = await new ScriptedPeer().openUdp();
+    opened.push(caller, userAgent);
+    const ask = (user: string, id: string, extra: string, method = 'INVITE', to = ''): void =>
+      caller.send(
+        Buffer.from(
+          `${method} sip:${user}@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:${caller.port};rport;branch=z9hG4bK${id}\r\n` +
+            `From: <sip:x@y>;tag=${id}\r\nTo: <sip:x@y>${to}\r\nCall-ID: ${id}\r\nCSeq: 1 ${method}\r\nMax-Forwards: 70\r\n` +
+            `Contact: <sip:x@127.0.0.1:${caller.port}>\r\n${extra}Content-Length: 0\r\n\r\n`,
+        ),
+        userAgent.localPort,
+      );
+    const wrong: Readonly<Record<string, string>> = {
+      require: 'Require: teleportation\r\n',
+      accept: 'Accept: text/plain\r\n',
+      replaces: 'Replaces: a@b;to-tag=1;from-tag=2\r\n',
+      interval: 'Session-Expires: 5\r\nSupported: timer\r\n',
+    };
+    for (const [id, extra] of Object.entries(wrong)) ask('nobody', id, extra);
+    ask('nobody', 'dialog', '', 'INVITE', ';tag=guess');
+    ask('nobody', 'cancel', '', 'CANCEL');
+    // Who is expected is told.
+    for (const [id, extra] of Object.entries(wrong)) ask('studio', `known-${id}`, extra);
+    ask('studio', 'known', '');
+    await until(() => caller.received.some((one) => one.headers.get('call-id') === 'known'));
+    const answers = new Map(
+      caller.received
+        .filter((one): one is SipResponse => one.kind === 'response')
+        .map((one) => [one.headers.get('call-id'), one.statusCode]),
+    );
+    expect(Object.fromEntries(answers)).toEqual({
+      'known-require': 420,
+      'known-accept': 406,
+      'known-replaces': 481,
+      'known-interval': 422,
+      known: 486,
+    });
+    expect(faults.filter((fault) => fault === 'stranger')).toHaveLength(6);
   });
 });
 

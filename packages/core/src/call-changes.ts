@@ -42,9 +42,10 @@ export class CallChanges {
     const session = this.#requireSession();
     if (this.#agreement.holding === wanted) return;
     try {
-      const answer = await session.reoffer(this.#agreement.holdOffer(wanted));
+      const answer = await session.reoffer(() => this.#agreement.holdOffer(wanted));
       if (this.#owner.session() !== undefined) this.#owner.onAnswer(answer);
     } catch (cause) {
+      this.#agreement.withdrawOffer();
       throw asRefusal(cause, 'callId');
     }
   }

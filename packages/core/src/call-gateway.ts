@@ -220,6 +220,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     this.nodeId = `${randomBytes(16).toString('hex')}@${nodeAddress(options)}`;
     try {
       this.#userAgent = deps.createUserAgent(sipOptionsOf(options), {
+        recognizes: (request, source) => this.#incoming.recognizes({ request, source }),
         onInvite: (invite) => this.#incoming.decide(invite),
         onFault: (fault, example) => this.#faults.count(`sip-${fault}`, example.source),
         onTraffic: (traffic) => this.#traces.record(traffic),

@@ -47,6 +47,14 @@ export class IncomingCalls {
     this.#realm = options?.realm ?? 'sipcast';
   }
 
+  /** A rule is for this caller, or somebody listens for callers of any kind. */
+  recognizes(invite: Pick<IncomingInvite, 'request' | 'source'>): boolean {
+    const facts = this.#factsOf(invite);
+    return (
+      this.#deps.isAwaited() || (facts !== undefined && this.#rules?.find(facts) !== undefined)
+    );
+  }
+
   /** Decides about an INVITE; see `SipUserAgentHandler.onInvite`. */
   decide(invite: IncomingInvite): InviteDecision {
     const { source, request } = invite;
@@ -112,7 +120,10 @@ export class IncomingCalls {
     return digest;
   }
 
-  #factsOf({ request, source }: IncomingInvite): IncomingFacts | undefined {
+  #factsOf({
+    request,
+    source,
+  }: Pick<IncomingInvite, 'request' | 'source'>): IncomingFacts | undefined {
     try {
       const called = this.#deps.parseUri(request.uri);
       const from = this.#deps.parseNameAddress(request.headers.get('from') ?? '');

@@ -78,6 +78,11 @@ export class SessionAgreement {
     return this.#offer(holding);
   }
 
+  /** The peer has refused our newest offer, or given no usable answer. */
+  withdrawOffer(): void {
+    this.#open = undefined;
+  }
+
   /** The peer's answer to our newest offer. `apply` runs before anything is changed here, and may refuse by throwing. */
   answered(sdp: string, apply: (agreed: Agreed) => void): Agreed {
     const open = this.#open;

@@ -9,7 +9,10 @@ import type { SipRequest, SipResponse } from './message.ts';
 import { defaultPort, nextHopTo } from './next-hop.ts';
 import type { ClientTransaction, Hop } from './transaction-layer.ts';
 import { isForbiddenDestination, transportError } from './transport.ts';
-import { parseCSeq, parseUri, type SipUri } from './uri.ts';
+import { parseCSeq, parseUri } from './uri.ts';
+
+/** Next hops that are remembered. */
+const MAX_HOPS = 16;
 
 /** Final outcome of a request. */
 export type Outcome = { readonly response: SipResponse } | { readonly error: SipError };
@@ -42,6 +45,13 @@ export class DialogClient {
     const fields = this.#digest?.authorization(request.method, request.uri, request.body) ?? [];
     for (const [name, value] of fields) request.headers.append(name, value);
     return request;
+  }
+
+  /** Requests of this call went to this address. */
+  hasSentTo(address: string): boolean {
+    for (const hop of this.#hops.values())
+      if (!(hop instanceof Promise) && hop.address === address) return true;
+    return false;
   }
 
   /** Sends a request, and again for a challenge; `done` is called once. `first`: where the INVITE went. */
@@ -173,7 +183,9 @@ export class DialogClient {
       const { nextHop } = dialog;
       found = this.#hops.get(nextHop);
       if (found === undefined) {
-        found = this.#find(parseUri(nextHop), first);
+        found = this.#find(nextHop, first);
+        // A peer may name another Contact in each of its messages.
+        if (this.#hops.size >= MAX_HOPS) this.#hops.clear();
         this.#hops.set(nextHop, found);
       }
     } catch (error) {
@@ -181,17 +193,27 @@ export class DialogClient {
       return;
     }
     if (found instanceof Promise) {
-      found.then(use, (error: unknown) => failed(asSipError(error)));
+      const { nextHop } = dialog;
+      found.then(use, (error: unknown) => {
+        // The next request asks anew: what cannot be resolved now may be later.
+        this.#hops.delete(nextHop);
+        failed(asSipError(error));
+      });
     } else {
       use(found);
     }
   }
 
-  #find(uri: SipUri, first: Hop): Hop | Promise<Hop> {
+  #find(named: string, first: Hop): Hop | Promise<Hop> {
+    const uri = parseUri(named);
     const settled = this.#preference === 'tcp' || this.#preference === 'tls';
     const next = nextHopTo(uri, settled ? this.#preference : 'auto');
     const { host } = next;
-    if (isIP(host) === 0) return this.#agent.locate(next).then(([hop]) => hop);
+    if (isIP(host) === 0)
+      return this.#agent.locate(next).then(([hop]) => {
+        if (this.#hops.size < MAX_HOPS) this.#hops.set(named, hop);
+        return hop;
+      });
     if (isForbiddenDestination(host)) throw transportError(`Not a host: ${host}`);
     let protocol = next.preference === 'auto' ? 'UDP' : next.preference.toUpperCase();
     const port = next.port ?? defaultPort(protocol);

@@ -26,10 +26,10 @@ export interface DialogServerOwner {
   /** The dialog, early or confirmed, with the peer's tag. */
   dialogOf(remoteTag: string): Dialog | undefined;
   /**
-   * `early`: the first INVITE, and so its offer, is still open. `offering`: an offer of ours, or a re-INVITE, waits for
+   * `early`: our first INVITE, and so its offer, is still open. `answering`: so is the peer's. `offering`: an offer of ours, or a re-INVITE, waits for
    * its answer. `leaving`: our BYE is on its way.
    */
-  phase(): 'early' | 'confirmed' | 'offering' | 'leaving';
+  phase(): 'early' | 'answering' | 'confirmed' | 'offering' | 'leaving';
   /** Our Contact value. */
   contact(): string;
   /** The peer's BYE; it is already answered. */
@@ -189,6 +189,16 @@ export class DialogServer {
       this.answer(transaction, NO_DIALOG);
       return;
     }
+    // RFC 3261 §14.2, RFC 3311 §5.2: its own first one comes first; in up to ten seconds, so that both do not meet again.
+    if (phase === 'answering' && (isInvite || hasOffer)) {
+      const seconds = Math.floor(this.#agent.random() * 11);
+      this.answer(transaction, {
+        statusCode: 500,
+        reasonPhrase: 'First INVITE Not Answered',
+        headers: [['retry-after', String(seconds)]],
+      });
+      return;
+    }
     // An offer of ours is still without its answer, or our own re-INVITE is under way (RFC 3261 §14.2, RFC 3311 §5.2).
     const pending = phase !== 'confirmed' || this.#reinvite?.awaitsAnswer === true;
     if (pending && (isInvite || hasOffer)) {
@@ -229,7 +239,14 @@ export class DialogServer {
     if (this.#handler.onDialogRequest !== undefined) {
       const { statusCode, reasonPhrase } = this.#handler.onDialogRequest(request);
       const phrase = reasonPhrase ?? (statusCode < 300 ? 'OK' : 'Refused');
-      this.answer(transaction, { statusCode, reasonPhrase: phrase });
+      // RFC 3261 §21.4.6: a 405 says what is allowed; a method that nobody knows is not refused but unknown (§21.5.2).
+      const unserved = statusCode === 405 ? judgeRequest(request, false) : undefined;
+      this.answer(transaction, {
+        statusCode,
+        reasonPhrase: phrase,
+        ...(unserved?.statusCode === 501 && unserved),
+        ...(statusCode === 405 && { headers: [['allow', ALLOWED_METHODS]] }),
+      });
     } else if (request.method !== 'INFO') {
       this.answer(transaction, judgeRequest(request, false) ?? NO_DIALOG);
     } else if (request.body.length === 0) {

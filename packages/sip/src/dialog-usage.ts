@@ -20,8 +20,8 @@ export interface DialogUsageOwner {
   dialogOf(remoteTag: string): Dialog | undefined;
   /** The confirmed dialog. */
   confirmed(): Dialog | undefined;
-  /** `early`: the INVITE is still open. `leaving`: our BYE is on its way. */
-  phase(): 'early' | 'confirmed' | 'leaving';
+  /** `early`: our INVITE is still open. `answering`: the peer's is. `leaving`: our BYE is on its way. */
+  phase(): 'early' | 'answering' | 'confirmed' | 'leaving';
   /** Where the INVITE went to, or came from. */
   hop(): Hop | undefined;
   /** Our Contact value. */
@@ -104,6 +104,7 @@ export class DialogUsage {
         agreed: (sdp) => {
           this.server.localSdp = sdp;
         },
+        onRefreshed: (answer) => handler.onReanswer?.(answer),
         idle: () => this.server.idle(),
         takesUpdate: () => this.#peerAllows.includes('UPDATE'),
         onLost: (error) => owner.onLost(error),

@@ -21,6 +21,7 @@ import { ReliableProvisional } from './reliable-provisional.ts';
 import { ALLOWED_METHODS, isSdp, type Verdict } from './request-policy.ts';
 import type { TimerHandle } from './timers.ts';
 import type { Hop, ServerTransaction } from './transaction-layer.ts';
+import type { SessionOffer } from './session-changes.ts';
 import type { TransferOutcome } from './transfer.ts';
 import type { TransportAddress } from './transport.ts';
 import { parseNameAddress } from './uri.ts';
@@ -80,7 +81,11 @@ export class InboundSession implements IncomingSession, DialogOwner {
       {
         dialogOf: (tag) => (tag === this.#dialog.remoteTag ? this.#dialog : undefined),
         confirmed: () => (this.#confirmed ? this.#dialog : undefined),
-        phase: () => (this.#byeSent ? 'leaving' : this.#confirmed ? 'confirmed' : 'early'),
+        phase: () => {
+          if (this.#byeSent) return 'leaving';
+          if (this.#confirmed) return 'confirmed';
+          return this.#answerSent ? 'early' : 'answering';
+        },
         hop: () => this.#hop,
         contact: () => this.#contact(),
         localUri: () => this.#localUri,
@@ -364,7 +369,7 @@ export class InboundSession implements IncomingSession, DialogOwner {
     return this.#usage.info(contentType, body);
   }
 
-  async reoffer(sdp: string, method: 'INVITE' | 'UPDATE' = 'INVITE'): Promise<string> {
+  async reoffer(sdp: SessionOffer, method: 'INVITE' | 'UPDATE' = 'INVITE'): Promise<string> {
     this.#requireEstablished();
     return this.#usage.changes.offer(sdp, method);
   }
@@ -389,6 +394,10 @@ export class InboundSession implements IncomingSession, DialogOwner {
 
   owns(remoteTag: string): boolean {
     return remoteTag === this.#dialog.remoteTag;
+  }
+
+  knows(address: string): boolean {
+    return this.#transaction.source.address === address || this.#usage.client.hasSentTo(address);
   }
 
   onAck(request: SipRequest): boolean {

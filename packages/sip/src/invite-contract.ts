@@ -13,6 +13,7 @@ import {
 import type { DigestCredentials } from './digest.ts';
 import { SipError } from './errors.ts';
 import type { SipMessage, SipRequest, SipResponse } from './message.ts';
+import type { SessionOffer } from './session-changes.ts';
 import type { SessionTimerOptions } from './session-timer.ts';
 import type { NextHop } from './next-hop.ts';
 import type { Clock, SipTimers } from './timers.ts';
@@ -86,7 +87,7 @@ export interface InviteSessionHandler {
   onReoffer(sdp: string): { answer: string } | { statusCode: number; reasonPhrase: string };
   /** An offerless re-INVITE asks for an offer. Absent: the description that stands is offered again. */
   onOfferWanted?(): string;
-  /** The answer, in the ACK, to our description that an offerless re-INVITE asked for. */
+  /** The answer, in the ACK, to our description that an offerless re-INVITE asked for; or that to a refresh of ours. */
   onReanswer?(sdp: string): void;
   /** The peer asks us to call somebody else: true to take that on. Absent: 603. */
   onRefer?(refer: ReferRequest): boolean;
@@ -118,12 +119,12 @@ export interface InviteSession {
   sendInfo(contentType: string, body: string): Promise<number>;
   /**
    * Offers anew by re-INVITE, after the changes before it; a peer that does so at the same time is waited for (491).
-   * Resolves with the peer's answer, after its ACK.
+   * Resolves with the peer's answer, after its ACK. A function is asked for the offer at each attempt.
    *
    * Rejects with SipError `REJECTED` with `statusCode` (the session goes on as it was), `BAD_SDP`, `AUTH_FAILED`,
    * `TIMEOUT`, `TRANSPORT`, or `CLOSED` when there is no established dialog, or not any more.
    */
-  reoffer(sdp: string, method?: 'INVITE' | 'UPDATE'): Promise<string>;
+  reoffer(sdp: SessionOffer, method?: 'INVITE' | 'UPDATE'): Promise<string>;
   /**
    * Asks the peer to call `target` in place of us (REFER). Resolves with the final status of that call; the session goes
    * on until one of the two says BYE.
@@ -169,6 +170,8 @@ export interface DialogOwner {
   trace(direction: 'in' | 'out', message: SipMessage, remote: TransportAddress): void;
   /** True when the peer's tag is that of a dialog of this session. */
   owns(remoteTag: string): boolean;
+  /** This dialog's messages went to, or came from, this address before. */
+  knows(address: string): boolean;
   /** An ACK for one of our 2xx. Returns false when it is none of this session's. */
   onAck(request: SipRequest): boolean;
   /** A request with our tag in To. Answers it. */

@@ -32,6 +32,7 @@ import { mayFailOver } from './server-locator.ts';
 import type { TimerHandle } from './timers.ts';
 import { tagOf } from './matching.ts';
 import type { ClientTransaction, Hop, ServerTransaction } from './transaction-layer.ts';
+import type { SessionOffer } from './session-changes.ts';
 import type { TransferOutcome } from './transfer.ts';
 import type { TransportAddress } from './transport.ts';
 import { formatNameAddress, parseCSeq, type SipUri } from './uri.ts';
@@ -510,7 +511,7 @@ export class OutboundSession implements InviteSession, DialogOwner {
     return this.#usage.info(contentType, body);
   }
 
-  async reoffer(sdp: string, method: 'INVITE' | 'UPDATE' = 'INVITE'): Promise<string> {
+  async reoffer(sdp: SessionOffer, method: 'INVITE' | 'UPDATE' = 'INVITE'): Promise<string> {
     this.#requireEstablished();
     return this.#usage.changes.offer(sdp, method);
   }
@@ -539,6 +540,10 @@ export class OutboundSession implements InviteSession, DialogOwner {
 
   owns(remoteTag: string): boolean {
     return this.#dialogOf(remoteTag) !== undefined;
+  }
+
+  knows(address: string): boolean {
+    return this.#hop?.address === address || this.#usage.client.hasSentTo(address);
   }
 
   #dialogOf(remoteTag: string): Dialog | undefined {

@@ -14,6 +14,9 @@ const MAX_RETRY_AFTER_S = 10;
 /** Time for the final answer to a re-INVITE: a person may have to agree to it. */
 const REINVITE_LIMIT_MS = 60_000;
 
+/** An offer, or what makes it: called for each attempt, since the session may have changed before it. */
+export type SessionOffer = string | (() => string);
+
 /** The dialog that is changed. */
 interface SessionChangesOwner {
   /** Sends a request in the dialog; a 2xx to an INVITE is acknowledged. `done` is called once. */
@@ -31,6 +34,8 @@ interface SessionChangesOwner {
   agreed(sdp: string): void;
   /** Resolves when no offer of the peer's is being worked on. */
   idle(): Promise<void>;
+  /** The peer's answer to the offer of a refresh. */
+  onRefreshed(answer: string): void;
   /** The peer takes UPDATE. */
   takesUpdate(): boolean;
   /** The peer does not know the dialog any more, or does not answer (RFC 3261 §12.2.1.2). */
@@ -77,13 +82,14 @@ export class SessionChanges {
    * @throws SipError (rejection) `REJECTED` with `statusCode`: the session goes on as it was; `BAD_SDP` when the peer
    * accepts without an answer; `AUTH_FAILED`, `TIMEOUT`, `TRANSPORT`; `CLOSED` when the session ends before.
    */
-  offer(sdp: string, method: 'INVITE' | 'UPDATE' = 'INVITE'): Promise<string> {
+  offer(sdp: SessionOffer, method: 'INVITE' | 'UPDATE' = 'INVITE'): Promise<string> {
     return this.#enqueue(async () => {
-      const response = await this.#change(method, sdp);
-      if (response.body.length === 0 || !isSdp(response.headers))
+      const { response, offered = '' } = await this.#change(method, sdp);
+      const answer = answerIn(response);
+      if (answer === undefined)
         throw new SipError('BAD_SDP', 'Accepted without an answer', { field: 'sdp' });
-      this.#deps.owner.agreed(sdp);
-      return Buffer.from(response.body).toString('utf8');
+      this.#deps.owner.agreed(offered);
+      return answer;
     });
   }
 
@@ -92,11 +98,16 @@ export class SessionChanges {
     if (this.#refreshing || this.#stopped) return;
     this.#refreshing = true;
     const { owner } = this.#deps;
-    const done = this.#enqueue(() =>
-      owner.takesUpdate()
-        ? this.#change('UPDATE', undefined)
-        : this.#change('INVITE', owner.localSdp()),
-    );
+    const done = this.#enqueue(async () => {
+      if (owner.takesUpdate()) {
+        await this.#change('UPDATE', undefined);
+        return;
+      }
+      // RFC 3264 §8: the answer to an unchanged offer may be another one than before.
+      const { response } = await this.#change('INVITE', () => owner.localSdp());
+      const answer = answerIn(response);
+      if (answer !== undefined) owner.onRefreshed(answer);
+    });
     const settled = (): void => {
       this.#refreshing = false;
     };
@@ -116,12 +127,17 @@ export class SessionChanges {
     return result;
   }
 
-  async #change(method: 'INVITE' | 'UPDATE', sdp: string | undefined): Promise<SipResponse> {
+  async #change(
+    method: 'INVITE' | 'UPDATE',
+    offer: SessionOffer | undefined,
+  ): Promise<{ readonly response: SipResponse; readonly offered: string | undefined }> {
     const { owner, timer } = this.#deps;
     for (let attempt = 1; ; attempt++) {
       await Promise.race([owner.idle(), this.#ended]);
       if (this.#stopped) throw new SipError('CLOSED', 'The session has ended');
-      const outcome = await this.#send(method, sdp);
+      // After a wait the peer's own change may have been agreed on: what was to be offered then is out of date.
+      const offered = typeof offer === 'function' ? offer() : offer;
+      const outcome = await this.#send(method, offered);
       if ('error' in outcome) {
         owner.onLost(outcome.error);
         throw outcome.error;
@@ -130,7 +146,7 @@ export class SessionChanges {
       const { statusCode, reasonPhrase } = response;
       if (statusCode < 300) {
         timer.accepted(response.headers);
-        return response;
+        return { response, offered };
       }
       const error = new SipError(
         statusCode === 401 || statusCode === 407 ? 'AUTH_FAILED' : 'REJECTED',
@@ -184,4 +200,8 @@ export class SessionChanges {
     await Promise.race([over, this.#ended]);
     timer?.cancel();
   }
+}
+
+function answerIn({ body, headers }: SipResponse): string | undefined {
+  return body.length > 0 && isSdp(headers) ? Buffer.from(body).toString('utf8') : undefined;
 }

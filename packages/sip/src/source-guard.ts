@@ -116,6 +116,12 @@ export class SourceGuard {
     return true;
   }
 
+  /** This address is that of a stranger, and strangers learn nothing. */
+  meetsSilence(address: string): boolean {
+    if (this.#options.strangers !== 'drop') return false;
+    return !this.#isTrusted(address) && !this.#isKnown(address);
+  }
+
   /** What this address asked for was malformed, or refused. */
   strike(address: string): void {
     if (this.#isTrusted(address) || this.#isKnown(address)) return;

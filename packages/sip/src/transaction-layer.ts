@@ -42,6 +42,8 @@ export type SipFaultName =
   | 'stray-ack'
   /** A request that was refused because too many transactions are open. */
   | 'transaction-limit'
+  /** A request in a dialog, or a CANCEL, from another address than that of its peer: forged, or a peer that has moved. */
+  | 'other-source'
   /** A message from a broadcast or multicast address; never answered. */
   | 'forbidden-source';
 

@@ -49,7 +49,7 @@ import {
 import { TcpTransport } from './transport-tcp.ts';
 import { checkTlsOptions, type SipTlsOptions, TlsTransport } from './transport-tls.ts';
 import { UdpTransport } from './transport-udp.ts';
-import { parseCSeq } from './uri.ts';
+import { formatHostPort, parseCSeq } from './uri.ts';
 
 /** Attempts to find a port number that is free for every transport. */
 const PORT_ATTEMPTS = 20;
@@ -118,6 +118,11 @@ export interface SipUserAgentHandler {
   ): void;
   /** Each well-formed message received, and each handed to a transport; retransmissions, too. For traces. */
   onTraffic?(traffic: SipTraffic): void;
+  /**
+   * False: an INVITE of somebody that nobody here waits for. Where strangers meet silence, its faults are then not told to
+   * its sender either. Absent: all are answered.
+   */
+  recognizes?(request: SipRequest, source: TransportAddress): boolean;
   /**
    * Decides about an acceptable INVITE outside a dialog: `taken` when `invite.take` was called, its final response, 300–699,
    * or `drop` for silence. Default 403.
@@ -507,18 +512,22 @@ export class SipUserAgent {
     const { request } = transaction;
     // A CANCEL of a re-INVITE carries the dialog's tags, but is matched by its branch.
     const session = request.method === 'CANCEL' ? undefined : this.#peerSession(request);
+    const { source } = transaction;
     if (session !== undefined) {
+      if (!session.knows(source.address)) this.#tellOtherSource(transaction);
       session.onRequest(transaction);
       return;
     }
     if (transaction.cancels !== undefined) {
       const tag = tagOf(transaction.cancels.response?.headers.get('to')) ?? this.#token();
       transaction.respond(createResponse(request, 200, 'OK', tag));
+      if (transaction.cancels.source.address !== source.address) this.#tellOtherSource(transaction);
       // RFC 3261 §9.2: an INVITE that is answered already stays so.
       this.#incoming.get(transaction.cancels)?.onCancel();
       return;
     }
-    const verdict = judgeRequest(request, transaction.merged) ?? this.#decide(transaction);
+    const silent = this.#isSilentTo(transaction);
+    const verdict = this.#judge(transaction, silent);
     if (verdict === 'taken') return;
     if (verdict === 'drop' || verdict.statusCode >= 300)
       this.#guard?.strike(transaction.source.address);
@@ -537,15 +546,37 @@ export class SipUserAgent {
     transaction.respond(response);
   }
 
-  #decide(transaction: ServerTransaction): InviteDecision {
+  /** Whoever sent this learns nothing of us, not even by what is wrong with his request. */
+  #isSilentTo({ request, source }: ServerTransaction): boolean {
+    if (this.#guard?.meetsSilence(source.address) !== true) return false;
+    // The CANCEL of a call that was taken has found its INVITE before.
+    if (request.method === 'CANCEL') return true;
+    if (this.#handler.onInvite === undefined || this.#state !== 'open') return true;
+    return this.#handler.recognizes?.(request, source) === false;
+  }
+
+  #tellOtherSource({ request, source }: ServerTransaction): void {
+    this.#handler.onFault?.('other-source', {
+      source: formatHostPort(source.address, source.port),
+      excerpt: `${request.method} ${request.headers.get('call-id') ?? ''}`.slice(0, 120),
+    });
+  }
+
+  #judge(transaction: ServerTransaction, silent: boolean): InviteDecision {
     const { request, source } = transaction;
     const refusal =
-      this.#refuseReplacement(request) ?? refuseInterval(request, this.#agent.sessionTimer);
-    if (refusal !== undefined) return refusal;
-    if (this.#handler.onInvite === undefined || this.#state !== 'open') {
-      const silent = this.#guard !== undefined && this.#options.guard?.strangers !== 'answer';
-      return silent && !this.#addresses.isKnown(source.address) ? 'drop' : FORBIDDEN;
+      judgeRequest(request, transaction.merged) ??
+      this.#refuseReplacement(request) ??
+      refuseInterval(request, this.#agent.sessionTimer);
+    if (refusal !== undefined) {
+      if (silent) {
+        const from = formatHostPort(source.address, source.port);
+        this.#handler.onFault?.('stranger', { source: from, excerpt: refusal.reasonPhrase });
+      }
+      return silent ? 'drop' : refusal;
     }
+    if (this.#handler.onInvite === undefined || this.#state !== 'open')
+      return silent ? 'drop' : FORBIDDEN;
     let taken = false;
     const decided = this.#handler.onInvite({
       request,
