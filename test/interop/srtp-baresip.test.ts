@@ -1,12 +1,13 @@
 // baresip with SRTP, called and calling: what nginx-rtmp records decodes, and nothing went over the wire in the clear.
 
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createCallGateway } from '@sipcast/core';
 import type { Call, CallGateway } from '@sipcast/core';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { startBaresip } from '../support/baresip.ts';
+import { makeTestAuthority } from '../support/certificates.ts';
 import { decodeErrors, summarizeFlv } from '../support/flv-check.ts';
 import { startNginxRtmp } from '../support/nginx-rtmp.ts';
 import type { NginxRtmp } from '../support/nginx-rtmp.ts';
@@ -31,6 +32,15 @@ describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip with SRTP', () 
     for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
     await rm(dir, { recursive: true, force: true });
   });
+
+  async function certificates() {
+    const authority = await makeTestAuthority(dir);
+    const certificatePath = join(dir, 'baresip.pem');
+    const caPath = join(dir, 'ca-of-all.pem');
+    await writeFile(certificatePath, `${authority.good.key}${authority.good.cert}`);
+    await writeFile(caPath, authority.ca);
+    return { authority, tls: { certificatePath, caPath } };
+  }
 
   async function judge(gateway: CallGateway, call: Call, protocol: string): Promise<void> {
     await expect.poll(() => call.rtmpStreamStatus, { timeout: 10_000 }).toBe('RTMP_STREAM_ACTIVE');
@@ -60,6 +70,48 @@ describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip with SRTP', () 
     const call = await gateway.startup({ callee: phone.uri, ...target });
     await call.established();
     await judge(gateway, call, protocol);
+  });
+
+  it('called over TLS with SRTP', async () => {
+    const { authority, tls } = await certificates();
+    const phone = await startBaresip(join(dir, 'baresip'), { srtp: 'required', tls });
+    cleanups.push(() => phone.stop());
+    const gateway = await createCallGateway({
+      bindAddress: '127.0.0.1',
+      offer: { srtp: 'required' },
+      sipTls: { ca: authority.ca },
+    });
+    cleanups.push(() => gateway.close());
+    const target = { rtmpUrl: nginx.url, rtmpStream: 'air' };
+    const call = await gateway.startup({ callee: phone.uri, sipTransport: 'tls', ...target });
+    await call.established();
+    expect(call.trace().every(({ transport }) => transport === 'TLS')).toBe(true);
+    await judge(gateway, call, 'RTP/SAVP');
+  });
+
+  it('calling over TLS with SRTP and a password', async () => {
+    const { authority, tls } = await certificates();
+    const auth = { users: { bob: 'a-long-password' }, algorithms: ['MD5'] as const };
+    const gateway = await createCallGateway({
+      bindAddress: '127.0.0.1',
+      sipTls: { cert: authority.good.cert, key: authority.good.key },
+      incoming: {
+        rules: [{ auth, accept: { rtmpUrl: nginx.url, rtmpStream: 'air', srtp: 'required' } }],
+      },
+    });
+    cleanups.push(() => gateway.close());
+    const phone = await startBaresip(join(dir, 'baresip'), {
+      srtp: 'required',
+      tls,
+      password: 'a-long-password',
+      dial: `sip:studio@127.0.0.1:${gateway.sipTlsPort};transport=tls`,
+    });
+    cleanups.push(() => phone.stop());
+    await expect.poll(() => gateway.calls.length, { timeout: 10_000 }).toBe(1);
+    const call = gateway.calls[0]!;
+    await call.established();
+    expect(call.trace().every(({ transport }) => transport === 'TLS')).toBe(true);
+    await judge(gateway, call, 'RTP/SAVP');
   });
 
   it.each([

@@ -26,6 +26,10 @@ export interface BaresipOptions {
   readonly srtp?: 'optional' | 'required';
   /** Calls this SIP URI at once. */
   readonly dial?: string;
+  /** SIP over TLS: its certificate with key in one file, and the authority that it trusts. */
+  readonly tls?: { readonly certificatePath: string; readonly caPath: string };
+  /** Answers challenges of its calls. */
+  readonly password?: string;
 }
 
 const AUDIO = {
@@ -84,7 +88,7 @@ export async function startBaresip(dir: string, options: BaresipOptions = {}): P
     join(dir, 'config'),
     `poll_method epoll
 sip_listen 127.0.0.1:${port}
-call_max_calls 4
+${options.tls === undefined ? '' : `sip_certificate ${options.tls.certificatePath}\nsip_cafile ${options.tls.caPath}\n`}call_max_calls 4
 audio_player aubridge,nil
 audio_source aufile,${audio}
 audio_alert aubridge,nil
@@ -115,7 +119,7 @@ module_app menu.so
   );
   writeFileSync(
     join(dir, 'accounts'),
-    `<sip:bob@127.0.0.1>;regint=0;answermode=auto;audio_codecs=${audioCodec.account};video_codecs=${videoCodec}${encryption}\n`,
+    `<sip:bob@127.0.0.1${options.tls === undefined ? '' : ';transport=tls'}>;regint=0${options.password === undefined ? '' : `;auth_user=bob;auth_pass=${options.password}`};answermode=auto;audio_codecs=${audioCodec.account};video_codecs=${videoCodec}${encryption}\n`,
   );
   writeFileSync(join(dir, 'contacts'), '');
   const running = start('baresip', [
@@ -131,7 +135,11 @@ module_app menu.so
     });
   }
   return {
-    uri: `sip:bob@127.0.0.1:${port}`,
+    // Its port of TLS is the next one.
+    uri:
+      options.tls === undefined
+        ? `sip:bob@127.0.0.1:${port}`
+        : `sip:bob@127.0.0.1:${port + 1};transport=tls`,
     output: () => running.output(),
     stop: () => running.stop(),
   };

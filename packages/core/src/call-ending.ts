@@ -10,8 +10,14 @@ export const INFO = {
   requestTimeout: 'Failed by request timeout',
   rtpActivity: 'Failed by RTP activity',
   transcodingDisabled: 'Transcoding required, but disabled',
+  sessionExpired: 'Failed by session expiry',
   error: 'Failed by error',
 } as const;
+
+/** An answered call that ended by a BYE, or of whose end the peer knew before us. */
+export function isOrderly({ answered, endedBy, error }: SessionEnding): boolean {
+  return answered && endedBy !== 'network' && error?.code !== 'SESSION_EXPIRED';
+}
 
 /** An error's message, whatever it is. */
 export function describe(error: unknown): string {
@@ -22,6 +28,7 @@ export function describe(error: unknown): string {
 export function infoOf(error: unknown, ending: Partial<SessionEnding> = {}): string {
   const { code } = (error ?? {}) as { code?: string };
   if (code === 'TIMEOUT') return INFO.requestTimeout;
+  if (code === 'SESSION_EXPIRED') return INFO.sessionExpired;
   const { statusCode, reasonPhrase } = ending;
   if (statusCode !== undefined && code !== 'TRANSPORT')
     return `${statusCode} ${reasonPhrase ?? ''}`.trim();

@@ -14,7 +14,14 @@ import type {
   TransportAddress,
 } from '@sipcast/sip';
 import type { CallChange, CallDeps, CallEvents, CallView, EndedBy } from './call-contract.ts';
-import { describe, INFO, infoOf, infoOfMediaFailure, soundFailure } from './call-ending.ts';
+import {
+  describe,
+  INFO,
+  infoOf,
+  infoOfMediaFailure,
+  isOrderly,
+  soundFailure,
+} from './call-ending.ts';
 import { describeCall } from './call-view.ts';
 import { CallChanges } from './call-changes.ts';
 import { parseInfoDigit } from './dtmf-info.ts';
@@ -27,17 +34,10 @@ import type { ResolvedStartup } from './options.ts';
 import type { RtmpPush } from './rtmp-push.ts';
 import { SessionAgreement } from './session-agreement.ts';
 import type { Agreed } from './session-agreement.ts';
+import { PICTURE_FAST_UPDATE } from './picture-fast-update.ts';
 import type { SipTraceEntry } from './sip-trace.ts';
 import { CALL_TRANSITIONS, isFinal, mayFollow, statusOfProvisional } from './status.ts';
 import type { CallStatus, RtmpStreamStatus } from './status.ts';
-
-/** RFC 5168 §7: asks the peer's encoder for a whole picture. */
-const PICTURE_FAST_UPDATE = {
-  contentType: 'application/media_control+xml',
-  body:
-    '<?xml version="1.0" encoding="utf-8"?>\r\n<media_control><vc_primitive><to_encoder><picture_fast_update/>' +
-    '</to_encoder></vc_primitive></media_control>\r\n',
-} as const;
 
 /** One call. Made by the gateway's `startup`. */
 export class Call extends SafeEmitter<CallEvents> {
@@ -589,7 +589,7 @@ export class Call extends SafeEmitter<CallEvents> {
     const sipStatus = ending.statusCode;
     if (sipStatus !== undefined) this.#sipStatus = sipStatus;
     if (this.#terminating || ending.cancelled) return this.#end('FINISH', INFO.normal, 'local');
-    if (ending.answered && ending.endedBy !== 'network') {
+    if (isOrderly(ending)) {
       return this.#end('FINISH', INFO.normal, ending.endedBy);
     }
     if (sipStatus === 486 || sipStatus === 600) {

@@ -115,6 +115,7 @@ export class IncomingCalls {
       realm: this.#realm,
       passwordOf: (username) => users.get(username),
       clock: { now: this.#deps.now },
+      ...(rule.auth?.algorithms && { algorithms: rule.auth.algorithms }),
     });
     this.#digests.set(rule, digest);
     return digest;

@@ -17,8 +17,12 @@ export interface IncomingOptions {
 export interface IncomingRule {
   /** Default: everybody. */
   readonly match?: IncomingMatch;
-  /** Who calls must know the password of one of these users (digest, SHA-256 or MD5). */
-  readonly auth?: { readonly users: Readonly<Record<string, string>> };
+  /** Who calls must know the password of one of these users (digest). */
+  readonly auth?: {
+    readonly users: Readonly<Record<string, string>>;
+    /** What is offered, the preferred first. Default SHA-256 and MD5; MD5 alone for phones that stumble over the other. */
+    readonly algorithms?: readonly ('SHA-256' | 'MD5')[];
+  };
   /** Takes the call. */
   readonly accept?: IncomingAccept;
   /** Refuses it: a SIP status, 300–699. Default phrase: `Declined`. */
@@ -182,7 +186,10 @@ function compile(
   const code = reject?.code ?? 603;
   if (!Number.isInteger(code) || code < 300 || code > 699)
     throw invalid(`${field}.reject.code`, 'must be an integer from 300 to 699');
-  if (auth !== undefined) checkUsers(auth.users, `${field}.auth.users`);
+  if (auth !== undefined) {
+    checkUsers(auth.users, `${field}.auth.users`);
+    checkAlgorithms(auth.algorithms, `${field}.auth.algorithms`);
+  }
   const source = sourcesIn(match.source, `${field}.match.source`);
   const texts = (['calledUser', 'calledDomain', 'callerUser', 'callerDomain'] as const).map(
     (name) => [name, pattern(match[name], `${field}.match.${name}`)] as const,
@@ -236,6 +243,13 @@ function sourcesIn(source: IncomingMatch['source'], field: string): BlockList | 
 function isIn(list: BlockList, address: string): boolean {
   const family = isIP(address);
   return family !== 0 && list.check(address, family === 6 ? 'ipv6' : 'ipv4');
+}
+
+function checkAlgorithms(algorithms: unknown, field: string): void {
+  if (algorithms === undefined) return;
+  const known = (one: unknown): boolean => one === 'SHA-256' || one === 'MD5';
+  if (!Array.isArray(algorithms) || algorithms.length === 0 || !algorithms.every(known))
+    throw invalid(field, 'must be a list of SHA-256 and MD5');
 }
 
 function checkUsers(users: unknown, field: string): void {

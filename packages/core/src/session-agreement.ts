@@ -5,6 +5,7 @@ import type {
   AnsweredMedia,
   answerReoffer,
   formatOffer,
+  CodecDescription,
   MediaDirection,
   OfferedMedia,
   parseAnswer,
@@ -70,7 +71,7 @@ export class SessionAgreement {
 
   /** An offer of everything that we can do, where the peer asks for one; a call that we hold stays on hold. */
   freshOffer(): string {
-    return this.#offer(this.#holding);
+    return this.#offer(this.#holding, everything(this.#mine()));
   }
 
   /** An offer that puts the call on hold, or takes it back. */
@@ -117,8 +118,7 @@ export class SessionAgreement {
     return agreed;
   }
 
-  #offer(holding: boolean): string {
-    const current = this.#mine();
+  #offer(holding: boolean, current = this.#mine()): string {
     const media = current.media.map((one): OfferedMedia => {
       const full = fullDirection(one);
       const direction = holding ? heldDirection(full) : full;
@@ -135,6 +135,34 @@ export class SessionAgreement {
     if (this.#description === undefined) throw new Error('Nothing was described yet');
     return this.#description;
   }
+}
+
+/**
+ * All our media with all their codecs, in the places that they have (RFC 3264 §8): what the peer calls by a payload type
+ * keeps it, and a medium that it refused, or never knew, is offered again (RFC 6337 §5.3).
+ */
+function everything(current: SessionDescription): SessionDescription {
+  const media = current.media.map((one): OfferedMedia => {
+    const taken = new Set(one.codecs.flatMap((codec) => [codecKey(codec), codec.payloadType]));
+    const others = (one.capability?.codecs ?? []).filter(
+      (codec) => !taken.has(codecKey(codec)) && !taken.has(codec.payloadType),
+    );
+    return { ...one, codecs: [...one.codecs, ...others] };
+  });
+  const { sections } = current;
+  if (sections === undefined) return { ...current, media };
+  const absent = media.map((_, index) => index).filter((index) => !sections.includes(index));
+  const order = sections.map((section) => {
+    if (typeof section === 'number') return section;
+    const at = absent.findIndex((index) => media[index]?.kind === section.type.toLowerCase());
+    return at < 0 ? section : (absent.splice(at, 1)[0] ?? section);
+  });
+  return { ...current, media, sections: [...order, ...absent] };
+}
+
+function codecKey({ encodingName, clockRateHz, channels = 1, fmtp }: CodecDescription): string {
+  const mode = /packetization-mode=(\d)/.exec(fmtp ?? '')?.[1] ?? '0';
+  return `${encodingName.toLowerCase()}/${clockRateHz}/${channels}/${mode}`;
 }
 
 /** What the medium does when nobody holds the call. */

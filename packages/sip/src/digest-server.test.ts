@@ -35,6 +35,7 @@ function answer(
   password = 'secret',
   username = 'carol',
   source = '192.0.2.1',
+  signed = 'sip:studio@h',
 ): SipRequest {
   const judged = server.judge(invite(), source);
   if (judged.outcome !== 'challenge') throw new Error(judged.outcome);
@@ -42,7 +43,7 @@ function answer(
   for (const [name, value] of judged.headers) response.headers.append(name, value);
   const client = new DigestClient({ username, password }, () => 'cnonce');
   client.challenged(response, 1);
-  return invite(client.authorization('INVITE', 'sip:studio@h', EMPTY_BODY));
+  return invite(client.authorization('INVITE', signed, EMPTY_BODY));
 }
 
 describe('DigestServer', () => {
@@ -86,6 +87,16 @@ describe('DigestServer', () => {
     const { server } = setUp();
     const authorized = { ...answer(server), uri: 'sip:other@h' };
     expect(server.judge(authorized, '192.0.2.1')).toMatchObject({ reason: 'wrong' });
+  });
+
+  it.each([
+    ['of another host, as behind a proxy', (uri: string) => uri.replace('@h', '@proxy.example')],
+    ['with other parameters', (uri: string) => `${uri};transport=tls`],
+    ['without a user, as sipp writes it', (uri: string) => uri.replace(/[^:]*@/, '')],
+  ])('takes a signed URI %s', (_, signed) => {
+    const { server } = setUp();
+    const request = answer(server, 'secret', 'carol', '192.0.2.1', signed('sip:studio@h'));
+    expect(server.judge(request, '192.0.2.1')).toMatchObject({ outcome: 'accepted' });
   });
 
   it.each([

