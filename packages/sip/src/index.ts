@@ -6,6 +6,7 @@ export {
   DigestServer,
   type DigestServerOptions,
 } from './digest-server.ts';
+export type { SessionOffer } from './session-changes.ts';
 export { SipError, type SipErrorCode } from './errors.ts';
 export type {
   IncomingInvite,
