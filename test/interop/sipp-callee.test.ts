@@ -109,7 +109,12 @@ describeWith(['sipp'], 'sipp as the callee', () => {
       expect(statuses).toEqual([
         'RING',
         'ESTABLISHED',
-        ...['HOLD', 'ESTABLISHED', 'HOLD', 'ESTABLISHED', 'HOLD', 'ESTABLISHED'],
+        'HOLD',
+        'ESTABLISHED',
+        'HOLD',
+        'ESTABLISHED',
+        'HOLD',
+        'ESTABLISHED',
         'FINISH',
       ]);
       expect(call.view()).toMatchObject({ endedBy: 'remote', info: 'Normal call clearing' });

@@ -82,7 +82,12 @@ describeWith(['sipp'], 'sipp as the caller', () => {
       expect(statuses).toEqual([
         'PENDING',
         'ESTABLISHED',
-        ...['HOLD', 'ESTABLISHED', 'HOLD', 'ESTABLISHED', 'HOLD', 'ESTABLISHED'],
+        'HOLD',
+        'ESTABLISHED',
+        'HOLD',
+        'ESTABLISHED',
+        'HOLD',
+        'ESTABLISHED',
         'FINISH',
       ]);
     },
