@@ -146,8 +146,16 @@ describe('sipcast', () => {
   it('says in one line what is wrong with the command line, and exits with 2', async () => {
     for (const [args, line] of [
       [['serve', '--bogus'], "sipcast: Unknown option '--bogus'. See sipcast --help."],
-      [[...SERVE, '--rtp-ports', '5-6'], /^sipcast: rtpPorts must be a range/],
-      [[...SERVE, '--call-app-url', 'ftp://x'], 'sipcast: callAppUrl must be an http or https URL'],
+      [
+        [...SERVE, '--rtp-ports', '5-6'],
+        /^sipcast: --rtp-ports: gateway\.rtpPorts: must be a range/,
+      ],
+      [
+        [...SERVE, '--call-app-url', 'ftp://x'],
+        'sipcast: --call-app-url: events.callAppUrl: must be an http or https URL',
+      ],
+      [[...SERVE, '--port', '70000'], /^sipcast: --port: http\.port: Too big/],
+      [[...SERVE, '--config', '/nowhere.yaml'], 'sipcast: /nowhere.yaml: There is no such file'],
     ] as const) {
       const script = start(args);
       expect(await script.exited).toBe(2);
@@ -161,6 +169,6 @@ describe('sipcast', () => {
     expect(await version.exited).toBe(0);
     expect(version.output).toMatch(/^\d+\.\d+\.\d+$/);
     expect(await help.exited).toBe(0);
-    expect(help.output).toContain('Usage: sipcast serve');
+    expect(help.output).toContain('Usage: sipcast <command>');
   });
 });

@@ -34,6 +34,7 @@ import {
   pcapRecord,
   SipUserAgent,
 } from '@sipcast/sip';
+import { Admission } from './admission.ts';
 import type { AccountRegistration, RegistrationView } from './account-registration.ts';
 import { Call } from './call.ts';
 import type { CallDeps, CallView } from './call-contract.ts';
@@ -54,6 +55,7 @@ import type {
 import { FaultLog } from './fault-log.ts';
 import {
   asGatewayError,
+  rtmpOptionsOf,
   sipOptionsOf,
   validateGatewayOptions,
   validateRtmp,
@@ -147,6 +149,8 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   readonly #history: CallView[] = [];
   readonly #traces: SipTraces;
   readonly #registrations: Registrations;
+  /** Whether calls are taken at present. */
+  readonly admission: Admission;
   #encoders!: Encoders;
   #sessions = 0;
   #closed: Promise<void> | undefined;
@@ -159,9 +163,10 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     this.#options = options;
     this.#deps = deps;
     this.#logger = logger;
+    this.admission = new Admission(options);
     this.#faults = new FaultLog(logger, deps.now);
     this.#pushes = new PushTable(
-      options.rtmp ?? {},
+      rtmpOptionsOf(options),
       {
         openRtmpPublisher: deps.openRtmpPublisher,
         silencedTag,
@@ -199,7 +204,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       launch: (...args) => this.#takeCall(...args),
       isAwaited: () => this.listenerCount('incomingCall') > 0,
       offer: (incoming) => this.emit('incomingCall', incoming),
-      isClosed: () => this.#closed !== undefined,
+      isClosed: () => this.#closed !== undefined || this.admission.isDraining,
       parseUri,
       parseNameAddress,
       createDigestServer: (digest) => new DigestServer(digest),
@@ -240,6 +245,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       this.#logger,
     );
     await this.#traces.open(() => this.#userAgent.open());
+    this.admission.open();
   }
 
   /** Port on which SIP is spoken. */
@@ -304,9 +310,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     const enhanced = this.#pushes.enhancedOf(rtmpUrl, rtmp);
     const ownForm = this.#media.ownForm(form, enhanced);
     const recordDir = this.#recordDir(startup.record);
-    const maxCalls = this.#options.maxCalls ?? 1000;
-    if (this.#calls.size >= maxCalls)
-      throw new GatewayError('TOO_MANY_CALLS', `${maxCalls} calls are live`);
+    this.admission.check(this.#calls.size);
     const letGo = this.#reservations.take(startup);
     let encoders: CallEncoders | undefined;
     try {
@@ -562,6 +566,11 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     return this.#history.slice(0, limit);
   }
 
+  /** Takes no more calls (`DRAINING`; by SIP 503). Resolves when the last has ended, at the latest after `deadlineMs`. */
+  drain(deadlineMs: number): Promise<void> {
+    return this.admission.drain(deadlineMs, () => this.calls[0]);
+  }
+
   /** Ends every call (BYE or CANCEL, deleteStream, un-REGISTER) and closes every socket. Idempotent. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
@@ -585,6 +594,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     clearTimeout(timer);
     await this.#userAgent.close();
     await released;
+    this.admission.close();
     await this.#traces.close();
     this.emit('closed');
   }

@@ -27,6 +27,10 @@ export type GatewayErrorCode =
   | 'TOO_MANY_VIEWERS'
   /** As many encoders run as are allowed. */
   | 'TRANSCODERS_BUSY'
+  /** The gateway ends its calls and takes no more. */
+  | 'DRAINING'
+  /** The process cannot keep up with the calls that it has. */
+  | 'OVERLOADED'
   /** No free pair of RTP ports. */
   | 'NO_PORTS'
   /** The gateway is closing or closed. */

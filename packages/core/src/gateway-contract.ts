@@ -99,6 +99,15 @@ export interface CallGatewayOptions {
   readonly maxViewersPerStream?: number;
   /** More live calls are refused. Default 1,000. */
   readonly maxCalls?: number;
+  /**
+   * New calls are refused while events wait this long for the process, measured over a second; 0: never. Default 0.
+   */
+  readonly maxLoopLagMs?: number;
+  /**
+   * May a SIP request or an RTMP connection go to this IP address? `host`: the name that led there, or the address. It is asked
+   * about the very address that is connected to. Must not throw. Default: to all.
+   */
+  readonly mayConnect?: (address: string, purpose: ConnectPurpose, host: string) => boolean;
   /** Ended calls that `history()` remembers. Default 1,000. */
   readonly historySize?: number;
   readonly offer?: OfferOptions;
@@ -106,6 +115,9 @@ export interface CallGatewayOptions {
   /** Default: silent. */
   readonly logger?: Logger;
 }
+
+/** What a connection is for. */
+export type ConnectPurpose = 'sip' | 'rtmp';
 
 /** What `find` compares; all that are given must be equal. */
 export type CallFilter = Partial<

@@ -3,6 +3,7 @@
 import type { SipUserAgentOptions } from '@sipcast/sip';
 import type { CallGatewayOptions } from './gateway-contract.ts';
 import { GatewayError } from './errors.ts';
+import { IncomingRules } from './incoming-rules.ts';
 import type { OfferOptions } from './negotiation.ts';
 import { invalid } from './options.ts';
 import type { RtmpOptions } from './rtmp-push.ts';
@@ -31,6 +32,7 @@ export function validateGatewayOptions(options: CallGatewayOptions): void {
     throw invalid('rtpPorts', 'must be a range of at least four ports within 1 to 65535');
   integer('inviteTimeoutMs', options.inviteTimeoutMs, 1, MAX_TIMER_MS);
   integer('maxCalls', options.maxCalls, 1, 1_000_000);
+  integer('maxLoopLagMs', options.maxLoopLagMs, 0, 60_000);
   integer('maxViewersPerStream', options.maxViewersPerStream, 0, 1_000_000);
   integer('historySize', options.historySize, 0, 1_000_000);
   validateJitterDelay(options.jitterDelayMs);
@@ -52,6 +54,9 @@ export function validateGatewayOptions(options: CallGatewayOptions): void {
   validateRecording(options.recording);
   validateOffer(options.offer ?? {});
   validateRtmp(options.rtmp ?? {});
+  if (options.mayConnect !== undefined && typeof options.mayConnect !== 'function')
+    throw invalid('mayConnect', 'must be a function');
+  if (options.incoming !== undefined) void new IncomingRules(options.incoming);
   const { logger } = options;
   if (logger === undefined) return;
   for (const level of ['debug', 'info', 'warn', 'error'] as const) {
@@ -61,6 +66,7 @@ export function validateGatewayOptions(options: CallGatewayOptions): void {
 
 /** The options of the SIP user agent. */
 export function sipOptionsOf(options: CallGatewayOptions): SipUserAgentOptions {
+  const { mayConnect } = options;
   return {
     port: options.sipPort ?? 0,
     ...(options.bindAddress === undefined ? {} : { bindAddress: options.bindAddress }),
@@ -73,8 +79,15 @@ export function sipOptionsOf(options: CallGatewayOptions): SipUserAgentOptions {
     ...(options.sipKeepAlive === undefined ? {} : { keepAlive: options.sipKeepAlive }),
     ...(options.sipGuard === false ? {} : { guard: options.sipGuard ?? {} }),
     ...(options.sipDns === undefined ? {} : { dns: options.sipDns }),
+    ...(mayConnect && { mayConnect: (address, host) => mayConnect(address, 'sip', host) }),
     ...(options.sessionTimer === undefined ? {} : { sessionTimer: options.sessionTimer }),
   };
+}
+
+/** The options of pushes. */
+export function rtmpOptionsOf({ rtmp = {}, mayConnect }: CallGatewayOptions): RtmpOptions {
+  if (!mayConnect) return rtmp;
+  return { mayConnect: (address, host) => mayConnect(address, 'rtmp', host), ...rtmp };
 }
 
 /** What the SIP user agent says of its options, in the gateway's words. */

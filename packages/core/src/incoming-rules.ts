@@ -88,6 +88,8 @@ const IN_USE: ReadonlySet<GatewayErrorCode> = new Set([
 /** There is no room for the call now. */
 const FULL: ReadonlySet<GatewayErrorCode> = new Set([
   'TOO_MANY_CALLS',
+  'DRAINING',
+  'OVERLOADED',
   'NO_PORTS',
   'TRANSCODERS_BUSY',
   'GATEWAY_CLOSED',

@@ -1,3 +1,5 @@
+export { Admission } from './admission.ts';
+export type { AdmissionOptions } from './admission.ts';
 export { AccountRegistration } from './account-registration.ts';
 export type {
   RegistrationAccount,
@@ -23,11 +25,13 @@ export type {
   CallFilter,
   CallGatewayEvents,
   CallGatewayOptions,
+  ConnectPurpose,
   PushFilter,
   PushRequest,
   StreamFilter,
   Viewer,
 } from './gateway-contract.ts';
+export { validateGatewayOptions } from './gateway-options.ts';
 export { GatewayError } from './errors.ts';
 export type { GatewayErrorCode } from './errors.ts';
 export { silentLogger } from './logger.ts';

@@ -1,5 +1,6 @@
 // One stream going to one RTMP server, for as long as the stream lives: connects, reconnects, tells the truth.
 
+import type { LookupFunction } from 'node:net';
 import type {
   adviseRtmpTarget,
   enhancedForm,
@@ -54,6 +55,10 @@ export interface RtmpOptions {
    * stream name. Never asked for an address that would give up TLS. Default: no.
    */
   readonly mayRedirect?: (url: string) => boolean;
+  /** May a connection go to this address? `host`: the name that led there, or the address. Default: `mayConnect` of the gateway. */
+  readonly mayConnect?: (address: string, host: string) => boolean;
+  /** In place of the system's resolver. */
+  readonly lookup?: LookupFunction;
   /** Asks servers that acknowledge nothing whether they still listen. Default true. */
   readonly probe?: boolean;
 }
@@ -137,6 +142,7 @@ const FINAL_AT_FIRST: ReadonlySet<string | undefined> = new Set([
   'CONNECT_REJECTED',
   'TLS_FAILED',
   'REDIRECT_REFUSED',
+  'CONNECT_FORBIDDEN',
 ]);
 const ADDRESS = /^(rtmps?):\/\/(?:([^/?]*)@)?([^/?]+)(.*)$/i;
 
@@ -327,7 +333,7 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
   }
 
   #openLeg(url: string): Leg {
-    const { tls, mayRedirect, probe } = this.#options;
+    const { tls, mayRedirect, mayConnect, lookup, probe } = this.#options;
     const enhanced = this.#enhanced;
     const leg: Leg = {
       form: this.target.form,
@@ -343,6 +349,8 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
           ...(tls !== undefined && { tls }),
           enhanced,
           ...(mayRedirect !== undefined && { mayRedirect }),
+          ...(mayConnect !== undefined && { mayConnect }),
+          ...(lookup !== undefined && { lookup }),
           ...(probe !== undefined && { probe }),
         },
         {

@@ -44,6 +44,8 @@ export type RtmpErrorCode =
   | 'INVALID_URL'
   /** Name look-up or TCP connection failed. */
   | 'CONNECT_FAILED'
+  /** Every address of the host is one that `mayConnect` refuses. */
+  | 'CONNECT_FORBIDDEN'
   /** No TLS connection, or one to somebody else; `reason` says which check failed. */
   | 'TLS_FAILED'
   /** The server wants a user and password, and has none or the wrong ones of us. */

@@ -1,7 +1,9 @@
 // What a publisher promises to its owner, and what it takes: the types of `rtmp-publisher.ts`.
 
+import type { LookupFunction } from 'node:net';
 import type { RtmpError } from './errors.ts';
 import type { FlvTag } from './frame.ts';
+import type { MayConnect } from './guarded-lookup.ts';
 import type { RtmpCapabilities, RtmpEnhancedMode } from './rtmp-capabilities.ts';
 
 /** How the server of an `rtmps:` address is checked. Without any of these: by the system's authorities, and by name. */
@@ -29,6 +31,10 @@ export interface RtmpPublisherOptions {
    * give up TLS. Default: no redirect is followed.
    */
   readonly mayRedirect?: (url: string) => boolean;
+  /** Asked for each address that would be connected to, also behind a redirect. Default: all may be. */
+  readonly mayConnect?: MayConnect;
+  /** In place of the system's resolver. */
+  readonly lookup?: LookupFunction;
   /** TCP. Default 5,000. */
   readonly connectTimeoutMs?: number;
   /** TLS and RTMP handshake, each. Default 5,000. */

@@ -2,11 +2,13 @@
 // messages that need no decision (Adobe RTMP 1.0 §5). It knows no commands.
 
 import { randomFillSync } from 'node:crypto';
-import { connect, isIP } from 'node:net';
-import type { Socket } from 'node:net';
+import { connect, isIP, Socket } from 'node:net';
+import type { LookupFunction } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import { RtmpError } from './errors.ts';
+import { FORBIDDEN_ADDRESS, forbiddenAddress, guardedLookup } from './guarded-lookup.ts';
+import type { MayConnect } from './guarded-lookup.ts';
 import { ChunkReader, ChunkWriter } from './rtmp-chunk.ts';
 import type { RtmpMessage } from './rtmp-chunk.ts';
 import type { RtmpTlsOptions } from './rtmp-contract.ts';
@@ -36,6 +38,10 @@ export interface RtmpLinkOptions {
   readonly port: number;
   /** `undefined`: without TLS. */
   readonly tls: RtmpTlsOptions | undefined;
+  /** Default: to every address. */
+  readonly mayConnect: MayConnect | undefined;
+  /** Default: the system's. */
+  readonly lookup: LookupFunction | undefined;
   readonly connectTimeoutMs: number;
   readonly handshakeTimeoutMs: number;
   /** Longest wait of audio for a picture to be written with it; 0: none. */
@@ -95,7 +101,7 @@ export class RtmpLink {
       onFault: (fault) =>
         this.#fail(new RtmpError('PROTOCOL', `The server broke the protocol: ${fault}`)),
     });
-    this.#socket = openSocket?.() ?? (options.tls ? this.#openTls(options.tls) : connect(options));
+    this.#socket = openSocket?.() ?? this.#openSocket();
     this.#socket.setNoDelay(true);
     this.#socket.on('connect', () => this.#onConnect());
     this.#socket.on('data', (octets) => this.#onOctets(octets));
@@ -177,12 +183,29 @@ export class RtmpLink {
     this.#socket.destroy();
   }
 
+  #openSocket(): Socket {
+    const { host, port, tls, mayConnect } = this.#options;
+    if (mayConnect && isIP(host) !== 0 && !mayConnect(host, host)) {
+      const socket = new Socket();
+      setImmediate(() => socket.destroy(forbiddenAddress(host)));
+      return socket;
+    }
+    return tls ? this.#openTls(tls) : connect({ host, port, ...this.#lookup() });
+  }
+
+  #lookup(): { readonly lookup?: LookupFunction } {
+    const { mayConnect, lookup } = this.#options;
+    if (mayConnect) return { lookup: guardedLookup(mayConnect, lookup) };
+    return lookup === undefined ? {} : { lookup };
+  }
+
   #openTls(tls: RtmpTlsOptions): TLSSocket {
     const { host, port } = this.#options;
     const { ca, fingerprint256, insecure = false } = tls;
     const socket = connectTls({
       host,
       port,
+      ...this.#lookup(),
       minVersion: 'TLSv1.2',
       rejectUnauthorized: !insecure && fingerprint256 === undefined,
       // RFC 6066 §3: no address stands in SNI.
@@ -273,6 +296,8 @@ export class RtmpLink {
     const where = `${this.#options.host}:${this.#options.port}`;
     const { code } = error as NodeJS.ErrnoException;
     const isNetwork = (error as NodeJS.ErrnoException).errno !== undefined || code === 'ECONNRESET';
+    if (code === FORBIDDEN_ADDRESS)
+      return this.#fail(new RtmpError('CONNECT_FORBIDDEN', error.message, { cause: error }));
     // What goes wrong below TLS may pass; what TLS itself says will not.
     if (this.#phase === 'securing' && !isNetwork)
       return this.#fail(tlsError(`${where}: ${error.message}`, code ?? 'UNKNOWN', error));

@@ -197,12 +197,15 @@ class Publication implements RtmpPublisher {
   }
 
   #openLink(): RtmpLink {
-    const { tls, connectTimeoutMs, handshakeTimeoutMs, coalesceMs } = this.#options;
+    const { tls, mayConnect, lookup, connectTimeoutMs, handshakeTimeoutMs, coalesceMs } =
+      this.#options;
     return new RtmpLink(
       {
         host: this.#url.host,
         port: this.#url.port,
         tls: this.#url.secure ? (tls ?? {}) : undefined,
+        mayConnect,
+        lookup,
         connectTimeoutMs: connectTimeoutMs ?? 5000,
         handshakeTimeoutMs: handshakeTimeoutMs ?? 5000,
         coalesceMs: coalesceMs ?? 40,

@@ -1,6 +1,7 @@
 // The methods of the API: paths, requests, answers. The router, the OpenAPI document and the client all stand on this.
 
 import { z } from 'zod';
+import type { RestScope } from './authorization.ts';
 import { BODIES } from './body.ts';
 import { callView, pushView, streamView, traceEntry, viewerToken } from './views.ts';
 
@@ -14,7 +15,9 @@ export interface Operation {
   readonly answer?: z.ZodType;
   /** Existing clients send GET without a body to the finders. */
   readonly allowsGet?: boolean;
-  /** HTTP statuses of its failures, beside 400, 401, 413, 415 and 500. */
+  /** What whoever asks must be allowed to do. Default: `read` with `allowsGet`, else `calls`. */
+  readonly scope?: RestScope;
+  /** HTTP statuses of its failures, beside 400, 401, 403, 413, 415, 421, 429 and 500. */
   readonly failures: readonly number[];
   /** Not of the product whose API this is. */
   readonly isOurs?: boolean;
@@ -54,6 +57,8 @@ export const OPERATIONS = {
   },
   '/call/trace': {
     summary: 'The SIP messages of a call, live or ended',
+    // Whole SIP messages: more than who only watches needs to know of people.
+    scope: 'admin',
     body: BODIES.callId,
     answer: z.array(traceEntry),
     allowsGet: true,
@@ -153,6 +158,7 @@ export const OPERATIONS = {
     summary: 'A token with which a stream can be watched',
     body: BODIES.streamToken,
     answer: viewerToken,
+    scope: 'read',
     failures: [404],
     isOurs: true,
   },

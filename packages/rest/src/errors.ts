@@ -45,6 +45,8 @@ export const STATUS_OF_CODE: Readonly<Record<GatewayErrorCode, number>> = {
   TOO_MANY_CALLS: 503,
   TOO_MANY_VIEWERS: 503,
   TRANSCODERS_BUSY: 503,
+  DRAINING: 503,
+  OVERLOADED: 503,
   NO_PORTS: 503,
   GATEWAY_CLOSED: 503,
   CALL_FAILED: 500,
@@ -57,6 +59,7 @@ const WORDS: Readonly<Record<number, readonly [error: string, exception: string]
   404: ['Not Found', 'NotFoundException'],
   405: ['Method Not Allowed', 'MethodNotAllowedException'],
   409: ['Conflict', 'ConflictException'],
+  421: ['Misdirected Request', 'MisdirectedRequestException'],
   413: ['Payload Too Large', 'PayloadTooLargeException'],
   415: ['Unsupported Media Type', 'UnsupportedMediaTypeException'],
   429: ['Too Many Requests', 'TooManyRequestsException'],
@@ -82,7 +85,7 @@ export interface ErrorBody {
 }
 
 /** What an answer says of a failure. */
-interface Failure {
+export interface RestFailure {
   readonly status: number;
   readonly code: string;
   readonly message: string;
@@ -91,7 +94,7 @@ interface Failure {
 }
 
 /** Status, code and words of any thrown value. What is not ours is a 500 that tells nothing of the inside. */
-export function describeError(thrown: unknown): Failure {
+export function describeError(thrown: unknown): RestFailure {
   if (thrown instanceof RestError) {
     const { status, code, message, field, headers } = thrown;
     return { status, code, message, headers, ...(field === undefined ? {} : { field }) };
@@ -112,7 +115,7 @@ export function describeError(thrown: unknown): Failure {
 }
 
 /** The body for a failure. */
-export function errorBody(failure: Failure, path: string, nowMs: number): ErrorBody {
+export function errorBody(failure: RestFailure, path: string, nowMs: number): ErrorBody {
   const [error, exception] = WORDS[failure.status] ?? ['Error', 'Exception'];
   const { status, code, message, field } = failure;
   return {

@@ -3,7 +3,11 @@
 import { createHmac, randomUUID } from 'node:crypto';
 import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { isIP } from 'node:net';
+import type { LookupFunction } from 'node:net';
 import type { Call, CallGateway, CallView, ReceivedDtmf } from '@sipcast/core';
+import { guardedLookup } from './guarded-lookup.ts';
+import type { MayConnect } from './guarded-lookup.ts';
 import { callDtmfEvent, callStatusEvent } from './event-model.ts';
 
 /** Where events go, and how hard to try. */
@@ -23,6 +27,12 @@ export interface CallAppOptions {
    * which is then the key itself. Default: unsigned, as the documented API sends.
    */
   readonly secret?: string;
+  /** Calls whose events go there, by their `appKey`. Default: all. */
+  readonly accepts?: (appKey: string) => boolean;
+  /** May a connection go to this address? `host`: the name that led there, or the address. Default: to all. */
+  readonly mayConnect?: MayConnect;
+  /** In place of the system's resolver. */
+  readonly lookup?: LookupFunction;
   /** Told of each event that was given up or dropped, and why. Must not throw. */
   readonly onLost?: (reason: string) => void;
 }
@@ -103,10 +113,12 @@ class Delivery implements CallAppDelivery {
   }
 
   readonly #onChange = (_call: Call, view: CallView): void => {
+    if (this.#options.accepts?.(view.appKey) === false) return;
     this.#enqueue('CallStatusEvent', view.callId, callStatusEvent(view));
   };
 
   readonly #onDtmf = (call: Call, dtmf: ReceivedDtmf): void => {
+    if (this.#options.accepts?.(call.request.appKey) === false) return;
     this.#enqueue('CallDtmfEvent', call.callId, callDtmfEvent(call, dtmf));
   };
 
@@ -145,11 +157,19 @@ class Delivery implements CallAppDelivery {
   /** @returns What went wrong, if anything did. */
   #post(url: URL, id: string, body: string): Promise<string | undefined> {
     const bytes = Buffer.from(body);
+    const { mayConnect, lookup } = this.#options;
+    const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+    // An address is not looked up.
+    if (mayConnect && isIP(host) !== 0 && !mayConnect(host, host))
+      return Promise.resolve(`${host} is an address that may not be connected to`);
     return new Promise((resolve) => {
       const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
       const request = send(url, {
         method: 'POST',
         agent: this.#agent,
+        ...(mayConnect
+          ? { lookup: guardedLookup(mayConnect, lookup) }
+          : lookup !== undefined && { lookup }),
         headers: {
           'content-type': 'application/json',
           'content-length': bytes.length,

@@ -64,16 +64,18 @@ export interface OpenApiDocument {
 const WORDS: Readonly<Record<number, string>> = {
   400: 'A field is missing or wrong; `field` names it',
   401: 'User name and password, or a token, are required',
+  403: 'The scope of the user or token does not suffice',
   404: 'There is no such thing, or nothing was found',
   409: 'It is in use, or the state does not allow it',
   413: 'The body is too long',
   415: 'The body is no JSON in UTF-8',
-  429: 'Too many requests',
+  421: 'The server is not called by this name',
+  429: 'Too many requests, or too many wrong passwords; see Retry-After',
   500: 'A fault of ours',
   501: 'Not possible here; `field` names what',
   503: 'No room now, or closing; see Retry-After',
 };
-const ALWAYS = [400, 401, 413, 415, 500];
+const ALWAYS = [400, 401, 403, 413, 415, 421, 429, 500];
 
 /**
  * The document.

@@ -1,9 +1,9 @@
 // The documented HTTP API as one Web-standard handler. The adapters put it into HTTP servers.
 
-import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { Hono } from 'hono';
+import type { Context } from 'hono';
 import type {
   CallFilter,
   CallGateway,
@@ -12,6 +12,8 @@ import type {
   StartupRequest,
   StreamFilter,
 } from '@sipcast/core';
+import { basicAuthorization } from './authorization.ts';
+import type { Authorize, RestCredentials } from './authorization.ts';
 import { parseBody, readBody } from './body.ts';
 import { OPERATIONS } from './contract.ts';
 import type { Operation, OperationBody, OperationPath } from './contract.ts';
@@ -56,6 +58,13 @@ export interface RestOptions {
   readonly mount?: string;
   /** HTTP Basic on every query. Default: none, that is the host application's affair. */
   readonly basicAuth?: { readonly username: string; readonly password: string };
+  /** Decides who may do what, in place of `basicAuth`. */
+  readonly authorize?: Authorize;
+  /**
+   * Sees each request before anything else does, upgrades included, and refuses it by throwing a `RestError`: limits, checks
+   * of the host name.
+   */
+  readonly admit?: (request: RestArrival) => void;
   /** Origins that browsers may call from; `'*'` for any. Default: none. */
   readonly cors?: '*' | readonly string[];
   /**
@@ -67,6 +76,15 @@ export interface RestOptions {
   readonly events?: EventFeedOptions;
   /** Told of failures inside, which the client sees as a plain 500. */
   readonly onInternalError?: (error: unknown) => void;
+}
+
+/** What is known of a request before it is looked into. */
+export interface RestArrival {
+  readonly clientAddress: string;
+  /** The Host header. */
+  readonly host: string | undefined;
+  /** It would place a call or start a push. */
+  readonly isStartup: boolean;
 }
 
 /** Who asks; given by the adapters. */
@@ -86,8 +104,8 @@ export interface RestRouter {
    * @returns false when the path is none of a stream: then the socket is the caller's to answer.
    */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean;
-  /** Whether an `Authorization` header is that of `basicAuth`: for what else the host serves. Always true without. */
-  isAuthorized(authorization: string | undefined): boolean;
+  /** Who may do what here: for what else the host serves. Lets everybody in without `basicAuth` and `authorize`. */
+  readonly authorize: Authorize;
   /** Who reads the events. */
   readonly eventStats: EventFeedStats;
   /** Listens to the gateway no longer, and ends those that read events; the close of the gateway does so, too. Idempotent. */
@@ -190,12 +208,24 @@ function routesOf(gateway: RestGateway, viewers: StreamViewers): readonly Route[
 /** The API of a gateway. Mount it with one of the adapters, or call `fetch`. */
 export function createRestRouter(gateway: RestGateway, options: RestOptions = {}): RestRouter {
   const mount = (options.mount ?? '/rest-api').replace(/\/+$/, '');
-  const isAuthorized = basicAuthCheck(options.basicAuth);
+  const authorize = options.authorize ?? basicAuthorization(options.basicAuth);
   const viewers = new StreamViewers(gateway, mount, options.viewerSecret);
   const feed = new EventFeed(gateway, options.events);
-  const mayWatch = (streamName: string, authorization: string | undefined, url: URL): boolean =>
-    isAuthorized(authorization) ||
-    viewers.accepts(streamName, url.searchParams.get('token'), Date.now());
+  const startups = new Set([`${mount}/call/startup`, `${mount}/push/startup`]);
+  const admit = (pathname: string, host: string | undefined, clientAddress: string): void => {
+    const path = pathname.replace(/\/+$/, '');
+    options.admit?.({ clientAddress, host, isStartup: startups.has(path) });
+  };
+  /** Whoever has a token for the stream, or may read all. */
+  const checkViewer = async (
+    streamName: string,
+    authorization: string | undefined,
+    clientAddress: string,
+    url: URL,
+  ): Promise<void> => {
+    if (viewers.accepts(streamName, url.searchParams.get('token'), Date.now())) return;
+    await authorize({ authorization, clientAddress }, 'read');
+  };
   const app = new Hono<{ Bindings: RestEnvironment }>({ strict: false });
 
   app.use('*', async (c, next) => {
@@ -203,20 +233,30 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
     for (const [name, value] of corsHeaders(options.cors, c.req.header('origin')))
       c.header(name, value);
   });
+  app.use('*', async (c, next) => {
+    // The path as routes are found by it, however it is written.
+    admit(c.req.path, c.req.header('host'), addressOf(c.env));
+    await next();
+  });
   app.options('*', () => new Response(null, { status: 204 }));
   app.get(`${mount}/stream/:file{.+\\.flv}`, async (c) => {
     const url = new URL(c.req.url);
     const streamName = viewers.nameIn(url.pathname);
     if (streamName === undefined) throw noSuchMethod();
-    if (!mayWatch(streamName, c.req.header('authorization'), url)) throw unauthorized();
+    await checkViewer(streamName, c.req.header('authorization'), addressOf(c.env), url);
     const response = viewers.respond(streamName);
     if (c.req.method !== 'HEAD') return response;
     // Hono answers HEAD by what GET answers: nobody reads it, and the viewer would stay.
     await response.body?.cancel();
     return new Response(null, response);
   });
+  const credentialsOf = (c: Context<{ Bindings: RestEnvironment }>): RestCredentials => ({
+    authorization: c.req.header('authorization'),
+    clientAddress: addressOf(c.env),
+  });
   app.use('*', async (c, next) => {
-    if (!isAuthorized(c.req.header('authorization'))) throw unauthorized();
+    // What is not known here is not told to strangers either.
+    await authorize(credentialsOf(c), 'read');
     await next();
   });
   app.get(`${mount}/events`, (c) => {
@@ -237,7 +277,9 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
     const { path } = route;
     const operation: Operation = OPERATIONS[path];
     const methods = operation.allowsGet === true ? ['POST', 'GET'] : ['POST'];
+    const scope = operation.scope ?? (operation.allowsGet === true ? 'read' : 'calls');
     app.on(methods, mount + path, async (c) => {
+      if (scope !== 'read') await authorize(credentialsOf(c), scope);
       const body = c.req.method === 'GET' ? queryOf(c.req.url) : await readBody(c.req.raw);
       const answer = await route.run(body, c.env ?? {});
       return answer === undefined ? new Response(null, { status: 200 }) : c.json(answer as object);
@@ -264,11 +306,16 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
       const url = new URL(request.url ?? '', 'http://localhost');
       const streamName = viewers.nameIn(url.pathname);
       if (streamName === undefined) return false;
-      const allowed = mayWatch(streamName, request.headers.authorization, url);
-      viewers.upgrade(request, socket, head, streamName, allowed ? undefined : unauthorized());
+      const { authorization, host } = request.headers;
+      const clientAddress = (request.socket.remoteAddress ?? 'unknown').replace(/^::ffff:/, '');
+      const check = async (): Promise<void> => {
+        admit(url.pathname, host, clientAddress);
+        await checkViewer(streamName, authorization, clientAddress, url);
+      };
+      void viewers.upgrade(request, socket, head, streamName, check());
       return true;
     },
-    isAuthorized,
+    authorize,
     get eventStats() {
       return feed.stats;
     },
@@ -286,10 +333,8 @@ function noSuchMethod(): RestError {
   return new RestError(404, 'NO_SUCH_METHOD', 'No such method');
 }
 
-function unauthorized(): RestError {
-  const challenge = { 'www-authenticate': 'Basic realm="sipcast", charset="UTF-8"' };
-  const problem = 'User name and password are required';
-  return new RestError(401, 'UNAUTHORIZED', problem, 'authorization', challenge);
+function addressOf(environment: RestEnvironment | undefined): string {
+  return environment?.clientAddress ?? 'unknown';
 }
 
 /** GET takes its fields from the query string, so that a finder can be tried in a browser. */
@@ -306,22 +351,10 @@ function corsHeaders(
   if (allowed === undefined) return [['vary', 'Origin']];
   return [
     ['access-control-allow-origin', allowed],
+    ['access-control-expose-headers', 'retry-after'],
     ['access-control-allow-methods', 'POST, GET, OPTIONS'],
     ['access-control-allow-headers', 'content-type, x-requested-with, authorization'],
     ['access-control-max-age', '600'],
     ['vary', 'Origin'],
   ];
-}
-
-function basicAuthCheck(
-  account: RestOptions['basicAuth'],
-): (header: string | undefined) => boolean {
-  if (!account) return () => true;
-  // Digests have equal lengths, whatever the client sent: comparing them takes the same time.
-  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
-  const expected = digest(`${account.username}:${account.password}`);
-  return (header = '') => {
-    const encoded = /^Basic\s+([A-Za-z0-9+/=]+)\s*$/i.exec(header)?.[1] ?? '';
-    return timingSafeEqual(digest(Buffer.from(encoded, 'base64').toString('utf8')), expected);
-  };
 }

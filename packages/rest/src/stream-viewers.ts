@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream';
 import type { CallGateway, Viewer } from '@sipcast/core';
 import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
-import { describeError, errorBody, RestError } from './errors.ts';
+import { describeError, errorBody } from './errors.ts';
 
 /** A signed permission to watch one stream for a time. */
 export interface ViewerToken {
@@ -100,18 +100,29 @@ export class StreamViewers {
 
   /**
    * Answers the upgrade of a WebSocket: the same octets in binary messages.
-   * @param refusal - What is wrong with the request, if anything is.
+   * @param permission - Rejects with what is wrong with the request, if anything is.
    */
-  upgrade(
+  async upgrade(
     request: IncomingMessage,
     socket: Duplex,
     head: Buffer,
     streamName: string,
-    refusal?: RestError,
-  ): void {
+    permission: Promise<void>,
+  ): Promise<void> {
+    let isGone = false;
+    const onGone = (): void => void (isGone = true);
+    // An error without a listener would end the process.
+    socket.on('error', onGone);
+    socket.once('close', onGone);
+    try {
+      await permission;
+    } catch (error) {
+      return refuse(socket, error, request.url ?? '');
+    }
+    if (isGone) return undefined;
+    socket.off('error', onGone);
     // What clients send is not looked at, and must not be much.
     this.#sockets ??= new WebSocketServer({ noServer: true, maxPayload: 1024 });
-    if (refusal) return refuse(socket, refusal, request.url ?? '');
     let viewer: Viewer | undefined;
     let webSocket: WebSocket | undefined;
     const early: Uint8Array[] = [];
@@ -151,9 +162,14 @@ function refuse(socket: Duplex, error: unknown, url: string): void {
   const failure = describeError(error);
   const path = url.split('?', 1)[0] ?? '';
   const body = JSON.stringify(errorBody(failure, path, Date.now()));
-  const head =
-    `HTTP/1.1 ${failure.status} Refused\r\ncontent-type: application/json\r\nconnection: close\r\n` +
-    `content-length: ${Buffer.byteLength(body)}\r\n\r\n`;
+  const headers = {
+    'content-type': 'application/json',
+    connection: 'close',
+    'content-length': String(Buffer.byteLength(body)),
+    ...failure.headers,
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const head = `HTTP/1.1 ${failure.status} Refused\r\n${lines.join('')}\r\n`;
   socket.on('error', () => {});
   socket.end(head + body);
 }

@@ -1,15 +1,26 @@
 // The command line of `sipcast`.
 
 import { parseArgs } from 'node:util';
-import type { ServeOptions } from './serve.ts';
+import { environmentOverrides } from './config-read.ts';
+import type { ConfigOverride } from './config-read.ts';
 
 /** Words for `--help`. */
-export const HELP = `Usage: sipcast serve [options]
+export const HELP = `Usage: sipcast <command> [options]
 
-Starts the gateway with its HTTP API at /rest-api and its web console at /console/.
+  serve                     starts the gateway with its HTTP API at /rest-api and its console at /console/
+  call <sip-uri>            places one call from the terminal; Ctrl-C ends it
+  doctor                    looks whether this machine is ready, and says what to mend
+  config check <file>       says what is wrong with a configuration, with line and column
+  passwd [user]             asks for a password and prints what goes into the configuration
 
-  --host <address>          listen for HTTP on this address (default 127.0.0.1)
+serve, call and doctor read a configuration; a variable has precedence over the file, and an option over both:
+  --config <file>           YAML or JSON (or SIPCAST_CONFIG); see docs/reference/configuration.md
+  --profile dev|production  dev (default): for this machine. production: HTTPS, users, guards
+  --set <field>=<value>     any field of the configuration, e.g. --set gateway.rtpTimeoutMs=30000
+  --host <address>          listen for HTTP on this address (default 127.0.0.1; 0.0.0.0 in production)
   --port <number>           HTTP port (default 8081; 0: one that is free)
+  --https-port <number>     HTTPS port (default 8444)
+  --state-dir <path>        folder for a certificate and a first password that are made
   --rtp-ports <from>-<to>   ports for RTP and RTCP (default 30000-39999)
   --sip-port <number>       UDP and TCP port for SIP (default: one that is free)
   --public-address <ip>     address that SIP peers shall use, behind NAT
@@ -24,22 +35,106 @@ Starts the gateway with its HTTP API at /rest-api and its web console at /consol
   --no-transcoding          encode nothing: no ffmpeg is needed; a call that needs it ends FAILED
   --media-folder <path>     folder of the files that inject_sound may play
   --record-dir <path>       folder for calls with "record": true
+  --lan                     production: private addresses may be connected to
   --no-console              no web console
+
+call
+  --rtmp <url>              publish to rtmp://server/app/name
+  --record <path>           record into this folder
+  --login <user>            SIP user; its password stands in SIPCAST_SIP_PASSWORD
+  --transport udp|tcp|tls|auto
+  --video-only, --audio-only   send nothing of the other medium
+
+passwd
+  --token                   make a bearer token instead
+  --scope read|calls|admin  what it is good for (default admin)
+  --save                    keep the user in the state folder instead of printing it
+
   --help, --version
 
 Environment
+  SIPCAST_HTTP_PORT, …      every field of the configuration, by its path
   SIPCAST_BASIC_AUTH        user:password that every HTTP request must give
+
+Exit codes: 0 after an orderly end, 1 when it cannot start, 2 for a wrong command line or configuration, 3 after a failure inside.
 `;
+
+/** Where a configuration comes from. */
+export interface ConfigArguments {
+  /** Path of the file. */
+  readonly configFile: string | undefined;
+  readonly overrides: readonly ConfigOverride[];
+  readonly basicAuth?: { readonly username: string; readonly password: string };
+}
+
+/** One call from the terminal. */
+export interface CallArguments {
+  readonly callee: string;
+  readonly rtmp: string | undefined;
+  readonly record: string | undefined;
+  readonly login: string | undefined;
+  readonly transport: 'udp' | 'tcp' | 'tls' | 'auto' | undefined;
+  readonly hasAudio: boolean;
+  readonly hasVideo: boolean;
+}
 
 /** What the command line asks for. */
 export type Command =
   | { readonly kind: 'help' | 'version' }
-  | { readonly kind: 'serve'; readonly options: ServeOptions };
+  | { readonly kind: 'serve' | 'doctor'; readonly config: ConfigArguments }
+  | { readonly kind: 'call'; readonly config: ConfigArguments; readonly call: CallArguments }
+  | { readonly kind: 'config-check'; readonly file: string }
+  | {
+      readonly kind: 'passwd';
+      readonly user: string;
+      readonly scope: 'read' | 'calls' | 'admin';
+      readonly isToken: boolean;
+      readonly isSaved: boolean;
+      readonly stateDir: string | undefined;
+    };
 
 /** A command line that cannot be understood. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
+
+/** Options that stand for one field. */
+const FIELDS = {
+  profile: 'profile',
+  host: 'http.host',
+  port: 'http.port',
+  'https-port': 'https.port',
+  'state-dir': 'stateDir',
+  'sip-port': 'gateway.sipPort',
+  'public-address': 'gateway.publicAddress',
+  'sip-tls-cert': 'gateway.sipTls.certFile',
+  'sip-tls-key': 'gateway.sipTls.keyFile',
+  'sip-tls-ca': 'gateway.sipTls.caFile',
+  'sip-tls-port': 'gateway.sipTls.port',
+  'sip-pcap': 'gateway.sipTrace.pcap',
+  'call-app-url': 'events.callAppUrl',
+  audio: 'gateway.audio',
+  ffmpeg: 'gateway.transcoding.ffmpegPath',
+  'media-folder': 'gateway.mediaFolder',
+  'record-dir': 'gateway.recording.dir',
+} as const;
+/** Options without a value that stand for one. */
+const SWITCHES = {
+  'no-transcoding': ['gateway.transcoding.enabled', 'false'],
+  'no-console': ['http.console', 'false'],
+  lan: ['outgoing.lan', 'true'],
+} as const;
+const FIELD_NAMES = Object.keys(FIELDS) as (keyof typeof FIELDS)[];
+const SWITCH_NAMES = Object.keys(SWITCHES) as (keyof typeof SWITCHES)[];
+const CONFIG_OPTIONS = [...FIELD_NAMES, ...SWITCH_NAMES, 'config', 'set', 'rtp-ports'] as const;
+/** Which options a command takes, beside `help` and `version`. */
+const OPTIONS_OF: Readonly<Record<string, readonly string[]>> = {
+  serve: CONFIG_OPTIONS,
+  doctor: CONFIG_OPTIONS,
+  call: [...CONFIG_OPTIONS, 'rtmp', 'record', 'login', 'transport', 'audio-only', 'video-only'],
+  passwd: ['token', 'save', 'scope', 'state-dir'],
+  config: [],
+};
 
 /**
  * @param argv - Without the names of node and the script.
@@ -54,36 +149,102 @@ export function parseCommand(
   if (values.version) return { kind: 'version' };
   const [command, ...others] = positionals;
   if (command === undefined) throw new UsageError('No command given');
-  if (command !== 'serve') throw new UsageError(`Unknown command '${command}'`);
+  const allowed = Object.hasOwn(OPTIONS_OF, command) ? OPTIONS_OF[command] : undefined;
+  if (allowed === undefined) throw new UsageError(`Unknown command '${command}'`);
+  for (const name of Object.keys(values))
+    if (!allowed.includes(name)) throw new UsageError(`${command} has no option '--${name}'`);
+  const take = (what?: string): string => {
+    const value = others.shift();
+    if (value === undefined) throw new UsageError(`${command} needs ${what}`);
+    return value;
+  };
+  const result = ((): Command => {
+    switch (command) {
+      case 'serve':
+      case 'doctor':
+        return { kind: command, config: configOf(values, environment) };
+      case 'call': {
+        const callee = take('a SIP URI');
+        return {
+          kind: 'call',
+          config: configOf(values, environment),
+          call: callOf(callee, values),
+        };
+      }
+      case 'config':
+        if (take('a step: check') !== 'check') throw new UsageError('config has one step: check');
+        return { kind: 'config-check', file: take('check and a file') };
+      default:
+        return {
+          kind: 'passwd',
+          user: others.shift() ?? 'admin',
+          scope: oneOf('--scope', values.scope ?? 'admin', ['read', 'calls', 'admin']),
+          isToken: values.token ?? false,
+          isSaved: values.save ?? false,
+          stateDir: values['state-dir'],
+        };
+    }
+  })();
   if (others.length > 0) throw new UsageError(`Unexpected argument '${others[0]}'`);
+  return result;
+}
+
+type Values = ReturnType<typeof parse>['values'];
+
+function configOf(
+  values: Values,
+  environment: Readonly<Record<string, string | undefined>>,
+): ConfigArguments {
+  const overrides: ConfigOverride[] = [...environmentOverrides(environment)];
+  const set = (name: string, field: string, value: string): void =>
+    void overrides.push({ source: `--${name}`, path: field.split('.'), value });
+  for (const name of FIELD_NAMES) {
+    const value = values[name];
+    if (value !== undefined) set(name, FIELDS[name], value);
+  }
+  for (const name of SWITCH_NAMES) {
+    const [field, value] = SWITCHES[name];
+    if (values[name]) set(name, field, value);
+  }
+  if (values['rtp-ports'] !== undefined) {
+    const [, from, to] = /^(\d{1,5})-(\d{1,5})$/.exec(values['rtp-ports']) ?? [];
+    if (from === undefined || to === undefined)
+      throw new UsageError('--rtp-ports must look like 30000-39999');
+    set('rtp-ports', 'gateway.rtpPorts.min', from);
+    set('rtp-ports', 'gateway.rtpPorts.max', to);
+  }
+  for (const assignment of values.set ?? []) {
+    const [, field, value] = /^([A-Za-z0-9.]+)=(.*)$/s.exec(assignment) ?? [];
+    if (field === undefined || value === undefined)
+      throw new UsageError('--set must look like http.port=8081');
+    overrides.push({ source: `--set ${field}`, path: field.split('.'), value });
+  }
   const account = environment['SIPCAST_BASIC_AUTH'];
   return {
-    kind: 'serve',
-    options: {
-      ...(values.host === undefined ? {} : { host: values.host }),
-      ...(values.port === undefined ? {} : { port: portOf('--port', values.port) }),
-      ...(values['sip-port'] === undefined
-        ? {}
-        : { sipPort: portOf('--sip-port', values['sip-port']) }),
-      ...sipTlsOf(values),
-      ...(values['sip-pcap'] === undefined ? {} : { sipPcap: values['sip-pcap'] }),
-      ...(values['rtp-ports'] === undefined ? {} : { rtpPorts: rangeOf(values['rtp-ports']) }),
-      ...(values['public-address'] === undefined
-        ? {}
-        : { publicAddress: values['public-address'] }),
-      ...(values['call-app-url'] === undefined ? {} : { callAppUrl: values['call-app-url'] }),
-      ...(values.audio === undefined ? {} : { audio: audioOf(values.audio) }),
-      ...(values.ffmpeg === undefined ? {} : { ffmpegPath: values.ffmpeg }),
-      ...(values['no-transcoding'] ? { transcoding: false } : {}),
-      ...(values['no-console'] ? { console: false } : {}),
-      ...(values['record-dir'] === undefined ? {} : { recordDir: values['record-dir'] }),
-      ...(values['media-folder'] === undefined ? {} : { mediaFolder: values['media-folder'] }),
-      ...(account === undefined || account === '' ? {} : { basicAuth: accountOf(account) }),
-    },
+    configFile: values.config ?? (environment['SIPCAST_CONFIG'] || undefined),
+    overrides,
+    ...(account === undefined || account === '' ? {} : { basicAuth: accountOf(account) }),
+  };
+}
+
+function callOf(callee: string, values: Values): CallArguments {
+  const { rtmp, record, login, transport } = values;
+  return {
+    callee,
+    rtmp,
+    record,
+    login,
+    transport:
+      transport === undefined
+        ? undefined
+        : oneOf('--transport', transport, ['udp', 'tcp', 'tls', 'auto']),
+    hasAudio: !values['video-only'],
+    hasVideo: !values['audio-only'],
   };
 }
 
 const text = { type: 'string' } as const;
+const flag = { type: 'boolean' } as const;
 
 function parse(argv: readonly string[]) {
   try {
@@ -91,8 +252,13 @@ function parse(argv: readonly string[]) {
       args: [...argv],
       allowPositionals: true,
       options: {
+        config: text,
+        set: { type: 'string', multiple: true },
+        profile: text,
         host: text,
         port: text,
+        'https-port': text,
+        'state-dir': text,
         'rtp-ports': text,
         'sip-port': text,
         'sip-tls-cert': text,
@@ -104,10 +270,20 @@ function parse(argv: readonly string[]) {
         'call-app-url': text,
         audio: text,
         ffmpeg: text,
-        'no-transcoding': { type: 'boolean' },
-        'no-console': { type: 'boolean' },
+        'no-transcoding': flag,
+        'no-console': flag,
+        lan: flag,
         'media-folder': text,
         'record-dir': text,
+        rtmp: text,
+        record: text,
+        login: text,
+        transport: text,
+        'audio-only': flag,
+        'video-only': flag,
+        token: flag,
+        save: flag,
+        scope: text,
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean', short: 'v' },
       },
@@ -119,42 +295,15 @@ function parse(argv: readonly string[]) {
   }
 }
 
-function sipTlsOf(
-  values: Readonly<Partial<Record<`sip-tls-${'cert' | 'key' | 'ca' | 'port'}`, string>>>,
-): Pick<ServeOptions, 'sipTls'> {
-  const { 'sip-tls-cert': certFile, 'sip-tls-key': keyFile, 'sip-tls-ca': caFile } = values;
-  const port = values['sip-tls-port'];
-  if ([certFile, keyFile, caFile, port].every((value) => value === undefined)) return {};
-  return {
-    sipTls: {
-      ...(certFile === undefined ? {} : { certFile }),
-      ...(keyFile === undefined ? {} : { keyFile }),
-      ...(caFile === undefined ? {} : { caFile }),
-      ...(port === undefined ? {} : { port: portOf('--sip-tls-port', port) }),
-    },
-  };
-}
-
-function portOf(option: string, value: string): number {
-  const port = /^\d{1,5}$/.test(value) ? Number(value) : Number.NaN;
-  if (!(port <= 65_535)) throw new UsageError(`${option} must be a number from 0 to 65535`);
-  return port;
-}
-
-function rangeOf(value: string): { min: number; max: number } {
-  const [, from, to] = /^(\d{1,5})-(\d{1,5})$/.exec(value) ?? [];
-  if (from === undefined || to === undefined)
-    throw new UsageError('--rtp-ports must look like 30000-39999');
-  return { min: portOf('--rtp-ports', from), max: portOf('--rtp-ports', to) };
+function oneOf<const T extends string>(option: string, value: string, words: readonly T[]): T {
+  const found = words.find((word) => word === value);
+  if (found === undefined)
+    throw new UsageError(`${option} must be one of ${words.join(', ')}, not '${value}'`);
+  return found;
 }
 
 function accountOf(value: string): { username: string; password: string } {
   const colon = value.indexOf(':');
   if (colon < 1) throw new UsageError('SIPCAST_BASIC_AUTH must be user:password');
   return { username: value.slice(0, colon), password: value.slice(colon + 1) };
-}
-
-function audioOf(value: string): 'passthrough' | 'aac' {
-  if (value === 'passthrough' || value === 'aac') return value;
-  throw new UsageError(`--audio must be passthrough or aac, not '${value}'`);
 }

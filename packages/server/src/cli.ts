@@ -1,56 +1,62 @@
 #!/usr/bin/env node
-// The program `sipcast`. Exit codes: 0 after an orderly end, 1 when it cannot start, 2 for a wrong command line.
+// The program `sipcast`. Exit codes: 0 after an orderly end, 1 when it cannot start, 2 for a wrong command line or
+// configuration, 3 after a failure inside.
 
 import { readFileSync } from 'node:fs';
 import { HELP, parseCommand, UsageError } from './arguments.ts';
 import type { Command } from './arguments.ts';
+import { runCall } from './command-call.ts';
+import { runDoctor } from './command-doctor.ts';
+import { runPasswd } from './command-passwd.ts';
+import { runServe } from './command-serve.ts';
+import { ConfigError } from './config-read.ts';
 import { ServerError } from './errors.ts';
-import { serve } from './serve.ts';
-import type { ServeOptions } from './serve.ts';
+import { loadConfig } from './load-config.ts';
 
-function fail(exitCode: number, problem: string): never {
-  process.stderr.write(`sipcast: ${problem}\n`);
+function fail(exitCode: number, ...problems: readonly string[]): never {
+  for (const problem of problems) process.stderr.write(`sipcast: ${problem}\n`);
   process.exit(exitCode);
-}
-
-function readCommand(): Command {
-  try {
-    return parseCommand(process.argv.slice(2), process.env);
-  } catch (error) {
-    if (error instanceof UsageError) fail(2, `${error.message}. See sipcast --help.`);
-    throw error;
-  }
 }
 
 function log(line: string): void {
   process.stdout.write(`${new Date().toISOString()} ${line}\n`);
 }
 
-async function run(options: ServeOptions): Promise<void> {
-  const server = await serve({ ...options, log }).catch((error: unknown) => {
-    if (!(error instanceof ServerError)) throw error;
-    return fail(error.code === 'INVALID_ARGUMENT' ? 2 : 1, error.message);
-  });
-  let stopping = false;
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => {
-      if (stopping) process.exit(1);
-      stopping = true;
-      log(`${signal}: ending ${server.gateway.calls.length} calls; once more to exit at once`);
-      void server.close().then(() => process.exit(0));
-    });
+function version(): string {
+  const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(manifest) as { version: string }).version;
+}
+
+async function run(command: Command): Promise<void> {
+  switch (command.kind) {
+    case 'help':
+      return void process.stdout.write(HELP);
+    case 'version':
+      return void process.stdout.write(`${version()}\n`);
+    case 'serve':
+      return runServe(command.config, log);
+    case 'call':
+      process.exitCode = await runCall(command.config, command.call);
+      return undefined;
+    case 'doctor':
+      process.exitCode = await runDoctor(command.config);
+      return undefined;
+    case 'config-check':
+      await loadConfig({ configFile: command.file, overrides: [] });
+      return void process.stdout.write(`${command.file}: in order\n`);
+    case 'passwd':
+      return runPasswd(command, process.stdin, process.stdout);
   }
-  log(`HTTP API at ${server.url}, SIP port ${server.gateway.sipPort}`);
-  if (server.consoleUrl !== undefined) log(`Console at ${server.consoleUrl}`);
 }
 
 // A reader that went away must not end calls.
 process.stdout.on('error', () => {});
-const command = readCommand();
-if (command.kind === 'help') process.stdout.write(HELP);
-else if (command.kind === 'serve') await run(command.options);
-else {
-  const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  const { version } = JSON.parse(manifest) as { version: string };
-  process.stdout.write(`${version}\n`);
+process.stderr.on('error', () => {});
+try {
+  await run(parseCommand(process.argv.slice(2), process.env));
+} catch (error) {
+  if (error instanceof UsageError) fail(2, `${error.message}. See sipcast --help.`);
+  if (error instanceof ConfigError) fail(2, ...error.message.split('\n'));
+  if (error instanceof ServerError) fail(error.code === 'INVALID_ARGUMENT' ? 2 : 1, error.message);
+  throw error;
 }

@@ -6,6 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
+import { describeError } from '@sipcast/rest';
 
 const FILES: Readonly<Record<string, string>> = {
   'index.html': 'text/html; charset=utf-8',
@@ -61,13 +62,17 @@ export class ConsolePages {
     return this.#pages.size > 0;
   }
 
-  /** Answers a request for `/` or `/console/…`. @returns false when it is for something else. */
+  /**
+   * Answers a request for `/` or `/console/…`.
+   * @param check - Rejects with a `RestError` when whoever asks may not see it.
+   * @returns false when it is for something else
+   */
   answer(
     request: IncomingMessage,
     response: ServerResponse,
-    isAuthorized: (authorization: string | undefined) => boolean,
+    check: (request: IncomingMessage) => Promise<void>,
   ): boolean {
-    const { method, url = '', headers } = request;
+    const { method, url = '' } = request;
     if (method !== 'GET' && method !== 'HEAD') return false;
     const [path = '', query] = url.split('?', 2);
     const name = /^\/console\/([a-z.]*)$/.exec(path)?.[1];
@@ -78,19 +83,21 @@ export class ConsolePages {
       return true;
     }
     if (name === undefined) return false;
-    if (!isAuthorized(headers.authorization)) {
-      const challenge = 'Basic realm="sipcast", charset="UTF-8"';
-      send(response, 401, 'User name and password are required', { 'www-authenticate': challenge });
-      return true;
-    }
-    if (!this.isBuilt) {
-      send(response, 503, NOT_BUILT);
-      return true;
-    }
-    const page = this.#pages.get(name === '' ? 'index.html' : name);
-    if (!page) return false;
-    this.#sendPage(request, response, page);
+    void check(request).then(
+      () => this.#answerChecked(request, response, name),
+      (error: unknown) => {
+        const { status, message, headers: more = {} } = describeError(error);
+        send(response, status, message, more);
+      },
+    );
     return true;
+  }
+
+  #answerChecked(request: IncomingMessage, response: ServerResponse, name: string): void {
+    if (!this.isBuilt) return send(response, 503, NOT_BUILT);
+    const page = this.#pages.get(name === '' ? 'index.html' : name);
+    if (page) this.#sendPage(request, response, page);
+    else send(response, 404, 'No such page');
   }
 
   #sendPage({ headers }: IncomingMessage, response: ServerResponse, page: Page): void {
@@ -137,7 +144,7 @@ function send(
   response: ServerResponse,
   status: number,
   text: string,
-  headers: Record<string, string> = {},
+  headers: Readonly<Record<string, string>> = {},
 ): void {
   const type = 'text/plain; charset=utf-8';
   response.writeHead(status, { ...HEADERS, 'content-type': type, ...headers }).end(`${text}\n`);

@@ -4,7 +4,7 @@
 export type ServerErrorCode =
   /** An option is malformed or out of range; `field` names it. */
   | 'INVALID_ARGUMENT'
-  /** The HTTP or the SIP port is taken or forbidden; `field` says which. */
+  /** The HTTP, HTTPS or SIP port is taken or forbidden; `field` says which. */
   | 'PORT_UNAVAILABLE';
 
 /** What `serve` rejects with. */
@@ -19,4 +19,18 @@ export class ServerError extends Error {
     this.code = code;
     this.field = field;
   }
+}
+
+/** The words of any thrown value. */
+export function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** A port that cannot be listened on. @param what - E.g. `HTTP port 127.0.0.1:8081`. */
+export function unavailable(field: string, what: string, cause: unknown): ServerError {
+  // The SIP side wraps the system's error in its own.
+  const system = cause instanceof Error && cause.cause !== undefined ? cause.cause : cause;
+  const { code } = system as { code?: string };
+  const reason = code === 'EADDRINUSE' ? 'is in use' : `cannot be opened (${describe(system)})`;
+  return new ServerError('PORT_UNAVAILABLE', `${what} ${reason}`, field, cause);
 }

@@ -215,6 +215,9 @@ export class DialogClient {
         return hop;
       });
     if (isForbiddenDestination(host)) throw transportError(`Not a host: ${host}`);
+    // Where the dialog began, it may go on.
+    if (host !== first.address && !this.#agent.mayConnect(host))
+      throw transportError(`${host} is an address that may not be connected to`);
     let protocol = next.preference === 'auto' ? 'UDP' : next.preference.toUpperCase();
     const port = next.port ?? defaultPort(protocol);
     if (next.preference === 'auto' && host === first.address && port === first.port) {

@@ -192,6 +192,8 @@ export interface SessionAgent {
   readonly sessionTimer: SessionTimerOptions;
   /** 0 ≤ n < 1. */
   readonly random: () => number;
+  /** Whether a request may go to this address. */
+  mayConnect(address: string): boolean;
   /** A fresh random token. */
   token(): string;
   /** Finds the servers of a next hop, in the order to try them, and our address towards each. Rejects with SipError `TRANSPORT`. */

@@ -22,6 +22,8 @@ export interface ServerLocatorOptions {
   readonly clock: Clock;
   /** Families that can be reached, the preferred one first. */
   readonly families: readonly (4 | 6)[];
+  /** May a request go to this address? `host`: the name that was asked for. Default: it may. */
+  readonly mayConnect?: ((address: string, host: string) => boolean) | undefined;
   /** 0 ≤ n < 1, for weights. */
   readonly random: () => number;
 }
@@ -77,7 +79,11 @@ export class ServerLocator {
     const deadlineMs = this.#options.clock.now() + RESOLVE_TIMEOUT_MS;
     const found = await this.#find(next, deadlineMs);
     const targets = found.filter(({ address }) => !isForbiddenDestination(address));
-    if (targets.length > 0) return targets.slice(0, MAX_TARGETS);
+    const { mayConnect } = this.#options;
+    const permitted = targets.filter(({ address }) => mayConnect?.(address, next.host) ?? true);
+    if (permitted.length > 0) return permitted.slice(0, MAX_TARGETS);
+    if (targets.length > 0)
+      throw transportError(`${next.host} is an address that may not be connected to`);
     if (found.length > 0) throw transportError(`Not a host: ${found[0]?.address}`);
     const late = this.#options.clock.now() >= deadlineMs;
     throw transportError(`${next.host} does not resolve${late ? ' in time' : ''}`);

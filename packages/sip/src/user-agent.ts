@@ -96,6 +96,8 @@ export interface SipUserAgentOptions {
   readonly random?: () => number;
   /** Default: the system's. */
   readonly dns?: SipDns;
+  /** May a request go to this address? `host`: the name that led there, or the address. Default: to all. */
+  readonly mayConnect?: (address: string, host: string) => boolean;
   readonly keepAlive?: KeepAliveIntervals;
   /** Limits, bans and silence for those who ask for something outside of our calls. Default: none, all are answered. */
   readonly guard?: SourceGuardOptions;
@@ -213,6 +215,7 @@ export class SipUserAgent {
       clock: this.#clock,
       families: this.#bindAddress === '::' ? [6, 4] : [isIPv6(this.#bindAddress) ? 6 : 4],
       random: options.random ?? Math.random,
+      mayConnect: options.mayConnect,
     });
     this.#guard =
       options.guard &&
@@ -246,6 +249,7 @@ export class SipUserAgent {
       sessionTimer: options.sessionTimer ?? {},
       random: options.random ?? Math.random,
       token: this.#token,
+      mayConnect: (address) => options.mayConnect?.(address, address) ?? true,
       locate: (next) => this.#locate(next),
       hopTo: (address) => this.#hopTo(address),
       keepAlive: (hop) => this.#keepAlives.hold(hop),

@@ -1,0 +1,54 @@
+// Who may do what: scopes, and HTTP Basic with one account.
+
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { RestError } from './errors.ts';
+
+/** `read`: what finds and shows. `calls`: what places and changes calls and pushes, too. `admin`: all, SIP messages included. */
+export type RestScope = 'read' | 'calls' | 'admin';
+
+/** Who asks. */
+export interface RestCredentials {
+  /** The header of this name. */
+  readonly authorization: string | undefined;
+  /** IP address. */
+  readonly clientAddress: string;
+}
+
+/**
+ * Lets a request through, or throws (rejects with) a `RestError`: 401 through {@link unauthorized}, 403, 429.
+ */
+export type Authorize = (credentials: RestCredentials, scope: RestScope) => void | Promise<void>;
+
+/** A request without the right credentials. */
+export function unauthorized(): RestError {
+  const challenge = { 'www-authenticate': 'Basic realm="sipcast", charset="UTF-8"' };
+  const problem = 'User name and password are required';
+  return new RestError(401, 'UNAUTHORIZED', problem, 'authorization', challenge);
+}
+
+/** User name and password of an `Authorization` header, if it is one of HTTP Basic (RFC 7617). */
+export function readBasic(
+  header: string | undefined,
+): { readonly username: string; readonly password: string } | undefined {
+  const encoded = /^Basic\s+([A-Za-z0-9+/=]+)\s*$/i.exec(header ?? '')?.[1];
+  if (encoded === undefined) return undefined;
+  const text = Buffer.from(encoded, 'base64').toString('utf8');
+  const colon = text.indexOf(':');
+  return colon < 0
+    ? undefined
+    : { username: text.slice(0, colon), password: text.slice(colon + 1) };
+}
+
+/** The one account, for all scopes; without it everybody is let through. */
+export function basicAuthorization(
+  account: { readonly username: string; readonly password: string } | undefined,
+): Authorize {
+  if (!account) return () => {};
+  // Digests have equal lengths, whatever the client sent: comparing them takes the same time.
+  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+  const expected = digest(`${account.username}:${account.password}`);
+  return ({ authorization }) => {
+    const { username, password } = readBasic(authorization) ?? { username: '', password: '' };
+    if (!timingSafeEqual(digest(`${username}:${password}`), expected)) throw unauthorized();
+  };
+}

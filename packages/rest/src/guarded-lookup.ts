@@ -1,0 +1,29 @@
+// Looks names up, and hands on only addresses that may be connected to: what is checked is what is connected to.
+
+import { lookup as systemLookup } from 'node:dns';
+import { isIP } from 'node:net';
+import type { LookupFunction } from 'node:net';
+
+/** May a connection go to this address? `host`: the name that led there, or the address itself. */
+export type MayConnect = (address: string, host: string) => boolean;
+
+/** For the `lookup` of a request. */
+export function guardedLookup(
+  mayConnect: MayConnect,
+  lookup: LookupFunction = systemLookup,
+): LookupFunction {
+  return (host, options, callback) => {
+    lookup(host, { ...options, all: true }, (error, found, family) => {
+      if (error) return callback(error, '');
+      // A lookup of one's own may answer with one address, whatever was asked for.
+      const all =
+        typeof found === 'string' ? [{ address: found, family: family ?? isIP(found) }] : found;
+      const allowed = all.filter(({ address }) => mayConnect(address, host));
+      const [first] = allowed;
+      if (!first)
+        return callback(new Error(`${host} is an address that may not be connected to`), '');
+      if (options.all) callback(null, allowed);
+      else callback(null, first.address, first.family);
+    });
+  };
+}

@@ -1,0 +1,135 @@
+// Who may use the server: the users and tokens that were given, or, in production, one user whose password is made.
+
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import type { Authorize } from '@sipcast/rest';
+import { Authenticator } from './authenticator.ts';
+import type { BearerToken, User } from './authenticator.ts';
+import { describe, ServerError } from './errors.ts';
+import { hashPassword, isPasswordHash, randomSecret, verifyPassword } from './password-hash.ts';
+import type { ServeOptions } from './serve-options.ts';
+import { printable } from './status-log.ts';
+
+/** The users of the server that nobody wrote into a configuration. */
+const USERS_FILE = 'users.json';
+
+/** The folder for what is kept. */
+export function stateDirOf(
+  given: string | undefined,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): string {
+  if (given !== undefined) return given;
+  const { STATE_DIRECTORY, XDG_STATE_HOME } = environment;
+  if (STATE_DIRECTORY !== undefined && STATE_DIRECTORY !== '')
+    return STATE_DIRECTORY.split(':')[0] ?? STATE_DIRECTORY;
+  return join(XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'sipcast');
+}
+
+/**
+ * How requests are let in; undefined: everybody is.
+ * @param isLoopback - The server is reached from this machine alone.
+ * @throws ServerError (rejection) `INVALID_ARGUMENT` naming `users` or `tokens`
+ */
+export async function openAccess(
+  options: ServeOptions,
+  isLoopback: boolean,
+  log: (line: string) => void,
+): Promise<Authorize | undefined> {
+  const { profile = 'dev', basicAuth, tokens = [] } = options;
+  const users = [...(options.users ?? [])];
+  if (basicAuth)
+    users.push({ name: basicAuth.username, password: await hashPassword(basicAuth.password) });
+  if (profile === 'production' && users.length === 0 && tokens.length === 0)
+    users.push(...(await keptUsers(stateDirOf(options.stateDir), log)));
+  if (users.length === 0 && tokens.length === 0) return undefined;
+  await check(users, tokens, isLoopback, log);
+  const authenticator = new Authenticator({
+    users,
+    tokens,
+    now: () => performance.now(),
+    onLocked: (address) =>
+      log(`warning: ${printable(address)} gave five wrong passwords: refused for a minute`),
+  });
+  return (credentials, scope) => authenticator.check(credentials, scope);
+}
+
+async function check(
+  users: readonly User[],
+  tokens: readonly BearerToken[],
+  isLoopback: boolean,
+  log: (line: string) => void,
+): Promise<void> {
+  const names = new Set<string>();
+  for (const [index, { name, password }] of users.entries()) {
+    const field = `users.${index}`;
+    if (names.has(name))
+      throw new ServerError('INVALID_ARGUMENT', `users: ${name} is there twice`, `${field}.name`);
+    names.add(name);
+    if (!isPasswordHash(password)) {
+      const problem = `users: the password of ${name} must be what sipcast passwd prints`;
+      throw new ServerError('INVALID_ARGUMENT', problem, `${field}.password`);
+    }
+    if (name !== 'admin' || !(await verifyPassword('admin', password))) continue;
+    // The default of the documented API, which everybody knows.
+    if (!isLoopback)
+      throw new ServerError(
+        'INVALID_ARGUMENT',
+        'users: admin with the password admin is for loopback alone',
+        `${field}.password`,
+      );
+    log('warning: the password of admin is admin');
+  }
+  for (const [index, { hash }] of tokens.entries()) {
+    if (!/^sha256\$[0-9a-f]{64}$/.test(hash)) {
+      const problem = 'tokens: the hash must be what sipcast passwd --token prints';
+      throw new ServerError('INVALID_ARGUMENT', problem, `tokens.${index}.hash`);
+    }
+  }
+}
+
+/** The users of the folder; none there: `admin`, whose new password is told this once. */
+async function keptUsers(stateDir: string, log: (line: string) => void): Promise<readonly User[]> {
+  const kept = await readUsers(stateDir);
+  if (kept) return kept;
+  const password = randomSecret();
+  await saveUser(stateDir, { name: 'admin', password: await hashPassword(password) });
+  log(`first start: user admin, password ${password} (shown this once; change it: sipcast passwd)`);
+  return (await readUsers(stateDir)) ?? [];
+}
+
+/** Adds a user to the folder, or gives it another password. @throws ServerError (rejection) naming `stateDir` */
+export async function saveUser(stateDir: string, user: User): Promise<void> {
+  const others = ((await readUsers(stateDir)) ?? []).filter(({ name }) => name !== user.name);
+  try {
+    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    const text = `${JSON.stringify([...others, user], undefined, 2)}\n`;
+    await writeFile(join(stateDir, USERS_FILE), text, { mode: 0o600 });
+  } catch (error) {
+    throw new ServerError('INVALID_ARGUMENT', `stateDir: ${describe(error)}`, 'stateDir', error);
+  }
+}
+
+async function readUsers(stateDir: string): Promise<readonly User[] | undefined> {
+  const path = join(stateDir, USERS_FILE);
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new ServerError('INVALID_ARGUMENT', `stateDir: ${describe(error)}`, 'stateDir', error);
+  }
+  try {
+    const users = JSON.parse(text) as readonly User[];
+    if (users.every(({ name, password }) => typeof name === 'string' && isPasswordHash(password)))
+      return users;
+  } catch {
+    // As below.
+  }
+  // A new password would let in whoever can spoil the file and read the log.
+  throw new ServerError(
+    'INVALID_ARGUMENT',
+    `${path} is damaged: remove it to begin anew`,
+    'stateDir',
+  );
+}

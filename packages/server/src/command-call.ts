@@ -1,0 +1,146 @@
+// `sipcast call`: one call from the terminal, with a status line that lives.
+
+import { createCallGateway } from '@sipcast/core';
+import type { Call, CallView } from '@sipcast/core';
+import type { CallArguments, ConfigArguments } from './arguments.ts';
+import { UsageError } from './arguments.ts';
+import { describe } from './errors.ts';
+import { loadConfig } from './load-config.ts';
+import { gatewayOptionsOf } from './open-gateway.ts';
+import { openPolicy } from './serve.ts';
+import { printable } from './status-log.ts';
+
+const PERIOD_MS = 1000;
+
+/**
+ * Places the call, and returns when it is over.
+ * @returns The exit code: 0 when it was answered and ended in order, else 1.
+ * @throws ConfigError, UsageError (rejections)
+ */
+export async function runCall(args: ConfigArguments, request: CallArguments): Promise<number> {
+  const { options } = await loadConfig(args);
+  const warn = (line: string): void => void process.stderr.write(`${line}\n`);
+  const gateway = await createCallGateway(
+    await gatewayOptionsOf(options, openPolicy(options), warn),
+  ).catch((error: unknown) => {
+    throw new UsageError(describe(error), { cause: error });
+  });
+  const line = new StatusLine(process.stdout);
+  try {
+    const call = await gateway.startup(startupOf(request), 'terminal').catch((error: unknown) => {
+      throw new UsageError(describe(error), { cause: error });
+    });
+    const stop = onSignals(call, line);
+    const show = (): void => line.show(describeCall(call.view(), performance.now()));
+    const timer = setInterval(show, PERIOD_MS);
+    call.on('change', show);
+    call.on('recorded', (file) => line.say(`recorded ${printable(file.path)}`));
+    show();
+    await call.closed();
+    clearInterval(timer);
+    stop();
+    const { status, info, sipStatus } = call.view();
+    const code = sipStatus === null ? '' : ` (SIP ${sipStatus})`;
+    line.say(`${status}: ${printable(info ?? 'ended')}${code}`);
+    return status === 'FINISH' ? 0 : 1;
+  } finally {
+    await gateway.close();
+  }
+}
+
+function startupOf({ callee, rtmp, record, login, transport, hasAudio, hasVideo }: CallArguments) {
+  const password = process.env['SIPCAST_SIP_PASSWORD'];
+  return {
+    callee,
+    hasAudio,
+    hasVideo,
+    ...(rtmp !== undefined && splitRtmp(rtmp)),
+    ...(record !== undefined && { record: { dir: record } }),
+    ...(login !== undefined && { sipLogin: login }),
+    ...(password !== undefined && { sipPassword: password }),
+    ...(transport !== undefined && { sipTransport: transport }),
+  };
+}
+
+/** The last part of the path is the stream's name. */
+function splitRtmp(url: string): { readonly rtmpUrl: string; readonly rtmpStream: string } {
+  const [path = '', ...query] = url.split('?');
+  const at = path.lastIndexOf('/');
+  const name = [path.slice(at + 1), ...query].join('?');
+  if (!/^rtmps?:\/\/[^/]+\/./i.test(path.slice(0, at)) || name === '')
+    throw new UsageError('--rtmp must look like rtmp://server/app/name');
+  return { rtmpUrl: path.slice(0, at), rtmpStream: name };
+}
+
+/** The first signal ends the call, the second the program. @returns Stops it. */
+function onSignals(call: Call, line: StatusLine): () => void {
+  let isStopping = false;
+  const onSignal = (): void => {
+    if (isStopping) process.exit(1);
+    isStopping = true;
+    line.say('ending the call; once more to exit at once');
+    void call.terminate();
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  return () => {
+    process.off('SIGINT', onSignal);
+    process.off('SIGTERM', onSignal);
+  };
+}
+
+/** What there is to say of a call in one line. */
+function describeCall(view: CallView, nowMs: number): string {
+  const { status, establishedAt, media, rtmpStreamStatus, pushes } = view;
+  const parts: string[] = [status];
+  if (establishedAt !== null) {
+    const seconds = Math.max(
+      0,
+      Math.floor((performance.timeOrigin + nowMs - Date.parse(establishedAt)) / 1000),
+    );
+    const minutes = String(Math.floor(seconds / 60)).padStart(2, '0');
+    parts.push(`${minutes}:${String(seconds % 60).padStart(2, '0')}`);
+  }
+  for (const received of [media?.audio, media?.video]) {
+    if (!received) continue;
+    const loss = 100 * (received.lossRatio ?? 0);
+    const size =
+      'width' in received && received.width !== null ? ` ${received.width}x${received.height}` : '';
+    parts.push(`${received.codec}${size} ${loss.toFixed(1)} % lost`);
+  }
+  if (rtmpStreamStatus !== null) {
+    const [push] = pushes;
+    const sent = push ? ` ${(push.bytesSent / 1e6).toFixed(1)} MB` : '';
+    parts.push(`${rtmpStreamStatus}${sent}`);
+    if (push?.lastError) parts.push(printable(push.lastError));
+  }
+  return parts.join('  ');
+}
+
+/** Written over again on a terminal; elsewhere a line where something but the time has changed. */
+class StatusLine {
+  readonly #output: NodeJS.WriteStream;
+  #last = '';
+
+  constructor(output: NodeJS.WriteStream) {
+    this.#output = output;
+  }
+
+  show(text: string): void {
+    if (this.#output.isTTY) {
+      this.#output.write(`\r\x1b[K${text.slice(0, Math.max(20, this.#output.columns - 1))}`);
+      this.#last = text;
+      return;
+    }
+    const [status = '', rtmp = ''] = [text.split('  ', 1)[0], /RTMP_\w+/.exec(text)?.[0]];
+    const state = `${status} ${rtmp}`.trimEnd();
+    if (state === this.#last) return;
+    this.#last = state;
+    this.#output.write(`${text}\n`);
+  }
+
+  say(text: string): void {
+    if (this.#output.isTTY && this.#last !== '') this.#output.write('\n');
+    this.#output.write(`${text}\n`);
+  }
+}

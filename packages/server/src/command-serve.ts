@@ -1,0 +1,56 @@
+// `sipcast serve`: starts, drains at the first signal, goes at once at the second.
+
+import type { ConfigArguments } from './arguments.ts';
+import { ServerError } from './errors.ts';
+import { loadConfig, placed } from './load-config.ts';
+import { serve } from './serve.ts';
+import { printable } from './status-log.ts';
+
+/** In the production profile running calls may finish for so long. */
+const DRAIN_MS = 30_000;
+/** After a failure inside: so long for the goodbyes. */
+const LAST_GRACE_MS = 2000;
+
+/** @throws ConfigError, ServerError `PORT_UNAVAILABLE` (rejections): it has not started */
+export async function runServe(args: ConfigArguments, log: (line: string) => void): Promise<void> {
+  const loaded = await loadConfig(args);
+  const { config, options } = loaded;
+  const server = await serve({ ...options, log }).catch((error: unknown) => {
+    if (error instanceof ServerError && error.code === 'INVALID_ARGUMENT')
+      throw placed(error, loaded);
+    throw error;
+  });
+  const { drainMs = config.profile === 'production' ? DRAIN_MS : 0 } = config;
+  let isStopping = false;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (isStopping) process.exit(1);
+      isStopping = true;
+      const { length } = server.gateway.calls;
+      const patience =
+        drainMs > 0 && length > 0
+          ? `${length} calls may finish within ${Math.ceil(drainMs / 1000)} s`
+          : `ending ${length} calls`;
+      log(`${signal}: ${patience}; once more to exit at once`);
+      void server
+        .drain(drainMs)
+        .then(() => {
+          const left = server.gateway.calls.length;
+          if (left > 0 && drainMs > 0) log(`ending ${left} calls`);
+          return server.close();
+        })
+        .then(() => process.exit(0));
+    });
+  }
+  const end = (graceMs: number): void => void server.close(graceMs).finally(() => process.exit(3));
+  process.on('uncaughtException', (error: unknown) => {
+    const words = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    log(`error: a failure inside ends the server: ${printable(words)}`);
+    if (isStopping) process.exit(3);
+    isStopping = true;
+    end(LAST_GRACE_MS);
+  });
+  const places = [server.url, server.httpsUrl].filter((url) => url !== undefined);
+  log(`HTTP API at ${places.join(' and ')}, SIP port ${server.gateway.sipPort}`);
+  if (server.consoleUrl !== undefined) log(`Console at ${server.consoleUrl}`);
+}

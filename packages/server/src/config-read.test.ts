@@ -1,0 +1,155 @@
+import { describe, expect, it } from 'vitest';
+import { optionsOf } from './config-options.ts';
+import { CONFIG_SCHEMA, ConfigError, fieldsOf, readConfig, variableOf } from './config-read.ts';
+import type { ConfigOverride } from './config-read.ts';
+
+function problemsOf(text: string, overrides: readonly ConfigOverride[] = []): string {
+  try {
+    readConfig({ file: { name: 'f', text }, overrides });
+    return 'in order';
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message;
+    throw error;
+  }
+}
+
+describe('configuration', () => {
+  it('reads YAML and JSON alike', () => {
+    const yaml = 'profile: production\nhttp:\n  port: 80\n  cors: [https://a]\n';
+    const json = '{\n\t"profile": "production",\n\t"http": {"port": 80, "cors": ["https://a"]}\n}';
+    const read = (text: string): unknown => readConfig({ file: { name: 'f', text } }).config;
+    expect(read(json)).toEqual(read(yaml));
+    expect(read(yaml)).toEqual({
+      profile: 'production',
+      http: { port: 80, cors: ['https://a'] },
+    });
+    expect([read(''), read('# nothing\n')]).toEqual([{}, {}]);
+  });
+
+  it.each([
+    ['http:\n  port: 99999\n', 'f:2:3: http.port: Too big: expected number to be <=65535'],
+    ['http:\n  prot: 1\n', 'f:2:3: http.prot: There is no such option'],
+    ['prot: 1\n', 'f:1:1: prot: There is no such option'],
+    ['__proto__: {}\n', 'f:1:1: __proto__: There is no such option'],
+    ['users:\n  - name: a\n', 'f:2:5: users.0.password: is missing'],
+    ['profile: prod\n', /^f:1:1: profile: Invalid option: expected one of "dev"\|"production"$/],
+    ['- a\n', /^f:1:1: Invalid input: expected object/],
+    ['words\n', /^f:1:1: Invalid input: expected object/],
+    ['http: [1\n', /^f:2:1: Flow sequence/],
+    ['http:\n  port: 1\n  port: 2\n', /^f:3:3: Map keys must be unique$/],
+    ['{"http": {"port": "x"}}', /^f:1:11: http\.port: Invalid input: expected number/],
+    [
+      'gateway:\n  incoming:\n    rules:\n      - reject: {code: 3}\n',
+      /^f:4:18: gateway\.incoming\.rules\.0\.reject\.code: Too small/,
+    ],
+    ['gateway: {transcoding: {sampleRateHz: 8000}}', /must be 44100 or 48000$/],
+  ])('tells the place of what is wrong in %j', (text, words) => {
+    expect(problemsOf(text)).toMatch(words);
+  });
+
+  it('tells all that is wrong, a line for each', () => {
+    expect(problemsOf('a: 1\nb: 2\nhttp: {port: x}\n').split('\n')).toHaveLength(3);
+  });
+
+  it('names the variable or option that is wrong', () => {
+    const overrides = [
+      { source: 'SIPCAST_HTTP_PORT', path: ['http', 'port'], value: 'many' },
+      { source: '--set http.prot', path: ['http', 'prot'], value: '1' },
+    ];
+    expect(problemsOf('http: {port: 1}\n', overrides).split('\n')).toEqual([
+      expect.stringMatching(/^SIPCAST_HTTP_PORT: http\.port: .*expected number/),
+      '--set http.prot: http.prot: There is no such option',
+    ]);
+  });
+
+  it('puts overrides over the file, the later over the earlier', () => {
+    const { config } = readConfig({
+      file: { name: 'f', text: 'http: {port: 1, host: h}\ngateway: {sipPort: 1}\n' },
+      overrides: [
+        { source: 'a', path: ['http', 'port'], value: '2' },
+        { source: 'b', path: ['http', 'port'], value: '3' },
+        { source: 'c', path: ['http', 'listeners'], value: '[{"port": 9091}]' },
+        { source: 'd', path: ['gateway', 'rtpPorts', 'min'], value: '10' },
+        { source: 'd', path: ['gateway', 'rtpPorts', 'max'], value: '20' },
+      ],
+    });
+    expect(config).toEqual({
+      http: { port: 3, host: 'h', listeners: [{ port: 9091 }] },
+      gateway: { sipPort: 1, rtpPorts: { min: 10, max: 20 } },
+    });
+  });
+
+  it('lets no override reach a prototype', () => {
+    const path = ['__proto__', 'polluted'];
+    expect(problemsOf('', [{ source: 's', path, value: '1' }])).toMatch(/no such option/);
+    expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
+  });
+
+  it('does not let aliases grow without bound', () => {
+    const lines = ['a0: &a0 [x, x, x, x, x, x, x, x, x]'];
+    for (let n = 1; n < 10; n++)
+      lines.push(
+        `a${n}: &a${n} [${Array<string>(9)
+          .fill(`*a${n - 1}`)
+          .join(', ')}]`,
+      );
+    expect(problemsOf(lines.join('\n'))).toMatch(/^f: Excessive alias count/);
+  });
+
+  it('has a variable of its own for each field, and words for it', () => {
+    const fields = fieldsOf(CONFIG_SCHEMA);
+    expect(fields.length).toBeGreaterThan(100);
+    const variables = fields.map(({ path }) => variableOf(path));
+    expect(new Set(variables).size).toBe(variables.length);
+    expect(variables).toContain('SIPCAST_GATEWAY_RTMP_TLS_FINGERPRINT256');
+    for (const { path, schema } of fields)
+      expect([path.join('.'), schema.description]).toEqual([path.join('.'), expect.any(String)]);
+  });
+
+  it('becomes the options of serve', () => {
+    const text = `
+profile: production
+https: {port: 443, names: [a.example]}
+http: {host: "::", port: 80, listeners: [{port: 9091}], requestsPerSecond: 5}
+events: {callAppUrl: http://a/C, retries: 1, apps: {k: {callAppUrl: http://b/C}}}
+outgoing: {lan: true, deny: [10.0.0.1]}
+gateway:
+  sipPort: 5060
+  sipTls: {certFile: c, keyFile: k, port: 5061, requireClientCertificate: true}
+  sipGuard: {enabled: false}
+  transcoding: {enabled: true, audioBitrateBps: 96000}
+  jitterDelayMs: {maxMs: 300}
+  rtmp: {giveUpMs: 5, tls: {caFile: ca, insecure: true}}
+`;
+    expect(optionsOf(readConfig({ file: { name: 'f', text } }).config)).toEqual({
+      profile: 'production',
+      host: '::',
+      port: 80,
+      https: { port: 443, names: ['a.example'] },
+      listeners: [{ port: 9091 }],
+      requestsPerSecond: 5,
+      callAppUrl: 'http://a/C',
+      events: { retries: 1, apps: { k: { callAppUrl: 'http://b/C' } } },
+      outgoing: { lan: true, deny: ['10.0.0.1'] },
+      sipTls: { certFile: 'c', keyFile: 'k', port: 5061 },
+      rtmpCaFile: 'ca',
+      gateway: {
+        sipPort: 5060,
+        sipTls: { requireClientCertificate: true },
+        sipGuard: false,
+        transcoding: { audioBitrateBps: 96_000 },
+        jitterDelayMs: { minMs: 20, maxMs: 300 },
+        rtmp: { giveUpMs: 5, tls: { insecure: true } },
+      },
+    });
+  });
+
+  it('switches HTTPS on in production, or with a certificate', () => {
+    const https = (text: string): unknown =>
+      optionsOf(readConfig({ file: { name: 'f', text } }).config).https;
+    expect(https('')).toBe(false);
+    expect(https('profile: production')).toEqual({});
+    expect(https('profile: production\nhttps: {enabled: false}')).toBe(false);
+    expect(https('https: {certFile: c, keyFile: k}')).toEqual({ certFile: 'c', keyFile: 'k' });
+  });
+});

@@ -1,0 +1,124 @@
+// What a configuration may hold. The reference in the documentation is made of it.
+
+import { z } from 'zod';
+import { count, flag, port, section, text, texts, time, word } from './config-fields.ts';
+import { gatewaySection } from './config-gateway.ts';
+
+const SCOPES = ['read', 'calls', 'admin'] as const;
+const scope = word(
+  SCOPES,
+  '`read`: what finds and shows; `calls`: places and changes calls, too; `admin`: SIP messages, too.',
+  'admin',
+);
+
+const listener = z.strictObject({
+  port: z.int().min(0).max(65_535).meta({ description: 'TCP port.' }),
+  host: text('IP address.', 'that of `http.host`'),
+  https: flag('HTTPS instead of HTTP.', 'false'),
+});
+
+const user = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[^:\p{Cc}]{1,64}$/u, 'must be 1 to 64 characters without colon')
+    .meta({ description: 'User name.' }),
+  password: z.string().min(1).meta({ description: 'What `sipcast passwd` prints (`scrypt$…`).' }),
+  scope,
+});
+
+const token = z.strictObject({
+  name: z.string().min(1).max(64).meta({ description: 'What it is called in the log.' }),
+  hash: z
+    .string()
+    .regex(/^sha256\$[0-9a-f]{64}$/, 'must be what sipcast passwd --token prints')
+    .meta({ description: 'What `sipcast passwd --token` prints (`sha256$…`).' }),
+  scope,
+});
+
+const application = z.strictObject({
+  callAppUrl: z
+    .string()
+    .min(1)
+    .meta({ description: 'Events go to `<callAppUrl>/CallStatusEvent`.' }),
+  secret: text('Signs them by the Standard Webhooks scheme.', 'unsigned'),
+});
+
+/** The whole configuration. */
+export const CONFIG = z.strictObject({
+  profile: word(
+    ['dev', 'production'],
+    '`dev`: for this machine, without passwords on loopback. `production`: HTTPS, users, guards.',
+    'dev',
+  ),
+  stateDir: text(
+    'Folder for what is kept: generated certificate and first password.',
+    '`$STATE_DIRECTORY`, else `~/.local/state/sipcast`',
+  ),
+  drainMs: time('At SIGTERM running calls may finish for so long.', '30000; 0 in dev'),
+  maxLoopLagMs: count(
+    'New calls are refused while events wait this long for the processor; 0: never.',
+    '250',
+    0,
+    60_000,
+  ),
+  http: section('The HTTP API and the console.', {
+    host: text('IP address that is listened on.', '127.0.0.1; 0.0.0.0 in production'),
+    port: port('TCP port of HTTP.', '8081'),
+    listeners: z
+      .array(listener)
+      .meta({ description: 'More ports with the same API, e.g. 9091 and 8888.' })
+      .optional(),
+    console: flag('The web console at `/console/`.', 'true'),
+    cors: texts(
+      'Origins that browsers may call from, e.g. `https://app.example.com`; `*`: any.',
+      'any in dev on loopback without users; else none',
+    ),
+    allowedHosts: texts(
+      'Names that the server is called by, against DNS rebinding; IP addresses and `localhost` always are.',
+      'without users: none more; with users: any',
+    ),
+    maxConnections: count('Connections at a time.', '256', 1, 100_000),
+    requestsPerSecond: count(
+      'Requests of one address a second, twice as many at once; 0: any number.',
+      '50 in production; 0 in dev',
+    ),
+    startupsPerSecond: count(
+      'Calls and pushes that one address may start a second, twice as many at once; 0: any number.',
+      '10 in production; 0 in dev',
+    ),
+  }),
+  https: section('HTTPS beside HTTP.', {
+    enabled: flag('Whether there is HTTPS.', 'true in production, else when `certFile` is given'),
+    port: port('TCP port of HTTPS.', '8444'),
+    certFile: text('PEM file: certificate with its chain.', 'a self-signed one is made and kept'),
+    keyFile: text('PEM file: its private key.'),
+    names: texts('Names and addresses in a certificate that is made.', 'the host name, localhost'),
+  }),
+  users: z.array(user).meta({ description: 'Who may use API and console.' }).optional(),
+  tokens: z.array(token).meta({ description: 'Bearer tokens for programs.' }).optional(),
+  events: section('Call events to applications.', {
+    callAppUrl: text('Events go to `<callAppUrl>/CallStatusEvent`.', 'nowhere'),
+    secret: text('Signs them by the Standard Webhooks scheme.', 'unsigned'),
+    timeoutMs: time('Longest wait for an answer.', '15000', 1),
+    retries: count('Tries after the first.', '3', 0, 100),
+    retryDelayMs: time('First pause between tries; doubles.', '500', 1),
+    maxQueued: count('Events that may wait.', '1000', 1, 1_000_000),
+    apps: z
+      .record(z.string(), application)
+      .meta({ description: 'Applications of their own, by application key (`appKey`).' })
+      .optional(),
+  }),
+  outgoing: section('Where the server may connect to.', {
+    lan: flag(
+      'The one switch for use in a private network: private and loopback addresses are allowed.',
+      'true in dev; false in production',
+    ),
+    allow: texts('Networks (`10.1.0.0/16`) and names (`*.example.com`) that always are.', 'none'),
+    deny: texts('Networks and names that never are; it comes before `allow`.', 'none'),
+    onlyAllowed: flag('What `allow` does not name is refused.', 'false'),
+  }),
+  gateway: gatewaySection,
+});
+
+/** A configuration as it is read. */
+export type Config = z.output<typeof CONFIG>;

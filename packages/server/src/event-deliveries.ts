@@ -1,0 +1,56 @@
+// Events to applications: one for all calls, and others for the calls of their application key.
+
+import type { CallGateway } from '@sipcast/core';
+import { deliverCallEvents } from '@sipcast/rest';
+import type { CallAppDelivery, CallAppOptions } from '@sipcast/rest';
+import { ServerError } from './errors.ts';
+import type { OutgoingPolicy } from './outgoing-policy.ts';
+import type { ServeOptions } from './serve-options.ts';
+import { printable } from './status-log.ts';
+
+/** All deliveries of a server. */
+export interface EventDeliveries {
+  /** @param drainMs - What is queued is waited for so long. */
+  close(drainMs?: number): Promise<void>;
+}
+
+/** @throws ServerError `INVALID_ARGUMENT` naming the URL */
+export function openEvents(
+  gateway: Pick<CallGateway, 'on' | 'off'>,
+  { callAppUrl, events: { apps = {}, ...common } = {} }: ServeOptions,
+  policy: OutgoingPolicy | undefined,
+  log: (line: string) => void,
+): EventDeliveries {
+  const deliveries: CallAppDelivery[] = [];
+  const open = (field: string, options: CallAppOptions): void => {
+    try {
+      deliveries.push(
+        deliverCallEvents(gateway, {
+          ...common,
+          ...(policy && { mayConnect: (address, host) => policy.mayConnect(address, host) }),
+          onLost: (reason) => log(`warning: event lost: ${printable(reason)}`),
+          ...options,
+        }),
+      );
+    } catch (error) {
+      for (const delivery of deliveries) void delivery.close(0);
+      const problem = `${field} must be an http or https URL`;
+      throw new ServerError('INVALID_ARGUMENT', problem, field, error);
+    }
+  };
+  const own = new Map(Object.entries(apps));
+  for (const [appKey, { callAppUrl: url, secret }] of own) {
+    open(`events.apps.${appKey}.callAppUrl`, {
+      callAppUrl: url,
+      accepts: (key) => key === appKey,
+      ...(secret !== undefined && { secret }),
+    });
+  }
+  if (callAppUrl !== undefined)
+    open('callAppUrl', { callAppUrl, accepts: (appKey) => !own.has(appKey) });
+  return {
+    close: async (drainMs) => {
+      await Promise.all(deliveries.map((delivery) => delivery.close(drainMs)));
+    },
+  };
+}

@@ -1,0 +1,107 @@
+// The gateway of a server: its options out of those of `serve`, and what is wrong in the words of `serve`.
+
+import { readFile } from 'node:fs/promises';
+import { createCallGateway } from '@sipcast/core';
+import type { CallGateway, CallGatewayOptions } from '@sipcast/core';
+import { describe, ServerError, unavailable } from './errors.ts';
+import type { OutgoingPolicy } from './outgoing-policy.ts';
+import type { ServeOptions } from './serve-options.ts';
+import { printable } from './status-log.ts';
+
+/** Late by more than this for a second, a process hurts the calls that it has. */
+const MAX_LOOP_LAG_MS = 250;
+
+/** @throws ServerError (rejection) `INVALID_ARGUMENT`, `PORT_UNAVAILABLE` */
+export async function openGateway(
+  options: ServeOptions,
+  policy: OutgoingPolicy | undefined,
+  log: (line: string) => void,
+): Promise<CallGateway> {
+  try {
+    return await createCallGateway(await gatewayOptionsOf(options, policy, log));
+  } catch (error) {
+    if (error instanceof ServerError) throw error;
+    const { code, field } = error as { code?: string; field?: string };
+    const wrongOption = code === 'INVALID_ARGUMENT' || code === 'NO_TRANSCODER';
+    if (wrongOption && field !== undefined)
+      throw new ServerError('INVALID_ARGUMENT', describe(error), field, error);
+    const port = options.sipPort ?? options.gateway?.sipPort ?? 0;
+    throw unavailable('sipPort', `SIP port ${port}`, error);
+  }
+}
+
+/** What `serve` opens its gateway with. @throws ServerError (rejection) for a file that cannot be read */
+export async function gatewayOptionsOf(
+  options: ServeOptions,
+  policy: OutgoingPolicy | undefined,
+  log: (line: string) => void,
+): Promise<CallGatewayOptions> {
+  const { sipPort, sipPcap, rtpPorts, publicAddress, audio, mediaFolder, recordDir } = options;
+  const sipTls = options.sipTls && {
+    ...options.gateway?.sipTls,
+    ...(await readSipTls(options.sipTls)),
+  };
+  const { rtmpCaFile } = options;
+  const rtmpCa = rtmpCaFile && (await read('rtmp.tls.caFile', rtmpCaFile));
+  const rtmp = options.gateway?.rtmp;
+  return {
+    logger: {
+      debug() {},
+      info() {},
+      warn: (message) => log(`warning: ${printable(message)}`),
+      error: (message) => log(`error: ${printable(message)}`),
+    },
+    maxLoopLagMs: MAX_LOOP_LAG_MS,
+    ...options.gateway,
+    ...(options.maxLoopLagMs === undefined ? {} : { maxLoopLagMs: options.maxLoopLagMs }),
+    ...(policy && {
+      mayConnect: (address, _purpose, host) => policy.mayConnect(address, host),
+    }),
+    ...(rtmpCa && { rtmp: { ...rtmp, tls: { ...rtmp?.tls, ca: rtmpCa } } }),
+    ...(sipPort === undefined ? {} : { sipPort }),
+    ...(sipTls === undefined ? {} : { sipTls }),
+    ...(sipPcap === undefined ? {} : { sipTrace: { ...options.gateway?.sipTrace, pcap: sipPcap } }),
+    ...(rtpPorts === undefined ? {} : { rtpPorts }),
+    ...(publicAddress === undefined ? {} : { publicAddress }),
+    ...(audio === undefined ? {} : { audio }),
+    ...transcodingOf(options),
+    ...(mediaFolder === undefined ? {} : { mediaFolder }),
+    ...(recordDir === undefined
+      ? {}
+      : { recording: { ...options.gateway?.recording, dir: recordDir } }),
+  };
+}
+
+async function read(field: string, file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new ServerError('INVALID_ARGUMENT', `${field}: ${describe(error)}`, field, error);
+  }
+}
+
+async function readSipTls({
+  certFile,
+  keyFile,
+  caFile,
+  port,
+}: NonNullable<ServeOptions['sipTls']>): Promise<NonNullable<CallGatewayOptions['sipTls']>> {
+  return {
+    ...(certFile === undefined ? {} : { cert: await read('sipTls.certFile', certFile) }),
+    ...(keyFile === undefined ? {} : { key: await read('sipTls.keyFile', keyFile) }),
+    ...(caFile === undefined ? {} : { ca: await read('sipTls.caFile', caFile) }),
+    ...(port === undefined ? {} : { port }),
+  };
+}
+
+function transcodingOf({
+  transcoding,
+  ffmpegPath,
+  gateway,
+}: ServeOptions): Pick<CallGatewayOptions, 'transcoding'> {
+  if (transcoding === false) return { transcoding };
+  // A path does not undo what else is said of encoding.
+  return ffmpegPath === undefined
+    ? {}
+    : { transcoding: { ...(gateway?.transcoding || undefined), ffmpegPath } };
+}

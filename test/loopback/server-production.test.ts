@@ -1,0 +1,262 @@
+// The production profile as a program: HTTPS, users, tokens, guards.
+
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { request as httpRequest } from 'node:http';
+import type { IncomingMessage, RequestOptions } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { connect } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { Script } from '../support/script.ts';
+
+const CLI = 'packages/server/src/cli.ts';
+const cleanups: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+});
+
+async function folder(): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), 'sipcast-'));
+  cleanups.push(() => rm(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+/** Without HTTPS or with; certificates of our own are believed. */
+async function ask(
+  url: string,
+  options: RequestOptions & { body?: unknown } = {},
+): Promise<{
+  status: number;
+  headers: IncomingMessage['headers'];
+  text: string;
+  fingerprint: string;
+}> {
+  const send = url.startsWith('https:') ? httpsRequest : httpRequest;
+  const { body, ...more } = options;
+  return new Promise((resolve, reject) => {
+    const request = send(
+      url,
+      {
+        rejectUnauthorized: false,
+        agent: false,
+        ...(body !== undefined && { method: 'POST' }),
+        ...more,
+        headers: {
+          ...(body !== undefined && { 'content-type': 'application/json' }),
+          ...(more.headers as Record<string, string>),
+        },
+      } as RequestOptions,
+      (response) => {
+        const socket = response.socket as TLSSocket;
+        const fingerprint =
+          'getPeerCertificate' in socket ? socket.getPeerCertificate().fingerprint256 : '';
+        let text = '';
+        response.setEncoding('utf8');
+        response.on('data', (part: string) => (text += part));
+        response.on('error', reject);
+        response.on('end', () => {
+          const { statusCode: status = 0, headers } = response;
+          resolve({ status, headers, text, fingerprint });
+        });
+      },
+    );
+    request.on('error', reject);
+    request.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
+
+interface Server {
+  readonly script: Script;
+  readonly http: string;
+  readonly https: string;
+  readonly password: string;
+}
+
+async function start(
+  args: readonly string[] = [],
+  config = '',
+  dir?: string,
+): Promise<Server & { dir: string }> {
+  const stateDir = dir ?? (await folder());
+  const file = join(stateDir, 'sipcast.yaml');
+  await writeFile(
+    file,
+    `profile: production\nstateDir: ${stateDir}\nhttp: {host: 127.0.0.1, port: 0}\n` +
+      `https: {port: 0}\ngateway: {transcoding: {enabled: false}}\n${config}`,
+  );
+  const script = new Script(CLI, ['serve', '--config', file, ...args]);
+  cleanups.push(() => script.kill());
+  const [, http = '', https = ''] = await script.line(/HTTP API at (\S+) and (\S+),/);
+  const password = /password (\S+) /.exec(script.output)?.[1] ?? '';
+  return { script, http, https, password, dir: stateDir };
+}
+
+const basic = (text: string): Record<string, string> => ({
+  authorization: `Basic ${Buffer.from(text).toString('base64')}`,
+});
+
+describe('the production profile', () => {
+  it('makes a certificate and a password at its first start, and keeps both', async () => {
+    const first = await start();
+    expect(first.password).toHaveLength(24);
+    const headers = basic(`admin:${first.password}`);
+    const [, shown = ''] = await first.script.line(/certificate until [\d-]+, SHA-256 (\S+)$/);
+    for (const url of [first.http, first.https]) {
+      expect((await ask(`${url}/call/history`)).status).toBe(401);
+      expect((await ask(`${url}/call/history`, { headers: basic('admin:admin') })).status).toBe(
+        401,
+      );
+      expect((await ask(`${url}/no/such`)).status).toBe(401);
+      expect((await ask(`${url}/call/history`, { headers })).status).toBe(200);
+    }
+    expect((await ask(`${first.https}/call/history`)).fingerprint).toBe(shown);
+    expect(await readFile(join(first.dir, 'users.json'), 'utf8')).not.toContain(first.password);
+    first.script.signal('SIGTERM');
+    expect(await first.script.exited).toBe(0);
+
+    const again = await start([], '', first.dir);
+    expect(again.script.output).not.toMatch(/first start|password/);
+    await again.script.line(new RegExp(`SHA-256 ${shown}$`));
+    expect((await ask(`${again.https}/call/history`, { headers })).status).toBe(200);
+  });
+
+  it('answers guesses with 429, also what is right, and says so in the log', async () => {
+    const { http, script, password } = await start();
+    const guess = async (word: string): Promise<number> =>
+      (await ask(`${http}/call/find_all`, { headers: basic(`admin:${word}`) })).status;
+    for (let n = 0; n < 5; n++) expect(await guess(`wrong-${n}`)).toBe(401);
+    const refused = await ask(`${http}/call/find_all`, { headers: basic(`admin:${password}`) });
+    expect(refused.status).toBe(429);
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
+    expect(JSON.parse(refused.text)).toMatchObject({ code: 'TOO_MANY_FAILURES', status: 429 });
+    await script.line(/warning: 127\.0\.0\.1 gave five wrong passwords/);
+    expect(script.output).not.toContain('wrong-');
+  });
+
+  it('gives users and tokens what their scope says', async () => {
+    const passwd = async (...args: string[]): Promise<string> => {
+      const script = new Script(CLI, ['passwd', ...args]);
+      cleanups.push(() => script.kill());
+      expect(await script.exited).toBe(0);
+      return script.output;
+    };
+    const tokens = await passwd('watcher', '--token', '--scope', 'read');
+    const caller = await passwd('dialler', '--token', '--scope', 'calls');
+    const secretOf = (text: string): string => / (\S+)$/m.exec(text)?.[1] ?? '';
+    const { http } = await start([], `${tokens}\n${caller.split('\n').slice(2).join('\n')}\n`);
+    const as = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` });
+    const statusOf = async (path: string, token: string, body?: object): Promise<number> =>
+      (await ask(`${http}${path}`, { headers: as(token), ...(body && { body }) })).status;
+    const [read, calls] = [secretOf(tokens), secretOf(caller)];
+    expect(await statusOf('/call/find_all', read)).toBe(404);
+    expect(await statusOf('/call/terminate', read, { callId: 'c' })).toBe(403);
+    // However it is written.
+    expect(await statusOf('/call/%74erminate/', read, { callId: 'c' })).toBe(403);
+    expect(await statusOf('/call/terminate', calls, { callId: 'c' })).toBe(404);
+    expect(await statusOf('/call/trace?callId=c', calls)).toBe(403);
+    expect(await statusOf('/call/find_all', 'x'.repeat(24))).toBe(401);
+  });
+
+  it('refuses admin:admin beyond loopback, and warns of it there', async () => {
+    const dir = await folder();
+    const serve = (host: string): Script => {
+      const args = ['--profile', 'production', '--state-dir', dir, '--host', host, '--port', '0'];
+      const script = new Script(CLI, ['serve', ...args, '--https-port', '0', '--no-transcoding'], {
+        SIPCAST_BASIC_AUTH: 'admin:admin',
+      });
+      cleanups.push(() => script.kill());
+      return script;
+    };
+    const open = serve('0.0.0.0');
+    expect(await open.exited).toBe(2);
+    expect(open.output).toMatch(/admin with the password admin is for loopback alone$/);
+    const local = serve('127.0.0.1');
+    await local.line(/warning: the password of admin is admin/);
+    const [, http = ''] = await local.line(/HTTP API at (\S+) and/);
+    expect((await ask(`${http}/call/history`, { headers: basic('admin:admin') })).status).toBe(200);
+  });
+
+  it('limits what one address may ask and start', async () => {
+    const { http, password } = await start([
+      '--set',
+      'http.requestsPerSecond=1000',
+      '--set',
+      'http.startupsPerSecond=1',
+    ]);
+    const headers = basic(`admin:${password}`);
+    const answers: number[] = [];
+    for (let n = 0; n < 6; n++)
+      answers.push((await ask(`${http}/call/startup`, { headers, body: {} })).status);
+    // What is malformed was asked for, too.
+    expect(answers.slice(0, 2)).toEqual([400, 400]);
+    expect(answers).toContain(429);
+    expect((await ask(`${http}/call/find_all`, { headers })).status).toBe(404);
+  });
+
+  it('connects to no private address, and tells why', async () => {
+    const { http, password } = await start();
+    const headers = basic(`admin:${password}`);
+    const body = { callId: 'c1', callee: 'sip:x@127.0.0.1:9' };
+    expect((await ask(`${http}/call/startup`, { headers, body })).status).toBe(200);
+    await expect
+      .poll(async () => (await ask(`${http}/call/history`, { headers })).text)
+      .toContain('may not be connected to');
+  });
+
+  it('has CORS for listed origins alone, and answers to listed names alone', async () => {
+    const { http, password } = await start([], '', undefined);
+    const listed = await start([
+      '--set',
+      'http.cors=https://app.example',
+      '--set',
+      'http.allowedHosts=sip.example',
+    ]);
+    const origin = 'https://app.example';
+    const preflight = async (url: string, from: string): Promise<string | undefined> => {
+      const headers = { origin: from, 'access-control-request-method': 'POST' };
+      const answer = await ask(`${url}/call/startup`, { method: 'OPTIONS', headers });
+      return answer.headers['access-control-allow-origin'];
+    };
+    expect(await preflight(http, origin)).toBeUndefined();
+    expect(await preflight(listed.http, origin)).toBe(origin);
+    expect(await preflight(listed.http, 'https://evil.example')).toBeUndefined();
+    const called = async (server: Server, host: string): Promise<number> => {
+      const headers = { ...basic(`admin:${server.password}`), host };
+      return (await ask(`${server.http}/call/history`, { headers })).status;
+    };
+    expect(await called(listed, 'sip.example:8081')).toBe(200);
+    expect(await called(listed, 'evil.example')).toBe(421);
+    expect(await called({ ...listed, http, password }, 'any.example')).toBe(200);
+  });
+
+  it('lets nobody hold a connection for ever by sending octet by octet', async () => {
+    const { http, script } = await start();
+    const { port } = new URL(http);
+    const socket = connect(Number(port), '127.0.0.1');
+    cleanups.push(async () => socket.destroy());
+    socket.on('error', () => {});
+    socket.resume();
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nX-');
+    const closed = new Promise<number>((resolve) => {
+      const startMs = performance.now();
+      socket.on('close', () => resolve(performance.now() - startMs));
+    });
+    expect(await closed).toBeLessThan(20_000);
+    expect(script.output).not.toContain('error');
+  }, 30_000);
+});
+
+describe('the dev profile', () => {
+  it('answers to no foreign name on loopback, so that no page can borrow it', async () => {
+    const script = new Script(CLI, ['serve', '--port', '0', '--no-transcoding']);
+    cleanups.push(() => script.kill());
+    const [, http = ''] = await script.line(/HTTP API at (\S+),/);
+    const as = async (host: string, path: string): Promise<number> =>
+      (await ask(`${http}${path}`, { headers: { host } })).status;
+    expect(await as('localhost:8081', '/call/history')).toBe(200);
+    expect(await as('evil.example', '/call/history')).toBe(421);
+    expect(await as('evil.example', '/../console/')).toBe(421);
+  });
+});
