@@ -546,7 +546,15 @@ describe('failures', () => {
       409: ['CALL_EXISTS', 'CALL_STATE', 'PUSH_EXISTS', 'RTMP_STREAM_EXISTS', 'STREAM_EXISTS'],
       500: ['CALL_FAILED'],
       501: ['NOT_IMPLEMENTED'],
-      503: ['GATEWAY_CLOSED', 'NO_PORTS', 'TOO_MANY_CALLS', 'TOO_MANY_VIEWERS', 'TRANSCODERS_BUSY'],
+      503: [
+        'DRAINING',
+        'GATEWAY_CLOSED',
+        'NO_PORTS',
+        'OVERLOADED',
+        'TOO_MANY_CALLS',
+        'TOO_MANY_VIEWERS',
+        'TRANSCODERS_BUSY',
+      ],
     };
     const seen: Record<number, string[]> = {};
     for (const code of Object.keys(STATUS_OF_CODE).toSorted() as GatewayErrorCode[]) {
