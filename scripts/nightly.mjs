@@ -13,6 +13,11 @@ const RUNS = {
     environment: { MUTATIONS: '1000000' },
     files: ['packages/media/src/rtmp-mutations.test.ts'],
   },
+  /** Damaged SIP messages, ten million, and a million descriptions. */
+  'sip-mutations': {
+    environment: { MUTATIONS: '10000000' },
+    files: ['packages/sip/src/mutations.test.ts'],
+  },
   /** nginx-rtmp killed fifty times in one call. */
   'rtmp-restarts': {
     project: 'interop',

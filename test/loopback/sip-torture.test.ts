@@ -3,6 +3,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { SipUserAgent } from '@sipcast/sip';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { until } from './sip-peer.ts';
@@ -123,4 +124,139 @@ describe('RFC 4475 over UDP', () => {
       expect(statusCodes).toEqual(statusCode === undefined ? [] : [statusCode]);
     });
   }
+});
+
+/**
+ * Over TCP a message ends where its Content-Length says (RFC 3261 §18.3); what follows is the next one, and where that is
+ * none the connection ends after a 400.
+ */
+const TCP_ANSWERS: Readonly<Record<string, readonly number[]>> = {
+  /** The second message counts, too. */
+  dblreq: [405, 403],
+  /** The rest of the body is waited for; the time limit of partial messages is tested with the transport. */
+  clerr: [],
+  /** Without Content-Length, which a stream cannot do without. */
+  inv2543: [400],
+};
+
+describe('RFC 4475 over TCP', () => {
+  let tcp: SipUserAgent;
+  beforeAll(async () => {
+    tcp = new SipUserAgent({ bindAddress: '127.0.0.1', timers: { timerHMs: 5, timerJMs: 5 } });
+    await tcp.open();
+  });
+  afterAll(() => tcp.close());
+
+  const answersTo = async (name: string, cuts: readonly number[]): Promise<number[]> => {
+    await until(() => tcp.stats.serverTransactions === 0);
+    const octets = readFileSync(new URL(`${name}.dat`, FOLDER));
+    const connection = connect(tcp.localPort, '127.0.0.1');
+    connection.setNoDelay(true);
+    let text = '';
+    connection.on('data', (piece: Buffer) => {
+      text += piece.toString('latin1');
+    });
+    connection.on('error', () => {});
+    await once(connection, 'connect');
+    let from = 0;
+    for (const cut of [...cuts, octets.length]) {
+      connection.write(octets.subarray(from, cut));
+      from = cut;
+      await new Promise((resolve) => {
+        setImmediate(resolve);
+      });
+    }
+    const probe =
+      `OPTIONS sip:us SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bKprobe${name}${cuts.join('-')}\r\n` +
+      `From: <sip:p@p>;tag=p\r\nTo: <sip:us>\r\nCall-ID: probe\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n`;
+    // A message that waits for more takes the probe for its body.
+    connection.write(probe);
+    const closed = new Promise<boolean>((resolve) => {
+      connection.once('close', () => resolve(true));
+    });
+    const deadline = Date.now() + 400;
+    while (!text.includes('Call-ID: probe') && !connection.destroyed && Date.now() < deadline)
+      await new Promise((resolve) => {
+        setTimeout(resolve, 2);
+      });
+    connection.destroy();
+    await closed;
+    return text
+      .split(/(?=SIP\/2\.0 \d{3} )/)
+      .filter((one) => one.startsWith('SIP/2.0 ') && !one.includes('Call-ID: probe'))
+      .map((one) => Number(one.slice(8, 11)));
+  };
+
+  for (const [name, statusCode] of Object.entries(ANSWERS)) {
+    const expected = TCP_ANSWERS[name] ?? (statusCode === undefined ? [] : [statusCode]);
+    it(`${name} → ${expected.join(', ') || 'silence'}, whole and in pieces`, async () => {
+      const { length } = readFileSync(new URL(`${name}.dat`, FOLDER));
+      for (const cuts of [[], [1], [length >> 1], [length - 1], [length >> 2, length >> 1]])
+        expect(await answersTo(name, cuts), `cut at ${cuts.join()}`).toEqual(expected);
+    });
+  }
+});
+
+describe('RFC 5118 over sockets', () => {
+  const VIA = '[2001:db8::9:1];branch=z9hG4bK';
+  const request = (n: number, uri: string, via: string, protocol: string): string =>
+    `REGISTER ${uri} SIP/2.0\r\nVia: SIP/2.0/${protocol} ${via}${protocol}${n}\r\nTo: sip:user@example.com\r\nFrom: sip:user@example.com;tag=81x2\r\n` +
+    `Call-ID: v6-${n}\r\nMax-Forwards: 70\r\nContact: "Caller" <sip:caller@[2001:db8::1]>\r\nCSeq: 98176 REGISTER\r\nContent-Length: 0\r\n\r\n`;
+  // A registrar we are not: 405 says that the message was understood.
+  const MESSAGES = [
+    ['4.1 reference', 'sip:[2001:db8::10]', VIA, 405],
+    ['4.2 no brackets', 'sip:2001:db8::10', VIA, 400],
+    ['4.3 port inside', 'sip:[2001:db8::10:5070]', VIA, 405],
+    ['4.4 port outside', 'sip:[2001:db8::10]:5070', VIA, 405],
+    [
+      '4.5 received',
+      'sip:[2001:db8::10]',
+      `[2001:db8::9:1];received=[2001:db8::9:255];branch=z9hG4bK`,
+      405,
+    ],
+    [
+      '4.5 received bare',
+      'sip:[2001:db8::10]',
+      `[2001:db8::9:1];received=2001:db8::9:255;branch=z9hG4bK`,
+      405,
+    ],
+    ['4.9 mapped', 'sip:[::ffff:192.0.2.10]:19823', '[::ffff:192.0.2.2]:19823;branch=z9hG4bK', 405],
+    ['4.10 three colons', 'sip:[2001:db8:::192.0.2.1]', VIA, 405],
+  ] as const;
+
+  it('are answered over UDP and TCP, from an IPv6 socket', async () => {
+    const agent = new SipUserAgent({ bindAddress: '::' });
+    await agent.open();
+    const udp = createSocket('udp6');
+    const connection = connect(agent.localPort, '::1');
+    try {
+      const answers: Record<'UDP' | 'TCP', string> = { UDP: '', TCP: '' };
+      udp.on('message', (datagram) => {
+        answers.UDP += datagram.toString();
+      });
+      connection.on('data', (piece: Buffer) => {
+        answers.TCP += piece.toString();
+      });
+      await once(connection, 'connect');
+      for (const [n, [name, uri, via, statusCode]] of MESSAGES.entries()) {
+        // Without rport the answer goes to the port that Via names: here that is written by hand.
+        udp.send(request(n, uri, `${via.replace(';', ';rport;')}`, 'UDP'), agent.localPort, '::1');
+        connection.write(request(n, uri, via, 'TCP'));
+        for (const protocol of ['UDP', 'TCP'] as const) {
+          await until(
+            () => answers[protocol].includes(`Call-ID: v6-${n}\r\n`),
+            `${name} ${protocol}`,
+          );
+          const answer = answers[protocol].split(/(?=SIP\/2\.0 \d{3} )/).at(-1) ?? '';
+          expect(answer.slice(8, 11), `${name} over ${protocol}`).toBe(String(statusCode));
+          // What the message claims of its way is replaced by where it came from.
+          expect(answer, name).toMatch(/received=\[?::1\]?/);
+        }
+      }
+    } finally {
+      connection.destroy();
+      udp.close();
+      await agent.close();
+    }
+  });
 });

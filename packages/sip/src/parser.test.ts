@@ -1,4 +1,3 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SipError } from './errors.ts';
@@ -6,8 +5,6 @@ import { EMPTY_BODY, formatMessage, SipHeaders } from './message.ts';
 import type { SipMessage } from './message.ts';
 import { parseDatagram, SIP_LIMITS, StreamParser } from './parser.ts';
 import type { ParseOutcome } from './parser.ts';
-
-const VECTORS = new URL('../../../test/vectors/rfc4475/', import.meta.url);
 
 const HEAD = [
   'Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKnashds8;rport',
@@ -40,15 +37,6 @@ function fault(outcome: ParseOutcome): {
   if (outcome.message !== undefined) throw new Error('accepted');
   const { code, field, statusCode } = outcome.fault;
   return { code, field, statusCode, answerable: outcome.partial !== undefined };
-}
-
-/** A small generator with a seed, so that a failing mutation can be had again. */
-function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
 }
 
 describe('parseDatagram', () => {
@@ -442,67 +430,6 @@ describe('properties', () => {
       }),
       { numRuns: 500 },
     );
-  });
-
-  it('20,000 mutated messages never throw, and accepted ones format again', () => {
-    const seeds = readdirSync(VECTORS)
-      .filter((file) => file.endsWith('.dat'))
-      .map((file) => readFileSync(new URL(file, VECTORS)));
-    const random = seeded(4475);
-    const below = (limit: number) => Math.floor(random() * limit);
-    const pieces = [
-      '\r\n',
-      '\r',
-      '\n',
-      '\0',
-      '"',
-      '<',
-      '>',
-      ';',
-      ',',
-      '%',
-      '[',
-      ':',
-      '\\',
-      ' ',
-      '\t',
-      '=',
-      '?',
-      '\xff',
-    ];
-    let acceptedCount = 0;
-    for (let i = 0; i < 20_000; i++) {
-      let octets = Buffer.from(seeds[i % seeds.length] ?? EMPTY_BODY);
-      for (let edits = 1 + below(4); edits > 0; edits--) {
-        const at = below(octets.length);
-        const kind = below(4);
-        if (kind === 0) octets[at] = below(256);
-        else if (kind === 1)
-          octets = Buffer.concat([octets.subarray(0, at), octets.subarray(at + 1 + below(20))]);
-        else if (kind === 2) {
-          const piece = Buffer.from(pieces[below(pieces.length)] ?? '', 'latin1');
-          octets = Buffer.concat([octets.subarray(0, at), piece, octets.subarray(at)]);
-        } else {
-          const from = below(octets.length);
-          octets = Buffer.concat([
-            octets.subarray(0, at),
-            octets.subarray(from, from + 40),
-            octets.subarray(at),
-          ]);
-        }
-        if (octets.length === 0) octets = Buffer.from('x');
-      }
-      const outcome = parseDatagram(octets);
-      if (outcome.message === undefined) {
-        expect(outcome.fault).toBeInstanceOf(SipError);
-        continue;
-      }
-      acceptedCount++;
-      // NUL passes as a quoted pair (RFC 4475 intmeth); the serializer refuses it.
-      if (!octets.includes(0))
-        expect(parseDatagram(formatMessage(outcome.message)).message).toBeDefined();
-    }
-    expect(acceptedCount).toBeGreaterThan(1000);
   });
 });
 

@@ -281,6 +281,37 @@ describe('RFC 4475', () => {
   });
 });
 
+describe('RFC 4475 in a stream', () => {
+  /** What a stream makes of it: its messages and faults, and what it waits for in the end. */
+  const outcomeOf = (pieces: readonly Uint8Array[]): unknown[] => {
+    const seen: unknown[] = [];
+    const parser = new StreamParser({
+      onOutcome: (outcome) =>
+        seen.push(
+          outcome.message === undefined
+            ? [outcome.fault.code, outcome.fault.statusCode]
+            : [outcome.message.kind, [...outcome.message.headers], outcome.message.body.length],
+        ),
+      onKeepAlive: () => seen.push('keep-alive'),
+    });
+    for (const piece of pieces) if (!parser.failed) parser.push(piece);
+    return [...seen, parser.failed, parser.midMessage];
+  };
+
+  it.each(readdirSync(FOLDER).filter((name) => name.endsWith('.dat')))(
+    '%s comes to the same at every cut, and octet by octet',
+    (file) => {
+      const octets = readFileSync(new URL(file, FOLDER));
+      const whole = outcomeOf([octets]);
+      for (let cut = 1; cut < octets.length; cut++)
+        expect(outcomeOf([octets.subarray(0, cut), octets.subarray(cut)]), `at ${cut}`).toEqual(
+          whole,
+        );
+      expect(outcomeOf([...octets].map((octet) => Uint8Array.of(octet)))).toEqual(whole);
+    },
+  );
+});
+
 const register = (uri: string, via: string, extra = '') =>
   Buffer.from(
     `REGISTER ${uri} SIP/2.0\r\nTo: sip:user@example.com\r\nFrom: sip:user@example.com;tag=81x2\r\nVia: ${via}\r\n` +
