@@ -240,7 +240,7 @@ describe('RFC 5118 over sockets', () => {
       await once(connection, 'connect');
       for (const [n, [name, uri, via, statusCode]] of MESSAGES.entries()) {
         // Without rport the answer goes to the port that Via names: here that is written by hand.
-        udp.send(request(n, uri, `${via.replace(';', ';rport;')}`, 'UDP'), agent.localPort, '::1');
+        udp.send(request(n, uri, via.replace(';', ';rport;'), 'UDP'), agent.localPort, '::1');
         connection.write(request(n, uri, via, 'TCP'));
         for (const protocol of ['UDP', 'TCP'] as const) {
           await until(
