@@ -104,6 +104,7 @@ export class Admission {
     throw new GatewayError('OVERLOADED', `The process is behind by ${lag} ms`);
   }
 
+  /** Measures no longer. */
   close(): void {
     this.#lag?.close();
   }

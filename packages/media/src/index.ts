@@ -104,6 +104,7 @@ export {
   parseSps,
   unescapeNal,
 } from './h264.ts';
+export type { MayConnect } from './guarded-lookup.ts';
 export { recoveryFrameCount } from './h264-sei.ts';
 export type { SequenceParameters } from './h264.ts';
 export { JITTER_BUFFER_SLOTS, JitterBuffer } from './jitter-buffer.ts';

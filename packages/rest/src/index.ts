@@ -2,6 +2,7 @@ export { expressMiddleware, fastifyPlugin, koaMiddleware, nodeListener } from '.
 export type { FastifyInstanceLike, KoaContext, NodeListener } from './adapters.ts';
 export { readBasic, unauthorized } from './authorization.ts';
 export type { Authorize, RestCredentials, RestScope } from './authorization.ts';
+export type { MayConnect } from './guarded-lookup.ts';
 export { MAX_BODY_BYTES } from './body.ts';
 export { describeError, errorBody, RestError } from './errors.ts';
 export type { ErrorBody, RestFailure } from './errors.ts';

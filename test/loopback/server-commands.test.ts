@@ -1,0 +1,98 @@
+// The commands beside `serve`, as programs.
+
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { RtmpSink, SipPeer } from '@sipcast/testkit';
+import { afterEach, describe, expect, it } from 'vitest';
+import { Script } from '../support/script.ts';
+
+const cleanups: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+});
+
+function run(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Script {
+  const script = new Script('packages/server/src/cli.ts', args, environment);
+  cleanups.push(() => script.kill());
+  return script;
+}
+
+async function folder(): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), 'sipcast-'));
+  cleanups.push(() => rm(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+describe('sipcast call', () => {
+  it('shows a call, publishes and records it, and says goodbye at Ctrl-C', async () => {
+    const [peer, sink, dir] = [
+      await SipPeer.open({ t1Ms: 100 }),
+      await RtmpSink.open({}),
+      await folder(),
+    ];
+    cleanups.push(
+      async () => sink.close(),
+      () => peer.close(),
+    );
+    const rtmp = ['--rtmp', `${sink.url}/key`, '--record', dir];
+    const script = run(['call', peer.uri, ...rtmp, '--no-transcoding', '--login', 'me'], {
+      SIPCAST_SIP_PASSWORD: 'pass-word',
+    });
+    await script.line(/^ESTABLISHED .*RTMP_STREAM_ACTIVE/);
+    const call = await peer.nextCall();
+    script.signal('SIGINT');
+    expect(await call.ended).toMatchObject({ by: 'caller', how: 'bye' });
+    expect(await script.exited).toBe(0);
+    await script.line(/^FINISH: Normal call clearing/);
+    expect(sink.publications[0]?.streamName).toBe('key');
+    expect(await readdir(dir)).not.toEqual([]);
+    expect(script.output).not.toContain('pass-word');
+  });
+
+  it('ends with 1 when the call fails, and with 2 for what is no address', async () => {
+    const wrong = run(['call', 'sip:x@127.0.0.1:9', '--no-transcoding', '--rtmp', 'http://x/y/z']);
+    expect(await wrong.exited).toBe(2);
+    expect(wrong.lines).toEqual([
+      'sipcast: --rtmp must look like rtmp://server/app/name. See sipcast --help.',
+    ]);
+    const refused = run([
+      'call',
+      'sip:x@127.0.0.1:9',
+      '--no-transcoding',
+      '--profile',
+      'production',
+    ]);
+    expect(await refused.exited).toBe(1);
+    await refused.line(/^FAILED: .*may not be connected to/);
+  });
+});
+
+describe('sipcast doctor, passwd and config check', () => {
+  it('finds a machine ready, and says what to mend where it is not', async () => {
+    const dir = await folder();
+    const ready = run(['doctor', '--no-transcoding', '--port', '0', '--state-dir', dir]);
+    expect(await ready.exited).toBe(0);
+    expect(ready.lines.at(-1)).toBe('Ready.');
+    for (const what of ['Node', 'ffmpeg', 'SIP port', 'HTTP port', 'RTP ports', 'Address', 'DNS'])
+      await ready.line(new RegExp(`^(?:ok|note) +${what}: `));
+    const sick = run(['doctor', '--ffmpeg', '/nowhere/ffmpeg', '--port', '0']);
+    expect(await sick.exited).toBe(1);
+    await sick.line(/^bad {3}ffmpeg: /);
+    await sick.line(/→ Install ffmpeg/);
+    expect(sick.lines.at(-1)).toBe('1 to mend.');
+  });
+
+  it('checks a file', async () => {
+    const dir = await folder();
+    const file = join(dir, 'c.yaml');
+    await writeFile(file, 'gateway:\n  rtpPorts: {min: 5, max: 6}\n');
+    const bad = run(['config', 'check', file]);
+    expect(await bad.exited).toBe(2);
+    expect(bad.lines[0]).toMatch(/c\.yaml:2:3: gateway\.rtpPorts: must be a range/);
+    await writeFile(file, 'profile: production\n');
+    const good = run(['config', 'check', file]);
+    expect(await good.exited).toBe(0);
+    expect(good.lines).toEqual([`${file}: in order`]);
+  });
+});
