@@ -39,6 +39,9 @@ const NOTHING: StreamFigures = {
   bitrateBps: null,
 };
 
+/** So long an output may take to flush; then the stream counts as closed without it. */
+const END_PATIENCE_MS = 30_000;
+
 /** One output at one stream. */
 class Attachment implements Output {
   readonly output: Output;
@@ -80,10 +83,16 @@ class Attachment implements Output {
   async end(error?: unknown): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, END_PATIENCE_MS);
+    });
     try {
-      await this.output.onEnded?.(error);
+      await Promise.race([this.output.onEnded?.(error), patience]);
     } catch {
       // There is nobody to tell.
+    } finally {
+      clearTimeout(timer);
     }
   }
 }

@@ -395,6 +395,11 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     } catch (error) {
       return this.#onUnservable(leg, error);
     }
+    if (capabilities.assumed) {
+      const problem =
+        'the server says nothing of Enhanced RTMP; what it makes of VP8 and Opus is not known';
+      this.#deps.logger.warn(`${this.target.mediaSessionId}: ${problem}`);
+    }
     this.#crossBridge();
     if (leg === this.#leg) {
       if (this.#status === 'RTMP_CONNECTION_LOST') this.#reconnects++;

@@ -33,7 +33,7 @@ export interface Output {
   /**
    * Nothing comes any more: the stream has ended, or the encoders for its form cannot be had or gave up, or the output threw
    * (`error`). Once; not after you removed the output yourself. The stream counts as closed when the promise is settled: time to
-   * flush, and not more.
+   * flush, and not more; after 30 s it is waited for no longer.
    */
   onEnded?(error?: unknown): void | Promise<void>;
 }

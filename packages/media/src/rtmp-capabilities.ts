@@ -15,6 +15,8 @@ export interface RtmpCapabilities {
   readonly opus: boolean;
   /** The server said that it may send a ReconnectRequest. One that says nothing may send it, too. */
   readonly reconnect: boolean;
+  /** Both stand only because they were forced: the server has said nothing of Enhanced RTMP. */
+  readonly assumed?: true;
 }
 
 /** Of a server without Enhanced RTMP. */
@@ -55,7 +57,11 @@ export function capabilitiesOf(
     const flags = entries.get('capsEx');
     return typeof flags === 'number' && (flags & CAPS_RECONNECT) !== 0;
   });
-  if (mode === 'force') return { vp8: true, opus: true, reconnect };
+  if (mode === 'force') {
+    const says = ['fourCcList', 'videoFourCcInfoMap', 'audioFourCcInfoMap'];
+    const isSaid = maps.some((entries) => says.some((name) => entries.has(name)));
+    return { vp8: true, opus: true, reconnect, ...(!isSaid && { assumed: true }) };
+  }
   const takes = (kind: 'video' | 'audio', fourCc: string): boolean =>
     maps.some(
       (entries) =>
