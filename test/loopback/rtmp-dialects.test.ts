@@ -188,7 +188,8 @@ describe('Enhanced RTMP', () => {
     ['auto', { video: ['hvc1'], audio: ['Opus'] }, { vp8: false, opus: true, reconnect: false }],
     ['auto', server, { vp8: true, opus: true, reconnect: true }],
     ['auto', { video: ['*'], audio: ['*'] }, { vp8: true, opus: true, reconnect: false }],
-    ['force', undefined, { vp8: true, opus: true, reconnect: false }],
+    ['force', undefined, { vp8: true, opus: true, reconnect: false, assumed: true }],
+    ['force', { video: ['hvc1'], audio: [] }, { vp8: true, opus: true, reconnect: false }],
   ] as const;
   for (const [mode, enhanced, expected] of cases) {
     it(`${mode}: a server that says ${JSON.stringify(enhanced)} takes ${JSON.stringify(expected)}`, async () => {
