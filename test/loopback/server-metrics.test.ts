@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { createCallGateway } from '@sipcast/core';
 import { RtmpSink, SipPeer } from '@sipcast/testkit';
 import { afterEach, expect, it } from 'vitest';
-import { GatewayMetrics } from '../../packages/server/src/gateway-metrics.ts';
+import { GatewayMetrics, serve } from 'sipcast';
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -82,4 +82,35 @@ it('has every series that the dashboard shows', async () => {
     const family = series.replace(/_bucket$/, '');
     expect(text, series).toContain(`# TYPE ${family} `);
   }
+});
+
+it('serves health, readiness and metrics, the last for who may read', async () => {
+  const server = await serve({
+    port: 0,
+    transcoding: false,
+    console: false,
+    basicAuth: { username: 'ops', password: 'correct horse' },
+    log: () => {},
+  });
+  cleanups.push(() => server.close(100));
+  const origin = new URL(server.url).origin;
+  const get = (path: string, headers: Record<string, string> = {}): Promise<Response> =>
+    fetch(origin + path, { headers });
+  const health = await get('/health');
+  expect([health.status, await health.json()]).toEqual([200, { status: 'up' }]);
+  const ready = await get('/ready');
+  expect([ready.status, await ready.json()]).toEqual([200, { status: 'ready' }]);
+  const stranger = await get('/metrics');
+  expect(stranger.status).toBe(401);
+  expect(await stranger.text()).not.toContain('sipcast_');
+  const authorization = `Basic ${Buffer.from('ops:correct horse').toString('base64')}`;
+  const metrics = await get('/metrics', { authorization });
+  expect(metrics.status).toBe(200);
+  expect(metrics.headers.get('content-type')).toContain('text/plain; version=0.0.4');
+  expect(await metrics.text()).toContain('# TYPE sipcast_calls gauge');
+  expect((await get('/metrics/x', { authorization })).status).toBe(404);
+  void server.drain(100);
+  const draining = await get('/ready');
+  expect([draining.status, await draining.json()]).toEqual([503, { status: 'draining' }]);
+  expect((await get('/health')).status).toBe(200);
 });

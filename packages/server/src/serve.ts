@@ -8,6 +8,7 @@ import { openCertificate } from './certificate.ts';
 import type { Certificate, CertificateOptions } from './certificate.ts';
 import { ConsolePages } from './console-pages.ts';
 import { describe, ServerError } from './errors.ts';
+import { GatewayMetrics } from './gateway-metrics.ts';
 import { openEvents } from './event-deliveries.ts';
 import { Listeners } from './listeners.ts';
 import type { ListenerHandler } from './listeners.ts';
@@ -15,6 +16,7 @@ import { openGateway } from './open-gateway.ts';
 import { OutgoingPolicy, PolicyError } from './outgoing-policy.ts';
 import { RequestGate } from './request-gate.ts';
 import type { ServeHandle, ServeOptions } from './serve-options.ts';
+import { StatusPages } from './status-pages.ts';
 import { logStatuses, printable } from './status-log.ts';
 
 type Https = CertificateOptions & { readonly port?: number | undefined };
@@ -60,7 +62,11 @@ export async function serve(options: ServeOptions = {}): Promise<ServeHandle> {
     });
     opened.push(() => router.close());
     const pages = openConsole(options.console ?? true);
-    const listeners = new Listeners(handlerOf(router, gate, pages), options.maxConnections ?? 256);
+    const metrics = new GatewayMetrics(gateway);
+    opened.push(() => metrics.close());
+    const status = new StatusPages(gateway, metrics);
+    const handler = handlerOf(router, gate, [status, ...(pages ? [pages] : [])]);
+    const listeners = new Listeners(handler, options.maxConnections ?? 256);
     opened.push(() => void listeners.close()());
     const httpPort = await listeners.open(host, port, undefined, 'port');
     const httpsPort =
@@ -129,7 +135,7 @@ function corsOf({ cors }: ServeOptions): '*' | readonly string[] | undefined {
 function handlerOf(
   router: RestRouter,
   gate: RequestGate,
-  pages: ConsolePages | undefined,
+  pages: readonly (ConsolePages | StatusPages)[],
 ): ListenerHandler {
   const listener = nodeListener(router);
   const checkPage = async (request: IncomingMessage): Promise<void> => {
@@ -140,7 +146,8 @@ function handlerOf(
   };
   return {
     request: (request, response) => {
-      if (!pages?.answer(request, response, checkPage)) void listener(request, response);
+      if (!pages.some((one) => one.answer(request, response, checkPage)))
+        void listener(request, response);
     },
     upgrade: (request, socket, head) => {
       if (!router.upgrade(request, socket, head)) socket.destroy();

@@ -1,0 +1,72 @@
+// `/health`, `/ready` and `/metrics`: for whatever watches the server.
+
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { CallGateway } from '@sipcast/core';
+import { describeError } from '@sipcast/rest';
+import type { GatewayMetrics } from './gateway-metrics.ts';
+
+/** Answers those who watch. */
+export class StatusPages {
+  readonly #gateway: CallGateway;
+  readonly #metrics: GatewayMetrics;
+
+  constructor(gateway: CallGateway, metrics: GatewayMetrics) {
+    this.#gateway = gateway;
+    this.#metrics = metrics;
+  }
+
+  /**
+   * Answers a request for one of the pages. `/health`: the process answers. `/ready`: new calls are taken; 503 while it drains.
+   * Both are for everybody and say no more than that. `/metrics` is for who may read.
+   *
+   * @param check - Rejects with a `RestError` when whoever asks may not see it.
+   * @returns false when it is for something else
+   */
+  answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    check: (request: IncomingMessage) => Promise<void>,
+  ): boolean {
+    const { method, url = '' } = request;
+    if (method !== 'GET' && method !== 'HEAD') return false;
+    const [path] = url.split('?', 1);
+    if (path === '/health') {
+      send(response, 200, 'application/json', '{"status":"up"}\n');
+      return true;
+    }
+    if (path === '/ready') {
+      if (this.#gateway.admission.isDraining)
+        send(response, 503, 'application/json', '{"status":"draining"}\n', { 'retry-after': '60' });
+      else send(response, 200, 'application/json', '{"status":"ready"}\n');
+      return true;
+    }
+    if (path !== '/metrics') return false;
+    void check(request)
+      .then(() => this.#metrics.text())
+      .then(
+        (text) => send(response, 200, this.#metrics.contentType, text),
+        (error: unknown) => {
+          const { status, message, headers } = describeError(error);
+          send(response, status, 'text/plain; charset=utf-8', `${message}\n`, headers);
+        },
+      );
+    return true;
+  }
+}
+
+function send(
+  response: ServerResponse,
+  status: number,
+  type: string,
+  text: string,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  response
+    .writeHead(status, {
+      'content-type': type,
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      ...headers,
+    })
+    .end(text);
+}
