@@ -80,7 +80,7 @@ class Attachment implements Output {
   }
 
   /** Tells the output, once. Never throws or rejects: what it does wrong is its own affair. */
-  async end(error?: unknown): Promise<void> {
+  async end(reason?: unknown): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
     let timer: NodeJS.Timeout | undefined;
@@ -88,7 +88,7 @@ class Attachment implements Output {
       timer = setTimeout(resolve, END_PATIENCE_MS);
     });
     try {
-      await Promise.race([this.output.onEnded?.(error), patience]);
+      await Promise.race([this.output.onEnded?.(reason), patience]);
     } catch {
       // There is nobody to tell.
     } finally {
