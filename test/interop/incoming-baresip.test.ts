@@ -61,7 +61,8 @@ describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip as the caller',
     await sleep(3000);
     expect(call!.rtmpStreamStatus).toBe('RTMP_STREAM_ACTIVE');
     await call!.terminate();
-    expect(phone.output()).toMatch(/session closed|terminated/i);
+    // It answers the BYE first and tells its user then.
+    await expect.poll(() => phone.output()).toMatch(/session closed|terminated/i);
     // nginx closes the file when the publisher has left.
     await sleep(500);
     const [file = ''] = nginx.recordings();
