@@ -61,6 +61,11 @@ const rule = z.strictObject({
     users: z
       .record(z.string(), z.string())
       .meta({ description: 'Passwords (8 characters at least) by user.' }),
+    algorithms: z
+      .array(z.enum(['SHA-256', 'MD5']))
+      .min(1)
+      .meta({ description: 'Of the challenge, the preferred first.', fallback: 'SHA-256, MD5' })
+      .optional(),
   }),
   accept: accept.meta({ description: 'Takes the call.' }).optional(),
   reject: section('Refuses the call.', {

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SipError } from './errors.ts';
-import { EMPTY_BODY, formatMessage, SipHeaders } from './message.ts';
+import { formatMessage, SipHeaders } from './message.ts';
 import type { SipMessage } from './message.ts';
 import { parseDatagram, SIP_LIMITS, StreamParser } from './parser.ts';
 import type { ParseOutcome } from './parser.ts';
