@@ -366,6 +366,27 @@ describe('session timers', () => {
     expect(line.peer.requests('INVITE').length).toBe(1);
   });
 
+  it('are kept up by a re-INVITE where UPDATE was promised and is refused', async () => {
+    const line = await openLine();
+    line.answer = (request, reply) => {
+      if (request.method === 'UPDATE') {
+        line.respond(request, 405, reply);
+        return true;
+      }
+      if (request.method !== 'INVITE') return false;
+      const headers = [
+        ['allow', 'INVITE, UPDATE'],
+        ['session-expires', '10;refresher=uac'],
+      ] as const;
+      line.respond(request, 200, reply, { headers, body: ANSWER });
+      return true;
+    };
+    const { session } = await establish(line);
+    await line.peer.request('INVITE', 3);
+    expect(line.peer.requests('UPDATE').length).toBe(1);
+    expect(session.state).toBe('established');
+  });
+
   it('are kept up by a re-INVITE that changes nothing elsewhere', async () => {
     const line = await openLine();
     line.answer = (request, reply) => {

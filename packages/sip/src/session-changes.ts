@@ -17,6 +17,9 @@ const REINVITE_LIMIT_MS = 60_000;
 /** An offer, or what makes it: called for each attempt, since the session may have changed before it. */
 export type SessionOffer = string | (() => string);
 
+/** What says that UPDATE is not known there. */
+const UNKNOWN_METHOD: ReadonlySet<number | undefined> = new Set([405, 501]);
+
 /** The dialog that is changed. */
 interface SessionChangesOwner {
   /** Sends a request in the dialog; a 2xx to an INVITE is acknowledged. `done` is called once. */
@@ -59,6 +62,7 @@ export class SessionChanges {
   #queue: Promise<unknown> = Promise.resolve();
   #offering = false;
   #refreshing = false;
+  #refusesUpdate = false;
   #stopped = false;
   /** Resolves when the session ends. */
   readonly #ended: Promise<void>;
@@ -99,9 +103,16 @@ export class SessionChanges {
     this.#refreshing = true;
     const { owner } = this.#deps;
     const done = this.#enqueue(async () => {
-      if (owner.takesUpdate()) {
-        await this.#change('UPDATE', undefined);
-        return;
+      if (owner.takesUpdate() && !this.#refusesUpdate) {
+        const refused = await this.#change('UPDATE', undefined).then(
+          () => undefined,
+          (error: unknown) => error,
+        );
+        if (refused === undefined) return;
+        // A proxy, or a peer whose Allow was not its own: a re-INVITE does the same.
+        const isUnknown = refused instanceof SipError && UNKNOWN_METHOD.has(refused.statusCode);
+        if (!isUnknown) throw refused;
+        this.#refusesUpdate = true;
       }
       // RFC 3264 §8: the answer to an unchanged offer may be another one than before.
       const { response } = await this.#change('INVITE', () => owner.localSdp());
