@@ -104,14 +104,13 @@ export class SessionChanges {
     const { owner } = this.#deps;
     const done = this.#enqueue(async () => {
       if (owner.takesUpdate() && !this.#refusesUpdate) {
-        const refused = await this.#change('UPDATE', undefined).then(
-          () => undefined,
-          (error: unknown) => error,
-        );
-        if (refused === undefined) return;
-        // A proxy, or a peer whose Allow was not its own: a re-INVITE does the same.
-        const isUnknown = refused instanceof SipError && UNKNOWN_METHOD.has(refused.statusCode);
-        if (!isUnknown) throw refused;
+        try {
+          await this.#change('UPDATE', undefined);
+          return;
+        } catch (error) {
+          // A proxy, or a peer whose Allow was not its own: a re-INVITE does the same.
+          if (!(error instanceof SipError && UNKNOWN_METHOD.has(error.statusCode))) throw error;
+        }
         this.#refusesUpdate = true;
       }
       // RFC 3264 §8: the answer to an unchanged offer may be another one than before.
