@@ -117,8 +117,10 @@ export class RtpSession {
   readonly #knownTypes = new Uint8Array(128);
   #earlyReported = false;
   #remote: RtpRemote | undefined;
-  /** Encrypts and decrypts, where keys were agreed on. */
+  /** Encrypts and decrypts, while keys are agreed on. */
   #srtp: SrtpSession | undefined;
+  /** The same, kept through a time in the clear: its counters must go on. */
+  #keptSrtp: SrtpSession | undefined;
   #latch: SourceLatch | undefined;
   #latchReported = false;
   #rtcpAddress = '';
@@ -163,7 +165,8 @@ export class RtpSession {
     this.#early = new EarlyPackets(options.earlyPackets ?? 256);
     const line = {
       ssrc: options.ssrc,
-      firstSequenceNumber: Math.floor(this.#random() * 0x10000),
+      // RFC 3711 §3.3.1: not soon before its wrap, or a receiver that misses the first packets takes the wrong roll-over.
+      firstSequenceNumber: Math.floor(this.#random() * 0x8000),
       firstTimestamp: Math.floor(this.#random() * 2 ** 32),
     };
     this.#outgoingAudio = new OutgoingAudio(line);
@@ -260,9 +263,11 @@ export class RtpSession {
       this.#rtcpAddress = rtcpAddress;
       this.#rtcpPort = rtcpPort;
     }
-    // The same keys go on with their counters: a nonce must never come twice.
-    if (!sameKeys(before?.srtp, remote.srtp))
-      this.#srtp = remote.srtp && new SrtpSession(remote.srtp);
+    if (remote.srtp !== undefined) {
+      if (this.#keptSrtp === undefined) this.#keptSrtp = new SrtpSession(remote.srtp);
+      else this.#keptSrtp.use(remote.srtp);
+    }
+    this.#srtp = remote.srtp && this.#keptSrtp;
     this.#remote = remote;
     this.#knownTypes.fill(0);
     this.#knownTypes[13] = 1;
@@ -629,15 +634,6 @@ export class RtpSession {
   #countFault(fault: string): void {
     this.#faults.set(fault, (this.#faults.get(fault) ?? 0) + 1);
   }
-}
-
-function sameKeys(a: RtpRemote['srtp'], b: RtpRemote['srtp']): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  return (
-    a.suite === b.suite &&
-    Buffer.compare(a.send, b.send) === 0 &&
-    Buffer.compare(a.receive, b.receive) === 0
-  );
 }
 
 function isU32(value: number): boolean {

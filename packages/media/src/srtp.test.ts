@@ -90,6 +90,50 @@ describe.each(SUITES)('%s', (suite) => {
   });
 });
 
+describe('other keys', () => {
+  const suite = 'AES_CM_128_HMAC_SHA1_80' as const;
+  const key = (): Buffer => randomBytes(30);
+  const report = hex('80c9000100000007');
+
+  it('of the peer leave our counters alone: no nonce comes twice', () => {
+    const ours = key();
+    const sender = new SrtpSession({ suite, send: ours, receive: key() });
+    const receiver = new SrtpSession({ suite, send: key(), receive: ours });
+    for (let n = 65_500; n < 65_600; n++) receiver.unprotectRtp(sender.protectRtp(rtp(n)));
+    const first = sender.protectRtcp(report);
+    sender.use({ suite, send: ours, receive: key() });
+    // Past the wrap: with a roll-over counter of its own it would not be let in.
+    expect(receiver.unprotectRtp(sender.protectRtp(rtp(65_600)))).toEqual(rtp(65_600));
+    const second = sender.protectRtcp(report);
+    expect(second.subarray(8, 12)).not.toEqual(first.subarray(8, 12));
+    expect(receiver.unprotectRtcp(first)).toEqual(report);
+    expect(receiver.unprotectRtcp(second)).toEqual(report);
+  });
+
+  it('of ours, and back again, go on where each was', () => {
+    const [one, two] = [key(), key()];
+    const sender = new SrtpSession({ suite, send: one, receive: key() });
+    const indexOf = (sealed: Buffer): number =>
+      sealed.readUInt32BE(sealed.length - 14) & 0x7fff_ffff;
+    expect(indexOf(sender.protectRtcp(report))).toBe(0);
+    sender.use({ suite, send: two, receive: key() });
+    expect(indexOf(sender.protectRtcp(report))).toBe(0);
+    sender.use({ suite, send: one, receive: key() });
+    expect(indexOf(sender.protectRtcp(report))).toBe(1);
+  });
+
+  it('of the peer let in what is sealed with them, and nothing older', () => {
+    const [old, fresh] = [key(), key()];
+    const receiver = new SrtpSession({ suite, send: key(), receive: old });
+    const before = new SrtpSession({ suite, send: old, receive: key() });
+    const after = new SrtpSession({ suite, send: fresh, receive: key() });
+    expect(receiver.unprotectRtp(before.protectRtp(rtp(7)))).toBeInstanceOf(Buffer);
+    receiver.use({ suite, send: key(), receive: fresh });
+    expect(receiver.unprotectRtp(before.protectRtp(rtp(8)))).toBe('srtp-auth');
+    expect(receiver.unprotectRtp(after.protectRtp(rtp(8)))).toEqual(rtp(8));
+  });
+});
+
 describe('what is not let through', () => {
   it('a packet twice, and one that is older than the window', () => {
     const { sender, receiver } = pair();

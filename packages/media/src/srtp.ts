@@ -134,7 +134,7 @@ class ReplayWindow {
   }
 }
 
-/** A little map of streams by SSRC; the one that was silent longest makes room. */
+/** A little map of streams by SSRC; the one that is there longest makes room. */
 class Streams<T> {
   readonly #streams = new Map<number, T>();
 
@@ -143,7 +143,7 @@ class Streams<T> {
   }
 
   set(ssrc: number, stream: T): void {
-    if (this.#streams.size >= MAX_STREAMS) {
+    if (!this.#streams.has(ssrc) && this.#streams.size >= MAX_STREAMS) {
       const [oldest] = this.#streams.keys();
       if (oldest !== undefined) this.#streams.delete(oldest);
     }
@@ -163,79 +163,81 @@ export function estimateIndex(highest: number, sequenceNumber: number): number {
   return Math.max(guess, 0) * 0x1_0000 + sequenceNumber;
 }
 
-/** Protects what one medium sends, and lets through what its peer sent. Keeps roll-over counters for its lifetime. */
-export class SrtpSession {
+/** What is sent with one master key. Its counters live as long as it does: no nonce may come twice. */
+class SrtpSender {
   readonly #tagBytes: number;
-  readonly #sendRtp: KeyStream;
-  readonly #sendRtcp: KeyStream;
-  readonly #receiveRtp: KeyStream;
-  readonly #receiveRtcp: KeyStream;
+  readonly #rtp: KeyStream;
+  readonly #rtcp: KeyStream;
   /** Highest index sent, by SSRC. */
   readonly #sent = new Streams<number>();
-  readonly #received = new Streams<ReplayWindow>();
-  readonly #receivedRtcp = new Streams<ReplayWindow>();
   #rtcpIndex = 0;
 
-  /** @throws MediaError INVALID_ARGUMENT naming `srtp.suite`, `srtp.send` or `srtp.receive`. */
-  constructor(keys: SrtpKeys) {
-    requireSrtpKeys(keys);
-    const { suite, send, receive } = keys;
+  constructor(suite: SrtpSuite, master: Uint8Array) {
     this.#tagBytes = SRTP_SUITES[suite].tagBytes;
-    this.#sendRtp = new KeyStream(suite, send, false);
-    this.#sendRtcp = new KeyStream(suite, send, true);
-    this.#receiveRtp = new KeyStream(suite, receive, false);
-    this.#receiveRtcp = new KeyStream(suite, receive, true);
+    this.#rtp = new KeyStream(suite, master, false);
+    this.#rtcp = new KeyStream(suite, master, true);
   }
 
-  /** One RTP packet of ours, encrypted and with its tag. The packet itself is left as it is. */
   protectRtp(packet: Buffer): Buffer {
     const start = payloadStart(packet, packet.length);
     if (start < 0) throw new MediaError('INVALID_ARGUMENT', 'packet is no RTP packet');
     const ssrc = packet.readUInt32BE(8);
     const before = this.#sent.get(ssrc) ?? -1;
     const index = estimateIndex(before, packet.readUInt16BE(2));
-    if (before < 0) this.#sent.set(ssrc, index);
-    else if (index > before) this.#sent.set(ssrc, index);
-    const clear = packet.subarray(0, start);
-    const body = this.#sendRtp.crypt(packet.subarray(start), ssrc, index);
-    const sealed = Buffer.concat([clear, body], packet.length);
-    const tag = this.#sendRtp.tag(sealed, Math.floor(index / 0x1_0000));
-    return Buffer.concat([sealed, tag.subarray(0, this.#tagBytes)]);
-  }
-
-  /** One datagram of the peer's: the RTP packet in it, decrypted in place, or why it is not let through. */
-  unprotectRtp(datagram: Buffer): Buffer | SrtpFault {
-    const end = datagram.length - this.#tagBytes;
-    const start = end < RTP_HEADER_BYTES ? -1 : payloadStart(datagram, end);
-    if (start < 0) return 'srtp-short';
-    const ssrc = datagram.readUInt32BE(8);
-    const known = this.#received.get(ssrc);
-    const index = estimateIndex(known?.highest ?? -1, datagram.readUInt16BE(2));
-    if (known?.mayAccept(index) === false) return 'srtp-replay';
-    const sealed = datagram.subarray(0, end);
-    const rollOver = Math.floor(index / 0x1_0000);
-    if (!this.#receiveRtp.isRight(datagram.subarray(end), sealed, rollOver)) return 'srtp-auth';
-    // Only now is it worth remembering: a stranger cannot fill this.
-    const window = known ?? new ReplayWindow();
-    if (known === undefined) this.#received.set(ssrc, window);
-    window.accept(index);
-    this.#receiveRtp.crypt(datagram.subarray(start, end), ssrc, index).copy(datagram, start);
+    if (index > before) this.#sent.set(ssrc, index);
+    const sealed = Buffer.allocUnsafe(packet.length + this.#tagBytes);
+    packet.copy(sealed, 0, 0, start);
+    this.#rtp.crypt(packet.subarray(start), ssrc, index).copy(sealed, start);
+    const tag = this.#rtp.tag(sealed.subarray(0, packet.length), Math.floor(index / 0x1_0000));
+    tag.copy(sealed, packet.length, 0, this.#tagBytes);
     return sealed;
   }
 
-  /** One RTCP compound of ours, encrypted, with index and tag: RFC 3711 §3.4. */
   protectRtcp(packet: Buffer): Buffer {
     const ssrc = packet.readUInt32BE(4);
     const index = this.#rtcpIndex;
     this.#rtcpIndex = (index + 1) % 0x8000_0000;
-    const body = this.#sendRtcp.crypt(packet.subarray(RTCP_HEADER_BYTES), ssrc, index);
-    const trailer = Buffer.alloc(4);
-    trailer.writeUInt32BE((0x8000_0000 | index) >>> 0);
-    const sealed = Buffer.concat([packet.subarray(0, RTCP_HEADER_BYTES), body, trailer]);
-    return Buffer.concat([sealed, this.#sendRtcp.tag(sealed).subarray(0, RTCP_TAG_BYTES)]);
+    const end = packet.length + 4;
+    const sealed = Buffer.allocUnsafe(end + RTCP_TAG_BYTES);
+    packet.copy(sealed, 0, 0, RTCP_HEADER_BYTES);
+    const body = this.#rtcp.crypt(packet.subarray(RTCP_HEADER_BYTES), ssrc, index);
+    body.copy(sealed, RTCP_HEADER_BYTES);
+    sealed.writeUInt32BE((0x8000_0000 | index) >>> 0, packet.length);
+    this.#rtcp.tag(sealed.subarray(0, end)).copy(sealed, end, 0, RTCP_TAG_BYTES);
+    return sealed;
+  }
+}
+
+/** What is received with one master key. */
+class SrtpReceiver {
+  readonly #tagBytes: number;
+  readonly #rtp: KeyStream;
+  readonly #rtcp: KeyStream;
+  readonly #rtpWindows = new Streams<ReplayWindow>();
+  readonly #rtcpWindows = new Streams<ReplayWindow>();
+
+  constructor(suite: SrtpSuite, master: Uint8Array) {
+    this.#tagBytes = SRTP_SUITES[suite].tagBytes;
+    this.#rtp = new KeyStream(suite, master, false);
+    this.#rtcp = new KeyStream(suite, master, true);
   }
 
-  /** One datagram of the peer's: the RTCP compound in it, or why it is not let through. */
+  unprotectRtp(datagram: Buffer): Buffer | SrtpFault {
+    const end = datagram.length - this.#tagBytes;
+    const start = payloadStart(datagram, end);
+    if (start < 0) return 'srtp-short';
+    const ssrc = datagram.readUInt32BE(8);
+    const window = this.#rtpWindows.get(ssrc);
+    const index = estimateIndex(window?.highest ?? -1, datagram.readUInt16BE(2));
+    if (window?.mayAccept(index) === false) return 'srtp-replay';
+    const sealed = datagram.subarray(0, end);
+    const rollOver = Math.floor(index / 0x1_0000);
+    if (!this.#rtp.isRight(datagram.subarray(end), sealed, rollOver)) return 'srtp-auth';
+    note(this.#rtpWindows, ssrc, window, index);
+    this.#rtp.crypt(datagram.subarray(start, end), ssrc, index).copy(datagram, start);
+    return sealed;
+  }
+
   unprotectRtcp(datagram: Buffer): Buffer | SrtpFault {
     const end = datagram.length - RTCP_TAG_BYTES;
     const bodyEnd = end - 4;
@@ -243,23 +245,79 @@ export class SrtpSession {
     const trailer = datagram.readUInt32BE(bodyEnd);
     const index = trailer & 0x7fff_ffff;
     const ssrc = datagram.readUInt32BE(4);
-    const known = this.#receivedRtcp.get(ssrc);
-    if (known?.mayAccept(index) === false) return 'srtp-replay';
-    if (!this.#receiveRtcp.isRight(datagram.subarray(end), datagram.subarray(0, end)))
-      return 'srtp-auth';
-    const window = known ?? new ReplayWindow();
-    if (known === undefined) this.#receivedRtcp.set(ssrc, window);
-    window.accept(index);
+    const window = this.#rtcpWindows.get(ssrc);
+    if (window?.mayAccept(index) === false) return 'srtp-replay';
+    if (!this.#rtcp.isRight(datagram.subarray(end), datagram.subarray(0, end))) return 'srtp-auth';
+    note(this.#rtcpWindows, ssrc, window, index);
     // UNENCRYPTED_SRTCP is never negotiated (RFC 4568 §6.3.2).
     if (trailer >>> 31 === 0) return 'srtp-unencrypted';
-    const body = this.#receiveRtcp.crypt(
-      datagram.subarray(RTCP_HEADER_BYTES, bodyEnd),
-      ssrc,
-      index,
-    );
+    const body = this.#rtcp.crypt(datagram.subarray(RTCP_HEADER_BYTES, bodyEnd), ssrc, index);
     body.copy(datagram, RTCP_HEADER_BYTES);
     return datagram.subarray(0, bodyEnd);
   }
+}
+
+/** Only what was authentic is worth remembering: a stranger cannot fill this. */
+function note(
+  windows: Streams<ReplayWindow>,
+  ssrc: number,
+  known: ReplayWindow | undefined,
+  index: number,
+): void {
+  const window = known ?? new ReplayWindow();
+  if (known === undefined) windows.set(ssrc, window);
+  window.accept(index);
+}
+
+/** Protects what one medium sends, and lets through what its peer sent. */
+export class SrtpSession {
+  /** By suite and key: whoever comes back to a key goes on with its counters. They are ours, one for each suite offered. */
+  readonly #senders = new Map<string, SrtpSender>();
+  #sender!: SrtpSender;
+  #receiver!: SrtpReceiver;
+  #receiverName = '';
+
+  /** @throws MediaError INVALID_ARGUMENT naming `srtp.suite`, `srtp.send` or `srtp.receive`. */
+  constructor(keys: SrtpKeys) {
+    this.use(keys);
+  }
+
+  /** Takes other keys, for one direction or both. Throws as the constructor, and then changes nothing. */
+  use(keys: SrtpKeys): void {
+    requireSrtpKeys(keys);
+    const { suite, send, receive } = keys;
+    const sendName = nameOf(suite, send);
+    this.#sender = this.#senders.get(sendName) ?? new SrtpSender(suite, send);
+    this.#senders.set(sendName, this.#sender);
+    const receiverName = nameOf(suite, receive);
+    if (receiverName === this.#receiverName) return;
+    this.#receiverName = receiverName;
+    this.#receiver = new SrtpReceiver(suite, receive);
+  }
+
+  /** One RTP packet of ours, encrypted and with its tag. The packet itself is left as it is. */
+  protectRtp(packet: Buffer): Buffer {
+    return this.#sender.protectRtp(packet);
+  }
+
+  /** One datagram of the peer's: the RTP packet in it, decrypted in place, or why it is not let through. */
+  unprotectRtp(datagram: Buffer): Buffer | SrtpFault {
+    return this.#receiver.unprotectRtp(datagram);
+  }
+
+  /** One RTCP compound of ours, encrypted, with index and tag: RFC 3711 §3.4. */
+  protectRtcp(packet: Buffer): Buffer {
+    return this.#sender.protectRtcp(packet);
+  }
+
+  /** One datagram of the peer's: the RTCP compound in it, or why it is not let through. */
+  unprotectRtcp(datagram: Buffer): Buffer | SrtpFault {
+    return this.#receiver.unprotectRtcp(datagram);
+  }
+}
+
+function nameOf(suite: SrtpSuite, master: Uint8Array): string {
+  return `${suite} ${Buffer.from(master).toString('base64')}`;
 }
 
 /** @throws MediaError INVALID_ARGUMENT naming the field. */
