@@ -1,5 +1,6 @@
 // What both kinds of calls do in their dialog once it is there: the peer's requests, our changes, timers, transfers.
 
+import { checkText, checkUriArgument } from './arguments.ts';
 import type { Dialog } from './dialog.ts';
 import { DialogClient, type Outcome, type RequestContent } from './dialog-client.ts';
 import { DialogServer } from './dialog-server.ts';
@@ -8,7 +9,7 @@ import { SipError } from './errors.ts';
 import type { InviteSessionHandler, SessionAgent, TransportPreference } from './invite-contract.ts';
 import type { SipHeaders, SipRequest } from './message.ts';
 import type { Verdict } from './request-policy.ts';
-import { SessionChanges } from './session-changes.ts';
+import { SessionChanges, type SessionOffer } from './session-changes.ts';
 import { SessionTimer } from './session-timer.ts';
 import type { Hop, ServerTransaction } from './transaction-layer.ts';
 import { type TransferOutcome, Transfers } from './transfer.ts';
@@ -22,6 +23,8 @@ export interface DialogUsageOwner {
   confirmed(): Dialog | undefined;
   /** `early`: our INVITE is still open. `answering`: the peer's is. `leaving`: our BYE is on its way. */
   phase(): 'early' | 'answering' | 'confirmed' | 'leaving';
+  /** Our requests may go into the dialog: it is confirmed, and nobody has said goodbye. */
+  isEstablished(): boolean;
   /** Where the INVITE went to, or came from. */
   hop(): Hop | undefined;
   /** Our Contact value. */
@@ -131,13 +134,23 @@ export class DialogUsage {
     if (allow.length > 0) this.#peerAllows = allow.join(',').toUpperCase();
   }
 
-  /** As {@link Transfers.refer}. */
-  refer(target: string): Promise<TransferOutcome> {
+  /** See `InviteSession.reoffer`. */
+  async reoffer(sdp: SessionOffer, method: 'INVITE' | 'UPDATE' = 'INVITE'): Promise<string> {
+    this.#requireEstablished();
+    return this.changes.offer(sdp, method);
+  }
+
+  /** See `InviteSession.refer`. */
+  async refer(target: string): Promise<TransferOutcome> {
+    checkUriArgument('target', target);
+    this.#requireEstablished();
     return this.#transfers.refer(target, this.#owner.localUri());
   }
 
-  /** Sends INFO; resolves with the final status code. @throws SipError (rejection) `TIMEOUT`, `TRANSPORT` */
-  async info(contentType: string, body: string): Promise<number> {
+  /** See `InviteSession.sendInfo`. */
+  async sendInfo(contentType: string, body: string): Promise<number> {
+    checkText('contentType', contentType);
+    this.#requireEstablished();
     const content = {
       headers: [['content-type', contentType] as const],
       body: Buffer.from(body, 'utf8'),
@@ -172,6 +185,10 @@ export class DialogUsage {
     this.server.stop();
     this.changes.stop();
     this.#transfers.stop();
+  }
+
+  #requireEstablished(): void {
+    if (!this.#owner.isEstablished()) throw new SipError('CLOSED', 'No established dialog');
   }
 
   #onExtension({ request }: ServerTransaction): Verdict | undefined {

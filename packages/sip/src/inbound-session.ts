@@ -1,6 +1,6 @@
 // A call that the peer places: from its INVITE over our answer to its end (RFC 3261 §13.3, §15; RFC 3262 §3).
 
-import { checkInteger, checkText, checkUriArgument, invalidArgument } from './arguments.ts';
+import { checkInteger, checkText, invalidArgument } from './arguments.ts';
 import { Dialog, dialogKey } from './dialog.ts';
 import { DialogUsage } from './dialog-usage.ts';
 import { SipError } from './errors.ts';
@@ -86,6 +86,7 @@ export class InboundSession implements IncomingSession, DialogOwner {
           if (this.#confirmed) return 'confirmed';
           return this.#answerSent ? 'early' : 'answering';
         },
+        isEstablished: () => this.#state === 'established',
         hop: () => this.#hop,
         contact: () => this.#contact(),
         localUri: () => this.#localUri,
@@ -363,25 +364,16 @@ export class InboundSession implements IncomingSession, DialogOwner {
 
   // --- our requests in the dialog
 
-  async sendInfo(contentType: string, body: string): Promise<number> {
-    checkText('contentType', contentType);
-    this.#requireEstablished();
-    return this.#usage.info(contentType, body);
+  sendInfo(contentType: string, body: string): Promise<number> {
+    return this.#usage.sendInfo(contentType, body);
   }
 
-  async reoffer(sdp: SessionOffer, method: 'INVITE' | 'UPDATE' = 'INVITE'): Promise<string> {
-    this.#requireEstablished();
-    return this.#usage.changes.offer(sdp, method);
+  reoffer(sdp: SessionOffer, method?: 'INVITE' | 'UPDATE'): Promise<string> {
+    return this.#usage.reoffer(sdp, method);
   }
 
-  async refer(target: string): Promise<TransferOutcome> {
-    checkUriArgument('target', target);
-    this.#requireEstablished();
+  refer(target: string): Promise<TransferOutcome> {
     return this.#usage.refer(target);
-  }
-
-  #requireEstablished(): void {
-    if (this.#state !== 'established') throw new SipError('CLOSED', 'No established dialog');
   }
 
   // --- the peer's requests in the dialog

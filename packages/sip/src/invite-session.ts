@@ -1,6 +1,6 @@
 // A call that we place: INVITE to its end, over early dialogs, forks, challenges, CANCEL and BYE (RFC 3261 §9, §12–§15).
 
-import { checkText, checkUriArgument } from './arguments.ts';
+import { checkText } from './arguments.ts';
 import { Dialog, dialogKey, requestUri } from './dialog.ts';
 import { DialogUsage } from './dialog-usage.ts';
 import { DigestClient } from './digest.ts';
@@ -104,6 +104,7 @@ export class OutboundSession implements InviteSession, DialogOwner {
           if (this.#byeSent) return 'leaving';
           return this.#dialog === undefined ? 'early' : 'confirmed';
         },
+        isEstablished: () => this.#dialog !== undefined && this.#state === 'established',
         hop: () => this.#hop,
         contact: () => (this.#hop === undefined ? '' : this.#contact(this.#hop)),
         localUri: () => options.from.uri,
@@ -505,26 +506,16 @@ export class OutboundSession implements InviteSession, DialogOwner {
 
   // --- our requests in the dialog
 
-  async sendInfo(contentType: string, body: string): Promise<number> {
-    checkText('contentType', contentType);
-    this.#requireEstablished();
-    return this.#usage.info(contentType, body);
+  sendInfo(contentType: string, body: string): Promise<number> {
+    return this.#usage.sendInfo(contentType, body);
   }
 
-  async reoffer(sdp: SessionOffer, method: 'INVITE' | 'UPDATE' = 'INVITE'): Promise<string> {
-    this.#requireEstablished();
-    return this.#usage.changes.offer(sdp, method);
+  reoffer(sdp: SessionOffer, method?: 'INVITE' | 'UPDATE'): Promise<string> {
+    return this.#usage.reoffer(sdp, method);
   }
 
-  async refer(target: string): Promise<TransferOutcome> {
-    checkUriArgument('target', target);
-    this.#requireEstablished();
+  refer(target: string): Promise<TransferOutcome> {
     return this.#usage.refer(target);
-  }
-
-  #requireEstablished(): void {
-    if (this.#dialog === undefined || this.#state !== 'established')
-      throw new SipError('CLOSED', 'No established dialog');
   }
 
   // --- the peer's requests in the dialog

@@ -32,7 +32,9 @@ export class Redirects {
     if (this.#hopsLeft <= 0) return undefined;
     const fresh = contactsOf(response).filter(({ uri, text }) => {
       if (isForbiddenDestination(uri.host) || !this.#mayRedirect(text)) return false;
-      // RFC 3261 §8.1.3.4: a target is never added twice; so loops end.
+      // RFC 3261 §8.1.3.4: who was to be called securely is not called otherwise unasked.
+      if (this.#seen[0]?.scheme === 'sips' && uri.scheme !== 'sips') return false;
+      // A target is never added twice; so loops end.
       if (this.#seen.some((one) => equalUris(one, uri))) return false;
       this.#seen.push(uri);
       return true;
@@ -51,7 +53,6 @@ function contactsOf(response: SipResponse): RedirectTarget[] {
     try {
       const { uri: text, parameters } = parseNameAddress(value);
       const uri = parseUri(text);
-      if (uri.scheme !== 'sip') continue;
       const q = Number(parameters.get('q') ?? 1);
       found.push({ uri, text, q: Number.isNaN(q) ? 1 : q });
     } catch {
