@@ -9,7 +9,6 @@ import type {
   Registration,
   SessionEnding,
   SipMessage,
-  SipRequest,
   SipResponse,
   TransportAddress,
 } from '@sipcast/sip';
@@ -24,17 +23,16 @@ import {
 } from './call-ending.ts';
 import { describeCall } from './call-view.ts';
 import { CallChanges } from './call-changes.ts';
-import { parseInfoDigit } from './dtmf-info.ts';
 import type { DtmfType } from './dtmf-info.ts';
 import { DtmfSender } from './dtmf-sender.ts';
 import { SafeEmitter } from './emitter.ts';
 import { GatewayError } from './errors.ts';
+import { InfoRequests } from './info-requests.ts';
 import { NamedStream } from './named-stream.ts';
 import type { ResolvedStartup } from './options.ts';
 import type { RtmpPush } from './rtmp-push.ts';
 import { SessionAgreement } from './session-agreement.ts';
 import type { Agreed } from './session-agreement.ts';
-import { PICTURE_FAST_UPDATE } from './picture-fast-update.ts';
 import type { SipTraceEntry } from './sip-trace.ts';
 import { CALL_TRANSITIONS, isFinal, mayFollow, statusOfProvisional } from './status.ts';
 import type { CallStatus, RtmpStreamStatus } from './status.ts';
@@ -71,8 +69,7 @@ export class Call extends SafeEmitter<CallEvents> {
   #terminating = false;
   /** Our BYE, until its answer. */
   #hungUp: Promise<void> | undefined;
-  /** The peer has refused a key-frame request by INFO. */
-  #refusesPictureInfo = false;
+  readonly #infos: InfoRequests;
   readonly #changes: CallChanges;
   readonly #dtmf: DtmfSender;
   #answered: Promise<void>;
@@ -102,6 +99,10 @@ export class Call extends SafeEmitter<CallEvents> {
     });
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
+    });
+    this.#infos = new InfoRequests({
+      onPictureWanted: () => media.onKeyFrameRequest(),
+      onDtmf: (dtmf) => this.emit('dtmf', dtmf),
     });
     this.#dtmf = new DtmfSender({
       answered: this.#answered,
@@ -251,15 +252,7 @@ export class Call extends SafeEmitter<CallEvents> {
 
   /** For the gateway: a key frame is needed, and RTCP was in vain. */
   onKeyFrameByInfo(): void {
-    const session = this.#session;
-    if (!session || this.#refusesPictureInfo || this.ended) return;
-    const { contentType, body } = PICTURE_FAST_UPDATE;
-    session.sendInfo(contentType, body).then(
-      (statusCode) => {
-        this.#refusesPictureInfo = statusCode >= 300;
-      },
-      () => {}, // A call that is ending; what ails the signalling shows elsewhere.
-    );
+    if (this.#session && !this.ended) this.#infos.askForPicture(this.#session);
   }
 
   /**
@@ -459,7 +452,7 @@ export class Call extends SafeEmitter<CallEvents> {
       this.emit('refer', refer);
       return true;
     },
-    onDialogRequest: (request) => this.#onDialogRequest(request),
+    onDialogRequest: (request) => this.#infos.answer(request),
     onMessage: (direction, message, remote) => {
       if (direction !== 'in') return;
       this.#lastMessage = message;
@@ -560,21 +553,6 @@ export class Call extends SafeEmitter<CallEvents> {
 
   #apply({ media, held }: Agreed): void {
     this.#media.update({ ...media, held });
-  }
-
-  /** The peer's INFO and other requests that the SIP package leaves to us. */
-  #onDialogRequest(request: SipRequest): { statusCode: number; reasonPhrase?: string } {
-    if (request.method !== 'INFO') return { statusCode: 405, reasonPhrase: 'Method Not Allowed' };
-    if (request.body.length === 0) return { statusCode: 200 };
-    const type = (request.headers.get('content-type') ?? '').split(';')[0]!.trim().toLowerCase();
-    if (type === PICTURE_FAST_UPDATE.contentType) {
-      this.#media.onKeyFrameRequest();
-      return { statusCode: 200 };
-    }
-    const dtmf = parseInfoDigit(type, Buffer.from(request.body).toString('utf8'));
-    if (dtmf === undefined) return { statusCode: 415, reasonPhrase: 'Unsupported Media Type' };
-    if (dtmf.digit !== undefined) this.emit('dtmf', { digit: dtmf.digit, type: dtmf.type });
-    return { statusCode: 200 };
   }
 
   /** Ends an answered call for a reason of our own: as in `terminate`, a peer that is gone need not answer the BYE. */

@@ -1,0 +1,59 @@
+// SIP INFO in a call, both ways: whole pictures that are asked for (RFC 5168), and keys that are pressed.
+
+import type { InviteSession, SipRequest } from '@sipcast/sip';
+import type { ReceivedDtmf } from './call-contract.ts';
+import { parseInfoDigit } from './dtmf-info.ts';
+
+/** RFC 5168 §7: asks the encoder for a whole picture. */
+const PICTURE_FAST_UPDATE = {
+  contentType: 'application/media_control+xml',
+  body:
+    '<?xml version="1.0" encoding="utf-8"?>\r\n<media_control><vc_primitive><to_encoder><picture_fast_update/>' +
+    '</to_encoder></vc_primitive></media_control>\r\n',
+} as const;
+
+/** The call. */
+interface InfoRequestsOwner {
+  /** The peer asks for a whole picture of ours. */
+  onPictureWanted(): void;
+  /** The peer pressed a key. */
+  onDtmf(dtmf: ReceivedDtmf): void;
+}
+
+/** The INFO requests of one call. */
+export class InfoRequests {
+  readonly #owner: InfoRequestsOwner;
+  /** The peer has refused to be asked for a picture so. */
+  #isRefused = false;
+
+  constructor(owner: InfoRequestsOwner) {
+    this.#owner = owner;
+  }
+
+  /** Asks the peer for a whole picture, unless it has refused that before. */
+  askForPicture(session: Pick<InviteSession, 'sendInfo'>): void {
+    if (this.#isRefused) return;
+    const { contentType, body } = PICTURE_FAST_UPDATE;
+    session.sendInfo(contentType, body).then(
+      (statusCode) => {
+        this.#isRefused = statusCode >= 300;
+      },
+      () => {}, // A call that is ending; what ails the signalling shows elsewhere.
+    );
+  }
+
+  /** Answers what the SIP package leaves to the call: INFO, and others that are not served. */
+  answer(request: SipRequest): { statusCode: number; reasonPhrase?: string } {
+    if (request.method !== 'INFO') return { statusCode: 405, reasonPhrase: 'Method Not Allowed' };
+    if (request.body.length === 0) return { statusCode: 200 };
+    const type = (request.headers.get('content-type') ?? '').split(';')[0]!.trim().toLowerCase();
+    if (type === PICTURE_FAST_UPDATE.contentType) {
+      this.#owner.onPictureWanted();
+      return { statusCode: 200 };
+    }
+    const dtmf = parseInfoDigit(type, Buffer.from(request.body).toString('utf8'));
+    if (dtmf === undefined) return { statusCode: 415, reasonPhrase: 'Unsupported Media Type' };
+    if (dtmf.digit !== undefined) this.#owner.onDtmf({ digit: dtmf.digit, type: dtmf.type });
+    return { statusCode: 200 };
+  }
+}
