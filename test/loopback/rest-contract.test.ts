@@ -1,13 +1,12 @@
 // The contract against the running router: every answer is as its schema says, every path is there, and the client
 // speaks to it.
 
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { createCallGateway } from '@sipcast/core';
-import { createRestRouter, nodeListener, RestClient, RestClientError } from '@sipcast/rest';
+import { RestClient, RestClientError } from '@sipcast/rest';
 import type { OpenApiDocument } from '@sipcast/rest';
 import { RtmpSink, SipPeer } from '@sipcast/testkit';
 import { afterEach, expect, it } from 'vitest';
+import { startRestServer } from '../support/rest-server.ts';
 import {
   callView,
   errorView,
@@ -29,20 +28,9 @@ async function open(basicAuth?: { readonly username: string; readonly password: 
   cleanups.push(() => sink.close());
   const gateway = await createCallGateway({ bindAddress: '127.0.0.1', transcoding: false });
   cleanups.push(() => gateway.close());
-  const router = createRestRouter(gateway, basicAuth ? { basicAuth } : {});
-  const listener = nodeListener(router);
-  const server = createServer((request, response) => void listener(request, response));
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  cleanups.push(
-    () =>
-      new Promise((resolve) => {
-        server.close(resolve);
-        server.closeAllConnections();
-      }),
-  );
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/rest-api`;
+  const server = await startRestServer(gateway, basicAuth ? { basicAuth } : {});
+  cleanups.push(() => server.close());
+  const { url } = server;
   const client = new RestClient({ url, ...(basicAuth && { basicAuth }) });
   return { peer, sink, gateway, url, client };
 }

@@ -1,12 +1,10 @@
 // A client as scripts of the reference product are: it polls from before the startup until 404, sends digits the moment
 // find answers, and leaves out nothing by "".
 
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { createCallGateway } from '@sipcast/core';
-import { createRestRouter, nodeListener } from '@sipcast/rest';
 import { RtmpSink, SipPeer } from '@sipcast/testkit';
 import { afterEach, expect, it } from 'vitest';
+import { startRestServer } from '../support/rest-server.ts';
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -25,19 +23,9 @@ it('sees its call from the first poll after the startup to the 404 of its end', 
   cleanups.push(() => sink.close());
   const gateway = await createCallGateway({ bindAddress: '127.0.0.1', transcoding: false });
   cleanups.push(() => gateway.close());
-  const listener = nodeListener(createRestRouter(gateway, { cors: '*' }));
-  const server = createServer((request, response) => void listener(request, response));
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  cleanups.push(
-    () =>
-      new Promise((resolve) => {
-        server.close(resolve);
-        server.closeAllConnections();
-      }),
-  );
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/rest-api`;
+  const server = await startRestServer(gateway, { cors: '*' });
+  cleanups.push(() => server.close());
+  const { url } = server;
   const post = (path: string, body: unknown): Promise<Response> =>
     fetch(url + path, {
       method: 'POST',

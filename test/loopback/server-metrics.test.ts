@@ -21,6 +21,8 @@ it('follows calls from their beginning to their end', async () => {
   cleanups.push(() => peer.close());
   const busy = await SipPeer.open({ script: { answer: 486 } });
   cleanups.push(() => busy.close());
+  const gone = await SipPeer.open({ script: { answer: 410 } });
+  cleanups.push(() => gone.close());
   const sink = await RtmpSink.open();
   cleanups.push(() => sink.close());
   const gateway = await createCallGateway({ bindAddress: '127.0.0.1', transcoding: false });
@@ -49,12 +51,12 @@ it('follows calls from their beginning to their end', async () => {
   expect(during).toContain('process_resident_memory_bytes');
 
   await call.terminate();
-  const refused = await gateway.startup({ callee: busy.uri });
-  await refused.closed();
+  for (const { uri } of [busy, gone]) await (await gateway.startup({ callee: uri })).closed();
   const after = await metrics.text();
   const ended = 'sipcast_calls_ended_total';
   expect(valueOf(after, `${ended}{status="FINISH",reason="normal",direction="out"}`)).toBe(1);
   expect(valueOf(after, `${ended}{status="BUSY",reason="other",direction="out"}`)).toBe(1);
+  expect(valueOf(after, `${ended}{status="FAILED",reason="refused",direction="out"}`)).toBe(1);
   expect(valueOf(after, 'sipcast_sip_final_responses_total{code="486"}')).toBe(1);
   expect(valueOf(after, 'sipcast_call_setup_seconds_count')).toBe(1);
   expect(valueOf(after, 'sipcast_calls{status="ESTABLISHED"}')).toBe(0);

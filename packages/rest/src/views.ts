@@ -1,16 +1,36 @@
 // The answers of the API as schemas: what the OpenAPI document says of them, and what a test holds against the real ones.
 
+import type { CallStatus, RtmpStreamStatus } from '@sipcast/core';
 import { z } from 'zod';
 
 const time = z.iso.datetime().describe('ISO 8601');
 const count = z.number().int().min(0);
 
-const rtmpStreamStatus = z.enum([
-  'RTMP_STREAM_WAIT',
-  'RTMP_STREAM_ACTIVE',
-  'RTMP_CONNECTION_LOST',
-  'RTMP_CONNECTION_FAILED',
-]);
+/** The keys of a table that does not compile when a status is missing, or one too many. */
+function oneOf<Status extends string>(statuses: Readonly<Record<Status, true>>) {
+  return z.enum(Object.keys(statuses) as [Status, ...Status[]]);
+}
+
+const rtmpStreamStatus = oneOf<RtmpStreamStatus>({
+  RTMP_STREAM_WAIT: true,
+  RTMP_STREAM_ACTIVE: true,
+  RTMP_CONNECTION_LOST: true,
+  RTMP_CONNECTION_FAILED: true,
+});
+
+const callStatus = oneOf<CallStatus>({
+  NEW: true,
+  PENDING: true,
+  TRYING: true,
+  RING: true,
+  SESSION_PROGRESS: true,
+  RING_MEDIA: true,
+  ESTABLISHED: true,
+  HOLD: true,
+  BUSY: true,
+  FINISH: true,
+  FAILED: true,
+});
 
 /** What was received of one medium; see `ReceivedMediaStats` of the media package. */
 const received = {
@@ -84,19 +104,7 @@ export const callView = z
     callId: z.string().describe('SIP Call-ID'),
     parentCallId: z.null(),
     incoming: z.boolean(),
-    status: z.enum([
-      'NEW',
-      'PENDING',
-      'TRYING',
-      'RING',
-      'SESSION_PROGRESS',
-      'RING_MEDIA',
-      'ESTABLISHED',
-      'HOLD',
-      'BUSY',
-      'FINISH',
-      'FAILED',
-    ]),
+    status: callStatus,
     sipStatus: z.number().int().nullable().describe('The last SIP status code'),
     rtmpUrl: z.string().nullable(),
     rtmpStream: z.string().nullable(),

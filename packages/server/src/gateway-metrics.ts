@@ -1,35 +1,27 @@
 // What a gateway does, as Prometheus metrics. Labels hold no names, numbers, addresses or keys of anybody.
 
-import type { Call, CallGateway, CallStatus, RtmpPushView, RtmpStreamStatus } from '@sipcast/core';
+import { CALL_TRANSITIONS, isFinal, RTMP_TRANSITIONS } from '@sipcast/core';
+import type { Call, CallGateway, CallStatus, RtmpPushView } from '@sipcast/core';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 /** Statuses that a live call can have. */
-const LIVE: readonly CallStatus[] = [
-  'NEW',
-  'PENDING',
-  'TRYING',
-  'RING',
-  'SESSION_PROGRESS',
-  'RING_MEDIA',
-  'ESTABLISHED',
-  'HOLD',
-];
-const PUSH_STATUSES: readonly RtmpStreamStatus[] = [
-  'RTMP_STREAM_WAIT',
-  'RTMP_STREAM_ACTIVE',
-  'RTMP_CONNECTION_LOST',
-  'RTMP_CONNECTION_FAILED',
-];
+const LIVE = (Object.keys(CALL_TRANSITIONS) as CallStatus[]).filter((status) => !isFinal(status));
+const PUSH_STATUSES = Object.keys(RTMP_TRANSITIONS);
 /** The documented reasons of an end; all others are counted as `other`, so that no peer can make labels. */
 const REASONS: ReadonlyMap<string, string> = new Map([
   ['Normal call clearing', 'normal'],
   ['No common codecs', 'no_common_codecs'],
   ['Failed by RTP activity', 'rtp_timeout'],
-  ['Failed by RTMP writer error', 'rtmp_error'],
   ['Failed by request timeout', 'request_timeout'],
+  ['Failed by session expiry', 'session_expired'],
   ['Transcoding required, but disabled', 'transcoding_disabled'],
-  ['Failed by error', 'error'],
 ]);
+
+function reasonOf(info: string | null): string {
+  if (info === null) return 'other';
+  if (info.startsWith('Failed by error')) return 'error';
+  return REASONS.get(info) ?? (/^[3-6]\d\d /.test(info) ? 'refused' : 'other');
+}
 
 /** Counters of one call at the last look: what is new since then is added to the totals. */
 interface Seen {
@@ -203,7 +195,7 @@ export class GatewayMetrics {
     const view = call.view();
     this.#ended.inc({
       status: view.status,
-      reason: REASONS.get(view.info ?? '') ?? 'other',
+      reason: reasonOf(view.info),
       direction: view.incoming ? 'in' : 'out',
     });
     const code = view.sipStatus ?? 0;
