@@ -14,6 +14,8 @@ const project = (
     hookTimeout: testTimeout,
     fileParallelism,
     retry,
+    // Patience, not a bound: what must be quick is measured where it is tested.
+    expect: { poll: { timeout: 10_000 } },
     setupFiles: ['scripts/property-runs.ts'],
   },
 });

@@ -107,6 +107,16 @@ describe('codecs', () => {
     });
   }
 
+  it('is heard up to the moment when the phone hangs up', async () => {
+    const { call, phone, publication } = await onAir();
+    await expect.poll(() => frames(publication, 8).length, { timeout: 10_000 }).toBeGreaterThan(60);
+    await phone.hangUp();
+    await publication.ended;
+    const pictures = frames(publication, 9).at(-1)!.timestampMs;
+    const sounds = frames(publication, 8).at(-1)!.timestampMs;
+    expect(Math.abs(sounds - pictures)).toBeLessThan(60);
+  });
+
   it('publishes VP8 as H.264, in order and with key frames', async () => {
     const { call, publication, gateway } = await onAir({ videoCodec: 'VP8' });
     await expect.poll(() => frames(publication, 9).length, { timeout: 12_000 }).toBeGreaterThan(75);

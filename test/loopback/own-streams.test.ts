@@ -78,7 +78,31 @@ function playClip(stream: PublishedStream, zeroMs = 5_000_000): void {
 const G711 = { audio: { codec: 'pcma' }, video: { codec: 'h264' } } as const;
 const PASS = { audio: 'passthrough', video: 'passthrough' } as const;
 
+/** Milliseconds up to which the AAC of a publication goes. */
+function aacUntilMs(tags: readonly FlvFileTag[]): number {
+  const last = tags.findLast(({ type, body }) => type === 8 && body[1] === 1)!;
+  return last.timestampMs + 1024 / 44.1;
+}
+
 describe('a stream of one’s own', () => {
+  it('is heard to its last sound when it ends, although an encoder still holds it', async () => {
+    const gateway = await open();
+    const sink = await openSink();
+    const stream = gateway.streams.publish('mine', { audio: { codec: 'pcma' } });
+    let pushedMs = 0;
+    play(20, (at, ms) => {
+      stream.pushAudio(alaw(at), ms);
+      pushedMs = ms + 20;
+    });
+    gateway.startPush({ streamName: 'mine', rtmpUrl: sink.url });
+    const publication = await sink.nextPublication();
+    await expect.poll(() => publication.tags.length, { timeout: 8000 }).toBeGreaterThan(20);
+    const endMs = pushedMs;
+    await stream.close();
+    await publication.ended;
+    expect(Math.abs(aacUntilMs(publication.tags) - endMs)).toBeLessThan(1024 / 44.1);
+  });
+
   it('is found, watched, and pushed with the very octets that were pushed into it', async () => {
     const gateway = await open({ transcoding: false });
     const sink = await openSink();

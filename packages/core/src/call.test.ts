@@ -67,6 +67,7 @@ function setUp(request: Partial<StartupRequest> = {}, deps: Partial<CallDeps['us
     playSound: vi.fn(),
     stats: () => null,
     sendDtmf: vi.fn(() => Promise.resolve()),
+    finish: vi.fn(() => Promise.resolve()),
     close: vi.fn(() => Promise.resolve()),
   };
   const unregister = vi.fn(() => Promise.resolve());

@@ -16,6 +16,7 @@ const source = {
   addOutput: () => {},
   removeOutput: () => {},
   requestKeyFrame: () => {},
+  finish: () => Promise.resolve(),
 } as unknown as StreamSource;
 
 it('waits for outputs that flush, and not for ever for one that never does', async () => {

@@ -225,9 +225,10 @@ export class NamedStream {
     }
   }
 
-  /** For the owner: flushes and closes every push, and ends every other output. */
+  /** For the owner: what is still on its way reaches the outputs; every push is flushed and closed, every other output ended. */
   async end(): Promise<void> {
     this.#state = 'ended';
+    await this.#source.finish();
     const attachments = [...this.#attachments];
     for (const attachment of attachments) this.#leave(attachment);
     await Promise.all([

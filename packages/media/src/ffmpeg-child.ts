@@ -127,15 +127,20 @@ export class FfmpegChild {
 
   /**
    * Ends the input for good; what is still inside comes out, then the child ends, or is killed two seconds later. It is
-   * not started again, and its end is not told.
+   * not started again.
+   * @param onDone - Told once, when all has come out, or none will.
    */
-  finish(): void {
-    if (this.#closed) return;
+  finish(onDone?: () => void): void {
+    const child = this.#child;
+    if (this.#closed || !child || (child.stdin as Writable | undefined) === undefined) {
+      this.close();
+      onDone?.();
+      return;
+    }
     this.#closed = true;
     clearTimeout(this.#retry);
     clearInterval(this.#watch);
-    const child = this.#child;
-    if (!child || (child.stdin as Writable | undefined) === undefined) return;
+    if (onDone) child.once('close', onDone);
     child.stdin.end();
     const kill = setTimeout(() => child.kill('SIGKILL'), FINISH_MS);
     child.once('exit', () => clearTimeout(kill));
@@ -157,9 +162,15 @@ export class FfmpegChild {
     this.#child?.kill('SIGKILL');
   }
 
-  /** Ends the input; a child that does not end with it is killed half a second later. Idempotent. */
+  /**
+   * Ends the input; a child that does not end with it is killed half a second later, one that was to finish and has not at
+   * once. Idempotent.
+   */
   close(): void {
-    if (this.#closed) return;
+    if (this.#closed) {
+      this.#child?.kill('SIGKILL');
+      return;
+    }
     this.#closed = true;
     clearTimeout(this.#retry);
     clearInterval(this.#watch);

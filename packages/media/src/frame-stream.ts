@@ -263,6 +263,12 @@ export class FrameStream implements StreamSource {
     };
   }
 
+  finish(): Promise<void> {
+    this.#closed = true;
+    this.#options.ticker.remove(this.#onTick);
+    return this.#renditions.finish();
+  }
+
   /** Ends the encoders and forgets the outputs. Idempotent. */
   close(): void {
     this.#closed = true;

@@ -366,6 +366,14 @@ class Session implements MediaSession {
     };
   }
 
+  async finish(): Promise<void> {
+    this.#options.ticker.remove(this.#onTick);
+    this.#peerSound.close();
+    // What waits behind a hole is sound all the same. Pictures behind one are of no use.
+    if (this.#negotiated) this.#audioLine.reset();
+    await Promise.all([this.#closeRtp(), this.#renditions.finish()]);
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -377,6 +385,10 @@ class Session implements MediaSession {
     this.#taps.clear();
     // Whoever still holds the session shall not hold the last pictures with it.
     this.#renditions.close();
+    await this.#closeRtp();
+  }
+
+  async #closeRtp(): Promise<void> {
     await Promise.all([this.#audioRtp.close(), this.#videoRtp.close()]);
   }
 

@@ -139,6 +139,11 @@ export class RenditionSet {
     for (const rendition of this.#renditions) rendition.remove(output);
   }
 
+  /** What the encoders still hold goes to the outputs. */
+  async finish(): Promise<void> {
+    await Promise.all(this.#renditions.map((rendition) => rendition.finish()));
+  }
+
   /** Ends every encoder and forgets outputs and pictures. */
   close(): void {
     for (const rendition of this.#renditions) rendition.close();

@@ -87,6 +87,8 @@ const MAX_FILL_MS = 60_000;
 /** A source with pictures as far apart as the last two were is slow, not stopped: up to half as much more, and this. */
 const SLOW_FACTOR = 1.5;
 const MAX_SLOW_MS = 10_000;
+/** So long the end of a stream waits for its encoders. */
+const FINISH_MS = 500;
 
 /**
  * Throws when a form of these media cannot be made without encoders, and there are none.
@@ -280,6 +282,19 @@ export class Rendition {
   /** Where the next frame of AAC belongs; before the first, when its encoder was started. */
   get #aacDueMs(): number {
     return Number.isNaN(this.#aacEndMs) ? this.#encoderSinceMs : this.#aacEndMs;
+  }
+
+  /** What the encoders still hold goes to the outputs. Resolves when it has, or takes too long. */
+  async finish(): Promise<void> {
+    const finishing = [this.#audioEncoder, this.#videoEncoder].filter((one) => one?.finish);
+    if (finishing.length === 0) return;
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, FINISH_MS);
+    });
+    const done = finishing.map((encoder) => new Promise<void>((all) => encoder!.finish!(all)));
+    await Promise.race([Promise.all(done), patience]);
+    clearTimeout(timer);
   }
 
   /** Ends the encoders and forgets outputs and pictures. */

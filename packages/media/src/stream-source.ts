@@ -57,6 +57,11 @@ export interface StreamSource {
    * @returns what ends it.
    */
   tapVideo(sink: Sink<StreamVideo>): () => void;
+  /**
+   * Its owner has ended it: nothing new is taken, and what is still on its way, in encoders too, reaches the outputs. Resolves
+   * when it has, half a second later at the latest. Never rejects.
+   */
+  finish(): Promise<void>;
   /** What is known at present. */
   figures(): StreamFigures;
 }

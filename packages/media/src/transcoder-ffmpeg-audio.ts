@@ -61,6 +61,11 @@ export class FfmpegAudioTranscoder implements AudioTranscoder {
     if (!this.#run!.push(frame, mediaTimeMs)) this.#framesDropped++;
   }
 
+  finish(onDone: () => void): void {
+    if (this.#run) this.#run.finish(onDone);
+    else onDone();
+  }
+
   close(): void {
     this.#closed = true;
     this.#ending?.child.close();
@@ -150,6 +155,13 @@ class AacRun {
   endAt(mediaTimeMs: number): void {
     this.#endMs = mediaTimeMs;
     this.child.finish();
+  }
+
+  /** No input any more; what comes out goes as far as the input did. */
+  finish(onDone: () => void): void {
+    const fedUntilMs = this.#anchorMs + this.#fedMs - CODEC_DELAY_MS[this.codec];
+    if (!Number.isNaN(fedUntilMs)) this.#endMs = fedUntilMs;
+    this.child.finish(onDone);
   }
 
   #noteTime(mediaTimeMs: number): void {

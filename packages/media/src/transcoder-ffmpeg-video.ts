@@ -218,6 +218,10 @@ class FfmpegVideoTranscoder implements VideoTranscoder {
     this.#handler.onKeyFrameWanted();
   }
 
+  finish(onDone: () => void): void {
+    this.#child.finish(onDone);
+  }
+
   close(): void {
     this.#closed = true;
     this.#child.close();

@@ -41,6 +41,11 @@ export interface AudioTranscoder {
    * @param mediaTimeMs - Of its first sample.
    */
   push(frame: AudioFrame, mediaTimeMs: number): void;
+  /**
+   * There is no more to come: what is still inside comes out, then `onDone` is called, once. `close()` follows, perhaps before
+   * that. Default: what is inside is lost.
+   */
+  finish?(onDone: () => void): void;
   /** Ends it; what is still inside is lost. Idempotent. */
   close(): void;
 }
@@ -73,6 +78,8 @@ export interface VideoTranscoder {
    * @param mediaTimeMs - When it is to be shown.
    */
   push(frame: VideoFrame, mediaTimeMs: number): void;
+  /** See {@link AudioTranscoder.finish}. */
+  finish?(onDone: () => void): void;
   /** Ends it; what is still inside is lost. Idempotent. */
   close(): void;
 }
