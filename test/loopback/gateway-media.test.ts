@@ -108,7 +108,7 @@ describe('codecs', () => {
   }
 
   it('is heard up to the moment when the phone hangs up', async () => {
-    const { call, phone, publication } = await onAir();
+    const { phone, publication } = await onAir();
     await expect.poll(() => frames(publication, 8).length, { timeout: 10_000 }).toBeGreaterThan(60);
     await phone.hangUp();
     await publication.ended;
