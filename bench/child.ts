@@ -49,21 +49,26 @@ export class Child<Known extends Methods> {
   readonly #exited: Promise<void>;
   #questions = 0;
 
-  /** @param script - Of this folder, or an absolute path. */
-  constructor(script: string, execArgv: readonly string[] = []) {
-    this.name = script;
+  /**
+   * @param script - TypeScript of this folder, or the URL of compiled code.
+   * @param execArgv - For Node.js.
+   */
+  constructor(script: string | URL, execArgv: readonly string[] = []) {
+    this.name = String(script);
+    // What is compiled needs nothing of what runs TypeScript.
+    const inherited = typeof script === 'string' ? process.execArgv : [];
     this.#process = fork(fileURLToPath(new URL(script, import.meta.url)), [], {
-      execArgv: [...process.execArgv, ...execArgv],
+      execArgv: [...inherited, ...execArgv],
     });
     this.#process.on('message', (reply: Answer) => {
       const waiting = this.#waiting.get(reply.id);
       this.#waiting.delete(reply.id);
       if (reply.error === undefined) waiting?.resolve(reply.result);
-      else waiting?.reject(new Error(`${script}: ${reply.error}`));
+      else waiting?.reject(new Error(`${this.name}: ${reply.error}`));
     });
     this.#exited = new Promise((resolve) => {
       this.#process.on('exit', (code, signal) => {
-        const error = new Error(`${script} ended (${signal ?? code})`);
+        const error = new Error(`${this.name} ended (${signal ?? code})`);
         for (const waiting of this.#waiting.values()) waiting.reject(error);
         this.#waiting.clear();
         resolve();

@@ -120,8 +120,8 @@ export interface GatewayLoadOptions {
   readonly count: number;
   /** Send silence to the phones, as in a `sendrecv` call. */
   readonly sendsAudio: boolean;
-  /** Another gateway script than this folder's. */
-  readonly script?: string;
+  /** The compiled gateway. */
+  readonly script: URL;
   readonly execArgv?: readonly string[];
 }
 
@@ -132,7 +132,7 @@ export async function measureGateway(
   plan: LoadPlan,
 ): Promise<LoadResult> {
   const { count } = options;
-  const child = new Child<GatewayMethods>(options.script ?? './gateway.ts', options.execArgv);
+  const child = new Child<GatewayMethods>(options.script, options.execArgv);
   try {
     await child.ask('open');
     await wait(300);

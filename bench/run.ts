@@ -4,6 +4,7 @@
 import { execFileSync } from 'node:child_process';
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
+import { compileGateway } from './compile.ts';
 import { ffmpegVersion } from './ffmpeg.ts';
 import { Generators, measureFfmpeg, measureGateway } from './load.ts';
 import type { LoadPlan, LoadResult } from './load.ts';
@@ -50,11 +51,12 @@ console.log(
   '\nclip 640×360, 25 fps, H.264 ~500 kbit/s + PCMA; processor time per call and second of media,\n' +
     `median (lowest–highest) of ${plan.windows} windows of ${plan.windowSeconds} s\n`,
 );
+const script = await compileGateway();
 const generators = await Generators.open();
 const results = new Map<number, { gateway: LoadResult; ffmpeg: LoadResult | undefined }>();
 try {
   for (const count of counts) {
-    const options = { count, sendsAudio: true, execArgv };
+    const options = { count, sendsAudio: true, script, execArgv };
     const gateway = await measureGateway(generators, options, plan);
     printLoad(`gateway, ${count} calls`, count, gateway);
     let crowd: LoadResult | undefined;
@@ -67,7 +69,7 @@ try {
   const silentCount = counts.includes(20) ? 20 : counts[0]!;
   const silent = await measureGateway(
     generators,
-    { count: silentCount, sendsAudio: false, execArgv },
+    { count: silentCount, sendsAudio: false, script, execArgv },
     plan,
   );
   printLoad(`gateway, ${silentCount} calls, recvonly`, silentCount, silent);
