@@ -38,10 +38,16 @@ async function start(app, stateDir, ...args) {
     env: { ...process.env, STATE_DIRECTORY: stateDir },
     // One group: a signal to npx alone might not reach the program.
     detached: true,
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
   const exited = new Promise((resolve) => child.on('close', resolve));
   let output = '';
+  // The first password is shown beside the log.
+  let shown = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    shown += text;
+    process.stderr.write(text);
+  });
   child.stdout.setEncoding('utf8');
   const urls = await new Promise((resolve, reject) => {
     child.stdout.on('data', (text) => {
@@ -58,7 +64,7 @@ async function start(app, stateDir, ...args) {
     if (code !== 0 && code !== null && code !== 143)
       throw new Error(`The program ended with ${code}`);
   };
-  return { urls, stop, password: /password (\S+) /.exec(output)?.[1] };
+  return { urls, stop, password: () => /password (\S+) /.exec(shown)?.[1] };
 }
 
 async function query(url, ...account) {
@@ -82,14 +88,15 @@ export async function driveProgram(app) {
     }
     const production = ['--profile', 'production', '--host', '127.0.0.1', '--https-port', '0'];
     const first = await start(app, stateDir, ...common, ...production);
+    const password = first.password();
     try {
-      if (first.urls.length !== 2 || first.password === undefined)
+      if (first.urls.length !== 2 || password === undefined)
         throw new Error('No HTTPS, or no first password');
       for (const url of first.urls) {
         await expect(401, `${url}/call/history`);
-        await query(url, '-u', `admin:${first.password}`);
+        await query(url, '-u', `admin:${password}`);
         await expect(401, new URL('/console/', url).href);
-        await expect(200, '-u', `admin:${first.password}`, new URL('/console/', url).href);
+        await expect(200, '-u', `admin:${password}`, new URL('/console/', url).href);
       }
       await expect(401, '-u', 'admin:admin', `${first.urls[0]}/call/history`);
     } finally {
@@ -97,7 +104,7 @@ export async function driveProgram(app) {
     }
     const again = await start(app, stateDir, ...common, ...production);
     try {
-      await expect(200, '-u', `admin:${first.password}`, `${again.urls[1]}/call/history`);
+      await expect(200, '-u', `admin:${password}`, `${again.urls[1]}/call/history`);
     } finally {
       await again.stop();
     }

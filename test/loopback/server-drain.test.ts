@@ -55,7 +55,8 @@ describe('a server that drains', () => {
       const target = { rtmpUrl: sink.url, rtmpStream: callId };
       await post(`${url}/call/startup`, { callId, callee: peer.uri, ...target });
     }
-    for (const callId of calls) await script.line(new RegExp(`${callId} .*-> RTMP_STREAM_ACTIVE`));
+    for (const callId of calls)
+      await script.line(new RegExp(`${callId}-\\w+ .*-> RTMP_STREAM_ACTIVE`));
     const peerCalls = await Promise.all(calls.map(() => peer.nextCall()));
     script.signal('SIGTERM');
     for (const call of peerCalls)

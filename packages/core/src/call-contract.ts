@@ -107,6 +107,7 @@ export interface CallDeps extends AgreementDeps {
   readonly inviteTimeoutMs: number;
   /** As in `InviteOptions` of the SIP package. */
   readonly maxRedirects?: number;
+  /** Of this call: its lines need not say which. */
   readonly logger: Logger;
   /** Wall clock in milliseconds. */
   readonly wallClock: () => number;

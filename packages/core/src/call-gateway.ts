@@ -67,7 +67,7 @@ import type { IncomingAccept } from './incoming-rules.ts';
 import { findSound } from './media-folder.ts';
 import { MediaOpener } from './media-opener.ts';
 import { Streams } from './streams.ts';
-import { guardLogger, silentLogger } from './logger.ts';
+import { childLogger, guardLogger, silentLogger } from './logger.ts';
 import type { Logger } from './logger.ts';
 import type { OutputFormOptions } from './options.ts';
 import { invalid, resolveAccount, resolveStartup, validateRtmpTarget } from './options.ts';
@@ -81,6 +81,9 @@ import { Registrations } from './registrations.ts';
 import type { RtmpPush, RtmpPushView } from './rtmp-push.ts';
 import type { SipTrace, SipTraceEntry } from './sip-trace.ts';
 import { SipTraces } from './sip-traces.ts';
+
+/** For whoever writes SIP down: the same masks as in `trace()`. */
+export { maskSecrets };
 
 /** What the gateway is composed of; tests may replace parts. */
 export interface GatewayDeps {
@@ -183,7 +186,8 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       },
     );
     const capture = { maskSecrets, pcapFileHeader, pcapRecord };
-    this.#traces = new SipTraces(options, this.#faults, deps.wallClock, capture);
+    const sipLogger = childLogger(logger, { area: 'sip' });
+    this.#traces = new SipTraces(options, this.#faults, deps.wallClock, capture, sipLogger);
     this.streams = new Streams({
       callStreams: () => this.calls.map(({ stream }) => stream),
       isReserved: (name) => this.#reservations.hasStream(name),
@@ -197,7 +201,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     });
     this.#reservations = new Reservations(this.#calls, (name) => this.streams.has(name));
     this.#registrations = new Registrations(
-      { ...deps, register: (account) => this.#userAgent.register(account), logger },
+      { ...deps, register: (account) => this.#userAgent.register(account), logger: sipLogger },
       (view, previous) => this.emit('registration', view, previous),
     );
     this.#incoming = new IncomingCalls(options.incoming, {
@@ -238,11 +242,13 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   /** For {@link createCallGateway}. */
   async open(): Promise<void> {
     if (this.#options.sipTls?.insecure === true)
-      this.#logger.warn('sipTls.insecure: SIP peers need not prove who they are');
+      childLogger(this.#logger, { area: 'sip' }).warn(
+        'sipTls.insecure: SIP peers need not prove who they are',
+      );
     this.#encoders = await Encoders.open(
       this.#options,
       this.#deps.openFfmpegTranscoders,
-      this.#logger,
+      childLogger(this.#logger, { area: 'media' }),
     );
     await this.#traces.open(() => this.#userAgent.open());
     this.admission.open();
@@ -325,7 +331,12 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       this.#sessions++;
       const trace = this.#traces.openCall(startup.callId);
       if (startup.incoming) this.#traces.catchUp(startup.callId, trace);
-      call = new Call(startup, `${clientAddress}:${this.#sessions}`, media, this.#callDeps(trace));
+      call = new Call(
+        startup,
+        `${clientAddress}:${this.#sessions}`,
+        media,
+        this.#callDeps(startup.callId, trace),
+      );
       call.once('closed', () => this.#traces.retireCall(startup.callId, trace));
       const held = encoders;
       call.once('closed', () => held.release());
@@ -445,7 +456,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
         createRecorder: (...args) => new FlvRecorder(...args),
         remuxToMp4,
         ffmpeg: this.#encoders.ffmpeg,
-        logger: this.#logger,
+        logger: childLogger(this.#logger, { area: 'media', callId: call.callId }),
         wallClock: this.#deps.wallClock,
       },
     );
@@ -495,6 +506,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     const push = this.#pushes.create(callId ?? streamName, streamName, rtmpUrl, {
       muted,
       rtmp,
+      isOfCall: callId !== null,
       form: this.#encoders.formOf({ ...wanted, ...formIn(request) }),
       ...(rtmpTransponderFullUrl ? { connectUrl, publishName } : {}),
     });
@@ -599,7 +611,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     this.emit('closed');
   }
 
-  #callDeps(trace: SipTrace): CallDeps {
+  #callDeps(callId: string, trace: SipTrace): CallDeps {
     return {
       userAgent: this.#registrations.sharedOf(this.#userAgent),
       formatMessage,
@@ -616,7 +628,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       offer: this.#options.offer ?? {},
       inviteTimeoutMs: this.#options.inviteTimeoutMs ?? 180_000,
       ...(this.#options.maxRedirects !== undefined && { maxRedirects: this.#options.maxRedirects }),
-      logger: this.#logger,
+      logger: childLogger(this.#logger, { area: 'call', callId }),
       wallClock: this.#deps.wallClock,
       nodeId: this.nodeId,
     };

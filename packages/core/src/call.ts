@@ -28,6 +28,7 @@ import { DtmfSender } from './dtmf-sender.ts';
 import { SafeEmitter } from './emitter.ts';
 import { GatewayError } from './errors.ts';
 import { InfoRequests } from './info-requests.ts';
+import { childLogger } from './logger.ts';
 import { NamedStream } from './named-stream.ts';
 import type { ResolvedStartup } from './options.ts';
 import type { RtmpPush } from './rtmp-push.ts';
@@ -225,16 +226,15 @@ export class Call extends SafeEmitter<CallEvents> {
   /** For the gateway: something inside went wrong; this call ends, and no other. */
   fail(error: unknown): void {
     if (this.ended) return;
-    this.#deps.logger.error(
-      `${this.callId}: ${error instanceof Error ? error.stack : String(error)}`,
-    );
+    this.#deps.logger.error(error instanceof Error ? String(error.stack) : String(error));
     this.#abandon(infoOfMediaFailure(error));
   }
 
   /** For the gateway: the peer sends nothing any more. */
   onInactive(kind: 'rtp' | 'rtcp'): void {
     if (this.ended) return;
-    this.#deps.logger.warn(`${this.callId}: no ${kind.toUpperCase()} from the peer`);
+    const logger = childLogger(this.#deps.logger, { area: 'rtp' });
+    logger.warn(`no ${kind.toUpperCase()} from the peer`);
     this.#abandon(INFO.rtpActivity);
   }
 
@@ -407,7 +407,7 @@ export class Call extends SafeEmitter<CallEvents> {
       session.answer(sdp);
     } catch (error) {
       if (this.ended) return;
-      this.#deps.logger.warn(`${this.callId}: unusable offer: ${describe(error)}`);
+      this.#warnOfSip(`unusable offer: ${describe(error)}`);
       const { code } = error as { code?: string };
       const isTheirs = code === 'NO_COMMON_CODECS' || code === 'BAD_SDP';
       this.#sipStatus = isTheirs ? 488 : 500;
@@ -498,7 +498,7 @@ export class Call extends SafeEmitter<CallEvents> {
       if (this.#rtmpPush) release ??= this.#rtmpPush.prepare(this.#media);
     } catch (error) {
       release?.();
-      this.#deps.logger.warn(`${this.callId}: unusable answer: ${describe(error)}`);
+      this.#warnOfSip(`unusable answer: ${describe(error)}`);
       return this.#hangUp(infoOfMediaFailure(error), response.statusCode);
     }
     if (!this.#terminating) {
@@ -535,7 +535,7 @@ export class Call extends SafeEmitter<CallEvents> {
       this.#move(held ? 'HOLD' : 'ESTABLISHED', {});
       return { answer };
     } catch (error) {
-      this.#deps.logger.warn(`${this.callId}: unusable offer: ${describe(error)}`);
+      this.#warnOfSip(`unusable offer: ${describe(error)}`);
       return { statusCode: 488, reasonPhrase: 'Not Acceptable Here' };
     }
   }
@@ -546,9 +546,13 @@ export class Call extends SafeEmitter<CallEvents> {
       const { held } = this.#agreement.answered(sdp, (agreed) => this.#apply(agreed));
       this.#move(held ? 'HOLD' : 'ESTABLISHED', {});
     } catch (error) {
-      this.#deps.logger.warn(`${this.callId}: unusable answer: ${describe(error)}`);
+      this.#warnOfSip(`unusable answer: ${describe(error)}`);
       throw error;
     }
+  }
+
+  #warnOfSip(problem: string): void {
+    childLogger(this.#deps.logger, { area: 'sip' }).warn(problem);
   }
 
   #apply({ media, held }: Agreed): void {
@@ -597,8 +601,7 @@ export class Call extends SafeEmitter<CallEvents> {
       this.#registration?.unregister(),
     ]);
     for (const problem of problems) {
-      if (problem.status === 'rejected')
-        this.#deps.logger.warn(`${this.callId}: ${describe(problem.reason)}`);
+      if (problem.status === 'rejected') this.#deps.logger.warn(describe(problem.reason));
     }
     this.#resolveClosed();
     this.emit('closed');
@@ -619,7 +622,12 @@ export class Call extends SafeEmitter<CallEvents> {
     if (changed.length === 0) return;
     if (this.#status !== previous) {
       const reason = this.#info === null ? '' : ` (${this.#info})`;
-      this.#deps.logger.info(`${this.callId}: ${previous} -> ${this.#status}${reason}`);
+      const logger = childLogger(this.#deps.logger, {
+        status: this.#status,
+        previous,
+        ...(this.#sipStatus !== null && { sipStatus: this.#sipStatus }),
+      });
+      logger.info(`${previous} -> ${this.#status}${reason}`);
       this.emit('status', this.#status, previous);
     }
     this.#changed(changed);

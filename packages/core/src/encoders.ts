@@ -258,7 +258,7 @@ async function findOrNone(
 ): Promise<FfmpegTranscoders | undefined> {
   try {
     const found = await find(transcoding);
-    logger.info(`media are encoded by ffmpeg ${found.version} (${found.path})`);
+    logger.debug(`media are encoded by ffmpeg ${found.version} (${found.path})`);
     return found;
   } catch (error) {
     const { code, field, message } = error as { code?: string; field?: string; message: string };

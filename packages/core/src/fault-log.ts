@@ -1,5 +1,6 @@
 // Bad input from the wire: counted by name, and one log line a second at most, with the last example.
 
+import { childLogger } from './logger.ts';
 import type { Logger } from './logger.ts';
 
 const PERIOD_MS = 1000;
@@ -23,7 +24,8 @@ export class FaultLog {
     this.#sinceLogged++;
     const nowMs = this.#now();
     if (nowMs - this.#loggedMs < PERIOD_MS) return;
-    this.#logger.warn(
+    const area = fault.startsWith('sip-') ? 'sip' : 'rtp';
+    childLogger(this.#logger, { area, fault }).warn(
       `bad input: ${fault} from ${source} (${this.#sinceLogged} since the last line)`,
     );
     this.#loggedMs = nowMs;

@@ -62,6 +62,10 @@ export function validateGatewayOptions(options: CallGatewayOptions): void {
   for (const level of ['debug', 'info', 'warn', 'error'] as const) {
     if (typeof logger[level] !== 'function') throw invalid('logger', `must have ${level}()`);
   }
+  for (const part of ['child', 'isLevelEnabled'] as const) {
+    if (logger[part] !== undefined && typeof logger[part] !== 'function')
+      throw invalid('logger', `${part} must be a function`);
+  }
 }
 
 /** The options of the SIP user agent. */

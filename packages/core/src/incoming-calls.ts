@@ -7,6 +7,7 @@ import { IncomingCall } from './incoming-call.ts';
 import type { LaunchIncoming } from './incoming-call.ts';
 import { fillIn, IncomingRules } from './incoming-rules.ts';
 import type { IncomingFacts, IncomingOptions, IncomingRule } from './incoming-rules.ts';
+import { childLogger } from './logger.ts';
 import type { Logger } from './logger.ts';
 
 /** What deciding needs of its surroundings. */
@@ -85,7 +86,9 @@ export class IncomingCalls {
     if (rule?.accept !== undefined) {
       const incoming = new IncomingCall(invite, facts, this.#deps.launch);
       incoming.accept(fillIn(rule.accept, facts)).catch((error: unknown) => {
-        this.#deps.logger.warn(`${facts.callId}: an incoming call was refused: ${describe(error)}`);
+        const about = { area: 'sip', callId: facts.callId } as const;
+        const logger = childLogger(this.#deps.logger, about);
+        logger.warn(`an incoming call was refused: ${describe(error)}`);
       });
       return 'taken';
     }

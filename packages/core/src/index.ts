@@ -19,7 +19,7 @@ export type {
 } from './call-contract.ts';
 export type { DtmfType } from './dtmf-info.ts';
 export type { TranscodingOptions } from './encoders.ts';
-export { CallGateway, createCallGateway } from './call-gateway.ts';
+export { CallGateway, createCallGateway, maskSecrets } from './call-gateway.ts';
 export type { GatewayDeps } from './call-gateway.ts';
 export type {
   CallFilter,
@@ -35,7 +35,7 @@ export { validateGatewayOptions } from './gateway-options.ts';
 export { GatewayError } from './errors.ts';
 export type { GatewayErrorCode } from './errors.ts';
 export { silentLogger } from './logger.ts';
-export type { Logger } from './logger.ts';
+export type { LogArea, LogFields, Logger, LogLevel } from './logger.ts';
 export { NamedStream } from './named-stream.ts';
 export { PublishedStream } from './published-stream.ts';
 export { Streams } from './streams.ts';

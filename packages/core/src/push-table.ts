@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import type { OutputForm, RtmpEnhancedMode } from '@sipcast/media';
 import { GatewayError } from './errors.ts';
 import type { PushFilter } from './gateway-contract.ts';
+import { childLogger } from './logger.ts';
 import { invalid } from './options.ts';
 import { RtmpPush } from './rtmp-push.ts';
 import type { PushRtmpOptions, RtmpOptions, RtmpPushDeps, RtmpPushView } from './rtmp-push.ts';
@@ -29,7 +30,10 @@ export class PushTable {
     this.#handler = handler;
   }
 
-  /** `connectUrl` and `publishName` where they are not `rtmpUrl` and, behind the prefix, `streamName`. */
+  /**
+   * `connectUrl` and `publishName` where they are not `rtmpUrl` and, behind the prefix, `streamName`; `isOfCall` false where
+   * `callId` is the name of a stream of one's own.
+   */
   create(
     callId: string,
     streamName: string,
@@ -40,9 +44,12 @@ export class PushTable {
       connectUrl?: string;
       publishName?: string;
       rtmp?: PushRtmpOptions;
+      isOfCall?: boolean;
     },
   ): RtmpPush {
     const mediaSessionId = `${callId}-${randomBytes(6).toString('hex')}`;
+    const { isOfCall = true } = parts;
+    const about = { area: 'rtmp', mediaSessionId, ...(isOfCall && { callId }) } as const;
     const push = new RtmpPush(
       {
         mediaSessionId,
@@ -55,7 +62,7 @@ export class PushTable {
         ...(parts.rtmp && { rtmp: parts.rtmp }),
       },
       this.#options,
-      this.#deps,
+      { ...this.#deps, logger: childLogger(this.#deps.logger, about) },
     );
     this.#pushes.set(mediaSessionId, { push, callId });
     push.on('status', () => this.#handler.onChange(push, callId));

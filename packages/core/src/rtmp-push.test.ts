@@ -421,11 +421,25 @@ describe('RtmpPush', () => {
       tls: { insecure: true },
       enhanced: 'auto',
     });
-    expect(warn).toHaveBeenCalledWith('call-1: rtmp://server/live takes no aac');
+    expect(warn).toHaveBeenCalledWith('rtmp://server/live takes no aac');
     // Its server wants key frames as often, for as long as the push is there.
     expect(wishes).toEqual([2000]);
     await push.close();
     expect(wishes).toEqual([]);
+  });
+
+  it('tells what a server says without the keys in it, to whoever asks and in its log', async () => {
+    const info = vi.fn();
+    const url = 'rtmp://user:pass-word@server/live?token=to-ken';
+    const { push, media, last } = setUp({}, url, { logger: { ...silentLogger, info } });
+    push.start(media);
+    const words = 'no secret-key in live?token=to-ken for pass-word';
+    last().handler.onEnded(new RtmpError('CONNECT_REJECTED', words));
+    expect(push.view().lastError).toBe('CONNECT_REJECTED: no *** in live?*** for ***');
+    expect(info.mock.calls).toEqual([
+      ['RTMP_STREAM_WAIT -> RTMP_CONNECTION_FAILED (CONNECT_REJECTED: no *** in live?*** for ***)'],
+    ]);
+    await push.close();
   });
 
   it('makes no connection any more once it is closed while one is being made', async () => {

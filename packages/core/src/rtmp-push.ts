@@ -20,6 +20,7 @@ import type {
 import { SafeEmitter } from './emitter.ts';
 import { PushSound } from './push-sound.ts';
 import type { OpenPushSound } from './push-sound.ts';
+import { childLogger } from './logger.ts';
 import type { Logger } from './logger.ts';
 import { mayFollow, RTMP_TRANSITIONS } from './status.ts';
 import type { RtmpStreamStatus } from './status.ts';
@@ -78,6 +79,7 @@ export interface RtmpPushDeps {
   readonly adviseRtmpTarget?: typeof adviseRtmpTarget;
   /** Whether a call without sound gets a silent track. Default true. */
   readonly silentAudio?: boolean;
+  /** Of this push: its lines need not say which. */
   readonly logger: Logger;
   /** Monotonic milliseconds. */
   readonly now: () => number;
@@ -243,8 +245,7 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     this.#media = media;
     this.#downSinceMs = this.#deps.now();
     const { keyFrameMs = null, warnings = [] } = this.#advice ?? {};
-    for (const warning of warnings)
-      this.#deps.logger.warn(`${this.target.mediaSessionId}: ${warning}`);
+    for (const warning of warnings) this.#deps.logger.warn(warning);
     if (keyFrameMs !== null) this.#unwantKeyFrames = media.wantKeyFrames(keyFrameMs);
     this.#connect();
   }
@@ -398,7 +399,7 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     if (capabilities.assumed) {
       const problem =
         'the server says nothing of Enhanced RTMP; what it makes of VP8 and Opus is not known';
-      this.#deps.logger.warn(`${this.target.mediaSessionId}: ${problem}`);
+      this.#deps.logger.warn(problem);
     }
     this.#crossBridge();
     if (leg === this.#leg) {
@@ -427,15 +428,13 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
   /** The server wants us elsewhere. The present connection is fed until the new one has begun. */
   #onReconnectRequested(leg: Leg, url: string | undefined): void {
     if (leg !== this.#leg || this.#next || this.#terminated) return;
-    const { mediaSessionId, connectUrl } = this.target;
+    const { connectUrl } = this.target;
     const to = url === undefined ? connectUrl : this.#permitted(url);
     if (to === undefined) {
-      this.#deps.logger.warn(
-        `${mediaSessionId}: the server wants to send the push elsewhere: not allowed`,
-      );
+      this.#deps.logger.warn('the server wants to send the push elsewhere: not allowed');
       return;
     }
-    this.#deps.logger.info(`${mediaSessionId}: the server asks for a new connection`);
+    this.#deps.logger.info('the server asks for a new connection');
     this.#next = this.#openLeg(to);
   }
 
@@ -524,19 +523,26 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     return backOff * (0.8 + 0.4 * this.#deps.random());
   }
 
-  /** Servers repeat the stream name in their words, and the name is a key. */
+  /** Servers repeat the stream name and the query in their words, and these are keys. */
   #describe(error: RtmpError): string {
-    return `${error.code}: ${error.message}`.replaceAll(this.target.publishName, '***');
+    const { publishName, connectUrl } = this.target;
+    const [, , user = '', , path = ''] = ADDRESS.exec(connectUrl) ?? [];
+    const [, query = ''] = /\?(.*)$/s.exec(path) ?? [];
+    const [, password = ''] = /:(.*)$/s.exec(user) ?? [];
+    let words = `${error.code}: ${error.message}`;
+    for (const secret of [publishName, query, password])
+      if (secret !== '') words = words.replaceAll(secret, '***');
+    return words;
   }
 
   /** The one place where the status moves; emits last. */
   #move(status: RtmpStreamStatus, error: RtmpError | undefined): void {
     if (!mayFollow(RTMP_TRANSITIONS, this.#status, status)) return;
+    const previous = this.#status;
     this.#status = status;
-    const { mediaSessionId } = this.target;
-    this.#deps.logger.info(
-      `${mediaSessionId}: ${status}${error ? ` (${this.#describe(error)})` : ''}`,
-    );
+    const reason = error ? ` (${this.#describe(error)})` : '';
+    const logger = childLogger(this.#deps.logger, { status, previous });
+    logger.info(`${previous} -> ${status}${reason}`);
     this.emit('status', status, error);
   }
 }

@@ -63,12 +63,9 @@ describe('SipTrace', () => {
 
 describe('SipTraces', () => {
   const faults = new FaultLog(silentLogger, () => 0);
+  const deps = { maskSecrets, pcapFileHeader, pcapRecord };
   const open = (maxEnded: number): SipTraces =>
-    new SipTraces({ historySize: maxEnded }, faults, () => 5, {
-      maskSecrets,
-      pcapFileHeader,
-      pcapRecord,
-    });
+    new SipTraces({ historySize: maxEnded }, faults, () => 5, deps, silentLogger);
 
   it('gives messages to the live call of that name, and keeps them beyond its end', () => {
     const traces = open(2);
@@ -105,13 +102,25 @@ describe('SipTraces', () => {
 
   it('says when the file cannot be written, and opens nothing then', async () => {
     const sipTrace = { pcap: '/nowhere/at/all.pcap' };
-    const deps = { maskSecrets, pcapFileHeader, pcapRecord };
-    const traces = new SipTraces({ sipTrace }, faults, () => 5, deps);
+    const traces = new SipTraces({ sipTrace }, faults, () => 5, deps, silentLogger);
     const opened = traces.open(() => Promise.reject(new Error('SIP was opened')));
     await expect(opened).rejects.toMatchObject({
       code: 'INVALID_ARGUMENT',
       field: 'sipTrace.pcap',
     });
+  });
+
+  it('writes a line for each message to a log that wants it', () => {
+    const lines: string[] = [];
+    const logger = { ...silentLogger, debug: (line: string) => void lines.push(line) };
+    const log = (isWanted: boolean): SipTraces => {
+      const wanting = { ...logger, isLevelEnabled: () => isWanted };
+      return new SipTraces({}, faults, () => 5, deps, wanting);
+    };
+    log(false).record(traffic('out', 'a'));
+    expect(lines).toEqual([]);
+    log(true).record(traffic('out', 'a'));
+    expect(lines).toEqual(['OPTIONS sip:a to [2001:db8::2]:5070, a']);
   });
 
   it('forgets the oldest that ended', () => {

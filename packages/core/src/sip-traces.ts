@@ -6,6 +6,8 @@ import type { FaultLog } from './fault-log.ts';
 import type { CallGatewayOptions } from './gateway-contract.ts';
 import { SipCapture } from './sip-capture.ts';
 import type { SipCaptureDeps } from './sip-capture.ts';
+import { isEnabled } from './logger.ts';
+import type { Logger } from './logger.ts';
 import { SipTrace } from './sip-trace.ts';
 import type { SipTraceEntry } from './sip-trace.ts';
 
@@ -35,6 +37,7 @@ export class SipTraces {
   readonly #maxEnded: number;
   readonly #wallClock: () => number;
   readonly #deps: SipCaptureDeps;
+  readonly #logger: Logger;
   readonly #capture: SipCapture | undefined;
   readonly #live = new Map<string, SipTrace>();
   /** The latest last. */
@@ -43,13 +46,18 @@ export class SipTraces {
   /** Messages of no live call, the latest last: a call that comes in begins before it is one. */
   readonly #early: { readonly traffic: SipTraffic; readonly at: Date }[] = [];
 
-  /** @param wallClock - In milliseconds. */
+  /**
+   * @param wallClock - In milliseconds.
+   * @param logger - Gets a line for each message, at `debug`.
+   */
   constructor(
     options: Pick<CallGatewayOptions, 'sipTrace' | 'historySize'>,
     faults: FaultLog,
     wallClock: () => number,
     deps: Omit<SipCaptureDeps, 'onFault'>,
+    logger: Logger,
   ) {
+    this.#logger = logger;
     this.#options = options.sipTrace ?? {};
     this.#maxEnded = options.historySize ?? 1000;
     this.#wallClock = wallClock;
@@ -89,6 +97,7 @@ export class SipTraces {
   record(traffic: SipTraffic): void {
     const atMs = this.#wallClock();
     this.#capture?.record(traffic, atMs);
+    if (isEnabled(this.#logger, 'debug')) this.#tell(traffic);
     const trace = this.#live.get(traffic.message.headers.get('call-id') ?? '');
     if (trace !== undefined) trace.record(traffic, new Date(atMs));
     else if (traffic.octets.length <= MAX_EARLY_BYTES) {
@@ -136,6 +145,17 @@ export class SipTraces {
   /** Writes the rest of the capture. Idempotent. */
   async close(): Promise<void> {
     await this.#capture?.close();
+  }
+
+  #tell({ direction, message, remote }: SipTraffic): void {
+    const { headers } = message;
+    const line =
+      message.kind === 'request'
+        ? `${message.method} ${message.uri}`
+        : `${message.statusCode} ${message.reasonPhrase} (${headers.get('cseq')})`;
+    const host = remote.address.includes(':') ? `[${remote.address}]` : remote.address;
+    const where = `${direction === 'in' ? 'from' : 'to'} ${host}:${remote.port}`;
+    this.#logger.debug(`${this.#deps.maskSecrets(line)} ${where}, ${headers.get('call-id')}`);
   }
 
   #forget(callId: string): void {

@@ -7,9 +7,9 @@ import type { Authorize } from '@sipcast/rest';
 import { Authenticator } from './authenticator.ts';
 import type { BearerToken, User } from './authenticator.ts';
 import { describe, ServerError } from './errors.ts';
+import type { ServerLogger } from './log.ts';
 import { hashPassword, isPasswordHash, randomSecret, verifyPassword } from './password-hash.ts';
 import type { ServeOptions } from './serve-options.ts';
-import { printable } from './status-log.ts';
 
 /** The users of the server that nobody wrote into a configuration. */
 const USERS_FILE = 'users.json';
@@ -29,19 +29,21 @@ export function stateDirOf(
 /**
  * How requests are let in; undefined: everybody is.
  * @param isLoopback - The server is reached from this machine alone.
+ * @param announce - Shows the line with a password that was made. It is no line for the log.
  * @throws ServerError (rejection) `INVALID_ARGUMENT` naming `users` or `tokens`
  */
 export async function openAccess(
   options: ServeOptions,
   isLoopback: boolean,
-  log: (line: string) => void,
+  log: ServerLogger,
+  announce: (line: string) => void,
 ): Promise<Authorize | undefined> {
   const { profile = 'dev', basicAuth, tokens = [] } = options;
   const users = [...(options.users ?? [])];
   if (basicAuth)
     users.push({ name: basicAuth.username, password: await hashPassword(basicAuth.password) });
   if (profile === 'production' && users.length === 0 && tokens.length === 0)
-    users.push(...(await keptUsers(stateDirOf(options.stateDir), log)));
+    users.push(...(await keptUsers(stateDirOf(options.stateDir), announce)));
   if (users.length === 0 && tokens.length === 0) return undefined;
   await check(users, tokens, isLoopback, log);
   const authenticator = new Authenticator({
@@ -49,7 +51,9 @@ export async function openAccess(
     tokens,
     now: () => performance.now(),
     onLocked: (address) =>
-      log(`warning: ${printable(address)} gave five wrong passwords: refused for a minute`),
+      log
+        .child({ area: 'rest' })
+        .warn(`${address} gave five wrong passwords: refused for a minute`),
   });
   return (credentials, scope) => authenticator.check(credentials, scope);
 }
@@ -58,7 +62,7 @@ async function check(
   users: readonly User[],
   tokens: readonly BearerToken[],
   isLoopback: boolean,
-  log: (line: string) => void,
+  log: ServerLogger,
 ): Promise<void> {
   const names = new Set<string>();
   for (const [index, { name, password }] of users.entries()) {
@@ -78,7 +82,7 @@ async function check(
         'users: admin with the password admin is for loopback alone',
         `${field}.password`,
       );
-    log('warning: the password of admin is admin');
+    log.warn('the password of admin is admin');
   }
   for (const [index, { hash }] of tokens.entries()) {
     if (!/^sha256\$[0-9a-f]{64}$/.test(hash)) {
@@ -89,12 +93,17 @@ async function check(
 }
 
 /** The users of the folder; none there: `admin`, whose new password is told this once. */
-async function keptUsers(stateDir: string, log: (line: string) => void): Promise<readonly User[]> {
+async function keptUsers(
+  stateDir: string,
+  announce: (line: string) => void,
+): Promise<readonly User[]> {
   const kept = await readUsers(stateDir);
   if (kept) return kept;
   const password = randomSecret();
   await saveUser(stateDir, { name: 'admin', password: await hashPassword(password) });
-  log(`first start: user admin, password ${password} (shown this once; change it: sipcast passwd)`);
+  announce(
+    `first start: user admin, password ${password} (shown this once; change it: sipcast passwd)`,
+  );
   return (await readUsers(stateDir)) ?? [];
 }
 

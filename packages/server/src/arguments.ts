@@ -37,6 +37,8 @@ serve, call and doctor read a configuration; a variable has precedence over the 
   --record-dir <path>       folder for calls with "record": true
   --lan                     production: private addresses may be connected to
   --no-console              no web console
+  --log-level <level>       debug, info (default), warn, error or silent; of one area: --set log.areas.sip=debug
+  --log-format json|line    default: line; json in production
 
 call
   --rtmp <url>              publish to rtmp://server/app/name
@@ -117,6 +119,8 @@ const FIELDS = {
   ffmpeg: 'gateway.transcoding.ffmpegPath',
   'media-folder': 'gateway.mediaFolder',
   'record-dir': 'gateway.recording.dir',
+  'log-level': 'log.level',
+  'log-format': 'log.format',
 } as const;
 /** Options without a value that stand for one. */
 const SWITCHES = {
@@ -275,6 +279,8 @@ function parse(argv: readonly string[]) {
         lan: flag,
         'media-folder': text,
         'record-dir': text,
+        'log-level': text,
+        'log-format': text,
         rtmp: text,
         record: text,
         login: text,

@@ -18,10 +18,6 @@ function fail(exitCode: number, ...problems: readonly string[]): never {
   process.exit(exitCode);
 }
 
-function log(line: string): void {
-  process.stdout.write(`${new Date().toISOString()} ${line}\n`);
-}
-
 function version(): string {
   const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
   return (JSON.parse(manifest) as { version: string }).version;
@@ -34,7 +30,7 @@ async function run(command: Command): Promise<void> {
     case 'version':
       return void process.stdout.write(`${version()}\n`);
     case 'serve':
-      return runServe(command.config, log);
+      return runServe(command.config);
     case 'call':
       process.exitCode = await runCall(command.config, command.call);
       return undefined;

@@ -7,8 +7,10 @@ import { UsageError } from './arguments.ts';
 import { describe } from './errors.ts';
 import { loadConfig } from './load-config.ts';
 import { gatewayOptionsOf } from './open-gateway.ts';
+import { openLog } from './log.ts';
+import { Redaction, secretsOf } from './redaction.ts';
 import { openPolicy } from './serve.ts';
-import { printable } from './status-log.ts';
+import { printable } from './printable.ts';
 
 const PERIOD_MS = 1000;
 
@@ -19,9 +21,15 @@ const PERIOD_MS = 1000;
  */
 export async function runCall(args: ConfigArguments, request: CallArguments): Promise<number> {
   const { options } = await loadConfig(args);
-  const warn = (line: string): void => void process.stderr.write(`${line}\n`);
+  const redaction = new Redaction();
+  redaction.hold(secretsOf(options));
+  // The status line tells what goes well.
+  const logging = { level: 'warn', format: 'line', ...options.logging } as const;
+  const log = openLog(logging, redaction, (text) => process.stderr.write(text), {
+    withTime: false,
+  });
   const gateway = await createCallGateway(
-    await gatewayOptionsOf(options, openPolicy(options), warn),
+    await gatewayOptionsOf(options, openPolicy(options), log),
   ).catch((error: unknown) => {
     throw new UsageError(describe(error), { cause: error });
   });

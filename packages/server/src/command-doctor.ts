@@ -7,7 +7,7 @@ import { access, constants, mkdir, statfs } from 'node:fs/promises';
 import { createServer, isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
-import { createCallGateway } from '@sipcast/core';
+import { createCallGateway, silentLogger } from '@sipcast/core';
 import { stateDirOf } from './access.ts';
 import type { ConfigArguments } from './arguments.ts';
 import { openCertificate } from './certificate.ts';
@@ -16,7 +16,7 @@ import { loadConfig } from './load-config.ts';
 import { gatewayOptionsOf } from './open-gateway.ts';
 import { OutgoingPolicy } from './outgoing-policy.ts';
 import type { ServeOptions } from './serve-options.ts';
-import { printable } from './status-log.ts';
+import { printable } from './printable.ts';
 
 /** What one look has found. */
 interface Finding {
@@ -75,7 +75,7 @@ function nodeVersion(): Finding {
 async function gatewayParts(options: ServeOptions): Promise<readonly Finding[]> {
   const lines: string[] = [];
   const note = (message: string): void => void lines.push(message);
-  const wanted = await gatewayOptionsOf(options, undefined, () => {});
+  const wanted = await gatewayOptionsOf(options, undefined, silentLogger);
   const logger = { debug() {}, info: note, warn: note, error: note };
   const open = async (changes: object): Promise<number> => {
     const gateway = await createCallGateway({ ...wanted, logger, sipTrace: {}, ...changes });

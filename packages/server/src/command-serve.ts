@@ -3,8 +3,7 @@
 import type { ConfigArguments } from './arguments.ts';
 import { ServerError } from './errors.ts';
 import { loadConfig, placed } from './load-config.ts';
-import { serve } from './serve.ts';
-import { printable } from './status-log.ts';
+import { openServerLog, serveLogged } from './serve.ts';
 
 /** In the production profile running calls may finish for so long. */
 const DRAIN_MS = 30_000;
@@ -12,10 +11,13 @@ const DRAIN_MS = 30_000;
 const LAST_GRACE_MS = 2000;
 
 /** @throws ConfigError, ServerError `PORT_UNAVAILABLE` (rejections): it has not started */
-export async function runServe(args: ConfigArguments, log: (line: string) => void): Promise<void> {
+export async function runServe(args: ConfigArguments): Promise<void> {
   const loaded = await loadConfig(args);
   const { config, options } = loaded;
-  const server = await serve({ ...options, log }).catch((error: unknown) => {
+  const opened = openServerLog(options);
+  const { log } = opened;
+  process.on('exit', opened.flushNow);
+  const server = await serveLogged(options, opened).catch((error: unknown) => {
     if (error instanceof ServerError && error.code === 'INVALID_ARGUMENT')
       throw placed(error, loaded);
     throw error;
@@ -31,26 +33,29 @@ export async function runServe(args: ConfigArguments, log: (line: string) => voi
         drainMs > 0 && length > 0
           ? `${length} calls may finish within ${Math.ceil(drainMs / 1000)} s`
           : `ending ${length} calls`;
-      log(`${signal}: ${patience}; once more to exit at once`);
+      log.info(`${signal}: ${patience}; once more to exit at once`);
       void server
         .drain(drainMs)
         .then(() => {
           const left = server.gateway.calls.length;
-          if (left > 0 && drainMs > 0) log(`ending ${left} calls`);
+          if (left > 0 && drainMs > 0) log.info(`ending ${left} calls`);
           return server.close();
         })
         .then(() => process.exit(0));
     });
   }
-  const end = (graceMs: number): void => void server.close(graceMs).finally(() => process.exit(3));
+  const end = async (isClosing: boolean): Promise<void> => {
+    if (!isClosing) await server.close(LAST_GRACE_MS).catch(() => {});
+    await opened.flush(LAST_GRACE_MS);
+    process.exit(3);
+  };
   process.on('uncaughtException', (error: unknown) => {
     const words = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    log(`error: a failure inside ends the server: ${printable(words)}`);
-    if (isStopping) process.exit(3);
+    log.error(`a failure inside ends the server: ${words}`);
+    void end(isStopping);
     isStopping = true;
-    end(LAST_GRACE_MS);
   });
   const places = [server.url, server.httpsUrl].filter((url) => url !== undefined);
-  log(`HTTP API at ${places.join(' and ')}, SIP port ${server.gateway.sipPort}`);
-  if (server.consoleUrl !== undefined) log(`Console at ${server.consoleUrl}`);
+  log.info(`HTTP API at ${places.join(' and ')}, SIP port ${server.gateway.sipPort}`);
+  if (server.consoleUrl !== undefined) log.info(`Console at ${server.consoleUrl}`);
 }

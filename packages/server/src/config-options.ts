@@ -44,6 +44,7 @@ export function optionsOf(read: Config): ServeOptions {
     events: delivery,
     outgoing,
     maxLoopLagMs,
+    logging: config.log,
     sipTls: Object.keys(files).length > 0 ? files : undefined,
     rtmpCaFile: rtmp?.tls?.caFile,
     gateway: gateway && gatewayOptionsOf(gateway),

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { count, flag, port, section, text, texts, time, word } from './config-fields.ts';
 import { gatewaySection } from './config-gateway.ts';
+import { LOG_AREAS, LOG_LEVELS } from './log.ts';
 
 const SCOPES = ['read', 'calls', 'admin'] as const;
 const scope = word(
@@ -43,6 +44,28 @@ const application = z.strictObject({
   secret: text('Signs them by the Standard Webhooks scheme.', 'unsigned'),
 });
 
+const AREAS: Readonly<Record<(typeof LOG_AREAS)[number], string>> = {
+  call: 'Statuses of calls.',
+  sip: 'SIP: registrations, refusals, bad messages; at `debug` each message by its first line.',
+  rtp: 'RTP: bad packets, silent peers.',
+  rtmp: 'Statuses of pushes, and what RTMP servers say.',
+  media: 'ffmpeg and recordings.',
+  rest: 'Wrong passwords, failures; at `debug` each request.',
+  events: 'Events that were lost.',
+  server: 'Start, end, certificate.',
+};
+const areaLevel = (area: keyof typeof AREAS) => word(LOG_LEVELS, AREAS[area], '`log.level`');
+const areas = {
+  call: areaLevel('call'),
+  sip: areaLevel('sip'),
+  rtp: areaLevel('rtp'),
+  rtmp: areaLevel('rtmp'),
+  media: areaLevel('media'),
+  rest: areaLevel('rest'),
+  events: areaLevel('events'),
+  server: areaLevel('server'),
+};
+
 /** The whole configuration. */
 export const CONFIG = z.strictObject({
   profile: word(
@@ -61,6 +84,15 @@ export const CONFIG = z.strictObject({
     0,
     60_000,
   ),
+  log: section('What is written to standard output. Secrets are masked in whatever is logged.', {
+    level: word(LOG_LEVELS, 'Lines below are left out.', 'info'),
+    format: word(
+      ['json', 'line'],
+      '`json`: an object a line. `line`: for reading.',
+      'json in production; line in dev',
+    ),
+    areas: section('Areas with a level of their own.', areas),
+  }),
   http: section('The HTTP API and the console.', {
     host: text('IP address that is listened on.', '127.0.0.1; 0.0.0.0 in production'),
     port: port('TCP port of HTTP.', '8081'),

@@ -4,9 +4,9 @@ import type { CallGateway } from '@sipcast/core';
 import { deliverCallEvents } from '@sipcast/rest';
 import type { CallAppDelivery, CallAppOptions } from '@sipcast/rest';
 import { ServerError } from './errors.ts';
+import type { ServerLogger } from './log.ts';
 import type { OutgoingPolicy } from './outgoing-policy.ts';
 import type { ServeOptions } from './serve-options.ts';
-import { printable } from './status-log.ts';
 
 /** All deliveries of a server. */
 export interface EventDeliveries {
@@ -19,7 +19,7 @@ export function openEvents(
   gateway: Pick<CallGateway, 'on' | 'off'>,
   { callAppUrl, events: { apps = {}, ...common } = {} }: ServeOptions,
   policy: OutgoingPolicy | undefined,
-  log: (line: string) => void,
+  log: ServerLogger,
 ): EventDeliveries {
   const deliveries: CallAppDelivery[] = [];
   const open = (field: string, options: CallAppOptions): void => {
@@ -28,7 +28,7 @@ export function openEvents(
         deliverCallEvents(gateway, {
           ...common,
           ...(policy && { mayConnect: (address, host) => policy.mayConnect(address, host) }),
-          onLost: (reason) => log(`warning: event lost: ${printable(reason)}`),
+          onLost: (reason) => log.child({ area: 'events' }).warn(`event lost: ${reason}`),
           ...options,
         }),
       );

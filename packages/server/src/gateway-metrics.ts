@@ -49,11 +49,23 @@ export class GatewayMetrics {
   readonly #onChange: (call: Call) => void;
   readonly #onPush: (view: RtmpPushView) => void;
 
-  constructor(gateway: CallGateway) {
+  /** @param linesLost - Lines of the log that were lost so far. */
+  constructor(gateway: CallGateway, { linesLost }: { readonly linesLost?: () => number } = {}) {
     this.#gateway = gateway;
     const registers = [this.#registry];
     collectDefaultMetrics({ register: this.#registry });
     this.#gauges(registers);
+    if (linesLost) {
+      const lost: Counter = new Counter({
+        name: 'sipcast_log_lines_lost_total',
+        help: 'Lines of the log that nobody took',
+        registers,
+        collect: (): void => {
+          lost.reset();
+          lost.inc(linesLost());
+        },
+      });
+    }
     this.#ended = new Counter({
       name: 'sipcast_calls_ended_total',
       help: 'Calls that have ended, by final status, reason and direction',

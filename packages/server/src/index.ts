@@ -2,6 +2,7 @@ export type { BearerToken, User } from './authenticator.ts';
 export type { CertificateOptions } from './certificate.ts';
 export { ServerError } from './errors.ts';
 export type { ServerErrorCode } from './errors.ts';
+export type { LogOptions } from './log.ts';
 export { OutgoingPolicy, PolicyError } from './outgoing-policy.ts';
 export type { OutgoingOptions } from './outgoing-policy.ts';
 export { serve } from './serve.ts';

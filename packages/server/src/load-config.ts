@@ -1,7 +1,7 @@
 // The configuration of a command: reads the file, and tells what the gateway finds wrong in the words of the file.
 
 import { readFile } from 'node:fs/promises';
-import { validateGatewayOptions } from '@sipcast/core';
+import { silentLogger, validateGatewayOptions } from '@sipcast/core';
 import type { ConfigArguments } from './arguments.ts';
 import { optionsOf } from './config-options.ts';
 import { ConfigError, readConfig } from './config-read.ts';
@@ -24,7 +24,7 @@ const FIELD_OF: Readonly<Record<string, string>> = {
   sipPort: 'gateway.sipPort',
   callAppUrl: 'events.callAppUrl',
 };
-const OWN_SECTIONS = /^(?:http|https|users|tokens|events|outgoing|stateDir|listeners)(?:\.|$)/;
+const OWN_SECTIONS = /^(?:http|log|https|users|tokens|events|outgoing|stateDir|listeners)(?:\.|$)/;
 
 /** @throws ConfigError (rejection) */
 export async function loadConfig({
@@ -59,7 +59,7 @@ async function readText(name: string): Promise<{ readonly name: string; readonly
 /** All that can be known before anything is opened. */
 async function check(options: ServeOptions, read: ReadConfig): Promise<void> {
   try {
-    validateGatewayOptions(await gatewayOptionsOf(options, undefined, () => {}));
+    validateGatewayOptions(await gatewayOptionsOf(options, undefined, silentLogger));
     if (options.outgoing) void new OutgoingPolicy(options.outgoing);
   } catch (error) {
     if (error instanceof PolicyError) throw problem(read, `outgoing.${error.field}`, error.message);

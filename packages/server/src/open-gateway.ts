@@ -2,11 +2,10 @@
 
 import { readFile } from 'node:fs/promises';
 import { createCallGateway } from '@sipcast/core';
-import type { CallGateway, CallGatewayOptions } from '@sipcast/core';
+import type { CallGateway, CallGatewayOptions, Logger } from '@sipcast/core';
 import { describe, ServerError, unavailable } from './errors.ts';
 import type { OutgoingPolicy } from './outgoing-policy.ts';
 import type { ServeOptions } from './serve-options.ts';
-import { printable } from './status-log.ts';
 
 /** Late by more than this for a second, a process hurts the calls that it has. */
 const MAX_LOOP_LAG_MS = 250;
@@ -15,10 +14,10 @@ const MAX_LOOP_LAG_MS = 250;
 export async function openGateway(
   options: ServeOptions,
   policy: OutgoingPolicy | undefined,
-  log: (line: string) => void,
+  logger: Logger,
 ): Promise<CallGateway> {
   try {
-    return await createCallGateway(await gatewayOptionsOf(options, policy, log));
+    return await createCallGateway(await gatewayOptionsOf(options, policy, logger));
   } catch (error) {
     if (error instanceof ServerError) throw error;
     const { code, field } = error as { code?: string; field?: string };
@@ -34,7 +33,7 @@ export async function openGateway(
 export async function gatewayOptionsOf(
   options: ServeOptions,
   policy: OutgoingPolicy | undefined,
-  log: (line: string) => void,
+  logger: Logger,
 ): Promise<CallGatewayOptions> {
   const { sipPort, sipPcap, rtpPorts, publicAddress, audio, mediaFolder, recordDir } = options;
   const sipTls = options.sipTls && {
@@ -45,12 +44,7 @@ export async function gatewayOptionsOf(
   const rtmpCa = rtmpCaFile && (await read('rtmp.tls.caFile', rtmpCaFile));
   const rtmp = options.gateway?.rtmp;
   return {
-    logger: {
-      debug() {},
-      info() {},
-      warn: (message) => log(`warning: ${printable(message)}`),
-      error: (message) => log(`error: ${printable(message)}`),
-    },
+    logger,
     maxLoopLagMs: MAX_LOOP_LAG_MS,
     ...options.gateway,
     ...(options.maxLoopLagMs === undefined ? {} : { maxLoopLagMs: options.maxLoopLagMs }),

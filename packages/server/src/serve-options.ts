@@ -4,6 +4,7 @@ import type { CallGateway, CallGatewayOptions } from '@sipcast/core';
 import type { CallAppOptions } from '@sipcast/rest';
 import type { BearerToken, User } from './authenticator.ts';
 import type { CertificateOptions } from './certificate.ts';
+import type { LogOptions } from './log.ts';
 import type { OutgoingOptions } from './outgoing-policy.ts';
 
 /** One more port with the same API. */
@@ -104,7 +105,9 @@ export interface ServeOptions {
   readonly maxLoopLagMs?: number;
   /** More options of the gateway; those above have precedence. */
   readonly gateway?: CallGatewayOptions;
-  /** Takes one line, without time and line end. Default: standard output with the time in front. */
+  /** What is logged. Default: from `info` on, in production as JSON. */
+  readonly logging?: LogOptions;
+  /** Takes one line for reading, without time and line end. Default: standard output, as `logging.format` says. */
   readonly log?: (line: string) => void;
 }
 

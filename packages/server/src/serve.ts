@@ -1,6 +1,6 @@
 // The gateway with its HTTP API on its ports: what `sipcast serve` runs.
 
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createRestRouter, nodeListener } from '@sipcast/rest';
 import type { RestRouter } from '@sipcast/rest';
 import { openAccess, stateDirOf } from './access.ts';
@@ -11,18 +11,57 @@ import { describe, ServerError } from './errors.ts';
 import { GatewayMetrics } from './gateway-metrics.ts';
 import { openEvents } from './event-deliveries.ts';
 import { Listeners } from './listeners.ts';
+import { openLog } from './log.ts';
+import type { ServerLogger } from './log.ts';
+import { LogOutput } from './log-output.ts';
 import type { ListenerHandler } from './listeners.ts';
 import { openGateway } from './open-gateway.ts';
 import { OutgoingPolicy, PolicyError } from './outgoing-policy.ts';
+import { Redaction, secretsOf } from './redaction.ts';
 import { RequestGate } from './request-gate.ts';
 import type { ServeHandle, ServeOptions } from './serve-options.ts';
 import { StatusPages } from './status-pages.ts';
-import { logStatuses, printable } from './status-log.ts';
 
 type Https = CertificateOptions & { readonly port?: number | undefined };
 
 /** How often the certificate is looked at: it may have been replaced, or be over soon. */
 const CERTIFICATE_CHECK_MS = 3_600_000;
+/** The last lines are waited for so long: whoever should read them may have stopped. */
+const LOG_FLUSH_MS = 500;
+
+/** A log, and what masks the secrets in it. */
+export interface OpenLog {
+  readonly log: ServerLogger;
+  readonly redaction: Redaction;
+  /** Lines that were lost because nobody took them. */
+  readonly lost: () => number;
+  /** Resolves when all is written, or after `limitMs`. */
+  readonly flush: (limitMs: number) => Promise<void>;
+  /** For the last moment of the process. */
+  readonly flushNow: () => void;
+}
+
+/** The log that options ask for: lines to `log`, else to standard output. */
+export function openServerLog(options: ServeOptions): OpenLog {
+  const { profile, log: take, logging = {} } = options;
+  const redaction = new Redaction();
+  redaction.hold(secretsOf(options));
+  if (take) {
+    const write = (line: string): void => take(line.trimEnd());
+    const log = openLog({ ...logging, format: 'line' }, redaction, write, { withTime: false });
+    return { log, redaction, lost: () => 0, flush: () => Promise.resolve(), flushNow: () => {} };
+  }
+  const { format = profile === 'production' ? 'json' : 'line' } = logging;
+  const output = new LogOutput(1, (lost) => log.warn(`${lost} lines of this log were lost`));
+  const log = openLog({ ...logging, format }, redaction, (line) => output.write(line));
+  return {
+    log,
+    redaction,
+    lost: () => output.lost,
+    flush: (limitMs) => output.flush(limitMs),
+    flushNow: () => output.flushNow(),
+  };
+}
 
 /**
  * Starts the gateway and its HTTP API at `/rest-api`.
@@ -30,7 +69,15 @@ const CERTIFICATE_CHECK_MS = 3_600_000;
  * @throws ServerError (rejection) `INVALID_ARGUMENT`, `PORT_UNAVAILABLE`; nothing is left open then.
  */
 export async function serve(options: ServeOptions = {}): Promise<ServeHandle> {
-  const { profile = 'dev', port = 8081, log = logToStandardOutput, listeners: more = [] } = options;
+  return serveLogged(options, openServerLog(options));
+}
+
+/** As `serve`, with a log that is open. */
+export async function serveLogged(
+  options: ServeOptions,
+  { log, redaction, lost, flush }: OpenLog,
+): Promise<ServeHandle> {
+  const { profile = 'dev', port = 8081, listeners: more = [] } = options;
   const isProduction = profile === 'production';
   const host = options.host ?? (isProduction ? '0.0.0.0' : '127.0.0.1');
   const isLocal = [host, ...more.map((one) => one.host ?? host)].every(isLoopback);
@@ -40,7 +87,7 @@ export async function serve(options: ServeOptions = {}): Promise<ServeHandle> {
     https || more.some((one) => one.https === true)
       ? await openCertificate(https ?? {}, stateDirOf(options.stateDir), Date.now())
       : undefined;
-  const authorize = await openAccess(options, isLocal, log);
+  const authorize = await openAccess(options, isLocal, log, showOnce);
   const gate = new RequestGate({
     // A page that borrows our address has no password; without one, only our own names count.
     allowedHosts: options.allowedHosts ?? (authorize ? undefined : []),
@@ -49,7 +96,8 @@ export async function serve(options: ServeOptions = {}): Promise<ServeHandle> {
     now: () => performance.now(),
   });
   const gateway = await openGateway(options, policy, log);
-  const opened: (() => unknown)[] = [logStatuses(gateway, log)];
+  redaction.follow(gateway);
+  const opened: (() => unknown)[] = [];
   try {
     const events = openEvents(gateway, options, policy, log);
     opened.push(() => events.close(0));
@@ -58,14 +106,14 @@ export async function serve(options: ServeOptions = {}): Promise<ServeHandle> {
       ...(authorize && { authorize }),
       ...(cors && { cors }),
       admit: gate.admit,
-      onInternalError: (error) => log(`error: ${printable(describe(error))}`),
+      onInternalError: (error) => log.child({ area: 'rest' }).error(describe(error)),
     });
     opened.push(() => router.close());
     const pages = openConsole(options.console ?? true);
-    const metrics = new GatewayMetrics(gateway);
+    const metrics = new GatewayMetrics(gateway, { linesLost: lost });
     opened.push(() => metrics.close());
     const status = new StatusPages(gateway, metrics);
-    const handler = handlerOf(router, gate, [status, ...(pages ? [pages] : [])]);
+    const handler = handlerOf(router, gate, [status, ...(pages ? [pages] : [])], log);
     const listeners = new Listeners(handler, options.maxConnections ?? 256);
     opened.push(() => void listeners.close()());
     const httpPort = await listeners.open(host, port, undefined, 'port');
@@ -75,10 +123,10 @@ export async function serve(options: ServeOptions = {}): Promise<ServeHandle> {
       const secured = one.https === true ? certificate : undefined;
       await listeners.open(one.host ?? host, one.port, secured, `listeners.${index}.port`);
     }
-    if (pages?.isBuilt === false) log('warning: no console: it is not built (npm run build)');
+    if (pages?.isBuilt === false) log.warn('no console: it is not built (npm run build)');
     if (certificate) opened.push(watchCertificate(certificate, options, listeners, log));
     if (!isLocal && !authorize)
-      log('warning: everyone who reaches this address can place calls: set a user and password');
+      log.warn('everyone who reaches this address can place calls: set a user and password');
     let closing: Promise<void> | undefined;
     const origin = originOf('http', host, httpPort);
     return {
@@ -103,6 +151,7 @@ export async function serve(options: ServeOptions = {}): Promise<ServeHandle> {
       await events.close();
       await end();
       for (const stop of opened) stop();
+      await flush(LOG_FLUSH_MS);
     }
   } catch (error) {
     for (const stop of opened) stop();
@@ -136,8 +185,10 @@ function handlerOf(
   router: RestRouter,
   gate: RequestGate,
   pages: readonly (ConsolePages | StatusPages)[],
+  log: ServerLogger,
 ): ListenerHandler {
   const listener = nodeListener(router);
+  const requestLog = log.child({ area: 'rest' });
   const checkPage = async (request: IncomingMessage): Promise<void> => {
     const { authorization, host } = request.headers;
     const clientAddress = (request.socket.remoteAddress ?? 'unknown').replace(/^::ffff:/, '');
@@ -146,6 +197,7 @@ function handlerOf(
   };
   return {
     request: (request, response) => {
+      if (requestLog.isLevelEnabled('debug')) logRequest(requestLog, request, response);
       if (!pages.some((one) => one.answer(request, response, checkPage)))
         void listener(request, response);
     },
@@ -160,14 +212,14 @@ function watchCertificate(
   first: Certificate,
   options: ServeOptions,
   listeners: Listeners,
-  log: (line: string) => void,
+  log: ServerLogger,
 ): () => void {
   let current = first;
   const tell = ({ isSelfSigned, fingerprint256, expiresMs }: Certificate): void => {
     const kind = isSelfSigned ? 'self-signed certificate' : 'certificate';
     const until = new Date(expiresMs).toISOString().slice(0, 10);
-    log(`${kind} until ${until}, SHA-256 ${fingerprint256}`);
-    if (expiresMs < Date.now()) log('warning: the certificate is over');
+    log.info(`${kind} until ${until}, SHA-256 ${fingerprint256}`);
+    if (expiresMs < Date.now()) log.warn('the certificate is over');
   };
   tell(first);
   const look = async (): Promise<void> => {
@@ -179,7 +231,7 @@ function watchCertificate(
     tell(found);
   };
   const timer = setInterval(() => {
-    look().catch((error: unknown) => log(`warning: ${printable(describe(error))}`));
+    look().catch((error: unknown) => log.warn(describe(error)));
   }, CERTIFICATE_CHECK_MS).unref();
   return () => clearInterval(timer);
 }
@@ -206,6 +258,20 @@ async function within(ms: number, work: Promise<void>): Promise<void> {
   clearTimeout(timer);
 }
 
-function logToStandardOutput(line: string): void {
-  console.log(`${new Date().toISOString()} ${line}`);
+/** One line for each answer. The query is left out: it may hold a token. */
+function logRequest(log: ServerLogger, request: IncomingMessage, response: ServerResponse): void {
+  const startMs = performance.now();
+  const { method = '', url = '', socket } = request;
+  const [path = ''] = url.split('?', 1);
+  const client = (socket.remoteAddress ?? 'unknown').replace(/^::ffff:/, '');
+  response.once('close', () => {
+    const ms = Math.round(performance.now() - startMs);
+    const { statusCode: status } = response;
+    log.child({ method, path, status, ms, client }).debug(`${method} ${path} ${status} ${ms} ms`);
+  });
+}
+
+/** Past the log, which is kept and passed on. */
+function showOnce(line: string): void {
+  process.stderr.write(`sipcast: ${line}\n`);
 }
