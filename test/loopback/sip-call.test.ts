@@ -70,6 +70,11 @@ function answering(tag = 'bob'): void {
   };
 }
 
+/** A peer that answers late, on a busy machine, gets a request more than once. */
+function withoutRepetitions(method: string): SipRequest[] {
+  return [...new Map(peer.requests(method).map((one) => [one.headers.get('cseq'), one])).values()];
+}
+
 async function established(): Promise<{
   recorder: Recorder;
   session: InviteSession;
@@ -384,16 +389,18 @@ describe('digest', () => {
       const recorder = new Recorder();
       const session = call(recorder, { credentials: { username: 'alice', password: 'secret' } });
       await recorder.answered;
-      const [first, second] = peer.requests('INVITE');
+      const [first, second] = withoutRepetitions('INVITE');
       expect(first?.headers.get('cseq')).toBe('1 INVITE');
       expect(second?.headers.get('cseq')).toBe('2 INVITE');
       expect(second?.headers.get('call-id')).toBe(first?.headers.get('call-id'));
       expect(second?.headers.get('from')).toBe(first?.headers.get('from'));
       expect(second?.headers.get('to')).not.toContain('tag=');
-      const ack = await peer.request('ACK', 2);
-      expect(ack.headers.get(credentials)).toBe(second?.headers.get(credentials));
+      const isSecond = (ack: SipRequest): boolean => ack.headers.get('cseq') === '2 ACK';
+      await until(() => peer.requests('ACK').some(isSecond));
+      const ack = peer.requests('ACK').find(isSecond);
+      expect(ack?.headers.get(credentials)).toBe(second?.headers.get(credentials));
       await session.terminate();
-      expect(peer.requests('BYE').length).toBe(1);
+      expect(withoutRepetitions('BYE').length).toBe(1);
     });
 
     it(`gives up after a second ${statusCode}: wrong password`, async () => {

@@ -2,6 +2,7 @@
 
 import type { Registration, SipUserAgent } from '@sipcast/sip';
 import { SafeEmitter } from './emitter.ts';
+import { GatewayError } from './errors.ts';
 import type { Logger } from './logger.ts';
 
 /** `registering`: asked, not answered yet. `failed`: see `problem`; it is tried again while somebody holds it. */
@@ -112,9 +113,12 @@ export class AccountRegistration extends SafeEmitter<RegistrationEvents> {
 
   /**
    * Resolves when the account is registered; at once if it is.
-   * @throws SipError (rejection) why the attempt that is under way failed; the next one follows by itself.
+   * @throws SipError (rejection) why the attempt that is under way failed; the next one follows by itself. GatewayError
+   * `GATEWAY_CLOSED` after the end.
    */
   async registered(): Promise<void> {
+    if (this.#closing !== undefined)
+      throw new GatewayError('GATEWAY_CLOSED', 'The registration has ended');
     // A binding that could not be refreshed yet still stands.
     if (this.#binding !== undefined && this.#deps.wallClock() < (this.#expiresAtMs ?? 0)) return;
     await (this.#attempt ??= this.#try());

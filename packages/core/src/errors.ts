@@ -33,7 +33,7 @@ export type GatewayErrorCode =
   | 'OVERLOADED'
   /** No free pair of RTP ports. */
   | 'NO_PORTS'
-  /** The gateway is closing or closed. */
+  /** The gateway, or the registration that is waited for, is closing or closed. */
   | 'GATEWAY_CLOSED'
   /** The call ended before it was established; `sipStatus` holds the last SIP code. */
   | 'CALL_FAILED';

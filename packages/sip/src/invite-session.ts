@@ -102,7 +102,8 @@ export class OutboundSession implements InviteSession, DialogOwner {
         confirmed: () => this.#dialog,
         phase: () => {
           if (this.#byeSent) return 'leaving';
-          return this.#dialog === undefined ? 'early' : 'confirmed';
+          // Confirmed is what our ACK has confirmed: nobody was told of the answer before.
+          return this.#answered ? 'confirmed' : 'early';
         },
         isEstablished: () => this.#dialog !== undefined && this.#state === 'established',
         hop: () => this.#hop,

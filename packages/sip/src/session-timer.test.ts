@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { EMPTY_BODY, SipHeaders, type SipRequest } from './message.ts';
 import { parseSessionExpires, SessionTimer, type SessionTimerOptions } from './session-timer.ts';
+import { type Events, type Stage, type States, type StateTable, testTable } from './test-states.ts';
 
 function setUp(options: SessionTimerOptions = {}) {
   const events: string[] = [];
@@ -181,4 +182,184 @@ describe('SessionTimer of a request of the peer’s', () => {
     expect(timer.answer(request())).toEqual([]);
     expect(timers).toEqual([]);
   });
+});
+
+// Every state × event: the interval in force and who keeps it up, and what is asked of the dialog.
+describe('the session timer’s states', () => {
+  type Rig = ReturnType<typeof setUp>;
+  interface TimerStage extends Stage {
+    readonly rig: Rig;
+    atS: number;
+    readonly said: string[];
+  }
+  const begin = async (state: string): Promise<TimerStage> => {
+    const rig = setUp({
+      mode: state.startsWith('off') ? 'off' : state.includes('asked for') ? 'request' : 'accept',
+      minSeconds: 100,
+    });
+    const said: string[] = [];
+    return {
+      rig,
+      said,
+      atS: 0,
+      state: () => {
+        const { seconds, weRefresh } = rig.timer;
+        return seconds === 0 ? 'none' : `${seconds} s, ${weRefresh ? 'ours' : 'theirs'}`;
+      },
+      happened: () => [...said.splice(0), ...rig.events.splice(0)],
+      close: async () => rig.timer.stop(),
+      get timers() {
+        return rig.timers.length;
+      },
+    };
+  };
+  const asked =
+    (value: string, supported = true) =>
+    (stage: TimerStage): void => {
+      const fields: [string, string][] = supported ? [['supported', 'timer']] : [];
+      if (value !== '') fields.push(['session-expires', value]);
+      const answer = stage.rig.timer.answer(request(...fields));
+      stage.said.push(...answer.map((field) => field.join(' ')));
+    };
+  const granted =
+    (value: string) =>
+    (stage: TimerStage): void =>
+      stage.rig.timer.accepted(value === '' ? headers() : headers(['session-expires', value]));
+  const passes =
+    (seconds: number) =>
+    (stage: TimerStage): void => {
+      stage.atS += seconds;
+      stage.rig.goTo(stage.atS);
+    };
+  const EVENTS = {
+    'granted, we refresh': granted('300;refresher=uac'),
+    'granted, they refresh': granted('300;refresher=uas'),
+    'granted, nobody named': granted('300'),
+    'granted, but of no time': granted('0;refresher=uac'),
+    'granted, but far too short': granted('2;refresher=uac'),
+    'not granted': granted(''),
+    'asked, they refresh': asked('600;refresher=uac'),
+    'asked, we refresh': asked('600;refresher=uas'),
+    'asked, nobody named': asked('600'),
+    'asked by a proxy': asked('600', false),
+    'not asked': asked(''),
+    'too short': ({ rig, said }) => {
+      const verdict = rig.timer.refuse(request(['session-expires', '99']));
+      if (verdict) said.push(String(verdict.statusCode));
+    },
+    'refused as too short': ({ rig, said }) => {
+      if (rig.timer.tooSmall(headers(['min-se', '900']))) said.push('again');
+    },
+    'we send a request': ({ rig, said }) =>
+      void said.push(...rig.timer.requestHeaders().map((field) => field.join(' '))),
+    '100 s pass': passes(100),
+    '150 s pass': passes(150),
+    '268 s pass': passes(268),
+    stop: ({ rig }) => rig.timer.stop(),
+  } satisfies Events<TimerStage>;
+  const STATES = {
+    'off: not known here': ['none', []],
+    'none, none wanted': ['none', []],
+    'none, though we asked for one': ['none', ['not granted']],
+    'we refresh': ['300 s, ours', ['granted, we refresh']],
+    'we refresh, and it is due': ['300 s, ours', ['granted, we refresh', '150 s pass']],
+    'they refresh': ['300 s, theirs', ['granted, they refresh']],
+    stopped: ['300 s, ours', ['granted, we refresh', 'stop']],
+  } satisfies States<typeof EVENTS>;
+  const TABLE: StateTable<typeof STATES, typeof EVENTS> = {
+    'off: not known here': {},
+    'none, none wanted': {
+      'granted, we refresh': '300 s, ours: ',
+      'granted, they refresh': '300 s, theirs: ',
+      'granted, nobody named': '300 s, ours: ',
+      'granted, but far too short': '10 s, ours: ',
+      'asked, they refresh': '600 s, theirs: session-expires 600;refresher=uac, require timer',
+      'asked, we refresh': '600 s, ours: session-expires 600;refresher=uas',
+      'asked, nobody named': '600 s, theirs: session-expires 600;refresher=uac, require timer',
+      'asked by a proxy': '600 s, ours: session-expires 600;refresher=uas',
+      'too short': 'none: 422',
+      'refused as too short': 'none: again',
+    },
+    'none, though we asked for one': {
+      'granted, we refresh': '300 s, ours: ',
+      'granted, they refresh': '300 s, theirs: ',
+      'granted, nobody named': '300 s, ours: ',
+      'granted, but far too short': '10 s, ours: ',
+      'asked, they refresh': '600 s, theirs: session-expires 600;refresher=uac, require timer',
+      'asked, we refresh': '600 s, ours: session-expires 600;refresher=uas',
+      'asked, nobody named': '600 s, theirs: session-expires 600;refresher=uac, require timer',
+      'asked by a proxy': '600 s, ours: session-expires 600;refresher=uas',
+      'not asked': '1800 s, theirs: session-expires 1800;refresher=uac, require timer',
+      'too short': 'none: 422',
+      'refused as too short': 'none: again',
+      'we send a request': 'none: session-expires 1800, min-se 100',
+    },
+    'we refresh': {
+      'granted, they refresh': '300 s, theirs: ',
+      'granted, but of no time': 'none: ',
+      'granted, but far too short': '10 s, ours: ',
+      'not granted': 'none: ',
+      'asked, they refresh': '600 s, theirs: session-expires 600;refresher=uac, require timer',
+      'asked, we refresh': '600 s, ours: session-expires 600;refresher=uas',
+      'asked, nobody named': '600 s, theirs: session-expires 600;refresher=uac, require timer',
+      'asked by a proxy': '600 s, ours: session-expires 600;refresher=uas',
+      'not asked': 'none: ',
+      'too short': '300 s, ours: 422',
+      'refused as too short': '300 s, ours: again',
+      'we send a request': '300 s, ours: session-expires 300;refresher=uac, min-se 100',
+      '150 s pass': '300 s, ours: refresh 150',
+      '268 s pass':
+        '300 s, ours: refresh 150, refresh 209, refresh 238.5, refresh 253.25, refresh 260.625, refresh 264.3125, refresh 266.15625, expired 268',
+    },
+    'we refresh, and it is due': {
+      'granted, they refresh': '300 s, theirs: ',
+      'granted, but of no time': 'none: ',
+      'granted, but far too short': '10 s, ours: ',
+      'not granted': 'none: ',
+      'asked, they refresh': '600 s, theirs: session-expires 600;refresher=uac, require timer',
+      'asked, we refresh': '600 s, ours: session-expires 600;refresher=uas',
+      'asked, nobody named': '600 s, theirs: session-expires 600;refresher=uac, require timer',
+      'asked by a proxy': '600 s, ours: session-expires 600;refresher=uas',
+      'not asked': 'none: ',
+      'too short': '300 s, ours: 422',
+      'refused as too short': '300 s, ours: again',
+      'we send a request': '300 s, ours: session-expires 300;refresher=uac, min-se 100',
+      '100 s pass': '300 s, ours: refresh 209, refresh 238.5',
+      '150 s pass':
+        '300 s, ours: refresh 209, refresh 238.5, refresh 253.25, refresh 260.625, refresh 264.3125, refresh 266.15625, expired 268',
+      '268 s pass':
+        '300 s, ours: refresh 209, refresh 238.5, refresh 253.25, refresh 260.625, refresh 264.3125, refresh 266.15625, expired 268',
+    },
+    'they refresh': {
+      'granted, we refresh': '300 s, ours: ',
+      'granted, nobody named': '300 s, ours: ',
+      'granted, but of no time': 'none: ',
+      'granted, but far too short': '10 s, ours: ',
+      'not granted': 'none: ',
+      'asked, they refresh': '600 s, theirs: session-expires 600;refresher=uac, require timer',
+      'asked, we refresh': '600 s, ours: session-expires 600;refresher=uas',
+      'asked, nobody named': '600 s, theirs: session-expires 600;refresher=uac, require timer',
+      'asked by a proxy': '600 s, ours: session-expires 600;refresher=uas',
+      'not asked': 'none: ',
+      'too short': '300 s, theirs: 422',
+      'refused as too short': '300 s, theirs: again',
+      'we send a request': '300 s, theirs: session-expires 300;refresher=uas, min-se 100',
+      '268 s pass': '300 s, theirs: expired 268',
+    },
+    stopped: {
+      'granted, they refresh': '300 s, theirs: ',
+      'granted, but of no time': 'none: ',
+      'granted, but far too short': '10 s, ours: ',
+      'not granted': 'none: ',
+      'asked, they refresh': '600 s, theirs: session-expires 600;refresher=uac, require timer',
+      'asked, we refresh': '600 s, ours: session-expires 600;refresher=uas',
+      'asked, nobody named': '600 s, theirs: session-expires 600;refresher=uac, require timer',
+      'asked by a proxy': '600 s, ours: session-expires 600;refresher=uas',
+      'not asked': 'none: ',
+      'too short': '300 s, ours: 422',
+      'refused as too short': '300 s, ours: again',
+      'we send a request': '300 s, ours: session-expires 300;refresher=uac, min-se 100',
+    },
+  };
+  testTable(begin, EVENTS, STATES, TABLE);
 });

@@ -1,7 +1,8 @@
 // Every state × event of the four machines, and the timers' values.
 
 import { describe, expect, it } from 'vitest';
-import { type Clock, completeTimers } from './timers.ts';
+import { ManualClock } from './test-wire.ts';
+import { completeTimers } from './timers.ts';
 import {
   Transaction,
   TRANSACTION_TABLES,
@@ -9,44 +10,6 @@ import {
   type TransactionKind,
   type TransactionState,
 } from './transaction.ts';
-
-/** Time that stands still until it is told to pass. */
-class ManualClock implements Clock {
-  #nowMs = 0;
-  #timers: { dueMs: number; callback: () => void }[] = [];
-
-  now(): number {
-    return this.#nowMs;
-  }
-
-  startTimer(delayMs: number, callback: () => void): { cancel(): void } {
-    const timer = { dueMs: this.#nowMs + delayMs, callback };
-    this.#timers.push(timer);
-    return {
-      cancel: () => {
-        this.#timers = this.#timers.filter((other) => other !== timer);
-      },
-    };
-  }
-
-  get running(): number {
-    return this.#timers.length;
-  }
-
-  pass(durationMs: number): void {
-    const endMs = this.#nowMs + durationMs;
-    for (;;) {
-      const due = this.#timers
-        .filter((timer) => timer.dueMs <= endMs)
-        .toSorted((a, b) => a.dueMs - b.dueMs)[0];
-      if (due === undefined) break;
-      this.#nowMs = due.dueMs;
-      this.#timers = this.#timers.filter((other) => other !== due);
-      due.callback();
-    }
-    this.#nowMs = endMs;
-  }
-}
 
 const EVENTS: readonly TransactionEvent[] = [
   '1xx',

@@ -1,0 +1,256 @@
+// For tests: a user agent on a wire of memory, and a clock that stands still until it is told to go on. No socket, no sleep.
+
+import type { IncomingInvite } from './invite-contract.ts';
+import { createResponse } from './matching.ts';
+import { EMPTY_BODY, formatMessage, SipHeaders } from './message.ts';
+import type { SipMessage, SipRequest, SipResponse } from './message.ts';
+import { parseDatagram } from './parser.ts';
+import type { SipDns } from './sip-dns.ts';
+import type { Clock } from './timers.ts';
+import { transportError } from './transport.ts';
+import type { SendDone, Transport, TransportAddress, TransportHandler } from './transport.ts';
+import { SipUserAgent } from './user-agent.ts';
+import type { InviteDecision, SipUserAgentOptions } from './user-agent.ts';
+import { parseCSeq } from './uri.ts';
+
+/** Time that stands still until it is told to pass. */
+export class ManualClock implements Clock {
+  #nowMs = 0;
+  #timers: { dueMs: number; callback: () => void }[] = [];
+
+  now(): number {
+    return this.#nowMs;
+  }
+
+  startTimer(delayMs: number, callback: () => void): { cancel(): void } {
+    const timer = { dueMs: this.#nowMs + delayMs, callback };
+    this.#timers.push(timer);
+    return {
+      cancel: () => {
+        this.#timers = this.#timers.filter((other) => other !== timer);
+      },
+    };
+  }
+
+  get running(): number {
+    return this.#timers.length;
+  }
+
+  pass(durationMs: number): void {
+    const endMs = this.#nowMs + durationMs;
+    for (;;) {
+      const due = this.#timers
+        .filter((timer) => timer.dueMs <= endMs)
+        .toSorted((a, b) => a.dueMs - b.dueMs)[0];
+      if (due === undefined) break;
+      this.#nowMs = due.dueMs;
+      this.#timers = this.#timers.filter((other) => other !== due);
+      due.callback();
+    }
+    this.#nowMs = endMs;
+  }
+}
+
+/** Where the peer of every test is. */
+export const PEER: TransportAddress = { protocol: 'UDP', address: '192.0.2.9', port: 5060 };
+
+/** `INVITE`, or `180 INVITE` for a response. */
+export function labelOf(message: SipMessage): string {
+  if (message.kind === 'request') return message.method;
+  return `${message.statusCode} ${parseCSeq(message.headers.get('cseq') ?? '').method}`;
+}
+
+/** `a, b ×3`: what follows itself is counted. */
+export function summary(labels: readonly string[]): string {
+  const runs: { label: string; count: number }[] = [];
+  for (const label of labels) {
+    const last = runs.at(-1);
+    if (last?.label === label) last.count++;
+    else runs.push({ label, count: 1 });
+  }
+  return runs.map(({ label, count }) => (count === 1 ? label : `${label} ×${count}`)).join(', ');
+}
+
+/** Lets everything happen that waits for nothing but its turn. */
+export function settle(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
+
+class MemoryTransport implements Transport {
+  readonly protocol = 'UDP';
+  readonly reliable = false;
+  readonly localPort = 5060;
+  readonly connections = 0;
+  handler: TransportHandler | undefined;
+  failing = false;
+  /** `undefined`: a keep-alive. */
+  onSent: (message: SipMessage | undefined) => void = () => {};
+
+  async open(handler: TransportHandler): Promise<void> {
+    this.handler = handler;
+  }
+
+  send(octets: Uint8Array, _to: TransportAddress, done: SendDone): void {
+    if (this.failing) {
+      done(transportError('The wire is cut'));
+      return;
+    }
+    const isMessage = octets.some((octet) => octet !== 0x0d && octet !== 0x0a);
+    const message = isMessage ? parseDatagram(octets).message : undefined;
+    if (isMessage && message === undefined)
+      throw new Error('The user agent has written what is no message');
+    done(undefined);
+    this.onSent(message);
+  }
+
+  connect(_to: TransportAddress, _timeoutMs: number, done: SendDone): void {
+    done(undefined);
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** One user agent, and its peer in the hands of a test. */
+export class TestWire {
+  readonly clock = new ManualClock();
+  readonly userAgent: SipUserAgent;
+  readonly #sent: string[] = [];
+  /** Everything that was ever sent. */
+  readonly history: SipMessage[] = [];
+  onInvite: (invite: IncomingInvite) => InviteDecision = () => 'drop';
+  readonly #transport = new MemoryTransport();
+  #tokens = 0;
+  /** Answers to questions for addresses, as soon as somebody gives them. */
+  readonly #asked: ((address: string | undefined) => void)[] = [];
+
+  constructor(options: SipUserAgentOptions = {}) {
+    const dns: SipDns = {
+      naptr: () => Promise.reject(new Error('none')),
+      srv: () => Promise.reject(new Error('none')),
+      addresses: () =>
+        new Promise((resolve) => {
+          this.#asked.push((address) => resolve(address === undefined ? [] : [{ address }]));
+        }),
+    };
+    this.userAgent = new SipUserAgent(
+      {
+        bindAddress: '192.0.2.1',
+        clock: this.clock,
+        random: () => 0.5,
+        token: () => `t${++this.#tokens}`,
+        transports: [() => this.#transport],
+        dns,
+        closeGraceMs: 0,
+        ...options,
+      },
+      { onInvite: (invite) => this.onInvite(invite) },
+    );
+    this.#transport.onSent = (message) => {
+      this.#sent.push(message === undefined ? 'CRLF' : labelOf(message));
+      if (message === undefined) return;
+      this.history.push(message);
+    };
+  }
+
+  async open(): Promise<this> {
+    await this.userAgent.open();
+    return this;
+  }
+
+  /** Whether the wire takes nothing any more. */
+  set cut(failing: boolean) {
+    this.#transport.failing = failing;
+  }
+
+  /** Answers what DNS was asked; `undefined`: there is no such host. */
+  resolve(address: string | undefined): void {
+    for (const answer of this.#asked.splice(0)) answer(address);
+  }
+
+  /** Time goes by, in steps in which everything may happen. */
+  async pass(durationMs: number, stepMs = 500): Promise<void> {
+    for (let passedMs = 0; passedMs < durationMs; passedMs += stepMs) {
+      this.clock.pass(Math.min(stepMs, durationMs - passedMs));
+      await settle();
+    }
+  }
+
+  /** Labels of what was sent since the last call. */
+  take(): string[] {
+    return this.#sent.splice(0);
+  }
+
+  /** Closes the user agent, without patience for answers. */
+  async close(): Promise<void> {
+    const closing = this.userAgent.close();
+    await settle();
+    this.clock.pass(0);
+    await closing;
+    this.resolve(undefined);
+    await settle();
+  }
+
+  /** The newest request of this method that the user agent has sent. */
+  request(method: string): SipRequest {
+    const found = this.history.findLast((one) => one.kind === 'request' && one.method === method);
+    if (found?.kind !== 'request') throw new Error(`No ${method} was sent`);
+    return found;
+  }
+
+  /** The newest response with this label, e.g. `200 INVITE`. */
+  response(label: string): SipResponse {
+    const found = this.history.findLast((one) => labelOf(one) === label);
+    if (found?.kind !== 'response') throw new Error(`No ${label} was sent`);
+    return found;
+  }
+
+  receive(message: SipMessage): void {
+    this.#transport.handler?.onOutcome(parseDatagram(formatMessage(message)), PEER);
+  }
+
+  /** The peer answers a request. */
+  answer(
+    request: SipRequest,
+    statusCode: number,
+    headers: readonly (readonly [string, string])[] = [],
+    body = '',
+    tag = 'peer',
+  ): void {
+    const reason = `Reason ${statusCode}`;
+    const response = createResponse(request, statusCode, reason, tag, Buffer.from(body));
+    for (const [name, value] of headers) response.headers.append(name, value);
+    if (body !== '') response.headers.append('content-type', 'application/sdp');
+    this.receive(response);
+  }
+
+  /** The peer asks for something. */
+  ask(
+    method: string,
+    parts: {
+      readonly callId: string;
+      readonly from: string;
+      readonly to: string;
+      readonly sequence: number;
+      readonly branch?: string;
+      readonly headers?: readonly (readonly [string, string])[];
+      readonly body?: string;
+    },
+  ): void {
+    const { callId, from, to, sequence, body = '' } = parts;
+    const branch = parts.branch ?? `z9hG4bK-${method}-${sequence}-${this.#tokens}`;
+    const headers = new SipHeaders()
+      .append('via', `SIP/2.0/UDP ${PEER.address}:${PEER.port};branch=${branch}`)
+      .append('max-forwards', '70')
+      .append('from', from)
+      .append('to', to)
+      .append('call-id', callId)
+      .append('cseq', `${sequence} ${method}`);
+    for (const [name, value] of parts.headers ?? []) headers.append(name, value);
+    if (body !== '' && !headers.has('content-type'))
+      headers.append('content-type', 'application/sdp');
+    const octets = body === '' ? EMPTY_BODY : Buffer.from(body);
+    this.receive({ kind: 'request', method, uri: 'sip:us@192.0.2.1', headers, body: octets });
+  }
+}
