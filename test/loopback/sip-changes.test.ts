@@ -573,6 +573,37 @@ describe('redirection', () => {
     await target.request('ACK');
   });
 
+  it('is followed over the transport that it names', async () => {
+    const line = await openLine();
+    const target = await new ScriptedPeer().openTcp();
+    opened.push(target);
+    line.peer.script = (message, reply) => {
+      if (message.kind !== 'request' || message.method !== 'INVITE') return;
+      const contacts = to(`<sip:moved@127.0.0.1:${target.port};transport=tcp>`);
+      say(reply, response(message, 302, { tag: 'proxy', ...contacts }));
+    };
+    line.dial();
+    const invite = await target.request('INVITE');
+    expect(invite.headers.get('via')).toMatch(/^SIP\/2\.0\/TCP /);
+    expect(invite.headers.get('contact')).toContain(';transport=tcp');
+    line.respond(invite, 486, target.lastReply);
+    expect(await line.recorder.ended).toMatchObject({ statusCode: 486 });
+  });
+
+  it('to a port where nobody listens fails the call at once', async () => {
+    const line = await openLine();
+    const gone = await new ScriptedPeer().openTcp();
+    const { port } = gone;
+    await gone.close();
+    line.peer.script = (message, reply) => {
+      if (message.kind !== 'request' || message.method !== 'INVITE') return;
+      const contacts = to(`<sip:moved@127.0.0.1:${port};transport=tcp>`);
+      say(reply, response(message, 302, { tag: 'proxy', ...contacts }));
+    };
+    line.dial();
+    expect(await line.recorder.ended).toMatchObject({ error: { code: 'TRANSPORT' } });
+  });
+
   it('in a circle, or too far, fails the call with its 3xx', async () => {
     const line = await openLine();
     let count = 0;

@@ -192,7 +192,7 @@ describe('the phone and the gateway', () => {
 
   it.each<[CallScript, string]>([
     [{ answer: 486 }, 'BUSY'],
-    [{ answer: 302, redirectTo: ['<sip:x@127.0.0.1:9>'] }, 'FAILED'],
+    [{ answer: 302, redirectTo: ['<sip:x@127.0.0.1:9;transport=tcp>'] }, 'FAILED'],
     [{ auth: { username: 'u', password: 'other' } }, 'FAILED'],
   ])('ends as the phone says: %j', async (script, status) => {
     const { peer, startup } = await openAll(script);

@@ -17,6 +17,7 @@ import {
   type InviteSessionState,
   type SessionAgent,
   type SessionEnding,
+  type TransportPreference,
 } from './invite-contract.ts';
 import {
   EMPTY_BODY,
@@ -25,7 +26,7 @@ import {
   type SipRequest,
   type SipResponse,
 } from './message.ts';
-import { nextHopTo } from './next-hop.ts';
+import { nextHopTo, redirectedPreference } from './next-hop.ts';
 import { ALLOWED_METHODS } from './request-policy.ts';
 import { Redirects } from './redirects.ts';
 import { mayFailOver } from './server-locator.ts';
@@ -52,6 +53,7 @@ export class OutboundSession implements InviteSession, DialogOwner {
   readonly #handler: InviteSessionHandler;
   readonly #redirects: Redirects;
   #target: SipUri;
+  #preference: TransportPreference;
   /** Request-URI: the target, or where a redirection pointed. */
   #requestUri: string;
   readonly #localTag: string;
@@ -86,6 +88,7 @@ export class OutboundSession implements InviteSession, DialogOwner {
   /** @throws SipError `INVALID_ARGUMENT`, `ILLEGAL_CHARACTER` naming the field */
   constructor(agent: SessionAgent, options: InviteOptions, handler: InviteSessionHandler) {
     this.#target = checkInviteOptions(options);
+    this.#preference = options.transport;
     this.callId = options.callId;
     this.#agent = agent;
     this.#options = options;
@@ -139,9 +142,9 @@ export class OutboundSession implements InviteSession, DialogOwner {
   // --- INVITE
 
   async #start(): Promise<void> {
-    const { outboundProxy, transport } = this.#options;
+    const { outboundProxy } = this.#options;
     try {
-      const next = nextHopTo(this.#target, transport, outboundProxy);
+      const next = nextHopTo(this.#target, this.#preference, outboundProxy);
       const [hop, ...others] = await this.#agent.locate(next);
       if (this.#state !== 'starting') return;
       this.#hop = hop;
@@ -164,7 +167,7 @@ export class OutboundSession implements InviteSession, DialogOwner {
     const request = this.#createInvite(hop);
     let way = hop;
     if (
-      this.#options.transport === 'auto' &&
+      this.#preference === 'auto' &&
       hop.protocol === 'UDP' &&
       !this.#triedTcp &&
       this.#agent.layer.sizeOf(request, hop) > UDP_REQUEST_BYTES
@@ -310,6 +313,7 @@ export class OutboundSession implements InviteSession, DialogOwner {
     // Whoever the password is for, it is not for a host that the answer of another one names.
     if (next.uri.host !== this.#target.host) this.#digest?.bind();
     this.#target = next.uri;
+    this.#preference = redirectedPreference(next.uri, this.#options.transport);
     this.#requestUri = next.text;
     this.#attempts = 0;
     this.#triedTcp = false;

@@ -34,10 +34,22 @@ export function nextHopTo(
   return { host, port: uri.port, preference: effective, domain };
 }
 
+/** Towards where a redirection points: the transport that it names (RFC 3261 §8.1.3.4), but never out of TLS. */
+export function redirectedPreference(
+  uri: SipUri,
+  preference: TransportPreference,
+): TransportPreference {
+  return preference === 'tls' ? 'tls' : (namedTransport(uri) ?? preference);
+}
+
 function effectivePreference(uri: SipUri, preference: TransportPreference): TransportPreference {
   // RFC 3261 §26.2.2: a SIPS URI must be reached over TLS.
   if (uri.scheme === 'sips') return 'tls';
   if (preference !== 'auto') return preference;
+  return namedTransport(uri) ?? 'auto';
+}
+
+function namedTransport(uri: SipUri): 'udp' | 'tcp' | 'tls' | undefined {
   const named = uri.parameters.get('transport')?.toLowerCase();
-  return named === 'tcp' || named === 'tls' || named === 'udp' ? named : 'auto';
+  return named === 'tcp' || named === 'tls' || named === 'udp' ? named : undefined;
 }
