@@ -11,6 +11,8 @@ import { judgeRequest } from './request-policy.ts';
 import { readDescription } from './sdp.ts';
 
 const VECTORS = new URL('../../../test/vectors/rfc4475/', import.meta.url);
+/** No message may keep the process from its packets. */
+const MAX_PARSE_MS = 20;
 const COUNT = Number(process.env['MUTATIONS'] ?? 200_000);
 const MAX_HEAP_GROWTH_BYTES = 5 * 1024 * 1024;
 const PIECES = [
@@ -102,6 +104,16 @@ function take(octets: Buffer, cut: number): boolean {
   return true;
 }
 
+/** Milliseconds that a message takes at best: another process, or the garbage collector, does not meet it each time. */
+function quickest(octets: Buffer, cut: number): number {
+  const times = [1, 2, 3, 4, 5].map(() => {
+    const begun = performance.now();
+    take(octets, cut);
+    return performance.now() - begun;
+  });
+  return Math.min(...times);
+}
+
 it(`${COUNT} damaged messages`, { timeout: 120_000 + COUNT / 5 }, () => {
   const seeds = readdirSync(VECTORS)
     .filter((file) => file.endsWith('.dat'))
@@ -115,13 +127,16 @@ it(`${COUNT} damaged messages`, { timeout: 120_000 + COUNT / 5 }, () => {
   for (let i = 0; i < COUNT; i++) {
     if (i === Math.floor(COUNT / 10)) before = heapBytes();
     const octets = mutated(seeds[i % seeds.length] ?? EMPTY_BODY, below);
+    const cut = below(octets.length);
     const begun = performance.now();
     try {
-      if (take(octets, below(octets.length))) accepted++;
+      if (take(octets, cut)) accepted++;
     } catch (cause) {
       throw new Error(`message ${i}: ${JSON.stringify(octets.toString('latin1'))}`, { cause });
     }
-    slowestMs = Math.max(slowestMs, performance.now() - begun);
+    const tookMs = performance.now() - begun;
+    if (tookMs > slowestMs)
+      slowestMs = Math.max(slowestMs, Math.min(tookMs, quickest(octets, cut)));
   }
   const perSecond = Math.round((COUNT / (performance.now() - started)) * 1000);
   const growth = heapBytes() - before;
@@ -130,6 +145,7 @@ it(`${COUNT} damaged messages`, { timeout: 120_000 + COUNT / 5 }, () => {
   );
   expect(accepted).toBeGreaterThan(COUNT / 20);
   expect(growth).toBeLessThan(MAX_HEAP_GROWTH_BYTES);
+  expect(slowestMs).toBeLessThan(MAX_PARSE_MS);
 });
 
 it(`${COUNT / 10} damaged descriptions`, { timeout: 120_000 + COUNT / 10 }, () => {
