@@ -233,6 +233,29 @@ describe('the production profile', () => {
     expect(await called({ ...listed, http, password }, 'any.example')).toBe(200);
   });
 
+  it('leaves connections for others when one address takes all that it can', async () => {
+    const { http, password } = await start(['--set', 'http.maxConnections=8']);
+    const { port } = new URL(http);
+    let closed = 0;
+    const sockets = Array.from({ length: 20 }, () => {
+      const socket = connect({ port: Number(port), host: '127.0.0.1', localAddress: '127.0.0.2' });
+      socket.on('error', () => {});
+      socket.on('close', () => closed++);
+      return socket.resume();
+    });
+    cleanups.push(async () => sockets.forEach((socket) => socket.destroy()));
+    // Half of the eight stay, with nothing said.
+    await expect.poll(() => closed).toBe(16);
+    const headers = basic(`admin:${password}`);
+    expect((await ask(`${http}/call/history`, { headers })).status).toBe(200);
+    sockets.forEach((socket) => socket.destroy());
+    await expect.poll(() => closed).toBe(20);
+    const again = { headers, localAddress: '127.0.0.2' };
+    await expect
+      .poll(async () => (await ask(`${http}/call/history`, again).catch(() => undefined))?.status)
+      .toBe(200);
+  });
+
   it('lets nobody hold a connection for ever by sending octet by octet', async () => {
     const { http, script } = await start();
     const { port } = new URL(http);

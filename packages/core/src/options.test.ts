@@ -151,6 +151,8 @@ describe('resolveStartup', () => {
     [{ callee: 'a@b', rtmpUrl: 'http://h/a', rtmpStream: 's' }, 'rtmpUrl'],
     [{ callee: 'a@b', rtmpUrl: 'rtmp://h', rtmpStream: 's' }, 'rtmpUrl'],
     [{ callee: 'a@b', rtmpUrl: 'rtmp://h/a', rtmpStream: '../x' }, 'rtmpStream'],
+    [{ callee: 'a@b', rtmpUrl: 'rtmp://h/a', rtmpStream: 'a%2F%2e%2Ex/..' }, 'rtmpStream'],
+    [{ callee: 'a@b', rtmpUrl: 'rtmp://h/a', rtmpStream: '%2e./x' }, 'rtmpStream'],
     [{ callee: 'a@b', rtmpUrl: 'rtmp://h/a', rtmpStream: 'a|b' }, 'rtmpStream'],
     [{ callee: 'a@b', rtmpUrl: 'rtmp://h/a', rtmpStream: 'a b' }, 'rtmpStream'],
     [{ callee: 'a@b', hasAudio: 'maybe' }, 'hasAudio'],

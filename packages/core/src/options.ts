@@ -136,7 +136,8 @@ const HOST_PORT = /^(?:sip:)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?
 const TOKEN = /^[A-Za-z0-9\-.!%*_+`'~]+$/;
 const STREAM_NAME = /^[A-Za-z0-9_~@+:-][A-Za-z0-9._~@+:-]{0,127}$/;
 // What RTMP servers take as a key, query included, and no path step upwards.
-const RTMP_STREAM = /^(?!.*(?:^|\/)\.\.(?:\/|$))[A-Za-z0-9!$&'()*+,;=:@._~%?/-]{1,512}$/;
+const RTMP_STREAM =
+  /^(?!(?:.*(?:\/|%2[fF]))?(?:\.|%2[eE]){2}(?:\/|%2[fF]|$))[A-Za-z0-9!$&'()*+,;=:@._~%?/-]{1,512}$/;
 const MAX_CUSTOM_BYTES = 4096;
 /** Extra headers of an INVITE: enough for any PBX, and it must still fit a datagram or a few. */
 const MAX_HEADERS = 32;

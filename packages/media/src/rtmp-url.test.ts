@@ -12,6 +12,7 @@ describe('parseRtmpUrl', () => {
     ['rtmp://host/app/instance', { app: 'app/instance' }],
     ['rtmp://host/app?token=a/b', { app: 'app?token=a/b', tcUrl: 'rtmp://host/app?token=a/b' }],
     ['rtmp://host/app/?token=1', { app: 'app?token=1' }],
+    ['rtmp://host/a..b/...?up=/../', { app: 'a..b/...?up=/../' }],
     ['RTMPS://host/app', { secure: true, port: 443, tcUrl: 'rtmps://host/app' }],
     ['rtmp://u%40x:p%3Aw@host/app', { username: 'u@x', password: 'p:w', tcUrl: 'rtmp://host/app' }],
     ['rtmp://[::1]:1935/app', { host: '::1', tcUrl: 'rtmp://[::1]:1935/app' }],
@@ -32,6 +33,10 @@ describe('parseRtmpUrl', () => {
     ['rtmp://host:a/app', 'host'],
     ['rtmp://host/a b', 'app'],
     ['rtmp://host/a\r\nb', 'app'],
+    ['rtmp://host/live/../x', 'app'],
+    ['rtmp://host/..', 'app'],
+    ['rtmp://host/a%2F%2e%2Ex/..?k=1', 'app'],
+    ['rtmp://host/a%2f%2E./b', 'app'],
     ['rtmp://%zz@host/a', 'userinfo'],
   ];
   for (const [text, field] of bad) {

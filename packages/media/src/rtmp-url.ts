@@ -19,6 +19,9 @@ export interface RtmpUrl {
   readonly password: string | undefined;
 }
 
+/** Servers make folders of applications. As it stands or escaped, and not in the query. */
+const STEP_UPWARDS = /^(?:[^?]*(?:[/\\]|%2f|%5c))?(?:\.|%2e){2}(?:[/\\?]|%2f|%5c|$)/i;
+
 /**
  * Parses an RTMP address. A trailing slash does not count.
  *
@@ -45,6 +48,7 @@ export function parseRtmpUrl(text: string): RtmpUrl {
   if (port < 1 || port > 65_535) throw invalid('port', 'The port must be 1 to 65535');
   const app = slash < 0 ? '' : trimPath(rest.slice(slash));
   if (app === '' || app.startsWith('?')) throw invalid('app', 'No application: rtmp://host/app');
+  if (STEP_UPWARDS.test(app)) throw invalid('app', 'A path step upwards');
   return {
     secure,
     host,

@@ -20,7 +20,8 @@ export function optionsOf(read: Config): ServeOptions {
     enabled = config.profile === 'production' || https?.certFile !== undefined,
     ...certificate
   } = https ?? {};
-  const { cors, allowedHosts, maxConnections, requestsPerSecond, startupsPerSecond } = http;
+  const { cors, allowedHosts, maxConnections, maxConnectionsPerAddress } = http;
+  const { requestsPerSecond, startupsPerSecond } = http;
   const { stateDir, profile, users, tokens, outgoing, maxLoopLagMs } = config;
   const { sipTls, rtmp } = gateway ?? {};
   const { certFile, keyFile, caFile, port: tlsPort } = sipTls ?? {};
@@ -35,6 +36,7 @@ export function optionsOf(read: Config): ServeOptions {
     cors,
     allowedHosts,
     maxConnections,
+    maxConnectionsPerAddress,
     requestsPerSecond,
     startupsPerSecond,
     https: enabled && certificate,

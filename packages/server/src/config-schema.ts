@@ -110,6 +110,12 @@ export const CONFIG = z.strictObject({
       'without users: none more; with users: any',
     ),
     maxConnections: count('Connections at a time.', '256', 1, 100_000),
+    maxConnectionsPerAddress: count(
+      'Of them those of one address (IPv6: of one network), which is that of a proxy where there is one.',
+      'half of `maxConnections`',
+      1,
+      100_000,
+    ),
     requestsPerSecond: count(
       'Requests of one address a second, twice as many at once; 0: any number.',
       '50 in production; 0 in dev',

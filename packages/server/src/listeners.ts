@@ -5,8 +5,9 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Server as TlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { networkOf } from './address-table.ts';
 import type { Certificate } from './certificate.ts';
 import { unavailable } from './errors.ts';
 
@@ -28,12 +29,14 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 export class Listeners {
   readonly #handler: ListenerHandler;
   readonly #maxConnections: number;
+  readonly #maxPerAddress: number;
   readonly #plain: Server[] = [];
   readonly #secure: TlsServer[] = [];
 
-  constructor(handler: ListenerHandler, maxConnections: number) {
+  constructor(handler: ListenerHandler, maxConnections: number, maxPerAddress: number) {
     this.#handler = handler;
     this.#maxConnections = maxConnections;
+    this.#maxPerAddress = maxPerAddress;
   }
 
   /**
@@ -58,6 +61,7 @@ export class Listeners {
         })
       : createServer(LIMITS);
     server.maxConnections = this.#maxConnections;
+    limitEachAddress(server, this.#maxPerAddress);
     server.on('request', (request, response) => this.#handler.request(request, response));
     server.on('upgrade', (request, socket, head) => this.#handler.upgrade(request, socket, head));
     server.listen(port, host);
@@ -91,4 +95,23 @@ export class Listeners {
       await Promise.all(closed);
     };
   }
+}
+
+/** Ends connections at once of addresses that have their share already. */
+function limitEachAddress(server: Server | TlsServer, most: number): void {
+  const counts = new Map<string, number>();
+  server.on('connection', (socket: Socket) => {
+    const network = networkOf((socket.remoteAddress ?? '').replace(/^::ffff:/, ''));
+    const count = counts.get(network) ?? 0;
+    if (count >= most) {
+      socket.destroy();
+      return;
+    }
+    counts.set(network, count + 1);
+    socket.once('close', () => {
+      const left = (counts.get(network) ?? 1) - 1;
+      if (left === 0) counts.delete(network);
+      else counts.set(network, left);
+    });
+  });
 }

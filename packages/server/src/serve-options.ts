@@ -51,6 +51,11 @@ export interface ServeOptions {
   readonly allowedHosts?: readonly string[];
   /** HTTP connections of each port at a time. Default 256. */
   readonly maxConnections?: number;
+  /**
+   * Of them those of one address (IPv6: of one /64): nobody can take them all. Where a proxy stands in front, all are the
+   * proxy's. Default half of `maxConnections`.
+   */
+  readonly maxConnectionsPerAddress?: number;
   /** Requests of one address a second, twice as many at once; 0: any number. Default 50 in production, else 0. */
   readonly requestsPerSecond?: number;
   /** Calls and pushes that one address may start a second. Default 10 in production, else 0. */

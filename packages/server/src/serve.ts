@@ -114,7 +114,9 @@ export async function serveLogged(
     opened.push(() => metrics.close());
     const status = new StatusPages(gateway, metrics);
     const handler = handlerOf(router, gate, [status, ...(pages ? [pages] : [])], log);
-    const listeners = new Listeners(handler, options.maxConnections ?? 256);
+    const { maxConnections = 256 } = options;
+    const perAddress = options.maxConnectionsPerAddress ?? Math.ceil(maxConnections / 2);
+    const listeners = new Listeners(handler, maxConnections, perAddress);
     opened.push(() => void listeners.close()());
     const httpPort = await listeners.open(host, port, undefined, 'port');
     const httpsPort =
