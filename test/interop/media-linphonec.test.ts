@@ -46,7 +46,7 @@ describeWith(['linphonec', 'nginx', 'ffmpeg', 'ffprobe'], 'linphonec', () => {
     ['PCMU/8000', 'pcmu'],
   ] as const) {
     it(`records ${codec}, each beep of it in its place`, async () => {
-      const phone = await startLinphonec(join(dir, name), codec);
+      const phone = await startLinphonec(join(dir, name), { codec });
       try {
         const call = await gateway.startup({
           callee: phone.uri,

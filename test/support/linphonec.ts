@@ -1,4 +1,4 @@
-// linphonec as a phone without a sound card that answers by itself and plays a file.
+// linphonec as a phone without a sound card that answers by itself, or calls, and plays a file.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,18 @@ export interface Linphonec {
   /** `sip:bob@127.0.0.1:port`. */
   readonly uri: string;
   output(): string;
+  /** Types a line, e.g. `call <sip:studio@127.0.0.1>`, `pause`, `resume`, `terminate`. */
+  type(line: string): void;
   stop(): Promise<void>;
+}
+
+/** How it is set up. */
+export interface LinphonecOptions {
+  readonly codec: LinphonecCodec;
+  /** SRTP with keys in the description, and nothing else. Default false. */
+  readonly srtp?: boolean;
+  /** PEM file of the authority that it believes; it calls over TLS by `;transport=tls`. */
+  readonly caPath?: string;
 }
 
 /** RTP names and clocks of what linphonec has, and what it is to speak of these. */
@@ -30,7 +41,8 @@ const CODECS = [
 export type LinphonecCodec = 'speex/16000' | 'speex/8000' | 'PCMU/8000' | 'PCMA/8000';
 
 /** Starts linphonec; its files are in `dir`. */
-export async function startLinphonec(dir: string, codec: LinphonecCodec): Promise<Linphonec> {
+export async function startLinphonec(dir: string, options: LinphonecOptions): Promise<Linphonec> {
+  const { codec, srtp = false, caPath } = options;
   // Without this folder it does not even open its port.
   mkdirSync(join(dir, '.local/share/linphone'), { recursive: true });
   const port = await freeUdpPort();
@@ -47,8 +59,10 @@ export async function startLinphonec(dir: string, codec: LinphonecCodec): Promis
     join(dir, 'rc'),
     `[sip]
 sip_port=${port}
-sip_tcp_port=0
-sip_tls_port=0
+sip_tcp_port=-1
+sip_tls_port=-1
+${caPath === undefined ? '' : `root_ca=${caPath}\nverify_server_certs=1\nverify_server_cn=1\n`}media_encryption=${srtp ? 'srtp' : 'none'}
+media_encryption_mandatory=${Number(srtp)}
 default_proxy=-1
 contact="bob" <sip:bob@127.0.0.1>
 use_ipv6=0
@@ -74,6 +88,7 @@ ${codecs.join('')}`,
   return {
     uri: `sip:bob@127.0.0.1:${port}`,
     output: () => running.output(),
+    type: (line) => void running.child.stdin?.write(`${line}\n`),
     stop: () => running.stop(),
   };
 }
