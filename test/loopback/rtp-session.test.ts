@@ -503,6 +503,33 @@ describe('closing', () => {
     await (await openSession({ ports })).session.close();
   });
 
+  it('asks for nothing any more while it closes and afterwards, and does not mind being asked to', async () => {
+    const phone = await openPhone();
+    const received: RtpPacket[] = [];
+    const { session } = await openSession(
+      { kind: 'video' },
+      { onPacket: (packet) => void received.push(packet) },
+    );
+    session.start(phone.remote({ payloadTypes: VIDEO_TYPES, nack: true }));
+    phone.rtp.socket.send(audio(0, { payloadType: 112 }), session.localPort, '127.0.0.1');
+    await until(() => received.length === 1, 'a packet');
+    await until(() => phone.rtcpPackets().some(({ type }) => type === 'pli'), 'the first request');
+    const askForAll = (): void => {
+      session.requestKeyFrame();
+      session.sendKeyFrame();
+      session.sendNack([{ packetId: 1, bitmask: 0 }]);
+    };
+    const closing = session.close();
+    askForAll();
+    await closing;
+    // The next request is due by now.
+    await setTimeout(600);
+    askForAll();
+    await until(() => phone.rtcpPackets().some(({ type }) => type === 'bye'), 'BYE');
+    expect(phone.rtcpPackets().at(-1)).toMatchObject({ type: 'bye' });
+    await expect(session.sendDigits('1')).rejects.toMatchObject({ code: 'CLOSED' });
+  });
+
   it('closes before it was started', async () => {
     const { session } = await openSession();
     await session.close();

@@ -548,6 +548,8 @@ export class RtpSession {
 
   get #canSend(): boolean {
     const remote = this.#remote;
+    // Outputs may come and ask for pictures while what encoders hold still reaches them: our BYE is the last.
+    if (this.#closing !== undefined) return false;
     return remote !== undefined && !isUnspecified(remote.address);
   }
 
