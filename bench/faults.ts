@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { seededRandom } from '@sipcast/testkit';
 import { formatTable } from './faults/figure.ts';
 import type { Figure, Measurement } from './faults/figure.ts';
-import { inParallel } from './faults/pace.ts';
+import { inParallel, pause } from './faults/pace.ts';
 import { injection } from './faults/injection.ts';
 import { draining, kills } from './faults/kills.ts';
 import { secrets } from './faults/secrets.ts';
@@ -115,6 +115,8 @@ async function measure(figure: Figure, shop: Workshop): Promise<readonly Measure
     });
   } catch (error) {
     const problem = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    // A server that has gone says so a moment later.
+    await pause(500);
     console.error(`${figure.name}: ${problem}\n${own.lastWords()}`);
     const [first = ''] = problem.split('\n');
     found = [

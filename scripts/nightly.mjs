@@ -33,15 +33,19 @@ const RUNS = {
       'packages/media/src/resync.test.ts',
     ],
   },
+  /** Half an hour of calls that come and go, with an RTMP server that is killed each minute: how memory grows. */
+  soak: { program: ['bench/soak.ts', '--minutes', '30'] },
 };
 
-function run({ environment, files, project = 'unit' }) {
+function run({ environment, files, program, project = 'unit' }) {
+  const command = program
+    ? ['tsx', ...program]
+    : ['vitest', 'run', '--project', project, '--testTimeout', '600000', ...files];
   return new Promise((resolve) => {
-    const child = spawn(
-      'npx',
-      ['vitest', 'run', '--project', project, '--testTimeout', '600000', ...files],
-      { stdio: 'inherit', env: { ...process.env, ...environment } },
-    );
+    const child = spawn('npx', command, {
+      stdio: 'inherit',
+      env: { ...process.env, ...environment },
+    });
     child.once('exit', (code) => resolve(code ?? 1));
   });
 }

@@ -85,6 +85,7 @@ export class ServerProcess {
     this.exited = new Promise((resolve) => {
       this.#process.on('close', (code, signal) => {
         this.#ended = true;
+        this.lines.push(`(ended: ${code ?? signal})`);
         this.#wake();
         resolve(code ?? signal ?? 0);
       });
@@ -303,6 +304,15 @@ function descendantsOf(pid: number): readonly number[] {
 export function isAlive(pid: number): boolean {
   try {
     return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+/** Whether a process has ended, and waits to be collected. */
+export function isZombie(pid: number): boolean {
+  try {
+    return /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
   } catch {
     return false;
   }
