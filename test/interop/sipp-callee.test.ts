@@ -360,6 +360,33 @@ describeWith(['sipp'], 'sipp as the callee', () => {
     await sipp.done();
   });
 
+  it('asks us to call somebody else, which the program takes on, and hears how it goes', async () => {
+    const scenario = new SippScenario('callee')
+      .accept({ port: 40_000 })
+      .send('REFER', 2, {
+        headers: ['Refer-To: <sip:carol@example.com>', 'Referred-By: <sip:boss@example.com>'],
+      })
+      .response(202)
+      .request('NOTIFY', ['Subscription-State: active', 'SIP/2.0 100 '])
+      .answer(200)
+      .request('NOTIFY', ['Subscription-State: active', 'SIP/2.0 180 Ringing'])
+      .answer(200)
+      .request('NOTIFY', ['Event: refer', 'Subscription-State: terminated', 'SIP/2.0 200 OK'])
+      .answer(200)
+      .bye(3);
+    const { sipp, call } = await dial(scenario);
+    const asked: (string | undefined)[] = [];
+    call.on('refer', (refer) => {
+      asked.push(refer.target, refer.referredBy);
+      refer.report(180, 'Ringing');
+      refer.report(200, 'OK');
+    });
+    await call.closed();
+    await sipp.done();
+    expect(asked).toEqual(['sip:carol@example.com', 'sip:boss@example.com']);
+    expect(call.view()).toMatchObject({ status: 'FINISH', endedBy: 'remote' });
+  });
+
   it('asks us to call somebody else: declined; and for what is not served', async () => {
     const scenario = new SippScenario('callee')
       .accept({ port: 40_000 })

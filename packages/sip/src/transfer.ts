@@ -53,6 +53,9 @@ export class Transfers {
   #sent: Sent | undefined;
   /** The peer's REFER that we have taken, and not yet told the end of. */
   #taken = false;
+  /** What the peer is still to be told of it: one NOTIFY at a time, so that none overtakes another. */
+  #reports: { readonly statusCode: number; readonly reasonPhrase: string }[] = [];
+  #notifying = false;
   #stopped = false;
 
   constructor(owner: TransfersOwner, clock: Clock) {
@@ -114,8 +117,8 @@ export class Transfers {
     const report = (statusCode: number, reasonPhrase: string): void => {
       if (!open || this.#stopped) return;
       open = statusCode < 200;
-      this.#taken = open;
-      this.#notify(statusCode, reasonPhrase);
+      this.#reports.push({ statusCode, reasonPhrase });
+      this.#notifyNext();
     };
     const refer: ReferRequest = {
       target,
@@ -123,10 +126,16 @@ export class Transfers {
       request,
       report,
     };
-    if (!this.#owner.onRefer(refer)) return DECLINE;
-    this.#taken = open;
-    // RFC 3515 §2.4.4: the first NOTIFY follows at once, behind the 202.
-    if (open) this.#clock.startTimer(0, () => report(100, 'Trying'));
+    // RFC 3515 §2.4.4: the first NOTIFY follows at once, behind the 202, which what is reported meanwhile waits for.
+    this.#reports = [{ statusCode: 100, reasonPhrase: 'Trying' }];
+    this.#notifying = true;
+    if (!this.#owner.onRefer(refer)) {
+      open = false;
+      this.#notifying = false;
+      return DECLINE;
+    }
+    this.#taken = true;
+    this.#clock.startTimer(0, () => this.#onNotified());
     return { statusCode: 202, reasonPhrase: 'Accepted' };
   }
 
@@ -151,7 +160,17 @@ export class Transfers {
     this.#sent?.settle(new SipError('CLOSED', 'The session has ended'));
   }
 
-  #notify(statusCode: number, reasonPhrase: string): void {
+  #onNotified(): void {
+    this.#notifying = false;
+    this.#notifyNext();
+  }
+
+  #notifyNext(): void {
+    if (this.#notifying || this.#stopped) return;
+    const report = this.#reports.shift();
+    if (report === undefined) return;
+    const { statusCode, reasonPhrase } = report;
+    this.#notifying = true;
     const state = statusCode < 200 ? 'active;expires=180' : 'terminated;reason=noresource';
     this.#owner.send(
       'NOTIFY',
@@ -164,7 +183,11 @@ export class Transfers {
         ],
         body: Buffer.from(`SIP/2.0 ${statusCode} ${reasonPhrase}\r\n`, 'utf8'),
       },
-      () => {}, // What the peer makes of it changes nothing here.
+      // What the peer makes of it changes nothing here.
+      () => {
+        if (statusCode >= 200) this.#taken = false;
+        this.#onNotified();
+      },
     );
   }
 }
