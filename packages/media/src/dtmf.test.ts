@@ -10,7 +10,7 @@ const steps = (sequence: DtmfSequence): (string | undefined)[] => {
   while (!sequence.done) {
     const step = sequence.next();
     out.push(
-      step && `${Buffer.from(step.payload).toString('hex')} ${step.marker} ${step.sinceStartTicks}`,
+      step && `${Buffer.from(step.payload).toString('hex')} ${step.marker} ${step.segmentTicks}`,
     );
   }
   return out;
@@ -20,10 +20,10 @@ describe('DtmfSequence', () => {
   it('sends updates, three end packets, then the gap', () => {
     expect(steps(new DtmfSequence('#', { durationMs: 60, gapMs: 80, volume: 7 }))).toEqual([
       '0b0700a0 true 0',
-      '0b070140 false 160',
-      '0b8701e0 false 320',
-      '0b8701e0 false 480',
-      '0b8701e0 false 640',
+      '0b070140 false 0',
+      '0b8701e0 false 0',
+      '0b8701e0 false 0',
+      '0b8701e0 false 0',
       undefined,
       undefined,
     ]);
@@ -50,7 +50,7 @@ describe('DtmfSequence', () => {
     for (let step = 0; !sequence.done; step++) {
       const event = sequence.next(48_000);
       if (event === undefined) continue;
-      const rtpTimestamp = 1000 + step * 960 - event.sinceStartTicks;
+      const rtpTimestamp = 1000 + event.segmentTicks;
       const { payload, marker } = event;
       const durationTicks = (payload[2]! << 8) | payload[3]!;
       segments.set(rtpTimestamp, Math.max(segments.get(rtpTimestamp) ?? 0, durationTicks));

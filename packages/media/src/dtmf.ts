@@ -29,8 +29,11 @@ export interface DtmfStep {
   readonly payload: Uint8Array;
   /** Set on the first packet of an event. */
   readonly marker: boolean;
-  /** Ticks between the event's RTP timestamp, which is that of its begin, and the begin of this step. */
-  readonly sinceStartTicks: number;
+  /**
+   * Ticks from the event's begin, the step with the marker, to that of this segment, whose RTP timestamp this packet carries:
+   * 0 but for tones that are too long for one (RFC 4733 §2.5.1.3).
+   */
+  readonly segmentTicks: number;
 }
 
 /**
@@ -101,7 +104,7 @@ export class DtmfSequence {
         durationTicks & 0xff,
       ),
       marker: step === 0,
-      sinceStartTicks: step * stepTicks - segment * MAX_DURATION_TICKS,
+      segmentTicks: segment * MAX_DURATION_TICKS,
     };
   }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { DtmfSequence } from './dtmf.ts';
+import { DtmfDecoder, DtmfSequence } from './dtmf.ts';
 import type { RtpPacket } from './frame.ts';
 import { AudioPacketizer } from './packetizer-audio.ts';
 import { decodeRtp } from './rtp.ts';
@@ -49,6 +49,21 @@ describe('AudioPacketizer', () => {
     expect(packets[5]!.rtpTimestamp).toBe(32 + 5 * 160);
     expect(packets.map((item) => item.sequenceNumber)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
     expect(packetizer.idle).toBe(true);
+  });
+
+  it('keeps a tone one event through a stall of the process', () => {
+    const packetizer = line();
+    packetizer.use({ codec: 'pcma', payloadType: 8, eventPayloadType: 101 });
+    packetizer.sendDigits(new DtmfSequence('1'));
+    const decoder = new DtmfDecoder();
+    const digits: string[] = [];
+    for (let step = 0; !packetizer.idle; step++) {
+      if (step === 3) packetizer.skip(25);
+      const packet = decoded(packetizer.step())!;
+      const digit = packet.payloadType === 101 ? decoder.push(packet) : undefined;
+      if (digit !== undefined) digits.push(digit);
+    }
+    expect(digits).toEqual(['1']);
   });
 
   it('is silent on the wire without a codec, while its time goes on', () => {

@@ -43,6 +43,8 @@ export class AudioPacketizer {
   #sequenceNumber: number;
   #timestamp: number;
   #sequence: DtmfSequence | undefined;
+  /** Of the begin of the tone that is being sent. */
+  #eventTimestamp = 0;
   #source: SoundSource | undefined;
   #talking = false;
   #packets = 0;
@@ -113,9 +115,11 @@ export class AudioPacketizer {
       if (this.#sequence.done) this.#sequence = undefined;
       if (event !== undefined && eventPayloadType !== undefined) {
         this.#talking = false;
-        // RFC 4733 §2.2.1: all packets of an event carry the timestamp of its begin, on the line of the sound.
-        const sinceStart = (event.sinceStartTicks * this.#clockRateHz) / eventClockRateHz;
-        const begin = now - Math.round(sinceStart);
+        // RFC 4733 §2.2.1: all packets of an event carry the timestamp of its begin, on the line of the sound. Time that is
+        // skipped meanwhile changes nothing: it would be another event, and the digit be heard twice.
+        if (event.marker) this.#eventTimestamp = now;
+        const segment = Math.round((event.segmentTicks * this.#clockRateHz) / eventClockRateHz);
+        const begin = this.#eventTimestamp + segment;
         return this.#encode(eventPayloadType, event.marker, begin, event.payload);
       }
     }

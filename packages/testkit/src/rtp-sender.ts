@@ -287,6 +287,7 @@ export class RtpSender {
   /** What the clip was moved forward by, in pictures. */
   #jumped = 0;
   #talking = false;
+  #eventTimestamp = 0;
   readonly #digits: DigitsToSend[] = [];
   #nextReportMs = 0;
   #jumpAtMs = Number.POSITIVE_INFINITY;
@@ -535,8 +536,9 @@ export class RtpSender {
     if (event === undefined) return false;
     this.#talking = false;
     // RFC 4733 §2.2.1: the timestamp of the event's begin, on the line of the sound.
-    const sinceStart = Math.round((event.sinceStartTicks * line.clockHz) / eventClockHz);
-    const begin = (rtpTimestamp - sinceStart + 2 ** 32) % 2 ** 32;
+    if (event.marker) this.#eventTimestamp = rtpTimestamp;
+    const segment = Math.round((event.segmentTicks * line.clockHz) / eventClockHz);
+    const begin = (this.#eventTimestamp + segment) % 2 ** 32;
     line.send(event.payload, event.marker, begin, nowMs, eventPayloadType);
     return true;
   }
