@@ -433,11 +433,13 @@ describe('RtmpPush', () => {
     const url = 'rtmp://user:pass-word@server/live?token=to-ken';
     const { push, media, last } = setUp({}, url, { logger: { ...silentLogger, info } });
     push.start(media);
-    const words = 'no secret-key in live?token=to-ken for pass-word';
+    const words = 'no secret-key in live?token=to-ken for pass-word, to-ken';
     last().handler.onEnded(new RtmpError('CONNECT_REJECTED', words));
-    expect(push.view().lastError).toBe('CONNECT_REJECTED: no *** in live?*** for ***');
+    expect(push.view().lastError).toBe('CONNECT_REJECTED: no *** in live?*** for ***, ***');
     expect(info.mock.calls).toEqual([
-      ['RTMP_STREAM_WAIT -> RTMP_CONNECTION_FAILED (CONNECT_REJECTED: no *** in live?*** for ***)'],
+      [
+        'RTMP_STREAM_WAIT -> RTMP_CONNECTION_FAILED (CONNECT_REJECTED: no *** in live?*** for ***, ***)',
+      ],
     ]);
     await push.close();
   });

@@ -119,6 +119,8 @@ export interface RtmpPushView {
   readonly mediaSessionId: string;
   readonly streamName: string;
   readonly rtmpUrl: string;
+  /** `rtmpUrl` ends in the name to publish under, which often is a key. */
+  readonly rtmpTransponderFullUrl: boolean;
   readonly width: number | null;
   readonly height: number | null;
   readonly muted: boolean;
@@ -289,13 +291,14 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
 
   /** As the HTTP API shows it. */
   view(): RtmpPushView {
-    const { mediaSessionId, streamName, rtmpUrl } = this.target;
+    const { mediaSessionId, streamName, rtmpUrl, connectUrl } = this.target;
     const size = this.#media?.pictureSize(this.#leg?.form ?? this.target.form);
     const live = [...this.#legs].map(({ publisher }) => publisher.stats);
     return {
       mediaSessionId,
       streamName,
       rtmpUrl,
+      rtmpTransponderFullUrl: connectUrl !== rtmpUrl,
       width: size?.width ?? null,
       height: size?.height ?? null,
       muted: this.muted,
@@ -530,8 +533,8 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     const [, query = ''] = /\?(.*)$/s.exec(path) ?? [];
     const [, password = ''] = /:(.*)$/s.exec(user) ?? [];
     let words = `${error.code}: ${error.message}`;
-    for (const secret of [publishName, query, password])
-      if (secret !== '') words = words.replaceAll(secret, '***');
+    const secrets = [publishName, ...keysOf(publishName), query, ...keysOf(query), password];
+    for (const secret of secrets) if (secret !== '') words = words.replaceAll(secret, '***');
     return words;
   }
 
@@ -545,6 +548,11 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     logger.info(`${previous} -> ${status}${reason}`);
     this.emit('status', status, error);
   }
+}
+
+/** The values in a query, of a name or an address; short ones are words, and no keys. */
+function keysOf(text: string): readonly string[] {
+  return [...text.matchAll(/[?&=]([^?&=]{4,})/g)].map(([, value = '']) => value);
 }
 
 function letGo(leg: Leg): void {

@@ -52,13 +52,15 @@ export function callDtmfEvent(
   return { ...pick(call.view(), DTMF_KEYS), dtmf: digit, type };
 }
 
-/** Body of a `PushStatusEvent`: the push as `/push/find` shows it, and whose it is. */
+/** Body of a `PushStatusEvent`: the push as `/push/find` shows it, without keys in its URL, and whose it is. */
 export function pushStatusEvent(
   view: RtmpPushView,
   callId: string,
   closed: boolean,
 ): Record<string, unknown> {
-  return { callId, ...view, rtmpUrl: withoutSecrets(view.rtmpUrl), closed };
+  const url = withoutSecrets(view.rtmpUrl);
+  const rtmpUrl = view.rtmpTransponderFullUrl ? url.replace(/\/[^/]*$/, '/***') : url;
+  return { callId, ...view, rtmpUrl, closed };
 }
 
 function pick(view: CallView, keys: readonly (keyof CallView)[]): Record<string, unknown> {

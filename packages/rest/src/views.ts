@@ -81,6 +81,7 @@ export const pushView = z
       .describe('Names the push; holds the callId where the stream is a call’s'),
     streamName: z.string().describe('As published'),
     rtmpUrl: z.string().describe('As it was given'),
+    rtmpTransponderFullUrl: z.boolean().describe('The URL ends in the name to publish under'),
     width: count.nullable(),
     height: count.nullable(),
     muted: z.boolean(),

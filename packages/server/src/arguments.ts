@@ -75,6 +75,8 @@ export interface CallArguments {
   readonly rtmp: string | undefined;
   readonly record: string | undefined;
   readonly login: string | undefined;
+  /** Of `SIPCAST_SIP_PASSWORD`: no list of processes shows it. */
+  readonly password: string | undefined;
   readonly transport: 'udp' | 'tcp' | 'tls' | 'auto' | undefined;
   readonly hasAudio: boolean;
   readonly hasVideo: boolean;
@@ -172,7 +174,7 @@ export function parseCommand(
         return {
           kind: 'call',
           config: configOf(values, environment),
-          call: callOf(callee, values),
+          call: callOf(callee, values, environment['SIPCAST_SIP_PASSWORD']),
         };
       }
       case 'config':
@@ -231,13 +233,14 @@ function configOf(
   };
 }
 
-function callOf(callee: string, values: Values): CallArguments {
+function callOf(callee: string, values: Values, password: string | undefined): CallArguments {
   const { rtmp, record, login, transport } = values;
   return {
     callee,
     rtmp,
     record,
     login,
+    password,
     transport:
       transport === undefined
         ? undefined

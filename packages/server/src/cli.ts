@@ -49,7 +49,11 @@ async function run(command: Command): Promise<void> {
 process.stdout.on('error', () => {});
 process.stderr.on('error', () => {});
 try {
-  await run(parseCommand(process.argv.slice(2), process.env));
+  const command = parseCommand(process.argv.slice(2), process.env);
+  // Passwords stand in variables: no child needs them.
+  for (const name of Object.keys(process.env))
+    if (name.startsWith('SIPCAST_')) delete process.env[name];
+  await run(command);
 } catch (error) {
   if (error instanceof UsageError) fail(2, `${error.message}. See sipcast --help.`);
   if (error instanceof ConfigError) fail(2, ...error.message.split('\n'));

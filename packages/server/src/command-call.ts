@@ -56,8 +56,8 @@ export async function runCall(args: ConfigArguments, request: CallArguments): Pr
   }
 }
 
-function startupOf({ callee, rtmp, record, login, transport, hasAudio, hasVideo }: CallArguments) {
-  const password = process.env['SIPCAST_SIP_PASSWORD'];
+function startupOf(request: CallArguments) {
+  const { callee, rtmp, record, login, password, transport, hasAudio, hasVideo } = request;
   return {
     callee,
     hasAudio,
