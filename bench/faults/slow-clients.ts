@@ -115,10 +115,12 @@ async function flood(run: FaultRun, server: ServerProcess): Promise<Measurement>
   const flooder = new Child<FlooderMethods>('faults/flooder.ts');
   run.workshop.later(() => flooder.stop());
   const answers: number[] = [];
+  let asked = 0;
   const over = new AbortController();
   const asking = (async () => {
     while (!over.signal.aborted) {
       const askedMs = performance.now();
+      asked++;
       const { status } = await server.query('/call/find_all');
       if (status === 404) answers.push(performance.now() - askedMs);
       await pause(50);
@@ -144,9 +146,8 @@ async function flood(run: FaultRun, server: ServerProcess): Promise<Measurement>
   const refused = statuses[429] ?? 0;
   return {
     what: `${count} \`/call/startup\` of one address, 50 at a time, ${(count / seconds).toFixed(0)} a second`,
-    bound: '10 a second taken, all others 429; others p99 < 200 ms',
-    found: `${taken} taken of at most ${most}, ${refused} × 429; another address p99 ${p99.toFixed(1)} ms of ${answers.length}`,
-    holds:
-      taken <= most && taken + refused === count && answers.length > 0 && (run.quick || p99 < 200),
+    bound: '10 a second taken, all others 429; who asks from elsewhere is answered each time',
+    found: `${taken} taken of at most ${most}, ${refused} × 429; ${answers.length} of ${asked} answered elsewhere, p99 ${p99.toFixed(0)} ms`,
+    holds: taken <= most && taken + refused === count && asked > 0 && answers.length === asked,
   };
 }

@@ -87,7 +87,10 @@ function routeTo(address: string, port: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const failed = (cause: unknown): void => {
       socket.close();
-      reject(transportError(`No route to ${address}`, cause));
+      // Other than the route, files for sockets can be missing (EMFILE).
+      const { code } = cause as NodeJS.ErrnoException;
+      const why = code === undefined ? '' : ` (${code})`;
+      reject(transportError(`No route to ${address}${why}`, cause));
     };
     socket.once('error', failed);
     socket.once('connect', () => {
