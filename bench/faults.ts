@@ -66,8 +66,16 @@ if (!Number.isSafeInteger(seed)) {
   process.exit(2);
 }
 
+/** Where figures are being taken. */
+const branches = new Set<Workshop>();
 const startMs = performance.now();
 const workshop = await Workshop.open();
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => {
+    void Promise.all([...branches].map((one) => one.tidy()))
+      .then(() => workshop.close())
+      .finally(() => process.exit(1));
+  });
 const rows: { figure: Figure; measurement: Measurement }[] = [];
 try {
   const figures = FIGURES.filter(({ name }) => wanted?.includes(name) !== false);
@@ -102,8 +110,9 @@ process.exit(rows.some(({ measurement }) => measurement.holds === false) ? 1 : 0
 async function measure(figure: Figure, shop: Workshop): Promise<readonly Measurement[]> {
   const beganMs = performance.now();
   const own = shop.branch();
-  const min = 20_000 + FIGURES.indexOf(figure) * 1000;
-  const rtpPorts = { min, max: min + 999 };
+  branches.add(own);
+  const min = 24_500 + FIGURES.indexOf(figure) * 400;
+  const rtpPorts = { min, max: min + 399 };
   let found: readonly Measurement[];
   try {
     // Each begins with the seed: what it finds does not hang on what ran before.
@@ -124,6 +133,7 @@ async function measure(figure: Figure, shop: Workshop): Promise<readonly Measure
     ];
   } finally {
     await own.tidy();
+    branches.delete(own);
   }
   const told = found.map(({ what, bound, found: came, holds }) => {
     const verdict = holds === undefined ? 'not judged' : holds ? 'holds' : 'MISSED';

@@ -53,6 +53,8 @@ interface CallView {
 }
 
 const workshop = await Workshop.open();
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void workshop.close().finally(() => process.exit(1)));
 const problems: string[] = [];
 try {
   const phone = await SipPeer.open();

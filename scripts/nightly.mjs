@@ -33,6 +33,12 @@ const RUNS = {
       'packages/media/src/resync.test.ts',
     ],
   },
+  /** Ten thousand calls with media, twenty at once: no socket, timer, port or listener is left. */
+  leaks: {
+    project: 'loopback',
+    environment: { CALLS: '10000' },
+    files: ['test/loopback/gateway-leaks.test.ts'],
+  },
   /** Half an hour of calls that come and go, with an RTMP server that is killed each minute: how memory grows. */
   soak: { program: ['bench/soak.ts', '--minutes', '30'] },
 };
