@@ -1,23 +1,22 @@
-// A client of the HTTP API, as small as it can be.
+// The typed client of the HTTP API, as the examples use it.
 
-const { SIPCAST_URL = 'http://127.0.0.1:8081/rest-api', SIPCAST_BASIC_AUTH } = process.env;
+import { RestClient, RestClientError } from '@sipcast/rest/client';
 
-/**
- * Calls one method. An empty answer is `undefined`.
- * @throws Error with the words of the answer, and the field at fault where there is one.
- */
-export async function post(path: string, body: Record<string, unknown> = {}): Promise<unknown> {
-  const headers: Record<string, string> = { 'content-type': 'application/json' };
-  if (SIPCAST_BASIC_AUTH !== undefined)
-    headers['authorization'] = `Basic ${btoa(SIPCAST_BASIC_AUTH)}`;
-  const response = await fetch(SIPCAST_URL + path, {
-    method: 'POST',
-    headers,
-    body: JSON.stringify(body),
-  });
-  const text = await response.text();
-  const answer = text === '' ? undefined : (JSON.parse(text) as unknown);
-  if (response.status === 200) return answer;
-  const { code, message } = answer as { code: string; message: string };
-  throw new Error(`${response.status} ${code}: ${message}`);
+const { SIPCAST_URL: url = 'http://127.0.0.1:8081/rest-api', SIPCAST_BASIC_AUTH } = process.env;
+
+function accountOf(text: string): { username: string; password: string } {
+  const colon = text.indexOf(':');
+  return { username: text.slice(0, colon), password: text.slice(colon + 1) };
+}
+
+/** Of the server that runs at `SIPCAST_URL`, with the account of `SIPCAST_BASIC_AUTH`. */
+export const client = new RestClient({
+  url,
+  ...(SIPCAST_BASIC_AUTH && { basicAuth: accountOf(SIPCAST_BASIC_AUTH) }),
+});
+
+/** What went wrong, with the status and the code of the server's answer. */
+export function problemOf(error: unknown): string {
+  if (error instanceof RestClientError) return `${error.status} ${error.code}: ${error.message}`;
+  return error instanceof Error ? error.message : String(error);
 }

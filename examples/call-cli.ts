@@ -3,20 +3,19 @@
 //   tsx examples/call-cli.ts dial sip:phone@192.0.2.5 rtmp://127.0.0.1/live camera
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { CallView } from '@sipcast/core';
-import { post } from './api.ts';
+import { client, problemOf } from './api.ts';
 
 const commands: Readonly<Record<string, (...args: string[]) => Promise<void>>> = {
   /** Dials, prints each status, and ends with the call. */
   async 'dial <callee> [rtmpUrl rtmpStream]'(callee, rtmpUrl, rtmpStream) {
     const callId = crypto.randomUUID();
-    await post('/call/startup', { callId, callee, rtmpUrl, rtmpStream });
+    const target = rtmpUrl && rtmpStream ? { rtmpUrl, rtmpStream } : {};
+    await client.startCall({ callId, callee: callee ?? '', ...target });
     let shown = '';
     for (;;) {
-      // 404 is how a poller learns of the end; why is in the history.
-      const found = await post('/call/find', { callId }).catch(() => undefined);
-      const calls = (found ?? (await post('/call/history'))) as CallView[];
-      const call = calls.find((one) => one.callId === callId);
+      // A call that has ended is not found any more; why is in the history.
+      const [found] = await client.findCalls({ callId });
+      const call = found ?? (await client.history()).find((one) => one.callId === callId);
       const line = [callId, call?.status, call?.rtmpStreamStatus, call?.info].join(' ').trimEnd();
       if (line !== shown) console.log(line);
       shown = line;
@@ -25,16 +24,14 @@ const commands: Readonly<Record<string, (...args: string[]) => Promise<void>>> =
     }
   },
   async list() {
-    for (const { callId, status, callee, rtmpStreamStatus } of (await post(
-      '/call/find_all',
-    )) as CallView[])
+    for (const { callId, status, callee, rtmpStreamStatus } of await client.findCalls())
       console.log(callId, status, callee, rtmpStreamStatus ?? '');
   },
-  async 'digits <callId> <digits>'(callId, dtmf) {
-    await post('/call/send_dtmf', { callId, dtmf });
+  async 'digits <callId> <digits>'(callId = '', dtmf = '') {
+    await client.sendDtmf(callId, dtmf);
   },
-  async 'hangup <callId>'(callId) {
-    await post('/call/terminate', { callId });
+  async 'hangup <callId>'(callId = '') {
+    await client.terminateCall(callId);
   },
 };
 
@@ -45,6 +42,6 @@ try {
   if (!command) throw new Error(`Usage: call-cli ${usage.join(' | ')}`);
   await command(...args);
 } catch (error) {
-  console.error(error instanceof Error ? error.message : error);
+  console.error(problemOf(error));
   process.exitCode = 1;
 }

@@ -3,7 +3,7 @@
 //   tsx examples/push-cli.ts start camera rtmp://a.example/live2
 
 import type { RtmpPushView } from '@sipcast/core';
-import { post } from './api.ts';
+import { client, problemOf } from './api.ts';
 
 function show({ mediaSessionId, streamName, status, muted, bytesSent }: RtmpPushView): void {
   console.log(
@@ -16,20 +16,22 @@ function show({ mediaSessionId, streamName, status, muted, bytesSent }: RtmpPush
 }
 
 const commands: Readonly<Record<string, (...args: string[]) => Promise<void>>> = {
-  async 'start <streamName> <rtmpUrl>'(streamName, rtmpUrl) {
-    show((await post('/push/startup', { streamName, rtmpUrl })) as RtmpPushView);
+  async 'start <streamName> <rtmpUrl>'(streamName = '', rtmpUrl = '') {
+    show(await client.startPush({ streamName, rtmpUrl }));
   },
   async 'list [streamName]'(streamName) {
-    for (const push of (await post('/push/find', { streamName })) as RtmpPushView[]) show(push);
+    const filter = streamName === undefined ? {} : { streamName };
+    // None is a failure here: `findPushes` would answer with an empty list.
+    for (const push of await client.ask('/push/find', filter)) show(push);
   },
   async 'mute <mediaSessionId>'(mediaSessionId) {
-    await post('/push/mute', { mediaSessionId });
+    await client.ask('/push/mute', { mediaSessionId });
   },
   async 'unmute <mediaSessionId>'(mediaSessionId) {
-    await post('/push/unmute', { mediaSessionId });
+    await client.ask('/push/unmute', { mediaSessionId });
   },
-  async 'stop <mediaSessionId>'(mediaSessionId) {
-    await post('/push/terminate', { mediaSessionId });
+  async 'stop <mediaSessionId>'(mediaSessionId = '') {
+    await client.terminatePush(mediaSessionId);
   },
 };
 
@@ -40,6 +42,6 @@ try {
   if (!command) throw new Error(`Usage: push-cli ${usage.join(' | ')}`);
   await command(...args);
 } catch (error) {
-  console.error(error instanceof Error ? error.message : error);
+  console.error(problemOf(error));
   process.exitCode = 1;
 }

@@ -11,7 +11,11 @@ const allowed = {
   media: {},
   core: { '@sipcast/sip': 'types', '@sipcast/media': 'types' },
   rest: { '@sipcast/core': 'types' },
-  server: { '@sipcast/core': 'values', '@sipcast/rest': 'values' },
+  server: {
+    '@sipcast/core': 'values',
+    '@sipcast/rest': 'values',
+    '@sipcast/rest/client': 'values',
+  },
   testkit: { '@sipcast/sip': 'values', '@sipcast/media': 'values' },
 };
 /** Folders of sources beside `src`: the page knows the gateway by its HTTP API alone, and by the types of its answers. */

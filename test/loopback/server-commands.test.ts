@@ -4,7 +4,9 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RtmpSink, SipPeer } from '@sipcast/testkit';
+import { serve } from 'sipcast';
 import { afterEach, describe, expect, it } from 'vitest';
+import { freeTcpPort } from '../support/ports.ts';
 import { Script } from '../support/script.ts';
 
 const cleanups: (() => Promise<unknown>)[] = [];
@@ -66,6 +68,74 @@ describe('sipcast call', () => {
     expect(await refused.exited).toBe(1);
     await refused.line(/^FAILED: .*may not be connected to/);
   });
+});
+
+describe('sipcast push', () => {
+  const CALL = { callId: 'c1', toStream: 'camera' };
+
+  async function openCamera(): Promise<{ url: string; end: () => Promise<void> }> {
+    const peer = await SipPeer.open({ t1Ms: 100 });
+    cleanups.push(() => peer.close());
+    const basicAuth = { username: 'ops', password: 'pass-word' };
+    const server = await serve({ port: 0, transcoding: false, log: () => {}, basicAuth });
+    cleanups.push(() => server.close());
+    const call = await server.gateway.startup({ ...CALL, callee: peer.uri });
+    await call.established();
+    return { url: server.url, end: () => call.terminate() };
+  }
+
+  it('shows a push, and ends it at Ctrl-C or with its stream', async () => {
+    const [{ url, end }, sink] = [await openCamera(), await RtmpSink.open({})];
+    cleanups.push(async () => sink.close());
+    const secrets = {
+      SIPCAST_BASIC_AUTH: 'ops:pass-word',
+      SIPCAST_RTMP_URL: `${sink.url}/the-key`,
+    };
+    const first = run(['push', 'camera', '--server', url, '--mute'], secrets);
+    await first.line(/^RTMP_STREAM_ACTIVE .* MB .*muted/);
+    const publication = await sink.nextPublication();
+    expect(publication.streamName).toBe('the-key');
+    first.signal('SIGINT');
+    expect(await first.exited).toBe(0);
+    expect(first.lines.slice(-2)).toEqual(['ending the push; once more to exit at once', 'ENDED']);
+    await publication.ended;
+    expect(publication.endedOrderly).toBe(true);
+
+    const second = run(['push', 'camera', `${sink.url}/other`, '--server', url], secrets);
+    await second.line(/^RTMP_STREAM_ACTIVE /);
+    await end();
+    expect(await second.exited).toBe(0);
+    expect(second.lines.at(-1)).toBe('ENDED: the stream has ended');
+    expect(first.output + second.output).not.toMatch(/the-key|pass-word/);
+  });
+
+  it('ends with 1 when it is refused, by the server or the RTMP server, and with 2 for what is no address', async () => {
+    const [{ url }, sink] = [await openCamera(), await RtmpSink.open({})];
+    cleanups.push(async () => sink.close());
+    sink.refuse({ at: 'connect', code: 'NetConnection.Connect.Rejected' });
+    const account = { SIPCAST_BASIC_AUTH: 'ops:pass-word' };
+    const closed = await freeTcpPort();
+    const failures: readonly (readonly [readonly string[], NodeJS.ProcessEnv, number, RegExp])[] = [
+      [['camera', `${sink.url}/x`, '--server', url], account, 1, /^FAILED: CONNECT_REJECTED: /],
+      [['none', `${sink.url}/x`, '--server', url], account, 1, /^sipcast: 404 STREAM_NOT_FOUND: /],
+      [['camera', `${sink.url}/x`, '--server', url], {}, 1, /^sipcast: 401 UNAUTHORIZED: /],
+      [
+        ['camera', `${sink.url}/x`, '--server', `http://127.0.0.1:${closed}`],
+        {},
+        1,
+        /^sipcast: the server does not answer: .*ECONNREFUSED/,
+      ],
+      [['camera', 'rtmp://h'], {}, 2, /^sipcast: push needs an address like rtmp:/],
+      [['camera', 'rtmp://h/a/b', '--server', 'x'], {}, 2, /^sipcast: --server must be /],
+    ];
+    for (const [args, environment, code, words] of failures) {
+      const script = run(['push', ...args], environment);
+      expect([await script.exited, script.lines.at(-1)]).toEqual([
+        code,
+        expect.stringMatching(words),
+      ]);
+    }
+  }, 240_000);
 });
 
 describe('sipcast doctor, passwd and config check', () => {

@@ -9,6 +9,7 @@ export const HELP = `Usage: sipcast <command> [options]
 
   serve                     starts the gateway with its HTTP API at /rest-api and its console at /console/
   call <sip-uri>            places one call from the terminal; Ctrl-C ends it
+  push <stream> [rtmp-url]  pushes a named stream of a running server to one more RTMP server; Ctrl-C ends it
   doctor                    looks whether this machine is ready, and says what to mend
   config check <file>       says what is wrong with a configuration, with line and column
   passwd [user]             asks for a password and prints what goes into the configuration
@@ -47,6 +48,12 @@ call
   --transport udp|tcp|tls|auto
   --video-only, --audio-only   send nothing of the other medium
 
+push
+  --server <url>            API of the server (default SIPCAST_URL, http://127.0.0.1:8081/rest-api)
+  --mute                    send silence in place of the audio
+  The URL, rtmp://server/app/name, may stand in SIPCAST_RTMP_URL, where no list of processes shows its key; who asks stands in
+  SIPCAST_BASIC_AUTH (user:password) or SIPCAST_TOKEN.
+
 passwd
   --token                   make a bearer token instead
   --scope read|calls|admin  what it is good for (default admin)
@@ -82,11 +89,23 @@ export interface CallArguments {
   readonly hasVideo: boolean;
 }
 
+/** One push of a running server. */
+export interface PushArguments {
+  readonly streamName: string;
+  readonly rtmpUrl: string;
+  /** Of the API, with its mount. */
+  readonly server: string;
+  readonly isMuted: boolean;
+  readonly basicAuth?: { readonly username: string; readonly password: string };
+  readonly token?: string;
+}
+
 /** What the command line asks for. */
 export type Command =
   | { readonly kind: 'help' | 'version' }
   | { readonly kind: 'serve' | 'doctor'; readonly config: ConfigArguments }
   | { readonly kind: 'call'; readonly config: ConfigArguments; readonly call: CallArguments }
+  | { readonly kind: 'push'; readonly push: PushArguments }
   | { readonly kind: 'config-check'; readonly file: string }
   | {
       readonly kind: 'passwd';
@@ -138,6 +157,7 @@ const OPTIONS_OF: Readonly<Record<string, readonly string[]>> = {
   serve: CONFIG_OPTIONS,
   doctor: CONFIG_OPTIONS,
   call: [...CONFIG_OPTIONS, 'rtmp', 'record', 'login', 'transport', 'audio-only', 'video-only'],
+  push: ['server', 'mute'],
   passwd: ['token', 'save', 'scope', 'state-dir'],
   config: [],
 };
@@ -176,6 +196,10 @@ export function parseCommand(
           config: configOf(values, environment),
           call: callOf(callee, values, environment['SIPCAST_SIP_PASSWORD']),
         };
+      }
+      case 'push': {
+        const streamName = take('the name of a stream');
+        return { kind: 'push', push: pushOf(streamName, others.shift(), values, environment) };
       }
       case 'config':
         if (take('a step: check') !== 'check') throw new UsageError('config has one step: check');
@@ -250,6 +274,30 @@ function callOf(callee: string, values: Values, password: string | undefined): C
   };
 }
 
+function pushOf(
+  streamName: string,
+  url: string | undefined,
+  values: Values,
+  environment: Readonly<Record<string, string | undefined>>,
+): PushArguments {
+  const rtmpUrl = url ?? environment['SIPCAST_RTMP_URL'] ?? '';
+  if (!/^rtmps?:\/\/[^/]+\/.+\/[^/]+$/i.test(rtmpUrl))
+    throw new UsageError('push needs an address like rtmp://server/app/name');
+  const server = values.server ?? (environment['SIPCAST_URL'] || 'http://127.0.0.1:8081/rest-api');
+  if (!/^https?:\/\/./.test(server) || !URL.canParse(server))
+    throw new UsageError('--server must be an http or https URL');
+  const account = environment['SIPCAST_BASIC_AUTH'];
+  const token = environment['SIPCAST_TOKEN'];
+  return {
+    streamName,
+    rtmpUrl,
+    server,
+    isMuted: values.mute ?? false,
+    ...(account && { basicAuth: accountOf(account) }),
+    ...(token && { token }),
+  };
+}
+
 const text = { type: 'string' } as const;
 const flag = { type: 'boolean' } as const;
 
@@ -290,6 +338,8 @@ function parse(argv: readonly string[]) {
         transport: text,
         'audio-only': flag,
         'video-only': flag,
+        server: text,
+        mute: flag,
         token: flag,
         save: flag,
         scope: text,

@@ -8,6 +8,7 @@ import type { Command } from './arguments.ts';
 import { runCall } from './command-call.ts';
 import { runDoctor } from './command-doctor.ts';
 import { runPasswd } from './command-passwd.ts';
+import { runPush } from './command-push.ts';
 import { runServe } from './command-serve.ts';
 import { ConfigError } from './config-read.ts';
 import { ServerError } from './errors.ts';
@@ -33,6 +34,9 @@ async function run(command: Command): Promise<void> {
       return runServe(command.config);
     case 'call':
       process.exitCode = await runCall(command.config, command.call);
+      return undefined;
+    case 'push':
+      process.exitCode = await runPush(command.push);
       return undefined;
     case 'doctor':
       process.exitCode = await runDoctor(command.config);

@@ -8,6 +8,7 @@ import { describe } from './errors.ts';
 import { loadConfig } from './load-config.ts';
 import { gatewayOptionsOf } from './open-gateway.ts';
 import { openLog } from './log.ts';
+import { StatusLine } from './status-line.ts';
 import { Redaction, secretsOf } from './redaction.ts';
 import { openPolicy } from './serve.ts';
 import { printable } from './printable.ts';
@@ -123,32 +124,4 @@ function describeCall(view: CallView, nowMs: number): string {
     if (push?.lastError) parts.push(printable(push.lastError));
   }
   return parts.join('  ');
-}
-
-/** Written over again on a terminal; elsewhere a line where something but the time has changed. */
-class StatusLine {
-  readonly #output: NodeJS.WriteStream;
-  #last = '';
-
-  constructor(output: NodeJS.WriteStream) {
-    this.#output = output;
-  }
-
-  show(text: string): void {
-    if (this.#output.isTTY) {
-      this.#output.write(`\r\x1b[K${text.slice(0, Math.max(20, this.#output.columns - 1))}`);
-      this.#last = text;
-      return;
-    }
-    const [status = '', rtmp = ''] = [text.split('  ', 1)[0], /RTMP_\w+/.exec(text)?.[0]];
-    const state = `${status} ${rtmp}`.trimEnd();
-    if (state === this.#last) return;
-    this.#last = state;
-    this.#output.write(`${text}\n`);
-  }
-
-  say(text: string): void {
-    if (this.#output.isTTY && this.#last !== '') this.#output.write('\n');
-    this.#output.write(`${text}\n`);
-  }
 }
