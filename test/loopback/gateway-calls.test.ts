@@ -192,7 +192,9 @@ describe('a call', () => {
     });
     await call.established();
     expect(peer.registrations.at(-1)?.expiresS).toBeGreaterThan(0);
+    expect(call.view().info).toBe('Registered');
     await call.terminate();
+    expect(call.view().info).toBe('Normal call clearing');
     expect(peer.registrations.at(-1)?.expiresS).toBe(0);
     expect(peer.violations).toEqual([]);
   });

@@ -68,6 +68,13 @@ export function retryDelayMs(failures: number, random: number): number {
   return waitMs * (0.5 + 0.5 * random);
 }
 
+/** `info` of a call that needs the account, for as long as it has nothing else to say. */
+export function registrationInfo({ state, problem }: RegistrationView): string {
+  if (state === 'registering') return 'Registering';
+  if (state === 'registered') return 'Registered';
+  return state === 'failed' ? `Registration failed: ${problem ?? 'no answer'}` : 'Unregistered';
+}
+
 /** One account. Made by the gateway. */
 export class AccountRegistration extends SafeEmitter<RegistrationEvents> {
   readonly #account: RegistrationAccount;

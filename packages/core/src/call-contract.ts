@@ -2,6 +2,7 @@
 
 import type { FlvRecording, MediaStats } from '@sipcast/media';
 import type { ReferRequest, Registration, SipMessage, SipUserAgent } from '@sipcast/sip';
+import type { RegistrationView } from './account-registration.ts';
 import type { DtmfType } from './dtmf-info.ts';
 import type { Logger } from './logger.ts';
 import type { OfferOptions } from './negotiation.ts';
@@ -44,7 +45,10 @@ export interface CallView {
   /** Whom the peer is to call in place of us, while it tries. */
   readonly target: string | null;
   readonly holdForTransfer: boolean;
-  /** Why the call ended, once it has. */
+  /**
+   * Why the call ended, once it has. Before: how its registration stands, where it needs one (`Registering`, `Registered`,
+   * `Registration failed: …`).
+   */
   readonly info: string | null;
   readonly endedBy: EndedBy | null;
   /** ISO 8601. */
@@ -92,9 +96,13 @@ export interface CallEvents {
 /** What a call needs of its surroundings. */
 export interface CallDeps extends AgreementDeps {
   readonly userAgent: Pick<SipUserAgent, 'localAddressFor' | 'invite'> & {
-    /** Registers, or shares the registration of other calls; `unregister` when it is not needed any more. */
+    /**
+     * Registers, or shares the registration of other calls; `unregister` when it is not needed any more. `onState` is told
+     * how it stands, until then.
+     */
     register(
       account: Parameters<SipUserAgent['register']>[0],
+      onState: (view: RegistrationView) => void,
     ): Promise<Pick<Registration, 'unregister'>>;
   };
   /** `formatMessage` of the SIP package. */

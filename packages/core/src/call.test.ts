@@ -346,6 +346,7 @@ describe('Call', () => {
         from: expect.objectContaining({ uri: 'sip:alice@pbx' }),
         credentials: { username: 'alice', password: 'x' },
       }),
+      expect.any(Function),
     );
     expect(sip.options).toBeDefined();
     sip.handler?.onEnded({ endedBy: 'remote', answered: false, cancelled: false, statusCode: 404 });

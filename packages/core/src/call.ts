@@ -22,6 +22,7 @@ import {
   soundFailure,
 } from './call-ending.ts';
 import { describeCall } from './call-view.ts';
+import { registrationInfo } from './account-registration.ts';
 import { CallChanges } from './call-changes.ts';
 import type { DtmfType } from './dtmf-info.ts';
 import { DtmfSender } from './dtmf-sender.ts';
@@ -355,13 +356,13 @@ export class Call extends SafeEmitter<CallEvents> {
     const outboundProxy = startup.outboundProxy ? { outboundProxy: startup.outboundProxy } : {};
     const { transport } = startup;
     if (startup.registerRequired) {
-      const registration = await userAgent.register({
-        registrar: startup.registrar,
-        from: startup.from,
-        transport,
-        ...credentials,
-        outboundProxy: startup.registrarHop,
-      });
+      const { registrar, from, registrarHop } = startup;
+      const registration = await userAgent.register(
+        { registrar, from, transport, ...credentials, outboundProxy: registrarHop },
+        (view) => {
+          if (!this.ended) this.#info = registrationInfo(view);
+        },
+      );
       if (this.ended) return registration.unregister();
       this.#registration = registration;
     }
@@ -621,7 +622,7 @@ export class Call extends SafeEmitter<CallEvents> {
     }
     if (changed.length === 0) return;
     if (this.#status !== previous) {
-      const reason = this.#info === null ? '' : ` (${this.#info})`;
+      const reason = isFinal(this.#status) && this.#info !== null ? ` (${this.#info})` : '';
       const logger = childLogger(this.#deps.logger, {
         status: this.#status,
         previous,

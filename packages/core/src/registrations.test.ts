@@ -1,8 +1,12 @@
 import { SipError } from '@sipcast/sip';
 import type { Registration } from '@sipcast/sip';
 import { describe, expect, it } from 'vitest';
-import { refreshDelayMs, retryDelayMs } from './account-registration.ts';
-import type { RegistrationAccount, RegistrationState } from './account-registration.ts';
+import { refreshDelayMs, registrationInfo, retryDelayMs } from './account-registration.ts';
+import type {
+  RegistrationAccount,
+  RegistrationState,
+  RegistrationView,
+} from './account-registration.ts';
 import { silentLogger } from './logger.ts';
 import { Registrations } from './registrations.ts';
 
@@ -81,6 +85,25 @@ describe('registrations', () => {
     expect(log).toEqual(['register sip:alice@pbx 1', 'unregister 1']);
     expect(states).toEqual(['registered', 'closed']);
     expect(registrations.views()).toEqual([]);
+  });
+
+  it('tell each call how its account stands, for as long as it needs it', async () => {
+    const { registrations, answers, pass } = setUp();
+    const infos: string[] = [];
+    const told = (view: RegistrationView): void => void infos.push(registrationInfo(view));
+    answers.push(() => new Promise((resolve) => void setImmediate(resolve)));
+    const first = await registrations.acquire(ACCOUNT, told);
+    const second = await registrations.acquire(ACCOUNT);
+    expect(infos).toEqual(['Registering', 'Registered']);
+    // Not refreshed while its time lasts.
+    answers.push(...Array.from({ length: 9 }, () => refused(503)));
+    for (let seconds = 0; seconds < 110; seconds++) await pass(1000);
+    expect(infos.slice(2)).toEqual(['Registration failed: 503 No']);
+    await first.unregister();
+    answers.length = 0;
+    for (let minutes = 0; minutes < 30; minutes++) await pass(60_000);
+    expect([infos.length, registrations.views()[0]?.state]).toEqual([3, 'registered']);
+    await second.unregister();
   });
 
   it('tell accounts apart by all that makes them', async () => {

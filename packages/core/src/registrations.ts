@@ -36,11 +36,22 @@ export class Registrations {
 
   /**
    * For one call: resolves when the account is registered. `unregister` gives it up, and un-REGISTERs when it was the last.
+   *
+   * @param onState - Told how the registration stands, now and at each change, until it is given up.
    * @throws SipError (rejection) as the SIP package's `register`
    */
-  async acquire(account: RegistrationAccount): Promise<Pick<Registration, 'unregister'>> {
+  async acquire(
+    account: RegistrationAccount,
+    onState: (view: RegistrationView) => void = () => {},
+  ): Promise<Pick<Registration, 'unregister'>> {
     const registration = this.#of(account);
-    const release = registration.hold();
+    const hold = registration.hold();
+    onState(registration.view());
+    registration.on('state', onState);
+    const release = (): Promise<void> => {
+      registration.off('state', onState);
+      return hold();
+    };
     try {
       await registration.registered();
     } catch (error) {
@@ -55,7 +66,7 @@ export class Registrations {
     return {
       localAddressFor: (...to) => userAgent.localAddressFor(...to),
       invite: (...call) => userAgent.invite(...call),
-      register: (account) => this.acquire(account),
+      register: (...account) => this.acquire(...account),
     };
   }
 

@@ -123,7 +123,12 @@ export const callView = z
     isMsrp: z.literal(false),
     target: z.string().nullable(),
     holdForTransfer: z.boolean(),
-    info: z.string().nullable().describe('Why the call ended, once it has'),
+    info: z
+      .string()
+      .nullable()
+      .describe(
+        'Why the call ended, once it has; before, how its registration stands, where it needs one',
+      ),
     endedBy: z.enum(['local', 'remote', 'network', 'gateway']).nullable(),
     createdAt: time,
     establishedAt: time.nullable(),

@@ -134,8 +134,9 @@ export class CallPanel {
   }
 }
 
-function reasonOf({ info, sipStatus }: CallView): string {
-  return sipStatus === null ? (info ?? '') : `${info ?? ''} (SIP ${sipStatus})`;
+function reasonOf({ info, sipStatus, status }: CallView): string {
+  const isReason = sipStatus !== null && isFinal(status);
+  return isReason ? `${info ?? ''} (SIP ${sipStatus})` : (info ?? '');
 }
 
 function idleWords(call: CallView): string {
