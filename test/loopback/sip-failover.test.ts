@@ -11,7 +11,15 @@ import type {
   TransportAddress,
 } from '@sipcast/sip';
 import { afterEach, describe, expect, it } from 'vitest';
-import { openUserAgent, Recorder, response, say, ScriptedPeer, SHORT_TIMERS } from './sip-peer.ts';
+import {
+  openUserAgent,
+  Recorder,
+  response,
+  say,
+  ScriptedPeer,
+  SHORT_TIMERS,
+  until,
+} from './sip-peer.ts';
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
@@ -221,4 +229,38 @@ describe.skipIf(!hasIpv6)('both families', () => {
     expect(await endOf(agent, { target })).toMatchObject({ statusCode: 486 });
     expect(four.requests('INVITE')).toHaveLength(1);
   });
+});
+
+it('calls the server last that does not answer pings, until it answers again', async () => {
+  const first = await openPeer('udp', () => 486);
+  const second = await openPeer('udp', () => 486);
+  let isDead = true;
+  for (const peer of [first, second]) {
+    const { script } = peer;
+    peer.script = (message, reply) => {
+      if (message.kind !== 'request' || (peer === first && isDead)) return;
+      if (message.method === 'OPTIONS') say(reply, response(message, 200, { tag: 'p' }));
+      else script(message, reply);
+    };
+  }
+  const states: string[] = [];
+  const agent = new SipUserAgent(
+    {
+      bindAddress: '127.0.0.1',
+      timers: SHORT_TIMERS,
+      dns: dnsTo(first.port, second.port),
+      ping: { servers: ['sip:pbx.example;transport=udp'], intervalMs: 1000 },
+    },
+    { onServer: ({ port, state }) => states.push(`${port} ${state}`) },
+  );
+  cleanups.push(() => agent.close());
+  await agent.open();
+  await until(() => states.includes(`${first.port} silent`));
+  expect(states).toContain(`${second.port} answers`);
+  expect(await endOf(agent)).toMatchObject({ statusCode: 486 });
+  expect(first.requests('INVITE')).toEqual([]);
+  isDead = false;
+  await until(() => states.includes(`${first.port} answers`));
+  expect(await endOf(agent)).toMatchObject({ statusCode: 486 });
+  expect(first.requests('INVITE')).not.toEqual([]);
 });

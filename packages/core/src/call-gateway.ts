@@ -233,6 +233,14 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
         onInvite: (invite) => this.#incoming.decide(invite),
         onFault: (fault, example) => this.#faults.count(`sip-${fault}`, example.source),
         onTraffic: (traffic) => this.#traces.record(traffic),
+        onServer: (state) => {
+          const { server, protocol, address, port, statusCode } = state;
+          const isThere = state.state === 'answers';
+          sipLogger[isThere ? 'info' : 'warn'](
+            `${server}: ${protocol} ${address} port ${port} ${isThere ? 'answers' : 'is silent'} (${statusCode ?? 'no response'})`,
+          );
+          this.emit('sipServer', state);
+        },
       });
     } catch (error) {
       throw asGatewayError(error);

@@ -3,6 +3,8 @@
 import type { FlvViewerStats } from '@sipcast/media';
 import type {
   KeepAliveIntervals,
+  PingOptions,
+  ServerState,
   SessionTimerOptions,
   SipDns,
   SipTimers,
@@ -44,6 +46,8 @@ export interface CallGatewayOptions {
   readonly sipTls?: SipTlsOptions;
   /** How ways through NATs are kept open. Default: every 25 s over UDP while registered, every 100 s on connections. */
   readonly sipKeepAlive?: KeepAliveIntervals;
+  /** Servers that are asked by OPTIONS whether they are there; one that is silent is called last. Default: none. */
+  readonly sipPing?: PingOptions;
   /** Limits, bans and silence for those who ask for something outside of calls; false: all are answered. Default: on. */
   readonly sipGuard?: false | SourceGuardOptions;
   /** In place of the system's resolver. */
@@ -183,6 +187,8 @@ export interface CallGatewayEvents {
   callChange: (call: Call, view: CallView, changed: readonly CallChange[]) => void;
   /** The registration of an account, for calls or standing, changed its state. */
   registration: (view: RegistrationView, previous: RegistrationState) => void;
+  /** A server of `sipPing` has answered, or has not: at first, and with each change. */
+  sipServer: (state: ServerState) => void;
   /** A peer pressed a key. */
   callDtmf: (call: Call, dtmf: ReceivedDtmf) => void;
   /** A call ended, and all that it held is released. */

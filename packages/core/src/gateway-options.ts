@@ -81,6 +81,7 @@ export function sipOptionsOf(options: CallGatewayOptions): SipUserAgentOptions {
     ...(options.sipTls === undefined ? {} : { tls: options.sipTls }),
     ...(options.learnsAddress === undefined ? {} : { learnsAddress: options.learnsAddress }),
     ...(options.sipKeepAlive === undefined ? {} : { keepAlive: options.sipKeepAlive }),
+    ...(options.sipPing === undefined ? {} : { ping: options.sipPing }),
     ...(options.sipGuard === false ? {} : { guard: options.sipGuard ?? {} }),
     ...(options.sipDns === undefined ? {} : { dns: options.sipDns }),
     ...(mayConnect && { mayConnect: (address, host) => mayConnect(address, 'sip', host) }),
@@ -105,6 +106,7 @@ export function asGatewayError(error: unknown): unknown {
       .replace(/^timers\./, 'sipTimers.')
       .replace(/^tls(?=\.|$)/, 'sipTls')
       .replace(/^keepAlive\./, 'sipKeepAlive.')
+      .replace(/^ping\./, 'sipPing.')
       .replace(/^guard\./, 'sipGuard.');
   return new GatewayError('INVALID_ARGUMENT', `${name}: ${message}`, { field: name, cause: error });
 }

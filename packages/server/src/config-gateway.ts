@@ -103,6 +103,10 @@ export const gatewaySection = section('Options of the gateway: SIP, media, RTMP.
     udpMs: time('Between two keep-alives over UDP while registered.', '25000', 1),
     streamMs: time('Between two keep-alives on connections.', '100000', 1),
   }),
+  sipPing: section('Servers that are asked by OPTIONS whether they are there.', {
+    servers: texts('SIP URIs; a server that is silent is called last.', 'none'),
+    intervalMs: time('Between two questions to one address.', '30000', 1000),
+  }),
   sipGuard: section('Limits, bans and silence for those who ask for something outside of calls.', {
     enabled: flag('false: all are answered.', 'true'),
     trusted: texts('Addresses or networks that no limit holds for.', 'none'),
@@ -264,6 +268,7 @@ type Sections =
   | 'sessionTimer'
   | 'sipGuard'
   | 'sipKeepAlive'
+  | 'sipPing'
   | 'sipTimers'
   | 'sipTrace'
   | 'transcoding';

@@ -94,15 +94,16 @@ export { type StreamLimits, StreamTransport, type StreamWire } from './transport
 export { TcpTransport } from './transport-tcp.ts';
 export { type Pem, type SipTlsOptions, TlsTransport } from './transport-tls.ts';
 export { UdpTransport } from './transport-udp.ts';
-export {
-  type KeepAliveIntervals,
-  type SipTraffic,
-  type InviteDecision,
-  SipUserAgent,
-  type SipUserAgentHandler,
-  type SipUserAgentOptions,
-  type SipUserAgentStats,
-} from './user-agent.ts';
+export type { PingOptions, ServerState } from './server-pings.ts';
+export { SipUserAgent } from './user-agent.ts';
+export type {
+  InviteDecision,
+  KeepAliveIntervals,
+  SipTraffic,
+  SipUserAgentHandler,
+  SipUserAgentOptions,
+  SipUserAgentStats,
+} from './user-agent-contract.ts';
 export {
   type CSeq,
   equalUris,

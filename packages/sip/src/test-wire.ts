@@ -10,7 +10,11 @@ import type { Clock } from './timers.ts';
 import { transportError } from './transport.ts';
 import type { SendDone, Transport, TransportAddress, TransportHandler } from './transport.ts';
 import { SipUserAgent } from './user-agent.ts';
-import type { InviteDecision, SipUserAgentOptions } from './user-agent.ts';
+import type {
+  InviteDecision,
+  SipUserAgentHandler,
+  SipUserAgentOptions,
+} from './user-agent-contract.ts';
 import { parseCSeq } from './uri.ts';
 
 /** Time that stands still until it is told to pass. */
@@ -125,7 +129,7 @@ export class TestWire {
   /** Answers to questions for addresses, as soon as somebody gives them. */
   readonly #asked: ((address: string | undefined) => void)[] = [];
 
-  constructor(options: SipUserAgentOptions = {}) {
+  constructor(options: SipUserAgentOptions = {}, handler: SipUserAgentHandler = {}) {
     const dns: SipDns = {
       naptr: () => Promise.reject(new Error('none')),
       srv: () => Promise.reject(new Error('none')),
@@ -145,7 +149,7 @@ export class TestWire {
         closeGraceMs: 0,
         ...options,
       },
-      { onInvite: (invite) => this.onInvite(invite) },
+      { onInvite: (invite) => this.onInvite(invite), ...handler },
     );
     this.#transport.onSent = (message) => {
       this.#sent.push(message === undefined ? 'CRLF' : labelOf(message));

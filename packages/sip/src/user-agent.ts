@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { isIP, isIPv6 } from 'node:net';
-import { checkInteger, checkText, invalidArgument } from './arguments.ts';
+import { checkInteger, checkText, checkUriArgument, invalidArgument } from './arguments.ts';
 import { dialogKey } from './dialog.ts';
 import { SipError } from './errors.ts';
 import type {
@@ -20,7 +20,7 @@ import { KeepAlives } from './keep-alives.ts';
 import { LocalAddresses } from './local-addresses.ts';
 import type { SipMessage, SipRequest, SipResponse } from './message.ts';
 import { register, type RegisterOptions, type Registration } from './registration.ts';
-import type { NextHop } from './next-hop.ts';
+import { type NextHop, nextHopTo } from './next-hop.ts';
 import { judgeRequest, type Verdict } from './request-policy.ts';
 import {
   DEFAULT_EXPIRES_SECONDS,
@@ -29,6 +29,7 @@ import {
   type SessionTimerOptions,
 } from './session-timer.ts';
 import { ServerLocator } from './server-locator.ts';
+import { ServerPings } from './server-pings.ts';
 import { SourceGuard, type SourceGuardOptions } from './source-guard.ts';
 import { type SipDns, systemDns } from './sip-dns.ts';
 import { type Clock, completeTimers, type SipTimers, systemClock } from './timers.ts';
@@ -49,6 +50,12 @@ import {
 import { TcpTransport } from './transport-tcp.ts';
 import { checkTlsOptions, type SipTlsOptions, TlsTransport } from './transport-tls.ts';
 import { UdpTransport } from './transport-udp.ts';
+import type {
+  InviteDecision,
+  SipUserAgentHandler,
+  SipUserAgentOptions,
+  SipUserAgentStats,
+} from './user-agent-contract.ts';
 import { formatHostPort, parseCSeq } from './uri.ts';
 
 /** Attempts to find a port number that is free for every transport. */
@@ -56,110 +63,6 @@ const PORT_ATTEMPTS = 20;
 
 /** RFC 3261 §7.5: ignored between messages. */
 const KEEP_ALIVE = Buffer.from('\r\n');
-
-/** How ways through NATs are kept open, in milliseconds; 0: not at all. */
-export interface KeepAliveIntervals {
-  /** Longest time between two CRLFs to a registrar over UDP. Default 25,000. */
-  readonly udpMs?: number;
-  /**
-   * Time between two double CRLFs on connections that we opened (RFC 5626 §4.4.1). A peer that has answered one must answer
-   * the others within 10 s. Default 100,000.
-   */
-  readonly streamMs?: number;
-}
-
-/** Settings of a user agent. All have defaults. */
-export interface SipUserAgentOptions {
-  /** IP literal to bind to; `::` is IPv6 and IPv4. Default `0.0.0.0`, which is IPv4 only. */
-  readonly bindAddress?: string;
-  /** Port of all transports; 0 (the default) lets the system choose one number for all. */
-  readonly port?: number;
-  /** Written into Via and Contact instead of the local address: the public side of a NAT. One for each family at most. */
-  readonly publicAddress?: string | readonly string[];
-  /**
-   * Without `publicAddress`: believe the registrar over UDP how it sees us (RFC 3581), and give that address to it. Default
-   * true.
-   */
-  readonly learnsAddress?: boolean;
-  /** Value of User-Agent and Server. Default `sipcast`. */
-  readonly userAgentName?: string;
-  readonly timers?: Partial<SipTimers>;
-  /** Default: the UDP, TCP and TLS transports of this package. */
-  readonly transports?: readonly TransportFactory[];
-  /** Default: the process's monotonic clock. */
-  readonly clock?: Clock;
-  /** A fresh unpredictable token (letters, digits) for tags, branches and nonces. Default: 96 random bits. */
-  readonly token?: () => string;
-  /** Session timers (RFC 4028). Default: one where the peer wants it. */
-  readonly sessionTimer?: SessionTimerOptions;
-  /** 0 ≤ n < 1, for waiting times. Default `Math.random`. */
-  readonly random?: () => number;
-  /** Default: the system's. */
-  readonly dns?: SipDns;
-  /** May a request go to this address? `host`: the name that led there, or the address. Default: to all. */
-  readonly mayConnect?: (address: string, host: string) => boolean;
-  readonly keepAlive?: KeepAliveIntervals;
-  /** Limits, bans and silence for those who ask for something outside of our calls. Default: none, all are answered. */
-  readonly guard?: SourceGuardOptions;
-  /** How TLS is spoken. Connections from peers are accepted where there is a certificate. */
-  readonly tls?: SipTlsOptions;
-  /** Server transactions above which requests outside our dialogs are answered 503 without state. Default 10,000. */
-  readonly maxTransactions?: number;
-  /** Limit for opening a TCP connection. Default 5,000 ms. */
-  readonly connectTimeoutMs?: number;
-  /** How long `close` waits for answers to its BYEs and CANCELs. Default 2,000 ms. */
-  readonly closeGraceMs?: number;
-}
-
-/** What a user agent reports. All optional; must not throw. */
-export interface SipUserAgentHandler {
-  /** Bad input from the wire, to be counted; never more than one per message. */
-  onFault?(
-    fault: SipFaultName,
-    example: { readonly source: string; readonly excerpt: string },
-  ): void;
-  /** Each well-formed message received, and each handed to a transport; retransmissions, too. For traces. */
-  onTraffic?(traffic: SipTraffic): void;
-  /**
-   * False: an INVITE of somebody that nobody here waits for. Where strangers meet silence, its faults are then not told to
-   * its sender either. Absent: all are answered.
-   */
-  recognizes?(request: SipRequest, source: TransportAddress): boolean;
-  /**
-   * Decides about an acceptable INVITE outside a dialog: `taken` when `invite.take` was called, its final response, 300–699,
-   * or `drop` for silence. Default 403.
-   */
-  onInvite?(invite: IncomingInvite): InviteDecision;
-}
-
-/** One message on the wire. */
-export interface SipTraffic {
-  readonly direction: 'in' | 'out';
-  readonly message: SipMessage;
-  /** As it came or went, secrets and all: see `maskSecrets`. */
-  readonly octets: Uint8Array;
-  /** Our end: of the connection on stream transports. */
-  readonly local: LocalAddress;
-  readonly remote: TransportAddress;
-}
-/** What becomes of an INVITE. */
-export type InviteDecision =
-  | 'taken'
-  | 'drop'
-  | {
-      /** 300–699. */
-      readonly statusCode: number;
-      readonly reasonPhrase: string;
-      readonly headers?: readonly (readonly [string, string])[];
-    };
-
-/** What is open right now; all zero when nothing is going on. */
-export interface SipUserAgentStats {
-  readonly sessions: number;
-  readonly clientTransactions: number;
-  readonly serverTransactions: number;
-  readonly connections: number;
-}
 
 /** A SIP user agent that places and takes calls, and registers. */
 export class SipUserAgent {
@@ -174,6 +77,7 @@ export class SipUserAgent {
   readonly #addresses: LocalAddresses;
   readonly #locator: ServerLocator;
   readonly #keepAlives: KeepAlives;
+  readonly #pings: ServerPings;
   readonly #guard: SourceGuard | undefined;
   readonly #layer: TransactionLayer;
   readonly #agent: SessionAgent;
@@ -241,6 +145,7 @@ export class SipUserAgent {
       },
       this.#createLayerHandler(),
     );
+    this.#pings = this.#createPings(options);
     this.#agent = {
       layer: this.#layer,
       timers: this.#timers,
@@ -309,6 +214,27 @@ export class SipUserAgent {
       throw new SipError('CLOSED', 'Closed while opening');
     }
     this.#state = 'open';
+    this.#pings.start();
+  }
+
+  /** @throws SipError `INVALID_ARGUMENT`, `ILLEGAL_CHARACTER` naming the option */
+  #createPings({ ping, userAgentName = 'sipcast', random = Math.random }: SipUserAgentOptions) {
+    const { servers = [], intervalMs = 30_000 } = ping ?? {};
+    checkInteger('ping.intervalMs', intervalMs, 1000, 3_600_000);
+    return new ServerPings({
+      servers: servers.map((uri) => ({
+        uri,
+        next: nextHopTo(checkUriArgument('ping.servers', uri), 'auto'),
+      })),
+      intervalMs,
+      clock: this.#clock,
+      random,
+      token: this.#token,
+      userAgentName,
+      locate: (next) => this.#locate(next),
+      send: (...request) => void this.#layer.send(...request),
+      onState: (state) => this.#handler.onServer?.(state),
+    });
   }
 
   async #openTransports(wanted: number): Promise<void> {
@@ -399,6 +325,7 @@ export class SipUserAgent {
     }
     for (const session of this.#sessions.values()) session.abort();
     this.#keepAlives.close();
+    this.#pings.stop();
     this.#layer.close();
     await this.#closeTransports();
   }
@@ -419,7 +346,7 @@ export class SipUserAgent {
         problem = error; // No way to this family: the others may do.
       }
     }
-    const [first, ...others] = hops;
+    const [first, ...others] = this.#pings.order(hops);
     if (first === undefined) throw problem;
     return [first, ...others];
   }
