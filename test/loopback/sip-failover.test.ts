@@ -109,7 +109,8 @@ describe('fail-over', () => {
     const peers = [await openPeer('udp', () => 503), await openPeer('udp', () => 503)];
     const agent = await open({ dns: dnsTo(...peers.map(({ port }) => port)) });
     expect(await endOf(agent)).toMatchObject({ statusCode: 503, endedBy: 'remote' });
-    for (const peer of peers) expect(peer.requests('INVITE')).toHaveLength(1);
+    // Repetitions of a busy machine aside.
+    for (const peer of peers) expect(new Set(peer.requests('INVITE').map(branchOf)).size).toBe(1);
   });
 
   it('does not ask another server when the first has begun to work on it, or has decided', async () => {

@@ -40,7 +40,7 @@ export function infoOfMediaFailure(error: unknown): string {
   const { code } = (error ?? {}) as { code?: string };
   if (code === 'NO_COMMON_CODECS') return INFO.noCommonCodecs;
   if (code === 'TRANSCODING_DISABLED') return INFO.transcodingDisabled;
-  if (code === 'TRANSCODERS_BUSY' || code === 'TRANSCODER_FAILED')
+  if (code === 'TRANSCODERS_BUSY' || code === 'TRANSCODER_FAILED' || code === 'UNRESOLVED')
     return `${INFO.error}: ${describe(error)}`;
   return INFO.error;
 }

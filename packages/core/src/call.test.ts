@@ -91,6 +91,7 @@ function setUp(request: Partial<StartupRequest> = {}, deps: Partial<CallDeps['us
     formatOffer,
     parseAnswer,
     answerReoffer,
+    resolveHost: (host) => Promise.reject(new Error(host)),
     trace: new SipTrace({ maxMessages: 10, maxBytes: 10_000 }, maskSecrets),
     maskSecrets,
     negotiation: {

@@ -399,6 +399,8 @@ export class Call extends SafeEmitter<CallEvents> {
       let sdp: string;
       if (offer === undefined) sdp = this.#agreement.firstOffer();
       else {
+        await this.#agreement.hosts.lookUp(offer);
+        if (this.ended) return;
         const agreed = this.#agreement.offered(offer, (found) => this.#requireMedia(found));
         this.#agreed = agreed;
         sdp = agreed.answer;
@@ -410,7 +412,7 @@ export class Call extends SafeEmitter<CallEvents> {
       if (this.ended) return;
       this.#warnOfSip(`unusable offer: ${describe(error)}`);
       const { code } = error as { code?: string };
-      const isTheirs = code === 'NO_COMMON_CODECS' || code === 'BAD_SDP';
+      const isTheirs = code === 'NO_COMMON_CODECS' || code === 'BAD_SDP' || code === 'UNRESOLVED';
       this.#sipStatus = isTheirs ? 488 : 500;
       this.#end('FAILED', infoOfMediaFailure(error), 'gateway');
       session.reject(this.#sipStatus, isTheirs ? 'Not Acceptable Here' : 'Server Internal Error');
@@ -485,12 +487,19 @@ export class Call extends SafeEmitter<CallEvents> {
     if (this.#earlyMedia && this.#earlyAnswer) this.#move('RING_MEDIA', {});
   }
 
-  #onAnswered(response: SipResponse, answer: string | undefined): void {
+  #onAnswered(response: SipResponse, answer: string | undefined, isLookedUp = false): void {
     if (this.ended) return;
+    const { hosts } = this.#agreement;
+    const described = this.#agreed ? '' : this.#answerIn(response, answer);
+    if (!isLookedUp && !hosts.knows(described)) {
+      const goOn = (): void => this.#guard(() => this.#onAnswered(response, answer, true));
+      void hosts.lookUp(described).then(goOn);
+      return;
+    }
     let release = this.#heldForm;
     this.#heldForm = undefined;
     try {
-      const agreed = this.#agreed ?? this.#agreeOn(this.#answerIn(response, answer));
+      const agreed = this.#agreed ?? this.#agreeOn(described);
       // Through a proxy nobody knows where the peer itself is.
       const direct = !this.#startup.outboundProxy && !response.headers.get('record-route');
       const signallingAddress = direct ? this.#peerAddress : undefined;
@@ -530,7 +539,14 @@ export class Call extends SafeEmitter<CallEvents> {
     return Buffer.from(accepted.body).toString('utf8');
   }
 
-  #onReoffer(sdp: string): { answer: string } | { statusCode: number; reasonPhrase: string } {
+  #onReoffer(sdp: string): ReturnType<InviteSessionHandler['onReoffer']> {
+    const { hosts } = this.#agreement;
+    if (!hosts.knows(sdp)) {
+      // The answer cannot wait for DNS; the peer asks again when it is there (RFC 3261 §21.5.1).
+      void hosts.lookUp(sdp);
+      const headers = [['retry-after', '2']] as const;
+      return { statusCode: 500, reasonPhrase: 'Host Name Not Looked Up Yet', headers };
+    }
     try {
       const { answer, held } = this.#agreement.offered(sdp, (agreed) => this.#apply(agreed));
       this.#move(held ? 'HOLD' : 'ESTABLISHED', {});

@@ -11,6 +11,7 @@ import type {
   parseAnswer,
   SessionDescription,
 } from '@sipcast/sip';
+import { MediaHosts } from './media-hosts.ts';
 import { describeSession, isHeld, negotiatedMedia } from './negotiation.ts';
 import type { NegotiationDeps } from './negotiation.ts';
 
@@ -23,6 +24,8 @@ export interface AgreementDeps {
   /** `answerReoffer` of the SIP package. */
   readonly answerReoffer: typeof answerReoffer;
   readonly negotiation: NegotiationDeps;
+  /** `resolve` of the SIP user agent. */
+  readonly resolveHost: (host: string) => Promise<string>;
 }
 
 /** The outcome of an offer and its answer. */
@@ -32,9 +35,14 @@ export interface Agreed {
   readonly held: boolean;
 }
 
-/** The offers and answers of one call. All methods throw SipError `BAD_SDP` or `NO_COMMON_CODECS` and then change nothing. */
+/**
+ * The offers and answers of one call. All methods throw SipError `BAD_SDP` or `NO_COMMON_CODECS`, or an error with the code
+ * `UNRESOLVED` for a host that `hosts` was not asked for before or did not find, and then change nothing.
+ */
 export class SessionAgreement {
   readonly #deps: AgreementDeps;
+  /** What the peer's descriptions name. */
+  readonly hosts: MediaHosts;
   #description: SessionDescription | undefined;
   /** Our offer that waits for its answer. */
   #open: { readonly description: SessionDescription; readonly holding: boolean } | undefined;
@@ -45,6 +53,7 @@ export class SessionAgreement {
 
   constructor(deps: AgreementDeps) {
     this.#deps = deps;
+    this.hosts = new MediaHosts(deps.resolveHost);
   }
 
   /** The peer's newest description; `null` before the first. */
@@ -88,13 +97,14 @@ export class SessionAgreement {
   answered(sdp: string, apply: (agreed: Agreed) => void): Agreed {
     const open = this.#open;
     const description = open?.description ?? this.#mine();
-    const peer = this.#deps.parseAnswer(description, sdp);
+    const peer = this.#deps.parseAnswer(description, this.hosts.withAddresses(sdp));
     return this.#agree(description, peer, sdp, open?.holding ?? this.#holding, apply);
   }
 
   /** The peer's offer, and our answer to it. `apply` as in {@link answered}. */
   offered(sdp: string, apply: (agreed: Agreed) => void): Agreed & { readonly answer: string } {
-    const { sdp: answer, description, peer } = this.#deps.answerReoffer(this.#mine(), sdp);
+    const readable = this.hosts.withAddresses(sdp);
+    const { sdp: answer, description, peer } = this.#deps.answerReoffer(this.#mine(), readable);
     return { ...this.#agree(description, peer, sdp, this.#holding, apply), answer };
   }
 

@@ -84,7 +84,13 @@ export interface InviteSessionHandler {
    */
   onAnswered(response: SipResponse, answer?: string): void;
   /** The peer offers anew (re-INVITE or UPDATE with a body): the answer, or a final status that leaves the session as it is. */
-  onReoffer(sdp: string): { answer: string } | { statusCode: number; reasonPhrase: string };
+  onReoffer(sdp: string):
+    | { readonly answer: string }
+    | {
+        readonly statusCode: number;
+        readonly reasonPhrase: string;
+        readonly headers?: readonly (readonly [string, string])[];
+      };
   /** An offerless re-INVITE asks for an offer. Absent: the description that stands is offered again. */
   onOfferWanted?(): string;
   /** The answer, in the ACK, to our description that an offerless re-INVITE asked for; or that to a refresh of ours. */

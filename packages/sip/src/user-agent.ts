@@ -285,6 +285,21 @@ export class SipUserAgent {
   }
 
   /**
+   * The first address of a host, for what a session description names (RFC 4566 §5.7).
+   *
+   * @throws SipError `TRANSPORT` (as a rejection) when the name does not resolve in five seconds, or may not be connected to
+   */
+  async resolve(host: string): Promise<string> {
+    const [{ address } = { address: '' }] = await this.#locator.locate({
+      host,
+      port: 5060, // Given, so that the name itself is what counts.
+      preference: 'udp',
+      domain: host,
+    });
+    return address;
+  }
+
+  /**
    * Places a call. Returns at once; everything else is told to the handler, never before this returns.
    *
    * @throws SipError `INVALID_ARGUMENT` or `ILLEGAL_CHARACTER` naming the field; `CLOSED` when not open

@@ -1,0 +1,137 @@
+// Peers whose session descriptions name hosts instead of addresses (RFC 4566 §5.7).
+
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { createCallGateway } from '@sipcast/core';
+import type { CallGateway } from '@sipcast/core';
+import { formatMessage, SipHeaders } from '@sipcast/sip';
+import type { SipDns, SipMessage, SipRequest } from '@sipcast/sip';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { dialogRequest, response, say, ScriptedPeer, until } from './sip-peer.ts';
+import type { Reply } from './sip-peer.ts';
+
+const HOSTS: Readonly<Record<string, string>> = { 'media.example.com': '127.0.0.1' };
+const dns: SipDns = {
+  naptr: async () => [],
+  srv: async () => [],
+  addresses: async (host) => {
+    const address = HOSTS[host];
+    return address === undefined ? [] : [{ address }];
+  },
+};
+
+let gateway: CallGateway;
+let peer: ScriptedPeer;
+const media = { socket: createSocket('udp4'), packets: 0 };
+
+beforeEach(async () => {
+  media.socket = createSocket('udp4').on('message', () => media.packets++);
+  media.packets = 0;
+  media.socket.bind(0, '127.0.0.1');
+  await once(media.socket, 'listening');
+  peer = await new ScriptedPeer().openUdp();
+  gateway = await createCallGateway({
+    bindAddress: '127.0.0.1',
+    transcoding: false,
+    sipDns: dns,
+    sipGuard: { strangers: 'answer' },
+    incoming: { rules: [{ accept: {} }] },
+  });
+});
+
+afterEach(async () => {
+  await gateway.close();
+  await peer.close();
+  media.socket.close();
+});
+
+function description(host: string, version = 1): string {
+  const { port } = media.socket.address();
+  return `v=0\r\no=- 1 ${version} IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 ${host}\r\nt=0 0\r\nm=audio ${port} RTP/AVP 8\r\nm=video 0 RTP/AVP 112\r\n`;
+}
+
+/** Answers the call with this description, and everything else with 200. */
+function answering(sdp: string): void {
+  peer.script = (message: SipMessage, reply: Reply) => {
+    if (message.kind !== 'request' || message.method === 'ACK') return;
+    const headers = [['contact', `<sip:bob@127.0.0.1:${peer.port}>`] as const];
+    const body = message.method === 'INVITE' ? { body: sdp } : {};
+    say(reply, response(message, 200, { tag: 'bob', headers, ...body }));
+  };
+}
+
+it('are sent media to the address that the name leads to', async () => {
+  answering(description('media.example.com'));
+  const call = await gateway.startup({ callee: `sip:bob@127.0.0.1:${peer.port}` });
+  await call.established();
+  await expect.poll(() => media.packets).toBeGreaterThan(10);
+  expect(call.view().sdp).toContain('c=IN IP4 media.example.com');
+});
+
+it('end the call, which says why, when the name leads nowhere', async () => {
+  answering(description('nowhere.example.com'));
+  const call = await gateway.startup({ callee: `sip:bob@127.0.0.1:${peer.port}` });
+  await expect(call.established()).rejects.toMatchObject({ code: 'CALL_FAILED' });
+  expect(call.view().info).toBe('Failed by error: nowhere.example.com does not resolve');
+  await peer.request('BYE');
+  expect(media.packets).toBe(0);
+});
+
+it('are told to come again while a new name is looked up, and refused when it leads nowhere', async () => {
+  answering(description('127.0.0.1'));
+  const call = await gateway.startup({ callee: `sip:bob@127.0.0.1:${peer.port}` });
+  await call.established();
+  const invite = await peer.request('INVITE');
+  let sequence = 0;
+  const reinvite = async (host: string): Promise<number> => {
+    const body = description(host, ++sequence + 1);
+    const headers = [['contact', `<sip:bob@127.0.0.1:${peer.port}>`] as const];
+    const parts = { tag: 'bob', port: peer.port, sequence, body, headers };
+    say(peer.lastReply, dialogRequest(invite, 'INVITE', parts));
+    const answer = await peer.response(`${sequence} INVITE`);
+    const branch = `z9hG4bK-${answer.statusCode < 300 ? 'ack' : 'INVITE'}-${sequence}-bob`;
+    say(peer.lastReply, dialogRequest(invite, 'ACK', { ...parts, branch }));
+    if (answer.statusCode === 500) expect(answer.headers.get('retry-after')).toBe('2');
+    return answer.statusCode;
+  };
+  expect(await reinvite('media.example.com')).toBe(500);
+  await expect.poll(() => reinvite('media.example.com')).toBe(200);
+  expect(await reinvite('nowhere.example.com')).toBe(500);
+  await expect.poll(() => reinvite('nowhere.example.com')).toBe(488);
+  expect(call.status).toBe('ESTABLISHED');
+});
+
+it('that call are answered, or refused', async () => {
+  peer.script = (message, reply) => {
+    if (message.kind === 'request') say(reply, response(message, 200));
+  };
+  for (const [host, statusCode] of [
+    ['media.example.com', 200],
+    ['nowhere.example.com', 488],
+  ] as const) {
+    const headers = new SipHeaders()
+      .append('via', `SIP/2.0/UDP 127.0.0.1:${peer.port};branch=z9hG4bK-${host}`)
+      .append('from', `<sip:bob@127.0.0.1>;tag=${host}`)
+      .append('to', '<sip:us@127.0.0.1>')
+      .append('call-id', host)
+      .append('cseq', `${statusCode} INVITE`)
+      .append('contact', `<sip:bob@127.0.0.1:${peer.port}>`)
+      .append('content-type', 'application/sdp');
+    const body = Buffer.from(description(host));
+    const invite: SipRequest = {
+      kind: 'request',
+      method: 'INVITE',
+      uri: 'sip:us@127.0.0.1',
+      headers,
+      body,
+    };
+    peer.send(formatMessage(invite), gateway.sipPort);
+    const isFinal = (one: SipMessage): boolean =>
+      one.kind === 'response' && one.statusCode >= 200 && one.headers.get('call-id') === host;
+    await until(() => peer.received.some(isFinal));
+    expect(peer.received.find(isFinal)).toMatchObject({ statusCode });
+  }
+  expect(gateway.history().map(({ info }) => info)).toEqual([
+    'Failed by error: nowhere.example.com does not resolve',
+  ]);
+});
