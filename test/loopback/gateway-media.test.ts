@@ -356,6 +356,31 @@ describe('the peer', () => {
     expect(call.stats()?.video?.keyFrameAnswers.lastWaitMs).toBeLessThan(1500);
   });
 
+  it('is offered the same again where no request for a key frame is heeded', async () => {
+    const whole = loadClip();
+    const next = whole.video.findIndex(({ isKeyFrame }, index) => index > 0 && isKeyFrame);
+    // Ten seconds without a key frame of its own.
+    const between = Array.from({ length: 5 }, () => whole.video.slice(1, next)).flat();
+    const video = [...between, ...whole.video].map((unit, index) => ({ ...unit, index }));
+    const clip = { ...whole, video };
+    const script = { sender: { clip, keyFrameBy: ['reinvite'] } } as const;
+    const { call, peer } = await onAir(script, { transcoding: false });
+    await expect
+      .poll(() => call.stats()?.video?.keyFrameAnswers.answeredBy.reinvite, { timeout: 9000 })
+      .toBe(1);
+    expect(call.stats()?.video?.keyFrameAnswers.requests.reinvite).toBe(1);
+    const offers = call
+      .trace()
+      .filter(
+        ({ startLine, direction, retransmission }) =>
+          direction === 'out' && !retransmission && startLine.startsWith('INVITE '),
+      );
+    const [first, again] = offers.map(({ message }) => message.slice(message.indexOf('\r\n\r\n')));
+    expect(again).toBe(first);
+    expect(call.status).toBe('ESTABLISHED');
+    expect(peer.violations).toEqual([]);
+  });
+
   it('presses keys by every way, each heard once', async () => {
     const { call, gateway, phone } = await onAir({}, { transcoding: false });
     const heard: ReceivedDtmf[] = [];

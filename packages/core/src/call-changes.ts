@@ -50,6 +50,14 @@ export class CallChanges {
     }
   }
 
+  /** Offers again what stands: many encoders then begin with a key frame. What becomes of it shows in the pictures. */
+  repeat(): void {
+    this.#owner
+      .session()
+      ?.refresh()
+      .catch(() => {});
+  }
+
   /** See `Call.transfer`. */
   async transfer(target: string): Promise<void> {
     const session = this.#requireSession();

@@ -53,6 +53,7 @@ function setUp(request: Partial<StartupRequest> = {}, deps: Partial<CallDeps['us
     state: 'calling' as InviteSession['state'],
     sendInfo: vi.fn(() => Promise.resolve(200)),
     reoffer: vi.fn(() => Promise.resolve('')),
+    refresh: vi.fn(() => Promise.resolve()),
     refer: vi.fn(() => Promise.resolve({ statusCode: 200, reasonPhrase: 'OK' })),
     terminate: vi.fn(() => Promise.resolve()),
   };

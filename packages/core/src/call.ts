@@ -256,6 +256,11 @@ export class Call extends SafeEmitter<CallEvents> {
     if (this.#session && !this.ended) this.#infos.askForPicture(this.#session);
   }
 
+  /** For the gateway: everything else was in vain. */
+  onKeyFrameByReinvite(): void {
+    this.#changes.repeat();
+  }
+
   /**
    * What the peer hears from now on: the sound of a named stream, decoded and encoded as the call negotiated. Before the
    * answer it waits for it. Replaces the stream that was injected before.

@@ -92,6 +92,7 @@ export class MediaOpener {
           onEarlyMedia: () => call()?.onEarlyMedia(),
           onDigit: (digit) => call()?.onDigit(digit),
           onKeyFrameByInfo: () => call()?.onKeyFrameByInfo(),
+          onKeyFrameByReinvite: () => call()?.onKeyFrameByReinvite(),
           onInactive: (kind) => call()?.onInactive(kind),
           onSecond: () => call()?.onSecond(),
           onFailure: (error) => call()?.fail(error),

@@ -31,7 +31,7 @@ describe('KeyFrameRequester', () => {
       '6000 pli',
       '8000 fir',
     ]);
-    expect(requester.stats.requests).toEqual({ pli: 3, fir: 3, info: 2 });
+    expect(requester.stats.requests).toEqual({ pli: 3, fir: 3, info: 2, reinvite: 0 });
   });
 
   it.each(['pli', 'fir', 'info'] as const)(
@@ -50,6 +50,7 @@ describe('KeyFrameRequester', () => {
         pli: 0,
         fir: 0,
         info: 0,
+        reinvite: 0,
         unasked: 0,
         [honoured]: 1,
       });
@@ -62,6 +63,24 @@ describe('KeyFrameRequester', () => {
       expect(run(requester, 13_000, 15_000)).toHaveLength(4);
     },
   );
+
+  it('touches the session last: after three seconds, and every half minute at most', () => {
+    const requester = create({ methods: ['pli', 'fir', 'info', 'reinvite'] });
+    requester.request(0);
+    const asked = run(requester, 0, 70_000);
+    expect(asked.slice(0, 4)).toEqual(['0 pli', '500 fir', '1000 info', '2000 pli']);
+    const offered = asked.filter((line) => line.endsWith('reinvite')).map((line) => parseInt(line));
+    expect(offered[0]).toBeGreaterThanOrEqual(3000);
+    expect(offered[0]).toBeLessThan(6000);
+    expect(offered.length).toBeGreaterThanOrEqual(2);
+    for (const [index, atMs] of offered.slice(1).entries())
+      expect(atMs - (offered[index] ?? 0)).toBeGreaterThanOrEqual(30_000);
+    requester.onKeyFrame(70_000);
+    requester.request(70_100);
+    const only = create({ methods: ['reinvite'] });
+    only.request(0);
+    expect(run(only, 0, 34_000)).toEqual(['3000 reinvite', '33000 reinvite']);
+  });
 
   it('keeps the distance across separate requests', () => {
     const requester = create();

@@ -2,8 +2,11 @@
 
 import { MediaError } from './errors.ts';
 
-/** RFC 4585 PLI, RFC 5104 FIR, or RFC 5168 `media_control` in a SIP INFO, which the owner of the call sends. */
-export type KeyFrameMethod = 'pli' | 'fir' | 'info';
+/**
+ * RFC 4585 PLI, RFC 5104 FIR, RFC 5168 `media_control` in a SIP INFO, or a re-INVITE that changes nothing, after which many
+ * encoders begin anew; the last two are sent by the owner of the call.
+ */
+export type KeyFrameMethod = 'pli' | 'fir' | 'info' | 'reinvite';
 
 /** Options of a {@link KeyFrameRequester}. */
 export interface KeyFrameRequesterOptions {
@@ -27,6 +30,10 @@ export interface KeyFrameStats {
 const REMEMBERED_ATTEMPTS = 4;
 /** Where no rung ever had an answer the interval doubles up to this. */
 const MAX_INTERVAL_MS = 4000;
+/** So long the others are given before the session itself is touched: most senders have one of themselves by then. */
+const REINVITE_AFTER_MS = 3000;
+/** A re-INVITE costs the peer more than a packet: no oftener than this. */
+const REINVITE_INTERVAL_MS = 30_000;
 /** A key frame so long after the last request came by itself. */
 const MAX_ANSWER_MS = 2000;
 
@@ -36,8 +43,8 @@ const MAX_ANSWER_MS = 2000;
  */
 export class KeyFrameRequester {
   readonly #minIntervalMs: number;
-  readonly #requests = { pli: 0, fir: 0, info: 0 };
-  readonly #answeredBy = { pli: 0, fir: 0, info: 0, unasked: 0 };
+  readonly #requests = { pli: 0, fir: 0, info: 0, reinvite: 0 };
+  readonly #answeredBy = { pli: 0, fir: 0, info: 0, reinvite: 0, unasked: 0 };
   #methods: readonly KeyFrameMethod[] = [];
   #everyMs = Number.POSITIVE_INFINITY;
   #wanted = false;
@@ -46,6 +53,7 @@ export class KeyFrameRequester {
   #lastKeyFrameMs = Number.POSITIVE_INFINITY;
   #intervalMs: number;
   #lastMs = Number.NEGATIVE_INFINITY;
+  #lastReinviteMs = Number.NEGATIVE_INFINITY;
   /** What worked last time, where the next request begins. */
   #remembered: KeyFrameMethod | undefined;
   #firstRung = 0;
@@ -108,10 +116,13 @@ export class KeyFrameRequester {
   /** The method to ask by now, or undefined when nothing is to be done yet. Call it on every tick. */
   poll(nowMs: number): KeyFrameMethod | undefined {
     if (!this.#wanted && nowMs - this.#lastKeyFrameMs >= this.#everyMs) this.request(nowMs);
-    const method = this.#methods[this.#rung];
-    if (!this.#wanted || method === undefined) return undefined;
+    if (!this.#wanted) return undefined;
+    if (!this.#mayUse(this.#methods[this.#rung], nowMs)) this.#climb();
     if (nowMs - this.#lastMs < this.#intervalMs) return undefined;
+    const method = this.#methods[this.#rung];
+    if (method === undefined || !this.#mayUse(method, nowMs)) return undefined;
     this.#lastMs = nowMs;
+    if (method === 'reinvite') this.#lastReinviteMs = nowMs;
     this.#asked = method;
     this.#requests[method]++;
     const attempts = method === this.#remembered ? REMEMBERED_ATTEMPTS : 1;
@@ -129,6 +140,12 @@ export class KeyFrameRequester {
     this.#wanted = false;
     this.#lastWaitMs = nowMs - this.#wantedSinceMs;
     this.#remembered = answered ?? this.#remembered;
+  }
+
+  #mayUse(method: KeyFrameMethod | undefined, nowMs: number): boolean {
+    if (method !== 'reinvite') return true;
+    const isLate = nowMs - this.#wantedSinceMs >= REINVITE_AFTER_MS;
+    return isLate && nowMs - this.#lastReinviteMs >= REINVITE_INTERVAL_MS;
   }
 
   #beginLadder(): void {

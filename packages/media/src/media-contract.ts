@@ -129,6 +129,8 @@ export interface MediaSessionHandler {
   onEarlyMedia?(): void;
   /** A key frame is wanted by SIP INFO, which is not ours to send (RFC 5168). */
   onKeyFrameByInfo?(): void;
+  /** All else was in vain: a re-INVITE that changes nothing may bring a key frame. Every 30 s at most. */
+  onKeyFrameByReinvite?(): void;
   /** The peer should send and has not for the time-out: once. */
   onInactive?(kind: 'rtp' | 'rtcp'): void;
   /** About once a second from `start` on. */

@@ -481,6 +481,7 @@ class Session implements MediaSession {
         onEarly: () => this.#handler.onEarlyMedia?.(),
         onSenderReport: (report, arrivalMs) => this.#clock.onSenderReport(kind, report, arrivalMs),
         onKeyFrameByInfo: () => this.#handler.onKeyFrameByInfo?.(),
+        onKeyFrameByReinvite: () => this.#handler.onKeyFrameByReinvite?.(),
         onFault: (fault, address, port) =>
           this.#handler.onFault?.(fault, kind, `${address}:${port}`),
       },

@@ -98,7 +98,9 @@ export function lineToSend(medium: NegotiatedMedium): AudioLine {
   };
 }
 
-/** PLI, FIR, then INFO; a peer that named only FIR gets that first. Peers that named neither often understand both. */
+/** PLI, FIR, INFO, and a re-INVITE when all are in vain; a peer that named only FIR gets that first. Peers that named neither often understand both. */
 export function keyFrameLadder({ feedback }: NegotiatedMedium): readonly KeyFrameMethod[] {
-  return feedback.fir && !feedback.pli ? ['fir', 'pli', 'info'] : ['pli', 'fir', 'info'];
+  const byRtcp =
+    feedback.fir && !feedback.pli ? (['fir', 'pli'] as const) : (['pli', 'fir'] as const);
+  return [...byRtcp, 'info', 'reinvite'];
 }

@@ -25,6 +25,8 @@ export interface RtpSessionHandler {
   onTick?(nowMs: number): void;
   /** The ladder asks for a key frame by SIP INFO, which is not ours to send. */
   onKeyFrameByInfo?(): void;
+  /** The same by a re-INVITE that changes nothing. */
+  onKeyFrameByReinvite?(): void;
   /** Media comes from another address than the SDP's (see {@link SourceLatch}). Once. */
   onLatched?(address: string, port: number): void;
   /** The peer asks for a key frame of ours, by PLI or FIR; {@link RtpRemote.sendVideo} answers by itself. */

@@ -580,6 +580,8 @@ export class RtpSession {
     const senderSsrc = this.#options.ssrc;
     if (method === 'info') {
       this.#handler.onKeyFrameByInfo?.();
+    } else if (method === 'reinvite') {
+      this.#handler.onKeyFrameByReinvite?.();
     } else if (method === 'pli') {
       this.#sendRtcp([...this.#reports(nowMs), { type: 'pli', senderSsrc, mediaSsrc }]);
     } else {

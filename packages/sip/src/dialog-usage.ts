@@ -140,6 +140,12 @@ export class DialogUsage {
     return this.changes.offer(sdp, method);
   }
 
+  /** See `InviteSession.refresh`. */
+  async refresh(): Promise<void> {
+    this.#requireEstablished();
+    return this.changes.repeat();
+  }
+
   /** See `InviteSession.refer`. */
   async refer(target: string): Promise<TransferOutcome> {
     checkUriArgument('target', target);

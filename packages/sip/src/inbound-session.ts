@@ -372,6 +372,10 @@ export class InboundSession implements IncomingSession, DialogOwner {
     return this.#usage.reoffer(sdp, method);
   }
 
+  refresh(): Promise<void> {
+    return this.#usage.refresh();
+  }
+
   refer(target: string): Promise<TransferOutcome> {
     return this.#usage.refer(target);
   }

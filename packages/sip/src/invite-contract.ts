@@ -132,6 +132,11 @@ export interface InviteSession {
    */
   reoffer(sdp: SessionOffer, method?: 'INVITE' | 'UPDATE'): Promise<string>;
   /**
+   * Offers again, by re-INVITE, what stands, unchanged; after the changes before it. Resolves with its end; a description in
+   * the answer goes to `onReanswer`. Rejects as `reoffer`.
+   */
+  refresh(): Promise<void>;
+  /**
    * Asks the peer to call `target` in place of us (REFER). Resolves with the final status of that call; the session goes
    * on until one of the two says BYE.
    *

@@ -519,6 +519,10 @@ export class OutboundSession implements InviteSession, DialogOwner {
     return this.#usage.reoffer(sdp, method);
   }
 
+  refresh(): Promise<void> {
+    return this.#usage.refresh();
+  }
+
   refer(target: string): Promise<TransferOutcome> {
     return this.#usage.refer(target);
   }

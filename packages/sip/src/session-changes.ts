@@ -113,16 +113,26 @@ export class SessionChanges {
         }
         this.#refusesUpdate = true;
       }
-      // RFC 3264 §8: the answer to an unchanged offer may be another one than before.
-      const { response } = await this.#change('INVITE', () => owner.localSdp());
-      const answer = answerIn(response);
-      if (answer !== undefined) owner.onRefreshed(answer);
+      await this.#repeat();
     });
     const settled = (): void => {
       this.#refreshing = false;
     };
     // A refusal ends nothing by itself: the timer asks again, and expires in the end (RFC 4028 §7.4).
     done.then(settled, settled);
+  }
+
+  /** Offers again what stands, by re-INVITE. @throws SipError (rejection) as {@link offer} */
+  repeat(): Promise<void> {
+    return this.#enqueue(() => this.#repeat());
+  }
+
+  async #repeat(): Promise<void> {
+    const { owner } = this.#deps;
+    // RFC 3264 §8: the answer to an unchanged offer may be another one than before.
+    const { response } = await this.#change('INVITE', () => owner.localSdp());
+    const answer = answerIn(response);
+    if (answer !== undefined) owner.onRefreshed(answer);
   }
 
   /** Whatever waits is over: the session ends. */

@@ -485,6 +485,7 @@ export class PeerCall {
       return;
     }
     this.#respond(200, { sdp: this.#media.answerReoffer(this.#offer) });
+    this.sender?.requestKeyFrame('reinvite');
     this.#repeatAnswer(this.#current, this.#host.t1Ms, 0);
   }
 
