@@ -91,6 +91,10 @@ const EVENTS = {
   granted: ({ open }) => open.shift()?.resolve(),
   'refused for now': ({ open }) =>
     open.shift()?.reject(new SipError('REJECTED', '503', { statusCode: 503 })),
+  'refused for five minutes': ({ open }) =>
+    open
+      .shift()
+      ?.reject(new SipError('REJECTED', '503', { statusCode: 503, retryAfterSeconds: 300 })),
   'refused for good': ({ open }) =>
     open.shift()?.reject(new SipError('AUTH_FAILED', '403', { statusCode: 403 })),
   '20 s pass': ({ pass }) => pass(20),
@@ -119,6 +123,7 @@ const STATES: Record<string, readonly [string, readonly Event[]]> = {
     ['stands from now on', 'granted', '75 s pass', '75 s pass'],
   ],
   'it was refused for now': ['failed', ['stands from now on', 'refused for now']],
+  'it was refused for five minutes': ['failed', ['stands from now on', 'refused for five minutes']],
   'it was refused for good': ['failed', ['stands from now on', 'refused for good']],
   'its removal is open': ['registered', ['stands from now on', 'granted', 'stands no more']],
   'it is removed': ['closed', ['stands from now on', 'granted', 'stands no more', 'granted']],
@@ -135,6 +140,7 @@ const TABLE: Record<string, { readonly [event in Event]?: string }> = {
     'stands no more': 'registering: released',
     granted: 'registered: told registering → registered',
     'refused for now': 'failed: told registering → failed',
+    'refused for five minutes': 'failed: told registering → failed',
     'refused for good': 'failed: told registering → failed',
   },
   'it stands': {
@@ -168,12 +174,18 @@ const TABLE: Record<string, { readonly [event in Event]?: string }> = {
   'its binding has ended with its refresh open': {
     'stands no more': 'registered: released',
     'refused for now': 'failed: abandoned, told registered → failed',
+    'refused for five minutes': 'failed: abandoned, told registered → failed',
     'refused for good': 'failed: abandoned, told registered → failed',
   },
   'it was refused for now': {
     'stands no more': 'closed: released, told failed → closed',
     'a call needs it': 'registering: told failed → registering, REGISTER',
     '75 s pass': 'registering: told failed → registering, REGISTER',
+    '16 minutes pass': 'registering: told failed → registering, REGISTER',
+  },
+  'it was refused for five minutes': {
+    'stands no more': 'closed: released, told failed → closed',
+    'a call needs it': 'registering: told failed → registering, REGISTER',
     '16 minutes pass': 'registering: told failed → registering, REGISTER',
   },
   'it was refused for good': {
@@ -185,6 +197,7 @@ const TABLE: Record<string, { readonly [event in Event]?: string }> = {
     'a call needs it': 'registered: a call fails GATEWAY_CLOSED',
     granted: 'closed: told registered → closed',
     'refused for now': 'closed: told registered → closed',
+    'refused for five minutes': 'closed: told registered → closed',
     'refused for good': 'closed: told registered → closed',
   },
   'it is removed': {

@@ -1,6 +1,6 @@
 // One account at its registrar: registered as long as somebody holds it, refreshed in time, tried again after failures.
 
-import type { Registration, SipUserAgent } from '@sipcast/sip';
+import type { Registration, SipError, SipUserAgent } from '@sipcast/sip';
 import { SafeEmitter } from './emitter.ts';
 import { GatewayError } from './errors.ts';
 import type { Logger } from './logger.ts';
@@ -190,24 +190,26 @@ export class AccountRegistration extends SafeEmitter<RegistrationEvents> {
   }
 
   #failed(error: unknown): void {
-    const { code, statusCode } = error as { code?: string; statusCode?: number };
+    const { code, statusCode, retryAfterSeconds = 0 } = error as Partial<SipError>;
     const text = error instanceof Error ? error.message : String(error);
     this.#problem = { sipStatus: statusCode ?? null, text };
     this.#failures++;
     // Who is refused by his password or name will be again, and may be locked out for asking: rarely.
     const hopeless = code === 'AUTH_FAILED' || statusCode === 403 || statusCode === 404;
     const waitMs = retryDelayMs(hopeless ? 30 : this.#failures, this.#deps.random());
+    // RFC 3261 §20.33: not before it was asked for; a registrar that asks for more than half an hour is tried all the same.
+    const leastMs = Math.min(RETRY_MAX_MS, retryAfterSeconds * 1000);
     const leftMs = (this.#expiresAtMs ?? 0) - this.#deps.wallClock();
     if (this.#binding !== undefined && leftMs > 0) {
       // The binding still stands: once more before it ends.
-      this.#again(Math.min(waitMs, Math.max(5000, leftMs / 2)));
+      this.#again(Math.max(leastMs, Math.min(waitMs, Math.max(5000, leftMs / 2))));
       this.#deps.logger.warn(`${this.#account.from.uri}: registration not refreshed: ${text}`);
       return;
     }
     this.#binding?.abandon();
     this.#binding = undefined;
     this.#expiresAtMs = undefined;
-    this.#again(waitMs);
+    this.#again(Math.max(leastMs, waitMs));
     this.#move('failed');
   }
 

@@ -28,6 +28,8 @@ export interface AgreementDeps {
   readonly resolveHost: (host: string) => Promise<string>;
 }
 
+const KINDS = ['audio', 'video'] as const;
+
 /** The outcome of an offer and its answer. */
 export interface Agreed {
   readonly media: NegotiatedMedia;
@@ -48,6 +50,8 @@ export class SessionAgreement {
   #open: { readonly description: SessionDescription; readonly holding: boolean } | undefined;
   /** What the peer answered, or offered, at first: what hold is told by. */
   #before: readonly AnsweredMedia[] | undefined;
+  /** Media that were encrypted once: they never go on in the clear. */
+  readonly #secured = new Set<'audio' | 'video'>();
   #remote: string | null = null;
   #holding = false;
 
@@ -116,16 +120,29 @@ export class SessionAgreement {
     apply: (agreed: Agreed) => void,
   ): Agreed {
     const media = negotiatedMedia(description, peer, this.#deps.negotiation);
+    this.#refuseDowngrade(media);
     const heldByPeer = this.#before !== undefined && isHeld(peer, this.#before);
     const agreed = { media, held: heldByPeer || holding };
     apply(agreed);
     this.#open = undefined;
+    for (const kind of KINDS) if (media[kind]?.srtp !== undefined) this.#secured.add(kind);
     this.#description = description;
     this.#holding = holding;
     this.#remote = sdp;
     // Held by us, the peer says nothing of what it would do otherwise.
     if (!holding) this.#before ??= peer;
     return agreed;
+  }
+
+  /** Whoever spoke in secret is not made to speak in the open by a message in between: `optional` is for the beginning. */
+  #refuseDowngrade(media: NegotiatedMedia): void {
+    const open = KINDS.find(
+      (kind) =>
+        this.#secured.has(kind) && media[kind] !== undefined && media[kind].srtp === undefined,
+    );
+    if (open === undefined) return;
+    const problem = `${open} was encrypted, and would go on in the clear`;
+    throw Object.assign(new Error(problem), { code: 'BAD_SDP' });
   }
 
   #offer(holding: boolean, current = this.#mine()): string {

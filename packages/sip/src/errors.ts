@@ -41,15 +41,23 @@ export class SipError extends Error {
   readonly field: string | undefined;
   /** SIP status that answers or caused this failure, where there is one (100–699). */
   readonly statusCode: number | undefined;
+  /** What the peer's Retry-After asks for, in seconds, where a response of its own is the cause (RFC 3261 §20.33). */
+  readonly retryAfterSeconds: number | undefined;
 
   constructor(
     code: SipErrorCode,
     message: string,
-    details: { field?: string; statusCode?: number; cause?: unknown } = {},
+    details: {
+      field?: string;
+      statusCode?: number;
+      retryAfterSeconds?: number | undefined;
+      cause?: unknown;
+    } = {},
   ) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     this.field = details.field;
     this.statusCode = details.statusCode;
+    this.retryAfterSeconds = details.retryAfterSeconds;
   }
 }

@@ -1,5 +1,6 @@
 // Every state × event of one binding at its registrar: the state after it, what is sent, and what its owner is told.
 
+import type { SipError } from './errors.ts';
 import type { Registration } from './registration.ts';
 import { type Events, type Stage, type States, type StateTable, testTable } from './test-states.ts';
 import { PEER, settle, TestWire } from './test-wire.ts';
@@ -45,9 +46,10 @@ function doing(on: BindingStage, open: string, name: string, work: Promise<unkno
       on.name = name;
       on.told.push(`${open}: done, ${on.binding?.expiresSeconds ?? 0} s`);
     },
-    (error: { code?: string; statusCode?: number }) => {
+    ({ code, statusCode, retryAfterSeconds }: SipError) => {
       on.open = undefined;
-      on.told.push(`${open}: ${error.code} ${error.statusCode ?? ''}`.trim());
+      const later = retryAfterSeconds === undefined ? '' : `, again in ${retryAfterSeconds} s`;
+      on.told.push(`${open}: ${code} ${statusCode ?? ''}`.trim() + later);
     },
   );
 }
@@ -117,6 +119,7 @@ const EVENTS = {
   '423': (on) => answer(on, 423, [['min-expires', '1200']]),
   '423 that wants no more': (on) => answer(on, 423, [['min-expires', '1']]),
   '503': (on) => answer(on, 503),
+  '503 for two minutes': (on) => answer(on, 503, [['retry-after', '120 (overload);duration=60']]),
   'T1 passes': ({ wire }) => wire.pass(500),
   '25 s pass': ({ wire }) => wire.pass(25_000),
   '64·T1 pass': ({ wire }) => wire.pass(32_000),
@@ -150,6 +153,7 @@ const TABLE: StateTable<typeof STATES, typeof EVENTS> = {
     '403': 'none: registering: REJECTED 403',
     '423': 'registering: REGISTER',
     '503': 'none: registering: REJECTED 503',
+    '503 for two minutes': 'none: registering: REJECTED 503, again in 120 s',
     '200 that grants less': 'bound: registering: done, 90 s',
     '200 of others’ bindings': 'bound: registering: done, 300 s',
     '401, stale': 'registering: REGISTER',
@@ -167,6 +171,7 @@ const TABLE: StateTable<typeof STATES, typeof EVENTS> = {
     '403': 'none: registering: REJECTED 403',
     '423': 'registering: REGISTER',
     '503': 'none: registering: REJECTED 503',
+    '503 for two minutes': 'none: registering: REJECTED 503, again in 120 s',
     '200 that grants less': 'bound: registering: done, 90 s',
     '200 of others’ bindings': 'bound: registering: done, 300 s',
     '401, stale': 'registering: REGISTER',
@@ -184,6 +189,7 @@ const TABLE: StateTable<typeof STATES, typeof EVENTS> = {
     '403': 'none: registering: REJECTED 403',
     '423': 'none: registering: REJECTED 423',
     '503': 'none: registering: REJECTED 503',
+    '503 for two minutes': 'none: registering: REJECTED 503, again in 120 s',
     '200 that grants less': 'bound: registering: done, 90 s',
     '200 of others’ bindings': 'bound: registering: done, 300 s',
     '401, stale': 'registering: REGISTER',
@@ -215,6 +221,7 @@ const TABLE: StateTable<typeof STATES, typeof EVENTS> = {
     '403': 'bound: refreshing: REJECTED 403',
     '423': 'refreshing: REGISTER',
     '503': 'bound: refreshing: REJECTED 503',
+    '503 for two minutes': 'bound: refreshing: REJECTED 503, again in 120 s',
     unregister: 'removing: REGISTER',
     '200 that grants less': 'bound: refreshing: done, 90 s',
     '200 of others’ bindings': 'bound: refreshing: done, 300 s',
@@ -233,6 +240,7 @@ const TABLE: StateTable<typeof STATES, typeof EVENTS> = {
     '403': 'removed: removing: REJECTED 403',
     '423': 'removed: removing: REJECTED 423',
     '503': 'removed: removing: REJECTED 503',
+    '503 for two minutes': 'removed: removing: REJECTED 503, again in 120 s',
     unregister: 'removed: removing: done, 600 s',
     '200 that grants less': 'removed: removing: done, 0 s',
     '200 of others’ bindings': 'removed: removing: done, 0 s',

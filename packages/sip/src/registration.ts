@@ -232,7 +232,11 @@ class Binding implements Registration {
         asked = least;
         continue;
       }
-      throw new SipError('REJECTED', `${statusCode} ${reasonPhrase}`, { statusCode });
+      const retryAfter = /^\s*(\d{1,9})/.exec(response.headers.get('retry-after') ?? '')?.[1];
+      throw new SipError('REJECTED', `${statusCode} ${reasonPhrase}`, {
+        statusCode,
+        retryAfterSeconds: retryAfter === undefined ? undefined : Number(retryAfter),
+      });
     }
   }
 
