@@ -7,7 +7,6 @@ import { dialogKey } from './dialog.ts';
 import { SipError } from './errors.ts';
 import type {
   DialogOwner,
-  IncomingInvite,
   InviteOptions,
   InviteSession,
   InviteSessionHandler,
@@ -30,25 +29,19 @@ import {
 } from './session-timer.ts';
 import { ServerLocator } from './server-locator.ts';
 import { ServerPings } from './server-pings.ts';
-import { SourceGuard, type SourceGuardOptions } from './source-guard.ts';
-import { type SipDns, systemDns } from './sip-dns.ts';
+import { SourceGuard } from './source-guard.ts';
+import { systemDns } from './sip-dns.ts';
 import { type Clock, completeTimers, type SipTimers, systemClock } from './timers.ts';
 import { createResponse, tagOf } from './matching.ts';
 import {
   type Hop,
   type ServerTransaction,
-  type SipFaultName,
   TransactionLayer,
   type TransactionLayerHandler,
 } from './transaction-layer.ts';
-import {
-  type LocalAddress,
-  type Transport,
-  type TransportAddress,
-  type TransportFactory,
-} from './transport.ts';
+import { type LocalAddress, type Transport, type TransportAddress } from './transport.ts';
 import { TcpTransport } from './transport-tcp.ts';
-import { checkTlsOptions, type SipTlsOptions, TlsTransport } from './transport-tls.ts';
+import { checkTlsOptions, TlsTransport } from './transport-tls.ts';
 import { UdpTransport } from './transport-udp.ts';
 import type {
   InviteDecision,
