@@ -271,4 +271,63 @@ describeWith(['sipp'], 'sipp as the caller', () => {
     await taken!.transfer('sip:dave@example.com');
     await sipp.done();
   });
+
+  it('changes at the same moment as we do: 491 both ways, and ours comes first then', async () => {
+    const { gateway } = await open();
+    // Whoever has not chosen the Call-ID waits two seconds at most, the other one longer (RFC 3261 §14.1).
+    const scenario = answered()
+      .request('INVITE', ['a=sendonly'], true)
+      .send('INVITE', 2, { sdp: { ...MEDIA, version: 2 } })
+      .response(491)
+      .send('ACK', 2, { branch: 'invite' })
+      .answerKept(491)
+      .request('ACK')
+      .request('INVITE', ['a=sendonly'])
+      .answer(200, { sdp: { ...MEDIA, version: 3, direction: 'recvonly' } })
+      .request('ACK')
+      .change('INVITE', 3, { ...MEDIA, version: 4, direction: 'recvonly' }, ['a=sendonly'])
+      .ended();
+    const sipp = await call(gateway, scenario);
+    await expect.poll(() => gateway.calls[0]?.status).toBe('ESTABLISHED');
+    const [taken] = gateway.calls;
+    await taken!.hold();
+    expect(taken!.status).toBe('HOLD');
+    const answers = () =>
+      taken!.trace().filter(({ startLine }) => startLine === 'SIP/2.0 200 OK').length;
+    // Of ours: to the first INVITE, and to their change.
+    await expect.poll(answers, { timeout: 20_000 }).toBeGreaterThanOrEqual(2);
+    await taken!.terminate();
+    await sipp.done();
+  });
+
+  it('asks us to call somebody else, and is told how it goes', async () => {
+    const { gateway } = await open();
+    const scenario = answered()
+      .send('REFER', 2, { headers: ['Refer-To: <sip:dave@example.com>'] })
+      .response(202)
+      .request('NOTIFY', ['Subscription-State: *active', 'SIP/2.0 100 Trying'])
+      .answer(200)
+      .request('NOTIFY', ['Subscription-State: *active', 'SIP/2.0 180 Ringing'])
+      .answer(200)
+      .request('NOTIFY', ['Subscription-State: *terminated', 'SIP/2.0 200 OK'])
+      .answer(200)
+      .bye(3);
+    const targets: string[] = [];
+    gateway.on('call', (one) =>
+      one.on('refer', (refer) => {
+        targets.push(refer.target);
+        const notified = (count: number) => (): boolean =>
+          one.trace().filter(({ startLine }) => startLine.startsWith('NOTIFY ')).length >= count;
+        void expect
+          .poll(notified(1))
+          .toBe(true)
+          .then(() => refer.report(180, 'Ringing'))
+          .then(() => expect.poll(notified(2)).toBe(true))
+          .then(() => refer.report(200, 'OK'));
+      }),
+    );
+    await (await call(gateway, scenario)).done();
+    expect(targets).toEqual(['sip:dave@example.com']);
+    await expect.poll(() => gateway.calls).toEqual([]);
+  });
 });
