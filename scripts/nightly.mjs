@@ -18,6 +18,12 @@ const RUNS = {
     environment: { MUTATIONS: '10000000' },
     files: ['packages/sip/src/mutations.test.ts'],
   },
+  /** Five thousand idle TCP connections to the SIP port. */
+  'sip-connections': {
+    project: 'loopback',
+    environment: { CONNECTIONS: '5000' },
+    files: ['test/loopback/sip-idle-connections.test.ts'],
+  },
   /** nginx-rtmp killed fifty times in one call. */
   'rtmp-restarts': {
     project: 'interop',
