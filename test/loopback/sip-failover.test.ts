@@ -141,7 +141,7 @@ describe('fail-over', () => {
     const agent = await open({ dns: dnsTo(first.port, second.port) });
     const credentials = { username: 'alice', password: 'pw' };
     expect(await endOf(agent, { credentials })).toMatchObject({ statusCode: 486 });
-    expect(second.requests('INVITE')).toHaveLength(2);
+    expect(new Set(second.requests('INVITE').map(branchOf)).size).toBe(2);
   });
 });
 
@@ -228,7 +228,7 @@ describe.skipIf(!hasIpv6)('both families', () => {
     const agent = await open({ bindAddress: '::', dns });
     const target = `sip:bob@pbx.example:${four.port}`;
     expect(await endOf(agent, { target })).toMatchObject({ statusCode: 486 });
-    expect(four.requests('INVITE')).toHaveLength(1);
+    expect(new Set(four.requests('INVITE').map(branchOf)).size).toBe(1);
   });
 });
 
