@@ -10,6 +10,8 @@ import { Script } from '../support/script.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const CLI = 'packages/server/src/cli.ts';
+/** For a busy machine: conditions are waited for, and not times. */
+const PATIENT = { timeout: 20_000 };
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   vi.restoreAllMocks();
@@ -47,7 +49,7 @@ describe('too few open files', () => {
     });
     let output = '';
     server.stdout.on('data', (text: Buffer) => (output += text.toString()));
-    await expect.poll(() => output, { timeout: 20_000 }).toMatch(/HTTP API at \S+,/);
+    await expect.poll(() => output, PATIENT).toMatch(/HTTP API at \S+,/);
     const url = /HTTP API at (\S+),/.exec(output)?.[1] ?? '';
     // Four sockets each: far from enough for all.
     const calls = Array.from({ length: 30 }, (_, n) => `c${n}`);
@@ -68,16 +70,16 @@ describe('too few open files', () => {
       const ended = (await history.json()) as { status: string; info: string }[];
       return ended.map(({ status, info }) => `${status} ${info}`);
     };
-    await expect.poll(async () => (await live()) + (await refused()).length).toBe(taken);
+    await expect.poll(async () => (await live()) + (await refused()).length, PATIENT).toBe(taken);
     const before = await live();
     expect(before).toBeGreaterThan(5);
     expect(before).toBeLessThan(calls.length);
     for (const one of await refused()) expect(one).toMatch(/^FAILED .*EMFILE/);
     expect(await live()).toBe(before);
     for (const callId of calls) await post(`${url}/call/terminate`, { callId });
-    await expect.poll(live).toBe(0);
+    await expect.poll(live, PATIENT).toBe(0);
     await expect
-      .poll(async () => (await post(`${url}/call/startup`, { callee: phone.uri })).status)
+      .poll(async () => (await post(`${url}/call/startup`, { callee: phone.uri })).status, PATIENT)
       .toBe(200);
     expect(server.exitCode).toBeNull();
   });
@@ -95,17 +97,17 @@ describe('a wall clock that is set', () => {
       const account = { sipLogin: 'alice', sipPassword: 'secret', sipRegisterRequired: true };
       const target = { callee: phone.uri, rtmpUrl: sink.url, ...account };
       const first = await gateway.startup({ ...target, rtmpStream: 'first' });
-      await expect.poll(() => first.rtmpStreamStatus).toBe('RTMP_STREAM_ACTIVE');
+      await expect.poll(() => first.rtmpStreamStatus, PATIENT).toBe('RTMP_STREAM_ACTIVE');
       const frames = (): number =>
         sink.publications[0]?.tags.filter(({ type }) => type === 9).length ?? 0;
-      await expect.poll(frames).toBeGreaterThan(10);
+      await expect.poll(frames, PATIENT).toBeGreaterThan(10);
       const now = Date.now;
       vi.spyOn(Date, 'now').mockImplementation(() => now() + ms);
       const before = frames();
-      await expect.poll(frames).toBeGreaterThan(before + 25);
+      await expect.poll(frames, PATIENT).toBeGreaterThan(before + 25);
       const second = await gateway.startup({ ...target, rtmpStream: 'second' });
       await second.established();
-      await expect.poll(() => second.rtmpStreamStatus).toBe('RTMP_STREAM_ACTIVE');
+      await expect.poll(() => second.rtmpStreamStatus, PATIENT).toBe('RTMP_STREAM_ACTIVE');
       expect([first.status, first.rtmpStreamStatus]).toEqual(['ESTABLISHED', 'RTMP_STREAM_ACTIVE']);
       const times = sink.publications[0]?.tags.map(({ timestampMs }) => timestampMs) ?? [];
       expect(times.every((time, n) => n === 0 || time - (times[n - 1] ?? 0) < 1000)).toBe(true);
@@ -124,14 +126,14 @@ describe('a process that stands still for half a second', () => {
     const target = { rtmpUrl: sink.url, rtmpStream: 'key' };
     await post(`${url}/call/startup`, { callId: 'c1', callee: phone.uri, ...target });
     const tags = (): RtmpSink['publications'][number]['tags'] => sink.publications[0]?.tags ?? [];
-    await expect.poll(() => tags().length, { timeout: 20_000 }).toBeGreaterThan(100);
+    await expect.poll(() => tags().length, PATIENT).toBeGreaterThan(100);
     script.signal('SIGSTOP');
     await new Promise((resolve) => {
       setTimeout(resolve, 500);
     });
     script.signal('SIGCONT');
     const before = tags().length;
-    await expect.poll(() => tags().length, { timeout: 20_000 }).toBeGreaterThan(before + 150);
+    await expect.poll(() => tags().length, PATIENT).toBeGreaterThan(before + 150);
     const found = await post(`${url}/call/find`, { callId: 'c1' });
     expect(await found.json()).toMatchObject([
       { status: 'ESTABLISHED', rtmpStreamStatus: 'RTMP_STREAM_ACTIVE' },
