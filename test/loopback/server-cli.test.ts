@@ -101,6 +101,23 @@ describe('sipcast', () => {
     expect(performance.now() - startMs).toBeLessThan(1000);
   });
 
+  it('says goodbye and exits with 3 after a failure inside', async () => {
+    const phone = await openPhone();
+    // Something that nobody foresaw, from outside of every call.
+    const bug = "process.on('SIGUSR2',()=>setTimeout(()=>{throw new Error('a-bug')}))";
+    const script = start(SERVE, {
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(bug)}`,
+    });
+    const url = await urlOf(script);
+    await post(`${url}/call/startup`, { callId: 'c1', callee: phone.uri });
+    const call = await phone.nextCall();
+    await call.confirmed;
+    script.signal('SIGUSR2');
+    expect(await script.exited).toBe(3);
+    expect(await call.ended).toMatchObject({ by: 'caller', how: 'bye' });
+    await script.line(/ error: a failure inside ends the server: Error: a-bug/);
+  });
+
   it('does not wait for ever for a peer that is gone', async () => {
     const phone = await openPhone();
     const lines: string[] = [];
