@@ -1,5 +1,7 @@
 // The production profile as a program: HTTPS, users, tokens, guards.
 
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import type { IncomingMessage, RequestOptions } from 'node:http';
@@ -122,6 +124,23 @@ describe('the production profile', () => {
     expect(again.script.output).not.toMatch(/first start|password/);
     await again.script.line(new RegExp(`SHA-256 ${shown}$`));
     expect((await ask(`${again.https}/call/history`, { headers })).status).toBe(200);
+  });
+
+  it('takes the users that passwd --save keeps', async () => {
+    const dir = await folder();
+    const args = ['--import', 'tsx', CLI, 'passwd', 'alice', '--save', '--state-dir', dir];
+    const child = spawn(process.execPath, [...args, '--scope', 'read'], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    child.stdin.end('alice-word\n');
+    expect(await once(child, 'exit')).toEqual([0, null]);
+    expect(await readFile(join(dir, 'users.json'), 'utf8')).not.toContain('alice-word');
+    const { http, script } = await start([], '', dir);
+    expect(script.output).not.toContain('first start');
+    const headers = basic('alice:alice-word');
+    expect((await ask(`${http}/call/history`, { headers })).status).toBe(200);
+    const terminate = { headers, body: { callId: 'c' } };
+    expect((await ask(`${http}/call/terminate`, terminate)).status).toBe(403);
   });
 
   it('answers guesses with 429, also what is right, and says so in the log', async () => {
