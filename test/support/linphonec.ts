@@ -38,7 +38,7 @@ const CODECS = [
 ] as const;
 
 /** What linphonec may speak. */
-export type LinphonecCodec = 'speex/16000' | 'speex/8000' | 'PCMU/8000' | 'PCMA/8000';
+type LinphonecCodec = 'speex/16000' | 'speex/8000' | 'PCMU/8000' | 'PCMA/8000';
 
 /** Starts linphonec; its files are in `dir`. */
 export async function startLinphonec(dir: string, options: LinphonecOptions): Promise<Linphonec> {
