@@ -72,6 +72,17 @@ describe('pings', () => {
     expect(wire.clock.running).toBe(0);
   });
 
+  it('ask a server that is named twice once, and leave no timer behind', async () => {
+    const server = `sip:${PEER.address}`;
+    const { wire, told } = await pinging([server, server]);
+    expect(wire.take()).toEqual(['OPTIONS']);
+    wire.answer(wire.request('OPTIONS'), 200);
+    await settle();
+    expect(told).toHaveLength(1);
+    await wire.close();
+    expect(wire.clock.running).toBe(0);
+  });
+
   it('name the option that is wrong', () => {
     const ping = { servers: ['tel:1'] };
     expect(() => new TestWire({ ping })).toThrow(/ping.servers/);

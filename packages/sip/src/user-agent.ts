@@ -215,7 +215,7 @@ export class SipUserAgent {
     const { servers = [], intervalMs = 30_000 } = ping ?? {};
     checkInteger('ping.intervalMs', intervalMs, 1000, 3_600_000);
     return new ServerPings({
-      servers: servers.map((uri) => ({
+      servers: [...new Set(servers)].map((uri) => ({
         uri,
         next: nextHopTo(checkUriArgument('ping.servers', uri), 'auto'),
       })),
