@@ -590,6 +590,39 @@ describe('redirection', () => {
     expect(await line.recorder.ended).toMatchObject({ statusCode: 486 });
   });
 
+  it('takes the rest of the call along, to the transport that it names', async () => {
+    const line = await openLine();
+    const proxy = await new ScriptedPeer().openTcp();
+    opened.push(proxy);
+    const target = await openTarget();
+    proxy.script = (message, reply) => {
+      if (message.kind !== 'request' || message.method !== 'INVITE') return;
+      const contacts = to(`<sip:moved@127.0.0.1:${target.port};transport=udp>`);
+      say(reply, response(message, 302, { tag: 'proxy', ...contacts }));
+    };
+    const session = line.dial({ target: `sip:bob@127.0.0.1:${proxy.port}`, transport: 'tcp' });
+    await line.recorder.answered;
+    await target.request('ACK');
+    await session.terminate();
+    await target.request('BYE');
+  });
+
+  it('behind an outbound proxy changes nothing of the way to that', async () => {
+    const line = await openLine();
+    line.peer.script = (message, reply) => {
+      if (message.kind !== 'request' || message.method !== 'INVITE') return;
+      const contacts = to('<sip:moved@192.0.2.1;transport=tcp>');
+      if (message.uri.startsWith('sip:bob@'))
+        say(reply, response(message, 302, { tag: 'proxy', ...contacts }));
+      else line.respond(message, 486, reply);
+    };
+    line.dial({ outboundProxy: { host: '127.0.0.1', port: line.peer.port } });
+    expect(await line.recorder.ended).toMatchObject({ statusCode: 486 });
+    const [, second] = line.peer.requests('INVITE');
+    expect(second?.uri).toBe('sip:moved@192.0.2.1;transport=tcp');
+    expect(second?.headers.get('via')).toMatch(/^SIP\/2\.0\/UDP /);
+  });
+
   it('to a port where nobody listens fails the call at once', async () => {
     const line = await openLine();
     const gone = await new ScriptedPeer().openTcp();

@@ -27,7 +27,8 @@ export interface RequestContent {
 export class DialogClient {
   readonly #agent: SessionAgent;
   readonly #digest: DigestClient | undefined;
-  readonly #preference: TransportPreference;
+  /** Of the call; another one once it is redirected. */
+  preference: TransportPreference;
   readonly #hops = new Map<string, Hop | Promise<Hop>>();
 
   constructor(
@@ -37,7 +38,7 @@ export class DialogClient {
   ) {
     this.#agent = agent;
     this.#digest = digest;
-    this.#preference = preference;
+    this.preference = preference;
   }
 
   /** Adds our credentials, once a challenge has asked for them. */
@@ -206,8 +207,8 @@ export class DialogClient {
 
   #find(named: string, first: Hop): Hop | Promise<Hop> {
     const uri = parseUri(named);
-    const settled = this.#preference === 'tcp' || this.#preference === 'tls';
-    const next = nextHopTo(uri, settled ? this.#preference : 'auto');
+    const settled = this.preference === 'tcp' || this.preference === 'tls';
+    const next = nextHopTo(uri, settled ? this.preference : 'auto');
     const { host } = next;
     if (isIP(host) === 0)
       return this.#agent.locate(next).then(([hop]) => {

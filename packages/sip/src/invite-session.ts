@@ -313,7 +313,11 @@ export class OutboundSession implements InviteSession, DialogOwner {
     // Whoever the password is for, it is not for a host that the answer of another one names.
     if (next.uri.host !== this.#target.host) this.#digest?.bind();
     this.#target = next.uri;
-    this.#preference = redirectedPreference(next.uri, this.#options.transport);
+    // Behind a proxy of ours it is the proxy that goes there: our way to it is the same.
+    if (this.#options.outboundProxy === undefined) {
+      this.#preference = redirectedPreference(next.uri, this.#options.transport);
+      this.#usage.client.preference = this.#preference;
+    }
     this.#requestUri = next.text;
     this.#attempts = 0;
     this.#triedTcp = false;
