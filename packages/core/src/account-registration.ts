@@ -203,13 +203,29 @@ export class AccountRegistration extends SafeEmitter<RegistrationEvents> {
     if (this.#binding !== undefined && leftMs > 0) {
       // The binding still stands: once more before it ends.
       this.#again(Math.max(leastMs, Math.min(waitMs, Math.max(5000, leftMs / 2))));
+      if (leastMs > leftMs) this.#awaitLapse(leftMs);
       this.#deps.logger.warn(`${this.#account.from.uri}: registration not refreshed: ${text}`);
       return;
     }
+    this.#again(Math.max(leastMs, waitMs));
+    this.#lose();
+  }
+
+  /** The registrar wants to be left alone for longer than the binding lasts. */
+  #awaitLapse(leftMs: number): void {
+    const cancelAttempt = this.#cancelTimer;
+    if (cancelAttempt === undefined) return;
+    const cancelLapse = this.#deps.startTimer(leftMs, () => this.#lose());
+    this.#cancelTimer = () => {
+      cancelLapse();
+      cancelAttempt();
+    };
+  }
+
+  #lose(): void {
     this.#binding?.abandon();
     this.#binding = undefined;
     this.#expiresAtMs = undefined;
-    this.#again(Math.max(leastMs, waitMs));
     this.#move('failed');
   }
 

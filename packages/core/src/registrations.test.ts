@@ -106,6 +106,28 @@ describe('registrations', () => {
     await second.unregister();
   });
 
+  it('tell that a binding has lapsed, however long the registrar asks to wait', async () => {
+    const { registrations, answers, pass, states, log, timersRunning } = setUp();
+    const lease = await registrations.acquire(ACCOUNT);
+    answers.push(new SipError('REJECTED', '503 No', { statusCode: 503, retryAfterSeconds: 600 }));
+    for (let seconds = 0; seconds < 99; seconds++) await pass(1000);
+    expect(states).toEqual(['registered']);
+    for (let seconds = 0; seconds < 2; seconds++) await pass(1000);
+    expect(states).toEqual(['registered', 'failed']);
+    expect(registrations.views()[0]).toMatchObject({
+      problem: '503 No',
+      contact: null,
+      expiresAt: null,
+      // Asked at 75 s, and again no sooner than ten minutes after that.
+      nextAttemptAt: new Date(675_000).toISOString(),
+    });
+    for (let seconds = 101; seconds < 675; seconds++) await pass(1000);
+    expect(states).toEqual(['registered', 'failed', 'registering', 'registered']);
+    expect(log.slice(1)).toEqual(['refresh 1', 'abandon 1', 'register sip:alice@pbx 2']);
+    await lease.unregister();
+    expect(timersRunning()).toBe(0);
+  });
+
   it('tell accounts apart by all that makes them', async () => {
     const { registrations, log } = setUp();
     await registrations.acquire(ACCOUNT);
