@@ -626,7 +626,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       formatOffer,
       parseAnswer,
       answerReoffer,
-      resolveHost: (host) => this.#userAgent.resolve(host),
+      resolveHost: (...host) => this.#userAgent.resolve(...host),
       trace,
       maskSecrets,
       negotiation: {

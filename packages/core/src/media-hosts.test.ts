@@ -74,6 +74,28 @@ describe('MediaHosts', () => {
     }
   });
 
+  it('asks for the family that the line names', async () => {
+    const asked: string[] = [];
+    const all = new MediaHosts(async (host, family) => {
+      asked.push(`${host} ${family}`);
+      return family === 4 ? '192.0.2.1' : '2001:db8::1';
+    });
+    const sdp = 'c=IN IP4 both.example.com\r\na=rtcp:9 IN IP6 both.example.com\r\n';
+    await all.lookUp(sdp);
+    expect(asked).toEqual(['both.example.com 4', 'both.example.com 6']);
+    expect(all.withAddresses(sdp)).toBe('c=IN IP4 192.0.2.1\r\na=rtcp:9 IN IP6 2001:db8::1\r\n');
+  });
+
+  it('remembers no more than a peer can need', async () => {
+    const all = new MediaHosts(async () => '192.0.2.1');
+    const named = (n: number): string => `c=IN IP4 h${n}.example.com\r\n`;
+    for (let n = 0; n < 100; n++) {
+      await all.lookUp(named(n));
+      expect(all.knows(named(n))).toBe(true);
+    }
+    expect([0, 63, 64, 99].map((n) => all.knows(named(n)))).toEqual([false, false, true, true]);
+  });
+
   it('looks up no more than eight', async () => {
     const { all, asked } = hosts();
     const sdp = Array.from({ length: 20 }, (_, n) => `c=IN IP4 h${n}.example.com\r\n`).join('');

@@ -3,51 +3,70 @@
 import { isIP } from 'node:net';
 
 /** Where a description may name a host: `c=`, and `a=rtcp` (RFC 3605). */
-const NAMED = /^(c=IN IP|a=rtcp:\d{1,5} IN IP)[46] ([A-Za-z0-9._-]{1,255})(?=[\s/]|$)/gim;
+const NAMED = /^(c=IN IP|a=rtcp:\d{1,5} IN IP)([46]) ([A-Za-z0-9._-]{1,255})(?=[\s/]|$)/gim;
 /** Names of one description that are looked up; a session has one or two. */
 const MAX_HOSTS = 8;
+/** Names that are remembered for one peer; should it name more, all are looked up again. */
+const MAX_KNOWN = 64;
 
 /** The hosts that one peer has named. */
 export class MediaHosts {
-  readonly #resolve: (host: string) => Promise<string>;
-  /** `null`: it does not resolve. */
+  readonly #resolve: (host: string, family: 4 | 6) => Promise<string>;
+  /** By family and name. `null`: it does not resolve. */
   readonly #known = new Map<string, string | null>();
 
-  /** @param resolve - The address of a host; rejects when there is none. */
-  constructor(resolve: (host: string) => Promise<string>) {
+  /** @param resolve - The address of a host, of this family where it has one; rejects when there is none. */
+  constructor(resolve: (host: string, family: 4 | 6) => Promise<string>) {
     this.#resolve = resolve;
   }
 
   /** The description names no host that is not looked up yet. */
   knows(sdp: string): boolean {
-    return hostsIn(sdp).every((host) => this.#known.has(host));
+    return hostsIn(sdp).every(({ key }) => this.#known.has(key));
   }
 
   /** Looks up what the description names. Never rejects: what is not found shows in {@link withAddresses}. */
   async lookUp(sdp: string): Promise<void> {
-    const open = hostsIn(sdp).filter((host) => !this.#known.has(host));
+    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
+    const open = hostsIn(sdp).filter(({ key }) => !this.#known.has(key));
     await Promise.all(
-      open.slice(0, MAX_HOSTS).map(async (host) => {
-        const address = await this.#resolve(host).catch(() => null);
-        this.#known.set(host, address);
+      open.slice(0, MAX_HOSTS).map(async ({ key, host, family }) => {
+        const address = await this.#resolve(host, family).catch(() => null);
+        this.#known.set(key, address);
       }),
     );
   }
 
   /** The description with addresses in place of names. @throws Error with `code` `UNRESOLVED` naming the host */
   withAddresses(sdp: string): string {
-    return sdp.replaceAll(NAMED, (line, start: string, host: string) => {
+    return sdp.replaceAll(NAMED, (line, start: string, family: string, host: string) => {
       if (isIP(host) !== 0) return line;
-      const address = this.#known.get(host.toLowerCase());
+      const key = keyOf(family, host);
+      const address = this.#known.get(key);
       if (typeof address === 'string') return `${start}${isIP(address)} ${address}`;
       // The next description with this name has it looked up again.
-      this.#known.delete(host.toLowerCase());
+      this.#known.delete(key);
       throw Object.assign(new Error(`${host} does not resolve`), { code: 'UNRESOLVED' });
     });
   }
 }
 
-function hostsIn(sdp: string): string[] {
-  const hosts = [...sdp.matchAll(NAMED)].map((match) => (match[2] ?? '').toLowerCase());
-  return [...new Set(hosts)].filter((host) => isIP(host) === 0);
+interface NamedHost {
+  readonly key: string;
+  readonly host: string;
+  readonly family: 4 | 6;
+}
+
+function hostsIn(sdp: string): NamedHost[] {
+  const hosts = new Map<string, NamedHost>();
+  for (const [, , family = '4', name = ''] of sdp.matchAll(NAMED)) {
+    if (isIP(name) !== 0) continue;
+    const key = keyOf(family, name);
+    hosts.set(key, { key, host: name.toLowerCase(), family: family === '6' ? 6 : 4 });
+  }
+  return [...hosts.values()];
+}
+
+function keyOf(family: string, host: string): string {
+  return `${family} ${host.toLowerCase()}`;
 }

@@ -25,7 +25,7 @@ export interface AgreementDeps {
   readonly answerReoffer: typeof answerReoffer;
   readonly negotiation: NegotiationDeps;
   /** `resolve` of the SIP user agent. */
-  readonly resolveHost: (host: string) => Promise<string>;
+  readonly resolveHost: (host: string, family: 4 | 6) => Promise<string>;
 }
 
 const KINDS = ['audio', 'video'] as const;

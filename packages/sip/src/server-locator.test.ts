@@ -4,6 +4,7 @@ import { inTurn, ServerLocator } from './server-locator.ts';
 import type { AddressRecord, NaptrRecord, SipDns, SrvRecord } from './sip-dns.ts';
 import type { Clock } from './timers.ts';
 import { parseUri } from './uri.ts';
+import { SipUserAgent } from './user-agent.ts';
 
 /** Time passes when it is told to. */
 class ManualClock implements Clock {
@@ -280,5 +281,21 @@ describe('inTurn', () => {
     const records = [srv('none', 1), srv('some', 1, 0, 1)];
     expect(inTurn(records, () => 0)[0]?.target).toBe('none');
     expect(inTurn(records, () => 0.99)[0]?.target).toBe('some');
+  });
+});
+
+describe('resolve', () => {
+  it('prefers the family that is asked for, and takes the other one where there is none of it', async () => {
+    const { dns } = zoneDns({
+      a: { both: ['192.0.2.1'], four: ['192.0.2.2'] },
+      aaaa: { both: ['2001:db8::1'] },
+    });
+    const userAgent = new SipUserAgent({ bindAddress: '::', dns });
+    expect(await userAgent.resolve('both', 4)).toBe('192.0.2.1');
+    expect(await userAgent.resolve('both', 6)).toBe('2001:db8::1');
+    expect(await userAgent.resolve('both')).toBe('2001:db8::1');
+    expect(await userAgent.resolve('four', 6)).toBe('192.0.2.2');
+    await expect(userAgent.resolve('none', 4)).rejects.toMatchObject({ code: 'TRANSPORT' });
+    await userAgent.close();
   });
 });

@@ -280,16 +280,18 @@ export class SipUserAgent {
   /**
    * The first address of a host, for what a session description names (RFC 4566 §5.7).
    *
+   * @param family - Of the address, where the host has one of it; else the other. Default: the preferred one.
    * @throws SipError `TRANSPORT` (as a rejection) when the name does not resolve in five seconds, or may not be connected to
    */
-  async resolve(host: string): Promise<string> {
-    const [{ address } = { address: '' }] = await this.#locator.locate({
+  async resolve(host: string, family?: 4 | 6): Promise<string> {
+    const targets = await this.#locator.locate({
       host,
       port: 5060, // Given, so that the name itself is what counts.
       preference: 'udp',
       domain: host,
     });
-    return address;
+    const addresses = targets.map(({ address }) => address);
+    return addresses.find((address) => isIP(address) === family) ?? addresses[0] ?? '';
   }
 
   /**
