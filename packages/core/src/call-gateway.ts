@@ -20,7 +20,7 @@ import {
   silencedTag,
   Ticker,
 } from '@sipcast/media';
-import type { FlvViewerTarget, OutputForm } from '@sipcast/media';
+import type { FfmpegBinary, FlvViewerTarget, OutputForm } from '@sipcast/media';
 import {
   answerReoffer,
   DigestServer,
@@ -280,6 +280,19 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   /** Encoders that run or are reserved for calls. */
   get encoders(): { readonly audio: number; readonly video: number } {
     return this.#encoders.taken;
+  }
+
+  /** What encodes: found at the start and used ever since; undefined where transcoding is off. */
+  get ffmpeg(): FfmpegBinary | undefined {
+    return this.#encoders.ffmpeg;
+  }
+
+  /**
+   * Asks `ffmpeg` once more, by running it: not for every request.
+   * @returns what is wrong, for those who run the gateway; undefined while all is well, or calls need no ffmpeg
+   */
+  checkFfmpeg(): Promise<string | undefined> {
+    return this.#encoders.checkFfmpeg();
   }
 
   /** Bad input from the wire, counted by name. */

@@ -110,3 +110,23 @@ it('refuses to encode video anew where nothing can', async () => {
     open({ video: 'reencode', transcoding: { openVideo } }, poor),
   ).resolves.toBeDefined();
 });
+
+it('tells when the ffmpeg that it found is lost, or poorer than it was', async () => {
+  let answer: () => Promise<FfmpegTranscoders> = () => Promise.resolve(found);
+  const asked: (string | undefined)[] = [];
+  const find = (options?: { ffmpegPath?: string }): Promise<FfmpegTranscoders> => {
+    asked.push(options?.ffmpegPath);
+    return answer();
+  };
+  const encoders = await Encoders.open({}, find, silentLogger);
+  expect(await encoders.checkFfmpeg()).toBeUndefined();
+  // That one and no other.
+  expect(asked).toEqual([undefined, '/x/ffmpeg']);
+  answer = () => Promise.reject(new MediaError('NO_TRANSCODER', 'No ffmpeg: gone'));
+  expect(await encoders.checkFfmpeg()).toBe('No ffmpeg: gone');
+  answer = () => Promise.resolve({ ...found, openVideo: undefined });
+  expect(await encoders.checkFfmpeg()).toBe('/x/ffmpeg encodes video no more');
+  const own = await open({ transcoding: { openAudio, openVideo } });
+  answer = () => Promise.reject(new Error('not asked'));
+  expect(await own.checkFfmpeg()).toBeUndefined();
+});

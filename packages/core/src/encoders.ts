@@ -73,13 +73,19 @@ export interface CallEncoders {
 /** The encoders of one gateway. */
 export class Encoders {
   readonly #found: FfmpegTranscoders | undefined;
+  readonly #find: typeof openFfmpegTranscoders;
   readonly #options: TranscodingOptions | undefined;
   readonly #audioSlots: EncoderSlots;
   readonly #videoSlots: EncoderSlots;
   readonly #form: OutputForm;
 
-  private constructor(options: EncodingOptions, found: FfmpegTranscoders | undefined) {
+  private constructor(
+    options: EncodingOptions,
+    find: typeof openFfmpegTranscoders,
+    found: FfmpegTranscoders | undefined,
+  ) {
     const { transcoding = {} } = options;
+    this.#find = find;
     this.#found = found;
     this.#options = transcoding === false ? undefined : transcoding;
     const cores = availableParallelism();
@@ -104,8 +110,8 @@ export class Encoders {
   ): Promise<Encoders> {
     const { transcoding = {} } = options;
     checkForm(options, transcoding !== false, true);
-    if (transcoding === false) return new Encoders(options, undefined);
-    const encoders = new Encoders(options, await findOrNone(transcoding, find, logger));
+    if (transcoding === false) return new Encoders(options, find, undefined);
+    const encoders = new Encoders(options, find, await findOrNone(transcoding, find, logger));
     checkForm(options, true, encoders.#openVideo !== undefined);
     return encoders;
   }
@@ -134,6 +140,22 @@ export class Encoders {
   /** What was found; undefined where transcoding is off. */
   get ffmpeg(): FfmpegBinary | undefined {
     return this.#found;
+  }
+
+  /**
+   * Asks the ffmpeg that was found once more. Runs programs: not for every request.
+   * @returns what is wrong with it; undefined while all is well, or calls need none
+   */
+  async checkFfmpeg(): Promise<string | undefined> {
+    const [options, found] = [this.#options, this.#found];
+    if (!options || !found || bringsBoth(options)) return undefined;
+    try {
+      const { openVideo } = await this.#find({ ...options, ffmpegPath: found.path });
+      const isPoorer = found.openVideo !== undefined && openVideo === undefined;
+      return isPoorer ? `${found.path} encodes video no more` : undefined;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
   }
 
   /** Of AAC. */
@@ -262,13 +284,16 @@ async function findOrNone(
     return found;
   } catch (error) {
     const { code, field, message } = error as { code?: string; field?: string; message: string };
-    // Whoever brings both encoders needs no ffmpeg, but for sounds.
-    if (code === 'NO_TRANSCODER' && transcoding.openAudio && transcoding.openVideo)
-      return undefined;
+    if (code === 'NO_TRANSCODER' && bringsBoth(transcoding)) return undefined;
     if (code === 'INVALID_ARGUMENT')
       throw invalidOption(`transcoding.${field ?? 'ffmpegPath'}`, message, error);
     throw error;
   }
+}
+
+/** Whoever brings both encoders needs no ffmpeg, but for sounds. */
+function bringsBoth({ openAudio, openVideo }: TranscodingOptions): boolean {
+  return openAudio !== undefined && openVideo !== undefined;
 }
 
 function checkForm(

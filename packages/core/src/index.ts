@@ -41,7 +41,7 @@ export { PublishedStream } from './published-stream.ts';
 export { Streams } from './streams.ts';
 export type { PublishOptions, StreamsDeps } from './streams.ts';
 export type { AddOutputOptions, StreamView } from './named-stream.ts';
-export type { Output, OutputContents } from '@sipcast/media';
+export type { FfmpegBinary, Output, OutputContents } from '@sipcast/media';
 export type { NegotiationDeps, OfferedVideoCodec, OfferOptions } from './negotiation.ts';
 export type {
   AccountRequest,

@@ -3,21 +3,27 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { CallGateway } from '@sipcast/core';
 import { describeError } from '@sipcast/rest';
+import type { FfmpegWatch } from './ffmpeg-watch.ts';
 import type { GatewayMetrics } from './gateway-metrics.ts';
+
+const NO_FFMPEG =
+  '{"status":"not ready","reason":"ffmpeg is gone or does not work; the log says more"}\n';
 
 /** Answers those who watch. */
 export class StatusPages {
   readonly #gateway: CallGateway;
   readonly #metrics: GatewayMetrics;
+  readonly #ffmpeg: FfmpegWatch;
 
-  constructor(gateway: CallGateway, metrics: GatewayMetrics) {
+  constructor(gateway: CallGateway, metrics: GatewayMetrics, ffmpeg: FfmpegWatch) {
     this.#gateway = gateway;
     this.#metrics = metrics;
+    this.#ffmpeg = ffmpeg;
   }
 
   /**
-   * Answers a request for one of the pages. `/health`: the process answers. `/ready`: new calls are taken; 503 while it drains.
-   * Both are for everybody and say no more than that. `/metrics` is for who may read.
+   * Answers a request for one of the pages. `/health`: the process answers. `/ready`: new calls are taken; 503 while it drains, and
+   * while the ffmpeg that calls need is gone or broken. Both are for everybody and say no more than that: the path is in the log. `/metrics` is for who may read.
    *
    * @param check - Rejects with a `RestError` when whoever asks may not see it.
    * @returns false when it is for something else
@@ -37,6 +43,8 @@ export class StatusPages {
     if (path === '/ready') {
       if (this.#gateway.admission.isDraining)
         send(response, 503, 'application/json', '{"status":"draining"}\n', { 'retry-after': '60' });
+      else if (this.#ffmpeg.problem !== undefined)
+        send(response, 503, 'application/json', NO_FFMPEG);
       else send(response, 200, 'application/json', '{"status":"ready"}\n');
       return true;
     }
