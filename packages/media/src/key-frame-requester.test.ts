@@ -82,6 +82,20 @@ describe('KeyFrameRequester', () => {
     expect(run(only, 0, 34_000)).toEqual(['3000 reinvite', '33000 reinvite']);
   });
 
+  it('does not touch the session of a camera that is off', () => {
+    const requester = create({ methods: ['pli', 'fir', 'info', 'reinvite'] });
+    requester.request(0);
+    const asked: string[] = [];
+    for (let nowMs = 0; nowMs < 70_000; nowMs += 20) {
+      const method = requester.poll(nowMs, false);
+      if (method !== undefined) asked.push(method);
+    }
+    expect(asked.slice(0, 5)).toEqual(['pli', 'fir', 'info', 'pli', 'fir']);
+    expect(requester.stats.requests).toMatchObject({ reinvite: 0 });
+    // It is on again, and still sends no key frame.
+    expect(run(requester, 70_000, 90_000).join()).toContain('reinvite');
+  });
+
   it('keeps the distance across separate requests', () => {
     const requester = create();
     requester.request(0);

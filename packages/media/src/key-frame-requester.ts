@@ -113,14 +113,17 @@ export class KeyFrameRequester {
     this.#beginLadder();
   }
 
-  /** The method to ask by now, or undefined when nothing is to be done yet. Call it on every tick. */
-  poll(nowMs: number): KeyFrameMethod | undefined {
+  /**
+   * The method to ask by now, or undefined when nothing is to be done yet. Call it on every tick.
+   * @param isFlowing - Packets come. Where none do, e.g. from a camera that is off, the session is not touched. Default true.
+   */
+  poll(nowMs: number, isFlowing = true): KeyFrameMethod | undefined {
     if (!this.#wanted && nowMs - this.#lastKeyFrameMs >= this.#everyMs) this.request(nowMs);
     if (!this.#wanted) return undefined;
-    if (!this.#mayUse(this.#methods[this.#rung], nowMs)) this.#climb();
+    if (!this.#mayUse(this.#methods[this.#rung], nowMs, isFlowing)) this.#climb();
     if (nowMs - this.#lastMs < this.#intervalMs) return undefined;
     const method = this.#methods[this.#rung];
-    if (method === undefined || !this.#mayUse(method, nowMs)) return undefined;
+    if (method === undefined || !this.#mayUse(method, nowMs, isFlowing)) return undefined;
     this.#lastMs = nowMs;
     if (method === 'reinvite') this.#lastReinviteMs = nowMs;
     this.#asked = method;
@@ -142,8 +145,9 @@ export class KeyFrameRequester {
     this.#remembered = answered ?? this.#remembered;
   }
 
-  #mayUse(method: KeyFrameMethod | undefined, nowMs: number): boolean {
+  #mayUse(method: KeyFrameMethod | undefined, nowMs: number, isFlowing: boolean): boolean {
     if (method !== 'reinvite') return true;
+    if (!isFlowing) return false;
     const isLate = nowMs - this.#wantedSinceMs >= REINVITE_AFTER_MS;
     return isLate && nowMs - this.#lastReinviteMs >= REINVITE_INTERVAL_MS;
   }

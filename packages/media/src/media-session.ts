@@ -325,7 +325,7 @@ class Session implements MediaSession {
     const size = this.#renditions.video;
     const videoRtp = this.#videoRtp.stats;
     const { keyFrames: keyFrameAnswers } = videoRtp;
-    const { pli, fir, info } = keyFrameAnswers.requests;
+    const { pli, fir, info, reinvite } = keyFrameAnswers.requests;
     return {
       audio: audio
         ? receivedStats(
@@ -352,7 +352,7 @@ class Session implements MediaSession {
             keyFrames: this.#keyFrames,
             droppedFrames:
               this.#brokenFrames + this.#videoGate.dropped + encoders.framesWithoutParameterSets,
-            keyFrameRequests: pli + fir + info,
+            keyFrameRequests: pli + fir + info + reinvite,
             keyFrameAnswers,
             frozenFrames: encoders.frozenFrames,
           }

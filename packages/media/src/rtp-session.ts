@@ -48,6 +48,8 @@ const RTCP_COMPENSATION = Math.E - 1.5;
 const FIRST_KEEP_ALIVES = 10;
 const FIRST_KEEP_ALIVE_MS = 1000;
 const KEEP_ALIVE_MS = 15_000;
+/** A sender that was silent for longer sends nothing at present. */
+const FLOWING_MS = 2000;
 
 /**
  * Binds a free even/odd pair of the pool; pairs that the system says are busy are passed over.
@@ -575,7 +577,8 @@ export class RtpSession {
     const mediaSsrc = this.#reception.ssrc;
     if (!this.#isVideo || mediaSsrc === undefined) return;
     if (this.#remote?.sends === false || !this.#canSendRtcp) return;
-    const method = this.#keyFrames.poll(nowMs);
+    const isFlowing = this.#lastRtpMs !== null && nowMs - this.#lastRtpMs < FLOWING_MS;
+    const method = this.#keyFrames.poll(nowMs, isFlowing);
     if (method === undefined) return;
     const senderSsrc = this.#options.ssrc;
     if (method === 'info') {
