@@ -84,8 +84,11 @@ describe('pings', () => {
   });
 
   it('name the option that is wrong', () => {
-    const ping = { servers: ['tel:1'] };
-    expect(() => new TestWire({ ping })).toThrow(/ping.servers/);
+    for (const server of ['tel:1', 'sip:bob:secret@pbx', 'sip:pbx?Subject=x']) {
+      expect(() => new TestWire({ ping: { servers: [server] } })).toThrow(
+        /ping.servers: (?!.*secret)/,
+      );
+    }
     expect(() => new TestWire({ ping: { servers: [], intervalMs: 999 } })).toThrow(/intervalMs/);
   });
 });

@@ -49,13 +49,21 @@ import type {
   SipUserAgentOptions,
   SipUserAgentStats,
 } from './user-agent-contract.ts';
-import { formatHostPort, parseCSeq } from './uri.ts';
+import { formatHostPort, parseCSeq, type SipUri } from './uri.ts';
 
 /** Attempts to find a port number that is free for every transport. */
 const PORT_ATTEMPTS = 20;
 
 /** RFC 3261 §7.5: ignored between messages. */
 const KEEP_ALIVE = Buffer.from('\r\n');
+
+/** The URI is sent, told and logged as it is: a password has no place in it. */
+function checkServer(uri: string): SipUri {
+  const parsed = checkUriArgument('ping.servers', uri);
+  if (parsed.user !== undefined || parsed.headers.size > 0)
+    throw invalidArgument('ping.servers', 'a server has neither user nor headers');
+  return parsed;
+}
 
 /** A SIP user agent that places and takes calls, and registers. */
 export class SipUserAgent {
@@ -217,7 +225,7 @@ export class SipUserAgent {
     return new ServerPings({
       servers: [...new Set(servers)].map((uri) => ({
         uri,
-        next: nextHopTo(checkUriArgument('ping.servers', uri), 'auto'),
+        next: nextHopTo(checkServer(uri), 'auto'),
       })),
       intervalMs,
       clock: this.#clock,
