@@ -135,7 +135,7 @@ describe('addresses that may not be connected to', () => {
     const peer = await SipPeer.open({ t1Ms: 100 });
     cleanups.push(() => peer.close());
     const gateway = await openGateway({
-      mayConnect: (_address, purpose) => purpose === 'sip',
+      mayConnect: (_address, purpose) => purpose !== 'rtmp',
     });
     const rtmpUrl = `rtmp://localhost:${trap.port}/app`;
     const call = await gateway.startup({ callee: peer.uri, rtmpUrl, rtmpStream: 'x' });

@@ -481,6 +481,20 @@ describe('sending', () => {
     await setTimeout(100);
     expect(phone.rtp.received).toEqual([]);
   });
+
+  it('sends nothing to an address that may not be sent to, and takes what comes from it', async () => {
+    const phone = await openPhone();
+    const { session, packets } = await openSession({ maySendTo: () => false });
+    session.start(phone.remote({ send: { codec: 'pcma', payloadType: 8 } }));
+    for (let n = 0; n < 50; n++) {
+      phone.rtp.socket.send(audio(n), session.localPort, '127.0.0.1');
+      await setTimeout(20);
+    }
+    await until(() => packets.length === 50, 'what the phone sends');
+    // The time of fifty packets, and of the first report; then the BYE.
+    await session.close();
+    expect([...phone.rtp.received, ...phone.rtcp.received]).toEqual([]);
+  });
 });
 
 describe('closing', () => {

@@ -115,6 +115,8 @@ export interface CallDeps extends AgreementDeps {
   readonly inviteTimeoutMs: number;
   /** As in `InviteOptions` of the SIP package. */
   readonly maxRedirects?: number;
+  /** May RTP go to this address? `host`: the name that led there, or the address. Default: to all. */
+  readonly mayConnect?: (address: string, host: string) => boolean;
   /** Of this call: its lines need not say which. */
   readonly logger: Logger;
   /** Wall clock in milliseconds. */

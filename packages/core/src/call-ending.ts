@@ -14,6 +14,27 @@ export const INFO = {
   error: 'Failed by error',
 } as const;
 
+/** Failures of media whose own words help whoever reads them. */
+const TOLD: ReadonlySet<string> = new Set([
+  'TRANSCODERS_BUSY',
+  'TRANSCODER_FAILED',
+  'UNRESOLVED',
+  'FORBIDDEN_ADDRESS',
+]);
+
+/** What is the peer's to mend. */
+const THEIRS: ReadonlySet<string> = new Set([
+  'NO_COMMON_CODECS',
+  'BAD_SDP',
+  'UNRESOLVED',
+  'FORBIDDEN_ADDRESS',
+]);
+
+/** The peer's session description is to blame: 488, and not 500. */
+export function isTheirDescription(error: unknown): boolean {
+  return THEIRS.has((error as { code?: string }).code ?? '');
+}
+
 /** An answered call that ended by a BYE, or of whose end the peer knew before us. */
 export function isOrderly({ answered, endedBy, error }: SessionEnding): boolean {
   return answered && endedBy !== 'network' && error?.code !== 'SESSION_EXPIRED';
@@ -40,8 +61,7 @@ export function infoOfMediaFailure(error: unknown): string {
   const { code } = (error ?? {}) as { code?: string };
   if (code === 'NO_COMMON_CODECS') return INFO.noCommonCodecs;
   if (code === 'TRANSCODING_DISABLED') return INFO.transcodingDisabled;
-  if (code === 'TRANSCODERS_BUSY' || code === 'TRANSCODER_FAILED' || code === 'UNRESOLVED')
-    return `${INFO.error}: ${describe(error)}`;
+  if (code !== undefined && TOLD.has(code)) return `${INFO.error}: ${describe(error)}`;
   return INFO.error;
 }
 

@@ -633,6 +633,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   }
 
   #callDeps(callId: string, trace: SipTrace): CallDeps {
+    const { mayConnect } = this.#options;
     return {
       userAgent: this.#registrations.sharedOf(this.#userAgent),
       formatMessage,
@@ -650,6 +651,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       offer: this.#options.offer ?? {},
       inviteTimeoutMs: this.#options.inviteTimeoutMs ?? 180_000,
       ...(this.#options.maxRedirects !== undefined && { maxRedirects: this.#options.maxRedirects }),
+      ...(mayConnect && { mayConnect: (address, host) => mayConnect(address, 'rtp', host) }),
       logger: childLogger(this.#logger, { area: 'call', callId }),
       wallClock: this.#deps.wallClock,
       nodeId: this.nodeId,

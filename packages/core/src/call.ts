@@ -19,6 +19,7 @@ import {
   infoOf,
   infoOfMediaFailure,
   isOrderly,
+  isTheirDescription,
   soundFailure,
 } from './call-ending.ts';
 import { describeCall } from './call-view.ts';
@@ -30,6 +31,7 @@ import { SafeEmitter } from './emitter.ts';
 import { GatewayError } from './errors.ts';
 import { InfoRequests } from './info-requests.ts';
 import { childLogger } from './logger.ts';
+import { MediaDestinations } from './media-destinations.ts';
 import { NamedStream } from './named-stream.ts';
 import type { ResolvedStartup } from './options.ts';
 import type { RtmpPush } from './rtmp-push.ts';
@@ -57,6 +59,7 @@ export class Call extends SafeEmitter<CallEvents> {
   #session: InviteSession | undefined;
   #registration: Pick<Registration, 'unregister'> | undefined;
   readonly #agreement: SessionAgreement;
+  readonly #destinations: MediaDestinations | undefined;
   /** An incoming call: what its offer and our answer came to, until the ACK. */
   #agreed: Agreed | undefined;
   /** An incoming call: keeps the encoders of its push from the answer to the ACK. */
@@ -88,6 +91,14 @@ export class Call extends SafeEmitter<CallEvents> {
     this.#deps = deps;
     this.#createdAtMs = deps.wallClock();
     this.#agreement = new SessionAgreement(deps);
+    const { mayConnect } = deps;
+    this.#destinations =
+      mayConnect &&
+      new MediaDestinations({
+        mayConnect,
+        isNamed: (address) => this.#agreement.hosts.ledTo(address),
+        calledHost: startup.incoming ? undefined : startup.nextHop.host,
+      });
     this.#changes = new CallChanges(this.#agreement, {
       session: () => {
         const isUp = this.#establishedAtMs !== null && !this.ended && !this.#terminating;
@@ -242,6 +253,11 @@ export class Call extends SafeEmitter<CallEvents> {
   /** For the gateway: the peer pressed a key, by RFC 4733. */
   onDigit(digit: string): void {
     this.emit('dtmf', { digit, type: 'RFC2833' });
+  }
+
+  /** For the gateway: whether the media of this call may be sent to an address. */
+  maySendTo(address: string): boolean {
+    return this.#destinations?.maySendTo(address, this.#peerAddress) ?? true;
   }
 
   /** For the gateway: a second has passed. */
@@ -416,8 +432,7 @@ export class Call extends SafeEmitter<CallEvents> {
     } catch (error) {
       if (this.ended) return;
       this.#warnOfSip(`unusable offer: ${describe(error)}`);
-      const { code } = error as { code?: string };
-      const isTheirs = code === 'NO_COMMON_CODECS' || code === 'BAD_SDP' || code === 'UNRESOLVED';
+      const isTheirs = isTheirDescription(error);
       this.#sipStatus = isTheirs ? 488 : 500;
       this.#end('FAILED', infoOfMediaFailure(error), 'gateway');
       session.reject(this.#sipStatus, isTheirs ? 'Not Acceptable Here' : 'Server Internal Error');
@@ -441,10 +456,18 @@ export class Call extends SafeEmitter<CallEvents> {
   }
 
   #requireMedia({ media }: Agreed): void {
-    if (media.audio || media.video) return;
+    if (media.audio || media.video) return this.#requireDestinations(media);
     throw Object.assign(new Error('No medium with a codec in common'), {
       code: 'NO_COMMON_CODECS',
     });
+  }
+
+  #requireDestinations(media: Agreed['media']): void {
+    const silent = this.#destinations?.check(media, this.#peerAddress) ?? [];
+    if (silent.length === 0) return;
+    this.#warnOfSip(
+      `no RTP to ${silent.join(', ')}, which may not be connected to: waits for media`,
+    );
   }
 
   /** For the gateway: what the SIP session of this call reports to. */
@@ -578,6 +601,7 @@ export class Call extends SafeEmitter<CallEvents> {
   }
 
   #apply({ media, held }: Agreed): void {
+    this.#requireDestinations(media);
     this.#media.update({ ...media, held });
   }
 

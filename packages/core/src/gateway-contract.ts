@@ -108,8 +108,9 @@ export interface CallGatewayOptions {
    */
   readonly maxLoopLagMs?: number;
   /**
-   * May a SIP request or an RTMP connection go to this IP address? `host`: the name that led there, or the address. It is asked
-   * about the very address that is connected to. Must not throw. Default: to all.
+   * May a SIP request, an RTMP connection, or the RTP and RTCP of a call go to this IP address? `host`: the name that led there,
+   * or the address. It is asked about the very address that is connected to. A call whose peer describes a forbidden address
+   * is refused (488) or ended; a private one of a peer behind a NAT gets nothing. Must not throw. Default: to all.
    */
   readonly mayConnect?: (address: string, purpose: ConnectPurpose, host: string) => boolean;
   /** Ended calls that `history()` remembers. Default 1,000. */
@@ -121,7 +122,7 @@ export interface CallGatewayOptions {
 }
 
 /** What a connection is for. */
-export type ConnectPurpose = 'sip' | 'rtmp';
+export type ConnectPurpose = 'sip' | 'rtmp' | 'rtp';
 
 /** What `find` compares; all that are given must be equal. */
 export type CallFilter = Partial<

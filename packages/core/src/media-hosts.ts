@@ -37,6 +37,11 @@ export class MediaHosts {
     );
   }
 
+  /** A host that was looked up has this address. */
+  ledTo(address: string): boolean {
+    return [...this.#known.values()].includes(address);
+  }
+
   /** The description with addresses in place of names. @throws Error with `code` `UNRESOLVED` naming the host */
   withAddresses(sdp: string): string {
     return sdp.replaceAll(NAMED, (line, start: string, family: string, host: string) => {

@@ -72,6 +72,9 @@ export class MediaOpener {
           portPool,
           ticker,
           bindAddress: options.bindAddress ?? '0.0.0.0',
+          ...(options.mayConnect && {
+            maySendTo: (address: string) => call()?.maySendTo(address) ?? false,
+          }),
           audioCname: `rtp/audio/${callId}`,
           videoCname: `rtp/video/${callId}`,
           form,

@@ -191,6 +191,8 @@ export interface MediaSessionOptions {
   readonly ticker: TickSource;
   /** Local IP address to bind. */
   readonly bindAddress: string;
+  /** May RTP and RTCP be sent to this address? Default: to all. */
+  readonly maySendTo?: (address: string) => boolean;
   /** RTCP CNAMEs, as in the offer. */
   readonly audioCname: string;
   readonly videoCname: string;

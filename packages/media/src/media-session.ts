@@ -473,9 +473,20 @@ class Session implements MediaSession {
   }
 
   #openRtp(kind: MediaKind, ssrc: number, cname: string): Promise<RtpSession> {
-    const { portPool, ticker, bindAddress, now, wallClock, random } = this.#options;
+    const { portPool, ticker, bindAddress, now, wallClock, random, maySendTo } = this.#options;
     return openRtpSession(
-      { kind, ports: portPool, ticker, ssrc, cname, bindAddress, now, wallClock, random },
+      {
+        kind,
+        ports: portPool,
+        ticker,
+        ssrc,
+        cname,
+        bindAddress,
+        now,
+        wallClock,
+        random,
+        ...(maySendTo && { maySendTo }),
+      },
       {
         onPacket: (packet) => this.#onPacket(kind, packet),
         onEarly: () => this.#handler.onEarlyMedia?.(),

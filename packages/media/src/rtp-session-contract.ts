@@ -54,6 +54,8 @@ export interface RtpSessionOptions {
   readonly earlyPackets?: number;
   /** How long the SDP's address must be silent before another source is latched. Default 500; Infinity: never. */
   readonly latchAfterMs?: number;
+  /** May RTP and RTCP be sent to this address? Where not, nothing is, and such a source is not latched on. Default: to all. */
+  readonly maySendTo?: (address: string) => boolean;
   /** Monotonic milliseconds; the same clock as the ticker's. Default `performance.now()`. */
   readonly now?: () => number;
   /** Unix milliseconds, for sender reports. Default `Date.now()`. */

@@ -125,6 +125,9 @@ export class RtpSession {
   #keptSrtp: SrtpSession | undefined;
   #latch: SourceLatch | undefined;
   #latchReported = false;
+  /** The address in use may be sent to. */
+  #mayRtp = false;
+  #mayRtcp = false;
   #rtcpAddress = '';
   #rtcpPort = 0;
   #rtcpSeen = false;
@@ -242,18 +245,19 @@ export class RtpSession {
       before === undefined || before.address !== remote.address || before.port !== remote.port;
     // `0.0.0.0` is the old way to say hold (RFC 3264 §8.4): the peer itself stays where it is.
     if (moved && (before === undefined || !isUnspecified(address))) {
-      const { latchAfterMs = 500 } = this.#options;
+      const { latchAfterMs = 500, maySendTo } = this.#options;
       this.#latch = new SourceLatch({
         address,
         port: remote.port,
         startMs: nowMs,
         afterMs: latchAfterMs,
         signallingAddress: signalling,
+        maySendTo,
       });
       this.#latchReported = false;
       this.#rtcpSeen = false;
-      this.#rtcpAddress = rtcpAddress;
-      this.#rtcpPort = rtcpPort;
+      this.#mayRtp = this.#maySendTo(address);
+      this.#sendRtcpTo(rtcpAddress, rtcpPort);
       this.#keepAlives = 0;
       this.#keepAliveDueMs = nowMs;
     } else if (
@@ -262,8 +266,7 @@ export class RtpSession {
       (before.rtcpAddress !== remote.rtcpAddress || before.rtcpPort !== remote.rtcpPort)
     ) {
       this.#rtcpSeen = false;
-      this.#rtcpAddress = rtcpAddress;
-      this.#rtcpPort = rtcpPort;
+      this.#sendRtcpTo(rtcpAddress, rtcpPort);
     }
     if (remote.srtp !== undefined) {
       if (this.#keptSrtp === undefined) this.#keptSrtp = new SrtpSession(remote.srtp);
@@ -418,9 +421,12 @@ export class RtpSession {
         );
       return;
     }
-    if (!known && !latch.consider(address, port, packet)) {
-      this.#foreign++;
-      return;
+    if (!known) {
+      if (!latch.consider(address, port, packet)) {
+        this.#foreign++;
+        return;
+      }
+      this.#mayRtp = this.#maySendTo(address);
     }
     if (latch.latched && !this.#latchReported) this.#noteLatch(address, port);
     this.#packets++;
@@ -441,8 +447,7 @@ export class RtpSession {
     if (!this.#rtcpSeen) {
       // What the SDP says is behind the NAT. The neighbour of the port that RTP comes from is a guess; the peer's own
       // RTCP will tell.
-      this.#rtcpAddress = address;
-      this.#rtcpPort = Math.min(port + 1, 65_535);
+      this.#sendRtcpTo(address, Math.min(port + 1, 65_535));
     }
     this.#handler.onLatched?.(address, port);
   }
@@ -508,9 +513,18 @@ export class RtpSession {
     // A report of the very stream proves the sender: answer where it comes from.
     if (ours && !this.#rtcpSeen && fault === undefined && port !== this.#latch!.port) {
       this.#rtcpSeen = true;
-      this.#rtcpAddress = address;
-      this.#rtcpPort = port;
+      this.#sendRtcpTo(address, port);
     }
+  }
+
+  #sendRtcpTo(address: string, port: number): void {
+    this.#rtcpAddress = address;
+    this.#rtcpPort = port;
+    this.#mayRtcp = this.#maySendTo(address);
+  }
+
+  #maySendTo(address: string): boolean {
+    return this.#options.maySendTo?.(address) ?? true;
   }
 
   #measureRoundTrip(reports: readonly ReportBlock[]): void {
@@ -549,6 +563,10 @@ export class RtpSession {
   }
 
   get #canSend(): boolean {
+    return this.#mayRtp && this.#isOpen;
+  }
+
+  get #isOpen(): boolean {
     const remote = this.#remote;
     // Outputs may come and ask for pictures while what encoders hold still reaches them: our BYE is the last.
     if (this.#closing !== undefined) return false;
@@ -556,7 +574,7 @@ export class RtpSession {
   }
 
   get #canSendRtcp(): boolean {
-    return this.#canSend && !isUnspecified(this.#rtcpAddress);
+    return this.#mayRtcp && this.#isOpen && !isUnspecified(this.#rtcpAddress);
   }
 
   /**

@@ -101,4 +101,18 @@ describe('SourceLatch', () => {
     const latch = create(Number.POSITIVE_INFINITY, '203.0.113.9');
     expect(play(latch, '203.0.113.9', 9, 1e9, 100)).toBe(-1);
   });
+
+  it('is led to no address that may not be sent to, and back to none', () => {
+    const latch = new SourceLatch({
+      address: '192.168.7.7',
+      port: 4000,
+      startMs: 0,
+      afterMs: 500,
+      maySendTo: (address) => address === '203.0.113.9',
+    });
+    expect(play(latch, '169.254.169.254', 9, 1000, 500)).toBe(-1);
+    expect(play(latch, '203.0.113.9', 9, 11_000, 5)).toBe(11_040);
+    expect(play(latch, '192.168.7.7', 4000, 12_000, 500)).toBe(-1);
+    expect([latch.address, latch.port]).toEqual(['203.0.113.9', 9]);
+  });
 });

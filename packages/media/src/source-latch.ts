@@ -21,6 +21,8 @@ export interface SourceLatchOptions {
   readonly afterMs: number;
   /** Where the peer's signalling comes from: a NAT in between mostly sends media from there too. */
   readonly signallingAddress?: string | undefined;
+  /** May media be sent to this address? A source where it may not be is not latched on. Default: it may. */
+  readonly maySendTo?: ((address: string) => boolean) | undefined;
 }
 
 interface Candidate {
@@ -44,6 +46,7 @@ export class SourceLatch {
   readonly #sdpAddress: string;
   readonly #sdpPort: number;
   readonly #signallingAddress: string | undefined;
+  readonly #maySendTo: ((address: string) => boolean) | undefined;
   readonly #openFromMs: number;
   readonly #openToAllFromMs: number;
   readonly #near: Candidate[] = [];
@@ -54,10 +57,11 @@ export class SourceLatch {
   #latched = false;
 
   constructor(options: SourceLatchOptions) {
-    const { address, port, startMs, afterMs, signallingAddress } = options;
+    const { address, port, startMs, afterMs, signallingAddress, maySendTo } = options;
     this.#sdpAddress = address;
     this.#sdpPort = port;
     this.#signallingAddress = signallingAddress;
+    this.#maySendTo = maySendTo;
     this.#address = address;
     this.#port = port;
     this.#openFromMs = startMs + afterMs;
@@ -91,6 +95,7 @@ export class SourceLatch {
   consider(address: string, port: number, packet: RtpPacket): boolean {
     if (this.#latched) {
       if (port !== this.#sdpPort || address !== this.#sdpAddress) return false;
+      if (!this.#mayUse(address)) return false;
       this.#latched = false;
     } else {
       if (this.#confirmed || !this.#qualifies(address, port, packet)) return false;
@@ -100,6 +105,10 @@ export class SourceLatch {
     this.#address = address;
     this.#port = port;
     return true;
+  }
+
+  #mayUse(address: string): boolean {
+    return this.#maySendTo?.(address) ?? true;
   }
 
   #qualifies(address: string, port: number, packet: RtpPacket): boolean {
@@ -117,7 +126,9 @@ export class SourceLatch {
     candidate.run++;
     candidate.lastMs = arrivalMs;
     candidate.nextSequenceNumber = (packet.sequenceNumber + 1) & 0xffff;
-    return candidate.run >= LATCH_PACKETS && arrivalMs - candidate.runSinceMs >= LATCH_SPAN_MS;
+    const isSteady =
+      candidate.run >= LATCH_PACKETS && arrivalMs - candidate.runSinceMs >= LATCH_SPAN_MS;
+    return isSteady && this.#mayUse(address);
   }
 }
 
