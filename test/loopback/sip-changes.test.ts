@@ -618,7 +618,8 @@ describe('redirection', () => {
     };
     line.dial({ outboundProxy: { host: '127.0.0.1', port: line.peer.port } });
     expect(await line.recorder.ended).toMatchObject({ statusCode: 486 });
-    const [, second] = line.peer.requests('INVITE');
+    // On a busy machine the first one is repeated.
+    const second = line.peer.requests('INVITE').find(({ uri }) => !uri.startsWith('sip:bob@'));
     expect(second?.uri).toBe('sip:moved@192.0.2.1;transport=tcp');
     expect(second?.headers.get('via')).toMatch(/^SIP\/2\.0\/UDP /);
   });
@@ -815,5 +816,20 @@ describe('transfer', () => {
     expect(Buffer.from(last.body).toString()).toBe('SIP/2.0 200 OK\r\n');
     expect(last.headers.get('subscription-state')).toBe('terminated;reason=noresource');
     expect(line.peer.requests('NOTIFY').length).toBe(3);
+  });
+
+  it('that the peer asked for is told the end of, before our BYE', async () => {
+    const line = await openLine();
+    const { session, invite } = await establish(line);
+    // Slow to answer: the first report is still open when the last one is made.
+    line.answer = (request) => request.method === 'NOTIFY';
+    line.recorder.takesRefer = true;
+    const headers = [['refer-to', '<sip:carol@example.com>']] as const;
+    say(line.peer.lastReply, dialogRequest(invite, 'REFER', { ...at(line, 3), headers }));
+    await line.peer.request('NOTIFY');
+    line.recorder.refers[0]?.report(200, 'OK');
+    await session.terminate();
+    const told = line.peer.requests('NOTIFY').map(({ body }) => Buffer.from(body).toString());
+    expect(told).toContain('SIP/2.0 200 OK\r\n');
   });
 });

@@ -185,6 +185,12 @@ export class DialogUsage {
     else this.client.request(dialog, hop, method, content, done);
   }
 
+  /** Our BYE is next: {@link stop}, and the peer is told the end of its transfer. */
+  leave(): void {
+    this.#transfers.conclude();
+    this.stop();
+  }
+
   /** The session ends: nothing is repeated, refreshed or waited for any more. */
   stop(): void {
     this.timer.stop();

@@ -308,7 +308,7 @@ export class InboundSession implements IncomingSession, DialogOwner {
   #bye(plan: SessionEnding): void {
     if (this.#byeSent) return;
     this.#byeSent = true;
-    this.#usage.stop();
+    this.#usage.leave();
     const headers = this.#reason === undefined ? [] : [['reason', this.#reason] as const];
     this.#usage.request(this.#dialog, 'BYE', { headers, body: EMPTY_BODY }, () => this.#end(plan));
   }

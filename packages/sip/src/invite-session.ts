@@ -492,7 +492,7 @@ export class OutboundSession implements InviteSession, DialogOwner {
   #bye(plan: SessionEnding): void {
     if (this.#byeSent || this.#dialog === undefined) return;
     this.#byeSent = true;
-    this.#usage.stop();
+    this.#usage.leave();
     const headers = this.#reasonHeaders();
     // Whatever becomes of the BYE, it is over (RFC 3261 §15.1.1).
     this.#usage.request(this.#dialog, 'BYE', { headers, body: EMPTY_BODY }, () => this.#end(plan));

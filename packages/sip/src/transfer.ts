@@ -154,6 +154,13 @@ export class Transfers {
     return OK;
   }
 
+  /** Our BYE is next: what the transfer came to, which nobody could be told behind that, waits for no answer. */
+  conclude(): void {
+    const last = this.#reports.at(-1);
+    this.#reports = [];
+    if (!this.#stopped && last !== undefined && last.statusCode >= 200) this.#notify(last);
+  }
+
   /** The session ends. */
   stop(): void {
     this.#stopped = true;
@@ -169,8 +176,11 @@ export class Transfers {
     if (this.#notifying || this.#stopped) return;
     const report = this.#reports.shift();
     if (report === undefined) return;
-    const { statusCode, reasonPhrase } = report;
     this.#notifying = true;
+    this.#notify(report);
+  }
+
+  #notify({ statusCode, reasonPhrase }: TransferOutcome): void {
     const state = statusCode < 200 ? 'active;expires=180' : 'terminated;reason=noresource';
     this.#owner.send(
       'NOTIFY',
