@@ -18,8 +18,10 @@ const allowed = {
   },
   testkit: { '@sipcast/sip': 'values', '@sipcast/media': 'values' },
 };
-/** Folders of sources beside `src`: the page knows the gateway by its HTTP API alone, and by the types of its answers. */
-const beside = { 'server/console': { '@sipcast/core': 'types' } };
+/** Folders of sources beside `src`: the page knows the gateway by the client of its HTTP API, and by the types of its answers. */
+const beside = {
+  'server/console': { '@sipcast/core': 'types', '@sipcast/rest/client': 'values' },
+};
 /** The one file of core that composes the leaves. */
 const composer = join('packages', 'core', 'src', 'call-gateway.ts');
 

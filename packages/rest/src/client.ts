@@ -154,6 +154,12 @@ export class RestClient {
     return this.#found(this.ask('/stream/find', { ...filter }));
   }
 
+  /** A token with which a stream can be watched, by whom it may concern, for `ttlSeconds`. Default: an hour. */
+  streamToken(streamName: string, ttlSeconds?: number): Promise<OperationAnswer<'/stream/token'>> {
+    const ttl = ttlSeconds === undefined ? {} : { ttlSeconds };
+    return this.ask('/stream/token', { streamName, ...ttl });
+  }
+
   /** Address of a stream as live FLV, e.g. for mpegts.js; `ws:` and `wss:` work, too. */
   streamUrl(streamName: string, token?: string): string {
     const query = token === undefined ? '' : `?token=${encodeURIComponent(token)}`;
@@ -165,7 +171,8 @@ export class RestClient {
     try {
       return (await asked) as readonly T[];
     } catch (error) {
-      if (error instanceof RestClientError && error.status === 404) return [];
+      const { status, code } = error as Partial<RestClientError>;
+      if (status === 404 && code !== 'NO_SUCH_METHOD') return [];
       throw error;
     }
   }

@@ -36,6 +36,11 @@ describe('the document', () => {
     }
   });
 
+  it('says of each object what stands in it', () => {
+    for (const [name, schema] of Object.entries(document.components.schemas))
+      expect(Object.keys(schema.properties ?? {}), name).not.toEqual([]);
+  });
+
   it('gives each operation an id of its own', () => {
     const ids = Object.values(document.paths).flatMap((methods) =>
       Object.values(methods).map(({ operationId }) => operationId),

@@ -100,7 +100,8 @@ export function openApiDocument(mount: string, version: string): OpenApiDocument
     // A schema with a name of its own stands among the components, whoever refers to it.
     const id = schema.meta()?.id;
     if (id === undefined) return inline;
-    schemas[id] = inline;
+    // Zod gives one as its definition, or as a reference to what it has put among the definitions.
+    if (inline.$ref === undefined) schemas[id] = inline;
     return { $ref: `#/components/schemas/${id}` };
   };
   const failure = { 'application/json': { schema: schemaOf(errorView) } };

@@ -171,8 +171,12 @@ export const traceEntry = z
 
 /** What a stream can be watched with where the API is protected. */
 export const viewerToken = z
-  .object({ token: z.string(), expiresAt: time })
-  .loose()
+  .object({
+    streamName: z.string(),
+    token: z.string().describe('For the query: `?token=…`'),
+    expiresAt: time,
+    path: z.string().describe('Path and query of the stream, below the host'),
+  })
   .meta({ id: 'ViewerToken', description: 'For `?token=` of a stream’s address' });
 
 /** Every failure. */
