@@ -1,11 +1,15 @@
 // The commands beside `serve`, as programs.
 
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RtmpSink, SipPeer } from '@sipcast/testkit';
 import { serve } from 'sipcast';
 import { afterEach, describe, expect, it } from 'vitest';
+import { makeTestAuthority } from '../support/certificates.ts';
 import { freeTcpPort } from '../support/ports.ts';
 import { Script } from '../support/script.ts';
 
@@ -151,6 +155,73 @@ describe('sipcast doctor, passwd and config check', () => {
     await sick.line(/^bad {3}ffmpeg: /);
     await sick.line(/→ Install ffmpeg/);
     expect(sick.lines.at(-1)).toBe('1 to mend.');
+  });
+
+  it('tells which coders ffmpeg has, and what calls lose without the others', async () => {
+    const able = run(['doctor', '--port', '0', '--state-dir', await folder()]);
+    expect(await able.exited).toBe(0);
+    await able.line(/^ok {4}ffmpeg: \/.+, version \d/);
+    await able.line(/^(?:ok|note) +Coders: encodes by aac, .*; decodes by vp8, /);
+    const poor = join(await folder(), 'ffmpeg');
+    await writeFile(poor, `#!/bin/sh\nffmpeg "$@" | sed '/libx264/d; /libopenh264/d; /speex/d'\n`);
+    await chmod(poor, 0o755);
+    const lacking = run(['doctor', '--port', '0', '--ffmpeg', poor]);
+    expect(await lacking.exited).toBe(0);
+    const [line] = await lacking.line(/^note {2}Coders: encodes by aac, .*$/);
+    expect(line).toContain('no Speex encoder');
+    expect(line).toContain('no Speex decoder');
+    expect(line).not.toContain('no Opus encoder');
+    await lacking.line(/→ Install an ffmpeg with libx264/);
+  });
+
+  it('names the port that is busy and the certificate that is over', async () => {
+    const dir = await folder();
+    const { expired, good } = await makeTestAuthority(dir);
+    const busy = createServer().listen(0, '127.0.0.1');
+    cleanups.push(async () => void busy.close());
+    await once(busy, 'listening');
+    const { port } = busy.address() as AddressInfo;
+    const file = join(dir, 'c.yaml');
+    const listeners = `[{port: 0}, {port: ${port}, https: true}]`;
+    await writeFile(
+      file,
+      `stateDir: ${dir}\nhttp: {port: 0, listeners: ${listeners}}\n` +
+        `https: {enabled: true, port: 0, certFile: ${good.certPath}, keyFile: ${good.keyPath}}\n` +
+        `gateway:\n  transcoding: {enabled: false}\n` +
+        `  sipTls: {certFile: ${expired.certPath}, keyFile: ${expired.keyPath}}\n`,
+    );
+    const sick = run(['doctor', '--config', file]);
+    expect(await sick.exited).toBe(1);
+    await sick.line(new RegExp(`^bad {3}HTTPS port: 127\\.0\\.0\\.1:${port}: .*EADDRINUSE`));
+    await sick.line(/→ End what uses it .*: http\.listeners\.1\.port$/);
+    await sick.line(/^ok {4}SIP port: \d+, and \d+ for TLS can be opened/);
+    await sick.line(/^bad {3}SIP certificate: over since .*CN=expired, SHA-256 /);
+    await sick.line(/→ Renew it: gateway\.sipTls\.certFile/);
+    await sick.line(
+      new RegExp(`^ok {4}Certificate: (?:29|30) days left, SHA-256 ${good.fingerprint256}`),
+    );
+    await sick.line(/^ok {4}State folder: /);
+    expect(sick.lines.at(-1)).toBe('2 to mend.');
+  });
+
+  it('tells what peers see of the address', async () => {
+    const told = run([
+      'doctor',
+      '--no-transcoding',
+      '--port',
+      '0',
+      '--public-address',
+      '203.0.113.7',
+    ]);
+    await told.line(/^ok {4}Address: peers are told 203\.0\.113\.7/);
+    expect(await told.exited).toBe(0);
+    const guessed = run(['doctor', '--no-transcoding', '--port', '0']);
+    await guessed.line(
+      /^(?:ok|note) +Address: (?:own: .*; (?:peers beyond this network are told \S+|no route leads out)|this machine has none but loopback)/,
+    );
+    await guessed.line(/^ok {4}DNS: localhost resolve; asked: /);
+    await guessed.line(/^ok {4}Time: \d{4}-/);
+    expect(await guessed.exited).toBe(0);
   });
 
   it('checks a file', async () => {

@@ -1,13 +1,16 @@
 // `sipcast doctor`: whether this machine is ready for a configuration, and what to mend where it is not.
 
+import { X509Certificate } from 'node:crypto';
 import { createSocket } from 'node:dgram';
-import { lookup } from 'node:dns/promises';
+import { getServers, lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import { access, constants, mkdir, statfs } from 'node:fs/promises';
 import { createServer, isIP } from 'node:net';
+import type { Server } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createCallGateway, silentLogger } from '@sipcast/core';
+import type { CallGateway, FfmpegBinary } from '@sipcast/core';
 import { stateDirOf } from './access.ts';
 import type { ConfigArguments } from './arguments.ts';
 import { openCertificate } from './certificate.ts';
@@ -31,6 +34,8 @@ const NODE_WANTED = [20, 19] as const;
 /** This program is not older: a clock that says so is wrong. */
 const EARLIEST_MS = Date.UTC(2026, 0, 1);
 const RTP_PROBES = 20;
+/** A certificate of so few days should be renewed now. */
+const NEAR_DAYS = 14;
 
 /** @returns The exit code: 0 when nothing is bad, else 1. @throws ConfigError (rejection) */
 export async function runDoctor(args: ConfigArguments): Promise<number> {
@@ -52,7 +57,7 @@ async function examine(options: ServeOptions): Promise<readonly Finding[]> {
     ...(await gatewayParts(options)),
     ...(await httpPorts(options)),
     await rtpPorts(options),
-    addresses(options),
+    await addresses(options),
     await names(options),
     await clock(),
     ...(await stateAndCertificate(options)),
@@ -71,71 +76,131 @@ function nodeVersion(): Finding {
   };
 }
 
-/** ffmpeg and the SIP port, as the gateway itself finds them. */
+/** ffmpeg and the SIP ports, as the gateway itself finds them. */
 async function gatewayParts(options: ServeOptions): Promise<readonly Finding[]> {
-  const lines: string[] = [];
-  const note = (message: string): void => void lines.push(message);
   const wanted = await gatewayOptionsOf(options, undefined, silentLogger);
-  const logger = { debug() {}, info: note, warn: note, error: note };
-  const open = async (changes: object): Promise<number> => {
-    const gateway = await createCallGateway({ ...wanted, logger, sipTrace: {}, ...changes });
-    const { sipPort } = gateway;
+  const open = async <Found>(
+    changes: object,
+    see: (gateway: CallGateway) => Found,
+  ): Promise<Found> => {
+    const settings = { ...wanted, logger: silentLogger, sipTrace: {}, ...changes };
+    const gateway = await createCallGateway(settings);
+    const found = see(gateway);
     await gateway.close();
-    return sipPort;
+    return found;
   };
-  const encoder = await open({ sipPort: 0, incoming: undefined }).then(
-    (): Finding => {
-      const found = lines.find((line) => line.includes('ffmpeg'));
-      if (wanted.transcoding === false)
-        return { what: 'ffmpeg', verdict: 'note', words: 'not looked for: transcoding is off' };
-      return { what: 'ffmpeg', verdict: 'ok', words: found ?? 'found' };
-    },
-    (error: unknown): Finding => ({
-      what: 'ffmpeg',
-      verdict: 'bad',
-      words: describe(error),
-      mend: 'Install ffmpeg (apt-get install ffmpeg), name it in gateway.transcoding.ffmpegPath, or use --no-transcoding',
-    }),
+  const plain = { sipPort: 0, incoming: undefined, sipTls: undefined };
+  const encoders = await open(plain, ({ ffmpeg }) => ffmpegFindings(ffmpeg)).catch(
+    (error: unknown): readonly Finding[] => [
+      {
+        what: 'ffmpeg',
+        verdict: 'bad',
+        words: describe(error),
+        mend: 'Install ffmpeg (apt-get install ffmpeg), name it in gateway.transcoding.ffmpegPath, or use --no-transcoding',
+      },
+    ],
   );
-  const sip = await open({ transcoding: false }).then(
-    (port): Finding => ({ what: 'SIP port', verdict: 'ok', words: `${port} can be opened` }),
+  const sip = await open(
+    { transcoding: false, audio: undefined, video: undefined },
+    (gateway): Finding => {
+      const tls = gateway.sipTlsPort === 0 ? '' : `, and ${gateway.sipTlsPort} for TLS`;
+      return { what: 'SIP port', verdict: 'ok', words: `${gateway.sipPort}${tls} can be opened` };
+    },
+  ).catch(
     (error: unknown): Finding => ({
       what: 'SIP port',
       verdict: 'bad',
       words: `${wanted.sipPort ?? 0}: ${describe(error)}`,
-      mend: 'End what uses it (ss -lunp), or choose another: gateway.sipPort',
+      mend: 'End what uses it (ss -lunpt), or choose another: gateway.sipPort, gateway.sipTls.port',
     }),
   );
-  return [encoder, sip];
+  const certificate = wanted.sipTls?.cert;
+  if (certificate === undefined) return [...encoders, sip];
+  return [...encoders, sip, sipCertificate(certificate.toString())];
+}
+
+/** What calls lose without a coder. */
+const LOSSES = {
+  encoders: {
+    h264: 'no H.264 encoder: video: reencode, and VP8 for most RTMP servers',
+    opus: 'no Opus encoder: sound to peers that speak Opus',
+    speex: 'no Speex encoder: sound to peers that speak Speex',
+    g722: 'no G.722 encoder: sound to peers that speak G.722',
+  },
+  decoders: {
+    vp8: 'no VP8 decoder: VP8 for most RTMP servers',
+    h264: 'no H.264 decoder: video: reencode of H.264',
+    opus: 'no Opus decoder: sound of peers that speak Opus',
+    speex: 'no Speex decoder: sound of peers that speak Speex',
+    g722: 'no G.722 decoder: sound of peers that speak G.722',
+  },
+} as const;
+
+/** Which ffmpeg, and what it can do. One without AAC is not taken at all. */
+function ffmpegFindings(ffmpeg: FfmpegBinary | undefined): readonly Finding[] {
+  if (!ffmpeg)
+    return [{ what: 'ffmpeg', verdict: 'note', words: 'not looked for: transcoding is off' }];
+  const { path, version, capabilities } = ffmpeg;
+  const { encoders, decoders } = capabilities;
+  const found = (coders: Readonly<Record<string, string | undefined>>): string =>
+    Object.values(coders)
+      .filter((name) => name !== undefined)
+      .join(', ');
+  const lost = [...lossesOf(LOSSES.encoders, encoders), ...lossesOf(LOSSES.decoders, decoders)];
+  const able = `encodes by ${found(encoders)}; decodes by ${found(decoders)}`;
+  return [
+    { what: 'ffmpeg', verdict: 'ok', words: `${path}, version ${version}` },
+    lost.length === 0
+      ? { what: 'Coders', verdict: 'ok', words: able }
+      : {
+          what: 'Coders',
+          verdict: 'note',
+          words: `${able}. Not possible: ${lost.join('; ')}`,
+          mend: 'Install an ffmpeg with libx264, libopus and libspeex (that of Debian has them)',
+        },
+  ];
+}
+
+function lossesOf(
+  losses: Readonly<Record<string, string>>,
+  coders: Readonly<Record<string, string | undefined>>,
+): readonly string[] {
+  const kinds = Object.entries(losses).filter(([kind]) => coders[kind] === undefined);
+  return kinds.map(([, loss]) => loss);
 }
 
 async function httpPorts(options: ServeOptions): Promise<readonly Finding[]> {
   const isProduction = options.profile === 'production';
   const host = options.host ?? (isProduction ? '0.0.0.0' : '127.0.0.1');
-  const ports: (readonly [string, string, number])[] = [['HTTP port', host, options.port ?? 8081]];
+  const ports = [{ what: 'HTTP port', host, port: options.port ?? 8081, field: 'http.port' }];
   const { https = isProduction } = options;
-  if (https !== false)
-    ports.push(['HTTPS port', host, (https === true ? undefined : https.port) ?? 8444]);
-  for (const one of options.listeners ?? []) ports.push(['HTTP port', one.host ?? host, one.port]);
-  return Promise.all(
-    ports.map(async ([what, address, port]): Promise<Finding> => {
-      const server = createServer();
-      server.listen(port, address);
-      try {
-        await once(server, 'listening');
-        return { what, verdict: 'ok', words: `${address}:${port} is free` };
-      } catch (error) {
-        return {
-          what,
-          verdict: 'bad',
-          words: `${address}:${port}: ${describe(error)}`,
-          mend: 'End what uses it (ss -ltnp), or choose another: http.port, https.port',
-        };
-      } finally {
-        server.close();
-      }
-    }),
-  );
+  if (https !== false) {
+    const port = (https === true ? undefined : https.port) ?? 8444;
+    ports.push({ what: 'HTTPS port', host, port, field: 'https.port' });
+  }
+  for (const [index, one] of (options.listeners ?? []).entries()) {
+    const what = one.https === true ? 'HTTPS port' : 'HTTP port';
+    const field = `http.listeners.${index}.port`;
+    ports.push({ what, host: one.host ?? host, port: one.port, field });
+  }
+  // One after the other, and all held to the end: the same port twice shows, too.
+  const servers: Server[] = [];
+  const findings: Finding[] = [];
+  for (const { what, host: address, port, field } of ports) {
+    const server = createServer();
+    server.listen(port, address);
+    try {
+      await once(server, 'listening');
+      servers.push(server);
+      findings.push({ what, verdict: 'ok', words: `${address}:${port} is free` });
+    } catch (error) {
+      const words = `${address}:${port}: ${describe(error)}`;
+      const mend = `End what uses it (ss -ltnp), or choose another: ${field}`;
+      findings.push({ what, verdict: 'bad', words, mend });
+    }
+  }
+  await Promise.all(servers.map((server) => once(server.close(), 'close')));
+  return findings;
 }
 
 /** Some of the range, spread over it. */
@@ -166,24 +231,38 @@ async function rtpPorts(options: ServeOptions): Promise<Finding> {
 }
 
 /** Which address peers will see, as far as this machine can know. */
-function addresses(options: ServeOptions): Finding {
+async function addresses(options: ServeOptions): Promise<Finding> {
   const given = options.publicAddress ?? options.gateway?.publicAddress;
+  const what = 'Address';
+  if (given !== undefined)
+    return { what, verdict: 'ok', words: `peers are told ${[given].flat().join(', ')}` };
   const own = Object.values(networkInterfaces())
     .flatMap((list) => list ?? [])
     .filter(({ internal }) => !internal)
     .map(({ address }) => address);
-  const what = 'Address';
-  if (given !== undefined)
-    return { what, verdict: 'ok', words: `peers are told ${[given].flat().join(', ')}` };
-  const open = new OutgoingPolicy({});
-  const isPublic = own.some((address) => open.mayConnect(address, address));
-  if (isPublic) return { what, verdict: 'ok', words: `own: ${own.join(', ')}` };
-  return {
-    what,
-    verdict: 'note',
-    words: own.length === 0 ? 'this machine has none but loopback' : `own: ${own.join(', ')}`,
-    mend: 'For peers beyond this network say how it is seen from there: gateway.publicAddress',
-  };
+  const mend = 'For peers beyond this network say how it is seen from there: gateway.publicAddress';
+  if (own.length === 0)
+    return { what, verdict: 'note', words: 'this machine has none but loopback', mend };
+  const out = await addressOnTheWayOut();
+  const words = `own: ${own.join(', ')}; ${out === undefined ? 'no route leads out' : `peers beyond this network are told ${out}`}`;
+  const isPublic = out !== undefined && new OutgoingPolicy({}).mayConnect(out, out);
+  if (isPublic) return { what, verdict: 'ok', words };
+  const guess = out === undefined ? '' : ', no public one: they see that of the router in between';
+  return { what, verdict: 'note', words: words + guess, mend };
+}
+
+/** Of the route to the Internet. A UDP socket that is connected sends nothing; the address is one of RFC 5737. */
+async function addressOnTheWayOut(): Promise<string | undefined> {
+  const socket = createSocket('udp4');
+  try {
+    socket.connect(9, '192.0.2.1');
+    await once(socket, 'connect');
+    return socket.address().address;
+  } catch {
+    return undefined;
+  } finally {
+    socket.close();
+  }
 }
 
 async function names(options: ServeOptions): Promise<Finding> {
@@ -195,7 +274,11 @@ async function names(options: ServeOptions): Promise<Finding> {
   const failed: string[] = [];
   for (const host of hosts) await lookup(host).catch(() => failed.push(host));
   if (failed.length === 0)
-    return { what: 'DNS', verdict: 'ok', words: `${hosts.join(', ')} resolve` };
+    return {
+      what: 'DNS',
+      verdict: 'ok',
+      words: `${hosts.join(', ')} resolve; asked: ${getServers().join(', ') || 'nobody'}`,
+    };
   return {
     what: 'DNS',
     verdict: 'bad',
@@ -241,17 +324,13 @@ async function stateAndCertificate(options: ServeOptions): Promise<readonly Find
     );
   if (https === false) return [state];
   const certificate = await openCertificate(https === true ? {} : https, stateDir, Date.now()).then(
-    ({ isSelfSigned, expiresMs, fingerprint256 }): Finding => {
-      const days = Math.floor((expiresMs - Date.now()) / 86_400_000);
-      const words = `${isSelfSigned ? 'self-signed, ' : ''}${days} days left, SHA-256 ${fingerprint256}`;
-      const isNear = days < 14;
-      return {
-        what: 'Certificate',
-        verdict: days < 0 ? 'bad' : isNear ? 'note' : 'ok',
-        words,
-        ...(isNear && { mend: 'Renew it: https.certFile, https.keyFile' }),
-      };
-    },
+    ({ cert, isSelfSigned, fingerprint256 }) =>
+      validity(
+        'Certificate',
+        cert,
+        `${isSelfSigned ? 'self-signed, ' : ''}SHA-256 ${fingerprint256}`,
+        'https.certFile, https.keyFile',
+      ),
     (error: unknown): Finding => ({
       what: 'Certificate',
       verdict: 'bad',
@@ -260,4 +339,37 @@ async function stateAndCertificate(options: ServeOptions): Promise<readonly Find
     }),
   );
   return [state, certificate];
+}
+
+function sipCertificate(cert: string): Finding {
+  const { subject, fingerprint256 } = new X509Certificate(cert);
+  const words = `${subject.replaceAll('\n', ', ')}, SHA-256 ${fingerprint256}`;
+  return validity(
+    'SIP certificate',
+    cert,
+    words,
+    'gateway.sipTls.certFile, gateway.sipTls.keyFile',
+  );
+}
+
+/** How long a certificate is valid. @param fields - That name another. */
+function validity(what: string, cert: string, words: string, fields: string): Finding {
+  const { validFrom, validTo } = new X509Certificate(cert);
+  const nowMs = Date.now();
+  if (Date.parse(validFrom) > nowMs)
+    return {
+      what,
+      verdict: 'bad',
+      words: `valid from ${validFrom} on, ${words}`,
+      mend: 'Set the clock, or wait',
+    };
+  const days = Math.floor((Date.parse(validTo) - nowMs) / 86_400_000);
+  const left = days < 0 ? `over since ${validTo}` : `${days} days left`;
+  const verdict = days < 0 ? 'bad' : days < NEAR_DAYS ? 'note' : 'ok';
+  return {
+    what,
+    verdict,
+    words: `${left}, ${words}`,
+    ...(verdict !== 'ok' && { mend: `Renew it: ${fields}` }),
+  };
 }
