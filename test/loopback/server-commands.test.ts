@@ -231,6 +231,13 @@ describe('sipcast doctor, passwd and config check', () => {
     const bad = run(['config', 'check', file]);
     expect(await bad.exited).toBe(2);
     expect(bad.lines[0]).toMatch(/c\.yaml:2:3: gateway\.rtpPorts: must be a range/);
+    await writeFile(
+      file,
+      'gateway:\n  incoming:\n    rules:\n      - accept:\n          rtmpUrl: htp://x/live\n          rtmpStream: "{called}"\n',
+    );
+    const spoilt = run(['config', 'check', file]);
+    expect(await spoilt.exited).toBe(2);
+    expect(spoilt.lines[0]).toMatch(/c\.yaml:5:11: gateway\.incoming\.rules\.0\.accept\.rtmpUrl: /);
     await writeFile(file, 'profile: production\n');
     const good = run(['config', 'check', file]);
     expect(await good.exited).toBe(0);

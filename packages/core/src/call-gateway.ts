@@ -57,7 +57,7 @@ import {
   asGatewayError,
   rtmpOptionsOf,
   sipOptionsOf,
-  validateGatewayOptions,
+  requireGatewayOptions,
   validateRtmp,
 } from './gateway-options.ts';
 import type { IncomingCall } from './incoming-call.ts';
@@ -69,7 +69,7 @@ import { MediaOpener } from './media-opener.ts';
 import { Streams } from './streams.ts';
 import { childLogger, guardLogger, silentLogger } from './logger.ts';
 import type { Logger } from './logger.ts';
-import type { OutputFormOptions } from './options.ts';
+import type { AddressParsers, OutputFormOptions } from './options.ts';
 import { invalid, resolveAccount, resolveStartup, validateRtmpTarget } from './options.ts';
 import type { AccountRequest, ResolvedStartup, StartupRequest } from './options.ts';
 import type { NamedStream, StreamView } from './named-stream.ts';
@@ -115,6 +115,18 @@ const DEFAULT_DEPS: GatewayDeps = {
   wallClock: () => Date.now(),
   random: () => Math.random(),
 };
+
+/** Readers of addresses. */
+const PARSERS: AddressParsers = { parseSipUri: parseUri, parseRtmpUrl };
+
+/**
+ * Checks what the gateway uses itself, before anything is opened.
+ *
+ * @throws GatewayError `INVALID_ARGUMENT` naming the option, e.g. `rtmp.stallTimeoutMs` or `incoming.rules.0.accept.rtmpUrl`.
+ */
+export function validateGatewayOptions(options: CallGatewayOptions): void {
+  requireGatewayOptions(options, PARSERS);
+}
 
 /**
  * Opens a gateway: binds the SIP port and is ready to call.
@@ -310,8 +322,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
    */
   async startup(request: StartupRequest, clientAddress = 'local'): Promise<Call> {
     if (this.#closed) throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
-    const parsers = { parseSipUri: parseUri, parseRtmpUrl };
-    const startup = resolveStartup(request, parsers, () => randomUUID());
+    const startup = resolveStartup(request, PARSERS, () => randomUUID());
     return this.#launch(startup, clientAddress, (call) => void call.place());
   }
 
@@ -322,7 +333,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     begin: (call: Call) => void,
   ): Promise<Call> {
     if (this.#closed) throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
-    const startup = resolveIncoming(accept, facts, { parseSipUri: parseUri, parseRtmpUrl });
+    const startup = resolveIncoming(accept, facts, PARSERS);
     return this.#launch(startup, facts.source, begin);
   }
 
@@ -416,8 +427,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
    */
   register(account: AccountRequest): AccountRegistration {
     if (this.#closed) throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
-    const parsers = { parseSipUri: parseUri, parseRtmpUrl };
-    return this.#registrations.stand(resolveAccount(account, parsers));
+    return this.#registrations.stand(resolveAccount(account, PARSERS));
   }
 
   /** Accounts that are registered or shall be, for calls and standing. */
@@ -512,7 +522,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       ? splitFullUrl(rtmpUrl)
       : [rtmpUrl, streamName];
     const nameField = rtmpTransponderFullUrl ? 'rtmpUrl' : 'streamName';
-    validateRtmpTarget(connectUrl, publishName, { parseSipUri: parseUri, parseRtmpUrl }, nameField);
+    validateRtmpTarget(connectUrl, publishName, PARSERS, nameField);
     const stream = this.streams.get(streamName);
     // The call's own push may go to the same server under another name.
     const exists = stream.pushes.some(

@@ -1,8 +1,8 @@
 import { SipError } from '@sipcast/sip';
 import { describe, expect, it } from 'vitest';
 import type { CallGatewayOptions } from './gateway-contract.ts';
-import { CallGateway } from './call-gateway.ts';
-import { asGatewayError, validateGatewayOptions } from './gateway-options.ts';
+import { CallGateway, validateGatewayOptions } from './call-gateway.ts';
+import { asGatewayError } from './gateway-options.ts';
 
 const bad: [object, string][] = [
   [{ rtpPorts: { min: 5, max: 1 } }, 'rtpPorts'],
@@ -49,6 +49,22 @@ const bad: [object, string][] = [
   [{ rtmp: { tls: { fingerprint256: 'ab:cd' } } }, 'rtmp.tls.fingerprint256'],
   [{ rtmp: { tls: { insecure: 'yes' } } }, 'rtmp.tls.insecure'],
   [{ logger: { info() {} } }, 'logger'],
+  ...(
+    [
+      ['rtmpUrl', { rtmpUrl: 'http://media.example.com/live', rtmpStream: 'x' }],
+      ['rtmpUrl', { rtmpUrl: 'rtmp:/media.example.com', rtmpStream: 'x' }],
+      ['rtmpUrl', { rtmpUrl: 5, rtmpStream: 'x' }],
+      ['rtmpUrl', { rtmpStream: '{called}' }],
+      ['rtmpStream', { rtmpUrl: 'rtmp://media.example.com/live' }],
+      ['rtmpStream', { rtmpUrl: 'rtmp://media.example.com/live', rtmpStream: 'a b' }],
+      ['toStream', { toStream: '.{nobody}' }],
+      ['srtp', { srtp: 'yes' }],
+      ['hasAudio', { hasAudio: 'no' }],
+    ] as const
+  ).map(([field, accept]): [object, string] => [
+    { incoming: { rules: [{ reject: { code: 486 } }, { accept }] } },
+    `incoming.rules.1.accept.${field}`,
+  ]),
 ];
 
 describe('validateGatewayOptions', () => {

@@ -6,6 +6,7 @@ import { GatewayError } from './errors.ts';
 import { IncomingRules } from './incoming-rules.ts';
 import type { OfferOptions } from './negotiation.ts';
 import { invalid } from './options.ts';
+import type { AddressParsers } from './options.ts';
 import type { RtmpOptions } from './rtmp-push.ts';
 
 const MAX_TIMER_MS = 0x7fff_ffff;
@@ -26,7 +27,7 @@ const SIP_FIELDS: Readonly<Record<string, string>> = { port: 'sipPort' };
  *
  * @throws GatewayError `INVALID_ARGUMENT` naming the option, e.g. `rtmp.stallTimeoutMs`.
  */
-export function validateGatewayOptions(options: CallGatewayOptions): void {
+export function requireGatewayOptions(options: CallGatewayOptions, parsers: AddressParsers): void {
   const { min, max } = options.rtpPorts ?? { min: 30_000, max: 39_999 };
   if (!isPort(min) || !isPort(max) || max - min < 3)
     throw invalid('rtpPorts', 'must be a range of at least four ports within 1 to 65535');
@@ -56,7 +57,7 @@ export function validateGatewayOptions(options: CallGatewayOptions): void {
   validateRtmp(options.rtmp ?? {});
   if (options.mayConnect !== undefined && typeof options.mayConnect !== 'function')
     throw invalid('mayConnect', 'must be a function');
-  if (options.incoming !== undefined) void new IncomingRules(options.incoming);
+  if (options.incoming !== undefined) void new IncomingRules(options.incoming, parsers);
   const { logger } = options;
   if (logger === undefined) return;
   for (const level of ['debug', 'info', 'warn', 'error'] as const) {

@@ -1,6 +1,7 @@
 // Who may call us, and what becomes of the call: declarative rules, matched against an INVITE. Pure.
 
 import { BlockList, isIP } from 'node:net';
+import { GatewayError } from './errors.ts';
 import type { GatewayErrorCode } from './errors.ts';
 import { invalid, resolveStartup } from './options.ts';
 import type { AddressParsers, OutputFormOptions, ResolvedStartup } from './options.ts';
@@ -102,11 +103,17 @@ export class IncomingRules {
     matches(facts: IncomingFacts): boolean;
   }[];
 
-  /** @throws GatewayError `INVALID_ARGUMENT` naming e.g. `incoming.rules.0.match.source` */
-  constructor(options: IncomingOptions) {
+  /**
+   * @param parsers - Where given, it is tried whether a call could be taken as `accept` says.
+   * @throws GatewayError `INVALID_ARGUMENT` naming e.g. `incoming.rules.0.match.source`
+   */
+  constructor(options: IncomingOptions, parsers?: AddressParsers) {
     const { rules } = options;
     if (!Array.isArray(rules)) throw invalid('incoming.rules', 'must be an array');
     this.#rules = options.rules.map((rule, index) => compile(rule, `incoming.rules.${index}`));
+    if (parsers === undefined) return;
+    for (const [index, { accept }] of rules.entries())
+      if (accept !== undefined) tryOut(accept, `incoming.rules.${index}.accept`, parsers);
   }
 
   /** The first rule that matches. */
@@ -160,6 +167,34 @@ export function resolveIncoming(
     () => callId,
   );
   return { ...resolved, incoming: true, callee };
+}
+
+/** What an ordinary call says of itself. */
+const SAMPLE: IncomingFacts = {
+  callId: 'sample',
+  called: { user: 'called', host: 'localhost' },
+  caller: { user: 'caller', host: 'localhost', displayName: '' },
+  source: '127.0.0.1',
+  header: () => undefined,
+};
+
+/** Finds at the start what would otherwise refuse every call. */
+function tryOut(accept: IncomingAccept, place: string, parsers: AddressParsers): void {
+  if (typeof accept !== 'object' || accept === null) throw invalid(place, 'must be an object');
+  for (const field of ['toStream', 'rtmpUrl', 'rtmpStream'] as const) {
+    if (accept[field] !== undefined && typeof accept[field] !== 'string')
+      throw invalid(`${place}.${field}`, 'must be a text');
+  }
+  try {
+    resolveIncoming(fillIn(accept, SAMPLE), SAMPLE, parsers);
+  } catch (cause) {
+    const { field, message } = cause as { field?: string; message: string };
+    if (field === undefined) throw cause;
+    throw new GatewayError('INVALID_ARGUMENT', `${place}.${message}`, {
+      field: `${place}.${field}`,
+      cause,
+    });
+  }
 }
 
 /** The SIP status that refuses a call which the gateway cannot take. */

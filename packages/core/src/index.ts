@@ -19,7 +19,12 @@ export type {
 } from './call-contract.ts';
 export type { DtmfType } from './dtmf-info.ts';
 export type { TranscodingOptions } from './encoders.ts';
-export { CallGateway, createCallGateway, maskSecrets } from './call-gateway.ts';
+export {
+  CallGateway,
+  createCallGateway,
+  maskSecrets,
+  validateGatewayOptions,
+} from './call-gateway.ts';
 export type { GatewayDeps } from './call-gateway.ts';
 export type {
   CallFilter,
@@ -31,7 +36,6 @@ export type {
   StreamFilter,
   Viewer,
 } from './gateway-contract.ts';
-export { validateGatewayOptions } from './gateway-options.ts';
 export { GatewayError } from './errors.ts';
 export type { GatewayErrorCode } from './errors.ts';
 export { silentLogger } from './logger.ts';
