@@ -272,7 +272,8 @@ describe('our re-INVITE', () => {
     };
     await expect(session.reoffer('v=0 hold\r\n')).rejects.toMatchObject({ code, statusCode });
     expect(await line.recorder.ended).toMatchObject({ endedBy, error: { code } });
-    expect(line.peer.requests('BYE').length).toBe(1);
+    const hangUps = line.peer.requests('BYE').map((bye) => bye.headers.get('cseq'));
+    expect(new Set(hangUps).size).toBe(1);
   });
 
   it('ends the session when nobody answers, and what waits behind it', async () => {
@@ -284,6 +285,21 @@ describe('our re-INVITE', () => {
     await expect(first).rejects.toMatchObject({ code: 'TIMEOUT' });
     await expect(second).rejects.toMatchObject({ code: 'CLOSED' });
     expect(await line.recorder.ended).toMatchObject({ endedBy: 'network', answered: true });
+  });
+
+  it('that changes nothing may stay without an answer, and the call goes on', async () => {
+    const line = await openLine();
+    const { session } = await establish(line);
+    line.answer = (request) => isReinvite(request);
+    await expect(session.refresh()).rejects.toMatchObject({ code: 'TIMEOUT' });
+    expect(session.state).toBe('established');
+    expect(line.peer.requests('BYE')).toEqual([]);
+    line.answer = (request, reply) => {
+      if (isReinvite(request)) line.respond(request, 408, reply);
+      return isReinvite(request);
+    };
+    await expect(session.refresh()).rejects.toMatchObject({ statusCode: 408 });
+    expect(session.state).toBe('established');
   });
 
   it('is cancelled when the peer only rings for a minute', async () => {

@@ -19,6 +19,7 @@ export class CallChanges {
   readonly #owner: CallChangesOwner;
   /** Hold and resume, one after the other. */
   #holding: Promise<void> = Promise.resolve();
+  #mayRepeat = true;
   #transferTarget: string | null = null;
 
   constructor(agreement: SessionAgreement, owner: CallChangesOwner) {
@@ -50,12 +51,18 @@ export class CallChanges {
     }
   }
 
-  /** Offers again what stands: many encoders then begin with a key frame. What becomes of it shows in the pictures. */
+  /**
+   * Offers again what stands: many encoders then begin with a key frame. What becomes of it shows in the pictures. A peer that
+   * refuses it, or does not answer, is not asked again: meanwhile a hold would have to wait.
+   */
   repeat(): void {
+    if (!this.#mayRepeat) return;
     this.#owner
       .session()
       ?.refresh()
-      .catch(() => {});
+      .catch(() => {
+        this.#mayRepeat = false;
+      });
   }
 
   /** See `Call.transfer`. */

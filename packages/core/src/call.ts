@@ -642,7 +642,7 @@ export class Call extends SafeEmitter<CallEvents> {
 
   async #release(): Promise<void> {
     const problems = await Promise.allSettled([
-      this.stream.end().then(() => this.#media.close()),
+      this.stream.end().finally(() => this.#media.close()),
       this.#hungUp,
       this.#registration?.unregister(),
     ]);

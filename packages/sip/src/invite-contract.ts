@@ -133,7 +133,7 @@ export interface InviteSession {
   reoffer(sdp: SessionOffer, method?: 'INVITE' | 'UPDATE'): Promise<string>;
   /**
    * Offers again, by re-INVITE, what stands, unchanged; after the changes before it. Resolves with its end; a description in
-   * the answer goes to `onReanswer`. Rejects as `reoffer`.
+   * the answer goes to `onReanswer`. Rejects as `reoffer`, but that a peer that does not answer (`TIMEOUT`, 408) keeps its call.
    */
   refresh(): Promise<void>;
   /**

@@ -56,6 +56,9 @@ export interface SessionChangesDeps {
   readonly random: () => number;
 }
 
+/** What becomes of a session whose peer does not answer a change. */
+type WhenSilent = 'ends' | 'stays';
+
 /** The changes of one session that we ask for. */
 export class SessionChanges {
   readonly #deps: SessionChangesDeps;
@@ -113,7 +116,7 @@ export class SessionChanges {
         }
         this.#refusesUpdate = true;
       }
-      await this.#repeat();
+      await this.#repeat('ends');
     });
     const settled = (): void => {
       this.#refreshing = false;
@@ -122,15 +125,18 @@ export class SessionChanges {
     done.then(settled, settled);
   }
 
-  /** Offers again what stands, by re-INVITE. @throws SipError (rejection) as {@link offer} */
+  /**
+   * Offers again what stands, by re-INVITE. Nothing is to be changed by it: a peer that does not answer stays.
+   * @throws SipError (rejection) as {@link offer}
+   */
   repeat(): Promise<void> {
-    return this.#enqueue(() => this.#repeat());
+    return this.#enqueue(() => this.#repeat('stays'));
   }
 
-  async #repeat(): Promise<void> {
+  async #repeat(whenSilent: WhenSilent): Promise<void> {
     const { owner } = this.#deps;
     // RFC 3264 §8: the answer to an unchanged offer may be another one than before.
-    const { response } = await this.#change('INVITE', () => owner.localSdp());
+    const { response } = await this.#change('INVITE', () => owner.localSdp(), whenSilent);
     const answer = answerIn(response);
     if (answer !== undefined) owner.onRefreshed(answer);
   }
@@ -150,6 +156,7 @@ export class SessionChanges {
   async #change(
     method: 'INVITE' | 'UPDATE',
     offer: SessionOffer | undefined,
+    whenSilent: WhenSilent = 'ends',
   ): Promise<{ readonly response: SipResponse; readonly offered: string | undefined }> {
     const { owner, timer } = this.#deps;
     for (let attempt = 1; ; attempt++) {
@@ -159,8 +166,9 @@ export class SessionChanges {
       const offered = typeof offer === 'function' ? offer() : offer;
       const outcome = await this.#send(method, offered);
       if ('error' in outcome) {
-        owner.onLost(outcome.error);
-        throw outcome.error;
+        const { error } = outcome;
+        if (error.code !== 'TIMEOUT' || whenSilent === 'ends') owner.onLost(error);
+        throw error;
       }
       const { response } = outcome;
       const { statusCode, reasonPhrase } = response;
@@ -175,7 +183,7 @@ export class SessionChanges {
       );
       // RFC 3261 §12.2.1.2: the dialog is gone.
       if (statusCode === 408 || statusCode === 481) {
-        owner.onLost(error);
+        if (statusCode === 481 || whenSilent === 'ends') owner.onLost(error);
         throw error;
       }
       if (statusCode === 422 && timer.tooSmall(response.headers)) continue;
