@@ -229,7 +229,7 @@ describe('a re-INVITE', () => {
     expect([phone.count('pli'), packets.length]).toEqual([2, 2]);
     session.start(phone.remote());
     await until(() => phone.count('pli') === 3, 'a request after the old hold');
-    expect(session.stats.keyFrames.requests).toEqual({ pli: 3, fir: 0, info: 0 });
+    expect(session.stats.keyFrames.requests).toEqual({ pli: 3, fir: 0, info: 0, reinvite: 0 });
   });
 
   it('stops and starts our audio, in one sequence', async () => {

@@ -378,7 +378,7 @@ describe('RTCP', () => {
     session.start(phone.remote({ payloadTypes: VIDEO_TYPES }));
     session.requestKeyFrame();
     await setTimeout(50);
-    expect(session.stats.keyFrames.requests).toEqual({ pli: 0, fir: 0, info: 0 });
+    expect(session.stats.keyFrames.requests).toEqual({ pli: 0, fir: 0, info: 0, reinvite: 0 });
     const startMs = performance.now();
     phone.rtp.socket.send(audio(0, { payloadType: 112 }), session.localPort, '127.0.0.1');
     await until(() => infos === 1, 'the whole ladder');
@@ -391,7 +391,7 @@ describe('RTCP', () => {
       { type: 'fir', senderSsrc: 0xabcd, entries: [{ ssrc: 77, sequenceNumber: 0 }] },
     ]);
     expect(session.stats.keyFrames).toMatchObject({
-      requests: { pli: 1, fir: 1, info: 1 },
+      requests: { pli: 1, fir: 1, info: 1, reinvite: 0 },
       answeredBy: { pli: 0, fir: 0, info: 1, unasked: 0 },
     });
     expect(session.stats.keyFrames.lastWaitMs).toBeGreaterThan(1000);
