@@ -642,7 +642,7 @@ export class Call extends SafeEmitter<CallEvents> {
 
   async #release(): Promise<void> {
     const problems = await Promise.allSettled([
-      this.stream.end().finally(() => this.#media.close()),
+      this.#endMedia(),
       this.#hungUp,
       this.#registration?.unregister(),
     ]);
@@ -651,6 +651,14 @@ export class Call extends SafeEmitter<CallEvents> {
     }
     this.#resolveClosed();
     this.emit('closed');
+  }
+
+  async #endMedia(): Promise<void> {
+    try {
+      await this.stream.end();
+    } finally {
+      await this.#media.close();
+    }
   }
 
   /** The one place where the status moves; emits last. */
