@@ -221,30 +221,6 @@ describeWith(['sipp'], 'sipp as the caller', () => {
     expect(gateway.calls).toEqual([]);
   });
 
-  it('changes at the same moment as we do: 491 both ways, and ours, who own no Call-ID, is first', async () => {
-    const { gateway } = await open();
-    const scenario = answered()
-      .request('INVITE', ['a=sendonly'], true)
-      .send('INVITE', 2, { sdp: { ...MEDIA, version: 2 } })
-      .response(491)
-      .send('ACK', 2, { branch: 'invite' })
-      .answerKept(491)
-      .request('ACK')
-      .request('INVITE', ['a=sendonly'])
-      .answer(200, { sdp: { ...MEDIA, version: 3, direction: 'recvonly' } })
-      .request('ACK')
-      .change('INVITE', 3, { ...MEDIA, version: 4, direction: 'recvonly' }, ['a=sendonly'])
-      .bye(4);
-    const sipp = await call(gateway, scenario);
-    await expect.poll(() => gateway.calls[0]?.status).toBe('ESTABLISHED');
-    const [held] = gateway.calls;
-    await held!.hold();
-    expect(held!.status).toBe('HOLD');
-    await sipp.done();
-    await held!.closed();
-    expect(held!.view()).toMatchObject({ status: 'FINISH', endedBy: 'remote' });
-  });
-
   it('is held and transferred by us', async () => {
     const { gateway } = await open();
     const scenario = answered()
