@@ -1,12 +1,12 @@
 // `npm run faults`: attacks and faults against the server as a process of its own, each with a figure and a bound. The table
 // goes to docs/security.md.
 
-import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { seededRandom } from '@sipcast/testkit';
+import { commit } from './commit.ts';
 import { formatTable } from './faults/figure.ts';
 import type { Figure, Measurement } from './faults/figure.ts';
 import { inParallel, pause } from './faults/pace.ts';
@@ -142,15 +142,4 @@ async function measure(figure: Figure, shop: Workshop): Promise<readonly Measure
   const seconds = ((performance.now() - beganMs) / 1000).toFixed(1);
   console.log([...told, `${figure.name}: ${seconds} s\n`].join('\n'));
   return found;
-}
-
-function commit(): string {
-  try {
-    const git = (...args: string[]): string =>
-      execFileSync('git', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
-    const changed = git('status', '--porcelain', '--', 'packages', 'bench') !== '';
-    return git('rev-parse', '--short', 'HEAD') + (changed ? ' with changes' : '');
-  } catch {
-    return 'unknown';
-  }
 }

@@ -1,10 +1,11 @@
 // `npm run bench`: what calls through the gateway cost in processor time and memory, beside as many `ffmpeg -c copy`
 // on the same RTP, and what each stage of the media path costs.
 
-import { execFileSync } from 'node:child_process';
 import { cpus, totalmem } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { compileGateway } from './compile.ts';
+import { bundle } from './bundle.ts';
+import { commit } from './commit.ts';
 import { ffmpegVersion } from './ffmpeg.ts';
 import { Generators, measureFfmpeg, measureGateway } from './load.ts';
 import type { LoadPlan, LoadResult } from './load.ts';
@@ -51,7 +52,8 @@ console.log(
   '\nclip 640×360, 25 fps, H.264 ~500 kbit/s + PCMA; processor time per call and second of media,\n' +
     `median (lowest–highest) of ${plan.windows} windows of ${plan.windowSeconds} s\n`,
 );
-const script = await compileGateway();
+const script = new URL('dist/gateway.mjs', import.meta.url);
+await bundle(fileURLToPath(new URL('gateway.ts', import.meta.url)), fileURLToPath(script));
 const generators = await Generators.open();
 const results = new Map<number, { gateway: LoadResult; ffmpeg: LoadResult | undefined }>();
 try {
@@ -90,17 +92,6 @@ function printMachine(): void {
     console.log('skipped: the comparison with ffmpeg (not installed, or not wanted)');
   else if (!canReadProcesses) console.log('skipped: the comparison with ffmpeg needs Linux');
   console.log();
-}
-
-function commit(): string {
-  try {
-    const git = (...args: string[]): string =>
-      execFileSync('git', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
-    const changed = git('status', '--porcelain', '--', 'packages', 'bench') !== '';
-    return git('rev-parse', '--short', 'HEAD') + (changed ? ' with changes' : '');
-  } catch {
-    return 'unknown';
-  }
 }
 
 function printLoad(name: string, count: number, load: LoadResult): void {

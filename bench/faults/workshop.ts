@@ -4,8 +4,8 @@ import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
 import { buildConsole } from '../../packages/server/console-build.ts';
+import { bundle } from '../bundle.ts';
 import { ServerProcess } from './server-process.ts';
 import type { ServerProcessOptions } from './server-process.ts';
 
@@ -31,18 +31,7 @@ export class Workshop {
     await copyFile(join(SERVER, 'package.json'), join(folder, 'program', 'package.json'));
     const program = join(dist, 'cli.js');
     await Promise.all([
-      build({
-        entryPoints: [join(SERVER, 'src/cli.ts')],
-        outfile: program,
-        bundle: true,
-        platform: 'node',
-        format: 'esm',
-        target: 'node20',
-        logLevel: 'error',
-        banner: {
-          js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
-        },
-      }),
+      bundle(join(SERVER, 'src/cli.ts'), program),
       buildConsole(join(dist, 'console')),
     ]);
     return new Workshop(folder, program);

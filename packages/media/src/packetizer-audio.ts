@@ -113,11 +113,11 @@ export class AudioPacketizer {
       const eventClockRateHz = this.#line.eventClockRateHz ?? this.#clockRateHz;
       const event = this.#sequence.next(eventClockRateHz);
       if (this.#sequence.done) this.#sequence = undefined;
+      if (event?.marker) this.#eventTimestamp = now;
       if (event !== undefined && eventPayloadType !== undefined) {
         this.#talking = false;
         // RFC 4733 §2.2.1: all packets of an event carry the timestamp of its begin, on the line of the sound. Time that is
         // skipped meanwhile changes nothing: it would be another event, and the digit be heard twice.
-        if (event.marker) this.#eventTimestamp = now;
         const segment = Math.round((event.segmentTicks * this.#clockRateHz) / eventClockRateHz);
         const begin = this.#eventTimestamp + segment;
         return this.#encode(eventPayloadType, event.marker, begin, event.payload);
