@@ -9,8 +9,9 @@ import { isZombie } from './faults/server-process.ts';
 import { Workshop } from './faults/workshop.ts';
 import { theilSen } from './slope.ts';
 
-const USAGE = `npx tsx bench/soak.ts [--minutes 30] [--kill-seconds 60] [--churn-seconds 10] [--max-slope 24]
-  --max-slope   MiB an hour that memory may grow by, judged from 10 minutes on`;
+const USAGE = `npx tsx bench/soak.ts [--minutes 30] [--kill-seconds 60] [--churn-seconds 10] [--max-slope 24] [--traces 200]
+  --max-slope   MiB an hour that memory may grow by, judged from 10 minutes on
+  --traces      SIP messages that are kept of each call; with 0, it is seen what else grows`;
 const STEADY = 5;
 const SAMPLE_MS = 5000;
 /** What is made at the beginning, and kept, is no growth. */
@@ -25,6 +26,7 @@ const { values } = parseArgs({
     'kill-seconds': { type: 'string', default: '60' },
     'churn-seconds': { type: 'string', default: '10' },
     'max-slope': { type: 'string', default: '24' },
+    traces: { type: 'string', default: '200' },
     help: { type: 'boolean', default: false },
   },
 });
@@ -36,6 +38,8 @@ const durationMs = Number(values.minutes) * 60_000;
 const killMs = Number(values['kill-seconds']) * 1000;
 const churnMs = Number(values['churn-seconds']) * 1000;
 const maxSlope = Number(values['max-slope']);
+
+const seconds = (ms: number): string => (ms / 1000).toFixed(0);
 
 interface Sample {
   readonly hours: number;
@@ -68,6 +72,7 @@ try {
         bindAddress: '127.0.0.1',
         rtpPorts: { min: 28_000, max: 28_999 },
         historySize: 20,
+        sipTrace: { maxMessages: Number(values.traces) },
       },
     },
   });
@@ -107,7 +112,10 @@ try {
       const calls = (await server.found<CallView[]>('/call/find_all')) ?? [];
       for (const call of calls) {
         const skew = call.callId.startsWith('steady') ? call.media?.avSkewMs : null;
-        if (typeof skew === 'number') skewsMs.push(Math.abs(skew));
+        if (typeof skew !== 'number') continue;
+        skewsMs.push(Math.abs(skew));
+        if (Math.abs(skew) >= MAX_SKEW_MS)
+          console.log(`${call.callId}: ${skew} ms after ${seconds(at - beganMs)} s`);
       }
       const missing = steady.filter(
         (id) => calls.find(({ callId }) => callId === id)?.status !== 'ESTABLISHED',
