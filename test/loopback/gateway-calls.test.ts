@@ -414,6 +414,32 @@ describe('a call', () => {
     expect(call.view().pushes[0]).toMatchObject({ reconnects: 1, width: 640 });
   });
 
+  it('is told of before its pushes, and may be ended by who hears of it', async () => {
+    const peer = await openPeer();
+    const sink = await openSink();
+    const gateway = await openGateway();
+    const told: string[] = [];
+    gateway.on('call', ({ callId }) => told.push(`call ${callId}`));
+    gateway.on('callChange', ({ callId }, { status }) => told.push(`${status} ${callId}`));
+    gateway.on('pushChange', ({ status }, callId) => told.push(`${status} ${callId}`));
+    const target = { rtmpUrl: sink.url, rtmpStream: 'told' };
+    const first = await gateway.startup({ callId: 'first', callee: peer.uri, ...target });
+    await first.established();
+    expect(told.slice(0, 2)).toEqual(['call first', 'RTMP_STREAM_WAIT first']);
+    await first.terminate();
+    told.length = 0;
+    gateway.once('call', (call) => void call.terminate());
+    const second = await gateway.startup({ callId: 'second', callee: peer.uri, ...target });
+    await second.closed();
+    expect(second.view()).toMatchObject({ status: 'FINISH', rtmpStreamStatus: null });
+    expect(told).toEqual(['call second', 'FINISH second']);
+    expect(peer.calls).toHaveLength(1);
+    expect(gateway.findPushes()).toEqual([]);
+    // Its name is free again.
+    const third = await gateway.startup({ callee: peer.uri, ...target });
+    await third.established();
+  });
+
   it('goes on without an RTMP server that never comes up', async () => {
     const peer = await openPeer();
     const gateway = await openGateway({ rtmp: { firstConnectTimeoutMs: 500 } });

@@ -238,6 +238,16 @@ describe('an incoming call', () => {
     expect(studio.history()[0]).toMatchObject({ incoming: true, info: 'No common codecs' });
   });
 
+  it('that a listener ends as soon as it hears of it is declined', async () => {
+    const studio = await openGateway({ incoming: { rules: [{ accept: {} }] } });
+    const caller = await openGateway();
+    studio.once('call', (call) => void call.terminate());
+    const call = await caller.startup({ callee: at(studio) });
+    await call.closed();
+    expect(call.view()).toMatchObject({ status: 'FAILED', sipStatus: 603 });
+    expect(studio.calls).toEqual([]);
+  });
+
   it('over the limit is refused with 503 and a time to come back', async () => {
     const studio = await openGateway({ incoming: { rules: [{ accept: {} }] }, maxCalls: 1 });
     const caller = await openGateway();

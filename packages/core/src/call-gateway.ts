@@ -374,19 +374,26 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       call.once('closed', () => held.release());
       encoders = undefined;
       this.#add(call);
-      if (startup.rtmpUrl !== null && startup.rtmpStream !== null) {
-        call.attachRtmpPush(
-          this.#pushes.create(call.callId, startup.rtmpStream, startup.rtmpUrl, { form, rtmp }),
-        );
-      }
-      if (recordDir !== undefined) this.#record(call, recordDir, form);
+      // Before anything that is told of it. A listener may end it at once.
       this.emit('call', call);
+      if (!call.ended) this.#attachOutputs(call, startup, form, recordDir);
       begin(call);
       return call;
     } finally {
       encoders?.release();
       letGo();
     }
+  }
+
+  #attachOutputs(
+    call: Call,
+    { rtmpUrl, rtmpStream, rtmp }: ResolvedStartup,
+    form: OutputForm,
+    recordDir: string | undefined,
+  ): void {
+    if (rtmpUrl !== null && rtmpStream !== null)
+      call.attachRtmpPush(this.#pushes.create(call.callId, rtmpStream, rtmpUrl, { form, rtmp }));
+    if (recordDir !== undefined) this.#record(call, recordDir, form);
   }
 
   /** Live calls that match all given fields; none: an empty array. */

@@ -353,6 +353,8 @@ export class Call extends SafeEmitter<CallEvents> {
 
   /** For the gateway, once: dials. What goes wrong ends the call; it never rejects. */
   async place(): Promise<void> {
+    // A listener of the gateway's `call` may have ended it.
+    if (this.ended) return;
     this.#move('PENDING', {});
     try {
       await this.#dial();
@@ -411,6 +413,7 @@ export class Call extends SafeEmitter<CallEvents> {
     offer: string | undefined,
     source: TransportAddress,
   ): Promise<void> {
+    if (this.ended) return session.reject(603, 'Decline');
     this.#session = session;
     this.#peerAddress = isIP(source.address) === 0 ? undefined : source.address;
     this.#move('PENDING', {});

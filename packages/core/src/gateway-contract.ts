@@ -182,7 +182,7 @@ export interface CallGatewayEvents {
    * Somebody calls, and no rule of `incoming` is for it: accept or reject it. Without a listener such calls meet silence.
    */
   incomingCall: (incoming: IncomingCall) => void;
-  /** A call was accepted and can be found. */
+  /** A call was accepted and can be found: the first event of each call, before those of its pushes. */
   call: (call: Call) => void;
   /** A call's status, sipStatus or rtmpStreamStatus changed. In order for each call. */
   callChange: (call: Call, view: CallView, changed: readonly CallChange[]) => void;
