@@ -74,7 +74,43 @@ describe('startup.ts', () => {
   });
 });
 
+describe('opentelemetry.ts', () => {
+  it('makes a span of a call, and one of its push within', async () => {
+    const phone = await openPhone();
+    const sink = await openSink();
+    const script = start('opentelemetry', [phone.uri, sink.url, 'cam'], { SECONDS_ON_AIR: '1' });
+    expect(await script.exited, script.output).toBe(0);
+    const spans = script.output.split(/^}$/m).filter((text) => text.includes('traceId'));
+    expect(spans).toHaveLength(2);
+    const [push = '', call = ''] = spans;
+    const valueOf = (span: string, key: string) => new RegExp(`${key}: '?(\\w+)`).exec(span)?.[1];
+    const namesOf = (span: string) => [...span.matchAll(/name: '(\w+)'/g)].map(([, name]) => name);
+    expect(namesOf(push)).toEqual(['sipcast', 'push', 'RTMP_STREAM_WAIT', 'RTMP_STREAM_ACTIVE']);
+    expect(namesOf(call)).toEqual([
+      'sipcast',
+      'call',
+      'PENDING',
+      'TRYING',
+      'RING',
+      'ESTABLISHED',
+      'FINISH',
+    ]);
+    expect(valueOf(push, 'spanId')).toBe(valueOf(call, 'id'));
+    expect(Number(valueOf(push, "'rtmp.bytes_sent'"))).toBeGreaterThan(1000);
+    expect(valueOf(call, "'sip.status_code'")).toBe('200');
+    expect(script.output).not.toContain(sink.url);
+  });
+
+  it('tells why a call failed', async () => {
+    const phone = await openPhone({ answer: 480 });
+    const script = start('opentelemetry', [phone.uri, 'rtmp://127.0.0.1:1/live', 'cam']);
+    expect(await script.exited).toBe(1);
+    expect(script.output).toMatch(/status: \{ code: 2, message: '480 [\w ]+' \}/);
+  });
+});
+
 describe.each([
+  { name: 'node-http', headers: {} },
   { name: 'express', headers: {} },
   { name: 'koa', headers: { 'x-api-key': 'open sesame' }, refused: 403 },
   {
@@ -82,6 +118,7 @@ describe.each([
     headers: { authorization: `Basic ${btoa('user:change me')}` },
     refused: 401,
   },
+  { name: 'hono', headers: { authorization: 'Bearer change-me' }, refused: 401 },
 ])('$name.ts', ({ name, headers, refused }) => {
   it('has the API beside its own routes', async () => {
     const phone = await openPhone();

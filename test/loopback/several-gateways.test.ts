@@ -1,0 +1,96 @@
+// Several gateways in one process, mounted in one HTTP server: each has its calls, its names and its end.
+
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createCallGateway } from '@sipcast/core';
+import type { CallGateway } from '@sipcast/core';
+import { createRestRouter, nodeListener } from '@sipcast/rest';
+import { RestClient } from '@sipcast/rest/client';
+import { RtmpSink, SipPeer } from '@sipcast/testkit';
+import { afterEach, expect, it } from 'vitest';
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+});
+
+const RTP_PORTS = { min: 29_000, max: 29_199 };
+
+async function openGateway(): Promise<CallGateway> {
+  const gateway = await createCallGateway({
+    bindAddress: '127.0.0.1',
+    transcoding: false,
+    // The same range: what one holds the other leaves.
+    rtpPorts: RTP_PORTS,
+  });
+  cleanups.push(() => gateway.close());
+  return gateway;
+}
+
+it('two gateways share a process and a range of ports, and nothing else', async () => {
+  const phone = await SipPeer.open();
+  cleanups.push(() => phone.close());
+  const sink = await RtmpSink.open();
+  cleanups.push(() => sink.close());
+  const [left, right] = [await openGateway(), await openGateway()];
+  const [leftApi, rightApi] = [left, right].map((gateway, index) => {
+    const router = createRestRouter(gateway, { mount: index === 0 ? '/left' : '/right' });
+    return nodeListener(router);
+  });
+  const server = createServer((request, response) => {
+    const api = request.url?.startsWith('/left/') ? leftApi : rightApi;
+    void api?.(request, response);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  cleanups.push(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const [leftClient, rightClient] = ['left', 'right'].map(
+    (mount) => new RestClient({ url: `${origin}/${mount}` }),
+  ) as [RestClient, RestClient];
+
+  // The same names in both: they are each gateway's own.
+  for (const [index, client] of [leftClient, rightClient].entries())
+    await client.startCall({
+      callId: 'one',
+      callee: phone.uri,
+      toStream: 'studio',
+      rtmpUrl: sink.url,
+      rtmpStream: `one-${index}`,
+    });
+  await Promise.all([left, right].map((gateway) => gateway.get('one').established()));
+  const publications = [await sink.nextPublication(), await sink.nextPublication()];
+  expect(publications.map(({ streamName }) => streamName).toSorted()).toEqual(['one-0', 'one-1']);
+  expect(left.nodeId).not.toBe(right.nodeId);
+  expect((await leftClient.findCalls())[0]?.nodeId).toBe(left.nodeId);
+  expect((await rightClient.findCalls())[0]?.nodeId).toBe(right.nodeId);
+  const portsOf = (gateway: CallGateway): string[] =>
+    phone.messages
+      .flatMap(({ message }) =>
+        'method' in message && message.method === 'INVITE' ? [message] : [],
+      )
+      .filter(({ headers }) => headers.get('contact')?.includes(`:${gateway.sipPort}`))
+      .flatMap(({ body }) => [
+        ...Buffer.from(body)
+          .toString()
+          .matchAll(/^m=\w+ (\d+)/gm),
+      ])
+      .map(([, port = '']) => port);
+  expect(new Set([...portsOf(left), ...portsOf(right)]).size).toBe(4);
+
+  // The end of one is not the end of the other.
+  await left.close();
+  const goesOn = publications.find(({ streamName }) => streamName === 'one-1');
+  const before = goesOn?.tagCount ?? 0;
+  await expect.poll(() => goesOn?.tagCount).toBeGreaterThan(before + 50);
+  expect(right.get('one').status).toBe('ESTABLISHED');
+  expect(phone.calls.filter(({ status }) => status === 'ended')).toHaveLength(1);
+  await expect(leftClient.startCall({ callee: phone.uri })).rejects.toMatchObject({ status: 503 });
+  await rightClient.startCall({ callId: 'two', callee: phone.uri });
+  await right.get('two').established();
+  expect(phone.violations).toEqual([]);
+});
