@@ -1,6 +1,7 @@
 // The AAC encoder as a real ffmpeg child process: its time, its faults, and a whole call through it.
 
 import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,7 +44,19 @@ function aLaw(loud: boolean): Uint8Array {
   return octets;
 }
 
-describeWith(['ffmpeg', 'ps'], 'the AAC encoder', () => {
+/** The longest time in which no frame came while something was done. */
+async function longestGap(
+  frames: readonly { readonly arrivalMs: number }[],
+  doIt: () => Promise<void>,
+): Promise<number> {
+  const from = frames.length;
+  const times = [performance.now()];
+  await doIt();
+  times.push(...frames.slice(from).map(({ arrivalMs }) => arrivalMs), performance.now());
+  return Math.max(...times.map((time, index) => time - (times[index - 1] ?? time)));
+}
+
+describeWith(['ffmpeg', 'ps', 'taskset', 'chrt'], 'the AAC encoder', () => {
   let dir: string;
   beforeEach(async () => {
     dir = await mkdtemp(join(tmpdir(), 'aac-'));
@@ -161,6 +174,37 @@ describeWith(['ffmpeg', 'ps'], 'the AAC encoder', () => {
       expect(failures).toEqual([]);
     });
   }
+
+  it('waits for a child that the machine has no time for', async () => {
+    const { transcoder, frames, failures, feed } = await open();
+    await feed(0.6);
+    const [pid = 0] = encoders();
+    // It gets the time that others leave on one core, and there they leave none.
+    execFileSync('taskset', ['-apc', '0', String(pid)]);
+    execFileSync('chrt', ['-a', '-i', '-p', '0', String(pid)]);
+    const busy = Array.from({ length: 12 }, () =>
+      spawn('taskset', ['-c', '0', 'sh', '-c', 'while :; do :; done'], { stdio: 'ignore' }),
+    );
+    try {
+      await feed(0.5);
+      const longestMs = await longestGap(frames, () => feed(9));
+      expect(longestMs).toBeGreaterThan(3000);
+    } finally {
+      await Promise.all(
+        busy.map((child) => {
+          child.kill('SIGKILL');
+          return once(child, 'exit');
+        }),
+      );
+    }
+    const before = frames.length;
+    await feed(0.6);
+    await expect.poll(() => frames.length).toBeGreaterThan(before + 10);
+    expect(encoders()).toEqual([pid]);
+    expect(transcoder.stats.restarts).toBe(0);
+    transcoder.close();
+    expect(failures).toEqual([]);
+  });
 
   it('gives up a child that ends again and again, with its last words; floods of stderr are drained', async () => {
     const path = join(dir, 'ffmpeg');

@@ -3,7 +3,7 @@
 
 import { spawn } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { MediaError } from './errors.ts';
@@ -30,7 +30,7 @@ export interface FfmpegChildHandler {
   onFailed(error: MediaError): void;
 }
 
-/** With input and without any output for this long the child hangs. */
+/** With input and without any output for this long, of the time in which it could run, the child hangs. */
 const HANG_MS = 3000;
 /** Before its first output it is given more time: where the machine has too much to do, a new start only begins all over. */
 const START_MS = 8000;
@@ -44,6 +44,8 @@ const FINISH_MS = 2000;
 const MAX_STDERR_BYTES = 64 * 1024;
 const MAX_LAST_WORDS = 500;
 const NICENESS = 10;
+/** One that wants the processor and gets less than this share of it is starved: it would not do better in a new process. */
+const STARVED_SHARE = 0.5;
 /** Shorter spans say little, as the kernel counts in steps of 10 ms. */
 const LOAD_SPAN_MS = 1000;
 /** `USER_HZ`: 100 on every Linux that Node.js runs on. */
@@ -53,8 +55,8 @@ type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 
 /**
  * Runs one ffmpeg until it is closed. One that crashes, or hangs with input for three seconds, eight at its start, is started again after
- * 250 ms, at most three times a minute; the next time it is given up. Nothing here throws, a shortage of processes or
- * file descriptors included.
+ * 250 ms, at most three times a minute; the next time it is given up. Time in which other processes keep the processor from it,
+ * or this process itself stands still, does not count. Nothing here throws, a shortage of processes or file descriptors included.
  */
 export class FfmpegChild {
   readonly #options: FfmpegChildOptions;
@@ -70,6 +72,9 @@ export class FfmpegChild {
   #stderr = '';
   #fedSinceOutputMs = Number.NaN;
   #patienceMs = START_MS;
+  #watchedAtMs = performance.now();
+  /** CPU time at the last turn of the watch in which it owed an output. */
+  #watchedCpuSeconds: number | undefined;
   /** The last look at the CPU time. */
   #cpuSeconds = 0;
   #cpuReadAtMs = 0;
@@ -229,10 +234,29 @@ export class FfmpegChild {
   }
 
   #checkHang(): void {
-    if (Number.isNaN(this.#fedSinceOutputMs)) return;
-    if (performance.now() - this.#fedSinceOutputMs < this.#patienceMs) return;
+    const nowMs = performance.now();
+    const spanMs = nowMs - this.#watchedAtMs;
+    this.#watchedAtMs = nowMs;
+    const pid = this.#child?.pid;
+    if (pid === undefined || Number.isNaN(this.#fedSinceOutputMs)) {
+      this.#watchedCpuSeconds = undefined;
+      return;
+    }
+    // What it said while this process stood still is read behind the timers.
+    this.#fedSinceOutputMs += Math.max(0, spanMs - WATCH_MS);
+    if (this.#isStarved(pid, spanMs)) this.#fedSinceOutputMs += Math.min(spanMs, WATCH_MS);
+    if (nowMs - this.#fedSinceOutputMs < this.#patienceMs) return;
     this.#fedSinceOutputMs = Number.NaN;
     this.kill();
+  }
+
+  /** Whether it could not run for most of the last turn, although it wanted to. False where there is no `/proc`. */
+  #isStarved(pid: number, spanMs: number): boolean {
+    const before = this.#watchedCpuSeconds;
+    const cpuSeconds = readCpuSeconds(pid);
+    this.#watchedCpuSeconds = cpuSeconds;
+    if (before === undefined || cpuSeconds === undefined || !wantsProcessor(pid)) return false;
+    return (cpuSeconds - before) * 1000 < STARVED_SHARE * spanMs;
   }
 
   #onExit(child: Child, how: string): void {
@@ -273,6 +297,18 @@ export function lowerPriority(pid: number | undefined): void {
     setPriority(pid, NICENESS);
   } catch {
     // A sandbox may forbid it, or it has ended already; it runs as well without.
+  }
+}
+
+/** Whether a thread of it runs or is ready to: state `R` of proc(5). One that is stopped or waits for something is not. */
+function wantsProcessor(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).some((thread) => {
+      const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1');
+      return stat[stat.lastIndexOf(')') + 2] === 'R';
+    });
+  } catch {
+    return false;
   }
 }
 
