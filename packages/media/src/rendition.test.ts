@@ -344,12 +344,14 @@ describe('no hole', () => {
     expect([told, rendition.stats.frozenFrames]).toEqual([['frozen'], 3]);
     rendition.pushVideo(picture(false), 6050, 0);
     expect(of(9)).toHaveLength(6);
-    // The path is behind the frozen picture by its own delay: never backwards.
-    rendition.pushVideo(picture(true), 6030, 0);
-    rendition.pushVideo(picture(false), 6070, 0);
+    // The path is behind the frozen picture by its own delay: never backwards, and no two at one time.
+    rendition.pushVideo(picture(true), 6000, 0);
+    rendition.pushVideo(picture(false), 6040, 0);
+    rendition.pushVideo(picture(false), 6080, 0);
     expect(of(9).slice(6)).toEqual([
-      ['key-frame', 6040],
-      ['inter-frame', 6070],
+      ['key-frame', 6041],
+      ['inter-frame', 6042],
+      ['inter-frame', 6080],
     ]);
   });
 

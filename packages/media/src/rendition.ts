@@ -132,8 +132,8 @@ export class Rendition {
   /** Stream's time when the encoder of the audio was started. */
   #encoderSinceMs = 0;
   #keyFrame: FlvTag | undefined;
-  /** Timestamp of the last picture, and the stream's time when it came. */
-  #videoMs = 0;
+  /** Timestamp of the last picture, -1 before the first, and the stream's time when it came. */
+  #videoMs = -1;
   #videoSeenMs = 0;
   /** Stream's time of the last picture that was not a frozen one, and what lay between the last three of them. */
   #pictureSeenMs = 0;
@@ -463,11 +463,13 @@ export class Rendition {
       if (tag.role === 'inter-frame' && !passes) return;
       if (tag.role !== 'sequence-header') this.#frozen = false;
     }
-    if (tag.role !== 'sequence-header') this.#noteGap();
-    // Frozen pictures run ahead of the stream by the delay of the path.
-    const inOrder = tag.timestampMs >= this.#videoMs ? tag : { ...tag, timestampMs: this.#videoMs };
+    const isPicture = tag.role !== 'sequence-header';
+    if (isPicture) this.#noteGap();
+    // Frozen pictures run ahead of the stream by the delay of the path, and no two pictures may have one time.
+    const earliestMs = isPicture ? this.#videoMs + 1 : this.#videoMs;
+    const inOrder = tag.timestampMs >= earliestMs ? tag : { ...tag, timestampMs: earliestMs };
     if (tag.role === 'key-frame') this.#keyFrame = inOrder;
-    if (tag.role !== 'sequence-header') this.#onPicture(inOrder.timestampMs);
+    if (isPicture) this.#onPicture(inOrder.timestampMs);
     this.#outputs.push(inOrder);
   }
 }
