@@ -10,6 +10,7 @@ import { commit } from './commit.ts';
 import { formatTable } from './faults/figure.ts';
 import type { Figure, Measurement } from './faults/figure.ts';
 import { inParallel, pause } from './faults/pace.ts';
+import { dependencies } from './faults/dependencies.ts';
 import { injection } from './faults/injection.ts';
 import { draining, kills } from './faults/kills.ts';
 import { secrets } from './faults/secrets.ts';
@@ -33,6 +34,7 @@ const FIGURES: readonly Figure[] = [
   slowClients,
   sipFlood,
   stalls,
+  dependencies,
   secrets,
   kills,
   draining,

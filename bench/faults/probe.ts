@@ -14,9 +14,21 @@ function nothing(name: string): NodeJS.ErrnoException {
   return Object.assign(new Error(`getaddrinfo ENOTFOUND ${name}`), { code: 'ENOTFOUND' });
 }
 
+/** As the system's, when no DNS server answers: two attempts. */
+const UNANSWERED_MS = 4000;
+let isAnswering = true;
+
+async function unanswered(name: string): Promise<never> {
+  await new Promise((done) => {
+    setTimeout(done, UNANSWERED_MS).unref();
+  });
+  throw Object.assign(new Error(`getaddrinfo EAI_AGAIN ${name}`), { code: 'EAI_AGAIN' });
+}
+
 async function resolve(name: string): Promise<LookupAddress[]> {
   // What the system takes for an address, and its own name, it may say: that asks nobody.
   if (/^(?:[\da-fx.:]+|localhost\.?)$/i.test(name)) return realLookup(name, { all: true });
+  if (!isAnswering) return unanswered(name);
   const bare = name.toLowerCase().replace(/\.$/, '');
   const count = asked.get(bare) ?? 0;
   asked.set(bare, count + 1);
@@ -64,6 +76,7 @@ promises.lookup = ((name: string, options?: object) =>
   })) as typeof promises.lookup;
 for (const question of ['resolveNaptr', 'resolveSrv', 'resolve4', 'resolve6'] as const)
   promises.Resolver.prototype[question] = async (name: string): Promise<never> => {
+    if (!isAnswering) return unanswered(name);
     throw nothing(name);
   };
 syncBuiltinESMExports();
@@ -72,6 +85,9 @@ process.on('message', (question) => {
   if (question === 'prototypes') {
     const kept = [Object.prototype, Array.prototype, Function.prototype, String.prototype];
     process.send?.(kept.map((prototype) => Object.getOwnPropertyNames(prototype).length));
+  } else if (question === 'dns off' || question === 'dns on') {
+    isAnswering = question === 'dns on';
+    process.send?.(isAnswering);
   } else process.send?.(Object.fromEntries(asked));
 });
 // The program ends when it wants to, and not when nobody listens any more.

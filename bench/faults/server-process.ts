@@ -74,12 +74,17 @@ export class ServerProcess {
         http: { ...(http as object), host: '127.0.0.1', port: options.httpPort ?? 0 },
       }),
     );
-    const imports = preload ? ['--import', 'tsx', '--import', preload.href] : [];
-    this.#process = spawn(process.execPath, [...imports, program, 'serve', '--config', file], {
-      env: { ...process.env, ...environment },
-      cwd: preload ? process.cwd() : stateDir,
-      stdio: ['ignore', 'pipe', 'pipe', ...(preload ? (['ipc'] as const) : [])],
-    });
+    const isTypeScript = preload?.href.endsWith('.ts') === true;
+    const imports = [...(isTypeScript ? ['tsx'] : []), ...(preload ? [preload.href] : [])];
+    this.#process = spawn(
+      process.execPath,
+      [...imports.flatMap((module) => ['--import', module]), program, 'serve', '--config', file],
+      {
+        env: { ...process.env, ...environment },
+        cwd: isTypeScript ? process.cwd() : stateDir,
+        stdio: ['ignore', 'pipe', 'pipe', ...(preload ? (['ipc'] as const) : [])],
+      },
+    );
     this.#read(this.#process.stdout);
     this.#read(this.#process.stderr);
     this.exited = new Promise((resolve) => {

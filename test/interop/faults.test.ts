@@ -4,7 +4,8 @@ import { expect, it } from 'vitest';
 import { describeWith } from '../support/programs.ts';
 import { Script } from '../support/script.ts';
 
-const FIGURES = 'injection ssrf slowloris sip-flood stalls secrets kills draining'.split(' ');
+const FIGURES =
+  'injection ssrf slowloris sip-flood stalls dependencies secrets kills draining'.split(' ');
 
 describeWith(['ffmpeg'], 'npm run faults -- --quick', () => {
   it('holds every bound that is no matter of time, in every figure', async () => {
