@@ -3,7 +3,7 @@
 
 import { parseArgs } from 'node:util';
 import { RtmpSink, SipPeer } from '@sipcast/testkit';
-import { quantile } from './faults/figure.ts';
+import { mebibytes, quantile } from './faults/figure.ts';
 import { pause, until } from './faults/pace.ts';
 import { isZombie } from './faults/server-process.ts';
 import { Workshop } from './faults/workshop.ts';
@@ -66,6 +66,7 @@ try {
   const sink = await RtmpSink.open({ keepTags: false });
   workshop.later(() => sink.close());
   const server = await workshop.startServer({
+    preload: new URL('faults/heap-probe.mjs', import.meta.url),
     config: {
       // What is remembered of calls that ended is full before the growth is looked at.
       gateway: {
@@ -97,9 +98,11 @@ try {
   const samples: Sample[] = [];
   const skewsMs: number[] = [];
   const backMs: number[] = [];
+  const heaps: { readonly bytes: number; readonly churned: number }[] = [];
   let churned = 0;
 
   const watch = async (): Promise<void> => {
+    let uncollected: readonly number[] = [];
     for (let at = beganMs; !isOver(); at += SAMPLE_MS) {
       const children = server.descendants();
       samples.push({
@@ -108,7 +111,11 @@ try {
         files: server.openFiles(),
         children: children.length,
       });
-      if (children.some(isZombie)) problems.push('a child that nobody collected');
+      // One that has just ended is collected in a moment.
+      const dead = children.filter(isZombie);
+      if (dead.some((pid) => uncollected.includes(pid)))
+        problems.push('a child that nobody collected');
+      uncollected = dead;
       const calls = (await server.found<CallView[]>('/call/find_all')) ?? [];
       for (const call of calls) {
         const skew = call.callId.startsWith('steady') ? call.media?.avSkewMs : null;
@@ -167,7 +174,18 @@ try {
       if (!isBack) problems.push('a stream did not come back after the server did');
     }
   };
-  await Promise.all([watch(), churn(), kill()]);
+  // What calls that ended leave behind is seen by what is in use, and not by what the process once needed.
+  const weigh = async (): Promise<void> => {
+    for (const atMs of [durationMs * WARM_UP, durationMs]) {
+      await untilMs(beganMs + atMs);
+      heaps.push({ bytes: await server.probe<number>('heap'), churned });
+    }
+  };
+  await Promise.all([watch(), churn(), kill(), weigh()]);
+  const [heapBefore, heapAfter] = heaps;
+  if (!heapBefore || !heapAfter) throw new Error('The heap was not weighed');
+  const perCallKiB =
+    (heapAfter.bytes - heapBefore.bytes) / 1024 / (heapAfter.churned - heapBefore.churned);
 
   const late = samples.slice(Math.floor(samples.length * WARM_UP));
   const { perUnit, low, high } = theilSen(
@@ -189,6 +207,8 @@ try {
       `memory: ${first.toFixed(1)} MiB at first; after a third of the time p50 ${quantile(rss, 0.5).toFixed(1)}, at most ${Math.max(...rss).toFixed(1)} MiB\n` +
       `slope from then on (Theil-Sen): ${perUnit.toFixed(2)} MiB/h, 95 % between ${low.toFixed(2)} and ${high.toFixed(2)}` +
       `${isJudged ? '' : ' (not judged)'}; bound ${maxSlope}\n` +
+      `in use after a collection: ${mebibytes(heapBefore.bytes)} after a third of the time, ${mebibytes(heapAfter.bytes)} at the end: ` +
+      `${perCallKiB.toFixed(2)} KiB for each call that ended between\n` +
       `open files: ${filesBefore}, then ${filesAfter}; encoders: at most ${Math.max(...samples.map(({ children }) => children))}\n` +
       `back after a kill: p50 ${quantile(backMs, 0.5).toFixed(0)}, at most ${Math.max(...backMs).toFixed(0)} ms after the port was open\n` +
       `sound and picture apart: p50 ${quantile(skewsMs, 0.5).toFixed(0)}, at most ${Math.max(...skewsMs).toFixed(0)} ms`,
