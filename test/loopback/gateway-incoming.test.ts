@@ -1,5 +1,8 @@
 // Calls that come in, hold from either side, and transfer: one gateway calls another, over real sockets.
 
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createCallGateway } from '@sipcast/core';
 import type {
   Call,
@@ -65,6 +68,16 @@ async function connect(
   const taken = await callOf(studio);
   await taken.established();
   return { studio, caller, outgoing, incoming: taken };
+}
+
+/** What a count comes to when it does not grow any more. */
+async function settle(count: () => number): Promise<number> {
+  let last = -1;
+  while (count() !== last) {
+    last = count();
+    await sleep(4 * SHORT.t2Ms);
+  }
+  return last;
 }
 
 const statusOf = (call: Call) => expect.poll(() => call.status, { timeout: 3000 });
@@ -236,6 +249,46 @@ describe('an incoming call', () => {
     expect(call.view()).toMatchObject({ status: 'FAILED', sipStatus: 488 });
     await expect.poll(() => studio.calls.length).toBe(0);
     expect(studio.history()[0]).toMatchObject({ incoming: true, info: 'No common codecs' });
+  });
+
+  it('of a source that never acknowledges gets no media, and a bounded answer', async () => {
+    const studio = await openGateway({ incoming: { rules: [{ accept: {} }] } });
+    // The one in whose name it is asked, and who never asked: its SIP and its media ports.
+    const [sip, rtp] = [createSocket('udp4'), createSocket('udp4')];
+    let [answers, octets, media] = [0, 0, 0];
+    sip.on('message', (message) => {
+      answers++;
+      octets += message.length;
+    });
+    rtp.on('message', () => media++);
+    for (const socket of [sip, rtp]) {
+      socket.bind(0, '127.0.0.1');
+      await once(socket, 'listening');
+      cleanups.push(() => new Promise<void>((resolve) => socket.close(resolve)));
+    }
+    const mediaPort = rtp.address().port;
+    const sdp =
+      'v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n' +
+      `m=audio ${mediaPort} RTP/AVP 8\r\na=rtcp:${mediaPort}\r\n`;
+    const { port } = sip.address();
+    const invite =
+      `INVITE ${at(studio)} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:${port};branch=z9hG4bKforged\r\n` +
+      `Max-Forwards: 70\r\nFrom: <sip:v@127.0.0.1>;tag=1\r\nTo: <${at(studio)}>\r\nCall-ID: forged\r\n` +
+      `CSeq: 1 INVITE\r\nContact: <sip:v@127.0.0.1:${port}>\r\nContent-Type: application/sdp\r\n` +
+      `Content-Length: ${sdp.length}\r\n\r\n${sdp}`;
+    sip.send(invite, studio.sipPort, '127.0.0.1');
+    const call = await callOf(studio);
+    await call.closed();
+    expect(call.view()).toMatchObject({ status: 'FAILED' });
+    expect(media).toBe(0);
+    // 64·T1 of 200s, doubling up to T2 (RFC 3261 §13.3.1.4), then a BYE, which is repeated for as long (§17.1.2.2).
+    const limit = 2 + Math.ceil((64 * SHORT.t1Ms) / SHORT.t2Ms) + 3;
+    const settled = await settle(() => answers);
+    console.log(
+      `a forged INVITE of ${invite.length} octets: ${settled} datagrams, ${octets} octets`,
+    );
+    expect(settled).toBeGreaterThan(5);
+    expect(settled).toBeLessThanOrEqual(2 * limit);
   });
 
   it('that a listener ends as soon as it hears of it is declined', async () => {
