@@ -7,6 +7,7 @@ import { request as httpRequest } from 'node:http';
 import type { IncomingMessage, RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -274,6 +275,63 @@ describe('the production profile', () => {
       .poll(async () => (await ask(`${http}/call/history`, again).catch(() => undefined))?.status)
       .toBe(200);
   });
+
+  it('answers a ninth address while eight hold all connections, over HTTP and HTTPS', async () => {
+    const { http, https, password } = await start([
+      '--set',
+      'http.maxConnections=16',
+      '--set',
+      'http.requestsPerSecond=1000',
+    ]);
+    const headers = basic(`admin:${password}`);
+    for (const url of [http, https]) {
+      const port = Number(new URL(url).port);
+      const events = await new Promise<IncomingMessage>((resolve, reject) => {
+        const send = url === https ? httpsRequest : httpRequest;
+        send(`${url}/events`, { headers, rejectUnauthorized: false, agent: false }, resolve)
+          .on('error', reject)
+          .end();
+      });
+      cleanups.push(async () => events.destroy());
+      let isOpen = true;
+      events.on('close', () => (isOpen = false));
+      events.on('error', () => {});
+      events.resume();
+      // Whoever loses a connection opens another one at once.
+      const open = new Set<Socket>();
+      let [opened, isOver] = [0, false];
+      const hold = (localAddress: string): void => {
+        const socket = connect({ port, host: '127.0.0.1', localAddress });
+        open.add(socket);
+        socket.on('error', () => {});
+        socket.on('connect', () => {
+          opened++;
+          // The head of a TLS record, or of a request.
+          if (url === https) socket.write(Uint8Array.of(0x16, 3, 1, 2, 0));
+          else socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nX-');
+        });
+        socket.on('close', () => {
+          open.delete(socket);
+          if (!isOver) setTimeout(hold, 20, localAddress);
+        });
+        socket.resume();
+      };
+      for (let n = 0; n < 24; n++) hold(`127.0.0.${2 + (n % 8)}`);
+      await expect.poll(() => opened).toBeGreaterThan(24);
+      for (let n = 0; n < 10; n++) {
+        const startMs = performance.now();
+        const answer = await ask(`${url}/call/history`, { headers });
+        expect(answer.status).toBe(200);
+        expect(performance.now() - startMs).toBeLessThan(2000);
+      }
+      expect(isOpen).toBe(true);
+      isOver = true;
+      open.forEach((socket) => socket.destroy());
+      const { text } = await ask(new URL('/metrics', url).href, { headers });
+      expect(text).toMatch(/^sipcast_http_connections_closed_total\{reason="replaced"\} [1-9]/m);
+      expect(text).toMatch(/^sipcast_http_connections_closed_total\{reason="refused"\} 0$/m);
+    }
+  }, 20_000);
 
   it('lets nobody hold a connection for ever by sending octet by octet', async () => {
     const { http, script } = await start();

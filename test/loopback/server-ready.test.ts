@@ -3,6 +3,7 @@
 import { access, chmod, constants, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { RtmpSink, SipPeer } from '@sipcast/testkit';
 import { serve } from 'sipcast';
 import { afterEach, expect, it } from 'vitest';
 
@@ -69,6 +70,80 @@ it('tells that ffmpeg is gone or broken, and that it is back', async () => {
   await expect.poll(ready).toEqual([200, { status: 'ready' }]);
   expect(lines.filter((line) => line.includes('ffmpeg works again'))).toHaveLength(2);
 });
+
+it('refuses what needs an encoder while ffmpeg is lost, and goes on with all else', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'sipcast-ffmpeg-'));
+  cleanups.push(() => rm(dir, { recursive: true }));
+  const path = join(dir, 'ffmpeg');
+  const works = `exec '${await realFfmpeg()}' "$@"`;
+  await script(path, works);
+  const peer = await SipPeer.open();
+  cleanups.push(() => peer.close());
+  let tags = 0;
+  const sink = await RtmpSink.open({
+    keepTags: false,
+    onTag: ({ type }, { streamName }) => (tags += type === 8 && streamName === 'before' ? 1 : 0),
+  });
+  cleanups.push(() => sink.close());
+  const gateway = { bindAddress: '127.0.0.1' };
+  const server = await serve({ port: 0, console: false, ffmpegPath: path, log: () => {}, gateway });
+  cleanups.push(() => server.close(100));
+  const post = async (method: string, body: object) => {
+    const response = await fetch(server.url + method, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    return { response, text: await response.text() };
+  };
+  const call = (callId: string, more: object = {}) => {
+    const target = { rtmpUrl: sink.url, rtmpStream: callId };
+    return post('/call/startup', { callId, callee: peer.uri, ...target, ...more });
+  };
+  const statusOf = async (callId: string): Promise<string> => {
+    const { response, text } = await post('/call/find', { callId });
+    if (response.status !== 200) return String(response.status);
+    const [found] = JSON.parse(text) as { status: string; rtmpStreamStatus: string }[];
+    return `${found?.status} ${found?.rtmpStreamStatus}`;
+  };
+  const isOnAir = (callId: string) =>
+    expect.poll(() => statusOf(callId), { timeout: 8000 }).toBe('ESTABLISHED RTMP_STREAM_ACTIVE');
+  const isRefused = ({ response, text }: Awaited<ReturnType<typeof post>>): void => {
+    expect([response.status, response.headers.get('retry-after')]).toEqual([503, '5']);
+    expect(JSON.parse(text)).toMatchObject({
+      code: 'TRANSCODER_LOST',
+      reason: expect.stringContaining('ffmpeg') as string,
+    });
+    expect(text).not.toContain(dir);
+  };
+  const ready = async (): Promise<number> => (await fetch(new URL('/ready', server.url))).status;
+
+  expect((await call('before')).response.status).toBe(200);
+  await isOnAir('before');
+  await rm(path);
+  await expect.poll(ready, { timeout: 5000 }).toBe(503);
+
+  isRefused(await call('sound'));
+  isRefused(await call('picture', { audio: 'passthrough', video: 'reencode' }));
+  // As it comes, or nowhere: nothing is encoded.
+  const plain = { audio: 'passthrough', toStream: 'plain-stream' };
+  expect((await call('plain', plain)).response.status).toBe(200);
+  await isOnAir('plain');
+  expect((await post('/call/startup', { callee: peer.uri })).response.status).toBe(200);
+  const push = { streamName: 'plain-stream', rtmpUrl: `${sink.url}/more` };
+  isRefused(await post('/push/startup', { ...push, audio: 'aac' }));
+  expect((await post('/push/startup', push)).response.status).toBe(200);
+  const flv = await fetch(`${server.url}/stream/plain-stream.flv`);
+  isRefused({ response: flv, text: await flv.text() });
+  // Its encoder runs on without its file.
+  const before = tags;
+  await expect.poll(() => tags).toBeGreaterThan(before + 10);
+
+  await script(path, works);
+  await expect.poll(ready, { timeout: 5000 }).toBe(200);
+  expect((await call('sound')).response.status).toBe(200);
+  await isOnAir('sound');
+}, 30_000);
 
 it('does not ask for an ffmpeg that nobody needs', async () => {
   const server = await serve({ port: 0, console: false, transcoding: false, log: () => {} });

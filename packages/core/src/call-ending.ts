@@ -17,6 +17,7 @@ export const INFO = {
 /** Failures of media whose own words help whoever reads them. */
 const TOLD: ReadonlySet<string> = new Set([
   'TRANSCODERS_BUSY',
+  'TRANSCODER_LOST',
   'TRANSCODER_FAILED',
   'UNRESOLVED',
   'FORBIDDEN_ADDRESS',
@@ -72,7 +73,7 @@ export function soundFailure(cause: unknown): GatewayError {
     const problem = 'Sound needs ffmpeg, and transcoding is off';
     return new GatewayError('NOT_IMPLEMENTED', problem, { field: 'callId', cause });
   }
-  if (code === 'TRANSCODERS_BUSY')
-    return new GatewayError('TRANSCODERS_BUSY', describe(cause), { cause });
+  if (code === 'TRANSCODERS_BUSY' || code === 'TRANSCODER_LOST')
+    return new GatewayError(code, describe(cause), { cause });
   return new GatewayError('CALL_STATE', describe(cause), { field: 'callId', cause });
 }

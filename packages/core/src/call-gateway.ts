@@ -300,7 +300,8 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   }
 
   /**
-   * Asks `ffmpeg` once more, by running it: not for every request.
+   * Asks `ffmpeg` once more, by running it: not for every request. Until the next time, what needs a new encoder and cannot have it
+   * is refused (`TRANSCODER_LOST`); calls that need none, and those that run, go on.
    * @returns what is wrong, for those who run the gateway; undefined while all is well, or calls need no ffmpeg
    */
   checkFfmpeg(): Promise<string | undefined> {
@@ -317,8 +318,8 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
    * `call.established()`.
    *
    * @param clientAddress - Of the request, for the call's `sessionId`. Default `local`.
-   * @throws GatewayError (rejection) `INVALID_ARGUMENT`, `NOT_IMPLEMENTED`, `CALL_EXISTS`, `RTMP_STREAM_EXISTS`,
-   * `STREAM_EXISTS`, `TOO_MANY_CALLS`, `TRANSCODERS_BUSY`, `NO_PORTS`, `GATEWAY_CLOSED`.
+   * @throws GatewayError (rejection) `INVALID_ARGUMENT`, `CALL_EXISTS`, `RTMP_STREAM_EXISTS`, `STREAM_EXISTS`,
+   * `TOO_MANY_CALLS`, `DRAINING`, `OVERLOADED`, `TRANSCODERS_BUSY`, `TRANSCODER_LOST`, `NO_PORTS`, `GATEWAY_CLOSED`.
    */
   async startup(request: StartupRequest, clientAddress = 'local'): Promise<Call> {
     if (this.#closed) throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
@@ -454,7 +455,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
 
   /**
    * Lets the peer of a call hear a named stream. See {@link Call.injectStream}.
-   * @throws GatewayError `CALL_NOT_FOUND`, `STREAM_NOT_FOUND`, `CALL_STATE`, `NOT_IMPLEMENTED`, `TRANSCODERS_BUSY`.
+   * @throws GatewayError `CALL_NOT_FOUND`, `STREAM_NOT_FOUND`, `CALL_STATE`.
    */
   injectStream(callId: string, streamName: string): void {
     const call = this.get(callId);
@@ -469,7 +470,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   /**
    * Plays a WAV, MP3 or FLV file of `mediaFolder` to the peer of a call, once. Resolves when it begins.
    * @throws GatewayError (rejection) `CALL_NOT_FOUND`, `FILE_NOT_FOUND`, `INVALID_ARGUMENT` for `fileName`, `CALL_STATE`,
-   * `NOT_IMPLEMENTED`.
+   * `NOT_IMPLEMENTED`, `TRANSCODERS_BUSY`, `TRANSCODER_LOST`.
    */
   async injectSound(callId: string, fileName: string): Promise<void> {
     const call = this.get(callId);
@@ -511,7 +512,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     return this.streams.get(streamName);
   }
 
-  /** As `streams.watch`. @throws GatewayError `STREAM_NOT_FOUND`, `TOO_MANY_VIEWERS`, `TRANSCODERS_BUSY`. */
+  /** As `streams.watch`. @throws GatewayError `STREAM_NOT_FOUND`, `TOO_MANY_VIEWERS`, `TRANSCODERS_BUSY`, `TRANSCODER_LOST`. */
   watchStream(streamName: string, target: FlvViewerTarget, onEnded: () => void): Viewer {
     return this.streams.watch(streamName, target, onEnded);
   }
@@ -519,7 +520,8 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   /**
    * Pushes a named stream to one more RTMP server; also one that is only reserved.
    *
-   * @throws GatewayError `INVALID_ARGUMENT`, `NOT_IMPLEMENTED`, `STREAM_NOT_FOUND`, `PUSH_EXISTS`, `TRANSCODERS_BUSY`.
+   * @throws GatewayError `INVALID_ARGUMENT`, `STREAM_NOT_FOUND`, `PUSH_EXISTS`, `TRANSCODERS_BUSY`,
+   * `TRANSCODER_LOST`.
    */
   startPush(request: PushRequest): RtmpPushView {
     const { streamName, rtmpUrl, rtmpTransponderFullUrl = false, muted = false } = request;
@@ -587,7 +589,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
    *
    * @param loop - Again and again, until `stopPushSound`. Default: once.
    * @throws GatewayError (rejection) `PUSH_NOT_FOUND`, `FILE_NOT_FOUND`, `INVALID_ARGUMENT` for `soundFile`,
-   * `TRANSCODERS_BUSY`, `NOT_IMPLEMENTED` when there is no ffmpeg to decode it.
+   * `TRANSCODERS_BUSY`, `TRANSCODER_LOST`, `NOT_IMPLEMENTED` when there is no ffmpeg to decode it.
    */
   async playPushSound(mediaSessionId: string, soundFile: string, loop = false): Promise<void> {
     const push = this.getPush(mediaSessionId);

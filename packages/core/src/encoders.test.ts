@@ -130,3 +130,53 @@ it('tells when the ffmpeg that it found is lost, or poorer than it was', async (
   answer = () => Promise.reject(new Error('not asked'));
   expect(await own.checkFfmpeg()).toBeUndefined();
 });
+
+it('begins nothing that needs what is lost, until it is back', async () => {
+  const gone = (): Promise<FfmpegTranscoders> =>
+    Promise.reject(new MediaError('NO_TRANSCODER', 'No ffmpeg: gone'));
+  const back = (): Promise<FfmpegTranscoders> => Promise.resolve(found);
+  const poorer = (): Promise<FfmpegTranscoders> =>
+    Promise.resolve({ ...found, openVideo: undefined });
+  let answer = back;
+  const encoders = await Encoders.open({}, () => answer(), silentLogger);
+  const REENCODED = { audio: 'passthrough', video: 'reencode' } as const;
+  const PLAIN = { audio: 'passthrough', video: 'passthrough' } as const;
+  const lost = expect.objectContaining({ code: 'TRANSCODER_LOST' });
+  const running = encoders.reserve(AAC, true);
+  answer = gone;
+  await encoders.checkFfmpeg();
+  for (const form of [AAC, REENCODED]) expect(() => encoders.reserve(form, true)).toThrow(lost);
+  expect(() => encoders.takeSoundSlot()).toThrow(lost);
+  // Without an output, or as it comes, nothing is encoded; whoever watches later is refused then.
+  const quiet = encoders.reserve(AAC, false);
+  encoders.reserve(PLAIN, true).release();
+  expect(() => quiet.transcoders?.openAudio?.({} as never)).toThrow(lost);
+  expect(() => quiet.transcoders?.openVideo?.({} as never, {} as never)).toThrow(lost);
+  // One that was promised is tried.
+  running.transcoders?.openAudio?.({} as never).close();
+  expect(encoders.taken).toEqual({ audio: 1, video: 0 });
+  answer = poorer;
+  await encoders.checkFfmpeg();
+  encoders.reserve(AAC, true).release();
+  expect(() => encoders.reserve(REENCODED, true)).toThrow(lost);
+  answer = back;
+  await encoders.checkFfmpeg();
+  encoders.reserve(REENCODED, true).release();
+  encoders.takeSoundSlot()();
+  running.release();
+  expect(encoders.taken).toEqual({ audio: 0, video: 0 });
+});
+
+it('does not miss what an encoder of one’s own does', async () => {
+  let find = (): Promise<FfmpegTranscoders> => Promise.resolve(found);
+  const options = { transcoding: { openAudio } };
+  const encoders = await Encoders.open(options, () => find(), silentLogger);
+  find = () => Promise.reject(new Error('gone'));
+  expect(await encoders.checkFfmpeg()).toBe('gone');
+  encoders.reserve(AAC, true).release();
+  const lost = expect.objectContaining({ code: 'TRANSCODER_LOST' });
+  expect(() => encoders.reserve({ audio: 'aac', video: 'reencode' }, true)).toThrow(lost);
+  expect(encoders.taken).toEqual({ audio: 0, video: 0 });
+  // Sounds are decoded by ffmpeg whoever encodes.
+  expect(() => encoders.takeSoundSlot()).toThrow(lost);
+});

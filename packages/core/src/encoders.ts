@@ -33,6 +33,14 @@ export interface EncodingOptions extends OutputFormOptions {
   readonly transcoding?: false | TranscodingOptions;
 }
 
+/** What the last look at ffmpeg has found missing. */
+interface Lost {
+  readonly audio: boolean;
+  readonly video: boolean;
+}
+
+const NOTHING_LOST: Lost = { audio: false, video: false };
+
 /** Measured: 0.007–0.019 of a core for an audio encoder, 0.11–0.14 for VP8 to H.264 at 640×480. */
 const AUDIO_ENCODERS_PER_CORE = 32;
 const VIDEO_ENCODERS_PER_CORE = 4;
@@ -78,6 +86,7 @@ export class Encoders {
   readonly #audioSlots: EncoderSlots;
   readonly #videoSlots: EncoderSlots;
   readonly #form: OutputForm;
+  #lost = NOTHING_LOST;
 
   private constructor(
     options: EncodingOptions,
@@ -143,7 +152,8 @@ export class Encoders {
   }
 
   /**
-   * Asks the ffmpeg that was found once more. Runs programs: not for every request.
+   * Asks the ffmpeg that was found once more. Runs programs: not for every request. Until the next time nothing is begun that
+   * needs a new encoder and cannot have it (`TRANSCODER_LOST`); what runs goes on.
    * @returns what is wrong with it; undefined while all is well, or calls need none
    */
   async checkFfmpeg(): Promise<string | undefined> {
@@ -152,10 +162,18 @@ export class Encoders {
     try {
       const { openVideo } = await this.#find({ ...options, ffmpegPath: found.path });
       const isPoorer = found.openVideo !== undefined && openVideo === undefined;
+      this.#lost = { audio: false, video: isPoorer };
       return isPoorer ? `${found.path} encodes video no more` : undefined;
     } catch (error) {
+      this.#lost = { audio: true, video: true };
       return error instanceof Error ? error.message : String(error);
     }
+  }
+
+  /** A medium whose encoder is one of your own is never lost. @throws GatewayError `TRANSCODER_LOST` */
+  #require(medium: keyof Lost): void {
+    const own = medium === 'audio' ? this.#options?.openAudio : this.#options?.openVideo;
+    if (this.#lost[medium] && !own) throw lost(medium);
   }
 
   /** Of AAC. */
@@ -163,8 +181,9 @@ export class Encoders {
     return this.#options?.sampleRateHz ?? 44_100;
   }
 
-  /** For an ffmpeg that plays a sound. @returns what frees it. @throws GatewayError `TRANSCODERS_BUSY` */
+  /** For an ffmpeg that plays a sound. @returns what frees it. @throws GatewayError `TRANSCODERS_BUSY`, `TRANSCODER_LOST` */
   takeSoundSlot(): () => void {
+    if (this.#lost.audio) throw lost('audio');
     const free = this.#audioSlots.take();
     if (!free) throw busy();
     return free;
@@ -184,14 +203,16 @@ export class Encoders {
 
   /**
    * Reserves what a call in this form needs for sure; `publishes`: it will have an output.
-   * @throws GatewayError `TRANSCODERS_BUSY`.
+   * @throws GatewayError `TRANSCODERS_BUSY`, `TRANSCODER_LOST`.
    */
   reserve(form: OutputForm, publishes: boolean): CallEncoders {
     if (this.#options === undefined) return { transcoders: undefined, release: () => {} };
-    const audio = new Reserve(this.#audioSlots, publishes && form.audio === 'aac');
+    const reserve = (medium: keyof Lost, slots: EncoderSlots, needed: boolean): Reserve =>
+      new Reserve(slots, needed, () => this.#require(medium));
+    const audio = reserve('audio', this.#audioSlots, publishes && form.audio === 'aac');
     let video: Reserve;
     try {
-      video = new Reserve(this.#videoSlots, publishes && form.video === 'reencode');
+      video = reserve('video', this.#videoSlots, publishes && form.video === 'reencode');
     } catch (error) {
       audio.release();
       throw error;
@@ -215,24 +236,30 @@ export class Encoders {
 /** One place kept for a call, which its first encoder uses; others take one more each. */
 class Reserve {
   readonly #slots: EncoderSlots;
+  readonly #check: () => void;
   #kept: (() => void) | undefined;
   #inUse = false;
 
-  constructor(slots: EncoderSlots, needed: boolean) {
+  /** @param check - Throws while nothing can be encoded. */
+  constructor(slots: EncoderSlots, needed: boolean, check: () => void) {
     this.#slots = slots;
+    this.#check = check;
     if (!needed) return;
+    check();
     this.#kept = slots.take();
     if (!this.#kept) throw busy();
   }
 
-  /** @returns what frees the place again. @throws GatewayError `TRANSCODERS_BUSY` */
+  /** @returns what frees the place again. @throws GatewayError `TRANSCODERS_BUSY`, `TRANSCODER_LOST` */
   take(): () => void {
+    // What was promised is tried, lost or not: ffmpeg may be back before the next look.
     if (this.#kept && !this.#inUse) {
       this.#inUse = true;
       return () => {
         this.#inUse = false;
       };
     }
+    this.#check();
     const free = this.#slots.take();
     if (!free) throw busy();
     return free;
@@ -271,6 +298,11 @@ function limited<Args extends unknown[], Transcoder extends { close(): void }>(
 
 function busy(): GatewayError {
   return new GatewayError('TRANSCODERS_BUSY', 'As many encoders run as are allowed');
+}
+
+function lost(medium: keyof Lost): GatewayError {
+  const problem = `ffmpeg, which encodes the ${medium}, is gone or does not work`;
+  return new GatewayError('TRANSCODER_LOST', problem);
 }
 
 async function findOrNone(

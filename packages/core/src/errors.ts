@@ -27,6 +27,8 @@ export type GatewayErrorCode =
   | 'TOO_MANY_VIEWERS'
   /** As many encoders run as are allowed. */
   | 'TRANSCODERS_BUSY'
+  /** The ffmpeg that was found when the gateway opened is gone, or works no more: what needs a new encoder must wait. */
+  | 'TRANSCODER_LOST'
   /** The gateway ends its calls and takes no more. */
   | 'DRAINING'
   /** The process cannot keep up with the calls that it has. */

@@ -93,6 +93,7 @@ const FULL: ReadonlySet<GatewayErrorCode> = new Set([
   'OVERLOADED',
   'NO_PORTS',
   'TRANSCODERS_BUSY',
+  'TRANSCODER_LOST',
   'GATEWAY_CLOSED',
 ]);
 

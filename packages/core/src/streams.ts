@@ -99,7 +99,7 @@ export class Streams {
    * @param target - Takes the octets.
    * @param onEnded - The stream has ended, or the viewer took nothing for ten seconds. Once; not after `close`.
    * @returns what ends it.
-   * @throws GatewayError `STREAM_NOT_FOUND`, `TOO_MANY_VIEWERS`, `TRANSCODERS_BUSY`.
+   * @throws GatewayError `STREAM_NOT_FOUND`, `TOO_MANY_VIEWERS`, `TRANSCODERS_BUSY`, `TRANSCODER_LOST`.
    */
   watch(streamName: string, target: FlvViewerTarget, onEnded: () => void): Viewer {
     const stream = this.get(streamName);

@@ -45,6 +45,7 @@ export const STATUS_OF_CODE: Readonly<Record<GatewayErrorCode, number>> = {
   TOO_MANY_CALLS: 503,
   TOO_MANY_VIEWERS: 503,
   TRANSCODERS_BUSY: 503,
+  TRANSCODER_LOST: 503,
   DRAINING: 503,
   OVERLOADED: 503,
   NO_PORTS: 503,

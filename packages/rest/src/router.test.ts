@@ -554,6 +554,7 @@ describe('failures', () => {
         'TOO_MANY_CALLS',
         'TOO_MANY_VIEWERS',
         'TRANSCODERS_BUSY',
+        'TRANSCODER_LOST',
       ],
     };
     const seen: Record<number, string[]> = {};

@@ -109,7 +109,12 @@ export const CONFIG = z.strictObject({
       'Names that the server is called by, against DNS rebinding; IP addresses and `localhost` always are.',
       'without users: none more; with users: any',
     ),
-    maxConnections: count('Connections at a time.', '256', 1, 100_000),
+    maxConnections: count(
+      'Connections of each port at a time; one more takes the place of one without a complete request.',
+      '256',
+      1,
+      100_000,
+    ),
     maxConnectionsPerAddress: count(
       'Of them those of one address (IPv6: of one network), which is that of a proxy where there is one.',
       'half of `maxConnections`',

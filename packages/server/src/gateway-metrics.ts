@@ -3,6 +3,7 @@
 import { CALL_TRANSITIONS, isFinal, RTMP_TRANSITIONS } from '@sipcast/core';
 import type { Call, CallGateway, CallStatus, RtmpPushView } from '@sipcast/core';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { ConnectionStats } from './connections.ts';
 
 /** Statuses that a live call can have. */
 const LIVE = (Object.keys(CALL_TRANSITIONS) as CallStatus[]).filter((status) => !isFinal(status));
@@ -30,6 +31,14 @@ interface Seen {
   keyFrameRequests: number;
 }
 
+/** What the server around the gateway has counted so far. */
+export interface ServerCounts {
+  /** Lines of the log that were lost. */
+  readonly linesLost?: () => number;
+  /** HTTP connections that were closed since there were enough. */
+  readonly connections?: () => ConnectionStats;
+}
+
 /** The metrics of one gateway, with those of the process. */
 export class GatewayMetrics {
   readonly #gateway: CallGateway;
@@ -49,8 +58,7 @@ export class GatewayMetrics {
   readonly #onChange: (call: Call) => void;
   readonly #onPush: (view: RtmpPushView) => void;
 
-  /** @param linesLost - Lines of the log that were lost so far. */
-  constructor(gateway: CallGateway, { linesLost }: { readonly linesLost?: () => number } = {}) {
+  constructor(gateway: CallGateway, { linesLost, connections }: ServerCounts = {}) {
     this.#gateway = gateway;
     const registers = [this.#registry];
     collectDefaultMetrics({ register: this.#registry });
@@ -63,6 +71,20 @@ export class GatewayMetrics {
         collect: (): void => {
           lost.reset();
           lost.inc(linesLost());
+        },
+      });
+    }
+    if (connections) {
+      const closed: Counter<'reason'> = new Counter({
+        name: 'sipcast_http_connections_closed_total',
+        help: 'HTTP connections closed since there were enough: without a request, for a new one; or new ones',
+        labelNames: ['reason'],
+        registers,
+        collect: (): void => {
+          const { replaced, refused } = connections();
+          closed.reset();
+          closed.inc({ reason: 'replaced' }, replaced);
+          closed.inc({ reason: 'refused' }, refused);
         },
       });
     }

@@ -9,6 +9,8 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { networkOf } from './address-table.ts';
 import type { Certificate } from './certificate.ts';
+import { Connections } from './connections.ts';
+import type { ConnectionBounds, ConnectionStats } from './connections.ts';
 import { unavailable } from './errors.ts';
 
 /** Who answers. */
@@ -28,15 +30,25 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** The ports of one server, all with the same handler. */
 export class Listeners {
   readonly #handler: ListenerHandler;
-  readonly #maxConnections: number;
-  readonly #maxPerAddress: number;
+  readonly #bounds: ConnectionBounds;
+  readonly #connections: Connections[] = [];
   readonly #plain: Server[] = [];
   readonly #secure: TlsServer[] = [];
 
-  constructor(handler: ListenerHandler, maxConnections: number, maxPerAddress: number) {
+  /** @param bounds - Of the connections of each port. */
+  constructor(handler: ListenerHandler, bounds: ConnectionBounds) {
     this.#handler = handler;
-    this.#maxConnections = maxConnections;
-    this.#maxPerAddress = maxPerAddress;
+    this.#bounds = bounds;
+  }
+
+  /** Of all ports, since the start. */
+  get stats(): ConnectionStats {
+    const sum = { replaced: 0, refused: 0 };
+    for (const { stats } of this.#connections) {
+      sum.replaced += stats.replaced;
+      sum.refused += stats.refused;
+    }
+    return sum;
   }
 
   /**
@@ -60,10 +72,18 @@ export class Listeners {
           key: certificate.key,
         })
       : createServer(LIMITS);
-    server.maxConnections = this.#maxConnections;
-    limitEachAddress(server, this.#maxPerAddress);
-    server.on('request', (request, response) => this.#handler.request(request, response));
-    server.on('upgrade', (request, socket, head) => this.#handler.upgrade(request, socket, head));
+    const connections = new Connections(this.#bounds);
+    this.#connections.push(connections);
+    server.on('connection', (socket: Socket) => letIn(socket, connections));
+    server.on('request', (request, response) => {
+      const end = connections.serve(keyOf(request.socket), () => request.complete);
+      response.once('close', () => end(performance.now()));
+      this.#handler.request(request, response);
+    });
+    server.on('upgrade', (request, socket, head) => {
+      connections.upgrade(keyOf(request.socket));
+      this.#handler.upgrade(request, socket, head);
+    });
     server.listen(port, host);
     try {
       await once(server, 'listening');
@@ -97,21 +117,14 @@ export class Listeners {
   }
 }
 
-/** Ends connections at once of addresses that have their share already. */
-function limitEachAddress(server: Server | TlsServer, most: number): void {
-  const counts = new Map<string, number>();
-  server.on('connection', (socket: Socket) => {
-    const network = networkOf((socket.remoteAddress ?? '').replace(/^::ffff:/, ''));
-    const count = counts.get(network) ?? 0;
-    if (count >= most) {
-      socket.destroy();
-      return;
-    }
-    counts.set(network, count + 1);
-    socket.once('close', () => {
-      const left = (counts.get(network) ?? 1) - 1;
-      if (left === 0) counts.delete(network);
-      else counts.set(network, left);
-    });
-  });
+function letIn(socket: Socket, connections: Connections): void {
+  const network = networkOf((socket.remoteAddress ?? '').replace(/^::ffff:/, ''));
+  const connection = { key: keyOf(socket), network, close: () => void socket.destroy() };
+  if (connections.open(connection, performance.now()))
+    socket.once('close', () => connections.closed(connection));
+}
+
+/** Of a connection of one port, and of TLS on it. */
+function keyOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }

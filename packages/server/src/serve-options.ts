@@ -49,7 +49,10 @@ export interface ServeOptions {
    * any with them.
    */
   readonly allowedHosts?: readonly string[];
-  /** HTTP connections of each port at a time. Default 256. */
+  /**
+   * HTTP connections of each port at a time. One more takes the place of one without a complete request; where all are being
+   * answered, it is closed. Default 256.
+   */
   readonly maxConnections?: number;
   /**
    * Of them those of one address (IPv6: of one /64): nobody can take them all. Where a proxy stands in front, all are the

@@ -111,7 +111,10 @@ export async function serveLogged(
     });
     opened.push(() => router.close());
     const pages = openConsole(options.console ?? true);
-    const metrics = new GatewayMetrics(gateway, { linesLost: lost });
+    const metrics = new GatewayMetrics(gateway, {
+      linesLost: lost,
+      connections: () => listeners.stats,
+    });
     opened.push(() => metrics.close());
     const ffmpeg = new FfmpegWatch(gateway, log.child({ area: 'media' }));
     ffmpeg.start();
@@ -119,8 +122,11 @@ export async function serveLogged(
     const status = new StatusPages(gateway, metrics, ffmpeg);
     const handler = handlerOf(router, gate, [status, ...(pages ? [pages] : [])], log);
     const { maxConnections = 256 } = options;
-    const perAddress = options.maxConnectionsPerAddress ?? Math.ceil(maxConnections / 2);
-    const listeners = new Listeners(handler, maxConnections, perAddress);
+    const { maxConnectionsPerAddress = Math.ceil(maxConnections / 2) } = options;
+    const listeners = new Listeners(handler, {
+      most: maxConnections,
+      mostPerNetwork: maxConnectionsPerAddress,
+    });
     opened.push(() => void listeners.close()());
     const httpPort = await listeners.open(host, port, undefined, 'port');
     const httpsPort =

@@ -1,0 +1,88 @@
+import { expect, it } from 'vitest';
+import { Connections } from './connections.ts';
+
+function open(most: number, mostPerNetwork = most) {
+  const connections = new Connections({ most, mostPerNetwork });
+  const closed: string[] = [];
+  let nowMs = 0;
+  const connect = (key: string, network = 'a'): boolean =>
+    connections.open({ key, network, close: () => void closed.push(key) }, nowMs++);
+  const serve = (key: string, isComplete = true): (() => void) => {
+    const end = connections.serve(key, () => isComplete);
+    return () => end(nowMs++);
+  };
+  return { connections, closed, connect, serve };
+}
+
+it('takes the place of the one that has waited longest without a request', () => {
+  const { connections, closed, connect, serve } = open(3);
+  for (const key of ['1', '2', '3']) expect(connect(key)).toBe(true);
+  const end = serve('1');
+  expect(connect('4')).toBe(true);
+  expect(closed).toEqual(['2']);
+  // Answered, and idle from now on: the others wait longer.
+  end();
+  for (const key of ['5', '6', '7']) expect(connect(key)).toBe(true);
+  expect(closed).toEqual(['2', '3', '4', '1']);
+  expect([connections.size, connections.stats]).toEqual([3, { replaced: 4, refused: 0 }]);
+});
+
+it('takes a request that is not whole for none', () => {
+  const { closed, connect, serve } = open(2);
+  connect('1');
+  connect('2');
+  serve('1', false);
+  expect(connect('3')).toBe(true);
+  expect(closed).toEqual(['1']);
+});
+
+it('closes none that is being answered, and none that is a WebSocket', () => {
+  const { connections, closed, connect, serve } = open(2);
+  connect('1');
+  connect('2');
+  const ends = [serve('1'), serve('1')];
+  connections.upgrade('2');
+  expect(connect('3')).toBe(false);
+  // One of two answers: the other is under way.
+  ends[0]?.();
+  expect(connect('4')).toBe(false);
+  ends[1]?.();
+  expect(connect('5')).toBe(true);
+  expect(closed).toEqual(['3', '4', '1']);
+  expect(connections.stats).toEqual({ replaced: 1, refused: 2 });
+});
+
+it('takes from the network that has most waiting, however long another has waited', () => {
+  const { closed, connect, serve } = open(6);
+  connect('single', 'b');
+  for (const key of ['1', '2', '3', '4', '5']) connect(key);
+  serve('1');
+  expect(connect('guest', 'c')).toBe(true);
+  expect(connect('guest 2', 'd')).toBe(true);
+  expect(closed).toEqual(['2', '3']);
+});
+
+it('leaves a network no more than its share, the newest of them', () => {
+  const { closed, connect, serve } = open(8, 2);
+  connect('other', 'b');
+  for (const key of ['1', '2', '3']) connect(key);
+  expect(closed).toEqual(['1']);
+  serve('2');
+  serve('3');
+  expect(connect('4')).toBe(false);
+  expect(closed).toEqual(['1', '4']);
+});
+
+it('forgets what has closed, and does not take a later one for it', () => {
+  const { connections, closed, connect } = open(1);
+  const first = { key: 'port 1', network: 'a', close: () => {} };
+  connections.open(first, 0);
+  connections.open({ ...first }, 1);
+  connections.closed(first);
+  expect(connections.size).toBe(1);
+  connect('2');
+  expect([connections.size, closed]).toEqual([1, []]);
+  // Of one that is not there any more.
+  connections.serve('port 1', () => true)(2);
+  connections.upgrade('port 1');
+});

@@ -1,0 +1,147 @@
+// The connections of one port: how many there are, of whom, and which one makes room when there are enough.
+
+/** What a {@link Connections} must know of one. */
+export interface Connection {
+  /** Another one for each connection that is open. */
+  readonly key: string;
+  /** Whose it is; see `networkOf`. */
+  readonly network: string;
+  close(): void;
+}
+
+/** How many there may be. */
+export interface ConnectionBounds {
+  readonly most: number;
+  /** Of one network. */
+  readonly mostPerNetwork: number;
+}
+
+/** What was turned away. */
+export interface ConnectionStats {
+  /** Closed for a new one: they had no complete request. */
+  readonly replaced: number;
+  /** Closed at once: all others were being answered. */
+  readonly refused: number;
+}
+
+interface Held {
+  readonly connection: Connection;
+  /** Of the answers that are under way: whether the whole request is there. */
+  readonly requests: Set<() => boolean>;
+  /** No complete request since, in monotonic milliseconds. */
+  waitingSinceMs: number;
+  /** It is no HTTP any more. */
+  isUpgraded: boolean;
+}
+
+/**
+ * Lets connections in. With `most` open, a new one takes the place of one that waits: that has sent no request yet, has sent a
+ * part of one, or is idle behind its last answer. The network that has most of these gives the one that waits longest: whoever
+ * has a single connection keeps it, however many addresses hold on to as many as they can. A connection that is being answered
+ * makes room for nobody.
+ */
+export class Connections {
+  readonly #bounds: ConnectionBounds;
+  readonly #held = new Map<string, Held>();
+  /** How many of each network. */
+  readonly #counts = new Map<string, number>();
+  #replaced = 0;
+  #refused = 0;
+
+  constructor(bounds: ConnectionBounds) {
+    this.#bounds = bounds;
+  }
+
+  get stats(): ConnectionStats {
+    return { replaced: this.#replaced, refused: this.#refused };
+  }
+
+  /** Connections that are open. */
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /**
+   * One more; its close must be told by {@link closed}.
+   * @returns false: there is no room, and it was closed
+   */
+  open(connection: Connection, nowMs: number): boolean {
+    const { most, mostPerNetwork } = this.#bounds;
+    const { key, network } = connection;
+    const isOwnFull = (this.#counts.get(network) ?? 0) >= mostPerNetwork;
+    if (isOwnFull || this.#held.size >= most) {
+      const givesWay = longest(isOwnFull ? this.#waiting(network) : this.#mostOfOne());
+      if (!givesWay) {
+        this.#refused++;
+        connection.close();
+        return false;
+      }
+      this.#replaced++;
+      this.closed(givesWay.connection);
+      givesWay.connection.close();
+    }
+    this.#counts.set(network, (this.#counts.get(network) ?? 0) + 1);
+    const requests = new Set<() => boolean>();
+    this.#held.set(key, { connection, requests, waitingSinceMs: nowMs, isUpgraded: false });
+    return true;
+  }
+
+  /** It is gone. */
+  closed(connection: Connection): void {
+    const { key, network } = connection;
+    if (this.#held.get(key)?.connection !== connection) return;
+    this.#held.delete(key);
+    const left = (this.#counts.get(network) ?? 1) - 1;
+    if (left === 0) this.#counts.delete(network);
+    else this.#counts.set(network, left);
+  }
+
+  /**
+   * The head of a request has come.
+   * @param isComplete - Whether all of it has, body included.
+   * @returns to be called when its answer is over, with monotonic milliseconds
+   */
+  serve(key: string, isComplete: () => boolean): (nowMs: number) => void {
+    const held = this.#held.get(key);
+    held?.requests.add(isComplete);
+    return (nowMs) => {
+      if (held?.requests.delete(isComplete)) held.waitingSinceMs = nowMs;
+    };
+  }
+
+  /** It has become a WebSocket: it waits for nothing any more. */
+  upgrade(key: string): void {
+    const held = this.#held.get(key);
+    if (held) held.isUpgraded = true;
+  }
+
+  #waiting(network: string): readonly Held[] {
+    return [...this.#held.values()].filter(
+      (one) => one.connection.network === network && isWaiting(one),
+    );
+  }
+
+  /** Those that wait, of the networks that have most of them. */
+  #mostOfOne(): readonly Held[] {
+    const byNetwork = new Map<string, Held[]>();
+    let most = 0;
+    for (const one of this.#held.values()) {
+      if (!isWaiting(one)) continue;
+      const { network } = one.connection;
+      const others = byNetwork.get(network) ?? [];
+      byNetwork.set(network, others);
+      most = Math.max(most, others.push(one));
+    }
+    return [...byNetwork.values()].filter(({ length }) => length === most).flat();
+  }
+}
+
+function isWaiting({ requests, isUpgraded }: Held): boolean {
+  return !isUpgraded && ![...requests].some((isComplete) => isComplete());
+}
+
+function longest(waiting: readonly Held[]): Held | undefined {
+  let found = waiting[0];
+  for (const one of waiting) if (found && one.waitingSinceMs < found.waitingSinceMs) found = one;
+  return found;
+}
