@@ -15,12 +15,17 @@ export interface Operation {
   readonly answer?: z.ZodType;
   /** Existing clients send GET without a body to the finders. */
   readonly allowsGet?: boolean;
-  /** What whoever asks must be allowed to do. Default: `read` with `allowsGet`, else `calls`. */
+  /** What whoever asks must be allowed to do; see {@link scopeOf}. */
   readonly scope?: RestScope;
-  /** HTTP statuses of its failures, beside 400, 401, 403, 413, 415, 421, 429 and 500. */
+  /** HTTP statuses of its failures, beside those of all methods: what is wrong with body, account, host name or rate. */
   readonly failures: readonly number[];
   /** Not of the product whose API this is. */
   readonly isOurs?: boolean;
+}
+
+/** What whoever asks must be allowed to do: by default `read` with `allowsGet`, else `calls`. */
+export function scopeOf({ scope, allowsGet }: Operation): RestScope {
+  return scope ?? (allowsGet === true ? 'read' : 'calls');
 }
 
 const mediaSession = { body: BODIES.mediaSessionId, failures: [404] } as const;
@@ -31,7 +36,7 @@ export const OPERATIONS = {
     summary: 'Places a call; answers when it is accepted, before it rings',
     body: BODIES.callStartup,
     answer: z.object({}),
-    failures: [409, 501, 503],
+    failures: [409, 503],
   },
   '/call/find': {
     summary: 'Live calls for which all given fields are equal',
@@ -92,12 +97,12 @@ export const OPERATIONS = {
   '/call/inject_stream': {
     summary: 'Lets the peer hear a named stream',
     body: BODIES.injectStream,
-    failures: [404, 409, 501, 503],
+    failures: [404, 409],
   },
   '/call/inject_stream/startup': {
     summary: 'As /call/inject_stream',
     body: BODIES.injectStream,
-    failures: [404, 409, 501, 503],
+    failures: [404, 409],
   },
   '/call/inject_stream/terminate': {
     summary: 'Lets the peer hear silence again',
@@ -113,7 +118,7 @@ export const OPERATIONS = {
     summary: 'Pushes a named stream to an RTMP server',
     body: BODIES.pushStartup,
     answer: pushView,
-    failures: [404, 409, 501, 503],
+    failures: [404, 409, 503],
   },
   '/push/find': {
     summary: 'Pushes of a stream or to a server',

@@ -41,6 +41,28 @@ describe('the document', () => {
       expect(Object.keys(schema.properties ?? {}), name).not.toEqual([]);
   });
 
+  it('lists the failures that a query can have, and no others', () => {
+    const of = (path: string, method: string): number[] =>
+      Object.keys(document.paths[path]?.[method]?.responses ?? {}).map(Number);
+    expect(of('/call/startup', 'post')).toEqual([
+      200, 400, 401, 403, 409, 413, 415, 421, 429, 500, 503,
+    ]);
+    // Without a body there is none to be too long; what is text cannot be wrong; who may ask may read.
+    expect(of('/call/find_all', 'get')).toEqual([200, 401, 404, 421, 429, 500]);
+    expect(of('/call/find', 'get')).toEqual([200, 400, 401, 404, 421, 429, 500]);
+    expect(of('/call/trace', 'get')).toEqual([200, 400, 401, 403, 404, 421, 429, 500]);
+    expect(of('/push/find', 'get')).toEqual([200, 401, 404, 421, 429, 500]);
+    expect(of('/events', 'get')).toEqual([200, 401, 421, 429, 500, 503]);
+  });
+
+  it('does not require what has a default', () => {
+    const required = (path: string): unknown =>
+      document.paths[path]?.['post']?.requestBody?.content['application/json']?.schema.required;
+    expect(required('/call/send_dtmf')).toEqual(['callId', 'dtmf']);
+    expect(required('/stream/token')).toEqual(['streamName']);
+    expect(required('/call/find')).toBeUndefined();
+  });
+
   it('gives each operation an id of its own', () => {
     const ids = Object.values(document.paths).flatMap((methods) =>
       Object.values(methods).map(({ operationId }) => operationId),

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { OPERATIONS } from './contract.ts';
+import { OPERATIONS, scopeOf } from './contract.ts';
 import type { Operation } from './contract.ts';
 import { errorView } from './views.ts';
 
@@ -75,7 +75,10 @@ const WORDS: Readonly<Record<number, string>> = {
   501: 'Not possible here; `field` names what',
   503: 'No room now, or closing; see Retry-After',
 };
-const ALWAYS = [400, 401, 403, 413, 415, 421, 429, 500];
+/** Of whatever is asked. */
+const OF_ALL = [401, 421, 429, 500];
+/** Of a body. */
+const OF_BODIES = [400, 413, 415];
 
 /**
  * The document.
@@ -107,7 +110,7 @@ export function openApiDocument(mount: string, version: string): OpenApiDocument
   const failure = { 'application/json': { schema: schemaOf(errorView) } };
   const failures = (statuses: readonly number[]): Record<string, OpenApiResponse> =>
     Object.fromEntries(
-      [...new Set([...ALWAYS, ...statuses])]
+      [...new Set([...OF_ALL, ...statuses])]
         .toSorted((a, b) => a - b)
         .map((status) => [
           String(status),
@@ -116,7 +119,7 @@ export function openApiDocument(mount: string, version: string): OpenApiDocument
     );
   const paths: Record<string, Record<string, OpenApiOperation>> = {};
   for (const [path, operation] of Object.entries(OPERATIONS) as [string, Operation][]) {
-    const body = schemaOf(operation.body);
+    const body = withDefaults(schemaOf(operation.body));
     const success: OpenApiResponse =
       operation.answer === undefined
         ? { description: 'Done; the body is empty' }
@@ -127,8 +130,13 @@ export function openApiDocument(mount: string, version: string): OpenApiDocument
     const common = {
       summary: operation.summary,
       tags: [path.split('/')[1] ?? '', ...(operation.isOurs === true ? ['extension'] : [])],
-      responses: { '200': success, ...failures(operation.failures) },
     };
+    // Who may ask at all may read.
+    const own = [...(scopeOf(operation) === 'read' ? [] : [403]), ...operation.failures];
+    const responses = (more: readonly number[]): OpenApiOperation['responses'] => ({
+      '200': success,
+      ...failures([...more, ...own]),
+    });
     const id = path
       .slice(1)
       .replaceAll(/[/_](\w)/g, (_match, letter: string) => letter.toUpperCase());
@@ -140,9 +148,15 @@ export function openApiDocument(mount: string, version: string): OpenApiDocument
           required: (body.required ?? []).length > 0,
           content: { 'application/json': { schema: body } },
         },
+        responses: responses(OF_BODIES),
       },
       ...(operation.allowsGet === true && {
-        get: { operationId: `${id}ByGet`, ...common, parameters: parametersOf(body) },
+        get: {
+          operationId: `${id}ByGet`,
+          ...common,
+          parameters: parametersOf(body),
+          responses: responses(canBeWrong(body) ? [400] : []),
+        },
       }),
     };
   }
@@ -156,7 +170,7 @@ export function openApiDocument(mount: string, version: string): OpenApiDocument
     },
     servers: [{ url: mount }],
     security: [{}, { basic: [] }, { bearer: [] }],
-    paths: { ...paths, ...otherPaths(failure) },
+    paths: { ...paths, ...otherPaths(failures) },
     components: {
       schemas,
       securitySchemes: {
@@ -169,10 +183,8 @@ export function openApiDocument(mount: string, version: string): OpenApiDocument
 
 /** What is no method: streams, events, this document. */
 function otherPaths(
-  failure: NonNullable<OpenApiResponse['content']>,
+  failures: (statuses: readonly number[]) => Record<string, OpenApiResponse>,
 ): Record<string, Record<string, OpenApiOperation>> {
-  const missing = { '404': { description: WORDS[404] ?? '', content: failure } };
-  const refused = { '401': { description: WORDS[401] ?? '', content: failure } };
   const bytes = { schema: { type: 'string', format: 'binary' } };
   const text = { schema: { type: 'string' } };
   return {
@@ -193,9 +205,7 @@ function otherPaths(
         ],
         responses: {
           '200': { description: 'Until the stream ends', content: { 'video/x-flv': bytes } },
-          ...refused,
-          ...missing,
-          '503': { description: 'As many watch as are allowed', content: failure },
+          ...failures([404, 503]),
         },
       },
     },
@@ -215,8 +225,7 @@ function otherPaths(
         ],
         responses: {
           '200': { description: 'Until one side ends it', content: { 'text/event-stream': text } },
-          ...refused,
-          '503': { description: 'As many read as are allowed', content: failure },
+          ...failures([503]),
         },
       },
     },
@@ -230,7 +239,7 @@ function otherPaths(
             description: 'OpenAPI 3.1',
             content: { 'application/json': { schema: { type: 'object' } } },
           },
-          ...refused,
+          ...failures([]),
         },
       },
     },
@@ -241,11 +250,25 @@ function otherPaths(
         tags: ['extension'],
         responses: {
           '200': { description: 'A page', content: { 'text/html': text } },
-          ...refused,
+          ...failures([]),
         },
       },
     },
   };
+}
+
+/** What has a default may be left out of a request: the schema is that of what comes behind reading it. */
+function withDefaults(schema: JsonSchema): JsonSchema {
+  if (schema.required === undefined) return schema;
+  const { required: read, ...rest } = schema;
+  const required = read.filter((name) => schema.properties?.[name]?.['default'] === undefined);
+  return required.length > 0 ? { ...rest, required } : rest;
+}
+
+/** A query is text: what must be there, or must be more than text, can be wrong. */
+function canBeWrong({ required = [], properties = {} }: JsonSchema): boolean {
+  const isText = (one: JsonSchema): boolean => one.type === 'string' && one.enum === undefined;
+  return required.length > 0 || !Object.values(properties).every(isText);
 }
 
 function parametersOf(body: JsonSchema): OpenApiParameter[] {

@@ -15,7 +15,7 @@ import type {
 import { basicAuthorization } from './authorization.ts';
 import type { Authorize, RestCredentials } from './authorization.ts';
 import { parseBody, readBody } from './body.ts';
-import { OPERATIONS } from './contract.ts';
+import { OPERATIONS, scopeOf } from './contract.ts';
 import type { Operation, OperationBody, OperationPath } from './contract.ts';
 import { describeError, errorBody, RestError } from './errors.ts';
 import { EventFeed } from './event-feed.ts';
@@ -277,7 +277,7 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
     const { path } = route;
     const operation: Operation = OPERATIONS[path];
     const methods = operation.allowsGet === true ? ['POST', 'GET'] : ['POST'];
-    const scope = operation.scope ?? (operation.allowsGet === true ? 'read' : 'calls');
+    const scope = scopeOf(operation);
     app.on(methods, mount + path, async (c) => {
       if (scope !== 'read') await authorize(credentialsOf(c), scope);
       const body = c.req.method === 'GET' ? queryOf(c.req.url) : await readBody(c.req.raw);
