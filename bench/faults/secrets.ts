@@ -60,7 +60,7 @@ async function measure({ workshop, quick, rtpPorts }: FaultRun): Promise<readonl
       https: { enabled: false },
       http: { requestsPerSecond: 0, startupsPerSecond: 0 },
       maxLoopLagMs: 0,
-      outgoing: { lan: true },
+      outgoing: { lan: true, sipPorts: ['1-65535'] },
       tokens: [
         { name: 'program', hash: `sha256$${createHash('sha256').update(token).digest('hex')}` },
       ],

@@ -5,6 +5,7 @@ import { createServer } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { RtmpSink, SipPeer } from '@sipcast/testkit';
+import type { CallScript } from '@sipcast/testkit';
 import { LOOPBACK_FORMS, OTHER_FORMS } from './address-forms.ts';
 import type { Figure, FaultRun, Measurement } from './figure.ts';
 import { pause, until } from './pace.ts';
@@ -43,7 +44,7 @@ async function measure(run: FaultRun): Promise<readonly Measurement[]> {
       profile: 'production',
       https: { enabled: false },
       http: { requestsPerSecond: 0, startupsPerSecond: 0 },
-      outgoing: { allow: [ALLOWED] },
+      outgoing: { allow: [ALLOWED], sipPorts: ['1-65535'] },
       maxLoopLagMs: 0,
       events: { apps, retries: 1, retryDelayMs: 1, timeoutMs: 5000 },
       gateway: {
@@ -58,7 +59,70 @@ async function measure(run: FaultRun): Promise<readonly Measurement[]> {
   const rtmp = await throughRtmp(run, server, trap, phone, forms);
   const events = await throughEvents(server, trap, phone, hooks.length + 1);
   const sip = await throughSip(run, server, trap, phone, forms);
-  return [rtmp, events, sip, await control(run, trap, phone)];
+  return [rtmp, events, sip, await toPorts(run, trap, forms), await control(run, trap, phone)];
+}
+
+/** SIP to a port that is none of SIP, where each address would do. */
+async function toPorts(
+  { workshop, rtpPorts }: FaultRun,
+  trap: Trap,
+  forms: readonly string[],
+): Promise<Measurement> {
+  const there = `127.0.0.1:${trap.port}`;
+  const open = async (script: CallScript): Promise<SipPeer> => {
+    const peer = await SipPeer.open({ host: ALLOWED, script, t1Ms: 50 });
+    workshop.later(() => peer.close());
+    return peer;
+  };
+  const redirecting = await open({ answer: 302, redirectTo: [`<sip:x@${there}>`] });
+  const straying = await open({ recordRoute: [`<sip:${there};lr>`] });
+  const server = await workshop.startServer({
+    preload: new URL('probe.ts', import.meta.url),
+    config: {
+      profile: 'production',
+      https: { enabled: false },
+      http: { requestsPerSecond: 0, startupsPerSecond: 0 },
+      outgoing: { lan: true, sipPorts: [redirecting.port, straying.port] },
+      maxLoopLagMs: 0,
+      gateway: { transcoding: { enabled: false }, rtpPorts, sipTimers: { t1Ms: 20 } },
+    },
+  });
+  const arrived = since(trap);
+  const outcomes = new Map<number, number>();
+  const call = async (body: Record<string, unknown>): Promise<void> => {
+    const { status } = await server.query('/call/startup', body);
+    outcomes.set(status, (outcomes.get(status) ?? 0) + 1);
+  };
+  for (const host of forms) {
+    for (const sipTransport of ['udp', 'tcp']) {
+      await call({ sipTransport, callee: `sip:x@${host}:${trap.port}` });
+      await call({
+        sipTransport,
+        callee: 'sip:x@good.example',
+        sipOutboundProxy: host,
+        sipPort: trap.port,
+      });
+      const registrar = { sipDomain: `${host}:${trap.port}`, sipRegisterRequired: true };
+      await call({ sipTransport, callee: 'x', ...registrar });
+    }
+  }
+  await call({ callee: redirecting.uri, callId: 'redirected' });
+  await call({ callee: straying.uri, callId: 'straying' });
+  await server.reached('straying', 'ESTABLISHED');
+  const strayed = await straying.nextCall();
+  await server.query('/call/terminate', { callId: 'straying' });
+  const { how } = await strayed.ended;
+  await until(async () => (await server.found<unknown[]>('/call/find_all')) === undefined);
+  const said = [...outcomes].map(([status, count]) => `${count} × ${status}`).join(', ');
+  return {
+    what:
+      `SIP over UDP and TCP to a port out of \`outgoing.sipPorts\`: ${forms.length} forms of hosts as callee, proxy and ` +
+      'registrar, a redirection, a Record-Route; every address is allowed',
+    bound:
+      '0 datagrams or connections to that port; the call with the Record-Route is ended by BYE all the same',
+    found: `${arrived()} arrivals; queries answered ${said}; ended by ${how}`,
+    holds: arrived() === 0 && outcomes.get(200) === 2 && how === 'bye',
+  };
 }
 
 /** The same where it is allowed: the trap would have seen it. */

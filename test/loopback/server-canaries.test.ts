@@ -93,7 +93,7 @@ stateDir: ${dir}
 log: {level: debug}
 http: {host: 127.0.0.1, port: 0, requestsPerSecond: 0, startupsPerSecond: 0}
 https: {port: 0}
-outgoing: {lan: true}
+outgoing: {lan: true, sipPorts: [1-65535]}
 maxLoopLagMs: 0
 ${hash.output}
 events:

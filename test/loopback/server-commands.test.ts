@@ -62,15 +62,13 @@ describe('sipcast call', () => {
     expect(wrong.lines).toEqual([
       'sipcast: --rtmp must look like rtmp://server/app/name. See sipcast --help.',
     ]);
-    const refused = run([
-      'call',
-      'sip:x@127.0.0.1:9',
-      '--no-transcoding',
-      '--profile',
-      'production',
-    ]);
+    const production = ['--no-transcoding', '--profile', 'production'];
+    const refused = run(['call', 'sip:x@127.0.0.1:5060', ...production]);
     expect(await refused.exited).toBe(1);
     await refused.line(/^FAILED: .*may not be connected to/);
+    const elsewhere = run(['call', 'sip:x@127.0.0.1:9', ...production]);
+    expect(await elsewhere.exited).toBe(2);
+    await elsewhere.line(/^sipcast: callee names port 9, which may not be connected to/);
   });
 });
 

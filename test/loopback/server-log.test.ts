@@ -59,7 +59,7 @@ describe('the log of a server', () => {
         dir,
         '--lan',
       ],
-      { SIPCAST_LOG_AREAS_SIP: 'debug' },
+      { SIPCAST_LOG_AREAS_SIP: 'debug', SIPCAST_OUTGOING_SIP_PORTS: '1-65535' },
     );
     const [, url = ''] = await script.line(/HTTP API at (\S+) and/);
     const [, password = ''] = await script.line(

@@ -25,7 +25,11 @@ it('follows calls from their beginning to their end', async () => {
   cleanups.push(() => gone.close());
   const sink = await RtmpSink.open();
   cleanups.push(() => sink.close());
-  const gateway = await createCallGateway({ bindAddress: '127.0.0.1', transcoding: false });
+  const gateway = await createCallGateway({
+    bindAddress: '127.0.0.1',
+    transcoding: false,
+    mayConnect: (address) => address !== '127.0.0.9',
+  });
   cleanups.push(() => gateway.close());
   const metrics = new GatewayMetrics(gateway);
   cleanups.push(() => Promise.resolve(metrics.close()));
@@ -51,12 +55,15 @@ it('follows calls from their beginning to their end', async () => {
   expect(during).toContain('process_resident_memory_bytes');
 
   await call.terminate();
-  for (const { uri } of [busy, gone]) await (await gateway.startup({ callee: uri })).closed();
+  for (const uri of [busy.uri, gone.uri, 'sip:x@127.0.0.9'])
+    await (await gateway.startup({ callee: uri })).closed();
   const after = await metrics.text();
   const ended = 'sipcast_calls_ended_total';
   expect(valueOf(after, `${ended}{status="FINISH",reason="normal",direction="out"}`)).toBe(1);
   expect(valueOf(after, `${ended}{status="BUSY",reason="other",direction="out"}`)).toBe(1);
   expect(valueOf(after, `${ended}{status="FAILED",reason="refused",direction="out"}`)).toBe(1);
+  const forbidden = `${ended}{status="FAILED",reason="forbidden_destination",direction="out"}`;
+  expect(valueOf(after, forbidden)).toBe(1);
   expect(valueOf(after, 'sipcast_sip_final_responses_total{code="486"}')).toBe(1);
   expect(valueOf(after, 'sipcast_call_setup_seconds_count')).toBe(1);
   expect(valueOf(after, 'sipcast_calls{status="ESTABLISHED"}')).toBe(0);

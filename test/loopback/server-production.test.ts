@@ -220,11 +220,27 @@ describe('the production profile', () => {
   it('connects to no private address, and tells why', async () => {
     const { http, password } = await start();
     const headers = basic(`admin:${password}`);
-    const body = { callId: 'c1', callee: 'sip:x@127.0.0.1:9' };
+    const body = { callId: 'c1', callee: 'sip:x@127.0.0.1:5060' };
     expect((await ask(`${http}/call/startup`, { headers, body })).status).toBe(200);
     await expect
       .poll(async () => (await ask(`${http}/call/history`, { headers })).text)
       .toContain('may not be connected to');
+  });
+
+  it('sends SIP to no port out of the list, and names the field', async () => {
+    const { http, password } = await start(['--lan']);
+    const headers = basic(`admin:${password}`);
+    for (const [field, request] of [
+      ['callee', { callee: 'sip:x@127.0.0.1:6379' }],
+      ['sipPort', { callee: 'sip:x@127.0.0.1', sipPort: '22' }],
+      ['sipOutboundProxy', { callee: 'sip:x@127.0.0.1', sipOutboundProxy: '127.0.0.1:5091' }],
+    ] as const) {
+      const { status, text } = await ask(`${http}/call/startup`, { headers, body: request });
+      expect([field, status]).toEqual([field, 400]);
+      expect(text).toMatch(new RegExp(`${field} names port \\d+, which may not be connected to`));
+    }
+    const body = { callId: 'c1', callee: 'sip:x@127.0.0.1:5090' };
+    expect((await ask(`${http}/call/startup`, { headers, body })).status).toBe(200);
   });
 
   it('has CORS for listed origins alone, and answers to listed names alone', async () => {

@@ -52,7 +52,7 @@ export function infoOf(error: unknown, ending: Partial<SessionEnding> = {}): str
   if (code === 'TIMEOUT') return INFO.requestTimeout;
   if (code === 'SESSION_EXPIRED') return INFO.sessionExpired;
   const { statusCode, reasonPhrase } = ending;
-  if (statusCode !== undefined && code !== 'TRANSPORT')
+  if (statusCode !== undefined && code !== 'TRANSPORT' && code !== 'CONNECT_FORBIDDEN')
     return `${statusCode} ${reasonPhrase ?? ''}`.trim();
   return error === undefined ? INFO.error : `${INFO.error}: ${describe(error)}`;
 }

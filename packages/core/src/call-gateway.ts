@@ -323,7 +323,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
    */
   async startup(request: StartupRequest, clientAddress = 'local'): Promise<Call> {
     if (this.#closed) throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
-    const startup = resolveStartup(request, PARSERS, () => randomUUID());
+    const startup = resolveStartup(request, PARSERS, () => randomUUID(), this.#allowsPort);
     return this.#launch(startup, clientAddress, (call) => void call.place());
   }
 
@@ -435,7 +435,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
    */
   register(account: AccountRequest): AccountRegistration {
     if (this.#closed) throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
-    return this.#registrations.stand(resolveAccount(account, PARSERS));
+    return this.#registrations.stand(resolveAccount(account, PARSERS, this.#allowsPort));
   }
 
   /** Accounts that are registered or shall be, for calls and standing. */
@@ -650,6 +650,9 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     await this.#traces.close();
     this.emit('closed');
   }
+
+  readonly #allowsPort = (host: string, port: number): boolean =>
+    this.#userAgent.allowsPort(host, port);
 
   #callDeps(callId: string, trace: SipTrace): CallDeps {
     const { mayConnect } = this.#options;

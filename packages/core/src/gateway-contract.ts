@@ -4,6 +4,7 @@ import type { FlvViewerStats } from '@sipcast/media';
 import type {
   KeepAliveIntervals,
   PingOptions,
+  PortRange,
   ServerState,
   SessionTimerOptions,
   SipDns,
@@ -113,6 +114,12 @@ export interface CallGatewayOptions {
    * is refused (488) or ended; a private one of a peer behind a NAT gets nothing. Must not throw. Default: to all.
    */
   readonly mayConnect?: (address: string, purpose: ConnectPurpose, host: string) => boolean;
+  /**
+   * Ports that SIP requests may go to, where a caller, DNS or a peer names them. A `startup` that names another one is refused
+   * (`INVALID_ARGUMENT`); a call that is led to one ends FAILED. In a dialog requests may also go where the peer was met, which
+   * gets them in place of a forbidden Contact. Servers of `sipPing` that are named with a port may be called there. Default: all.
+   */
+  readonly sipDestinationPorts?: readonly PortRange[];
   /** Ended calls that `history()` remembers. Default 1,000. */
   readonly historySize?: number;
   readonly offer?: OfferOptions;

@@ -20,7 +20,10 @@ const SRTP_SUITES: readonly unknown[] = [
   'AES_256_CM_HMAC_SHA1_32',
 ];
 /** Options of the SIP user agent by their names here. */
-const SIP_FIELDS: Readonly<Record<string, string>> = { port: 'sipPort' };
+const SIP_FIELDS: Readonly<Record<string, string>> = {
+  port: 'sipPort',
+  destinationPorts: 'sipDestinationPorts',
+};
 
 /**
  * Checks what the gateway uses itself.
@@ -86,6 +89,9 @@ export function sipOptionsOf(options: CallGatewayOptions): SipUserAgentOptions {
     ...(options.sipGuard === false ? {} : { guard: options.sipGuard ?? {} }),
     ...(options.sipDns === undefined ? {} : { dns: options.sipDns }),
     ...(mayConnect && { mayConnect: (address, host) => mayConnect(address, 'sip', host) }),
+    ...(options.sipDestinationPorts === undefined
+      ? {}
+      : { destinationPorts: options.sipDestinationPorts }),
     ...(options.sessionTimer === undefined ? {} : { sessionTimer: options.sessionTimer }),
   };
 }

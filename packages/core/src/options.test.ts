@@ -2,8 +2,8 @@ import { parseRtmpUrl } from '@sipcast/media';
 import { parseUri } from '@sipcast/sip';
 import { describe, expect, it } from 'vitest';
 import { GatewayError } from './errors.ts';
-import { resolveStartup } from './options.ts';
-import type { StartupRequest } from './options.ts';
+import { resolveAccount, resolveStartup } from './options.ts';
+import type { AccountRequest, StartupRequest } from './options.ts';
 
 const parsers = { parseSipUri: parseUri, parseRtmpUrl };
 const resolve = (request: object) =>
@@ -225,5 +225,54 @@ describe('resolveStartup', () => {
       expect(() => resolve({ callee: 'sips:a@b', sipTransport })).toThrow(
         expect.objectContaining({ code: 'INVALID_ARGUMENT', field: 'sipTransport' }),
       );
+  });
+});
+
+describe('a port that requests may not go to', () => {
+  const asked: string[] = [];
+  const allowsPort = (host: string, port: number): boolean => {
+    asked.push(`${host} ${port}`);
+    return port === 5060 || port === 5061;
+  };
+  const start = (request: object) =>
+    resolveStartup(request as StartupRequest, parsers, () => 'made@here', allowsPort);
+
+  it.each([
+    ['callee', 22, { callee: 'sip:bob@host:22' }],
+    ['callee', 22, { callee: 'bob@host:22', sipDomain: 'domain:5060' }],
+    ['callee', 22, { callee: 'sips:bob@[2001:db8::1]:22' }],
+    ['callee', 22, { callee: 'sip:host:22', sipPort: 5060 }],
+    ['sipDomain', 23, { callee: 'bob', sipDomain: 'domain:23' }],
+    ['sipPort', 24, { callee: 'sip:bob@host', sipPort: 24 }],
+    ['sipPort', 24, { callee: 'bob', sipDomain: 'domain', sipPort: 24 }],
+    ['sipOutboundProxy', 25, { callee: 'sip:bob@host', sipOutboundProxy: 'proxy:25' }],
+    ['sipPort', 24, { callee: 'sip:bob@host', sipOutboundProxy: 'proxy', sipPort: 24 }],
+    [
+      'sipDomain',
+      23,
+      { callee: 'sip:bob@host:5060', sipDomain: 'domain:23', sipRegisterRequired: true },
+    ],
+  ])('is refused, naming %s', (field, port, request) => {
+    const message = `${field} names port ${port}, which may not be connected to`;
+    const wrong = { code: 'INVALID_ARGUMENT', field, message };
+    expect(() => start(request)).toThrow(expect.objectContaining(wrong));
+  });
+
+  it('of an account is refused, too', () => {
+    const account = { sipDomain: 'domain:23', sipLogin: 'a' } satisfies AccountRequest;
+    const wrong = { code: 'INVALID_ARGUMENT', field: 'sipDomain' };
+    expect(() => resolveAccount(account, parsers, allowsPort)).toThrow(
+      expect.objectContaining(wrong),
+    );
+    expect(resolveAccount(account, parsers)).toMatchObject({ registrar: 'sip:domain:23' });
+  });
+
+  it('does no harm where nothing of ours goes there', () => {
+    asked.length = 0;
+    start({ callee: 'sip:bob@host:22', sipOutboundProxy: 'proxy:5060' });
+    start({ callee: 'sip:bob@host', sipDomain: 'domain:23' });
+    start({ callee: 'sip:bob@host' });
+    start({ callee: 'sip:bob@host:5061' });
+    expect(asked).toEqual(['proxy 5060', 'host 5061']);
   });
 });

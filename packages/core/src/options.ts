@@ -125,6 +125,9 @@ export interface AddressParsers {
   readonly parseRtmpUrl: (text: string) => RtmpUrl;
 }
 
+/** Whether requests may go to this port of a host. */
+type AllowsPort = (host: string, port: number) => boolean;
+
 // RFC 3261 §25.1: callid = word [ "@" word ].
 const CALL_ID =
   /^[A-Za-z0-9\-.!%*_+`'~()<>:\\"/[\]?{}]+(@[A-Za-z0-9\-.!%*_+`'~()<>:\\"/[\]?{}]+)?$/;
@@ -177,12 +180,14 @@ const OWN_HEADERS = new Set([
  * Validates a request and fills in the defaults.
  *
  * @param newCallId - Makes a Call-ID where none is given.
+ * @param allowsPort - Default: all ports.
  * @throws GatewayError `INVALID_ARGUMENT`, with `field`.
  */
 export function resolveStartup(
   request: StartupRequest,
   parsers: AddressParsers,
   newCallId: () => string,
+  allowsPort: AllowsPort = () => true,
 ): ResolvedStartup {
   if (typeof request !== 'object' || request === null)
     throw invalid('request', 'must be an object');
@@ -206,11 +211,16 @@ export function resolveStartup(
   parseSip(parsers, fromUri, 'sipLogin');
   const username = text(request, 'sipAuthenticationName', 256) ?? caller;
   const password = text(request, 'sipPassword', 256);
-  const hop = proxy ?? { host: uri.host, port: uri.port };
+  const field = hasHost(callee) ? 'callee' : 'sipDomain';
+  const called = { field, host: uri.host, port: uri.port } as const;
+  const hop = proxy ?? called;
   // The registrar is the domain's; without one, the callee's host, whose port is then its port, too.
-  const registrarHop = proxy ?? domain ?? { host: uri.host, port: uri.port };
+  const registrarHop = proxy ?? domain ?? called;
   const hopPort = hop.port ?? sipPort;
   const registrarPort = registrarHop.port ?? sipPort;
+  requirePort(hop, sipPort, allowsPort);
+  const registerRequired = flag(request, 'sipRegisterRequired', false);
+  if (registerRequired) requirePort(registrarHop, sipPort, allowsPort);
   const redirected = proxy !== undefined || (sipPort !== undefined && uri.port === undefined);
 
   const rtmp = resolveRtmp(request, parsers);
@@ -228,7 +238,7 @@ export function resolveStartup(
     outboundProxy: redirected ? hopTo(hop.host, hopPort) : undefined,
     nextHop: hopTo(hop.host, hopPort),
     transport,
-    registerRequired: flag(request, 'sipRegisterRequired', false),
+    registerRequired,
     caller,
     visibleName: text(request, 'visibleName', 256) ?? caller,
     appKey: text(request, 'appKey', 256) ?? 'defaultApp',
@@ -251,11 +261,13 @@ export function resolveStartup(
 /**
  * An account, validated.
  *
+ * @param allowsPort - Default: all ports.
  * @throws GatewayError `INVALID_ARGUMENT`, with `field`.
  */
 export function resolveAccount(
   request: AccountRequest,
   parsers: AddressParsers,
+  allowsPort?: AllowsPort,
 ): RegistrationAccount {
   if (typeof request !== 'object' || request === null)
     throw invalid('request', 'must be an object');
@@ -268,6 +280,7 @@ export function resolveAccount(
     { ...account, sipDomain, callee: 'registrar' },
     parsers,
     () => 'none',
+    allowsPort,
   );
   return {
     registrar,
@@ -334,8 +347,25 @@ function resolveRtmp(
   return { rtmpUrl, rtmpStream };
 }
 
+/** @throws GatewayError naming the field that the port of a next hop was given in */
+function requirePort(hop: Named, sipPort: number | undefined, allowsPort: AllowsPort): void {
+  const port = hop.port ?? sipPort;
+  if (port === undefined || allowsPort(hop.host, port)) return;
+  const field = hop.port === undefined ? 'sipPort' : hop.field;
+  throw invalid(field, `names port ${port}, which may not be connected to`);
+}
+
+/** A callee that is a user alone has host and port of the domain. */
+function hasHost(callee: string): boolean {
+  return isSipUri(callee) || callee.includes('@');
+}
+
+function isSipUri(callee: string): boolean {
+  return /^sips?:/i.test(callee);
+}
+
 function targetOf(callee: string, domain: HostPort | undefined): string {
-  if (/^sips?:/i.test(callee)) return callee;
+  if (isSipUri(callee)) return callee;
   if (
     /^[A-Za-z][A-Za-z0-9+.-]*:[^@]*$/.test(callee) &&
     !callee.includes('@') &&
@@ -349,10 +379,15 @@ function targetOf(callee: string, domain: HostPort | undefined): string {
   return `sip:${escapeUser(callee)}@${domain.text}`;
 }
 
-interface HostPort {
-  readonly text: string;
+/** A host, and the field that names it. */
+interface Named {
+  readonly field: 'callee' | 'sipDomain' | 'sipOutboundProxy';
   readonly host: string;
   readonly port: number | undefined;
+}
+
+interface HostPort extends Named {
+  readonly text: string;
 }
 
 function hostPort(
@@ -368,7 +403,12 @@ function hostPort(
   if (number !== undefined && (number < 1 || number > 65_535))
     throw invalid(field, 'has a port out of 1 to 65535');
   const host = match[1].replace(/^\[|\]$/g, '');
-  return { text: match[1] + (portText === undefined ? '' : `:${portText}`), host, port: number };
+  return {
+    field,
+    text: match[1] + (portText === undefined ? '' : `:${portText}`),
+    host,
+    port: number,
+  };
 }
 
 /** Escapes what a user part may not hold (RFC 3261 §25.1); present escapes stay. */

@@ -247,7 +247,7 @@ export type GatewayConfig = NonNullable<z.output<typeof gatewaySection>>;
 /** What only code can give. */
 type OnlyInCode = 'logger' | 'sipDns' | 'sipTransports';
 /** What stands in other sections. */
-type Elsewhere = 'mayConnect' | 'maxLoopLagMs';
+type Elsewhere = 'mayConnect' | 'maxLoopLagMs' | 'sipDestinationPorts';
 type Options<K extends keyof CallGatewayOptions> = keyof Exclude<
   NonNullable<CallGatewayOptions[K]>,
   false | number | string

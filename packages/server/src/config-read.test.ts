@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { optionsOf } from './config-options.ts';
-import { CONFIG_SCHEMA, ConfigError, fieldsOf, readConfig, variableOf } from './config-read.ts';
+import {
+  CONFIG_SCHEMA,
+  ConfigError,
+  environmentOverrides,
+  fieldsOf,
+  readConfig,
+  variableOf,
+} from './config-read.ts';
 import type { ConfigOverride } from './config-read.ts';
 
 function problemsOf(text: string, overrides: readonly ConfigOverride[] = []): string {
@@ -79,6 +86,18 @@ describe('configuration', () => {
     });
   });
 
+  it('takes ports and ranges of them from a file and from a variable', () => {
+    const overrides = environmentOverrides({ SIPCAST_OUTGOING_SIP_PORTS: '5060, 15060-15070' });
+    expect(readConfig({ overrides }).config).toEqual({
+      outgoing: { sipPorts: ['5060', '15060-15070'] },
+    });
+    expect(problemsOf('outgoing: {sipPorts: [5060, sip]}')).toBe(
+      'f:1:29: outgoing.sipPorts.1: must be a port or a range of ports, e.g. 5060-5090',
+    );
+    expect(problemsOf('outgoing: {sipPorts: [0]}')).toMatch(/a port or a range of ports/);
+    expect(problemsOf('outgoing: {sipPorts: []}')).toMatch(/^f:1:12: outgoing\.sipPorts: /);
+  });
+
   it('lets no override reach a prototype', () => {
     const path = ['__proto__', 'polluted'];
     expect(problemsOf('', [{ source: 's', path, value: '1' }])).toMatch(/no such option/);
@@ -112,7 +131,7 @@ profile: production
 https: {port: 443, names: [a.example]}
 http: {host: "::", port: 80, listeners: [{port: 9091}], requestsPerSecond: 5}
 events: {callAppUrl: http://a/C, retries: 1, apps: {k: {callAppUrl: http://b/C}}}
-outgoing: {lan: true, deny: [10.0.0.1]}
+outgoing: {lan: true, deny: [10.0.0.1], sipPorts: [5060, 5070-5080]}
 gateway:
   sipPort: 5060
   sipTls: {certFile: c, keyFile: k, port: 5061, requireClientCertificate: true}
@@ -130,7 +149,7 @@ gateway:
       requestsPerSecond: 5,
       callAppUrl: 'http://a/C',
       events: { retries: 1, apps: { k: { callAppUrl: 'http://b/C' } } },
-      outgoing: { lan: true, deny: ['10.0.0.1'] },
+      outgoing: { lan: true, deny: ['10.0.0.1'], sipPorts: [5060, '5070-5080'] },
       sipTls: { certFile: 'c', keyFile: 'k', port: 5061 },
       rtmpCaFile: 'ca',
       gateway: {

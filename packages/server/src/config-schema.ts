@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { count, flag, port, section, text, texts, time, word } from './config-fields.ts';
 import { gatewaySection } from './config-gateway.ts';
 import { LOG_AREAS, LOG_LEVELS } from './log.ts';
+import { PORT_OR_RANGE } from './outgoing-policy.ts';
 
 const SCOPES = ['read', 'calls', 'admin'] as const;
 const scope = word(
@@ -43,6 +44,12 @@ const application = z.strictObject({
     .meta({ description: 'Events go to `<callAppUrl>/CallStatusEvent`.' }),
   secret: text('Signs them by the Standard Webhooks scheme.', 'unsigned'),
 });
+
+const NO_PORT = 'must be a port or a range of ports, e.g. 5060-5090';
+const portOrRange = z.union(
+  [z.int().min(1, NO_PORT).max(65_535, NO_PORT), z.string().regex(PORT_OR_RANGE, NO_PORT)],
+  NO_PORT,
+);
 
 const AREAS: Readonly<Record<(typeof LOG_AREAS)[number], string>> = {
   call: 'Statuses of calls.',
@@ -159,6 +166,16 @@ export const CONFIG = z.strictObject({
     allow: texts('Networks (`10.1.0.0/16`) and names (`*.example.com`) that always are.', 'none'),
     deny: texts('Networks and names that never are; it comes before `allow`.', 'none'),
     onlyAllowed: flag('What `allow` does not name is refused.', 'false'),
+    sipPorts: z
+      .array(portOrRange)
+      .min(1)
+      .meta({
+        description:
+          'Ports and ranges (`5060-5090`) that SIP requests may go to, where a client, a peer or DNS names them; `1-65535`: all. ' +
+          'A server of `gateway.sipPing` that is named with a port may be called there, too.',
+        fallback: '5060-5090 in production; all in dev',
+      })
+      .optional(),
   }),
   gateway: gatewaySection,
 });

@@ -20,7 +20,8 @@ const REASONS: ReadonlyMap<string, string> = new Map([
 
 function reasonOf(info: string | null): string {
   if (info === null) return 'other';
-  if (info.startsWith('Failed by error')) return 'error';
+  if (info.startsWith('Failed by error'))
+    return info.endsWith(' may not be connected to') ? 'forbidden_destination' : 'error';
   return REASONS.get(info) ?? (/^[3-6]\d\d /.test(info) ? 'refused' : 'other');
 }
 

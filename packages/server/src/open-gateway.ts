@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { createCallGateway } from '@sipcast/core';
 import type { CallGateway, CallGatewayOptions, Logger } from '@sipcast/core';
 import { describe, ServerError, unavailable } from './errors.ts';
-import type { OutgoingPolicy } from './outgoing-policy.ts';
+import { type OutgoingPolicy, PolicyError, sipPortsOf } from './outgoing-policy.ts';
 import type { ServeOptions } from './serve-options.ts';
 
 /** Late by more than this for a second, a process hurts the calls that it has. */
@@ -29,7 +29,22 @@ export async function openGateway(
   }
 }
 
-/** What `serve` opens its gateway with. @throws ServerError (rejection) for a file that cannot be read */
+/** What is wrong in a list of `outgoing`, in the words of `serve`; else what was thrown. */
+export function asServerError(error: unknown): unknown {
+  if (!(error instanceof PolicyError)) return error;
+  const field = `outgoing.${error.field}`;
+  return new ServerError('INVALID_ARGUMENT', `${field}: ${error.message}`, field, error);
+}
+
+function destinationPorts({ profile, outgoing }: ServeOptions): ReturnType<typeof sipPortsOf> {
+  try {
+    return sipPortsOf(profile === 'production', outgoing);
+  } catch (error) {
+    throw asServerError(error);
+  }
+}
+
+/** What `serve` opens its gateway with. @throws ServerError (rejection) for a file that cannot be read, or a list of `outgoing` */
 export async function gatewayOptionsOf(
   options: ServeOptions,
   policy: OutgoingPolicy | undefined,
@@ -40,6 +55,7 @@ export async function gatewayOptionsOf(
     ...options.gateway?.sipTls,
     ...(await readSipTls(options.sipTls)),
   };
+  const sipDestinationPorts = destinationPorts(options);
   const { rtmpCaFile } = options;
   const rtmpCa = rtmpCaFile && (await read('rtmp.tls.caFile', rtmpCaFile));
   const rtmp = options.gateway?.rtmp;
@@ -51,6 +67,7 @@ export async function gatewayOptionsOf(
     ...(policy && {
       mayConnect: (address, _purpose, host) => policy.mayConnect(address, host),
     }),
+    ...(sipDestinationPorts && { sipDestinationPorts }),
     ...(rtmpCa && { rtmp: { ...rtmp, tls: { ...rtmp?.tls, ca: rtmpCa } } }),
     ...(sipPort === undefined ? {} : { sipPort }),
     ...(sipTls === undefined ? {} : { sipTls }),

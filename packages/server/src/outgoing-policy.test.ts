@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import { describe, expect, it } from 'vitest';
-import { innermost, OutgoingPolicy, PolicyError } from './outgoing-policy.ts';
+import { innermost, OutgoingPolicy, PolicyError, sipPortsOf } from './outgoing-policy.ts';
 import type { OutgoingOptions } from './outgoing-policy.ts';
 
 /** Addresses that no stranger may make the server connect to, as literals. */
@@ -215,5 +215,44 @@ describe('outgoing policy', () => {
     expect(innermost('2002:102:304::5')).toBe('1.2.3.4');
     expect(innermost('64:ff9b::102:304')).toBe('1.2.3.4');
     expect(innermost('2606:4700::1111')).toBe('2606:4700::1111');
+  });
+});
+
+describe('ports for SIP', () => {
+  it('are 5060 to 5090 in production, and all else', () => {
+    expect(sipPortsOf(true)).toEqual([{ min: 5060, max: 5090 }]);
+    expect(sipPortsOf(true, { lan: true })).toEqual([{ min: 5060, max: 5090 }]);
+    expect(sipPortsOf(false, { lan: true })).toBeUndefined();
+  });
+
+  it('are those that are listed', () => {
+    const sipPorts = [5060, '5070', '15060-15070', '1-65535'];
+    const ports = [
+      { min: 5060, max: 5060 },
+      { min: 5070, max: 5070 },
+      { min: 15_060, max: 15_070 },
+      { min: 1, max: 65_535 },
+    ];
+    for (const isProduction of [true, false])
+      expect(sipPortsOf(isProduction, { sipPorts })).toEqual(ports);
+  });
+
+  it.each([
+    0,
+    65_536,
+    5060.5,
+    -1,
+    '0',
+    '65536',
+    '5090-5060',
+    '5060-65536',
+    '5060-',
+    'sip',
+    '',
+    '5060 ',
+  ])('are none of %j', (entry) => {
+    const problem = `${JSON.stringify(entry)} is no port or range of ports`;
+    const wrong = { field: 'sipPorts', message: problem };
+    expect(() => sipPortsOf(true, { sipPorts: [entry] })).toThrow(expect.objectContaining(wrong));
   });
 });

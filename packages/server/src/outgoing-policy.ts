@@ -13,7 +13,15 @@ export interface OutgoingOptions {
   readonly deny?: readonly string[] | undefined;
   /** What `allow` does not name is refused. Default false. */
   readonly onlyAllowed?: boolean | undefined;
+  /** Ports and ranges (`5060-5090`) that SIP requests may go to. Default 5060–5090 in production, else all. */
+  readonly sipPorts?: readonly (number | string)[] | undefined;
 }
+
+/** A port or a range of ports, as it is written. */
+export const PORT_OR_RANGE: RegExp = /^([1-9]\d{0,4})(?:-([1-9]\d{0,4}))?$/;
+
+/** Where servers for SIP are, usually. */
+const SIP_PORTS: readonly string[] = ['5060-5090'];
 
 /** Reached through `lan`. */
 const LAN = [
@@ -49,15 +57,34 @@ const NEVER = [
   'ff00::/8',
 ];
 
-/** A list with something that is neither a network nor a name. */
+/** A list with something that is no entry of it: neither a network nor a name, or no port. */
 export class PolicyError extends Error {
   override readonly name = 'PolicyError';
-  readonly field: 'allow' | 'deny';
+  readonly field: 'allow' | 'deny' | 'sipPorts';
 
-  constructor(field: 'allow' | 'deny', entry: string) {
-    super(`${JSON.stringify(entry)} is neither a network nor a name`);
+  constructor(field: 'allow' | 'deny' | 'sipPorts', entry: unknown) {
+    const kind =
+      field === 'sipPorts' ? 'no port or range of ports' : 'neither a network nor a name';
+    super(`${JSON.stringify(entry)} is ${kind}`);
     this.field = field;
   }
+}
+
+/**
+ * Ports that SIP requests may go to; undefined: all.
+ *
+ * @throws PolicyError
+ */
+export function sipPortsOf(
+  isProduction: boolean,
+  { sipPorts = isProduction ? SIP_PORTS : undefined }: OutgoingOptions = {},
+): { readonly min: number; readonly max: number }[] | undefined {
+  return sipPorts?.map((entry) => {
+    const [, first = '', last = first] = PORT_OR_RANGE.exec(String(entry)) ?? [];
+    const [min, max] = [Number(first), Number(last)];
+    if (first === '' || min > max || max > 65_535) throw new PolicyError('sipPorts', entry);
+    return { min, max };
+  });
 }
 
 class Places {

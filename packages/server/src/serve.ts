@@ -7,7 +7,7 @@ import { openAccess, stateDirOf } from './access.ts';
 import { openCertificate } from './certificate.ts';
 import type { Certificate, CertificateOptions } from './certificate.ts';
 import { ConsolePages } from './console-pages.ts';
-import { describe, ServerError } from './errors.ts';
+import { describe } from './errors.ts';
 import { GatewayMetrics } from './gateway-metrics.ts';
 import { openEvents } from './event-deliveries.ts';
 import { FfmpegWatch } from './ffmpeg-watch.ts';
@@ -16,8 +16,8 @@ import { openLog } from './log.ts';
 import type { ServerLogger } from './log.ts';
 import { LogOutput } from './log-output.ts';
 import type { ListenerHandler } from './listeners.ts';
-import { openGateway } from './open-gateway.ts';
-import { OutgoingPolicy, PolicyError } from './outgoing-policy.ts';
+import { asServerError, openGateway } from './open-gateway.ts';
+import { OutgoingPolicy } from './outgoing-policy.ts';
 import { Redaction, secretsOf } from './redaction.ts';
 import { RequestGate } from './request-gate.ts';
 import type { ServeHandle, ServeOptions } from './serve-options.ts';
@@ -178,9 +178,7 @@ export function openPolicy({ profile, outgoing }: ServeOptions): OutgoingPolicy 
   try {
     return new OutgoingPolicy({ ...outgoing, lan: outgoing?.lan ?? profile !== 'production' });
   } catch (error) {
-    if (!(error instanceof PolicyError)) throw error;
-    const field = `outgoing.${error.field}`;
-    throw new ServerError('INVALID_ARGUMENT', `${field}: ${error.message}`, field, error);
+    throw asServerError(error);
   }
 }
 

@@ -1,6 +1,7 @@
 // Our requests inside the dialogs of one call: next hop, credentials, final outcome (RFC 3261 §12.2.1, §22).
 
 import { isIP } from 'node:net';
+import { forbiddenDestination, forbiddenPort } from './destination-ports.ts';
 import type { Dialog } from './dialog.ts';
 import type { DigestClient } from './digest.ts';
 import { SipError } from './errors.ts';
@@ -8,7 +9,7 @@ import { asSipError, type SessionAgent, type TransportPreference } from './invit
 import type { SipRequest, SipResponse } from './message.ts';
 import { defaultPort, nextHopTo } from './next-hop.ts';
 import type { ClientTransaction, Hop } from './transaction-layer.ts';
-import { isForbiddenDestination, transportError } from './transport.ts';
+import { isForbiddenDestination, type TransportAddress, transportError } from './transport.ts';
 import { parseCSeq, parseUri } from './uri.ts';
 
 /** Next hops that are remembered. */
@@ -30,6 +31,8 @@ export class DialogClient {
   /** Of the call; another one once it is redirected. */
   preference: TransportPreference;
   readonly #hops = new Map<string, Hop | Promise<Hop>>();
+  /** Where offers of the peer's came from, with the Contact of their time. */
+  readonly #sources = new Set<string>();
 
   constructor(
     agent: SessionAgent,
@@ -53,6 +56,12 @@ export class DialogClient {
     for (const hop of this.#hops.values())
       if (!(hop instanceof Promise) && hop.address === address) return true;
     return false;
+  }
+
+  /** The peer has asked from there for its Contact to be what it says now: there it may be asked, too. */
+  met({ address, port }: TransportAddress): void {
+    if (this.#sources.size >= MAX_HOPS) this.#sources.clear();
+    this.#sources.add(`${address} ${port}`);
   }
 
   /** Sends a request, and again for a challenge; `done` is called once. `first`: where the INVITE went. */
@@ -185,9 +194,8 @@ export class DialogClient {
       found = this.#hops.get(nextHop);
       if (found === undefined) {
         found = this.#find(nextHop, first);
-        // A peer may name another Contact in each of its messages.
-        if (this.#hops.size >= MAX_HOPS) this.#hops.clear();
-        this.#hops.set(nextHop, found);
+        // What may not be gone to now is looked at again: the peer may yet be met there.
+        if (found !== first) this.#remember(nextHop, found);
       }
     } catch (error) {
       failed(asSipError(error));
@@ -205,25 +213,53 @@ export class DialogClient {
     }
   }
 
+  #remember(named: string, hop: Hop | Promise<Hop>): void {
+    // A peer may name another Contact in each of its messages.
+    if (this.#hops.size >= MAX_HOPS) this.#hops.clear();
+    this.#hops.set(named, hop);
+  }
+
+  /** What is named, or `first` where that may not be connected to: the peer was there, and may pass it on. */
   #find(named: string, first: Hop): Hop | Promise<Hop> {
     const uri = parseUri(named);
     const settled = this.preference === 'tcp' || this.preference === 'tls';
     const next = nextHopTo(uri, settled ? this.preference : 'auto');
     const { host } = next;
     if (isIP(host) === 0)
-      return this.#agent.locate(next).then(([hop]) => {
-        if (this.#hops.size < MAX_HOPS) this.#hops.set(named, hop);
-        return hop;
-      });
+      return this.#agent.locate(next).then(
+        ([hop]) => {
+          if (this.#hops.size < MAX_HOPS) this.#hops.set(named, hop);
+          return hop;
+        },
+        (error: unknown) => {
+          if (!(error instanceof SipError && error.code === 'CONNECT_FORBIDDEN')) throw error;
+          this.#hops.delete(named);
+          return this.#instead(error, first);
+        },
+      );
     if (isForbiddenDestination(host)) throw transportError(`Not a host: ${host}`);
     // Where the dialog began, it may go on.
-    if (host !== first.address && !this.#agent.mayConnect(host))
-      throw transportError(`${host} is an address that may not be connected to`);
+    const isThere = host === first.address;
     let protocol = next.preference === 'auto' ? 'UDP' : next.preference.toUpperCase();
     const port = next.port ?? defaultPort(protocol);
-    if (next.preference === 'auto' && host === first.address && port === first.port) {
+    if (next.preference === 'auto' && isThere && port === first.port) {
       protocol = first.protocol;
     }
-    return { ...first, protocol, address: host, port };
+    const hop = { ...first, protocol, address: host, port };
+    // On the connection that the peer has opened nothing is connected to.
+    if (first.connectionId !== undefined && protocol === first.protocol) return hop;
+    if (!isThere && !this.#agent.mayConnect(host)) {
+      const problem = `${host} is an address that may not be connected to`;
+      return this.#instead(forbiddenDestination(problem), first);
+    }
+    const wasThere = (isThere && port === first.port) || this.#sources.has(`${host} ${port}`);
+    if (!wasThere && !this.#agent.allowsPort(host, port))
+      return this.#instead(forbiddenPort(host, port), first);
+    return hop;
+  }
+
+  #instead({ message }: SipError, first: Hop): Hop {
+    this.#agent.onForbidden(message, first);
+    return first;
   }
 }

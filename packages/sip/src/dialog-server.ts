@@ -16,6 +16,7 @@ import {
 import { createResponse, tagOf } from './matching.ts';
 import type { ServerTransaction } from './transaction-layer.ts';
 import type { SessionTimer } from './session-timer.ts';
+import type { TransportAddress } from './transport.ts';
 import { parseCSeq } from './uri.ts';
 
 const NO_DIALOG: Verdict = { statusCode: 481, reasonPhrase: 'Call/Transaction Does Not Exist' };
@@ -32,6 +33,8 @@ export interface DialogServerOwner {
   phase(): 'early' | 'answering' | 'confirmed' | 'offering' | 'leaving';
   /** Our Contact value. */
   contact(): string;
+  /** The peer's Contact is that of a request which came from there. */
+  onTarget(source: TransportAddress): void;
   /** The peer's BYE; it is already answered. */
   onBye(): void;
   /** No ACK came for our 2xx to a re-INVITE. */
@@ -223,6 +226,7 @@ export class DialogServer {
       sdp = this.#handler.onOfferWanted?.() ?? this.localSdp;
     }
     dialog.refreshTarget(request.headers);
+    this.#owner.onTarget(transaction.source);
     const response = this.response(request, 200, 'OK', sdp);
     response.headers.append('contact', this.#owner.contact()).append('allow', ALLOWED_METHODS);
     if (sdp !== undefined) {

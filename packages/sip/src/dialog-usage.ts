@@ -78,6 +78,7 @@ export class DialogUsage {
           return phase === 'confirmed' && this.changes.offering ? 'offering' : phase;
         },
         contact: () => owner.contact(),
+        onTarget: (source) => this.client.met(source),
         onBye: () => owner.onBye(),
         onUnacknowledged: () =>
           owner.onLost(new SipError('TIMEOUT', 'The peer never acknowledged', { statusCode: 408 })),

@@ -22,6 +22,8 @@ export type SipErrorCode =
   | 'NO_COMMON_CODECS'
   /** The socket failed, or the destination cannot be reached. */
   | 'TRANSPORT'
+  /** The destination is an address or a port that may not be connected to. */
+  | 'CONNECT_FORBIDDEN'
   /** Timer B or F: nobody answered (RFC 3261 §17.1). */
   | 'TIMEOUT'
   /** Challenged again after the allowed attempts, or no supported challenge. */

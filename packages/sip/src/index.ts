@@ -7,6 +7,7 @@ export {
   type DigestServerOptions,
 } from './digest-server.ts';
 export type { SessionOffer } from './session-changes.ts';
+export type { PortRange } from './destination-ports.ts';
 export { SipError, type SipErrorCode } from './errors.ts';
 export type {
   IncomingInvite,

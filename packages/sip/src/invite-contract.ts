@@ -205,9 +205,16 @@ export interface SessionAgent {
   readonly random: () => number;
   /** Whether a request may go to this address. */
   mayConnect(address: string): boolean;
+  /** Whether a request may go to this port of a host. */
+  allowsPort(host: string, port: number): boolean;
+  /** A peer has named what may not be connected to, as `problem` says; `hop`: where requests go instead. */
+  onForbidden(problem: string, hop: Hop): void;
   /** A fresh random token. */
   token(): string;
-  /** Finds the servers of a next hop, in the order to try them, and our address towards each. Rejects with SipError `TRANSPORT`. */
+  /**
+   * Finds the servers of a next hop, in the order to try them, and our address towards each. Rejects with SipError `TRANSPORT`,
+   * or `CONNECT_FORBIDDEN`.
+   */
   locate(next: NextHop): Promise<readonly [Hop, ...Hop[]]>;
   /** A peer whose address is known, with our address towards it. Rejects with SipError `TRANSPORT`. */
   hopTo(address: TransportAddress): Promise<Hop>;

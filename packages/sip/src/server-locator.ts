@@ -2,6 +2,7 @@
 // may say and on how long it may take.
 
 import { isIP } from 'node:net';
+import { forbiddenDestination } from './destination-ports.ts';
 import { SipError } from './errors.ts';
 import { defaultPort, type NextHop } from './next-hop.ts';
 import type { NaptrRecord, SipDns, SrvRecord } from './sip-dns.ts';
@@ -73,7 +74,8 @@ export class ServerLocator {
   /**
    * The addresses to try, in order; at least one, sixteen at most, and no broadcast or multicast address among them.
    *
-   * @throws SipError (rejection) `TRANSPORT` when there is none, or none within five seconds
+   * @throws SipError (rejection) `TRANSPORT` when there is none, or none within five seconds; `CONNECT_FORBIDDEN` when none of
+   * them may be connected to
    */
   async locate(next: NextHop): Promise<readonly Target[]> {
     const deadlineMs = this.#options.clock.now() + RESOLVE_TIMEOUT_MS;
@@ -83,7 +85,7 @@ export class ServerLocator {
     const permitted = targets.filter(({ address }) => mayConnect?.(address, next.host) ?? true);
     if (permitted.length > 0) return permitted.slice(0, MAX_TARGETS);
     if (targets.length > 0)
-      throw transportError(`${next.host} is an address that may not be connected to`);
+      throw forbiddenDestination(`${next.host} is an address that may not be connected to`);
     if (found.length > 0) throw transportError(`Not a host: ${found[0]?.address}`);
     const late = this.#options.clock.now() >= deadlineMs;
     throw transportError(`${next.host} does not resolve${late ? ' in time' : ''}`);
@@ -249,7 +251,9 @@ export function inTurn(records: readonly SrvRecord[], random: () => number): Srv
   return chosen;
 }
 
+const FAIL_OVER: ReadonlySet<string> = new Set(['TIMEOUT', 'TRANSPORT', 'CONNECT_FORBIDDEN']);
+
 /** True when the next address may do what this one did not: RFC 3263 §4.3. */
 export function mayFailOver(error: SipError): boolean {
-  return error.code === 'TIMEOUT' || error.code === 'TRANSPORT';
+  return FAIL_OVER.has(error.code);
 }

@@ -210,8 +210,8 @@ export class TestWire {
     return found;
   }
 
-  receive(message: SipMessage): void {
-    this.#transport.handler?.onOutcome(parseDatagram(formatMessage(message)), PEER);
+  receive(message: SipMessage, source: TransportAddress = PEER): void {
+    this.#transport.handler?.onOutcome(parseDatagram(formatMessage(message)), source);
   }
 
   /** The peer answers a request. */
@@ -240,6 +240,7 @@ export class TestWire {
       readonly branch?: string;
       readonly headers?: readonly (readonly [string, string])[];
       readonly body?: string;
+      readonly source?: TransportAddress;
     },
   ): void {
     const { callId, from, to, sequence, body = '' } = parts;
@@ -255,6 +256,13 @@ export class TestWire {
     if (body !== '' && !headers.has('content-type'))
       headers.append('content-type', 'application/sdp');
     const octets = body === '' ? EMPTY_BODY : Buffer.from(body);
-    this.receive({ kind: 'request', method, uri: 'sip:us@192.0.2.1', headers, body: octets });
+    const request = {
+      kind: 'request',
+      method,
+      uri: 'sip:us@192.0.2.1',
+      headers,
+      body: octets,
+    } as const;
+    this.receive(request, parts.source);
   }
 }

@@ -44,6 +44,8 @@ export type SipFaultName =
   | 'transaction-limit'
   /** A request in a dialog, or a CANCEL, from another address than that of its peer: forged, or a peer that has moved. */
   | 'other-source'
+  /** A Contact or Record-Route of a peer that names what may not be connected to: its requests go where the call is. */
+  | 'forbidden-destination'
   /** A message from a broadcast or multicast address; never answered. */
   | 'forbidden-source';
 

@@ -1,5 +1,6 @@
 // What a user agent can be told, and what it tells: options, handlers, figures.
 
+import type { PortRange } from './destination-ports.ts';
 import type { IncomingInvite } from './invite-contract.ts';
 import type { SipMessage, SipRequest } from './message.ts';
 import type { PingOptions, ServerState } from './server-pings.ts';
@@ -52,6 +53,11 @@ export interface SipUserAgentOptions {
   readonly dns?: SipDns;
   /** May a request go to this address? `host`: the name that led there, or the address. Default: to all. */
   readonly mayConnect?: (address: string, host: string) => boolean;
+  /**
+   * Ports that requests may go to where a caller, DNS or a peer names them; in a dialog, and for answers, also where the peer
+   * was met. Servers of `ping` that are named with a port may be asked there. Default: all.
+   */
+  readonly destinationPorts?: readonly PortRange[];
   readonly keepAlive?: KeepAliveIntervals;
   /** Servers that are asked by OPTIONS whether they are there; one that is silent is tried last. Default: none. */
   readonly ping?: PingOptions;

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { isIP, isIPv6 } from 'node:net';
 import { checkInteger, checkText, checkUriArgument, invalidArgument } from './arguments.ts';
+import { DestinationPorts, forbiddenPort } from './destination-ports.ts';
 import { dialogKey } from './dialog.ts';
 import { SipError } from './errors.ts';
 import type {
@@ -27,7 +28,7 @@ import {
   refuseInterval,
   type SessionTimerOptions,
 } from './session-timer.ts';
-import { ServerLocator } from './server-locator.ts';
+import { ServerLocator, type Target } from './server-locator.ts';
 import { ServerPings } from './server-pings.ts';
 import { SourceGuard } from './source-guard.ts';
 import { systemDns } from './sip-dns.ts';
@@ -77,6 +78,7 @@ export class SipUserAgent {
   readonly #transports = new Map<string, Transport>();
   readonly #addresses: LocalAddresses;
   readonly #locator: ServerLocator;
+  readonly #ports: DestinationPorts;
   readonly #keepAlives: KeepAlives;
   readonly #pings: ServerPings;
   readonly #guard: SourceGuard | undefined;
@@ -122,6 +124,8 @@ export class SipUserAgent {
       random: options.random ?? Math.random,
       mayConnect: options.mayConnect,
     });
+    const pinged = (options.ping?.servers ?? []).map((uri) => nextHopTo(checkServer(uri), 'auto'));
+    this.#ports = new DestinationPorts(options.destinationPorts, pinged);
     this.#guard =
       options.guard &&
       new SourceGuard(
@@ -156,6 +160,12 @@ export class SipUserAgent {
       random: options.random ?? Math.random,
       token: this.#token,
       mayConnect: (address) => options.mayConnect?.(address, address) ?? true,
+      allowsPort: (host, port) => this.#ports.allows(host, port),
+      onForbidden: (excerpt, { address, port }) =>
+        handler.onFault?.('forbidden-destination', {
+          source: formatHostPort(address, port),
+          excerpt,
+        }),
       locate: (next) => this.#locate(next),
       hopTo: (address) => this.#hopTo(address),
       keepAlive: (hop) => this.#keepAlives.hold(hop),
@@ -281,8 +291,14 @@ export class SipUserAgent {
     port?: number,
     transport: TransportPreference = 'udp',
   ): Promise<string> {
-    const [hop] = await this.#locate({ host, port, preference: transport, domain: host });
+    const next: NextHop = { host, port, preference: transport, domain: host };
+    const [hop] = await this.#hopsTo(await this.#locator.locate(next), next);
     return hop.localHost;
+  }
+
+  /** Whether requests that a caller asks for may go to this port of a host: `destinationPorts`. */
+  allowsPort(host: string, port: number): boolean {
+    return this.#ports.allows(host, port);
   }
 
   /**
@@ -351,7 +367,16 @@ export class SipUserAgent {
   // --- addresses
 
   async #locate(next: NextHop): Promise<readonly [Hop, ...Hop[]]> {
+    const { host, port } = next;
+    if (port !== undefined && !this.#ports.allows(host, port)) throw forbiddenPort(host, port);
     const targets = await this.#locator.locate(next);
+    const permitted = targets.filter((target) => this.#ports.allows(host, target.port));
+    const [refused] = targets;
+    if (permitted.length === 0 && refused !== undefined) throw forbiddenPort(host, refused.port);
+    return this.#hopsTo(permitted, next);
+  }
+
+  async #hopsTo(targets: readonly Target[], next: NextHop): Promise<readonly [Hop, ...Hop[]]> {
     const serverNames = [...new Set([next.host, next.domain])];
     const hops: Hop[] = [];
     let problem: unknown;
