@@ -1,6 +1,9 @@
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { type NextHop, nextHopTo } from './next-hop.ts';
 import { inTurn, ServerLocator } from './server-locator.ts';
+import { systemDns } from './sip-dns.ts';
 import type { AddressRecord, NaptrRecord, SipDns, SrvRecord } from './sip-dns.ts';
 import type { Clock } from './timers.ts';
 import { parseUri } from './uri.ts';
@@ -258,6 +261,69 @@ describe('ServerLocator', () => {
     expect(targets).toHaveLength(16);
     expect(new Set(targets.map(({ port }) => port))).toEqual(new Set([1000, 1001]));
     expect(questions.length).toBeLessThanOrEqual(33);
+  });
+});
+
+describe('closing', () => {
+  it('leaves no timer and no open question, and finds nobody any more', async () => {
+    const { dns, questions } = zoneDns({});
+    let cancelled = 0;
+    const clock = new ManualClock();
+    const locator = new ServerLocator({
+      dns: { ...dns, cancel: () => cancelled++ },
+      clock,
+      families: [4],
+      random: () => 0,
+    });
+    const failed = ['sip:slow.example.com', 'sip:slow.example.org:5060', 'sips:slow'].map((uri) =>
+      expect(locator.locate(to(uri, 'auto'))).rejects.toMatchObject({ code: 'CLOSED' }),
+    );
+    await new Promise(setImmediate);
+    expect(clock.running).toBeGreaterThan(0);
+    locator.close();
+    locator.close();
+    await Promise.all(failed);
+    const asked = questions.length;
+    await expect(locator.locate(to('sip:slow.example.net'))).rejects.toMatchObject({
+      code: 'CLOSED',
+    });
+    await expect(locator.locate(to('sip:192.0.2.1'))).rejects.toMatchObject({ code: 'CLOSED' });
+    expect([clock.running, cancelled, questions.length]).toEqual([0, 1, asked]);
+  });
+
+  it('of a user agent ends what it looks up for a registration', async () => {
+    const { dns } = zoneDns({});
+    const clock = new ManualClock();
+    const userAgent = new SipUserAgent({ bindAddress: '127.0.0.1', dns, clock, transports: [] });
+    await userAgent.open();
+    const registered = userAgent.register({
+      registrar: 'sip:slow.example.com',
+      from: { uri: 'sip:alice@example.com' },
+      transport: 'udp',
+    });
+    const failed = expect(registered).rejects.toMatchObject({ code: 'CLOSED' });
+    await new Promise(setImmediate);
+    await userAgent.close();
+    await failed;
+    expect(clock.running).toBe(0);
+  });
+
+  it('takes the questions to a name server back that does not answer', async () => {
+    const silent = createSocket('udp4');
+    const asked = once(silent, 'message');
+    silent.bind(0, '127.0.0.1');
+    await once(silent, 'listening');
+    try {
+      const dns = systemDns([`127.0.0.1:${silent.address().port}`]);
+      const failed = expect(dns.srv('_sip._udp.example.com')).rejects.toMatchObject({
+        code: 'ECANCELLED',
+      });
+      await asked;
+      dns.cancel?.();
+      await failed;
+    } finally {
+      silent.close();
+    }
   });
 });
 

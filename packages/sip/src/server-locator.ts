@@ -66,6 +66,9 @@ interface Cached {
 export class ServerLocator {
   readonly #options: ServerLocatorOptions;
   readonly #cache = new Map<string, Cached>();
+  /** End the waiting for answers. */
+  readonly #waits = new Set<() => void>();
+  #closed = false;
 
   constructor(options: ServerLocatorOptions) {
     this.#options = options;
@@ -75,11 +78,12 @@ export class ServerLocator {
    * The addresses to try, in order; at least one, sixteen at most, and no broadcast or multicast address among them.
    *
    * @throws SipError (rejection) `TRANSPORT` when there is none, or none within five seconds; `CONNECT_FORBIDDEN` when none of
-   * them may be connected to
+   * them may be connected to; `CLOSED` after {@link close}
    */
   async locate(next: NextHop): Promise<readonly Target[]> {
     const deadlineMs = this.#options.clock.now() + RESOLVE_TIMEOUT_MS;
-    const found = await this.#find(next, deadlineMs);
+    const found = this.#closed ? [] : await this.#find(next, deadlineMs);
+    if (this.#closed) throw new SipError('CLOSED', 'The user agent is closed');
     const targets = found.filter(({ address }) => !isForbiddenDestination(address));
     const { mayConnect } = this.#options;
     const permitted = targets.filter(({ address }) => mayConnect?.(address, next.host) ?? true);
@@ -89,6 +93,15 @@ export class ServerLocator {
     if (found.length > 0) throw transportError(`Not a host: ${found[0]?.address}`);
     const late = this.#options.clock.now() >= deadlineMs;
     throw transportError(`${next.host} does not resolve${late ? ' in time' : ''}`);
+  }
+
+  /** Nobody is looked for any more: no timer is left, and no question that can be taken back. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const end of this.#waits) end();
+    this.#cache.clear();
+    this.#options.dns.cancel?.();
   }
 
   async #find(next: NextHop, deadlineMs: number): Promise<readonly Target[]> {
@@ -168,6 +181,7 @@ export class ServerLocator {
     untilMs: number,
     question: (dns: SipDns) => Promise<readonly R[]>,
   ): Promise<readonly R[]> {
+    if (this.#closed) return [];
     const { clock, dns } = this.#options;
     const name = key.toLowerCase();
     const cached = this.#cache.get(name);
@@ -194,11 +208,15 @@ export class ServerLocator {
   #inTime<R>(answer: Promise<readonly R[]>, untilMs: number): Promise<readonly R[]> {
     const { clock } = this.#options;
     return new Promise((resolve) => {
-      const timer = clock.startTimer(Math.max(0, untilMs - clock.now()), () => resolve([]));
-      void answer.then((records) => {
+      const end = (records: readonly R[] = []): void => {
         timer.cancel();
+        this.#waits.delete(giveUp);
         resolve(records);
-      });
+      };
+      const giveUp = (): void => end();
+      const timer = clock.startTimer(Math.max(0, untilMs - clock.now()), giveUp);
+      this.#waits.add(giveUp);
+      void answer.then(end);
     });
   }
 }

@@ -72,6 +72,20 @@ describe('pings', () => {
     expect(wire.clock.running).toBe(0);
   });
 
+  it('forget an address that no server leads to any more', async () => {
+    const server = 'sip:sbc.example.com:5070';
+    const { wire, told } = await pinging([server]);
+    for (let round = 0; round < 20; round++) {
+      wire.resolve(`192.0.2.${50 + (round % 2)}`);
+      await settle();
+      // Silent, each time: that is news whenever it is found again.
+      await wire.pass(32_000);
+      await wire.pass(54_000);
+    }
+    expect(told).toHaveLength(20);
+    await wire.close();
+  });
+
   it('ask a server that is named twice once, and leave no timer behind', async () => {
     const server = `sip:${PEER.address}`;
     const { wire, told } = await pinging([server, server]);

@@ -50,6 +50,8 @@ export class ServerPings {
   readonly #timers = new Map<string, TimerHandle>();
   /** By address: the newest outcome. */
   readonly #states = new Map<string, ServerState['state']>();
+  /** By server: the addresses that it leads to now. */
+  readonly #addresses = new Map<string, ReadonlySet<string>>();
   #sequence = 0;
   #stopped = false;
 
@@ -80,6 +82,7 @@ export class ServerPings {
     const { clock, intervalMs, random } = this.#deps;
     try {
       const hops = await this.#deps.locate(server.next);
+      this.#remember(server.uri, hops);
       await Promise.all(hops.map((hop) => this.#ping(server.uri, hop)));
     } catch {
       // Its name leads nowhere now: calls there will say so, and it is looked up again.
@@ -91,6 +94,14 @@ export class ServerPings {
       server.uri,
       clock.startTimer(delayMs, () => void this.#ask(server)),
     );
+  }
+
+  /** What no server leads to any more is forgotten: names may move as often as they like. */
+  #remember(server: string, hops: readonly Hop[]): void {
+    this.#addresses.set(server, new Set(hops.map(keyOf)));
+    const known = [...this.#addresses.values()];
+    for (const key of this.#states.keys())
+      if (!known.some((addresses) => addresses.has(key))) this.#states.delete(key);
   }
 
   #ping(server: string, hop: Hop): Promise<void> {

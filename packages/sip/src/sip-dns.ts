@@ -38,18 +38,25 @@ export interface SipDns {
   srv(name: string): Promise<readonly SrvRecord[]>;
   /** Addresses of a host, A for 4 and AAAA for 6. */
   addresses(host: string, family: 4 | 6): Promise<readonly AddressRecord[]>;
+  /** Nobody waits for the open questions any more: they may end at once, or stay open. Must not throw. */
+  cancel?(): void;
 }
 
 /**
  * The system's resolver. Addresses are looked up as every program here does, hosts file and search domains included; NAPTR
- * and SRV go to the name servers of the system's configuration.
+ * and SRV go to the name servers of the system's configuration. `cancel` ends those; a look-up of addresses is in the hands of
+ * the system, and ends by its own limits.
+ *
+ * @param servers - Name servers for NAPTR and SRV, `address` or `address:port`. Default: the system's.
  */
-export function systemDns(): SipDns {
+export function systemDns(servers?: readonly string[]): SipDns {
   const resolver = new Resolver({ timeout: 2000, tries: 2 });
+  if (servers !== undefined) resolver.setServers(servers);
   return {
     naptr: (domain) => resolver.resolveNaptr(domain),
     srv: async (name) =>
       (await resolver.resolveSrv(name)).map(({ name: target, ...rest }) => ({ ...rest, target })),
     addresses: (host, family) => lookup(host, { family, all: true }),
+    cancel: () => resolver.cancel(),
   };
 }

@@ -360,6 +360,7 @@ export class SipUserAgent {
     for (const session of this.#sessions.values()) session.abort();
     this.#keepAlives.close();
     this.#pings.stop();
+    this.#locator.close();
     this.#layer.close();
     await this.#closeTransports();
   }
