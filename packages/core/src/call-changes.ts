@@ -9,8 +9,8 @@ import type { SessionAgreement } from './session-agreement.ts';
 interface CallChangesOwner {
   /** The session while the call is established. */
   session(): InviteSession | undefined;
-  /** The peer's answer to an offer of ours. Throws where it cannot be used. */
-  onAnswer(sdp: string): void;
+  /** The peer's answer to an offer of ours. Throws, or rejects, where it cannot be used. */
+  onAnswer(sdp: string): Promise<void> | undefined;
 }
 
 /** The changes of one call. */
@@ -44,7 +44,7 @@ export class CallChanges {
     if (this.#agreement.holding === wanted) return;
     try {
       const answer = await session.reoffer(() => this.#agreement.holdOffer(wanted));
-      if (this.#owner.session() !== undefined) this.#owner.onAnswer(answer);
+      if (this.#owner.session() !== undefined) await this.#owner.onAnswer(answer);
     } catch (cause) {
       this.#agreement.withdrawOffer();
       throw asRefusal(cause, 'callId');

@@ -104,7 +104,7 @@ export class Call extends SafeEmitter<CallEvents> {
         const isUp = this.#establishedAtMs !== null && !this.ended && !this.#terminating;
         return isUp ? this.#session : undefined;
       },
-      onAnswer: (sdp) => this.#onReanswer(sdp),
+      onAnswer: (sdp) => this.#agreement.read(sdp, () => this.#onReanswer(sdp)),
     });
     this.stream = new NamedStream(startup.toStream, startup.callId, media);
     this.#answered = new Promise((resolve) => {
@@ -477,10 +477,15 @@ export class Call extends SafeEmitter<CallEvents> {
   readonly sessionHandler: InviteSessionHandler = {
     // What goes wrong in here is ours, and must not reach the user agent.
     onProvisional: (response) => this.#guard(() => this.#onProvisional(response)),
-    onAnswered: (response, answer) => this.#guard(() => this.#onAnswered(response, answer)),
+    onAnswered: (response, answer) =>
+      this.#guard(() => {
+        const described = this.#agreed ? '' : this.#answerIn(response, answer);
+        return this.#agreement.read(described, () => this.#onAnswered(response, described));
+      }),
     onReoffer: (sdp) => this.#onReoffer(sdp),
     onOfferWanted: () => this.#agreement.freshOffer(),
-    onReanswer: (sdp) => this.#guard(() => this.#onReanswer(sdp)),
+    onReanswer: (sdp) => this.#guard(() => this.#agreement.read(sdp, () => this.#onReanswer(sdp))),
+    answerInUse: () => this.#agreement.reading,
     onRefer: (refer) => {
       if (this.listenerCount('refer') === 0) return false;
       this.emit('refer', refer);
@@ -496,9 +501,9 @@ export class Call extends SafeEmitter<CallEvents> {
     onEnded: (ending) => this.#guard(() => this.#onEnded(ending)),
   };
 
-  #guard(step: () => void): void {
+  #guard(step: () => Promise<void> | undefined | void): void {
     try {
-      step();
+      step()?.catch((error: unknown) => this.fail(error));
     } catch (error) {
       this.fail(error);
     }
@@ -518,15 +523,8 @@ export class Call extends SafeEmitter<CallEvents> {
     if (this.#earlyMedia && this.#earlyAnswer) this.#move('RING_MEDIA', {});
   }
 
-  #onAnswered(response: SipResponse, answer: string | undefined, isLookedUp = false): void {
+  #onAnswered(response: SipResponse, described: string): void {
     if (this.ended) return;
-    const { hosts } = this.#agreement;
-    const described = this.#agreed ? '' : this.#answerIn(response, answer);
-    if (!isLookedUp && !hosts.knows(described)) {
-      const goOn = (): void => this.#guard(() => this.#onAnswered(response, answer, true));
-      void hosts.lookUp(described).then(goOn);
-      return;
-    }
     let release = this.#heldForm;
     this.#heldForm = undefined;
     try {
@@ -590,6 +588,7 @@ export class Call extends SafeEmitter<CallEvents> {
 
   /** The answer to an offer of ours inside the call. @throws SipError, and the session goes on as it was */
   #onReanswer(sdp: string): void {
+    if (this.ended) return;
     try {
       const { held } = this.#agreement.answered(sdp, (agreed) => this.#apply(agreed));
       this.#move(held ? 'HOLD' : 'ESTABLISHED', {});

@@ -54,6 +54,8 @@ export class SessionAgreement {
   readonly #secured = new Set<'audio' | 'video'>();
   #remote: string | null = null;
   #holding = false;
+  /** Answers that wait for what they name, one after the other. */
+  #reading: Promise<void> | undefined;
 
   constructor(deps: AgreementDeps) {
     this.#deps = deps;
@@ -95,6 +97,31 @@ export class SessionAgreement {
   /** The peer has refused our newest offer, or given no usable answer. */
   withdrawOffer(): void {
     this.#open = undefined;
+  }
+
+  /** Until this resolves, an answer of the peer's waits for the addresses of its hosts; it never rejects. */
+  get reading(): Promise<void> | undefined {
+    return this.#reading;
+  }
+
+  /**
+   * Calls `use` when the hosts that an answer names are looked up, and the answers before it are in use: at once where nothing
+   * is to be waited for. Rejects, or throws, what `use` throws.
+   */
+  read(answer: string, use: () => void): Promise<void> | undefined {
+    if (this.#reading === undefined && this.hosts.knows(answer)) {
+      use();
+      return undefined;
+    }
+    const before = this.#reading ?? Promise.resolve();
+    const read = before.then(() => this.hosts.lookUp(answer)).then(use);
+    const settled = read
+      .catch(() => {})
+      .then(() => {
+        if (this.#reading === settled) this.#reading = undefined;
+      });
+    this.#reading = settled;
+    return read;
   }
 
   /** The peer's answer to our newest offer. `apply` runs before anything is changed here, and may refuse by throwing. */

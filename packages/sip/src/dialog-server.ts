@@ -80,12 +80,19 @@ export class DialogServer {
     this.#settled();
   }
 
-  /** Resolves when no 2xx of ours to a re-INVITE waits for its ACK: then we may send one (RFC 3261 §14.1). */
-  idle(): Promise<void> {
-    if (this.#reinvite === undefined) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#idle.push(resolve);
-    });
+  /**
+   * Resolves when no 2xx of ours to a re-INVITE waits for its ACK, and every answer is in use: then we may send one (RFC 3261
+   * §14.1).
+   */
+  async idle(): Promise<void> {
+    for (;;) {
+      const reading = this.#handler.answerInUse?.();
+      if (this.#reinvite === undefined && reading === undefined) return;
+      await (reading ??
+        new Promise<void>((resolve) => {
+          this.#idle.push(resolve);
+        }));
+    }
   }
 
   #settled(): void {
@@ -203,7 +210,11 @@ export class DialogServer {
       return;
     }
     // An offer of ours is still without its answer, or our own re-INVITE is under way (RFC 3261 §14.2, RFC 3311 §5.2).
-    const pending = phase !== 'confirmed' || this.#reinvite?.awaitsAnswer === true;
+    // So is one whose answer nobody has read yet: the peer asks again by the timers of §14.1, and we have caught up.
+    const pending =
+      phase !== 'confirmed' ||
+      this.#reinvite?.awaitsAnswer === true ||
+      this.#handler.answerInUse?.() !== undefined;
     if (pending && (isInvite || hasOffer)) {
       this.answer(transaction, { statusCode: 491, reasonPhrase: 'Request Pending' });
       return;
@@ -276,7 +287,9 @@ export class DialogServer {
 
   /** Sends a final response. */
   answer(transaction: ServerTransaction, verdict: Verdict): void {
-    const response = this.response(transaction.request, verdict.statusCode, verdict.reasonPhrase);
+    const { statusCode, reasonPhrase, sdp } = verdict;
+    const response = this.response(transaction.request, statusCode, reasonPhrase, sdp);
+    if (sdp !== undefined) response.headers.append('content-type', 'application/sdp');
     for (const [name, value] of verdict.headers ?? []) response.headers.append(name, value);
     transaction.respond(response);
   }

@@ -95,6 +95,11 @@ export interface InviteSessionHandler {
   onOfferWanted?(): string;
   /** The answer, in the ACK, to our description that an offerless re-INVITE asked for; or that to a refresh of ours. */
   onReanswer?(sdp: string): void;
+  /**
+   * Whether an answer of the peer's is not in use yet, e.g. because a name in it is being looked up: until what this returns
+   * resolves, offers of the peer's are answered 491, and ours wait. Must not reject. `undefined`, or absent: none.
+   */
+  answerInUse?(): Promise<void> | undefined;
   /** The peer asks us to call somebody else: true to take that on. Absent: 603. */
   onRefer?(refer: ReferRequest): boolean;
   /** INFO, MESSAGE, NOTIFY and others in the dialog. Absent: INFO without body 200, with body 415, others 405 or 501. */

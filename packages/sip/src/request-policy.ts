@@ -26,6 +26,8 @@ export interface Verdict {
   readonly reasonPhrase: string;
   /** Headers that explain it. */
   readonly headers?: readonly (readonly [string, string])[];
+  /** Session description in its body. */
+  readonly sdp?: string;
 }
 
 const DIALOG_UNKNOWN: Verdict = {
