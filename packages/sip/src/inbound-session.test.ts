@@ -1,5 +1,6 @@
 // Every state × event of a call that comes in: the state after it, what is sent, and what its owner is told.
 
+import { describe, expect, it } from 'vitest';
 import type { IncomingSession, SessionEnding } from './invite-contract.ts';
 import { type Events, type Stage, type States, type StateTable, testTable } from './test-states.ts';
 import { PEER, settle, TestWire } from './test-wire.ts';
@@ -386,3 +387,97 @@ const TABLE: StateTable<typeof STATES, typeof EVENTS> = {
 };
 
 testTable(begin, EVENTS, STATES, TABLE);
+
+describe('a description in a PRACK (RFC 3262 §5)', () => {
+  /** A call whose INVITE offers, or does not, with what its handler was told. */
+  async function ringing(offer: string, sdp: string | undefined, reply: 'answer' | 'refuse') {
+    const wire = await new TestWire().open();
+    const told: string[] = [];
+    let session: IncomingSession | undefined;
+    wire.onInvite = (invite) => {
+      session = invite.take({
+        onProvisional: () => {},
+        onAnswered: (_, answer) => told.push(`answered ${answer}`),
+        onReoffer: (theirs) => {
+          told.push(`offered ${theirs}`);
+          return reply === 'answer'
+            ? { answer: 'v=0 again' }
+            : { statusCode: 488, reasonPhrase: 'Not Acceptable Here' };
+        },
+        onEnded: () => {},
+      });
+      return 'taken';
+    };
+    const call = { callId: 'call@peer', from: CALLER, sequence: 1, branch: BRANCH };
+    const headers = [CONTACT, ['require', '100rel'] as const];
+    wire.ask('INVITE', { ...call, to: '<sip:us@192.0.2.1>', headers, body: offer });
+    await settle();
+    session?.ring(sdp);
+    const to = wire.response(`${sdp === undefined ? 180 : 183} INVITE`).headers.get('to') ?? '';
+    let sequence = 1;
+    const ask = async (method: string, body = ''): Promise<void> => {
+      if (method !== 'ACK') sequence += 1;
+      const rseq = wire.history.findLast((one) => one.headers.has('rseq'))?.headers.get('rseq');
+      wire.ask(method, {
+        callId: 'call@peer',
+        from: CALLER,
+        to,
+        sequence: method === 'ACK' ? 1 : sequence,
+        headers: [CONTACT, ['rack', `${rseq} 1 INVITE`]],
+        body,
+      });
+      wire.clock.pass(0);
+      await settle();
+    };
+    const said = (label: string): string => {
+      const { headers: fields, body } = wire.response(label);
+      return `${fields.get('content-type') ?? 'nothing'}: ${Buffer.from(body).toString()}`;
+    };
+    return { wire, told, ask, said, answer: (ours: string) => session?.answer(ours) };
+  }
+
+  it('that offers anew is answered in its 200, and the 200 of the INVITE says the same', async () => {
+    const { wire, told, ask, said, answer } = await ringing('v=0 offer', 'v=0 early', 'answer');
+    await ask('PRACK', 'v=0 theirs');
+    expect(said('200 PRACK')).toBe('application/sdp: v=0 again');
+    answer('v=0 early');
+    expect(said('200 INVITE')).toBe('application/sdp: v=0 again');
+    await ask('ACK');
+    expect(told).toEqual(['offered v=0 theirs', 'answered undefined']);
+    await wire.close();
+  });
+
+  it('that answers our offer counts as the answer, and nothing is offered again', async () => {
+    const { wire, told, ask, said, answer } = await ringing('', 'v=0 ours', 'answer');
+    await ask('PRACK', 'v=0 theirs');
+    expect(said('200 PRACK')).toBe('nothing: ');
+    answer('v=0 ours');
+    expect(said('200 INVITE')).toBe('nothing: ');
+    await ask('ACK');
+    expect(told).toEqual(['answered v=0 theirs']);
+    await wire.close();
+  });
+
+  it('that is missing leaves the answer to the ACK', async () => {
+    const { wire, told, ask, said, answer } = await ringing('', 'v=0 ours', 'answer');
+    await ask('PRACK');
+    answer('v=0 ours');
+    expect(said('200 INVITE')).toBe('application/sdp: v=0 ours');
+    await ask('ACK', 'v=0 late');
+    expect(told).toEqual(['answered v=0 late']);
+    await wire.close();
+  });
+
+  it.each([
+    ['that we cannot take', 'v=0 early', ['offered v=0 theirs']],
+    ['while the first offer has no answer', undefined, []],
+  ])('is refused by 488 %s, and the call goes on', async (_, sdp, expected) => {
+    const { wire, told, ask, said, answer } = await ringing('v=0 offer', sdp, 'refuse');
+    await ask('PRACK', 'v=0 theirs');
+    expect(wire.response('488 PRACK').statusCode).toBe(488);
+    expect(told).toEqual(expected);
+    answer('v=0 answer');
+    expect(said('200 INVITE')).toBe('application/sdp: v=0 answer');
+    await wire.close();
+  });
+});

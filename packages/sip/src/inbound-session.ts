@@ -50,6 +50,12 @@ export class InboundSession implements IncomingSession, DialogOwner {
   #waiting: (() => void)[] = [];
   #reliable: ReliableProvisional | undefined;
   #rseq: number;
+  /** What a reliable provisional response has described: an answer, or, where the INVITE had none, our offer. */
+  #early: 'answer' | 'offer' | undefined;
+  /** The peer's answer to that offer, in its PRACK. */
+  #earlyAnswer: string | undefined;
+  /** A PRACK has offered anew, and was answered. */
+  #reoffered = false;
   #answerSent = false;
   /** The ACK has come. */
   #confirmed = false;
@@ -145,17 +151,22 @@ export class InboundSession implements IncomingSession, DialogOwner {
       const statusCode = sdp === undefined ? 180 : 183;
       const phrase = sdp === undefined ? 'Ringing' : 'Session Progress';
       const { request } = this.#transaction;
-      const response = this.#usage.server.response(request, statusCode, phrase, sdp);
+      const body = this.#undecided(sdp);
+      const response = this.#usage.server.response(request, statusCode, phrase, body);
       response.headers.append('contact', this.#contact()).append('allow', ALLOWED_METHODS);
-      if (sdp !== undefined) response.headers.append('content-type', 'application/sdp');
+      if (body !== undefined) response.headers.append('content-type', 'application/sdp');
       this.#ringing?.cancel();
       this.#ringing = this.#agent.clock.startTimer(RING_AGAIN_MS, () => this.ring(sdp));
       const asks = (header: string): boolean =>
         request.headers.getAll(header).some((tag) => /^\s*100rel\s*$/i.test(tag));
       // RFC 3262 §3: must where it is required; with a description a lost response would cost the early media.
-      if (!asks('require') && !(sdp !== undefined && asks('supported'))) {
+      if (!asks('require') && !(body !== undefined && asks('supported'))) {
         this.#transaction.respond(response);
         return;
+      }
+      if (body !== undefined) {
+        this.#early = hasOffer(request) ? 'answer' : 'offer';
+        this.#usage.server.localSdp = body;
       }
       this.#rseq += 1;
       response.headers.append('require', '100rel').append('rseq', String(this.#rseq));
@@ -190,21 +201,31 @@ export class InboundSession implements IncomingSession, DialogOwner {
       this.#limit.cancel();
       this.#ringing?.cancel();
       const { request } = this.#transaction;
-      const response = this.#usage.server.response(request, 200, 'OK', sdp);
+      const body = this.#undecided(sdp);
+      const response = this.#usage.server.response(request, 200, 'OK', body);
       response.headers
         .append('contact', this.#contact())
         .append('allow', ALLOWED_METHODS)
-        .append('supported', this.#usage.timer.supported ? '100rel, timer' : '100rel')
-        .append('content-type', 'application/sdp');
+        .append('supported', this.#usage.timer.supported ? '100rel, timer' : '100rel');
+      if (body !== undefined) response.headers.append('content-type', 'application/sdp');
       for (const [name, value] of this.#usage.timer.answer(request))
         response.headers.append(name, value);
-      this.#usage.server.localSdp = sdp;
+      if (body !== undefined) this.#usage.server.localSdp = body;
       this.#released();
-      const offerless = !hasOffer(request);
-      this.#usage.server.accept(this.#transaction, response, offerless, (answer) =>
-        this.#onConfirmed(response, answer),
+      const awaitsAnswer = !hasOffer(request) && body !== undefined;
+      this.#usage.server.accept(this.#transaction, response, awaitsAnswer, (answer) =>
+        this.#onConfirmed(response, answer ?? this.#earlyAnswer),
       );
     });
+  }
+
+  /**
+   * What a response to the INVITE describes. RFC 3261 §13.2.1, RFC 3262 §5: what was agreed on in the early dialog stands; another
+   * answer would be ignored, and where the offer was ours, it would be another offer.
+   */
+  #undecided(sdp: string | undefined): string | undefined {
+    if (this.#earlyAnswer !== undefined) return undefined;
+    return this.#reoffered && sdp !== undefined ? this.#usage.server.localSdp : sdp;
   }
 
   reject(statusCode: number, reasonPhrase: string, headers: Verdict['headers'] = []): void {
@@ -414,11 +435,25 @@ export class InboundSession implements IncomingSession, DialogOwner {
     this.#reliable = undefined;
     // The answer goes out behind the 200 of the PRACK.
     this.#agent.clock.startTimer(0, () => this.#goOn());
-    return hasOffer(prack)
-      ? { statusCode: 488, reasonPhrase: 'Not Acceptable Here' }
-      : { statusCode: 200, reasonPhrase: 'OK' };
+    if (!hasOffer(prack)) return OK;
+    const described = Buffer.from(prack.body).toString('utf8');
+    if (this.#early === 'offer') {
+      this.#earlyAnswer ??= described;
+      return OK;
+    }
+    // RFC 3264 §4: its first offer has no answer yet, and there is no second one before.
+    if (this.#early === undefined) return NOT_ACCEPTABLE;
+    const reply = this.#handler.onReoffer(described);
+    // RFC 3262 §3 wants a 2xx, and with it an answer; where there is none, the peer learns why.
+    if ('statusCode' in reply) return reply;
+    this.#reoffered = true;
+    this.#usage.server.localSdp = reply.answer;
+    return { ...OK, sdp: reply.answer };
   }
 }
+
+const OK: Verdict = { statusCode: 200, reasonPhrase: 'OK' };
+const NOT_ACCEPTABLE: Verdict = { statusCode: 488, reasonPhrase: 'Not Acceptable Here' };
 
 /** The request carries a session description. */
 export function hasOffer(request: SipRequest): boolean {
