@@ -98,11 +98,12 @@ export interface CallDeps extends AgreementDeps {
   readonly userAgent: Pick<SipUserAgent, 'localAddressFor' | 'invite'> & {
     /**
      * Registers, or shares the registration of other calls; `unregister` when it is not needed any more. `onState` is told
-     * how it stands, until then.
+     * how it stands, until then. `signal`: when it is not needed any more, even before it is there.
      */
     register(
       account: Parameters<SipUserAgent['register']>[0],
       onState: (view: RegistrationView) => void,
+      signal: AbortSignal,
     ): Promise<Pick<Registration, 'unregister'>>;
   };
   /** `formatMessage` of the SIP package. */

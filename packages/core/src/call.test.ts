@@ -349,6 +349,7 @@ describe('Call', () => {
         credentials: { username: 'alice', password: 'x' },
       }),
       expect.any(Function),
+      expect.any(AbortSignal),
     );
     expect(sip.options).toBeDefined();
     sip.handler?.onEnded({ endedBy: 'remote', answered: false, cancelled: false, statusCode: 404 });

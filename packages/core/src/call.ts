@@ -72,6 +72,8 @@ export class Call extends SafeEmitter<CallEvents> {
   /** Where that came from. */
   #peerAddress: string | undefined;
   #terminating = false;
+  /** Aborts with the end: nobody waits for a registrar that is slow. */
+  readonly #over = new AbortController();
   /** Our BYE, until its answer. */
   #hungUp: Promise<void> | undefined;
   readonly #infos: InfoRequests;
@@ -385,8 +387,9 @@ export class Call extends SafeEmitter<CallEvents> {
         (view) => {
           if (!this.ended) this.#info = registrationInfo(view);
         },
+        this.#over.signal,
       );
-      if (this.ended) return registration.unregister();
+      if (this.ended) return;
       this.#registration = registration;
     }
     this.#describe(address);
@@ -636,6 +639,7 @@ export class Call extends SafeEmitter<CallEvents> {
     this.#lastMediaStats = this.#establishedAtMs === null ? null : this.#media.stats();
     this.#info = info;
     this.#endedBy = endedBy;
+    this.#over.abort();
     this.#endedAtMs = this.#deps.wallClock();
     this.#move(status, { sipStatus: this.#sipStatus });
     this.#resolveAnswered();

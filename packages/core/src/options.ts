@@ -349,10 +349,10 @@ function resolveRtmp(
 
 /** @throws GatewayError naming the field that the port of a next hop was given in */
 function requirePort(hop: Named, sipPort: number | undefined, allowsPort: AllowsPort): void {
-  const port = hop.port ?? sipPort;
-  if (port === undefined || allowsPort(hop.host, port)) return;
+  const number = hop.port ?? sipPort;
+  if (number === undefined || allowsPort(hop.host, number)) return;
   const field = hop.port === undefined ? 'sipPort' : hop.field;
-  throw invalid(field, `names port ${port}, which may not be connected to`);
+  throw invalid(field, `names port ${number}, which may not be connected to`);
 }
 
 /** A callee that is a user alone has host and port of the domain. */

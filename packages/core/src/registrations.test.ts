@@ -87,6 +87,37 @@ describe('registrations', () => {
     expect(registrations.views()).toEqual([]);
   });
 
+  it('are given up before they are there, and removed when they come', async () => {
+    const { registrations, log, answers, states, settle } = setUp();
+    let confirm: () => void = () => {};
+    answers.push(() => new Promise((resolve) => void (confirm = resolve)));
+    const over = new AbortController();
+    const infos: string[] = [];
+    const lease = registrations.acquire(ACCOUNT, ({ state }) => infos.push(state), over.signal);
+    await settle();
+    over.abort();
+    expect(registrations.views()).toEqual([]);
+    // Another call asks anew, behind the end of this one.
+    const next = registrations.acquire(ACCOUNT);
+    await settle();
+    expect(log).toEqual(['register sip:alice@pbx 1']);
+    const closed = registrations.close();
+    confirm();
+    await (await lease).unregister();
+    await closed;
+    await (await next).unregister();
+    expect(log).toEqual([
+      'register sip:alice@pbx 1',
+      'unregister 1',
+      'register sip:alice@pbx 2',
+      'unregister 2',
+    ]);
+    expect([infos, states]).toEqual([
+      ['registering'],
+      ['registered', 'closed', 'registered', 'closed'],
+    ]);
+  });
+
   it('tell each call how its account stands, for as long as it needs it', async () => {
     const { registrations, answers, pass } = setUp();
     const infos: string[] = [];

@@ -38,11 +38,13 @@ export class Registrations {
    * For one call: resolves when the account is registered. `unregister` gives it up, and un-REGISTERs when it was the last.
    *
    * @param onState - Told how the registration stands, now and at each change, until it is given up.
+   * @param signal - Gives it up, too, while it is not there yet: a binding that the registrar then confirms is removed.
    * @throws SipError (rejection) as the SIP package's `register`
    */
   async acquire(
     account: RegistrationAccount,
     onState: (view: RegistrationView) => void = () => {},
+    signal?: AbortSignal,
   ): Promise<Pick<Registration, 'unregister'>> {
     const registration = this.#of(account);
     const hold = registration.hold();
@@ -52,6 +54,7 @@ export class Registrations {
       registration.off('state', onState);
       return hold();
     };
+    signal?.addEventListener('abort', () => void release(), { once: true });
     try {
       await registration.registered();
     } catch (error) {
