@@ -152,7 +152,20 @@ export async function driveDigits({ client, peers }, { callId }) {
     });
 }
 
-/** A call that is not answered yet: digits wait, a push is found, hold and transfer are refused. */
+/** A call that nobody answers: hold and transfer are refused, and its end is a CANCEL. */
+export async function driveRinging({ client, peers, name }) {
+  const callId = `${name}-silent`;
+  await client.post('/call/startup', { callId, callee: `sip:silent@${peers.phone}` });
+  const early = { status: 409, code: 'CALL_STATE' };
+  for (const path of ['/call/hold', '/call/resume'])
+    await client.refuses('POST', path, { ...early, body: { callId } });
+  const target = `sip:desk@${peers.phone}`;
+  await client.refuses('POST', '/call/transfer', { ...early, body: { callId, target } });
+  await client.until('ringing', '/call/find', { callId }, ([one]) => one.status === 'RING');
+  await driveTerminate({ client, peers }, callId);
+}
+
+/** A call that is answered late: digits wait for it, and a push of its stream is found. */
 export async function driveEarly({ client, peers, name }) {
   const callId = `${name}-late`;
   const toStream = `${name}-late-stream`;
@@ -168,11 +181,6 @@ export async function driveEarly({ client, peers, name }) {
   const rtmpUrl = `${peers.rtmp}/early`;
   await client.post('/push/startup', { streamName: toStream, rtmpUrl });
   await client.finds('/push/find', { streamName: toStream });
-  const early = { status: 409, code: 'CALL_STATE' };
-  for (const path of ['/call/hold', '/call/resume'])
-    await client.refuses('POST', path, { ...early, body: { callId } });
-  const target = `sip:desk@${peers.phone}`;
-  await client.refuses('POST', '/call/transfer', { ...early, body: { callId, target } });
   await peers.until(
     'digits from before the answer',
     ({ digits }) => digits.map(({ digit }) => digit).join('') === '90',
@@ -269,7 +277,7 @@ export async function driveTerminate({ client, peers }, callId) {
     const isOver = call.status === 'FINISH' && call.info === 'Normal call clearing';
     answer.check(isOver, 'The end must be told');
   }
-  await peers.until('BYE', ({ ending }) => ending?.by === 'caller', 'call', callId);
+  await peers.until('the end', ({ ending }) => ending?.by === 'caller', 'call', callId);
   await client.refuses('POST', '/call/terminate', {
     status: 404,
     code: 'CALL_NOT_FOUND',

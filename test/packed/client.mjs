@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { isErrorBody } from './shapes.mjs';
 
 const sh = promisify(execFile);
-const LIMIT_S = 15;
+const LIMIT_S = 30;
 /** Queries of one process: a few of them are long, and a command line is not without an end. */
 const AT_ONCE = 20;
 const HEAD_END = Buffer.from('\r\n\r\n');
@@ -218,7 +218,7 @@ export class Client {
   }
 
   /** Asks until `holds` of what is found. */
-  async until(what, path, fields, holds, limitMs = 10_000) {
+  async until(what, path, fields, holds, limitMs = LIMIT_S * 1000) {
     const deadline = performance.now() + limitMs;
     for (;;) {
       const answer = await this.ask('POST', path, { body: fields });
@@ -229,7 +229,7 @@ export class Client {
   }
 
   /** Asks until there is nothing any more. */
-  async untilGone(path, fields, limitMs = 10_000) {
+  async untilGone(path, fields, limitMs = LIMIT_S * 1000) {
     const deadline = performance.now() + limitMs;
     for (;;) {
       const answer = await this.ask('POST', path, { body: fields });

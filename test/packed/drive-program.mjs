@@ -1,11 +1,10 @@
 // The installed program, started with npx in an empty folder and driven with curl alone as the documentation shows: every
 // query of the API in both profiles, over HTTP and HTTPS, and every status that is documented for it.
 
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import * as calls from './calls.mjs';
 import { Client } from './client.mjs';
 import { Driven } from './driven.mjs';
@@ -17,7 +16,6 @@ import { drivePushes } from './pushes.mjs';
 import * as refusals from './refusals.mjs';
 import * as streams from './streams-and-events.mjs';
 
-const sh = promisify(execFile);
 const TONE = 'tone.wav';
 const PASSWORD = 'drive-password';
 /** A fault of ours cannot be had by asking. */
@@ -99,13 +97,13 @@ async function driveDev({ peers, mediaFolder, start }) {
 async function driveProduction(setup) {
   const first = await driveFirstStart(setup);
   const { app, dir, mediaFolder, peers, start } = setup;
-  const { stdout: user } = await withInput(app, ['passwd', 'admin'], `${PASSWORD}\n`);
+  const user = await sipcast(app, ['passwd', 'admin'], `${PASSWORD}\n`);
   const tokens = {};
   const entries = [];
   for (const scope of ['read', 'calls', 'admin']) {
-    const { stdout } = await sipcast(app, 'passwd', scope, '--token', '--scope', scope);
-    tokens[scope] = /shown this once: (\S+)/.exec(stdout)[1];
-    entries.push({ name: scope, scope, hash: /hash: (\S+)/.exec(stdout)[1] });
+    const text = await sipcast(app, ['passwd', scope, '--token', '--scope', scope]);
+    tokens[scope] = /shown this once: (\S+)/.exec(text)[1];
+    entries.push({ name: scope, scope, hash: /hash: (\S+)/.exec(text)[1] });
   }
   const config = {
     profile: 'production',
@@ -125,7 +123,7 @@ async function driveProduction(setup) {
   };
   const file = join(dir, 'sipcast.json');
   await writeFile(file, JSON.stringify(config, undefined, 2));
-  await sipcast(app, 'config', 'check', file);
+  await sipcast(app, ['config', 'check', file]);
   const program = await start('--config', file);
   const account = ['-u', `admin:${PASSWORD}`];
   const tls = ['--cacert', join(dir, 'state', 'https-cert.pem')];
@@ -212,6 +210,7 @@ async function driveSurface(session) {
   await drivePushes(session, call);
   await streams.driveStreams(session, call);
   await calls.driveUnable(session);
+  await calls.driveRinging(session);
   await calls.driveEarly(session);
   await calls.driveTransfer(session);
   await calls.driveTerminate(session, call.callId);
@@ -231,21 +230,18 @@ function sessionOf(name, url, { peers, account, tls, ...more }) {
   return { name, client, driven, peers, tone: TONE, ...more };
 }
 
-function sipcast(app, ...args) {
-  return sh('npx', ['--no-install', 'sipcast', ...args], { cwd: app });
-}
-
-async function withInput(app, args, input) {
-  const child = spawn('npx', ['--no-install', 'sipcast', ...args], {
+/** Runs another command of the program, with lines for its input. */
+async function sipcast(app, args, input = '') {
+  const child = spawn(join(app, 'node_modules/.bin/sipcast'), args, {
     cwd: app,
     stdio: ['pipe', 'pipe', 'inherit'],
   });
-  let stdout = '';
-  child.stdout.setEncoding('utf8').on('data', (text) => (stdout += text));
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => (output += text));
   child.stdin.end(input);
   const code = await new Promise((resolve) => child.on('close', resolve));
-  if (code !== 0) throw new Error(`sipcast ${args.join(' ')} ended with ${code}`);
-  return { stdout };
+  if (code !== 0) throw new Error(`sipcast ${args.join(' ')} ended with ${code}: ${output}`);
+  return output;
 }
 
 /** Two seconds of 440 Hz: WAV, 16 bit, 8 kHz, mono. */

@@ -45,7 +45,7 @@ export class PeerProcess {
 
   /** Asks until `holds` of the answer. */
   async until(what, holds, question, ...words) {
-    const deadline = performance.now() + 8000;
+    const deadline = performance.now() + 30_000;
     for (;;) {
       const value = await this.ask(question, ...words);
       if (value !== null && holds(value)) return value;

@@ -9,6 +9,7 @@ const HOST = '127.0.0.1';
 /** What the phone does, by the user that is called. */
 const SCRIPTS = {
   late: { ring: 0, answerAfterMs: 1000 },
+  silent: { answer: 'none' },
   busy: { answer: 486 },
   keyless: { telephoneEvent: false },
   deaf: { audio: false },

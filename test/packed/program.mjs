@@ -80,7 +80,7 @@ export class Program {
   async #ready() {
     let isOver = false;
     void this.#exited.then(() => (isOver = true));
-    const deadline = performance.now() + 20_000;
+    const deadline = performance.now() + 60_000;
     for (;;) {
       const found = /HTTP API at (http\S+?)(?: and (https\S+?))?, SIP/.exec(this.#output);
       if (found) {
