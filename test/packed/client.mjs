@@ -6,6 +6,8 @@ import { isErrorBody } from './shapes.mjs';
 
 const sh = promisify(execFile);
 const LIMIT_S = 30;
+/** Each look is a process. */
+const POLL_MS = 150;
 /** Queries of one process: a few of them are long, and a command line is not without an end. */
 const AT_ONCE = 20;
 const HEAD_END = Buffer.from('\r\n\r\n');
@@ -224,7 +226,7 @@ export class Client {
       const answer = await this.ask('POST', path, { body: fields });
       if (answer.status === 200 && holds(answer.body)) return answer.body;
       if (performance.now() > deadline) answer.fail(`Not ${what} within ${limitMs} ms`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
 
@@ -235,7 +237,7 @@ export class Client {
       const answer = await this.ask('POST', path, { body: fields });
       if (answer.status === 404) return;
       if (performance.now() > deadline) answer.fail(`Still there after ${limitMs} ms`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
 

@@ -115,7 +115,7 @@ async function driveProduction(setup) {
       startupsPerSecond: 1000,
     },
     https: { port: 0 },
-    outgoing: { lan: true },
+    outgoing: { lan: true, sipPorts: ['1-65535'] },
     events: { callAppUrl: peers.application },
     users: [{ name: 'admin', password: /password: (\S+)/.exec(user)[1] }],
     tokens: entries,
@@ -152,7 +152,7 @@ async function driveProduction(setup) {
   return [...first, ...surfaces];
 }
 
-/** As the guide has it: nothing but the profile. A password is made; at the second start it is known. */
+/** As the guide has it, without users: a password is made, and at the second start it is known. */
 async function driveFirstStart({ dir, mediaFolder, peers, start }) {
   const args = [
     '--profile',
@@ -167,6 +167,8 @@ async function driveFirstStart({ dir, mediaFolder, peers, start }) {
     mediaFolder,
     '--set',
     'gateway.bindAddress=127.0.0.1',
+    '--set',
+    'outgoing.sipPorts=1-65535',
   ];
   const first = await start(...args);
   const { password } = first;
