@@ -2,7 +2,8 @@
 
 import { EMPTY_BODY, SipHeaders, type SipRequest, type SipResponse } from './message.ts';
 import { tagOf } from './matching.ts';
-import { parseCSeq, parseNameAddress, parseUri } from './uri.ts';
+import { parseNameAddress } from './name-address.ts';
+import { parseCSeq, parseUri } from './uri.ts';
 
 /** Key under which the user agent finds the owner of a dialog: its Call-ID and our own tag. */
 export function dialogKey(callId: string, localTag: string): string {

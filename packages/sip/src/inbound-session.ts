@@ -24,7 +24,7 @@ import type { Hop, ServerTransaction } from './transaction-layer.ts';
 import type { SessionOffer } from './session-changes.ts';
 import type { TransferOutcome } from './transfer.ts';
 import type { TransportAddress } from './transport.ts';
-import { parseNameAddress } from './uri.ts';
+import { parseNameAddress } from './name-address.ts';
 
 /** RFC 3261 §13.3.1: a proxy gives up three minutes after the last word; so long an answer may take. */
 const ANSWER_LIMIT_MS = 180_000;

@@ -30,13 +30,9 @@ export {
 } from './message.ts';
 export { maskSecrets } from './mask-secrets.ts';
 export { type AnsweredMedia, answerReoffer, parseAnswer } from './offer-answer.ts';
-export {
-  parseDatagram,
-  type ParseOutcome,
-  SIP_LIMITS,
-  StreamParser,
-  type StreamParserHandler,
-} from './parser.ts';
+export { type ParseOutcome, SIP_LIMITS } from './message-head.ts';
+export { parseDatagram } from './parser.ts';
+export { StreamParser, type StreamParserHandler } from './stream-parser.ts';
 export { pcapFileHeader, pcapRecord } from './pcap.ts';
 export type { RegisterOptions, Registration } from './registration.ts';
 export {
@@ -105,19 +101,15 @@ export type {
   SipUserAgentOptions,
   SipUserAgentStats,
 } from './user-agent-contract.ts';
+export { formatNameAddress, type NameAddress, parseNameAddress } from './name-address.ts';
+export type { Parameters } from './parameters.ts';
 export {
   type CSeq,
   equalUris,
   formatHostPort,
-  formatNameAddress,
   formatUri,
-  formatVia,
-  type NameAddress,
-  type Parameters,
   parseCSeq,
-  parseNameAddress,
   parseUri,
-  parseVia,
   type SipUri,
-  type Via,
 } from './uri.ts';
+export { formatVia, parseVia, type Via } from './via.ts';

@@ -36,7 +36,8 @@ import type { ClientTransaction, Hop, ServerTransaction } from './transaction-la
 import type { SessionOffer } from './session-changes.ts';
 import type { TransferOutcome } from './transfer.ts';
 import type { TransportAddress } from './transport.ts';
-import { formatNameAddress, parseCSeq, type SipUri } from './uri.ts';
+import { formatNameAddress } from './name-address.ts';
+import { parseCSeq, type SipUri } from './uri.ts';
 
 /** RFC 3261 §18.1.1: above this a request should leave UDP. */
 const UDP_REQUEST_BYTES = 1300;

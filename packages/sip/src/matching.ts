@@ -3,7 +3,9 @@
 
 import { EMPTY_BODY, SipHeaders, type SipRequest, type SipResponse } from './message.ts';
 import type { TransportAddress } from './transport.ts';
-import { formatVia, parseCSeq, parseNameAddress, type Via } from './uri.ts';
+import { parseNameAddress } from './name-address.ts';
+import { parseCSeq } from './uri.ts';
+import { formatVia, type Via } from './via.ts';
 
 /** Start of each branch of RFC 3261; without it a peer follows RFC 2543. */
 export const MAGIC_COOKIE = 'z9hG4bK';

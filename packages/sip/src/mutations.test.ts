@@ -6,7 +6,8 @@ import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
 import { SipError } from './errors.ts';
 import { EMPTY_BODY, formatMessage } from './message.ts';
-import { parseDatagram, StreamParser } from './parser.ts';
+import { parseDatagram } from './parser.ts';
+import { StreamParser } from './stream-parser.ts';
 import { judgeRequest } from './request-policy.ts';
 import { readDescription } from './sdp.ts';
 

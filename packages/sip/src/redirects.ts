@@ -2,7 +2,8 @@
 
 import type { SipResponse } from './message.ts';
 import { isForbiddenDestination } from './transport.ts';
-import { equalUris, parseNameAddress, parseUri, type SipUri } from './uri.ts';
+import { parseNameAddress } from './name-address.ts';
+import { equalUris, parseUri, type SipUri } from './uri.ts';
 
 /** Contacts of one 3xx that are looked at. */
 const MAX_CONTACTS = 16;

@@ -23,7 +23,8 @@ import { type NextHop, nextHopTo } from './next-hop.ts';
 import { mayFailOver } from './server-locator.ts';
 import type { Hop } from './transaction-layer.ts';
 import { transportError } from './transport.ts';
-import { formatNameAddress, parseNameAddress, parseVia } from './uri.ts';
+import { formatNameAddress, parseNameAddress } from './name-address.ts';
+import { parseVia } from './via.ts';
 
 /** An account to register. */
 export interface RegisterOptions {

@@ -1,4 +1,4 @@
-// Character classes and scanners of RFC 3261 §25.1 that uri.ts, parser.ts and digest.ts share. All walk the text
+// Character classes and scanners of RFC 3261 §25.1 that the readers of URIs, headers and digests share. All walk the text
 // once, by index; none backtracks.
 
 import { SipError } from './errors.ts';

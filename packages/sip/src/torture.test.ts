@@ -3,9 +3,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { SipMessage, SipRequest } from './message.ts';
-import { parseDatagram, StreamParser } from './parser.ts';
-import type { ParseOutcome } from './parser.ts';
-import { parseNameAddress, parseUri, parseVia } from './uri.ts';
+import { parseDatagram } from './parser.ts';
+import { StreamParser } from './stream-parser.ts';
+import type { ParseOutcome } from './message-head.ts';
+import { parseNameAddress } from './name-address.ts';
+import { parseUri } from './uri.ts';
+import { parseVia } from './via.ts';
 
 const FOLDER = new URL('../../../test/vectors/rfc4475/', import.meta.url);
 

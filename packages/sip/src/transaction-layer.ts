@@ -14,7 +14,7 @@ import {
   withSource,
 } from './matching.ts';
 import { defaultPort } from './next-hop.ts';
-import type { ParseOutcome } from './parser.ts';
+import type { ParseOutcome } from './message-head.ts';
 import type { GuardFault } from './source-guard.ts';
 import type { Clock, SipTimers } from './timers.ts';
 import { Transaction, type TransactionState } from './transaction.ts';
@@ -26,7 +26,8 @@ import {
   type TransportHandler,
   transportError,
 } from './transport.ts';
-import { formatHostPort, parseCSeq, parseVia, type Via } from './uri.ts';
+import { formatHostPort, parseCSeq } from './uri.ts';
+import { parseVia, type Via } from './via.ts';
 
 const EXCERPT_LENGTH = 120;
 

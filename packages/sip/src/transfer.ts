@@ -5,7 +5,8 @@ import { SipError } from './errors.ts';
 import { EMPTY_BODY, type SipRequest } from './message.ts';
 import type { Verdict } from './request-policy.ts';
 import type { Clock, TimerHandle } from './timers.ts';
-import { parseNameAddress, parseUri } from './uri.ts';
+import { parseNameAddress } from './name-address.ts';
+import { parseUri } from './uri.ts';
 
 /** Without a final NOTIFY for so long, a transfer counts as failed. */
 const OUTCOME_LIMIT_MS = 180_000;

@@ -3,7 +3,8 @@
 
 import type { Server, Socket } from 'node:net';
 import type { SipError } from './errors.ts';
-import { type ParseOutcome, StreamParser } from './parser.ts';
+import type { ParseOutcome } from './message-head.ts';
+import { StreamParser } from './stream-parser.ts';
 import type { TimerHandle } from './timers.ts';
 import {
   type LocalAddress,

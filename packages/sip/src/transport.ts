@@ -2,7 +2,7 @@
 // transport-udp.ts, transport-tcp.ts and transport-tls.ts; users may bring others.
 
 import { SipError } from './errors.ts';
-import type { ParseOutcome } from './parser.ts';
+import type { ParseOutcome } from './message-head.ts';
 import type { Clock } from './timers.ts';
 
 /** One end of the wire: where a message came from, or where one goes. */

@@ -1,17 +1,9 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  equalUris,
-  formatHostPort,
-  formatNameAddress,
-  formatUri,
-  formatVia,
-  parseCSeq,
-  parseNameAddress,
-  parseUri,
-  parseVia,
-} from './uri.ts';
+import { parseNameAddress } from './name-address.ts';
+import { equalUris, formatHostPort, formatUri, parseCSeq, parseUri } from './uri.ts';
 import type { SipUri } from './uri.ts';
+import { parseVia } from './via.ts';
 
 const SYNTAX = expect.objectContaining({ name: 'SipError', code: 'SYNTAX' });
 
@@ -171,93 +163,7 @@ describe('equalUris: the examples of RFC 3261 §19.1.4', () => {
   });
 });
 
-describe('name-addr', () => {
-  it.each<[string, string | undefined, string, [string, string][]]>([
-    ['<sip:a@b>', undefined, 'sip:a@b', []],
-    ['Bob<sip:a@b>;tag=1', 'Bob', 'sip:a@b', [['tag', '1']]],
-    ['"" <sip:a@b>', '', 'sip:a@b', []],
-    ['"<x>, \\"y\\"" <sip:a@b;lr>;TAG = "q;\\\\"', '<x>, "y"', 'sip:a@b;lr', [['tag', 'q;\\']]],
-    ['sip:a@b;tag=1', undefined, 'sip:a@b', [['tag', '1']]],
-    ['sip:a@b;x="<"', undefined, 'sip:a@b', [['x', '<']]],
-    ['Jörg Müller (mobile) <tel:1>', 'Jörg Müller (mobile)', 'tel:1', []],
-  ])('reads %j', (text, displayName, uri, parameters) => {
-    expect(parseNameAddress(text)).toEqual({
-      ...(displayName !== undefined && { displayName }),
-      uri,
-      parameters: new Map(parameters),
-    });
-  });
-
-  it.each([
-    '',
-    '*',
-    '<>',
-    '"open <sip:a@b>',
-    '"name" sip:a@b',
-    'a, b <sip:a@b>',
-    '<sip:a@b',
-    '< sip:a@b>',
-    '<sip:a@b>x',
-    '<sip:a@b>;;',
-    '<sip:a@b>;=x',
-    '<sip:a@b>;x="',
-    'sip:a@b?x=y',
-    'sip:a@b, sip:c@d',
-  ])('refuses %j', (text) => {
-    expect(() => parseNameAddress(text)).toThrowError(SYNTAX);
-  });
-
-  it('is read back as it was', () => {
-    const value = fc.string({ unit: 'grapheme', maxLength: 20 });
-    fc.assert(
-      fc.property(
-        value,
-        fc.array(fc.tuple(fc.stringMatching(/^[a-z0-9\-.!%*_+`'~]{1,8}$/), value), {
-          maxLength: 4,
-        }),
-        (displayName, entries) => {
-          const address = { displayName, uri: 'sip:a@[::1];x', parameters: new Map(entries) };
-          expect(parseNameAddress(formatNameAddress(address))).toEqual(address);
-        },
-      ),
-    );
-  });
-
-  it('cannot be made to hold another address', () => {
-    expect(() =>
-      formatNameAddress({ uri: 'sip:a@b>,<sip:c@d', parameters: new Map() }),
-    ).toThrowError(SYNTAX);
-  });
-});
-
-describe('Via, CSeq, host and port', () => {
-  it('reads and writes a Via', () => {
-    const via = {
-      transport: 'TCP',
-      host: '2001:db8::1',
-      port: 5060,
-      parameters: new Map([
-        ['branch', 'z9hG4bK1'],
-        ['rport', ''],
-      ]),
-    };
-    expect(parseVia('SIP / 2.0/ tcp [2001:DB8::1] : 5060 ;branch=z9hG4bK1; rport')).toEqual(via);
-    expect(formatVia(via)).toBe('SIP/2.0/TCP [2001:db8::1]:5060;branch=z9hG4bK1;rport');
-  });
-
-  it.each([
-    '',
-    'SIP/2.0',
-    'SIP/2.0/UDP',
-    'SIP/2.0/UDPhost',
-    'SIP/2.0/UDP a:b',
-    'SIP/2.0/UDP a:99999',
-    'SIP/2.0/UDP a b',
-    'SIP/2.0/UDP a;',
-  ])('refuses the Via %j', (text) => {
-    expect(() => parseVia(text)).toThrowError(SYNTAX);
-  });
-
+describe('CSeq, host and port', () => {
   it('reads CSeq up to 2^31 − 1', () => {
     expect(parseCSeq('2147483647\tINVITE')).toEqual({ sequence: 2 ** 31 - 1, method: 'INVITE' });
     for (const text of ['2147483648 INVITE', '1', 'INVITE', '1 A B', '1INVITE', '']) {

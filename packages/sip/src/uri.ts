@@ -1,24 +1,8 @@
-// SIP URIs and the header values built around them: name-addr, Via, CSeq (RFC 3261 §19.1, §20, §25.1).
+// SIP URIs (RFC 3261 §19.1, §25.1), and CSeq (§20.16).
 
 import { SipError } from './errors.ts';
-import {
-  decimal,
-  isHexCode,
-  isHostCode,
-  isToken,
-  quote,
-  skipQuoted,
-  skipSpace,
-  skipToken,
-  syntaxError,
-  unquote,
-} from './scan.ts';
-
-/**
- * Parameters in order of appearance. Names are lower-case; a flag (`;lr`) has the value `''`; quotes and escapes are
- * removed. Of a name that is repeated the first counts.
- */
-export type Parameters = ReadonlyMap<string, string>;
+import { NO_PARAMETERS, type Parameters } from './parameters.ts';
+import { decimal, isHexCode, isHostCode, skipSpace, skipToken, syntaxError } from './scan.ts';
 
 /** A `sip:` or `sips:` URI (RFC 3261 §19.1.1). */
 export interface SipUri {
@@ -34,27 +18,6 @@ export interface SipUri {
   readonly parameters: Parameters;
   /** The part after `?`; names lower-case. */
   readonly headers: Parameters;
-}
-
-/** Value of From, To, Contact, Route or Record-Route. */
-export interface NameAddress {
-  /** Without quotes and escapes. */
-  readonly displayName?: string;
-  /** As on the wire, without angle brackets. */
-  readonly uri: string;
-  /** Parameters of the header, not those of the URI. */
-  readonly parameters: Parameters;
-}
-
-/** One Via value (RFC 3261 §20.42). */
-export interface Via {
-  /** Upper-case, e.g. `UDP`. */
-  readonly transport: string;
-  /** Of sent-by; lower-case, an IPv6 address without brackets. */
-  readonly host: string;
-  /** Of sent-by, when it names one. */
-  readonly port?: number;
-  readonly parameters: Parameters;
 }
 
 /** Value of CSeq (RFC 3261 §20.16). */
@@ -129,7 +92,7 @@ function skipUriCharacters(
 }
 
 /** Index after a host name, IPv4 address or bracketed IPv6 reference; -1 when there is none. */
-function skipHost(text: string, from: number, to: number): number {
+export function skipHost(text: string, from: number, to: number): number {
   let i = from;
   if (text.charCodeAt(from) === 0x5b) {
     for (i = from + 1; i < to; i++) {
@@ -239,10 +202,8 @@ function readPairs(text: string, separator: string): Map<string, string> {
   return pairs;
 }
 
-const NO_PARAMETERS: Parameters = new Map();
-
 /** Host as stored: lower-case, without the brackets of an IPv6 reference. */
-function hostText(text: string, from: number, to: number): string {
+export function hostText(text: string, from: number, to: number): string {
   const bracketed = text.charCodeAt(from) === 0x5b;
   return (bracketed ? text.slice(from + 1, to - 1) : text.slice(from, to)).toLowerCase();
 }
@@ -365,244 +326,6 @@ export function equalUris(a: SipUri, b: SipUri): boolean {
 }
 
 /**
- * Walks `*( SEMI generic-param )` from `at` to the end of the text, and stores it in `out` if that is given.
- *
- * @throws SipError `SYNTAX` naming `field`.
- */
-function scanParameters(
-  text: string,
-  from: number,
-  field: string,
-  out?: Map<string, string>,
-): void {
-  let at = skipSpace(text, from);
-  while (at < text.length) {
-    if (text.charCodeAt(at) !== 0x3b)
-      throw syntaxError(field, 'Unexpected character before a parameter');
-    const nameFrom = skipSpace(text, at + 1);
-    const nameTo = skipToken(text, nameFrom);
-    if (nameTo === nameFrom) throw syntaxError(field, 'Parameter without a name');
-    at = skipSpace(text, nameTo);
-    let valueFrom = at;
-    let valueTo = at;
-    let quoted = false;
-    if (at < text.length && text.charCodeAt(at) === 0x3d) {
-      valueFrom = skipSpace(text, at + 1);
-      if (text.charCodeAt(valueFrom) === 0x22) {
-        quoted = true;
-        valueTo = skipQuoted(text, valueFrom);
-        if (valueTo < 0) throw syntaxError(field, 'Quoted string without an end');
-      } else {
-        valueTo = skipParameterValue(text, valueFrom);
-      }
-      at = skipSpace(text, valueTo);
-    }
-    if (out !== undefined) {
-      const name = text.slice(nameFrom, nameTo).toLowerCase();
-      if (!out.has(name)) {
-        out.set(name, quoted ? unquote(text, valueFrom, valueTo) : text.slice(valueFrom, valueTo));
-      }
-    }
-  }
-}
-
-/**
- * Walks an unquoted value. More than `token / host`: RFC 5118 §4.5 has Via `received=2001:db8::9:255` without brackets,
- * and proxies put `/`, `@` and `=` into tags and branches.
- */
-function skipParameterValue(text: string, from: number): number {
-  let at = from;
-  for (; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    if (code <= 0x20 || code === 0x7f) break;
-    if (code === 0x3b || code === 0x2c || code === 0x22 || code === 0x3c || code === 0x3e) break;
-  }
-  return at;
-}
-
-function formatParameters(parameters: Parameters): string {
-  let text = '';
-  for (const [name, value] of parameters) {
-    if (!isToken(name)) throw syntaxError(name, 'Parameter name is no token');
-    if (value === '') text += `;${name}`;
-    else
-      text +=
-        skipParameterValue(value, 0) === value.length
-          ? `;${name}=${value}`
-          : `;${name}=${quote(value)}`;
-  }
-  return text;
-}
-
-/** Where the parts of a name-addr or addr-spec lie. */
-interface NameAddressLayout {
-  readonly nameTo: number;
-  readonly quoted: boolean;
-  readonly uriFrom: number;
-  readonly uriTo: number;
-  readonly parametersFrom: number;
-}
-
-function locateNameAddress(text: string, field: string): NameAddressLayout {
-  const quoted = text.charCodeAt(0) === 0x22;
-  let nameTo = 0;
-  let open: number;
-  if (quoted) {
-    nameTo = skipQuoted(text, 0);
-    if (nameTo < 0) throw syntaxError(field, 'Quoted string without an end');
-    open = skipSpace(text, nameTo);
-    if (text.charCodeAt(open) !== 0x3c) throw syntaxError(field, 'Display name without an address');
-  } else {
-    open = text.indexOf('<');
-    const semicolon = text.indexOf(';');
-    // `sip:user@host;x="<"`: an angle bracket in a parameter opens nothing.
-    if (semicolon >= 0 && semicolon < open) open = -1;
-    for (let i = 0; i < open; i++) {
-      const code = text.charCodeAt(i);
-      // RFC 4475 §3.1.2.15: a comma in an unquoted display name is refused. Other characters outside `token` are
-      // harmless, and devices send them.
-      if (
-        code === 0x22 ||
-        code === 0x2c ||
-        code === 0x5c ||
-        code === 0x3e ||
-        (code < 0x20 && code !== 0x09)
-      ) {
-        throw syntaxError(field, 'Display name needs quotes');
-      }
-      if (code !== 0x20 && code !== 0x09) nameTo = i + 1;
-    }
-  }
-  if (open >= 0) {
-    const close = text.indexOf('>', open);
-    if (close < 0) throw syntaxError(field, 'Address without closing angle bracket');
-    return { nameTo, quoted, uriFrom: open + 1, uriTo: close, parametersFrom: close + 1 };
-  }
-  // RFC 3261 §20: without angle brackets, what follows `;` belongs to the header, and `,` and `?` may not appear.
-  let uriTo = 0;
-  for (; uriTo < text.length; uriTo++) {
-    const code = text.charCodeAt(uriTo);
-    if (code === 0x3b || code === 0x20 || code === 0x09) break;
-    if (code === 0x3f || code === 0x2c) throw syntaxError(field, 'Address needs angle brackets');
-  }
-  return { nameTo: 0, quoted: false, uriFrom: 0, uriTo, parametersFrom: uriTo };
-}
-
-/** Throws `SYNTAX` (naming `field`) where `parseNameAddress` would; allocates no strings. Checks the URI as well. */
-export function checkNameAddress(text: string, field: string): void {
-  const at = locateNameAddress(text, field);
-  checkUri(text, at.uriFrom, at.uriTo, field);
-  scanParameters(text, at.parametersFrom, field);
-}
-
-/**
- * Parses `"Display" <uri>;parameters` or `uri;parameters`. The URI may be of any scheme.
- *
- * @throws SipError `SYNTAX`.
- */
-export function parseNameAddress(text: string): NameAddress {
-  const trimmed = trimSpace(text);
-  const at = locateNameAddress(trimmed, 'address');
-  checkUri(trimmed, at.uriFrom, at.uriTo, 'address');
-  const parameters = new Map<string, string>();
-  scanParameters(trimmed, at.parametersFrom, 'address', parameters);
-  const uri = trimmed.slice(at.uriFrom, at.uriTo);
-  if (at.nameTo === 0) return { uri, parameters };
-  const displayName = at.quoted ? unquote(trimmed, 0, at.nameTo) : trimmed.slice(0, at.nameTo);
-  return { displayName, uri, parameters };
-}
-
-/**
- * The header value, always with angle brackets, the display name quoted.
- *
- * @throws SipError `SYNTAX` when the URI holds white space or delimiters, or a parameter name is no token.
- */
-export function formatNameAddress(address: NameAddress): string {
-  checkUri(address.uri, 0, address.uri.length, 'uri');
-  const name = address.displayName === undefined ? '' : `${quote(address.displayName)} `;
-  return `${name}<${address.uri}>${formatParameters(address.parameters)}`;
-}
-
-interface ViaLayout {
-  readonly transportFrom: number;
-  readonly transportTo: number;
-  readonly hostFrom: number;
-  readonly hostTo: number;
-  readonly port: number;
-  readonly parametersFrom: number;
-}
-
-function locateVia(text: string): ViaLayout {
-  let at = skipSpace(text, 0);
-  let from = at;
-  // sent-protocol = protocol-name SLASH protocol-version SLASH transport, with LWS around each SLASH
-  for (let part = 0; part < 3; part++) {
-    from = at;
-    at = skipToken(text, from);
-    if (at === from) throw syntaxError('Via', 'Bad sent-protocol');
-    if (part === 2) break;
-    at = skipSpace(text, at);
-    if (text.charCodeAt(at) !== 0x2f) throw syntaxError('Via', 'Bad sent-protocol');
-    at = skipSpace(text, at + 1);
-  }
-  const transportTo = at;
-  const hostFrom = skipSpace(text, at);
-  if (hostFrom === at) throw syntaxError('Via', 'No space before sent-by');
-  const hostTo = skipHost(text, hostFrom, text.length);
-  if (hostTo < 0) throw syntaxError('Via', 'Bad host in sent-by');
-  at = skipSpace(text, hostTo);
-  let port = -1;
-  if (text.charCodeAt(at) === 0x3a) {
-    const portFrom = skipSpace(text, at + 1);
-    at = skipToken(text, portFrom);
-    port = decimal(text, portFrom, at, 65535);
-    if (port < 0) throw syntaxError('Via', 'Bad port in sent-by');
-  }
-  return { transportFrom: from, transportTo, hostFrom, hostTo, port, parametersFrom: at };
-}
-
-/** Throws `SYNTAX` where `parseVia` would; allocates no strings. */
-export function checkVia(text: string): void {
-  scanParameters(text, locateVia(text).parametersFrom, 'Via');
-}
-
-/**
- * Parses one Via value. Any protocol name and version pass, as in the RFC's grammar.
- *
- * @throws SipError `SYNTAX`.
- */
-export function parseVia(text: string): Via {
-  const parameters = new Map<string, string>();
-  const at = locateVia(text);
-  scanParameters(text, at.parametersFrom, 'Via', parameters);
-  return viaOf(text, at, parameters);
-}
-
-/** The part before the parameters of a Via value whose parameters do not parse, or `undefined` if that fails as well. */
-export function salvageVia(text: string): Via | undefined {
-  try {
-    return viaOf(text, locateVia(text), NO_PARAMETERS);
-  } catch {
-    return undefined;
-  }
-}
-
-function viaOf(text: string, at: ViaLayout, parameters: Parameters): Via {
-  return {
-    transport: text.slice(at.transportFrom, at.transportTo).toUpperCase(),
-    host: hostText(text, at.hostFrom, at.hostTo),
-    ...(at.port >= 0 && { port: at.port }),
-    parameters,
-  };
-}
-
-/** The Via value, protocol `SIP/2.0`. @throws SipError `SYNTAX` when a part cannot be written. */
-export function formatVia(via: Via): string {
-  if (!isToken(via.transport)) throw syntaxError('transport', 'Transport is no token');
-  return `SIP/2.0/${via.transport.toUpperCase()} ${formatHostPort(via.host, via.port)}${formatParameters(via.parameters)}`;
-}
-
-/**
  * Parses `4711 INVITE`.
  *
  * @throws SipError `SYNTAX` when it is not `1*DIGIT LWS token`, or the number is 2^31 or more.
@@ -618,12 +341,4 @@ export function parseCSeq(text: string): CSeq {
     throw syntaxError('CSeq', 'Bad method');
   }
   return { sequence, method: text.slice(methodFrom, methodTo) };
-}
-
-/** The text without SP and HT at its ends; other white space stays. */
-function trimSpace(text: string): string {
-  const from = skipSpace(text, 0);
-  let to = text.length;
-  while (to > from && (text.charCodeAt(to - 1) === 0x20 || text.charCodeAt(to - 1) === 0x09)) to--;
-  return from === 0 && to === text.length ? text : text.slice(from, to);
 }
