@@ -22,6 +22,7 @@ import type { JudgedDialog } from './peer-judge.ts';
 import { PeerMedia } from './peer-media.ts';
 import { phoneResponse } from './phone-response.ts';
 import { parseInfoDigit } from './info-digit.ts';
+import { InviteServer } from './invite-server.ts';
 import type {
   LoggedMessage,
   PeerCallEnding,
@@ -34,21 +35,10 @@ import type { Sdp } from './peer-sdp.ts';
 import type { ReceivedDigit, RtpPort } from './rtp-port.ts';
 import type { RtpSender } from './rtp-sender.ts';
 import type { Origin } from './sip-wire.ts';
+import { TimerSet } from './timer-set.ts';
 
 /** Ports of an ended call listen so long for RTCP BYE and packets on their way. */
 const LINGER_MS = 300;
-
-/** One INVITE of the caller and what was said to it. */
-interface InviteServer {
-  readonly request: SipRequest;
-  readonly origin: Origin;
-  last: SipResponse | undefined;
-  lastAtMs: number;
-  provisional: boolean;
-  acks: number;
-  sent2xx: number;
-  retransmission: NodeJS.Timeout | undefined;
-}
 
 /** One call that came in. */
 export class PeerCall {
@@ -72,7 +62,7 @@ export class PeerCall {
   readonly #toTag: string;
   readonly #challenger: DigestChallenger | undefined;
   readonly #invites = new Map<string, InviteServer>();
-  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #timers = new TimerSet();
   readonly #infoDigits: ReceivedDigit[] = [];
   #current: InviteServer;
   #offer: Sdp | undefined;
@@ -253,21 +243,18 @@ export class PeerCall {
   /** For the phone: closes the ports and all timers, without a word to the caller. */
   async close(): Promise<void> {
     if (this.#ending === undefined) this.#end('nobody', 'closed');
-    this.#clearTimers();
+    this.#timers.clear();
     await this.#media?.close();
   }
 
   #newServer(request: SipRequest, origin: Origin): InviteServer {
-    const server: InviteServer = {
-      request,
-      origin,
-      last: undefined,
-      lastAtMs: 0,
-      provisional: false,
-      acks: 0,
-      sent2xx: 0,
-      retransmission: undefined,
-    };
+    const server = new InviteServer(request, origin, this.#host, this.#timers, {
+      isOver: () => this.#ending !== undefined,
+      onUnacknowledged: (statusCode) => {
+        this.#violation(`${statusCode < 300 ? '2xx' : statusCode} was never acknowledged`);
+        if (statusCode < 300) void this.hangUp();
+      },
+    });
     this.#invites.set(branchOf(request), server);
     return server;
   }
@@ -321,14 +308,14 @@ export class PeerCall {
       this.#media?.start();
     }
     if (ring !== false) {
-      this.#after(ring - spentMs, () => {
+      this.#timers.after(ring - spentMs, () => {
         if (!open()) return;
         this.#status = 'ringing';
         this.#respond(180);
       });
     }
     if (answer !== 'none') {
-      this.#after(answerAfterMs - spentMs, () => {
+      this.#timers.after(answerAfterMs - spentMs, () => {
         if (!open()) return;
         if (accepts) this.#accept(answer);
         else this.#reject(answer);
@@ -343,21 +330,20 @@ export class PeerCall {
     this.#respond(statusCode, { reason: script.reason, headers, sdp: this.#media?.describe() });
     this.#media?.start();
     this.#resolveAnswered();
-    this.#repeatAnswer(this.#current, this.#host.t1Ms, 0);
     for (let time = 1; time <= (script.retransmit200 ?? 0); time++) {
       const server = this.#current;
-      this.#after(time * 20, () => this.#sendAgain(server));
+      this.#timers.after(time * 20, () => server.sendAgain());
     }
     if (script.hangUpAfterMs !== undefined) {
-      this.#after(script.hangUpAfterMs, () => void this.hangUp());
+      this.#timers.after(script.hangUpAfterMs, () => void this.hangUp());
     }
     if (script.reinviteAfterMs !== undefined) {
-      this.#after(script.reinviteAfterMs, () => {
+      this.#timers.after(script.reinviteAfterMs, () => {
         if (this.#ending === undefined) void this.reinvite(script.reinvite);
       });
     }
     if (script.sendOptionsAfterMs !== undefined) {
-      this.#after(script.sendOptionsAfterMs, () => {
+      this.#timers.after(script.sendOptionsAfterMs, () => {
         if (this.#ending === undefined) void this.sendOptions();
       });
     }
@@ -395,46 +381,7 @@ export class PeerCall {
       headers: [...dialogHeaders, ...(parts.headers ?? [])],
       toTag: statusCode === 100 ? undefined : this.#toTag,
     });
-    server.last = response;
-    if (statusCode < 200) server.provisional = true;
-    else if (statusCode < 300) server.sent2xx++;
-    else this.#repeatFailure(server, this.#host.t1Ms, 0);
-    server.lastAtMs = performance.now();
-    this.#host.respond(server.request, response, server.origin);
-  }
-
-  #sendAgain(server: InviteServer): void {
-    if (server.last === undefined) return;
-    if (server.last.statusCode >= 200 && server.last.statusCode < 300) server.sent2xx++;
-    server.lastAtMs = performance.now();
-    this.#host.respond(server.request, server.last, server.origin);
-  }
-
-  /** RFC 3261 §13.3.1.4: a 2xx is sent until its ACK comes, on every transport. */
-  #repeatAnswer(server: InviteServer, waitMs: number, waitedMs: number): void {
-    server.retransmission = this.#after(waitMs, () => {
-      if (server.acks > 0 || this.#ending !== undefined) return;
-      if (waitedMs + waitMs >= 64 * this.#host.t1Ms) {
-        this.#violation('2xx was never acknowledged');
-        void this.hangUp();
-        return;
-      }
-      this.#sendAgain(server);
-      this.#repeatAnswer(server, Math.min(waitMs * 2, 8 * this.#host.t1Ms), waitedMs + waitMs);
-    });
-  }
-
-  /** RFC 3261 §17.2.1, timers G and H. */
-  #repeatFailure(server: InviteServer, waitMs: number, waitedMs: number): void {
-    server.retransmission = this.#after(waitMs, () => {
-      if (server.acks > 0) return;
-      if (waitedMs + waitMs >= 64 * this.#host.t1Ms) {
-        this.#violation(`${server.last?.statusCode ?? ''} was never acknowledged`);
-        return;
-      }
-      if (server.origin.protocol === 'udp') this.#sendAgain(server);
-      this.#repeatFailure(server, Math.min(waitMs * 2, 8 * this.#host.t1Ms), waitedMs + waitMs);
-    });
+    server.respond(response);
   }
 
   #takeInvite(request: SipRequest, origin: Origin): void {
@@ -443,13 +390,10 @@ export class PeerCall {
       this.#inviteRetransmissions++;
       if (origin.protocol === 'tcp') this.#violation('INVITE was repeated over TCP');
       // RFC 3261 §17.1.1.2: a provisional response ends the retransmissions. One may have been on its way.
-      else if (
-        known.last !== undefined &&
-        performance.now() - known.lastAtMs > this.#host.t1Ms / 2
-      ) {
+      else if (known.last !== undefined && !known.hasJustSpoken) {
         this.#violation('INVITE was repeated after a response');
       }
-      if (known.last !== undefined) this.#sendAgain(known);
+      known.sendAgain();
       return;
     }
     const before = this.#current;
@@ -486,7 +430,6 @@ export class PeerCall {
     }
     this.#respond(200, { sdp: this.#media.answerReoffer(this.#offer) });
     this.sender?.requestKeyFrame('reinvite');
-    this.#repeatAnswer(this.#current, this.#host.t1Ms, 0);
   }
 
   #takeAck(ack: SipRequest): void {
@@ -505,8 +448,7 @@ export class PeerCall {
       ? judgeAckOfFailure(ack, server.request, server.last)
       : judgeAckOfSuccess(ack, server.request, this.#dialog(server.origin));
     for (const rule of rules) this.#violation(rule);
-    server.acks++;
-    clearTimeout(server.retransmission);
+    server.acknowledge();
     if (isFailure) return;
     this.#acks++;
     if (this.#status !== 'answered') return;
@@ -516,7 +458,7 @@ export class PeerCall {
 
   #takeCancel(cancel: SipRequest, origin: Origin): void {
     const server = this.#invites.get(branchOf(cancel)) ?? this.#current;
-    for (const rule of judgeCancel(cancel, server.request, server.provisional)) {
+    for (const rule of judgeCancel(cancel, server.request, server.hasProvisional)) {
       this.#violation(rule);
     }
     const toTag = this.#toTag;
@@ -617,36 +559,19 @@ export class PeerCall {
     this.#ending = { by, how, atMs: performance.now() };
     this.#status = 'ended';
     // RFC 3261 §13.2.2.4: an ACK for each 2xx. The answer to one sent just now may be on its way.
-    for (const { acks, sent2xx, lastAtMs } of this.#invites.values()) {
-      const onTheWay = performance.now() - lastAtMs < this.#host.t1Ms / 2 ? 1 : 0;
+    for (const { acks, sent2xx, hasJustSpoken } of this.#invites.values()) {
+      const onTheWay = hasJustSpoken ? 1 : 0;
       if (sent2xx > 0 && acks < sent2xx - onTheWay && how !== 'closed') {
         this.#violation(`${acks} ACKs for ${sent2xx} times 2xx`);
       }
     }
     this.#media?.stop();
-    if (how !== 'closed') this.#after(LINGER_MS, () => void this.#media?.close());
+    if (how !== 'closed') this.#timers.after(LINGER_MS, () => void this.#media?.close());
     this.#resolveEnded(this.#ending);
   }
 
   #violation(rule: string): void {
     this.#host.violation(rule, this.callId);
-  }
-
-  #after(delayMs: number, action: () => void): NodeJS.Timeout {
-    const timer = setTimeout(
-      () => {
-        this.#timers.delete(timer);
-        action();
-      },
-      Math.max(0, delayMs),
-    );
-    this.#timers.add(timer);
-    return timer;
-  }
-
-  #clearTimers(): void {
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#timers.clear();
   }
 }
 
