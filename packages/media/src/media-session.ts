@@ -32,27 +32,24 @@ import type {
   MediaSessionOptions,
   MediaStats,
   NegotiatedMedia,
-  NegotiatedMedium,
 } from './media-contract.ts';
 import type { Output, OutputContents } from './output.ts';
 import {
+  audioRemote,
   expectedMedia,
   fillTypes,
-  keyFrameLadder,
   lineToSend,
-  refused,
-  remote,
   requireMedium,
+  videoRemote,
 } from './negotiated-media.ts';
 import type { AgreedCodecs } from './negotiated-media.ts';
 import { PeerSound } from './peer-sound.ts';
 import type { ConnectAudio } from './peer-sound.ts';
-import { count, Rate, receivedStats } from './received-stats.ts';
+import { ReceivedFigures, VideoFigures } from './received-stats.ts';
 import { ReceptionLine } from './reception-line.ts';
 import type { OutputForm } from './output-form.ts';
 import { RenditionSet } from './rendition-set.ts';
 import { openRtpSession } from './rtp-session.ts';
-import type { RtpRemote } from './rtp-session-contract.ts';
 import type { RtpSession } from './rtp-session.ts';
 import type { StreamFigures } from './stream-source.ts';
 import { SyncClock } from './sync-clock.ts';
@@ -123,7 +120,7 @@ class Session implements MediaSession {
   });
   readonly #audio = new AudioDepacketizer(this.#audioTypes, {
     onFrame: (frame) => this.#onAudioFrame(frame),
-    onBroken: (fault) => count(this.#audioFaults, fault),
+    onBroken: (fault) => this.#audioFigures.count(fault),
     onDigit: (digit) => this.#handler.onDigit?.(digit),
   });
   readonly #audioLine: ReceptionLine;
@@ -138,17 +135,11 @@ class Session implements MediaSession {
   /** Arrival time that is 0 of the stream's time; NaN before. */
   #zeroMs = Number.NaN;
   #startMs = 0;
-  readonly #audioFaults = new Map<string, number>();
-  readonly #videoFaults = new Map<string, number>();
+  readonly #audioFigures = new ReceivedFigures<AudioCodec>();
+  readonly #videoFigures = new VideoFigures();
   readonly #audioCodec = new CodecChanges<AudioCodec>();
   readonly #videoCodec = new CodecChanges<VideoCodec>();
-  #frames = 0;
-  #keyFrames = 0;
-  #brokenFrames = 0;
   #secondMs = Number.NEGATIVE_INFINITY;
-  readonly #audioRate = new Rate();
-  readonly #videoRate = new Rate();
-  readonly #frameRate = new Rate();
 
   constructor(options: MediaSessionOptions, handler: MediaSessionHandler) {
     this.#options = options;
@@ -173,7 +164,7 @@ class Session implements MediaSession {
       sendNack: (lost) => this.#videoRtp.sendNack(lost),
     });
     this.#peerSound = new PeerSound(options.transcoders ?? {}, (fault) => {
-      count(this.#audioFaults, fault);
+      this.#audioFigures.count(fault);
       this.#handler.onFault?.(fault, 'audio', 'local');
     });
     this.#inactivity = new Inactivity({
@@ -285,7 +276,7 @@ class Session implements MediaSession {
 
   figures(): StreamFigures {
     const { width = null, height = null } = this.#renditions.video ?? {};
-    const rates = [this.#audioRate.perSecond, this.#videoRate.perSecond].filter(
+    const rates = [this.#audioFigures.bitrateBps, this.#videoFigures.bitrateBps].filter(
       (rate) => rate !== null,
     );
     return {
@@ -293,7 +284,7 @@ class Session implements MediaSession {
       videoCodec: this.#videoCodec.codec,
       width,
       height,
-      fps: this.#frameRate.perSecond,
+      fps: this.#videoFigures.fps,
       bitrateBps: rates.length === 0 ? null : rates.reduce((sum, rate) => sum + rate, 0),
     };
   }
@@ -322,40 +313,18 @@ class Session implements MediaSession {
   stats(): MediaStats {
     const { audio, video } = this.#negotiated ?? {};
     const encoders = this.#renditions.stats;
-    const size = this.#renditions.video;
+    const audioRtp = this.#audioRtp.stats;
     const videoRtp = this.#videoRtp.stats;
-    const { keyFrames: keyFrameAnswers } = videoRtp;
-    const { pli, fir, info, reinvite } = keyFrameAnswers.requests;
+    const audioFigures = this.#audioFigures;
+    const videoFigures = this.#videoFigures;
     return {
-      audio: audio
-        ? receivedStats(
-            this.#audioRtp.stats,
-            this.#audioLine,
-            this.#audioFaults,
-            this.#audioRate,
-            this.#audioCodec.codec,
-          )
-        : null,
+      audio: audio ? audioFigures.stats(audioRtp, this.#audioLine, this.#audioCodec.codec) : null,
       video: video
-        ? {
-            ...receivedStats(
-              videoRtp,
-              this.#videoLine,
-              this.#videoFaults,
-              this.#videoRate,
-              this.#videoCodec.codec,
-            ),
-            width: size?.width ?? null,
-            height: size?.height ?? null,
-            fps: this.#frameRate.perSecond,
-            frames: this.#frames,
-            keyFrames: this.#keyFrames,
-            droppedFrames:
-              this.#brokenFrames + this.#videoGate.dropped + encoders.framesWithoutParameterSets,
-            keyFrameRequests: pli + fir + info + reinvite,
-            keyFrameAnswers,
+        ? videoFigures.videoStats(videoRtp, this.#videoLine, this.#videoCodec.codec, {
+            size: this.#renditions.video,
+            dropped: this.#videoGate.dropped + encoders.framesWithoutParameterSets,
             frozenFrames: encoders.frozenFrames,
-          }
+          })
         : null,
       avSkewMs: this.#clock.skewMs,
       silenceInsertedMs: this.#timeline
@@ -410,8 +379,18 @@ class Session implements MediaSession {
     this.#videoLine.nack = video?.feedback.nack ?? false;
     const { signallingAddress } = negotiated;
     const signalling = signallingAddress === undefined ? {} : { signallingAddress };
-    if (audio || before?.audio) this.#startAudio(audio, before?.audio, signalling);
-    if (video || before?.video) this.#startVideo(video, before?.video, signalling);
+    fillTypes(this.#audioTypes, audio);
+    fillTypes(this.#videoTypes, video);
+    if (audio || before?.audio)
+      this.#audioRtp.start({
+        ...audioRemote(audio, before?.audio, this.#audioTypes),
+        ...signalling,
+      });
+    if (video || before?.video)
+      this.#videoRtp.start({
+        ...videoRemote(video, before?.video, this.#videoTypes, this.#options.blackVideo),
+        ...signalling,
+      });
     this.#peerSound.use((audio && lineToSend(audio).codec) ?? null);
   }
 
@@ -435,41 +414,6 @@ class Session implements MediaSession {
     const { clockRateHz } = AUDIO_CODECS[codec];
     this.#clock.setClockRate('audio', clockRateHz);
     this.#arrivalDelay = new ArrivalDelay(clockRateHz);
-  }
-
-  #startAudio(
-    audio: NegotiatedMedium | undefined,
-    before: NegotiatedMedium | undefined,
-    signalling: Pick<RtpRemote, 'signallingAddress'>,
-  ): void {
-    fillTypes(this.#audioTypes, audio);
-    this.#audioRtp.start({
-      ...remote(audio ?? refused(before!)),
-      ...signalling,
-      payloadTypes: this.#audioTypes,
-      send: audio ? lineToSend(audio) : {},
-      sends: audio?.receive ?? false,
-    });
-  }
-
-  #startVideo(
-    video: NegotiatedMedium | undefined,
-    before: NegotiatedMedium | undefined,
-    signalling: Pick<RtpRemote, 'signallingAddress'>,
-  ): void {
-    fillTypes(this.#videoTypes, video);
-    const h264 = video?.codecs.find(({ codec }) => codec === 'h264');
-    this.#videoRtp.start({
-      ...remote(video ?? refused(before!)),
-      ...signalling,
-      payloadTypes: this.#videoTypes,
-      keyFrameMethods: video ? keyFrameLadder(video) : [],
-      nack: video?.feedback.nack ?? false,
-      sends: video?.receive ?? false,
-      ...(this.#options.blackVideo &&
-        video?.send &&
-        h264 && { sendVideo: { payloadType: h264.payloadType } }),
-    });
   }
 
   #openRtp(kind: MediaKind, ssrc: number, cname: string): Promise<RtpSession> {
@@ -510,7 +454,7 @@ class Session implements MediaSession {
         this.#arrivalDelay.push(packet);
         this.#audioLine.push(packet);
       } else {
-        if (this.#frames === 0) this.#videoRtp.requestKeyFrame();
+        if (this.#videoFigures.frames === 0) this.#videoRtp.requestKeyFrame();
         this.#videoLine.push(packet);
       }
     } catch (error) {
@@ -551,7 +495,7 @@ class Session implements MediaSession {
     const negotiated = this.#negotiated!;
     const before = this.#audioCodec.codec ?? expectedMedia(negotiated).audio ?? codec;
     if (!this.#audioCodec.take(codec, arrivalMs)) {
-      count(this.#audioFaults, 'audio-codec-change');
+      this.#audioFigures.count('audio-codec-change');
       return false;
     }
     if (AUDIO_CODECS[codec].clockRateHz !== AUDIO_CODECS[before].clockRateHz)
@@ -576,9 +520,9 @@ class Session implements MediaSession {
 
   #onVideoFrame(frame: VideoFrame): void {
     if (frame.codec !== this.#videoCodec.codec && !this.#onVideoCodec(frame)) return;
-    this.#frames++;
+    this.#videoFigures.frames++;
     if (frame.isKeyFrame) {
-      this.#keyFrames++;
+      this.#videoFigures.keyFrames++;
       // No decoder can begin with one whose parameter sets were lost: the next may bring them.
       if (frame.codec === 'vp8' || this.#renditions.parameterSets.complete)
         this.#videoRtp.keyFrameArrived();
@@ -593,8 +537,7 @@ class Session implements MediaSession {
   }
 
   #onBrokenVideo(fault: string): void {
-    this.#brokenFrames++;
-    count(this.#videoFaults, fault);
+    this.#videoFigures.countBroken(fault);
     this.#videoGate.break();
   }
 
@@ -633,9 +576,8 @@ class Session implements MediaSession {
     this.#secondMs = nowMs;
     const audio = this.#audioRtp.stats;
     const video = this.#videoRtp.stats;
-    this.#audioRate.note(audio.bytes * 8, nowMs);
-    this.#videoRate.note(video.bytes * 8, nowMs);
-    this.#frameRate.note(this.#frames, nowMs);
+    this.#audioFigures.note(audio, nowMs);
+    this.#videoFigures.note(video, nowMs);
     const gone = this.#inactivity.check(
       latest(audio.lastRtpMs, video.lastRtpMs),
       latest(audio.lastRtcpMs, video.lastRtcpMs),

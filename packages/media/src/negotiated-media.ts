@@ -67,12 +67,12 @@ export function requireMedium(medium: NegotiatedMedium): void {
 }
 
 /** A medium that is not agreed on any more: its packets are strangers, and nothing is sent. */
-export function refused(medium: NegotiatedMedium): NegotiatedMedium {
+function refused(medium: NegotiatedMedium): NegotiatedMedium {
   return { ...medium, address: '0.0.0.0', rtcpAddress: '0.0.0.0', codecs: [], telephoneEvents: [] };
 }
 
 /** Where a medium goes to and comes from. */
-export function remote(
+function remote(
   medium: NegotiatedMedium,
 ): Pick<RtpRemote, 'address' | 'port' | 'rtcpAddress' | 'rtcpPort' | 'srtp'> {
   const { address, rtpPort, rtcpAddress, rtcpPort, srtp } = medium;
@@ -99,8 +99,44 @@ export function lineToSend(medium: NegotiatedMedium): AudioLine {
 }
 
 /** PLI, FIR, INFO, and a re-INVITE when all are in vain; a peer that named only FIR gets that first. Peers that named neither often understand both. */
-export function keyFrameLadder({ feedback }: NegotiatedMedium): readonly KeyFrameMethod[] {
+function keyFrameLadder({ feedback }: NegotiatedMedium): readonly KeyFrameMethod[] {
   const byRtcp =
     feedback.fir && !feedback.pli ? (['fir', 'pli'] as const) : (['pli', 'fir'] as const);
   return [...byRtcp, 'info', 'reinvite'];
+}
+
+/**
+ * What the audio's RTP session is started with.
+ * @param before the medium as it was, where it is not agreed on any more
+ * @param payloadTypes those of `audio`, see {@link fillTypes}
+ */
+export function audioRemote(
+  audio: NegotiatedMedium | undefined,
+  before: NegotiatedMedium | undefined,
+  payloadTypes: ReadonlyMap<number, RtpCodec>,
+): RtpRemote {
+  return {
+    ...remote(audio ?? refused(before!)),
+    payloadTypes,
+    send: audio ? lineToSend(audio) : {},
+    sends: audio?.receive ?? false,
+  };
+}
+
+/** The same of the video. @param blackVideo black pictures are sent where H.264 is agreed on */
+export function videoRemote(
+  video: NegotiatedMedium | undefined,
+  before: NegotiatedMedium | undefined,
+  payloadTypes: ReadonlyMap<number, RtpCodec>,
+  blackVideo = false,
+): RtpRemote {
+  const h264 = video?.codecs.find(({ codec }) => codec === 'h264');
+  return {
+    ...remote(video ?? refused(before!)),
+    payloadTypes,
+    keyFrameMethods: video ? keyFrameLadder(video) : [],
+    nack: video?.feedback.nack ?? false,
+    sends: video?.receive ?? false,
+    ...(blackVideo && video?.send && h264 && { sendVideo: { payloadType: h264.payloadType } }),
+  };
 }

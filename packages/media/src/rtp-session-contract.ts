@@ -1,5 +1,6 @@
 // What an RTP session is given and what it tells: options, peer, handler, counters.
 
+import { isIP } from 'node:net';
 import type { BlackVideoLine } from './black-video.ts';
 import type { RtpCodec } from './depacketizer.ts';
 import type { MediaKind, RtpPacket } from './frame.ts';
@@ -125,6 +126,19 @@ export interface RtpSessionStats {
   readonly nacksSent: number;
   /** RTP packets of ours, keep-alives included. */
   readonly packetsSent: number;
+}
+
+/** @throws MediaError INVALID_ARGUMENT naming the field that {@link openRtpSession} refuses. */
+export function requireRtpSessionOptions(options: RtpSessionOptions): void {
+  const { bindAddress = '0.0.0.0', ssrc, cname, earlyPackets = 256, latchAfterMs = 500 } = options;
+  if (isIP(bindAddress) === 0) throw invalid('bindAddress', 'must be an IP address');
+  if (!(Number.isInteger(ssrc) && ssrc >= 0 && ssrc < 2 ** 32))
+    throw invalid('ssrc', 'must be a u32');
+  if (cname === '' || Buffer.byteLength(cname) > 255) {
+    throw invalid('cname', 'must have 1–255 octets');
+  }
+  if (!(earlyPackets >= 0 && earlyPackets <= 4096)) throw invalid('earlyPackets', 'must be 0–4096');
+  if (!(latchAfterMs >= 0)) throw invalid('latchAfterMs', 'must be 0 or more');
 }
 
 /** @throws MediaError INVALID_ARGUMENT naming the field that `RtpSession.start` would refuse. */

@@ -2,7 +2,6 @@
 // and when what we send goes out. RFC 3550, 4585, 5104, 6263. The only part of the receiving path with sockets.
 
 import type { Socket } from 'node:dgram';
-import { isIP } from 'node:net';
 import { BlackVideo } from './black-video.ts';
 import { type DtmfOptions, DtmfSequence } from './dtmf.ts';
 import { EarlyPackets } from './early-packets.ts';
@@ -10,19 +9,14 @@ import { MediaError } from './errors.ts';
 import { KeyFrameRequester } from './key-frame-requester.ts';
 import { OutgoingAudio } from './outgoing-audio.ts';
 import { PacketBudget } from './packet-budget.ts';
+import { bindPortPair } from './port-pair.ts';
 import { ReceptionStats } from './reception-stats.ts';
-import {
-  decodeRtcp,
-  encodeRtcp,
-  type Nack,
-  type ReportBlock,
-  roundTripMs,
-  type RtcpPacket,
-  type SenderReport,
-  unixToNtp,
-} from './rtcp.ts';
+import { RtcpReports } from './rtcp-reports.ts';
+import { decodeRtcp, encodeRtcp, type Nack, type RtcpPacket } from './rtcp.ts';
+import { RtpKeepAlive } from './rtp-keep-alive.ts';
 import {
   requireRemote,
+  requireRtpSessionOptions,
   type RtpRemote,
   type RtpSessionHandler,
   type RtpSessionOptions,
@@ -32,22 +26,8 @@ import { decodeRtp, isRtcp } from './rtp.ts';
 import type { SoundSource } from './sound-source.ts';
 import { SourceLatch } from './source-latch.ts';
 import { SrtpSession } from './srtp.ts';
-import {
-  bindSocket,
-  closeSocket,
-  invalid,
-  isUnspecified,
-  normalAddress,
-  sourceAddress,
-} from './udp-socket.ts';
+import { closeSocket, invalid, isUnspecified, normalAddress, sourceAddress } from './udp-socket.ts';
 
-/** RFC 3550 §6.3.1: mean of five seconds, spread over 0.5–1.5 of it, divided by e − 3/2. */
-const RTCP_INTERVAL_MS = 5000;
-const RTCP_COMPENSATION = Math.E - 1.5;
-/** Keep-alives: ten, a second apart, for who waits for the first one; then as RFC 6263 §7 has it. */
-const FIRST_KEEP_ALIVES = 10;
-const FIRST_KEEP_ALIVE_MS = 1000;
-const KEEP_ALIVE_MS = 15_000;
 /** A sender that was silent for longer sends nothing at present. */
 const FLOWING_MS = 2000;
 
@@ -60,42 +40,13 @@ export function openRtpSession(
   options: RtpSessionOptions,
   handler: RtpSessionHandler,
 ): Promise<RtpSession> {
-  const { bindAddress = '0.0.0.0', earlyPackets = 256, latchAfterMs = 500 } = options;
-  if (isIP(bindAddress) === 0) throw invalid('bindAddress', 'must be an IP address');
-  if (!isU32(options.ssrc)) throw invalid('ssrc', 'must be a u32');
-  if (options.cname === '' || Buffer.byteLength(options.cname) > 255) {
-    throw invalid('cname', 'must have 1–255 octets');
-  }
-  if (!(earlyPackets >= 0 && earlyPackets <= 4096)) throw invalid('earlyPackets', 'must be 0–4096');
-  if (!(latchAfterMs >= 0)) throw invalid('latchAfterMs', 'must be 0 or more');
-  return open(options, handler, bindAddress);
+  requireRtpSessionOptions(options);
+  return open(options, handler);
 }
 
-async function open(
-  options: RtpSessionOptions,
-  handler: RtpSessionHandler,
-  bindAddress: string,
-): Promise<RtpSession> {
-  const { ports } = options;
-  for (let attempt = ports.size; attempt > 0; attempt--) {
-    const port = ports.take();
-    if (port === undefined) break;
-    let rtp: Socket | undefined;
-    try {
-      rtp = await bindSocket(bindAddress, port);
-      const rtcp = await bindSocket(bindAddress, port + 1);
-      return new RtpSession(options, handler, port, rtp, rtcp);
-    } catch (error) {
-      rtp?.close();
-      ports.release(port);
-      const code = (error as NodeJS.ErrnoException).code;
-      if (code === 'EADDRINUSE' || code === 'EACCES') continue;
-      throw new MediaError('SOCKET', `cannot bind ${bindAddress}: ${String(code)}`, {
-        cause: error,
-      });
-    }
-  }
-  throw new MediaError('NO_PORTS', 'no free RTP port pair');
+async function open(options: RtpSessionOptions, handler: RtpSessionHandler): Promise<RtpSession> {
+  const { port, rtp, rtcp } = await bindPortPair(options.ports, options.bindAddress ?? '0.0.0.0');
+  return new RtpSession(options, handler, port, rtp, rtcp);
 }
 
 /** See {@link openRtpSession}. Receives from `start` on; everything ends with `close`. */
@@ -112,7 +63,9 @@ export class RtpSession {
   readonly #reception: ReceptionStats;
   readonly #outgoingAudio: OutgoingAudio;
   readonly #blackVideo: BlackVideo;
+  readonly #reports: RtcpReports;
   readonly #keyFrames = new KeyFrameRequester({ methods: [] });
+  readonly #keepAlive = new RtpKeepAlive();
   readonly #budget = new PacketBudget();
   readonly #early: EarlyPackets;
   readonly #faults = new Map<string, number>();
@@ -136,18 +89,11 @@ export class RtpSession {
   #lastRtpMs: number | null = null;
   #rtcpPackets = 0;
   #lastRtcpMs: number | null = null;
-  #roundTripMs: number | undefined;
   /** SSRC that a key frame was asked of. */
   #keyFrameSsrc: number | undefined;
   #foreign = 0;
   #firNumber = 0;
   #nacksSent = 0;
-  /** Keep-alives sent since the peer was last silent; undefined once it sends. */
-  #keepAlives: number | undefined = 0;
-  #keepAliveDueMs = Number.NEGATIVE_INFINITY;
-  #keepAliveType = 127;
-  #rtcpDueMs = Number.POSITIVE_INFINITY;
-  #reportedPackets = 0;
   #closing: Promise<void> | undefined;
 
   /** Use {@link openRtpSession}. */
@@ -176,6 +122,12 @@ export class RtpSession {
     };
     this.#outgoingAudio = new OutgoingAudio(line);
     this.#blackVideo = new BlackVideo(line);
+    const { ssrc, cname, wallClock = Date.now } = options;
+    this.#reports = new RtcpReports(
+      { ssrc, cname, wallClock, random: this.#random },
+      this.#reception,
+      this.#isVideo ? this.#blackVideo : this.#outgoingAudio,
+    );
     rtp.on('message', (datagram, from) =>
       this.#onRtpSocket(datagram, sourceAddress(from), from.port),
     );
@@ -193,7 +145,7 @@ export class RtpSession {
 
   /** By the peer's reports of what we send, smoothed; undefined while unknown. */
   get roundTripMs(): number | undefined {
-    return this.#roundTripMs;
+    return this.#reports.roundTripMs;
   }
 
   /** RFC 3550 interarrival jitter. */
@@ -213,7 +165,7 @@ export class RtpSession {
       lastRtpMs: this.#lastRtpMs,
       rtcpPackets: this.#rtcpPackets,
       lastRtcpMs: this.#lastRtcpMs,
-      roundTripMs: this.#roundTripMs ?? null,
+      roundTripMs: this.#reports.roundTripMs ?? null,
       foreign: this.#foreign,
       faults: Object.fromEntries(this.#faults),
       keyFrames: this.#keyFrames.stats,
@@ -258,8 +210,7 @@ export class RtpSession {
       this.#rtcpSeen = false;
       this.#mayRtp = this.#maySendTo(address);
       this.#sendRtcpTo(rtcpAddress, rtcpPort);
-      this.#keepAlives = 0;
-      this.#keepAliveDueMs = nowMs;
+      this.#keepAlive.start(nowMs);
     } else if (
       before !== undefined &&
       !isUnspecified(rtcpAddress) &&
@@ -277,7 +228,7 @@ export class RtpSession {
     this.#knownTypes.fill(0);
     this.#knownTypes[13] = 1;
     for (const payloadType of remote.payloadTypes.keys()) this.#knownTypes[payloadType] = 1;
-    this.#keepAliveType = this.#knownTypes.lastIndexOf(0);
+    this.#keepAlive.payloadType = this.#knownTypes.lastIndexOf(0);
     this.#outgoingAudio.use(remote.send ?? {});
     this.#blackVideo.use(remote.sendVideo);
     if (this.#isVideo) {
@@ -288,8 +239,7 @@ export class RtpSession {
       if (before !== undefined && (moved || before.sends === false)) this.requestKeyFrame();
     }
     if (before !== undefined) return;
-    // Soon, so that the peer sees that we are there; then at the interval of the RFC.
-    this.#rtcpDueMs = nowMs + 500 + this.#random() * 500;
+    this.#reports.start(nowMs);
     for (const item of this.#early.take(nowMs)) {
       this.#receive(item.datagram, item.address, item.port, item.arrivalMs);
     }
@@ -325,7 +275,7 @@ export class RtpSession {
     if (this.#remote?.nack !== true || mediaSsrc === undefined || !this.#canSendRtcp) return;
     this.#nacksSent++;
     const nack: Nack = { type: 'nack', senderSsrc: this.#options.ssrc, mediaSsrc, lost };
-    this.#sendRtcp([...this.#reports(this.#now()), nack]);
+    this.#sendRtcp([...this.#reports.compose(this.#now()), nack]);
   }
 
   /** True when telephone events were negotiated and there is an address to send them to. */
@@ -373,7 +323,7 @@ export class RtpSession {
         return;
       }
       const bye: RtcpPacket = { type: 'bye', ssrcs: [this.#options.ssrc] };
-      const datagram = this.#sealed([...this.#reports(this.#now()), bye]);
+      const datagram = this.#sealed([...this.#reports.compose(this.#now()), bye]);
       this.#rtcp.send(datagram, this.#rtcpPort, this.#rtcpAddress, () => resolve());
     });
     await Promise.all([closeSocket(this.#rtp), closeSocket(this.#rtcp)]);
@@ -432,7 +382,7 @@ export class RtpSession {
     this.#packets++;
     this.#bytes += datagram.length;
     this.#lastRtpMs = arrivalMs;
-    this.#keepAlives = undefined;
+    this.#keepAlive.stop();
     this.#reception.push(packet);
     // The first packet, or another sender: it can be asked now, and nothing of it can be shown without a key frame.
     if (this.#isVideo && this.#reception.ssrc !== this.#keyFrameSsrc) {
@@ -487,10 +437,10 @@ export class RtpSession {
             this.#reception.onSenderReport(packet, arrivalMs);
             this.#handler.onSenderReport?.(packet, arrivalMs);
           }
-          this.#measureRoundTrip(packet.reports);
+          this.#reports.onReportBlocks(packet.reports);
           break;
         case 'rr':
-          this.#measureRoundTrip(packet.reports);
+          this.#reports.onReportBlocks(packet.reports);
           break;
         case 'bye':
           if (mediaSsrc !== undefined && packet.ssrcs.includes(mediaSsrc)) this.#handler.onBye?.();
@@ -527,15 +477,6 @@ export class RtpSession {
     return this.#options.maySendTo?.(address) ?? true;
   }
 
-  #measureRoundTrip(reports: readonly ReportBlock[]): void {
-    const { ssrc, wallClock = Date.now } = this.#options;
-    const report = reports.find((block) => block.ssrc === ssrc);
-    const tripMs = report && roundTripMs(report, wallClock());
-    if (tripMs === undefined) return;
-    const before = this.#roundTripMs;
-    this.#roundTripMs = before === undefined ? tripMs : before + (tripMs - before) / 4;
-  }
-
   #onKeyFrameRequest(nowMs: number): void {
     this.#blackVideo.requestKeyFrame();
     if (this.#isVideo && this.#canSend) this.#blackVideo.tick(nowMs, this.#sendRtp);
@@ -546,8 +487,9 @@ export class RtpSession {
     // Steps of audio are taken on hold too: the timestamps go on.
     if (!this.#isVideo) this.#outgoingAudio.tick(nowMs, this.#sendRtp);
     else if (this.#canSend) this.#blackVideo.tick(nowMs, this.#sendRtp);
-    if (this.#keepAlives !== undefined) this.#keepAlive(nowMs);
-    if (nowMs >= this.#rtcpDueMs) this.#sendReports(nowMs);
+    if (this.#keepAlive.isWaiting) this.#sendKeepAlive(nowMs);
+    if (this.#reports.takeDue(nowMs) && this.#canSendRtcp)
+      this.#sendRtcp(this.#reports.compose(nowMs));
     this.#pollKeyFrame(nowMs);
     this.#handler.onTick?.(nowMs);
   };
@@ -581,13 +523,11 @@ export class RtpSession {
    * RFC 6263 §4.6, an RTP packet without payload and of a type that nobody negotiated, rather than §4.1, an empty
    * datagram: border controllers learn a peer's address from RTP, and receivers must ignore unknown types.
    */
-  #keepAlive(nowMs: number): void {
+  #sendKeepAlive(nowMs: number): void {
     const { send, sendVideo, keepAlive } = this.#remote!;
     const sends = this.#isVideo ? sendVideo !== undefined : send?.codec !== undefined;
-    if (sends || keepAlive === false || !this.#canSend || nowMs < this.#keepAliveDueMs) return;
-    const sent = (this.#keepAlives = (this.#keepAlives ?? 0) + 1);
-    this.#keepAliveDueMs = nowMs + (sent < FIRST_KEEP_ALIVES ? FIRST_KEEP_ALIVE_MS : KEEP_ALIVE_MS);
-    this.#sendRtp(this.#outgoing.keepAlive(this.#keepAliveType, nowMs));
+    if (sends || keepAlive === false || !this.#canSend || !this.#keepAlive.takeDue(nowMs)) return;
+    this.#sendRtp(this.#outgoing.keepAlive(this.#keepAlive.payloadType, nowMs));
   }
 
   #pollKeyFrame(nowMs: number): void {
@@ -604,18 +544,15 @@ export class RtpSession {
     } else if (method === 'reinvite') {
       this.#handler.onKeyFrameByReinvite?.();
     } else if (method === 'pli') {
-      this.#sendRtcp([...this.#reports(nowMs), { type: 'pli', senderSsrc, mediaSsrc }]);
+      this.#sendRtcp([...this.#reports.compose(nowMs), { type: 'pli', senderSsrc, mediaSsrc }]);
     } else {
       // RFC 5104 §4.3.1.1: the sequence number grows with each new command.
       const entry = { ssrc: mediaSsrc, sequenceNumber: this.#firNumber++ & 0xff };
-      this.#sendRtcp([...this.#reports(nowMs), { type: 'fir', senderSsrc, entries: [entry] }]);
+      this.#sendRtcp([
+        ...this.#reports.compose(nowMs),
+        { type: 'fir', senderSsrc, entries: [entry] },
+      ]);
     }
-  }
-
-  #sendReports(nowMs: number): void {
-    const spread = (0.5 + this.#random()) / RTCP_COMPENSATION;
-    this.#rtcpDueMs = nowMs + RTCP_INTERVAL_MS * spread;
-    if (this.#canSendRtcp) this.#sendRtcp(this.#reports(nowMs));
   }
 
   #sendRtcp(packets: readonly RtcpPacket[]): void {
@@ -627,30 +564,6 @@ export class RtpSession {
     return this.#srtp === undefined ? compound : this.#srtp.protectRtcp(compound);
   }
 
-  /** Every compound begins so: SR when we sent RTP since the last report, else RR; then who we are. */
-  #reports(nowMs: number): RtcpPacket[] {
-    const { ssrc, cname, wallClock = Date.now } = this.#options;
-    const block = this.#reception.reportBlock(nowMs);
-    const reports = block === undefined ? [] : [block];
-    const { packetCount, octetCount } = this.#outgoing;
-    const sent = packetCount > this.#reportedPackets;
-    this.#reportedPackets = packetCount;
-    const description: RtcpPacket = { type: 'sdes', chunks: [{ ssrc, cname }] };
-    if (!sent) return [{ type: 'rr', ssrc, reports }, description];
-    const rtpTimestamp = this.#outgoing.rtpTimestampAt(nowMs);
-    const ntp = unixToNtp(wallClock());
-    const report: SenderReport = {
-      type: 'sr',
-      ssrc,
-      ...ntp,
-      rtpTimestamp,
-      packetCount,
-      octetCount,
-      reports,
-    };
-    return [report, description];
-  }
-
   #fault(fault: string, address: string, port: number, datagram: Uint8Array): void {
     this.#countFault(fault);
     this.#handler.onFault?.(fault, address, port, datagram);
@@ -659,8 +572,4 @@ export class RtpSession {
   #countFault(fault: string): void {
     this.#faults.set(fault, (this.#faults.get(fault) ?? 0) + 1);
   }
-}
-
-function isU32(value: number): boolean {
-  return Number.isInteger(value) && value >= 0 && value < 2 ** 32;
 }

@@ -1,0 +1,39 @@
+// When an empty RTP packet keeps the way through a NAT open (RFC 6263), and of which payload type it is.
+
+/** Keep-alives: ten, a second apart, for who waits for the first one; then as RFC 6263 §7 has it. */
+const FIRST_KEEP_ALIVES = 10;
+const FIRST_KEEP_ALIVE_MS = 1000;
+const KEEP_ALIVE_MS = 15_000;
+
+/** Due times of the keep-alives of one RTP session, until its peer sends. */
+export class RtpKeepAlive {
+  /** A type that nobody negotiated: receivers must ignore it (RFC 6263 §4.6). */
+  payloadType = 127;
+  /** Sent since the peer was last silent; undefined once it sends. */
+  #sent: number | undefined = 0;
+  #dueMs = Number.NEGATIVE_INFINITY;
+
+  /** Whether the peer's packets are still waited for. */
+  get isWaiting(): boolean {
+    return this.#sent !== undefined;
+  }
+
+  /** From now on, another peer is waited for. */
+  start(nowMs: number): void {
+    this.#sent = 0;
+    this.#dueMs = nowMs;
+  }
+
+  /** The peer sends: media needs no company. The hot path. */
+  stop(): void {
+    this.#sent = undefined;
+  }
+
+  /** Whether one is due; if so, it counts as sent. */
+  takeDue(nowMs: number): boolean {
+    if (this.#sent === undefined || nowMs < this.#dueMs) return false;
+    this.#sent++;
+    this.#dueMs = nowMs + (this.#sent < FIRST_KEEP_ALIVES ? FIRST_KEEP_ALIVE_MS : KEEP_ALIVE_MS);
+    return true;
+  }
+}
