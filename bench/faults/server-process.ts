@@ -6,6 +6,7 @@ import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import type { IncomingHttpHeaders } from 'node:http';
 import { join } from 'node:path';
+import { PrintedLines } from '../../test/support/printed-lines.ts';
 
 /** How a server is started. */
 export interface ServerProcessOptions {
@@ -48,15 +49,10 @@ const ANSWER_TIMEOUT_MS = 30_000;
 
 /** A running server. */
 export class ServerProcess {
-  /** Everything printed, in lines. */
-  readonly lines: string[] = [];
-  /** Resolves with the exit code, or the name of the signal. */
-  readonly exited: Promise<number | string>;
   /** `performance.now()` when it was spawned. */
   readonly spawnedMs: number = performance.now();
   readonly #process: ChildProcess;
-  readonly #watchers = new Set<() => void>();
-  #ended = false;
+  readonly #printed: PrintedLines;
   #port = 0;
   #sipPort = 0;
   #authorization: string | undefined;
@@ -85,16 +81,7 @@ export class ServerProcess {
         stdio: ['ignore', 'pipe', 'pipe', ...(preload ? (['ipc'] as const) : [])],
       },
     );
-    this.#read(this.#process.stdout);
-    this.#read(this.#process.stderr);
-    this.exited = new Promise((resolve) => {
-      this.#process.on('close', (code, signal) => {
-        this.#ended = true;
-        this.lines.push(`(ended: ${code ?? signal})`);
-        this.#wake();
-        resolve(code ?? signal ?? 0);
-      });
-    });
+    this.#printed = new PrintedLines(this.#process);
     const account = environment?.['SIPCAST_BASIC_AUTH'];
     if (account !== undefined)
       this.#authorization = `Basic ${Buffer.from(account).toString('base64')}`;
@@ -124,8 +111,19 @@ export class ServerProcess {
     return this.#sipPort;
   }
 
+  /** Everything printed, in lines. */
+  get lines(): readonly string[] {
+    return this.#printed.all;
+  }
+
+  /** Everything printed. */
   get output(): string {
-    return this.lines.join('\n');
+    return this.#printed.text;
+  }
+
+  /** Resolves with the exit code, or the name of the signal. */
+  get exited(): Promise<number | string> {
+    return this.#printed.exited;
   }
 
   /** Headers of somebody who may do everything. */
@@ -134,29 +132,8 @@ export class ServerProcess {
   }
 
   /** The first line that matches, printed already or later. */
-  async line(pattern: RegExp, timeoutMs = START_TIMEOUT_MS): Promise<RegExpExecArray> {
-    const untilMs = performance.now() + timeoutMs;
-    let seen = 0;
-    for (;;) {
-      for (; seen < this.lines.length; seen++) {
-        const found = pattern.exec(this.lines[seen] ?? '');
-        if (found) return found;
-      }
-      const restMs = untilMs - performance.now();
-      if (this.#ended || restMs <= 0)
-        throw new Error(
-          `The server did not print ${String(pattern)}, but:\n${this.output.slice(-4000)}`,
-        );
-      await new Promise<void>((resolve) => {
-        const wake = (): void => {
-          clearTimeout(timer);
-          this.#watchers.delete(wake);
-          resolve();
-        };
-        const timer = setTimeout(wake, restMs);
-        this.#watchers.add(wake);
-      });
-    }
+  line(pattern: RegExp, timeoutMs = START_TIMEOUT_MS): Promise<RegExpExecArray> {
+    return this.#printed.first(pattern, timeoutMs);
   }
 
   /** Asks by a path as it stands; a connection of its own. @throws when there is no answer */
@@ -259,8 +236,8 @@ export class ServerProcess {
 
   /** Ends it in any case, and what it started. */
   async kill(): Promise<void> {
-    const children = this.#ended ? [] : this.descendants();
-    if (!this.#ended) this.#process.kill('SIGKILL');
+    const children = this.#printed.ended ? [] : this.descendants();
+    if (!this.#printed.ended) this.#process.kill('SIGKILL');
     await this.exited;
     for (const pid of children) {
       try {
@@ -269,21 +246,6 @@ export class ServerProcess {
         // Gone with it, as it should.
       }
     }
-  }
-
-  #read(stream: NodeJS.ReadableStream | null): void {
-    let rest = '';
-    stream?.setEncoding('utf8');
-    stream?.on('data', (text: string) => {
-      const lines = (rest + text).split('\n');
-      rest = lines.pop() ?? '';
-      this.lines.push(...lines);
-      this.#wake();
-    });
-  }
-
-  #wake(): void {
-    for (const wake of this.#watchers) wake();
   }
 }
 
