@@ -38,6 +38,7 @@ import { Admission } from './admission.ts';
 import type { AccountRegistration, RegistrationView } from './account-registration.ts';
 import { Call } from './call.ts';
 import type { CallDeps, CallView } from './call-contract.ts';
+import { CallTable } from './call-table.ts';
 import type { DtmfType } from './dtmf-info.ts';
 import { SafeEmitter } from './emitter.ts';
 import { Encoders } from './encoders.ts';
@@ -47,6 +48,7 @@ import type {
   CallFilter,
   CallGatewayEvents,
   CallGatewayOptions,
+  GatewayDeps,
   PushFilter,
   PushRequest,
   StreamFilter,
@@ -69,13 +71,14 @@ import { MediaOpener } from './media-opener.ts';
 import { Streams } from './streams.ts';
 import { childLogger, guardLogger, silentLogger } from './logger.ts';
 import type { Logger } from './logger.ts';
-import type { AddressParsers, OutputFormOptions } from './options.ts';
-import { invalid, resolveAccount, resolveStartup, validateRtmpTarget } from './options.ts';
+import type { AddressParsers } from './options.ts';
+import { formOptionsOf, resolveAccount, resolveStartup } from './options.ts';
 import type { AccountRequest, ResolvedStartup, StartupRequest } from './options.ts';
 import type { NamedStream, StreamView } from './named-stream.ts';
-import { prepareFolder, Recording } from './recording.ts';
+import { prepareFolder } from './recording.ts';
+import { Recordings } from './recordings.ts';
 import { nodeAddress } from './node-address.ts';
-import { PushTable, splitFullUrl } from './push-table.ts';
+import { PushTable, pushTarget } from './push-table.ts';
 import { Reservations } from './reservations.ts';
 import { Registrations } from './registrations.ts';
 import type { RtmpPush, RtmpPushView } from './rtmp-push.ts';
@@ -84,24 +87,6 @@ import { SipTraces } from './sip-traces.ts';
 
 /** For whoever writes SIP down: the same masks as in `trace()`. */
 export { maskSecrets };
-
-/** What the gateway is composed of; tests may replace parts. */
-export interface GatewayDeps {
-  /** Makes the SIP user agent. */
-  readonly createUserAgent: (...args: ConstructorParameters<typeof SipUserAgent>) => SipUserAgent;
-  /** Opens one call's media. */
-  readonly openMediaSession: typeof openMediaSession;
-  /** Finds ffmpeg. */
-  readonly openFfmpegTranscoders: typeof openFfmpegTranscoders;
-  /** Opens one RTMP connection. */
-  readonly openRtmpPublisher: typeof openRtmpPublisher;
-  /** Monotonic milliseconds. */
-  readonly now: () => number;
-  /** Wall clock in milliseconds. */
-  readonly wallClock: () => number;
-  /** 0 ≤ n < 1. */
-  readonly random: () => number;
-}
 
 /** How long the peers' goodbyes are waited for when the gateway closes. */
 const CLOSE_GRACE_MS = 2000;
@@ -154,14 +139,12 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   readonly #userAgent: SipUserAgent;
   readonly #incoming: IncomingCalls;
   readonly #media: MediaOpener;
-  readonly #calls = new Map<string, Call>();
+  readonly #calls: CallTable;
   readonly #reservations: Reservations;
-  /** Calls that have ended and still hold something. */
-  readonly #closing = new Set<Call>();
   readonly #pushes: PushTable;
   /** Named streams: of calls, and of your own. */
   readonly streams: Streams;
-  readonly #history: CallView[] = [];
+  readonly #recordings: Recordings;
   readonly #traces: SipTraces;
   readonly #registrations: Registrations;
   /** Whether calls are taken at present. */
@@ -180,6 +163,18 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     this.#logger = logger;
     this.admission = new Admission(options);
     this.#faults = new FaultLog(logger, deps.now);
+    this.#calls = new CallTable(options.historySize ?? 1000, {
+      onChange: (call, view, changed) => this.emit('callChange', call, view, changed),
+      onDtmf: (call, dtmf) => this.emit('callDtmf', call, dtmf),
+      onClosed: (call) => this.emit('callClosed', call),
+    });
+    this.#recordings = new Recordings(options.recording, {
+      createRecorder: (...args) => new FlvRecorder(...args),
+      remuxToMp4,
+      ffmpeg: () => this.#encoders.ffmpeg,
+      logger,
+      wallClock: deps.wallClock,
+    });
     this.#pushes = new PushTable(
       rtmpOptionsOf(options),
       {
@@ -211,7 +206,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       viewerForm: () => this.#encoders.viewerForm,
       maxViewersPerStream: options.maxViewersPerStream ?? 100,
     });
-    this.#reservations = new Reservations(this.#calls, (name) => this.streams.has(name));
+    this.#reservations = new Reservations(this.#calls.live, (name) => this.streams.has(name));
     this.#registrations = new Registrations(
       { ...deps, register: (account) => this.#userAgent.register(account), logger: sipLogger },
       (view, previous) => this.emit('registration', view, previous),
@@ -286,7 +281,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
 
   /** Live calls, in order of their start. */
   get calls(): readonly Call[] {
-    return [...this.#calls.values()];
+    return [...this.#calls.live.values()];
   }
 
   /** Encoders that run or are reserved for calls. */
@@ -348,8 +343,8 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     const { rtmpUrl, rtmp } = startup;
     const enhanced = this.#pushes.enhancedOf(rtmpUrl, rtmp);
     const ownForm = this.#media.ownForm(form, enhanced);
-    const recordDir = this.#recordDir(startup.record);
-    this.admission.check(this.#calls.size);
+    const recordDir = this.#recordings.dirOf(startup.record);
+    this.admission.check(this.#calls.live.size);
     const letGo = this.#reservations.take(startup);
     let encoders: CallEncoders | undefined;
     try {
@@ -374,7 +369,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       const held = encoders;
       call.once('closed', () => held.release());
       encoders = undefined;
-      this.#add(call);
+      this.#calls.add(call);
       // Before anything that is told of it. A listener may end it at once.
       this.emit('call', call);
       if (!call.ended) this.#attachOutputs(call, startup, form, recordDir);
@@ -394,33 +389,17 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   ): void {
     if (rtmpUrl !== null && rtmpStream !== null)
       call.attachRtmpPush(this.#pushes.create(call.callId, rtmpStream, rtmpUrl, { form, rtmp }));
-    if (recordDir !== undefined) this.#record(call, recordDir, form);
+    if (recordDir !== undefined) this.#recordings.start(call, recordDir, form);
   }
 
   /** Live calls that match all given fields; none: an empty array. */
   find(filter: CallFilter = {}): CallView[] {
-    const found: CallView[] = [];
-    // The Call-ID is the key: a poller of one call costs nothing, however many there are.
-    const one = filter.callId === undefined ? undefined : this.#calls.get(filter.callId);
-    const candidates = filter.callId === undefined ? this.#calls.values() : one ? [one] : [];
-    for (const call of candidates) {
-      const view = call.view();
-      if (
-        Object.entries(filter).every(
-          ([key, value]) => value === undefined || view[key as keyof CallFilter] === value,
-        )
-      ) {
-        found.push(view);
-      }
-    }
-    return found;
+    return this.#calls.find(filter);
   }
 
   /** The live call. @throws GatewayError `CALL_NOT_FOUND`. */
   get(callId: string): Call {
-    const call = this.#calls.get(callId);
-    if (!call) throw new GatewayError('CALL_NOT_FOUND', 'No such call', { field: 'callId' });
-    return call;
+    return this.#calls.get(callId);
   }
 
   /** As {@link Call.trace}; also of a call that has ended, while `history` knows it. @throws GatewayError `CALL_NOT_FOUND`. */
@@ -477,31 +456,6 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     call.injectSound(await findSound(this.#options.mediaFolder, fileName));
   }
 
-  #recordDir(record: boolean | { readonly dir: string }): string | undefined {
-    if (record === false) return undefined;
-    const dir = record === true ? this.#options.recording?.dir : record.dir;
-    if (dir === undefined)
-      throw invalid('record', 'needs a folder: the gateway has no recording.dir');
-    return dir;
-  }
-
-  #record(call: Call, dir: string, form: OutputForm): void {
-    const name = call.stream.name ?? call.callId;
-    const recording = new Recording(
-      name,
-      { ...this.#options.recording, dir },
-      (file) => call.emit('recorded', file),
-      {
-        createRecorder: (...args) => new FlvRecorder(...args),
-        remuxToMp4,
-        ffmpeg: this.#encoders.ffmpeg,
-        logger: childLogger(this.#logger, { area: 'media', callId: call.callId }),
-        wallClock: this.#deps.wallClock,
-      },
-    );
-    call.stream.addOutput(recording, form);
-  }
-
   /** As `streams.find`. */
   findStreams(filter: StreamFilter = {}): StreamView[] {
     return this.streams.find(filter);
@@ -524,39 +478,13 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
    * `TRANSCODER_LOST`.
    */
   startPush(request: PushRequest): RtmpPushView {
-    const { streamName, rtmpUrl, rtmpTransponderFullUrl = false, muted = false } = request;
-    const { rtmp = {} } = request;
-    validateRtmp(rtmp);
-    const [connectUrl, publishName] = rtmpTransponderFullUrl
-      ? splitFullUrl(rtmpUrl)
-      : [rtmpUrl, streamName];
-    const nameField = rtmpTransponderFullUrl ? 'rtmpUrl' : 'streamName';
-    validateRtmpTarget(connectUrl, publishName, PARSERS, nameField);
-    const stream = this.streams.get(streamName);
-    // The call's own push may go to the same server under another name.
-    const exists = stream.pushes.some(
-      ({ target }) => target.rtmpUrl === rtmpUrl && target.streamName === streamName,
-    );
-    if (exists)
-      throw new GatewayError('PUSH_EXISTS', 'This stream is pushed there already', {
-        field: 'rtmpUrl',
-      });
+    validateRtmp(request.rtmp ?? {});
+    const target = pushTarget(request, PARSERS);
+    const stream = this.streams.get(request.streamName);
     const { callId } = stream;
     const wanted = callId === null ? {} : this.get(callId).request.form;
-    const push = this.#pushes.create(callId ?? streamName, streamName, rtmpUrl, {
-      muted,
-      rtmp,
-      isOfCall: callId !== null,
-      form: this.#encoders.formOf({ ...wanted, ...formIn(request) }),
-      ...(rtmpTransponderFullUrl ? { connectUrl, publishName } : {}),
-    });
-    try {
-      stream.attach(push);
-    } catch (error) {
-      void push.close();
-      throw error;
-    }
-    return push.view();
+    const form = (): OutputForm => this.#encoders.formOf({ ...wanted, ...formOptionsOf(request) });
+    return this.#pushes.start(stream, request, target, form).view();
   }
 
   /** Pushes that match all given fields, those of calls' own `rtmpUrl` included. */
@@ -615,7 +543,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
 
   /** Ended calls, newest first, at most `historySize`, or as many of them as `limit` says. */
   history(limit = Number.POSITIVE_INFINITY): readonly CallView[] {
-    return this.#history.slice(0, limit);
+    return this.#calls.history(limit);
   }
 
   /** Takes no more calls (`DRAINING`; by SIP 503). Resolves when the last has ended, at the latest after `deadlineMs`. */
@@ -633,7 +561,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     const ending = this.calls.map((call) => call.terminate());
     const released = Promise.all([
       ...ending,
-      ...[...this.#closing].map((call) => call.closed()),
+      this.#calls.released(),
       this.streams.close(),
       this.#registrations.close(),
     ]);
@@ -679,28 +607,4 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       nodeId: this.nodeId,
     };
   }
-
-  #add(call: Call): void {
-    this.#calls.set(call.callId, call);
-    call.on('change', (view, changed) => {
-      if (call.ended && this.#calls.get(call.callId) === call) this.#retire(call, view);
-      this.emit('callChange', call, view, changed);
-    });
-    call.on('dtmf', (dtmf) => this.emit('callDtmf', call, dtmf));
-    call.once('closed', () => {
-      this.#closing.delete(call);
-      this.emit('callClosed', call);
-    });
-  }
-
-  #retire(call: Call, view: CallView): void {
-    this.#calls.delete(call.callId);
-    this.#closing.add(call);
-    this.#history.unshift(view);
-    if (this.#history.length > (this.#options.historySize ?? 1000)) this.#history.pop();
-  }
-}
-
-function formIn({ audio, video }: OutputFormOptions): OutputFormOptions {
-  return { ...(audio !== undefined && { audio }), ...(video !== undefined && { video }) };
 }

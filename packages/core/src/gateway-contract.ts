@@ -1,6 +1,11 @@
 // What a gateway is to others: its options, requests and events.
 
-import type { FlvViewerStats } from '@sipcast/media';
+import type {
+  FlvViewerStats,
+  openFfmpegTranscoders,
+  openMediaSession,
+  openRtmpPublisher,
+} from '@sipcast/media';
 import type {
   KeepAliveIntervals,
   PingOptions,
@@ -10,6 +15,7 @@ import type {
   SipDns,
   SipTimers,
   SipTlsOptions,
+  SipUserAgent,
   SourceGuardOptions,
   TransportFactory,
 } from '@sipcast/sip';
@@ -126,6 +132,24 @@ export interface CallGatewayOptions {
   readonly rtmp?: RtmpOptions;
   /** Default: silent. */
   readonly logger?: Logger;
+}
+
+/** What the gateway is composed of; tests may replace parts. */
+export interface GatewayDeps {
+  /** Makes the SIP user agent. */
+  readonly createUserAgent: (...args: ConstructorParameters<typeof SipUserAgent>) => SipUserAgent;
+  /** Opens one call's media. */
+  readonly openMediaSession: typeof openMediaSession;
+  /** Finds ffmpeg. */
+  readonly openFfmpegTranscoders: typeof openFfmpegTranscoders;
+  /** Opens one RTMP connection. */
+  readonly openRtmpPublisher: typeof openRtmpPublisher;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  /** Wall clock in milliseconds. */
+  readonly wallClock: () => number;
+  /** 0 ≤ n < 1. */
+  readonly random: () => number;
 }
 
 /** What a connection is for. */

@@ -25,12 +25,12 @@ export {
   maskSecrets,
   validateGatewayOptions,
 } from './call-gateway.ts';
-export type { GatewayDeps } from './call-gateway.ts';
 export type {
   CallFilter,
   CallGatewayEvents,
   CallGatewayOptions,
   ConnectPurpose,
+  GatewayDeps,
   PushFilter,
   PushRequest,
   StreamFilter,

@@ -14,6 +14,11 @@ export interface OutputFormOptions {
   readonly video?: 'passthrough' | 'reencode';
 }
 
+/** What a request says of its form, and nothing else of it. */
+export function formOptionsOf({ audio, video }: OutputFormOptions): OutputFormOptions {
+  return { ...(audio !== undefined && { audio }), ...(video !== undefined && { video }) };
+}
+
 /** Whom to call and where to publish: the fields of `POST /call/startup`. */
 export interface StartupRequest extends OutputFormOptions {
   /** SIP Call-ID, unique among live calls (RFC 3261 `callid`, at most 256 characters). Default: generated. */

@@ -3,9 +3,11 @@
 import { randomBytes } from 'node:crypto';
 import type { OutputForm, RtmpEnhancedMode } from '@sipcast/media';
 import { GatewayError } from './errors.ts';
-import type { PushFilter } from './gateway-contract.ts';
+import type { PushFilter, PushRequest } from './gateway-contract.ts';
 import { childLogger } from './logger.ts';
-import { invalid } from './options.ts';
+import type { NamedStream } from './named-stream.ts';
+import { invalid, validateRtmpTarget } from './options.ts';
+import type { AddressParsers } from './options.ts';
 import { RtmpPush } from './rtmp-push.ts';
 import type { PushRtmpOptions, RtmpOptions, RtmpPushDeps, RtmpPushView } from './rtmp-push.ts';
 
@@ -74,6 +76,42 @@ export class PushTable {
     return push;
   }
 
+  /**
+   * Pushes a stream to one more server.
+   * @param form of the push; asked for when nothing else is in its way
+   * @throws GatewayError `PUSH_EXISTS`, and what `form` and the stream's encoders throw
+   */
+  start(
+    stream: NamedStream,
+    { streamName, rtmpUrl, muted = false, rtmp = {} }: PushRequest,
+    target: PushTarget,
+    form: () => OutputForm,
+  ): RtmpPush {
+    // The call's own push may go to the same server under another name.
+    const exists = stream.pushes.some(
+      (push) => push.target.rtmpUrl === rtmpUrl && push.target.streamName === streamName,
+    );
+    if (exists)
+      throw new GatewayError('PUSH_EXISTS', 'This stream is pushed there already', {
+        field: 'rtmpUrl',
+      });
+    const { callId } = stream;
+    const push = this.create(callId ?? streamName, streamName, rtmpUrl, {
+      muted,
+      rtmp,
+      isOfCall: callId !== null,
+      form: form(),
+      ...target,
+    });
+    try {
+      stream.attach(push);
+    } catch (error) {
+      void push.close();
+      throw error;
+    }
+    return push;
+  }
+
   /** Does something to a push that its view tells, e.g. mutes it. @throws GatewayError `PUSH_NOT_FOUND` */
   change(mediaSessionId: string, step: (push: RtmpPush) => void): void {
     const push = this.get(mediaSessionId);
@@ -111,8 +149,31 @@ export class PushTable {
   }
 }
 
+/** Where a push connects and what it publishes, where that is not its `rtmpUrl` and stream. */
+export interface PushTarget {
+  readonly connectUrl?: string;
+  readonly publishName?: string;
+}
+
+/**
+ * Where a push connects and what it publishes, where the request says so itself; empty: as the stream is named.
+ * @throws GatewayError `INVALID_ARGUMENT` naming the field.
+ */
+export function pushTarget(
+  { streamName, rtmpUrl, rtmpTransponderFullUrl = false }: PushRequest,
+  parsers: AddressParsers,
+): PushTarget {
+  if (!rtmpTransponderFullUrl) {
+    validateRtmpTarget(rtmpUrl, streamName, parsers, 'streamName');
+    return {};
+  }
+  const [connectUrl, publishName] = splitFullUrl(rtmpUrl);
+  validateRtmpTarget(connectUrl, publishName, parsers, 'rtmpUrl');
+  return { connectUrl, publishName };
+}
+
 /** `rtmp://host/app/key?query` into where to connect and what to publish. */
-export function splitFullUrl(url: string): [string, string] {
+function splitFullUrl(url: string): [string, string] {
   const query = url.indexOf('?');
   const path = query < 0 ? url : url.slice(0, query);
   const slash = path.lastIndexOf('/');
