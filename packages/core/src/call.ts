@@ -1,6 +1,5 @@
 // One call: its SIP session, its media, its named stream, and the statuses that clients see.
 
-import { isIP } from 'node:net';
 import type { MediaSession, MediaStats } from '@sipcast/media';
 import type {
   IncomingSession,
@@ -25,18 +24,16 @@ import {
 import { describeCall } from './call-view.ts';
 import { registrationInfo } from './account-registration.ts';
 import { CallChanges } from './call-changes.ts';
+import { CallDescriptions } from './call-descriptions.ts';
 import type { DtmfType } from './dtmf-info.ts';
 import { DtmfSender } from './dtmf-sender.ts';
 import { SafeEmitter } from './emitter.ts';
 import { GatewayError } from './errors.ts';
 import { InfoRequests } from './info-requests.ts';
 import { childLogger } from './logger.ts';
-import { MediaDestinations } from './media-destinations.ts';
 import { NamedStream } from './named-stream.ts';
 import type { ResolvedStartup } from './options.ts';
 import type { RtmpPush } from './rtmp-push.ts';
-import { SessionAgreement } from './session-agreement.ts';
-import type { Agreed } from './session-agreement.ts';
 import type { SipTraceEntry } from './sip-trace.ts';
 import { CALL_TRANSITIONS, isFinal, mayFollow, statusOfProvisional } from './status.ts';
 import type { CallStatus, RtmpStreamStatus } from './status.ts';
@@ -58,19 +55,12 @@ export class Call extends SafeEmitter<CallEvents> {
   #rtmpPush: RtmpPush | undefined;
   #session: InviteSession | undefined;
   #registration: Pick<Registration, 'unregister'> | undefined;
-  readonly #agreement: SessionAgreement;
-  readonly #destinations: MediaDestinations | undefined;
-  /** An incoming call: what its offer and our answer came to, until the ACK. */
-  #agreed: Agreed | undefined;
+  readonly #descriptions: CallDescriptions;
   /** An incoming call: keeps the encoders of its push from the answer to the ACK. */
   #heldForm: (() => void) | undefined;
-  /** The newest session description of a provisional response, and To of that response. */
-  #earlyAnswer: { readonly to: string | undefined; readonly sdp: string } | undefined;
   /** RTP came before the answer. */
   #earlyMedia = false;
   #lastMessage: SipMessage | undefined;
-  /** Where that came from. */
-  #peerAddress: string | undefined;
   #terminating = false;
   /** Aborts with the end: nobody waits for a registrar that is slow. */
   readonly #over = new AbortController();
@@ -92,21 +82,14 @@ export class Call extends SafeEmitter<CallEvents> {
     this.#media = media;
     this.#deps = deps;
     this.#createdAtMs = deps.wallClock();
-    this.#agreement = new SessionAgreement(deps);
-    const { mayConnect } = deps;
-    this.#destinations =
-      mayConnect &&
-      new MediaDestinations({
-        mayConnect,
-        isNamed: (address) => this.#agreement.hosts.ledTo(address),
-        calledHost: startup.incoming ? undefined : startup.nextHop.host,
-      });
-    this.#changes = new CallChanges(this.#agreement, {
+    this.#descriptions = new CallDescriptions(startup, media, deps);
+    const { agreement } = this.#descriptions;
+    this.#changes = new CallChanges(agreement, {
       session: () => {
         const isUp = this.#establishedAtMs !== null && !this.ended && !this.#terminating;
         return isUp ? this.#session : undefined;
       },
-      onAnswer: (sdp) => this.#agreement.read(sdp, () => this.#onReanswer(sdp)),
+      onAnswer: (sdp) => agreement.read(sdp, () => this.#onReanswer(sdp)),
     });
     this.stream = new NamedStream(startup.toStream, startup.callId, media);
     this.#answered = new Promise((resolve) => {
@@ -156,13 +139,14 @@ export class Call extends SafeEmitter<CallEvents> {
   view(): CallView {
     const { nodeId, maskSecrets, formatMessage } = this.#deps;
     const raw = this.#lastMessage;
+    const { remote } = this.#descriptions.agreement;
     return describeCall(this.#startup, {
       nodeId,
       sessionId: this.#sessionId,
       status: this.#status,
       sipStatus: this.#sipStatus,
       rtmpStreamStatus: this.rtmpStreamStatus,
-      sdp: this.#agreement.remote && maskSecrets(this.#agreement.remote),
+      sdp: remote && maskSecrets(remote),
       sipMessageRaw: raw ? maskSecrets(Buffer.from(formatMessage(raw)).toString()) : null,
       target: this.#changes.transferTarget,
       info: this.#info,
@@ -259,7 +243,7 @@ export class Call extends SafeEmitter<CallEvents> {
 
   /** For the gateway: whether the media of this call may be sent to an address. */
   maySendTo(address: string): boolean {
-    return this.#destinations?.maySendTo(address, this.#peerAddress) ?? true;
+    return this.#descriptions.maySendTo(address);
   }
 
   /** For the gateway: a second has passed. */
@@ -392,7 +376,7 @@ export class Call extends SafeEmitter<CallEvents> {
       if (this.ended) return;
       this.#registration = registration;
     }
-    this.#describe(address);
+    this.#descriptions.describe(address, Math.floor(this.#createdAtMs));
     this.#session = userAgent.invite(
       {
         callId: startup.callId,
@@ -400,7 +384,7 @@ export class Call extends SafeEmitter<CallEvents> {
         from: startup.from,
         transport,
         headers: startup.headers,
-        offer: this.#agreement.firstOffer(),
+        offer: this.#descriptions.agreement.firstOffer(),
         inviteTimeoutMs: this.#deps.inviteTimeoutMs,
         ...(this.#deps.maxRedirects !== undefined && { maxRedirects: this.#deps.maxRedirects }),
         ...credentials,
@@ -418,62 +402,31 @@ export class Call extends SafeEmitter<CallEvents> {
   ): Promise<void> {
     if (this.ended) return session.reject(603, 'Decline');
     this.#session = session;
-    this.#peerAddress = isIP(source.address) === 0 ? undefined : source.address;
+    const descriptions = this.#descriptions;
+    descriptions.onPeer(source.address);
     this.#move('PENDING', {});
     try {
-      this.#describe(await this.#deps.userAgent.localAddressFor(source.address, source.port));
+      const address = await this.#deps.userAgent.localAddressFor(source.address, source.port);
+      descriptions.describe(address, Math.floor(this.#createdAtMs));
       if (this.ended) return;
       let sdp: string;
-      if (offer === undefined) sdp = this.#agreement.firstOffer();
+      if (offer === undefined) sdp = descriptions.agreement.firstOffer();
       else {
-        await this.#agreement.hosts.lookUp(offer);
+        await descriptions.agreement.hosts.lookUp(offer);
         if (this.ended) return;
-        const agreed = this.#agreement.offered(offer, (found) => this.#requireMedia(found));
-        this.#agreed = agreed;
-        sdp = agreed.answer;
+        sdp = descriptions.answerFirst(offer);
       }
       // A call that cannot be published as it asked to be is not answered first.
       if (this.#rtmpPush) this.#heldForm = this.#rtmpPush.prepare(this.#media);
       session.answer(sdp);
     } catch (error) {
       if (this.ended) return;
-      this.#warnOfSip(`unusable offer: ${describe(error)}`);
+      descriptions.warn(`unusable offer: ${describe(error)}`);
       const isTheirs = isTheirDescription(error);
       this.#sipStatus = isTheirs ? 488 : 500;
       this.#end('FAILED', infoOfMediaFailure(error), 'gateway');
       session.reject(this.#sipStatus, isTheirs ? 'Not Acceptable Here' : 'Server Internal Error');
     }
-  }
-
-  #describe(address: string): void {
-    const startup = this.#startup;
-    this.#agreement.describe({
-      address,
-      callId: startup.callId,
-      sessionId: Math.floor(this.#createdAtMs),
-      audio: this.#media.audio,
-      video: this.#media.video,
-      hasAudio: startup.hasAudio,
-      hasVideo: startup.hasVideo,
-      options: { ...this.#deps.offer, ...(startup.srtp && { srtp: startup.srtp }) },
-      codecTable: this.#deps.negotiation.audioCodecs,
-      newSrtpKey: this.#deps.negotiation.newSrtpKey,
-    });
-  }
-
-  #requireMedia({ media }: Agreed): void {
-    if (media.audio || media.video) return this.#requireDestinations(media);
-    throw Object.assign(new Error('No medium with a codec in common'), {
-      code: 'NO_COMMON_CODECS',
-    });
-  }
-
-  #requireDestinations(media: Agreed['media']): void {
-    const silent = this.#destinations?.check(media, this.#peerAddress) ?? [];
-    if (silent.length === 0) return;
-    this.#warnOfSip(
-      `no RTP to ${silent.join(', ')}, which may not be connected to: waits for media`,
-    );
   }
 
   /** For the gateway: what the SIP session of this call reports to. */
@@ -482,13 +435,15 @@ export class Call extends SafeEmitter<CallEvents> {
     onProvisional: (response) => this.#guard(() => this.#onProvisional(response)),
     onAnswered: (response, answer) =>
       this.#guard(() => {
-        const described = this.#agreed ? '' : this.#answerIn(response, answer);
-        return this.#agreement.read(described, () => this.#onAnswered(response, described));
+        const described = this.#descriptions.firstAnswerIn(response, answer);
+        const { agreement } = this.#descriptions;
+        return agreement.read(described, () => this.#onAnswered(response, described));
       }),
     onReoffer: (sdp) => this.#onReoffer(sdp),
-    onOfferWanted: () => this.#agreement.freshOffer(),
-    onReanswer: (sdp) => this.#guard(() => this.#agreement.read(sdp, () => this.#onReanswer(sdp))),
-    answerInUse: () => this.#agreement.reading,
+    onOfferWanted: () => this.#descriptions.agreement.freshOffer(),
+    onReanswer: (sdp) =>
+      this.#guard(() => this.#descriptions.agreement.read(sdp, () => this.#onReanswer(sdp))),
+    answerInUse: () => this.#descriptions.agreement.reading,
     onRefer: (refer) => {
       if (this.listenerCount('refer') === 0) return false;
       this.emit('refer', refer);
@@ -498,8 +453,7 @@ export class Call extends SafeEmitter<CallEvents> {
     onMessage: (direction, message, remote) => {
       if (direction !== 'in') return;
       this.#lastMessage = message;
-      // A transport of the embedder's own may have other addresses.
-      if (isIP(remote.address) !== 0) this.#peerAddress = remote.address;
+      this.#descriptions.onPeer(remote.address);
     },
     onEnded: (ending) => this.#guard(() => this.#onEnded(ending)),
   };
@@ -513,17 +467,14 @@ export class Call extends SafeEmitter<CallEvents> {
   }
 
   #onProvisional(response: SipResponse): void {
-    if (response.body.length > 0) {
-      const sdp = Buffer.from(response.body).toString('utf8');
-      this.#earlyAnswer = { to: response.headers.get('to'), sdp };
-    }
+    this.#descriptions.onProvisional(response);
     this.#move(statusOfProvisional(response.statusCode), { sipStatus: response.statusCode });
     this.#ringWithMedia();
   }
 
   /** Early media has been announced, and flows. RTP alone may be that of a peer which is just answering. */
   #ringWithMedia(): void {
-    if (this.#earlyMedia && this.#earlyAnswer) this.#move('RING_MEDIA', {});
+    if (this.#earlyMedia && this.#descriptions.hasEarly) this.#move('RING_MEDIA', {});
   }
 
   #onAnswered(response: SipResponse, described: string): void {
@@ -531,16 +482,12 @@ export class Call extends SafeEmitter<CallEvents> {
     let release = this.#heldForm;
     this.#heldForm = undefined;
     try {
-      const agreed = this.#agreed ?? this.#agreeOn(described);
-      // Through a proxy nobody knows where the peer itself is.
-      const direct = !this.#startup.outboundProxy && !response.headers.get('record-route');
-      const signallingAddress = direct ? this.#peerAddress : undefined;
-      this.#media.start({ ...agreed.media, ...(signallingAddress && { signallingAddress }) });
+      this.#media.start(this.#descriptions.begin(described, response));
       // Before the call counts as established: one that cannot be published as it asked to be has failed.
       if (this.#rtmpPush) release ??= this.#rtmpPush.prepare(this.#media);
     } catch (error) {
       release?.();
-      this.#warnOfSip(`unusable answer: ${describe(error)}`);
+      this.#descriptions.warn(`unusable answer: ${describe(error)}`);
       return this.#hangUp(infoOfMediaFailure(error), response.statusCode);
     }
     if (!this.#terminating) {
@@ -553,61 +500,18 @@ export class Call extends SafeEmitter<CallEvents> {
     this.#resolveAnswered();
   }
 
-  #agreeOn(answer: string): Agreed {
-    return this.#agreement.answered(answer, (agreed) => this.#requireMedia(agreed));
-  }
-
-  /**
-   * RFC 3261 §13.2.1 puts the answer into the 2xx, too, when it stood in an unreliable provisional response; gateways
-   * to the telephone network are known to leave it out there.
-   */
-  #answerIn(accepted: SipResponse, acknowledged: string | undefined): string {
-    // An incoming call without an offer: our 2xx was the offer.
-    if (this.#startup.incoming) return acknowledged ?? '';
-    const early = this.#earlyAnswer;
-    if (accepted.body.length === 0 && early?.to === accepted.headers.get('to')) {
-      return early?.sdp ?? '';
-    }
-    return Buffer.from(accepted.body).toString('utf8');
-  }
-
   #onReoffer(sdp: string): ReturnType<InviteSessionHandler['onReoffer']> {
-    const { hosts } = this.#agreement;
-    if (!hosts.knows(sdp)) {
-      // The answer cannot wait for DNS; the peer asks again when it is there (RFC 3261 §21.5.1).
-      void hosts.lookUp(sdp);
-      const headers = [['retry-after', '2']] as const;
-      return { statusCode: 500, reasonPhrase: 'Host Name Not Looked Up Yet', headers };
-    }
-    try {
-      const { answer, held } = this.#agreement.offered(sdp, (agreed) => this.#apply(agreed));
-      this.#move(held ? 'HOLD' : 'ESTABLISHED', {});
-      return { answer };
-    } catch (error) {
-      this.#warnOfSip(`unusable offer: ${describe(error)}`);
-      return { statusCode: 488, reasonPhrase: 'Not Acceptable Here' };
-    }
+    const reply = this.#descriptions.onReoffer(sdp);
+    if ('statusCode' in reply) return reply;
+    this.#move(reply.held ? 'HOLD' : 'ESTABLISHED', {});
+    return { answer: reply.answer };
   }
 
   /** The answer to an offer of ours inside the call. @throws SipError, and the session goes on as it was */
   #onReanswer(sdp: string): void {
     if (this.ended) return;
-    try {
-      const { held } = this.#agreement.answered(sdp, (agreed) => this.#apply(agreed));
-      this.#move(held ? 'HOLD' : 'ESTABLISHED', {});
-    } catch (error) {
-      this.#warnOfSip(`unusable answer: ${describe(error)}`);
-      throw error;
-    }
-  }
-
-  #warnOfSip(problem: string): void {
-    childLogger(this.#deps.logger, { area: 'sip' }).warn(problem);
-  }
-
-  #apply({ media, held }: Agreed): void {
-    this.#requireDestinations(media);
-    this.#media.update({ ...media, held });
+    const held = this.#descriptions.onReanswer(sdp);
+    this.#move(held ? 'HOLD' : 'ESTABLISHED', {});
   }
 
   /** Ends an answered call for a reason of our own: as in `terminate`, a peer that is gone need not answer the BYE. */
