@@ -131,7 +131,7 @@ async function flood(run: FaultRun, server: ServerProcess): Promise<Measurement>
     port: server.port,
     from: ATTACKER,
     path: '/rest-api/call/startup',
-    body: JSON.stringify({ callee: 'sip:x@127.0.0.1:9' }),
+    body: JSON.stringify({ callee: 'sip:x@127.0.0.1:5060' }),
     headers: server.credentials,
     count,
     width: 50,

@@ -15,7 +15,7 @@ export interface Operation {
   readonly answer?: z.ZodType;
   /** Existing clients send GET without a body to the finders. */
   readonly allowsGet?: boolean;
-  /** What whoever asks must be allowed to do; see {@link scopeOf}. */
+  /** What whoever asks must be allowed to do; see `scopeOf`. */
   readonly scope?: RestScope;
   /** HTTP statuses of its failures, beside those of all methods: what is wrong with body, account, host name or rate. */
   readonly failures: readonly number[];
