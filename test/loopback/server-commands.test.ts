@@ -1,5 +1,6 @@
 // The commands beside `serve`, as programs.
 
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -69,6 +70,12 @@ describe('sipcast call', () => {
     const elsewhere = run(['call', 'sip:x@127.0.0.1:9', ...production]);
     expect(await elsewhere.exited).toBe(2);
     await elsewhere.line(/^sipcast: callee names port 9, which may not be connected to/);
+    const busy = createSocket('udp4').bind(0);
+    await once(busy, 'listening');
+    cleanups.push(async () => busy.close());
+    const taken = run(['call', 'sip:x@127.0.0.1:9', '--sip-port', String(busy.address().port)]);
+    expect(await taken.exited).toBe(1);
+    await taken.line(/^sipcast: SIP port \d+ is in use$/);
   });
 });
 

@@ -24,6 +24,8 @@ export type StreamGateway = Pick<CallGateway, 'watchStream'>;
 
 /** How many octets a response takes before they count as waiting. */
 const HIGH_WATER_BYTES = 64 * 1024;
+/** Longest wait until what is said to a refused WebSocket is taken. */
+const REFUSAL_TIMEOUT_MS = 2000;
 const NAME_IN_PATH = /^\/stream\/([^/]+)\.flv$/;
 
 /** Makes and checks tokens, and opens streams. */
@@ -171,5 +173,9 @@ function refuse(socket: Duplex, error: unknown, url: string): void {
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   const head = `HTTP/1.1 ${failure.status} Refused\r\n${lines.join('')}\r\n`;
   socket.on('error', () => {});
-  socket.end(head + body);
+  // Node leaves the connection to us: one that its client keeps open, or does not read, would hold its place for ever.
+  const destroy = (): void => void socket.destroy();
+  const timer = setTimeout(destroy, REFUSAL_TIMEOUT_MS).unref();
+  socket.once('close', () => clearTimeout(timer));
+  socket.end(head + body, destroy);
 }

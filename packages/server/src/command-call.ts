@@ -1,12 +1,11 @@
 // `sipcast call`: one call from the terminal, with a status line that lives.
 
-import { createCallGateway } from '@sipcast/core';
 import type { Call, CallView } from '@sipcast/core';
 import type { CallArguments, ConfigArguments } from './arguments.ts';
 import { UsageError } from './arguments.ts';
 import { describe } from './errors.ts';
 import { loadConfig } from './load-config.ts';
-import { gatewayOptionsOf } from './open-gateway.ts';
+import { openGateway } from './open-gateway.ts';
 import { openLog } from './log.ts';
 import { StatusLine } from './status-line.ts';
 import { Redaction, secretsOf } from './redaction.ts';
@@ -18,7 +17,7 @@ const PERIOD_MS = 1000;
 /**
  * Places the call, and returns when it is over.
  * @returns The exit code: 0 when it was answered and ended in order, else 1.
- * @throws ConfigError, UsageError (rejections)
+ * @throws ConfigError, UsageError, ServerError (rejections)
  */
 export async function runCall(args: ConfigArguments, request: CallArguments): Promise<number> {
   const { options } = await loadConfig(args);
@@ -29,11 +28,7 @@ export async function runCall(args: ConfigArguments, request: CallArguments): Pr
   const log = openLog(logging, redaction, (text) => process.stderr.write(text), {
     withTime: false,
   });
-  const gateway = await createCallGateway(
-    await gatewayOptionsOf(options, openPolicy(options), log),
-  ).catch((error: unknown) => {
-    throw new UsageError(describe(error), { cause: error });
-  });
+  const gateway = await openGateway(options, openPolicy(options), log);
   const line = new StatusLine(process.stdout);
   try {
     const call = await gateway.startup(startupOf(request), 'terminal').catch((error: unknown) => {

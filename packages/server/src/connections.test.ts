@@ -24,7 +24,10 @@ it('takes the place of the one that has waited longest without a request', () =>
   end();
   for (const key of ['5', '6', '7']) expect(connect(key)).toBe(true);
   expect(closed).toEqual(['2', '3', '4', '1']);
-  expect([connections.size, connections.stats]).toEqual([3, { replaced: 4, refused: 0 }]);
+  expect([connections.size, connections.stats]).toEqual([
+    3,
+    { replaced: 4, refused: 0, flooded: 0 },
+  ]);
 });
 
 it('takes a request that is not whole for none', () => {
@@ -49,7 +52,7 @@ it('closes none that is being answered, and none that is a WebSocket', () => {
   ends[1]?.();
   expect(connect('5')).toBe(true);
   expect(closed).toEqual(['3', '4', '1']);
-  expect(connections.stats).toEqual({ replaced: 1, refused: 2 });
+  expect(connections.stats).toEqual({ replaced: 1, refused: 2, flooded: 0 });
 });
 
 it('takes from the network that has most waiting, however long another has waited', () => {
@@ -85,4 +88,33 @@ it('forgets what has closed, and does not take a later one for it', () => {
   // Of one that is not there any more.
   connections.serve('port 1', () => true)(2);
   connections.upgrade('port 1');
+});
+
+it('takes one whose answer is made and not taken for one that waits', () => {
+  const { connections, closed, connect } = open(2);
+  connect('1');
+  connect('2');
+  let isMade = false;
+  connections.serve('1', () => !isMade);
+  connections.serve('2', () => true);
+  expect(connect('3')).toBe(false);
+  isMade = true;
+  expect(connect('4')).toBe(true);
+  expect(closed).toEqual(['3', '1']);
+});
+
+it('closes one that sends more requests than are answered at once', () => {
+  const { connections, closed, connect, serve } = open(2);
+  connect('1');
+  for (let n = 0; n < 100; n++) {
+    expect(connections.admits('1')).toBe(true);
+    serve('1')();
+  }
+  for (let n = 0; n < 32; n++) {
+    expect(connections.admits('1')).toBe(true);
+    serve('1');
+  }
+  expect(connections.admits('1')).toBe(false);
+  expect([closed, connections.size]).toEqual([['1'], 0]);
+  expect(connections.stats).toEqual({ replaced: 0, refused: 0, flooded: 1 });
 });

@@ -18,15 +18,17 @@ export interface ConnectionBounds {
 
 /** What was turned away. */
 export interface ConnectionStats {
-  /** Closed for a new one: they had no complete request. */
+  /** Closed for a new one: they had no complete request, or did not take their answers. */
   readonly replaced: number;
   /** Closed at once: all others were being answered. */
   readonly refused: number;
+  /** Closed for more requests in a row than are answered at once. */
+  readonly flooded: number;
 }
 
 interface Held {
   readonly connection: Connection;
-  /** Of the answers that are under way: whether the whole request is there. */
+  /** Of those that are not over: whether an answer to them is being made. */
   readonly requests: Set<() => boolean>;
   /** No complete request since, in monotonic milliseconds. */
   waitingSinceMs: number;
@@ -34,11 +36,14 @@ interface Held {
   isUpgraded: boolean;
 }
 
+/** Requests of one connection that may be without an answer: RFC 9112 §9.3.2 lets clients send ahead, and nobody sends more. */
+const MAX_UNANSWERED = 32;
+
 /**
  * Lets connections in. With `most` open, a new one takes the place of one that waits: that has sent no request yet, has sent a
- * part of one, or is idle behind its last answer. The network that has most of these gives the one that waits longest: whoever
- * has a single connection keeps it, however many addresses hold on to as many as they can. A connection that is being answered
- * makes room for nobody.
+ * part of one, is idle behind its last answer, or does not take it. The network that has most of these gives the one that waits
+ * longest: whoever has a single connection keeps it, however many addresses hold on to as many as they can. A connection for
+ * which an answer is being made makes room for nobody.
  */
 export class Connections {
   readonly #bounds: ConnectionBounds;
@@ -47,13 +52,14 @@ export class Connections {
   readonly #counts = new Map<string, number>();
   #replaced = 0;
   #refused = 0;
+  #flooded = 0;
 
   constructor(bounds: ConnectionBounds) {
     this.#bounds = bounds;
   }
 
   get stats(): ConnectionStats {
-    return { replaced: this.#replaced, refused: this.#refused };
+    return { replaced: this.#replaced, refused: this.#refused, flooded: this.#flooded };
   }
 
   /** Connections that are open. */
@@ -97,15 +103,29 @@ export class Connections {
   }
 
   /**
-   * The head of a request has come.
-   * @param isComplete - Whether all of it has, body included.
+   * The head of a request has come; to be asked before {@link serve}.
+   * @returns false: too many before it have no answer yet, and the connection was closed
+   */
+  admits(key: string): boolean {
+    const held = this.#held.get(key);
+    if (!held || held.requests.size < MAX_UNANSWERED) return true;
+    this.#flooded++;
+    this.closed(held.connection);
+    held.connection.close();
+    return false;
+  }
+
+  /**
+   * A request will be answered.
+   * @param isBeingAnswered - Whether all of it has come, body included, and its answer is still being made. One that is made and
+   *   not taken is the client's affair.
    * @returns to be called when its answer is over, with monotonic milliseconds
    */
-  serve(key: string, isComplete: () => boolean): (nowMs: number) => void {
+  serve(key: string, isBeingAnswered: () => boolean): (nowMs: number) => void {
     const held = this.#held.get(key);
-    held?.requests.add(isComplete);
+    held?.requests.add(isBeingAnswered);
     return (nowMs) => {
-      if (held?.requests.delete(isComplete)) held.waitingSinceMs = nowMs;
+      if (held?.requests.delete(isBeingAnswered)) held.waitingSinceMs = nowMs;
     };
   }
 
@@ -137,7 +157,7 @@ export class Connections {
 }
 
 function isWaiting({ requests, isUpgraded }: Held): boolean {
-  return !isUpgraded && ![...requests].some((isComplete) => isComplete());
+  return !isUpgraded && ![...requests].some((isBeingAnswered) => isBeingAnswered());
 }
 
 function longest(waiting: readonly Held[]): Held | undefined {

@@ -78,14 +78,15 @@ export class GatewayMetrics {
     if (connections) {
       const closed: Counter<'reason'> = new Counter({
         name: 'sipcast_http_connections_closed_total',
-        help: 'HTTP connections closed since there were enough: without a request, for a new one; or new ones',
+        help: 'HTTP connections closed since there were enough: those that waited, for a new one; or new ones; or for too many requests at once',
         labelNames: ['reason'],
         registers,
         collect: (): void => {
-          const { replaced, refused } = connections();
+          const { replaced, refused, flooded } = connections();
           closed.reset();
           closed.inc({ reason: 'replaced' }, replaced);
           closed.inc({ reason: 'refused' }, refused);
+          closed.inc({ reason: 'flooded' }, flooded);
         },
       });
     }

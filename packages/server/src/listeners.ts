@@ -34,6 +34,8 @@ export class Listeners {
   readonly #connections: Connections[] = [];
   readonly #plain: Server[] = [];
   readonly #secure: TlsServer[] = [];
+  /** WebSockets: Node counts them, and does not close them. */
+  readonly #upgraded = new Set<Duplex>();
 
   /** @param bounds - Of the connections of each port. */
   constructor(handler: ListenerHandler, bounds: ConnectionBounds) {
@@ -43,10 +45,11 @@ export class Listeners {
 
   /** Of all ports, since the start. */
   get stats(): ConnectionStats {
-    const sum = { replaced: 0, refused: 0 };
+    const sum = { replaced: 0, refused: 0, flooded: 0 };
     for (const { stats } of this.#connections) {
       sum.replaced += stats.replaced;
       sum.refused += stats.refused;
+      sum.flooded += stats.flooded;
     }
     return sum;
   }
@@ -76,12 +79,18 @@ export class Listeners {
     this.#connections.push(connections);
     server.on('connection', (socket: Socket) => letIn(socket, connections));
     server.on('request', (request, response) => {
-      const end = connections.serve(keyOf(request.socket), () => request.complete);
+      // What was read together with one that was too much.
+      if (request.socket.destroyed) return;
+      const key = keyOf(request.socket);
+      if (!connections.admits(key)) return;
+      const end = connections.serve(key, () => request.complete && !response.writableEnded);
       response.once('close', () => end(performance.now()));
       this.#handler.request(request, response);
     });
     server.on('upgrade', (request, socket, head) => {
       connections.upgrade(keyOf(request.socket));
+      this.#upgraded.add(socket);
+      socket.once('close', () => this.#upgraded.delete(socket));
       this.#handler.upgrade(request, socket, head);
     });
     server.listen(port, host);
@@ -112,6 +121,7 @@ export class Listeners {
     });
     return async () => {
       for (const server of servers) server.closeAllConnections();
+      for (const socket of this.#upgraded) socket.destroy();
       await Promise.all(closed);
     };
   }
@@ -124,7 +134,7 @@ function letIn(socket: Socket, connections: Connections): void {
     socket.once('close', () => connections.closed(connection));
 }
 
-/** Of a connection of one port, and of TLS on it. */
-function keyOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress} ${remotePort}`;
+/** Of a connection of one port, and of TLS on it. A client may use its port once for each of our addresses. */
+function keyOf({ remoteAddress, remotePort, localAddress }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress}`;
 }

@@ -1,0 +1,97 @@
+// Connections that hold on to the HTTP port without being of any use, and such that share a port number.
+
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import type { NetConnectOpts, Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import { serve } from 'sipcast';
+import { afterEach, expect, it } from 'vitest';
+import { Listeners } from '../../packages/server/src/listeners.ts';
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+});
+
+async function open(options: NetConnectOpts): Promise<Socket> {
+  const socket = connect(options);
+  cleanups.push(() => socket.destroy());
+  socket.on('error', () => {});
+  await once(socket, 'connect');
+  return socket;
+}
+
+/** A port whose answers are so long that they must be read. */
+async function listen(most: number): Promise<{ port: number; listeners: Listeners }> {
+  const listeners = new Listeners(
+    {
+      request: (_request, response) => void response.end(Buffer.alloc(8_000_000)),
+      upgrade: (_request, socket) => void socket.destroy(),
+    },
+    { most, mostPerNetwork: most },
+  );
+  cleanups.push(() => listeners.close()());
+  return { port: await listeners.open('0.0.0.0', 0, undefined, 'port'), listeners };
+}
+
+const GET = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n';
+
+it('makes room in place of clients that do not read their answers', async () => {
+  const { port, listeners } = await listen(4);
+  for (let n = 0; n < 4; n++) {
+    const socket = await open({ port, host: '127.0.0.1', localAddress: '127.0.0.2' });
+    socket.pause();
+    socket.write(GET);
+  }
+  await pause(100);
+  const guest = await open({ port, host: '127.0.0.1' });
+  guest.write(GET);
+  const [answer] = (await once(guest, 'data')) as [Buffer];
+  expect(answer.toString('latin1', 0, 15)).toBe('HTTP/1.1 200 OK');
+  expect(listeners.stats).toEqual({ replaced: 1, refused: 0, flooded: 0 });
+});
+
+it('closes a connection with more requests than are answered at once', async () => {
+  const { port, listeners } = await listen(4);
+  const socket = await open({ port, host: '127.0.0.1' });
+  socket.write(GET.repeat(200));
+  socket.resume();
+  await once(socket, 'close');
+  expect(listeners.stats).toEqual({ replaced: 0, refused: 0, flooded: 1 });
+});
+
+it('tells connections to two addresses from one port of a client apart', async () => {
+  const { port, listeners } = await listen(2);
+  for (let n = 0; n < 3; n++) {
+    const one = await open({ port, host: '127.0.0.1', localAddress: '127.0.0.3' });
+    const localPort = one.localPort ?? 0;
+    const other = await open({ port, host: '127.0.0.2', localAddress: '127.0.0.3', localPort });
+    one.destroy();
+    other.destroy();
+    await pause(50);
+  }
+  const last = await open({ port, host: '127.0.0.1', localAddress: '127.0.0.3' });
+  last.write(GET);
+  await once(last, 'data');
+  expect(listeners.stats).toEqual({ replaced: 0, refused: 0, flooded: 0 });
+});
+
+it('closes what is refused as a WebSocket, also when its client does not', async () => {
+  const server = await serve({
+    port: 0,
+    console: false,
+    gateway: { transcoding: false },
+    log: () => {},
+  });
+  cleanups.push(() => server.close(0));
+  const { port } = server;
+  const socket = await open({ port, host: '127.0.0.1', allowHalfOpen: true });
+  const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\n';
+  socket.write(`GET /rest-api/stream/none.flv HTTP/1.1\r\nHost: localhost\r\n${upgrade}\r\n`);
+  let isClosed = false;
+  socket.once('close', () => (isClosed = true));
+  const [answer] = (await once(socket, 'data')) as [Buffer];
+  expect(answer.toString()).toMatch(/^HTTP\/1\.1 404 /);
+  // Whoever has gone does not take what is sent to him.
+  await expect.poll(() => (socket.write('x'), isClosed)).toBe(true);
+});
