@@ -117,7 +117,7 @@ export const CONFIG = z.strictObject({
       'without users: none more; with users: any',
     ),
     maxConnections: count(
-      'Connections of each port at a time; one more takes the place of one without a complete request.',
+      'Connections of each port at a time; one more takes the place of one that asks nothing, or does not take its answer.',
       '256',
       1,
       100_000,

@@ -36,7 +36,7 @@ interface Held {
   isUpgraded: boolean;
 }
 
-/** Requests of one connection that may be without an answer: RFC 9112 §9.3.2 lets clients send ahead, and nobody sends more. */
+/** Requests of one connection that may be without an answer: RFC 9112 §9.3.2 lets clients send ahead, few do. */
 const MAX_UNANSWERED = 32;
 
 /**
