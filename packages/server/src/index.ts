@@ -8,3 +8,5 @@ export type { OutgoingOptions } from './outgoing-policy.ts';
 export { serve } from './serve.ts';
 export type { ServeEvents, ServeHandle, ServeListener, ServeOptions } from './serve-options.ts';
 export { GatewayMetrics } from './gateway-metrics.ts';
+export type { ServerCounts } from './gateway-metrics.ts';
+export type { ConnectionStats } from './connections.ts';
