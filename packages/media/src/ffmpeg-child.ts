@@ -73,7 +73,7 @@ export class FfmpegChild {
   #fedSinceOutputMs = Number.NaN;
   #patienceMs = START_MS;
   #watchedAtMs = performance.now();
-  /** CPU time at the last turn of the watch in which it owed an output. */
+  /** CPU time at the last turn of the watch, where it owed an output for a turn already. */
   #watchedCpuSeconds: number | undefined;
   /** The last look at the CPU time. */
   #cpuSeconds = 0;
@@ -195,6 +195,7 @@ export class FfmpegChild {
   #start(): void {
     this.#fedSinceOutputMs = Number.NaN;
     this.#patienceMs = START_MS;
+    this.#watchedCpuSeconds = undefined;
     this.#stderr = '';
     this.#cpuSeconds = 0;
     this.#cpuReadAtMs = performance.now();
@@ -238,7 +239,8 @@ export class FfmpegChild {
     const spanMs = nowMs - this.#watchedAtMs;
     this.#watchedAtMs = nowMs;
     const pid = this.#child?.pid;
-    if (pid === undefined || Number.isNaN(this.#fedSinceOutputMs)) {
+    // One that works owes its next frame for some milliseconds: of that /proc need not be asked.
+    if (pid === undefined || !(nowMs - this.#fedSinceOutputMs >= WATCH_MS)) {
       this.#watchedCpuSeconds = undefined;
       return;
     }
