@@ -1,8 +1,10 @@
 // `/ready` while the ffmpeg that calls need comes and goes.
 
-import { access, chmod, constants, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
+import { createCallGateway } from '@sipcast/core';
+import { findFfmpeg } from '@sipcast/media';
 import { RtmpSink, SipPeer } from '@sipcast/testkit';
 import { serve } from 'sipcast';
 import { afterEach, expect, it } from 'vitest';
@@ -12,17 +14,9 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
-/** The machine's own. */
+/** What a script does that runs the machine's own, or that of the optional package. */
 async function realFfmpeg(): Promise<string> {
-  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
-    const path = join(folder, 'ffmpeg');
-    const isThere = await access(path, constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (isThere) return path;
-  }
-  throw new Error('No ffmpeg on the PATH');
+  return `exec '${(await findFfmpeg()).path}' "$@"`;
 }
 
 async function script(path: string, text: string): Promise<void> {
@@ -35,7 +29,7 @@ it('tells that ffmpeg is gone or broken, and that it is back', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'sipcast-ffmpeg-'));
   cleanups.push(() => rm(dir, { recursive: true }));
   const path = join(dir, 'ffmpeg');
-  const works = `exec '${await realFfmpeg()}' "$@"`;
+  const works = await realFfmpeg();
   await script(path, works);
   const lines: string[] = [];
   const server = await serve({
@@ -75,7 +69,7 @@ it('refuses what needs an encoder while ffmpeg is lost, and goes on with all els
   const dir = await mkdtemp(join(tmpdir(), 'sipcast-ffmpeg-'));
   cleanups.push(() => rm(dir, { recursive: true }));
   const path = join(dir, 'ffmpeg');
-  const works = `exec '${await realFfmpeg()}' "$@"`;
+  const works = await realFfmpeg();
   await script(path, works);
   const peer = await SipPeer.open();
   cleanups.push(() => peer.close());
@@ -85,9 +79,12 @@ it('refuses what needs an encoder while ffmpeg is lost, and goes on with all els
     onTag: ({ type }, { streamName }) => (tags += type === 8 && streamName === 'before' ? 1 : 0),
   });
   cleanups.push(() => sink.close());
-  const gateway = { bindAddress: '127.0.0.1' };
+  const accept = { rtmpUrl: sink.url, rtmpStream: 'incoming' };
+  const gateway = { bindAddress: '127.0.0.1', incoming: { rules: [{ accept }] } };
   const server = await serve({ port: 0, console: false, ffmpegPath: path, log: () => {}, gateway });
   cleanups.push(() => server.close(100));
+  const caller = await createCallGateway({ bindAddress: '127.0.0.1', transcoding: false });
+  cleanups.push(() => caller.close());
   const post = async (method: string, body: object) => {
     const response = await fetch(server.url + method, {
       method: 'POST',
@@ -125,6 +122,9 @@ it('refuses what needs an encoder while ffmpeg is lost, and goes on with all els
 
   isRefused(await call('sound'));
   isRefused(await call('picture', { audio: 'passthrough', video: 'reencode' }));
+  const bySip = await caller.startup({ callee: `sip:studio@127.0.0.1:${server.gateway.sipPort}` });
+  await bySip.closed();
+  expect(bySip.view()).toMatchObject({ status: 'FAILED', sipStatus: 503 });
   // As it comes, or nowhere: nothing is encoded.
   const plain = { audio: 'passthrough', toStream: 'plain-stream' };
   expect((await call('plain', plain)).response.status).toBe(200);

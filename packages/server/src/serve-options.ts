@@ -50,8 +50,8 @@ export interface ServeOptions {
    */
   readonly allowedHosts?: readonly string[];
   /**
-   * HTTP connections of each port at a time. One more takes the place of one without a complete request; where all are being
-   * answered, it is closed. Default 256.
+   * HTTP connections of each port at a time. One more takes the place of one that asks nothing, or does not take its answer; where
+   * all are being answered, it is closed. Default 256.
    */
   readonly maxConnections?: number;
   /**
