@@ -116,9 +116,6 @@ export const injection: Figure = {
   measure,
 };
 
-const TRY_AGAIN_MS = 250;
-const MAX_TRIES = 80;
-
 async function measure({ workshop, quick, rtpPorts }: FaultRun): Promise<readonly Measurement[]> {
   const folder = await workshop.emptyFolder('injection');
   const media = join(folder, 'media');
@@ -166,13 +163,7 @@ async function measure({ workshop, quick, rtpPorts }: FaultRun): Promise<readonl
   const statuses = new Map<number, number>();
   const reflected: string[] = [];
   const count = async (path: string, body: string): Promise<void> => {
-    let answer = await server.ask(path, { body });
-    // What is refused since the RTP ports of calls that have ended rest was not tried.
-    for (let again = 0; answer.status === 503 && again < MAX_TRIES; again++) {
-      await pause(TRY_AGAIN_MS);
-      answer = await server.ask(path, { body });
-    }
-    const { status, headers } = answer;
+    const { status, headers } = await server.askUntilTaken(path, { body });
     statuses.set(status, (statuses.get(status) ?? 0) + 1);
     if (Object.keys(headers).some((name) => name.includes(MARK.toLowerCase())))
       reflected.push(path);

@@ -7,6 +7,7 @@ import { request as httpRequest } from 'node:http';
 import type { IncomingHttpHeaders } from 'node:http';
 import { join } from 'node:path';
 import { PrintedLines } from '../../test/support/printed-lines.ts';
+import { pause } from './pace.ts';
 
 /** How a server is started. */
 export interface ServerProcessOptions {
@@ -174,6 +175,19 @@ export class ServerProcess {
     });
   }
 
+  /**
+   * As `ask`, and again while it answers 503, for twenty seconds: the RTP ports of calls that have ended rest for one, and what is
+   * refused for want of them was not tried.
+   */
+  async askUntilTaken(path: string, question: Question): Promise<Answer> {
+    let answer = await this.ask(path, question);
+    for (let again = 0; answer.status === 503 && again < 80; again++) {
+      await pause(250);
+      answer = await this.ask(path, question);
+    }
+    return answer;
+  }
+
   /** A query of the API. */
   query(path: string, body: Readonly<Record<string, unknown>> = {}): Promise<Answer> {
     return this.ask(`/rest-api${path}`, { body: JSON.stringify(body) });
@@ -198,9 +212,7 @@ export class ServerProcess {
         const found = call ? `${call.status} and ${call.rtmpStreamStatus}` : 'gone';
         throw new Error(`${callId} did not reach ${status}: ${found}\n${this.output.slice(-2000)}`);
       }
-      await new Promise((resolve) => {
-        setTimeout(resolve, 20);
-      });
+      await pause(20);
     }
   }
 

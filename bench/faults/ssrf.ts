@@ -88,24 +88,11 @@ async function toPorts(
     },
   });
   const arrived = since(trap);
-  const outcomes = new Map<number, number>();
-  const call = async (body: Record<string, unknown>): Promise<void> => {
-    const { status } = await server.query('/call/startup', body);
-    outcomes.set(status, (outcomes.get(status) ?? 0) + 1);
-  };
-  for (const host of forms) {
-    for (const sipTransport of ['udp', 'tcp']) {
-      await call({ sipTransport, callee: `sip:x@${host}:${trap.port}` });
-      await call({
-        sipTransport,
-        callee: 'sip:x@good.example',
-        sipOutboundProxy: host,
-        sipPort: trap.port,
-      });
-      const registrar = { sipDomain: `${host}:${trap.port}`, sipRegisterRequired: true };
-      await call({ sipTransport, callee: 'x', ...registrar });
-    }
-  }
+  const { call, outcomes, said } = placing(server);
+  await callEverywhere(call, forms, trap.port, (host) => ({
+    sipOutboundProxy: host,
+    sipPort: trap.port,
+  }));
   await call({ callee: redirecting.uri, callId: 'redirected' });
   await call({ callee: straying.uri, callId: 'straying' });
   await server.reached('straying', 'ESTABLISHED');
@@ -113,16 +100,52 @@ async function toPorts(
   await server.query('/call/terminate', { callId: 'straying' });
   const { how } = await strayed.ended;
   await until(async () => (await server.found<unknown[]>('/call/find_all')) === undefined);
-  const said = [...outcomes].map(([status, count]) => `${count} × ${status}`).join(', ');
   return {
     what:
       `SIP over UDP and TCP to a port out of \`outgoing.sipPorts\`: ${forms.length} forms of hosts as callee, proxy and ` +
       'registrar, a redirection, a Record-Route; every address is allowed',
     bound:
       '0 datagrams or connections to that port; the call with the Record-Route is ended by BYE all the same',
-    found: `${arrived()} arrivals; queries answered ${said}; ended by ${how}`,
+    found: `${arrived()} arrivals; queries answered ${said()}; ended by ${how}`,
     holds: arrived() === 0 && outcomes.get(200) === 2 && how === 'bye',
   };
+}
+
+type PlaceCall = (body: Readonly<Record<string, unknown>>) => Promise<void>;
+
+/** Places calls, and counts the statuses of the answers. */
+function placing(server: ServerProcess): {
+  readonly call: PlaceCall;
+  readonly outcomes: ReadonlyMap<number, number>;
+  readonly said: () => string;
+} {
+  const outcomes = new Map<number, number>();
+  return {
+    outcomes,
+    call: async (request) => {
+      const body = JSON.stringify(request);
+      const { status } = await server.askUntilTaken('/rest-api/call/startup', { body });
+      outcomes.set(status, (outcomes.get(status) ?? 0) + 1);
+    },
+    said: () => [...outcomes].map(([status, count]) => `${count} × ${status}`).join(', '),
+  };
+}
+
+/** Each host as callee, as proxy and as registrar, over UDP and TCP. */
+async function callEverywhere(
+  call: PlaceCall,
+  hosts: readonly string[],
+  port: number,
+  proxyOf: (host: string) => Readonly<Record<string, unknown>>,
+): Promise<void> {
+  for (const host of hosts) {
+    for (const sipTransport of ['udp', 'tcp']) {
+      await call({ sipTransport, callee: `sip:x@${host}:${port}` });
+      await call({ sipTransport, callee: 'sip:x@good.example', ...proxyOf(host) });
+      const registrar = { sipDomain: `${host}:${port}`, sipRegisterRequired: true };
+      await call({ sipTransport, callee: 'x', ...registrar });
+    }
+  }
 }
 
 /** The same where it is allowed: the trap would have seen it. */
@@ -281,28 +304,10 @@ async function throughSip(
   forms: readonly string[],
 ): Promise<Measurement> {
   const arrived = since(trap);
-  const outcomes = new Map<number, number>();
-  const call = async (body: Record<string, unknown>): Promise<void> => {
-    let { status } = await server.query('/call/startup', body);
-    // The ports of calls that have failed rest for a second: all of them do where two hundred fail in less.
-    for (let again = 0; status === 503 && again < 20; again++) {
-      await pause(250);
-      ({ status } = await server.query('/call/startup', body));
-    }
-    outcomes.set(status, (outcomes.get(status) ?? 0) + 1);
-  };
-  for (const host of forms) {
-    for (const sipTransport of ['udp', 'tcp']) {
-      await call({ sipTransport, callee: `sip:x@${host}:${trap.port}` });
-      await call({
-        sipTransport,
-        callee: 'sip:x@good.example',
-        sipOutboundProxy: `${host}:${trap.port}`,
-      });
-      const registrar = { sipDomain: `${host}:${trap.port}`, sipRegisterRequired: true };
-      await call({ sipTransport, callee: 'x', ...registrar });
-    }
-  }
+  const { call, said } = placing(server);
+  await callEverywhere(call, forms, trap.port, (host) => ({
+    sipOutboundProxy: `${host}:${trap.port}`,
+  }));
   for (let n = 0; n < REBINDS; n++)
     for (let use = 0; use < 2; use++)
       await call({ callee: `sip:x@rebind-7${n}.example:${trap.port}` });
@@ -324,14 +329,13 @@ async function throughSip(
     async () => ((await server.found<unknown[]>('/call/find_all'))?.length ?? 0) <= 1,
     30_000,
   );
-  const said = [...outcomes].map(([status, count]) => `${count} × ${status}`).join(', ');
   const reached = phone.calls.length + redirecting.calls.length + straying.calls.length;
   return {
     what:
       `SIP over UDP and TCP: ${forms.length} address forms as callee, proxy and registrar, ${REBINDS} names that change, ` +
       'a redirection, a Record-Route',
     bound: '0 datagrams or connections to a forbidden address',
-    found: `${arrived()} arrivals; queries answered ${said}; ${reached} calls where they may`,
+    found: `${arrived()} arrivals; queries answered ${said()}; ${reached} calls where they may`,
     holds: arrived() === 0 && redirecting.calls.length === 1 && straying.calls.length === 1,
   };
 }
