@@ -1,6 +1,5 @@
 // What happens to the media of whole calls: every codec, hold, mute, moves, silence, sounds, digits, limits.
 
-import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +9,7 @@ import { MediaError } from '@sipcast/media';
 import { loadClip, RtmpSink, SipPeer } from '@sipcast/testkit';
 import type { CallScript, PeerCall, ReceivedTag, RtmpPublication } from '@sipcast/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { childCommands } from '../support/child-processes.ts';
 
 const cleanups: (() => Promise<unknown>)[] = [];
 let dir = '';
@@ -28,8 +28,7 @@ const sleep = (ms: number): Promise<void> =>
 
 /** Encoders that this process has started and that still run. */
 function encoders(): number {
-  const rows = execFileSync('ps', ['-o', 'args=', '--ppid', String(process.pid)]).toString();
-  return rows.split('\n').filter((row) => row.includes('ffmpeg')).length;
+  return childCommands().filter((command) => command.includes('ffmpeg')).length;
 }
 
 interface OnAir {

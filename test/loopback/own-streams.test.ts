@@ -3,7 +3,7 @@
 
 import { createCallGateway } from '@sipcast/core';
 import type { CallGateway, CallGatewayOptions, Output, PublishedStream } from '@sipcast/core';
-import { AdtsReader, annexB, FlvReader } from '@sipcast/media';
+import { AdtsReader, annexB, findFfmpeg, FlvReader } from '@sipcast/media';
 import type { AacFormat, FlvFileTag, FlvTag, StreamAudio, StreamVideo } from '@sipcast/media';
 import { loadClip, RtmpSink, SipPeer } from '@sipcast/testkit';
 import type { CallScript, RtmpSinkOptions } from '@sipcast/testkit';
@@ -40,7 +40,7 @@ const FRAME_MS = 40;
 const alaw = (at: number): Uint8Array => clip.audio.subarray(at * 160, at * 160 + 160);
 
 /** AAC of a 1 kHz tone: 44.1 kHz, stereo, in frames of 23.2 ms. */
-function aacTone(): { format: AacFormat; frames: Uint8Array[] } {
+async function aacTone(): Promise<{ format: AacFormat; frames: Uint8Array[] }> {
   const frames: Uint8Array[] = [];
   let format: AacFormat | undefined;
   const reader = new AdtsReader({
@@ -50,7 +50,8 @@ function aacTone(): { format: AacFormat; frames: Uint8Array[] } {
     onFrame: (frame) => frames.push(frame),
   });
   const tone = ['-f', 'lavfi', '-i', 'sine=1000:d=3:r=44100', '-ac', '2', '-c:a', 'aac'];
-  reader.push(ffmpeg([...tone, '-f', 'adts', '-']));
+  const { path } = await findFfmpeg();
+  reader.push(ffmpeg([...tone, '-f', 'adts', '-'], undefined, path));
   return { format: format!, frames };
 }
 
@@ -219,7 +220,7 @@ describe('a stream of one’s own', () => {
     const call = await gateway.startup({ callee: phone.uri, hasVideo: false });
     await call.established();
     const peerCall = await phone.nextCall();
-    const { format, frames } = aacTone();
+    const { format, frames } = await aacTone();
     const aac = gateway.streams.publish('aac', {
       audio: { codec: 'aac', audioSpecificConfig: format.audioSpecificConfig },
     });
@@ -249,7 +250,7 @@ describe('a stream of one’s own', () => {
   it('of AAC reaches viewers and servers as it is, and is muted like any other', async () => {
     const gateway = await open({ transcoding: false });
     const sink = await openSink();
-    const { format, frames } = aacTone();
+    const { format, frames } = await aacTone();
     const stream = gateway.streams.publish('mine', {
       audio: { codec: 'aac', audioSpecificConfig: format.audioSpecificConfig },
     });

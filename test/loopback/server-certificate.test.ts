@@ -11,8 +11,9 @@ import type { TLSSocket } from 'node:tls';
 import { serve } from 'sipcast';
 import type { ServeHandle, ServeOptions } from 'sipcast';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { makeTestAuthority } from '../support/certificates.ts';
 import { freeTcpPort } from '../support/ports.ts';
+import { makeSelfSigned } from '../../packages/server/src/self-signed.ts';
+import type { SelfSigned } from '../../packages/server/src/self-signed.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -114,29 +115,31 @@ it('is made anew a month before its end, and no connection is lost', async () =>
 });
 
 it('is taken up when it is replaced on disk, once both files are whole', async () => {
-  const { ca, good, selfSigned } = await makeTestAuthority(dir);
+  const make = (): SelfSigned => makeSelfSigned(['localhost', '127.0.0.1'], Date.now(), 30);
+  const [first, second] = [make(), make()];
+  const fingerprint = ({ cert }: SelfSigned): string => new X509Certificate(cert).fingerprint256;
   const [certFile, keyFile] = [join(dir, 'cert.pem'), join(dir, 'key.pem')];
   const replace = async (path: string, text: string): Promise<void> => {
     await writeFile(`${path}.new`, text);
     await rename(`${path}.new`, path);
   };
-  await replace(certFile, selfSigned.cert);
-  await replace(keyFile, selfSigned.key);
+  await replace(certFile, first.cert);
+  await replace(keyFile, first.key);
   const { server, ports, lines, anHourLater } = await start({ certFile, keyFile });
   const [port = 0] = ports;
-  expect(await ask(port, selfSigned.cert)).toEqual([200, selfSigned.fingerprint256]);
-  const streams = await Promise.all(ports.map((one) => follow(one, selfSigned.cert)));
+  expect(await ask(port, first.cert)).toEqual([200, fingerprint(first)]);
+  const streams = await Promise.all(ports.map((one) => follow(one, first.cert)));
 
   // Caught in the middle: the old one is kept.
-  await replace(certFile, good.cert);
+  await replace(certFile, second.cert);
   anHourLater();
   await expect.poll(() => lines.at(-1)).toContain('certificate and key cannot be used');
-  expect(await ask(port, selfSigned.cert)).toEqual([200, selfSigned.fingerprint256]);
+  expect(await ask(port, first.cert)).toEqual([200, fingerprint(first)]);
 
-  await replace(keyFile, good.key);
+  await replace(keyFile, second.key);
   anHourLater();
-  await expect.poll(() => lines.at(-1)).toContain(good.fingerprint256);
-  for (const one of ports) expect(await ask(one, ca)).toEqual([200, good.fingerprint256]);
+  await expect.poll(() => lines.at(-1)).toContain(fingerprint(second));
+  for (const one of ports) expect(await ask(one, second.cert)).toEqual([200, fingerprint(second)]);
   await expectLive(server, streams);
 });
 

@@ -1,5 +1,6 @@
 // The commands beside `serve`, as programs.
 
+import { X509Certificate } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
@@ -7,13 +8,15 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findFfmpeg } from '@sipcast/media';
 import { RtmpSink, SipPeer } from '@sipcast/testkit';
 import { serve } from 'sipcast';
 import { afterEach, describe, expect, it } from 'vitest';
-import { makeTestAuthority } from '../support/certificates.ts';
 import { freeTcpPort } from '../support/ports.ts';
 import { Script } from '../support/script.ts';
+import { makeSelfSigned } from '../../packages/server/src/self-signed.ts';
 
+const DAY_MS = 86_400_000;
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
@@ -29,6 +32,26 @@ async function folder(): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'sipcast-'));
   cleanups.push(() => rm(dir, { recursive: true, force: true }));
   return dir;
+}
+
+interface CertificateFiles {
+  readonly certPath: string;
+  readonly keyPath: string;
+  /** SHA-256, with colons. */
+  readonly fingerprint256: string;
+}
+
+async function certificate(
+  dir: string,
+  name: string,
+  fromMs: number,
+  validDays: number,
+): Promise<CertificateFiles> {
+  const { cert, key } = makeSelfSigned([name], fromMs, validDays);
+  const [certPath, keyPath] = [join(dir, `${name}.pem`), join(dir, `${name}.key`)];
+  await writeFile(certPath, cert);
+  await writeFile(keyPath, key);
+  return { certPath, keyPath, fingerprint256: new X509Certificate(cert).fingerprint256 };
 }
 
 describe('sipcast call', () => {
@@ -165,10 +188,13 @@ describe('sipcast doctor, passwd and config check', () => {
   it('tells which coders ffmpeg has, and what calls lose without the others', async () => {
     const able = run(['doctor', '--port', '0', '--state-dir', await folder()]);
     expect(await able.exited).toBe(0);
-    await able.line(/^ok {4}ffmpeg: \/.+, version \d/);
+    await able.line(/^ok {4}ffmpeg: \/.+, version \S/);
     await able.line(/^(?:ok|note) +Coders: encodes by aac, .*; decodes by vp8, /);
     const poor = join(await folder(), 'ffmpeg');
-    await writeFile(poor, `#!/bin/sh\nffmpeg "$@" | sed '/libx264/d; /libopenh264/d; /speex/d'\n`);
+    await writeFile(
+      poor,
+      `#!/bin/sh\n'${(await findFfmpeg()).path}' "$@" | sed '/libx264/d; /libopenh264/d; /speex/d'\n`,
+    );
     await chmod(poor, 0o755);
     const lacking = run(['doctor', '--port', '0', '--ffmpeg', poor]);
     expect(await lacking.exited).toBe(0);
@@ -181,7 +207,8 @@ describe('sipcast doctor, passwd and config check', () => {
 
   it('names the port that is busy and the certificate that is over', async () => {
     const dir = await folder();
-    const { expired, good } = await makeTestAuthority(dir);
+    const expired = await certificate(dir, 'expired', Date.now() - 2 * DAY_MS, 1);
+    const good = await certificate(dir, 'good', Date.now(), 30);
     const busy = createServer().listen(0, '127.0.0.1');
     cleanups.push(async () => void busy.close());
     await once(busy, 'listening');

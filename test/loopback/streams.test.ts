@@ -1,6 +1,5 @@
 // Named streams: found, watched over HTTP and WebSocket, subscribed to in code, recorded.
 
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer, get } from 'node:http';
@@ -19,6 +18,7 @@ import { SipPeer } from '@sipcast/testkit';
 import type { CallScript } from '@sipcast/testkit';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
+import { childCommands } from '../support/child-processes.ts';
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
@@ -299,9 +299,7 @@ describe('a recording', () => {
     for (const value of metadata.values())
       if (typeof value === 'string') expect(value.length).toBeLessThan(1000);
     expect(call.status).toBe('FINISH');
-    expect(
-      execFileSync('ps', ['-o', 'args=', '--ppid', String(process.pid)]).toString(),
-    ).not.toContain('pipe:0');
+    expect(childCommands().join('\n')).not.toContain('pipe:0');
   });
 
   it('needs a folder that can be made', async () => {
