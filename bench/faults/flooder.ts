@@ -18,6 +18,15 @@ interface HttpFlood {
   readonly width: number;
 }
 
+/** Requests sent ahead, on connections that are opened again as soon as they are closed. */
+interface AheadFlood {
+  readonly port: number;
+  readonly from: string;
+  readonly path: string;
+  readonly connections: number;
+  readonly forMs: number;
+}
+
 /** Many SIP requests, each with a Call-ID, a branch and a tag of its own. */
 interface SipFlood {
   readonly port: number;
@@ -78,6 +87,30 @@ const methods = {
         request.end(body);
       });
       statuses[status] = (statuses[status] ?? 0) + 1;
+    });
+    return statuses;
+  },
+  /** @returns How often each status was answered. */
+  ahead: async (flood: AheadFlood): Promise<Readonly<Record<number, number>>> => {
+    const { port, from, path, connections, forMs } = flood;
+    const statuses: Record<number, number> = {};
+    const untilMs = performance.now() + forMs;
+    const requests = Buffer.from(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`.repeat(32));
+    await inParallel(connections, Array.from({ length: connections }), async () => {
+      while (performance.now() < untilMs) {
+        const socket = connect({ port, host: '127.0.0.1', localAddress: from });
+        const timer = setTimeout(() => socket.destroy(), untilMs - performance.now());
+        socket.on('error', () => {});
+        socket.on('connect', () => socket.write(requests));
+        socket.on('data', (octets: Buffer) => {
+          const heads = octets.toString('latin1').matchAll(/HTTP\/1\.1 (\d{3})/g);
+          for (const [, status] of heads)
+            statuses[Number(status)] = (statuses[Number(status)] ?? 0) + 1;
+          socket.write(requests);
+        });
+        await once(socket, 'close');
+        clearTimeout(timer);
+      }
     });
     return statuses;
   },

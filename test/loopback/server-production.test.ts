@@ -217,6 +217,36 @@ describe('the production profile', () => {
     expect((await ask(`${http}/call/find_all`, { headers })).status).toBe(404);
   });
 
+  it('limits pages and queries apart, and closes the connection of whoever asks for more', async () => {
+    const { http, password } = await start(['--set', 'http.requestsPerSecond=3']);
+    const { host, hostname, port } = new URL(http);
+    const sendAhead = async (request: string): Promise<string> => {
+      const socket = connect(Number(port), hostname);
+      cleanups.push(async () => void socket.destroy());
+      let text = '';
+      socket.on('data', (octets: Buffer) => (text += octets.toString()));
+      socket.write(`${request} HTTP/1.1\r\nHost: ${host}\r\n\r\n`.repeat(12));
+      await once(socket, 'close');
+      return text;
+    };
+    const statuses = (text: string): string[] =>
+      [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status = '']) => status);
+    const pages = await sendAhead('GET /health');
+    expect(new Set(statuses(pages))).toEqual(new Set(['200', '429']));
+    expect(statuses(pages).filter((status) => status === '429')).toHaveLength(1);
+    expect(pages).toMatch(/^retry-after: 1\r$/im);
+    expect(pages).toMatch(/^connection: close\r$/im);
+    // A query is another matter, and does not take from what probes may ask.
+    const queries = await sendAhead('GET /rest-api/call/find_all');
+    expect(new Set(statuses(queries))).toEqual(new Set(['401', '429']));
+    expect(statuses(queries).filter((status) => status === '429')).toHaveLength(1);
+    await expect.poll(async () => (await ask(`${new URL(http).origin}/health`)).status).toBe(200);
+    const headers = basic(`admin:${password}`);
+    await expect
+      .poll(async () => (await ask(`${http}/call/history`, { headers })).status)
+      .toBe(200);
+  });
+
   it('connects to no private address, and tells why', async () => {
     const { http, password } = await start();
     const headers = basic(`admin:${password}`);

@@ -589,6 +589,58 @@ describe('redirection', () => {
     await target.request('ACK');
   });
 
+  async function openRefusing(statusCode: number): Promise<ScriptedPeer> {
+    const refusing = await new ScriptedPeer().openUdp();
+    opened.push(refusing);
+    refusing.script = (message, reply) => {
+      if (message.kind !== 'request' || message.method !== 'INVITE') return;
+      // Whom it names is not asked: that was no redirection.
+      const headers = [['contact', '<sip:other@127.0.0.1:1>']] as const;
+      say(reply, response(message, statusCode, { tag: 'refusing', headers }));
+    };
+    return refusing;
+  }
+
+  function redirect(line: Line, ...contacts: string[]): void {
+    line.peer.script = (message, reply) => {
+      if (message.kind !== 'request' || message.method !== 'INVITE') return;
+      say(reply, response(message, 302, { tag: 'proxy', ...to(...contacts) }));
+    };
+  }
+
+  it('goes on to the next address when one is busy, and when nothing is there', async () => {
+    const line = await openLine();
+    const busy = await openRefusing(486);
+    const target = await openTarget();
+    redirect(
+      line,
+      `<sip:busy@127.0.0.1:${busy.port}>;q=0.9`,
+      '<sip:nobody@127.0.0.1:1;transport=tcp>;q=0.5',
+      `<sip:moved@127.0.0.1:${target.port}>;q=0.1`,
+    );
+    line.dial();
+    await line.recorder.answered;
+    expect(line.recorder.events).toEqual(['answered 200']);
+    expect(busy.requests('INVITE')[0]?.headers.get('cseq')).toBe('2 INVITE');
+    expect(target.requests('INVITE')[0]?.headers.get('cseq')).toBe('4 INVITE');
+    await busy.request('ACK');
+  });
+
+  it('ends with the answer of the last address, or with the word of the callee himself', async () => {
+    const [line, declined] = [await openLine(), await openLine()];
+    const [busy, gone] = [await openRefusing(486), await openRefusing(404)];
+    const contacts = [busy, gone].map(({ port }) => `<sip:x@127.0.0.1:${port}>`);
+    redirect(line, ...contacts);
+    line.dial();
+    expect(await line.recorder.ended).toMatchObject({ statusCode: 404, endedBy: 'remote' });
+
+    const decline = await openRefusing(603);
+    redirect(declined, `<sip:x@127.0.0.1:${decline.port}>`, ...contacts);
+    declined.dial();
+    expect(await declined.recorder.ended).toMatchObject({ statusCode: 603, endedBy: 'remote' });
+    expect(busy.requests('INVITE')).toHaveLength(1);
+  });
+
   it('is followed over the transport that it names', async () => {
     const line = await openLine();
     const target = await new ScriptedPeer().openTcp();

@@ -184,7 +184,7 @@ export class Client {
   /** A failure: its status, and its object with all keys. */
   async refuses(method, path, { status, code, field, ...query }) {
     const answer = await this.ask(method, path, query);
-    return this.#refused(answer, path, { status, code, field });
+    return this.isRefusal(answer, path, { status, code, field });
   }
 
   /**
@@ -204,13 +204,14 @@ export class Client {
       for (const [n, { method, path, template, also, ...expected }] of some.entries()) {
         const answer = new Answer(shown(commands[n]), Buffer.from(texts[n], 'latin1'));
         this.#noted(answer, method, path, false, template);
-        this.#refused(answer, path, expected);
+        this.isRefusal(answer, path, expected);
         also?.(answer);
       }
     }
   }
 
-  #refused(answer, path, { status, code, field }) {
+  /** Fails unless an answer is such a failure. */
+  isRefusal(answer, path, { status, code, field }) {
     answer.check(answer.status === status, `The status must be ${status}`);
     isErrorBody(answer, new URL(this.url).pathname + path.split('?', 1)[0]);
     const { body } = answer;

@@ -141,6 +141,7 @@ async function driveProduction(setup) {
   let document;
   for (const surface of surfaces) document = await driveSurface(surface);
   for (const surface of surfaces) {
+    await refusals.driveStorm(surface, document, program.urls[0]);
     const guessed = await refusals.driveBruteForce(surface, document);
     // By HTTPS the address is locked already.
     if (surface === surfaces[0] && guessed.some((status) => status !== 401))

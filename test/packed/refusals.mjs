@@ -1,5 +1,8 @@
 // What every method of the OpenAPI document refuses, one by one: whatever is added there is asked, too.
 
+import { Agent, request } from 'node:http';
+import { setTimeout as pause } from 'node:timers/promises';
+
 /** For a body that is well formed and means nothing that is there. */
 const SAMPLES = {
   rtmpUrl: 'rtmp://127.0.0.1:9/none',
@@ -145,4 +148,64 @@ export async function driveBruteForce({ client }, document) {
     }),
   );
   return statuses;
+}
+
+/**
+ * While others guess so many passwords from so many addresses that none more can be looked at, whoever gives one that is not
+ * known yet is told to come again.
+ * @param plainUrl - Of the same server, without TLS: there the others are.
+ */
+export async function driveStorm({ client, name }, document, plainUrl) {
+  const also = (answer) =>
+    answer.check(Number(answer.headers.get('retry-after')) > 0, 'Retry-After is missing');
+  const expected = { status: 503, code: 'BUSY' };
+  const addresses = addressesOf(name === 'https' ? 1 : 2);
+  const stop = startGuessing(`${plainUrl}/call/history`, addressesOf(name === 'https' ? 3 : 4));
+  try {
+    for (const { method, path, template } of operationsOf(document)) {
+      let answer;
+      // One is let in now and then, when another's turn is over.
+      for (let attempt = 0; attempt < 10 && (answer?.status ?? 401) === 401; attempt++) {
+        const guess = ['-u', `admin:guess-${attempt}`, '--interface', addresses.next().value];
+        answer = await client.as(...guess).ask(method, path, { template });
+      }
+      also(client.isRefusal(answer, path, expected));
+    }
+  } finally {
+    await stop();
+  }
+}
+
+/** Loopback addresses of one of 255 groups, each once. */
+function* addressesOf(group) {
+  for (let n = 256; n < 65_536; n++) yield `127.${group}.${n >> 8}.${n & 255}`;
+}
+
+/** Keeps twice as many guesses going as are let wait. @returns what ends them */
+function startGuessing(url, addresses) {
+  const agent = new Agent({ maxSockets: Infinity });
+  const over = new AbortController();
+  const guess = async (localAddress, password) => {
+    const authorization = `Basic ${Buffer.from(`admin:${password}`).toString('base64')}`;
+    const options = { agent, localAddress, headers: { authorization } };
+    return new Promise((resolve) => {
+      const asked = request(url, options, (response) =>
+        response.resume().on('close', () => resolve(response.statusCode)),
+      );
+      asked.on('error', resolve).end();
+    });
+  };
+  const guesser = async (number) => {
+    for (let at = 0; !over.signal.aborted; at++) {
+      const address = addresses.next().value;
+      while (!over.signal.aborted && (await guess(address, `storm-${number}-${at}`)) === 503)
+        await pause(5);
+    }
+  };
+  const all = Promise.all(Array.from({ length: 68 }, (_, number) => guesser(number)));
+  return async () => {
+    over.abort();
+    await all;
+    agent.destroy();
+  };
 }

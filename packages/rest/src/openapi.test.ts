@@ -48,10 +48,10 @@ describe('the document', () => {
       200, 400, 401, 403, 409, 413, 415, 421, 429, 500, 503,
     ]);
     // Without a body there is none to be too long; what is text cannot be wrong; who may ask may read.
-    expect(of('/call/find_all', 'get')).toEqual([200, 401, 404, 421, 429, 500]);
-    expect(of('/call/find', 'get')).toEqual([200, 400, 401, 404, 421, 429, 500]);
-    expect(of('/call/trace', 'get')).toEqual([200, 400, 401, 403, 404, 421, 429, 500]);
-    expect(of('/push/find', 'get')).toEqual([200, 401, 404, 421, 429, 500]);
+    expect(of('/call/find_all', 'get')).toEqual([200, 401, 404, 421, 429, 500, 503]);
+    expect(of('/call/find', 'get')).toEqual([200, 400, 401, 404, 421, 429, 500, 503]);
+    expect(of('/call/trace', 'get')).toEqual([200, 400, 401, 403, 404, 421, 429, 500, 503]);
+    expect(of('/push/find', 'get')).toEqual([200, 401, 404, 421, 429, 500, 503]);
     expect(of('/events', 'get')).toEqual([200, 401, 421, 429, 500, 503]);
   });
 

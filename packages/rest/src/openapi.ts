@@ -73,10 +73,10 @@ const WORDS: Readonly<Record<number, string>> = {
   429: 'Too many requests, or too many wrong passwords; see Retry-After',
   500: 'A fault of ours',
   501: 'Not possible here; `field` names what',
-  503: 'No room now, or closing; see Retry-After',
+  503: 'No room now, closing, or too many passwords are being looked at (`BUSY`); see Retry-After',
 };
 /** Of whatever is asked. */
-const OF_ALL = [401, 421, 429, 500];
+const OF_ALL = [401, 421, 429, 500, 503];
 /** Of a body. */
 const OF_BODIES = [400, 413, 415];
 

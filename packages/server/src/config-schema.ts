@@ -129,7 +129,7 @@ export const CONFIG = z.strictObject({
       100_000,
     ),
     requestsPerSecond: count(
-      'Requests of one address a second, twice as many at once; 0: any number.',
+      'Queries of one address a second, and as many pages, `/health` and `/ready` among them; twice as many at once. Whoever asks for more gets 429, and the connection is closed. 0: any number.',
       '50 in production; 0 in dev',
     ),
     startupsPerSecond: count(

@@ -13,19 +13,21 @@ function setUp(options: Partial<RequestGateOptions> = {}) {
     now: () => nowMs,
     ...options,
   });
-  const ask = (
-    host: string | undefined,
-    { clientAddress = '192.0.2.1', isStartup = false } = {},
-  ): string => {
+  const told = (admit: () => void): string => {
     try {
-      gate.admit({ clientAddress, host, isStartup });
+      admit();
       return 'ok';
     } catch (error) {
       const { status, headers } = error as RestError;
       return [status, headers['retry-after']].filter((part) => part !== undefined).join(' ');
     }
   };
-  return { ask, pass: (ms: number) => (nowMs += ms) };
+  const ask = (
+    host: string | undefined,
+    { clientAddress = '192.0.2.1', isStartup = false } = {},
+  ): string => told(() => gate.admit({ clientAddress, host, isStartup }));
+  const askPage = (address = '192.0.2.1'): string => told(() => gate.admitPage(address));
+  return { ask, askPage, pass: (ms: number) => (nowMs += ms) };
 }
 
 describe('request gate', () => {
@@ -69,6 +71,13 @@ describe('request gate', () => {
     expect(ask('h', { clientAddress: '192.0.2.2' })).toBe('ok');
     pass(400);
     expect(many(3)).toEqual(['ok', 'ok', '429 1']);
+  });
+
+  it('counts pages apart, of whatever address of a network', () => {
+    const { ask, askPage } = setUp({ requestsPerSecond: 1 });
+    expect([askPage(), askPage(), askPage()]).toEqual(['ok', 'ok', '429 1']);
+    expect(ask('h')).toBe('ok');
+    expect([1, 2, 3].map((host) => askPage(`2001:db8::${host}`))).toEqual(['ok', 'ok', '429 1']);
   });
 
   it('counts what starts calls apart', () => {

@@ -57,6 +57,7 @@ export class RequestGate {
   readonly #hosts: ReadonlySet<string> | undefined;
   readonly #requests: Buckets;
   readonly #startups: Buckets;
+  readonly #pages: Buckets;
   readonly #now: () => number;
 
   constructor(options: RequestGateOptions) {
@@ -66,6 +67,7 @@ export class RequestGate {
       allowedHosts && new Set([...own, ...allowedHosts.map((name) => name.toLowerCase())]);
     this.#requests = new Buckets(requestsPerSecond);
     this.#startups = new Buckets(startupsPerSecond);
+    this.#pages = new Buckets(requestsPerSecond);
     this.#now = now;
   }
 
@@ -76,13 +78,19 @@ export class RequestGate {
       throw new RestError(421, 'WRONG_HOST', problem, 'host');
     }
     const network = networkOf(clientAddress);
-    const waitS =
-      this.#requests.take(network, this.#now()) ||
-      (isStartup ? this.#startups.take(network, this.#now()) : 0);
-    if (waitS === 0) return;
-    const later = { 'retry-after': String(waitS) };
-    throw new RestError(429, 'TOO_MANY_REQUESTS', 'Too many requests', undefined, later);
+    throwUnlessNow(this.#requests.take(network, this.#now()), { connection: 'close' });
+    if (isStartup) throwUnlessNow(this.#startups.take(network, this.#now()));
   };
+
+  /**
+   * For what is no query: the pages, `/health` and `/ready`. They are counted apart: a probe that shares its address with a busy
+   * client still gets its answer.
+   * @throws RestError 429
+   */
+  admitPage(clientAddress: string): void {
+    const waitS = this.#pages.take(networkOf(clientAddress), this.#now());
+    throwUnlessNow(waitS, { connection: 'close' });
+  }
 
   /**
    * A page of somebody else, whose name was made to lead to this address, sends that name (DNS rebinding). Addresses are no
@@ -94,4 +102,11 @@ export class RequestGate {
     if (isIP(name.replace(/^\[(.*)\]$/, '$1')) !== 0) return true;
     return this.#hosts.has(name) || name.endsWith('.localhost');
   }
+}
+
+/** @param more - Whoever asks too often does so on a new connection each time: what was sent ahead is not even read. */
+function throwUnlessNow(waitS: number, more: Readonly<Record<string, string>> = {}): void {
+  if (waitS === 0) return;
+  const headers = { 'retry-after': String(waitS), ...more };
+  throw new RestError(429, 'TOO_MANY_REQUESTS', 'Too many requests', undefined, headers);
 }

@@ -59,7 +59,10 @@ export interface ServeOptions {
    * proxy's. Default half of `maxConnections`.
    */
   readonly maxConnectionsPerAddress?: number;
-  /** Requests of one address a second, twice as many at once; 0: any number. Default 50 in production, else 0. */
+  /**
+   * Queries of one address a second, and as many pages, `/health` and `/ready` among them; twice as many at once. Whoever asks for
+   * more gets 429, and the connection is closed. 0: any number. Default 50 in production, else 0.
+   */
   readonly requestsPerSecond?: number;
   /** Calls and pushes that one address may start a second. Default 10 in production, else 0. */
   readonly startupsPerSecond?: number;

@@ -21,7 +21,7 @@ import { OutgoingPolicy } from './outgoing-policy.ts';
 import { Redaction, secretsOf } from './redaction.ts';
 import { RequestGate } from './request-gate.ts';
 import type { ServeHandle, ServeOptions } from './serve-options.ts';
-import { StatusPages } from './status-pages.ts';
+import { sendFailure, StatusPages } from './status-pages.ts';
 
 type Https = CertificateOptions & { readonly port?: number | undefined };
 
@@ -201,15 +201,25 @@ function handlerOf(
   const requestLog = log.child({ area: 'rest' });
   const checkPage = async (request: IncomingMessage): Promise<void> => {
     const { authorization, host } = request.headers;
-    const clientAddress = (request.socket.remoteAddress ?? 'unknown').replace(/^::ffff:/, '');
+    const clientAddress = addressOf(request);
     gate.admit({ clientAddress, host, isStartup: false });
     await router.authorize({ authorization, clientAddress }, 'read');
+  };
+  const answerPage = (request: IncomingMessage, response: ServerResponse): void => {
+    try {
+      gate.admitPage(addressOf(request));
+    } catch (error) {
+      sendFailure(response, error);
+      return;
+    }
+    if (!pages.some((one) => one.answer(request, response, checkPage)))
+      void listener(request, response);
   };
   return {
     request: (request, response) => {
       if (requestLog.isLevelEnabled('debug')) logRequest(requestLog, request, response);
-      if (!pages.some((one) => one.answer(request, response, checkPage)))
-        void listener(request, response);
+      if (request.url?.startsWith(`${router.mount}/`)) void listener(request, response);
+      else answerPage(request, response);
     },
     upgrade: (request, socket, head) => {
       if (!router.upgrade(request, socket, head)) socket.destroy();
@@ -268,12 +278,16 @@ async function within(ms: number, work: Promise<void>): Promise<void> {
   clearTimeout(timer);
 }
 
+function addressOf({ socket }: IncomingMessage): string {
+  return (socket.remoteAddress ?? 'unknown').replace(/^::ffff:/, '');
+}
+
 /** One line for each answer. The query is left out: it may hold a token. */
 function logRequest(log: ServerLogger, request: IncomingMessage, response: ServerResponse): void {
   const startMs = performance.now();
-  const { method = '', url = '', socket } = request;
+  const { method = '', url = '' } = request;
   const [path = ''] = url.split('?', 1);
-  const client = (socket.remoteAddress ?? 'unknown').replace(/^::ffff:/, '');
+  const client = addressOf(request);
   response.once('close', () => {
     const ms = Math.round(performance.now() - startMs);
     const { statusCode: status } = response;

@@ -53,13 +53,16 @@ export class StatusPages {
       .then(() => this.#metrics.text())
       .then(
         (text) => send(response, 200, this.#metrics.contentType, text),
-        (error: unknown) => {
-          const { status, message, headers } = describeError(error);
-          send(response, status, 'text/plain; charset=utf-8', `${message}\n`, headers);
-        },
+        (error: unknown) => sendFailure(response, error),
       );
     return true;
   }
+}
+
+/** Tells somebody who wanted a page, in plain words, why there is none. */
+export function sendFailure(response: ServerResponse, error: unknown): void {
+  const { status, message, headers } = describeError(error);
+  send(response, status, 'text/plain; charset=utf-8', `${message}\n`, headers);
 }
 
 function send(

@@ -153,6 +153,22 @@ describe('a port that requests may not go to', () => {
     expect(went).toEqual(['INVITE 192.0.2.9:5060', 'ACK 192.0.2.9:5060']);
   });
 
+  it('is passed over where a redirection names others', async () => {
+    const { wire: on, went } = await open();
+    const ended: SessionEnding[] = [];
+    call(on, 'sip:bob@192.0.2.9', ended);
+    await settle();
+    const contacts = ['<sip:bob@192.0.2.9:6379>', '<sip:bob@192.0.2.8>;q=0.5'];
+    on.answer(
+      on.request('INVITE'),
+      302,
+      contacts.map((contact) => ['contact', contact] as const),
+    );
+    await settle();
+    expect(ended).toEqual([]);
+    expect(went).toEqual(['INVITE 192.0.2.9:5060', 'ACK 192.0.2.9:5060', 'INVITE 192.0.2.8:5060']);
+  });
+
   it('is asked and called where the operator has named the server with it', async () => {
     const { wire: on, went } = await open(['sip:192.0.2.9:6379', 'sip:name.example.com']);
     call(on, 'sip:bob@192.0.2.9:6379');

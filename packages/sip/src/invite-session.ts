@@ -283,8 +283,9 @@ export class OutboundSession implements InviteSession, DialogOwner {
       this.#again(() => this.#sendInvite(hop));
       return;
     }
-    if (statusCode >= 300 && statusCode < 400 && this.#redirect(response)) return;
     if (statusCode === 503 && this.#failOver()) return;
+    // A 6xx is the word of the callee himself, wherever he is (RFC 3261 §21.6).
+    if (statusCode < 600 && this.#redirect(response)) return;
     const error = new SipError(
       challenged ? 'AUTH_FAILED' : 'REJECTED',
       `${statusCode} ${reasonPhrase}`,
@@ -307,8 +308,11 @@ export class OutboundSession implements InviteSession, DialogOwner {
     send().catch((error: unknown) => this.#failed(asSipError(error)));
   }
 
-  /** RFC 3261 §8.1.3.4: true when there is another address to try. */
-  #redirect(response: SipResponse): boolean {
+  /**
+   * RFC 3261 §8.1.3.4: to an address of a 3xx, and from each that fails to the next. True when there is another one to try.
+   * @param response - undefined: there was no answer
+   */
+  #redirect(response: SipResponse | undefined): boolean {
     const next = this.#redirects.next(response);
     if (next === undefined) return false;
     // Whoever the password is for, it is not for a host that the answer of another one names.
@@ -390,6 +394,7 @@ export class OutboundSession implements InviteSession, DialogOwner {
   /** Timer B, a failed transport, or a closing user agent, before the final response. */
   #failed(error: SipError): void {
     if (mayFailOver(error) && this.#failOver()) return;
+    if (this.#plan === undefined && error.code !== 'CLOSED' && this.#redirect(undefined)) return;
     const reasonPhrase = error.code === 'TIMEOUT' ? 'Request Timeout' : 'Service Unavailable';
     this.#end(
       this.#plan ?? {

@@ -25,6 +25,16 @@ describe('Redirects', () => {
     expect(next(redirects, '<sip:low@b.example>')).toBeUndefined();
   });
 
+  it('goes on to the others when one has failed, whatever its answer names', () => {
+    const redirects = new Redirects('sip:bob@a.example');
+    expect(next(redirects, '<sip:high@b.example>', '<sip:low@b.example>;q=0.1')).toBe(
+      'sip:high@b.example',
+    );
+    const ambiguous = { ...redirection('<sip:other@c.example>'), statusCode: 485 };
+    expect(redirects.next(ambiguous)?.text).toBe('sip:low@b.example');
+    expect(redirects.next(undefined)).toBeUndefined();
+  });
+
   it('follows three, or as many as it is told', () => {
     const redirects = new Redirects('sip:bob@a.example');
     for (const host of ['b', 'c', 'd']) expect(next(redirects, `<sip:x@${host}>`)).toBeDefined();

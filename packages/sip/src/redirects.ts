@@ -28,8 +28,11 @@ export class Redirects {
     this.#mayRedirect = mayRedirect;
   }
 
-  /** The best address that was not asked yet: of this 3xx, by its `q`, then of those before. */
-  next(response: SipResponse): RedirectTarget | undefined {
+  /**
+   * The best address that was not asked yet: of this 3xx, by its `q`, then of those before.
+   * @param response - Anything else, or undefined: the address that was asked last has failed, and says nothing of others.
+   */
+  next(response: SipResponse | undefined): RedirectTarget | undefined {
     if (this.#hopsLeft <= 0) return undefined;
     const fresh = contactsOf(response).filter(({ uri, text }) => {
       if (isForbiddenDestination(uri.host) || !this.#mayRedirect(text)) return false;
@@ -48,7 +51,8 @@ export class Redirects {
 }
 
 /** SIP addresses of the Contacts, highest `q` first, otherwise in their order. */
-function contactsOf(response: SipResponse): RedirectTarget[] {
+function contactsOf(response: SipResponse | undefined): RedirectTarget[] {
+  if (response === undefined || response.statusCode < 300 || response.statusCode >= 400) return [];
   const found: (RedirectTarget & { readonly q: number })[] = [];
   for (const value of response.headers.getAll('contact').slice(0, MAX_CONTACTS)) {
     try {
