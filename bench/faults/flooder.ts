@@ -108,7 +108,7 @@ const methods = {
             statuses[Number(status)] = (statuses[Number(status)] ?? 0) + 1;
           socket.write(requests);
         });
-        await once(socket, 'close');
+        await new Promise((resolve) => socket.once('close', resolve));
         clearTimeout(timer);
       }
     });

@@ -1,6 +1,7 @@
 // The gateway with its HTTP API on its ports: what `sipcast serve` runs.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { createRestRouter, nodeListener } from '@sipcast/rest';
 import type { RestRouter } from '@sipcast/rest';
 import { openAccess, stateDirOf } from './access.ts';
@@ -205,10 +206,13 @@ function handlerOf(
     gate.admit({ clientAddress, host, isStartup: false });
     await router.authorize({ authorization, clientAddress }, 'read');
   };
+  /** They are closed behind the answer that they get; what was sent ahead gets none. */
+  const leaving = new WeakSet<Socket>();
   const answerPage = (request: IncomingMessage, response: ServerResponse): void => {
     try {
       gate.admitPage(addressOf(request));
     } catch (error) {
+      leaving.add(request.socket);
       sendFailure(response, error);
       return;
     }
@@ -217,6 +221,7 @@ function handlerOf(
   };
   return {
     request: (request, response) => {
+      if (leaving.has(request.socket)) return;
       if (requestLog.isLevelEnabled('debug')) logRequest(requestLog, request, response);
       if (request.url?.startsWith(`${router.mount}/`)) void listener(request, response);
       else answerPage(request, response);
