@@ -1,3 +1,5 @@
+import type { IncomingMessage } from 'node:http';
+import { PassThrough } from 'node:stream';
 import { GatewayError } from '@sipcast/core';
 import type { CallView, GatewayErrorCode, RtmpPushView, StreamView } from '@sipcast/core';
 import { describe, expect, it } from 'vitest';
@@ -676,4 +678,14 @@ describe('options', () => {
     expect(await at('/a/b', '/rest-api/call/find_all')).toBe(404);
     expect(await at('/', '/call/find_all')).toBe(200);
   });
+
+  it.each(['//[', 'http://[', 'http://a:b/', '/%zz', '*', ''])(
+    'leaves an upgrade to %s to its host',
+    (url) => {
+      const { gateway } = fakeGateway();
+      const request = { url, headers: {}, socket: {} } as IncomingMessage;
+      const { upgrade } = createRestRouter(gateway);
+      expect(upgrade(request, new PassThrough(), Buffer.alloc(0))).toBe(false);
+    },
+  );
 });

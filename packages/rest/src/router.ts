@@ -25,6 +25,8 @@ import { StreamViewers } from './stream-viewers.ts';
 
 /** Of the contract, not of the package: it grows with each method or field. */
 export const API_VERSION = '1.0.0';
+/** In requests the target is a path: the origin is for the parser alone. */
+const ANY_ORIGIN = 'http://localhost';
 
 /** What the API needs of a gateway. */
 export type RestGateway = Pick<
@@ -303,7 +305,10 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
     mount,
     fetch: async (request, environment = {}) => app.fetch(request, environment),
     upgrade: (request, socket, head) => {
-      const url = new URL(request.url ?? '', 'http://localhost');
+      const { url: target = '' } = request;
+      // Node passes on what is no URL, e.g. `//[`; an exception here would end the process.
+      if (!URL.canParse(target, ANY_ORIGIN)) return false;
+      const url = new URL(target, ANY_ORIGIN);
       const streamName = viewers.nameIn(url.pathname);
       if (streamName === undefined) return false;
       const { authorization, host } = request.headers;
