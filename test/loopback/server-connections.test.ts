@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import type { NetConnectOpts, Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { serve } from 'sipcast';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { Listeners } from '../../packages/server/src/listeners.ts';
 
 const cleanups: (() => unknown)[] = [];
@@ -94,4 +94,55 @@ it('closes what is refused as a WebSocket, also when its client does not', async
   expect(answer.toString()).toMatch(/^HTTP\/1\.1 404 /);
   // Whoever has gone does not take what is sent to him.
   await expect.poll(() => (socket.write('x'), isClosed)).toBe(true);
+});
+
+describe('an upgrade to what is not spoken here', () => {
+  const ask = (method: string, path: string, more: string): string =>
+    `${method} ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n` +
+    `HTTP2-Settings: AAMAAABkAAQAAP__\r\n${more}`;
+  const find = ask('POST', '/rest-api/call/find', 'Content-Type: application/json\r\n');
+
+  async function start(): Promise<{ socket: Socket; answers: () => readonly string[] }> {
+    const { port, close } = await serve({
+      port: 0,
+      console: false,
+      gateway: { transcoding: false },
+      log: () => {},
+    });
+    cleanups.push(() => close(0));
+    const socket = await open({ port, host: '127.0.0.1' });
+    let text = '';
+    socket.on('data', (part: Buffer) => (text += part.toString('latin1')));
+    const answers = (): readonly string[] =>
+      [...text.matchAll(/HTTP\/1\.1 (\d+)|"(code)":"[A-Z_]+"/g)].map(
+        ([all, status]) => status ?? all,
+      );
+    return { socket, answers };
+  }
+
+  it('is ignored, as Java and curl expect it who ask for HTTP/2', async () => {
+    const { socket, answers } = await start();
+    for (let n = 1; n <= 3; n++) {
+      socket.write(ask('GET', '/health', '\r\n'));
+      await expect.poll(answers).toEqual(Array<string>(n).fill('200'));
+    }
+  });
+
+  it('is ignored where a body comes behind it, whole or in parts', async () => {
+    const { socket, answers } = await start();
+    const one = ['404', '"code":"CALL_NOT_FOUND"'];
+    socket.write(`${find}Content-Length: 14\r\n\r\n{"callId":"x"}`);
+    await expect.poll(answers).toEqual(one);
+    socket.write(`${find}Transfer-Encoding: chunked\r\n\r\n5\r\n{"cal`);
+    await pause(50);
+    socket.write('\r\n9\r\nlId":"x"}\r\n0\r\n\r\n');
+    await expect.poll(answers).toEqual([...one, ...one]);
+  });
+
+  it('closes the connection behind a request without an answer', async () => {
+    const { socket, answers } = await start();
+    socket.write(`${find}Content-Length: 2\r\n\r\n{}${ask('GET', '/health', '\r\n')}`);
+    await once(socket, 'close');
+    expect(answers()).not.toContain('200');
+  });
 });

@@ -129,6 +129,11 @@ export class Connections {
     };
   }
 
+  /** Whether all its requests have their answers. */
+  isIdle(key: string): boolean {
+    return (this.#held.get(key)?.requests.size ?? 0) === 0;
+  }
+
   /** It has become a WebSocket: it waits for nothing any more. */
   upgrade(key: string): void {
     const held = this.#held.get(key);

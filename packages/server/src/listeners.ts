@@ -75,6 +75,7 @@ export class Listeners {
           key: certificate.key,
         })
       : createServer(LIMITS);
+    const [readRequests] = server.listeners(certificate ? 'secureConnection' : 'connection');
     const connections = new Connections(this.#bounds);
     this.#connections.push(connections);
     server.on('connection', (socket: Socket) => letIn(socket, connections));
@@ -88,10 +89,19 @@ export class Listeners {
       this.#handler.request(request, response);
     });
     server.on('upgrade', (request, socket, head) => {
-      connections.upgrade(keyOf(request.socket));
+      const key = keyOf(request.socket);
+      if (!isForWebSocket(request)) {
+        // Behind an answer that is still being made it would wait for ever: Node has let go of those before it.
+        if (!connections.isIdle(key)) return void socket.destroy();
+        socket.unshift(Buffer.concat([headWithoutUpgrade(request), head]));
+        readRequests?.call(server, socket);
+        return undefined;
+      }
+      connections.upgrade(key);
       this.#upgraded.add(socket);
       socket.once('close', () => this.#upgraded.delete(socket));
       this.#handler.upgrade(request, socket, head);
+      return undefined;
     });
     server.listen(port, host);
     try {
@@ -132,6 +142,33 @@ function letIn(socket: Socket, connections: Connections): void {
   const connection = { key: keyOf(socket), network, close: () => void socket.destroy() };
   if (connections.open(connection, performance.now()))
     socket.once('close', () => connections.closed(connection));
+}
+
+function isForWebSocket({ headers }: IncomingMessage): boolean {
+  return tokensOf(headers.upgrade).includes('websocket');
+}
+
+/**
+ * The head of a request, to be read once more as one that asks for nothing but its answer. RFC 9110 §7.8: an upgrade to what a
+ * server does not speak is ignored. Java's HttpClient asks for h2c with each request until it got an answer, and so does
+ * `curl --http2`.
+ */
+function headWithoutUpgrade({ method, url, httpVersion, rawHeaders }: IncomingMessage): Buffer {
+  const lines = [`${method} ${url} HTTP/${httpVersion}`];
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const [name = '', value = ''] = rawHeaders.slice(at, at + 2);
+    const kind = name.toLowerCase();
+    if (kind === 'upgrade' || kind === 'http2-settings') continue;
+    if (kind !== 'connection') lines.push(`${name}: ${value}`);
+    else if (tokensOf(value).includes('close')) lines.push('Connection: close');
+    else if (tokensOf(value).includes('keep-alive')) lines.push('Connection: keep-alive');
+  }
+  return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
+}
+
+/** Of a header that is a list of words. */
+function tokensOf(value = ''): readonly string[] {
+  return value.split(',').map((token) => token.trim().toLowerCase());
 }
 
 /** Of a connection of one port, and of TLS on it. A client may use its port once for each of our addresses. */
