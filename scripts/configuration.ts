@@ -15,8 +15,11 @@ function kindOf(schema: FieldSchema): string {
   return schema.type ?? 'number';
 }
 
+/** What stands between backticks is shown as it is. */
 const cell = (text: string): string =>
-  text.replaceAll('|', '\\|').replaceAll(/<([^>`]+)>/g, '&lt;$1&gt;');
+  text
+    .replaceAll('|', '\\|')
+    .replaceAll(/(`[^`]*`)|<([^>`]+)>/g, (_all, code, word) => code ?? `&lt;${word}&gt;`);
 
 /** A table of the values of a section; sections within it, and what lists hold, get tables of their own. */
 function section(
@@ -63,7 +66,7 @@ const text = [
   'A YAML or JSON file, named by `--config` or `SIPCAST_CONFIG`. Every field may also be given by the variable beside it (lists',
   'separated by commas, everything else that is no plain value as JSON) and by `--set field=value`; the variable has precedence',
   'over the file, and options of the command line over both. `sipcast config check <file>` tells what is wrong, with line and column.',
-  'A name that is none of these is a mistake, too.',
+  'A name that is none of these is a mistake in the file and behind `--set`; a variable of such a name is left alone.',
   '',
   ...section('Top level', CONFIG_SCHEMA, [], false),
 ].join('\n');

@@ -276,6 +276,13 @@ describe('events to callApp', () => {
     }
   });
 
+  it('takes no secret without a key, which everybody could sign with', () => {
+    for (const secret of ['', 'whsec_', 'whsec_!'])
+      expect(() => deliverCallEvents(source().gateway, { callAppUrl: 'http://a', secret })).toThrow(
+        'secret must hold a key that is not empty',
+      );
+  });
+
   it('delivers what waits when it is closed, and leaves nothing', async () => {
     const receiver = new Receiver();
     const { gateway, change } = source();

@@ -70,6 +70,21 @@ it('tells each application of the calls of its key, and one of all others', asyn
   }
 });
 
+it('does not start with a secret or a password that is empty', async () => {
+  const callAppUrl = 'http://127.0.0.1:9/App';
+  for (const [options, problem] of [
+    [{ callAppUrl, events: { secret: '' } }, 'events.secret must hold a key that is not empty'],
+    [
+      { events: { apps: { door: { callAppUrl, secret: 'whsec_' } } } },
+      'events.apps.door.secret must hold a key that is not empty',
+    ],
+    [{ basicAuth: { username: 'ops', password: '' } }, 'basicAuth: the password is empty'],
+  ] as const) {
+    const wanted = { port: 0, transcoding: false, log: () => {}, ...options } as const;
+    await expect(serve(wanted)).rejects.toThrow(problem);
+  }
+});
+
 it('has the same API on more ports, and closes them all', async () => {
   const ports = [await freeTcpPort(), await freeTcpPort()];
   const server = await serve({

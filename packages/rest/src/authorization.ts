@@ -39,11 +39,16 @@ export function readBasic(
     : { username: text.slice(0, colon), password: text.slice(colon + 1) };
 }
 
-/** The one account, for all scopes; without it everybody is let through. */
+/**
+ * The one account, for all scopes; without it everybody is let through.
+ * @throws TypeError for an account with an empty name or password: mostly that of a variable that is not set
+ */
 export function basicAuthorization(
   account: { readonly username: string; readonly password: string } | undefined,
 ): Authorize {
   if (!account) return () => {};
+  for (const field of ['username', 'password'] as const)
+    requireText(`basicAuth.${field}`, account[field]);
   // Digests have equal lengths, whatever the client sent: comparing them takes the same time.
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
   const expected = digest(`${account.username}:${account.password}`);
@@ -51,4 +56,13 @@ export function basicAuthorization(
     const { username, password } = readBasic(authorization) ?? { username: '', password: '' };
     if (!timingSafeEqual(digest(`${username}:${password}`), expected)) throw unauthorized();
   };
+}
+
+/**
+ * What keeps strangers out: an empty one, or the word `undefined`, everybody guesses.
+ * @throws TypeError naming the option
+ */
+export function requireText(option: string, value: unknown): void {
+  if (typeof value !== 'string' || value === '')
+    throw new TypeError(`${option} must be a text that is not empty`);
 }

@@ -24,7 +24,7 @@ export interface CallAppOptions {
   readonly maxQueued?: number;
   /**
    * Signs each event by the Standard Webhooks scheme (HMAC-SHA256): `whsec_` and the key in base64, or any other text,
-   * which is then the key itself. Default: unsigned, as the documented API sends.
+   * which is then the key itself; neither may be empty. Default: unsigned, as the documented API sends.
    */
   readonly secret?: string;
   /** Calls whose events go there, by their `appKey`. Default: all. */
@@ -52,7 +52,7 @@ const MAX_ANSWER_BYTES = 4096;
  * peer presses to `<callAppUrl>/CallDtmfEvent` (`dtmf`, and `type` as in `/call/send_dtmf`), in order for each call. A
  * receiver that is slow or dead never delays a call: its events wait, within bounds, and are then given up.
  *
- * @throws TypeError when `callAppUrl` is no http or https URL.
+ * @throws TypeError when `callAppUrl` is no http or https URL, or the key of `secret` is empty.
  */
 export function deliverCallEvents(
   gateway: Pick<CallGateway, 'on' | 'off'>,
@@ -239,5 +239,10 @@ class Delivery implements CallAppDelivery {
 }
 
 function keyOf(secret: string): Buffer {
-  return secret.startsWith('whsec_') ? Buffer.from(secret.slice(6), 'base64') : Buffer.from(secret);
+  const key = secret.startsWith('whsec_')
+    ? Buffer.from(secret.slice(6), 'base64')
+    : Buffer.from(secret);
+  // Everybody can sign with an empty key.
+  if (key.length === 0) throw new TypeError('secret must hold a key that is not empty');
+  return key;
 }

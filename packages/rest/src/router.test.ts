@@ -638,6 +638,20 @@ describe('options', () => {
     }
   });
 
+  it('take no account and no secret that everybody guesses', () => {
+    const gateway = {} as Parameters<typeof createRestRouter>[0];
+    for (const empty of ['', undefined]) {
+      for (const field of ['username', 'password']) {
+        // A variable that is not set makes it undefined, where nobody checks types.
+        const account = { ...basicAuth, [field]: empty };
+        expect(() => createRestRouter(gateway, { basicAuth: account })).toThrow(
+          `basicAuth.${field} must be a text that is not empty`,
+        );
+      }
+    }
+    expect(() => createRestRouter(gateway, { viewerSecret: '' })).toThrow(/^viewerSecret /);
+  });
+
   const preflight = { origin: 'http://a', 'access-control-request-method': 'POST' };
 
   it('answers preflights without a password', async () => {

@@ -12,7 +12,7 @@ import type {
   StartupRequest,
   StreamFilter,
 } from '@sipcast/core';
-import { basicAuthorization } from './authorization.ts';
+import { basicAuthorization, requireText } from './authorization.ts';
 import type { Authorize, RestCredentials } from './authorization.ts';
 import { parseBody, readBody } from './body.ts';
 import { OPERATIONS, scopeOf } from './contract.ts';
@@ -58,7 +58,7 @@ export type RestGateway = Pick<
 export interface RestOptions {
   /** Where it is mounted, without a trailing slash. Default `/rest-api`. */
   readonly mount?: string;
-  /** HTTP Basic on every query. Default: none, that is the host application's affair. */
+  /** HTTP Basic on every query; neither may be empty. Default: none, that is the host application's affair. */
   readonly basicAuth?: { readonly username: string; readonly password: string };
   /** Decides who may do what, in place of `basicAuth`. */
   readonly authorize?: Authorize;
@@ -71,7 +71,7 @@ export interface RestOptions {
   readonly cors?: '*' | readonly string[];
   /**
    * Signs the tokens of `/stream/token`, with which a stream can be watched where `basicAuth` is on. Give the same to every
-   * process that shall know them. Default: a random one.
+   * process that shall know them; not empty. Default: a random one.
    */
   readonly viewerSecret?: string;
   /** Bounds of `GET <mount>/events`. */
@@ -207,10 +207,15 @@ function routesOf(gateway: RestGateway, viewers: StreamViewers): readonly Route[
   ];
 }
 
-/** The API of a gateway. Mount it with one of the adapters, or call `fetch`. */
+/**
+ * The API of a gateway. Mount it with one of the adapters, or call `fetch`.
+ *
+ * @throws TypeError when the account or the secret of `options` is empty.
+ */
 export function createRestRouter(gateway: RestGateway, options: RestOptions = {}): RestRouter {
   const mount = (options.mount ?? '/rest-api').replace(/\/+$/, '');
   const authorize = options.authorize ?? basicAuthorization(options.basicAuth);
+  if (options.viewerSecret !== undefined) requireText('viewerSecret', options.viewerSecret);
   const viewers = new StreamViewers(gateway, mount, options.viewerSecret);
   const feed = new EventFeed(gateway, options.events);
   const startups = new Set([`${mount}/call/startup`, `${mount}/push/startup`]);

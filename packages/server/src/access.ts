@@ -30,7 +30,7 @@ export function stateDirOf(
  * How requests are let in; undefined: everybody is.
  * @param isLoopback - The server is reached from this machine alone.
  * @param announce - Shows the line with a password that was made. It is no line for the log.
- * @throws ServerError (rejection) `INVALID_ARGUMENT` naming `users` or `tokens`
+ * @throws ServerError (rejection) `INVALID_ARGUMENT` naming `users`, `tokens` or `basicAuth`
  */
 export async function openAccess(
   options: ServeOptions,
@@ -40,6 +40,12 @@ export async function openAccess(
 ): Promise<Authorize | undefined> {
   const { profile = 'dev', basicAuth, tokens = [] } = options;
   const users = [...(options.users ?? [])];
+  if (basicAuth?.password === '')
+    throw new ServerError(
+      'INVALID_ARGUMENT',
+      'basicAuth: the password is empty',
+      'basicAuth.password',
+    );
   if (basicAuth)
     users.push({ name: basicAuth.username, password: await hashPassword(basicAuth.password) });
   if (profile === 'production' && users.length === 0 && tokens.length === 0)
@@ -102,7 +108,7 @@ async function keptUsers(
   const password = randomSecret();
   await saveUser(stateDir, { name: 'admin', password: await hashPassword(password) });
   announce(
-    `first start: user admin, password ${password} (shown this once; change it: sipcast passwd)`,
+    `first start: user admin, password ${password} (shown this once; change it: sipcast passwd --save)`,
   );
   return (await readUsers(stateDir)) ?? [];
 }

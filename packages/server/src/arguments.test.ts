@@ -128,8 +128,8 @@ describe('command line', () => {
     expect(run).toThrow(problem);
   });
 
-  it('does not take an account without a user', () => {
-    for (const account of ['user', ':pass']) {
+  it('does not take an account without a user or a password', () => {
+    for (const account of ['user', ':pass', 'user:']) {
       expect(() => parseCommand(['serve'], { SIPCAST_BASIC_AUTH: account })).toThrow(
         /^SIPCAST_BASIC_AUTH must be user:password$/,
       );

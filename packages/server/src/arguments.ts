@@ -363,6 +363,8 @@ function oneOf<const T extends string>(option: string, value: string, words: rea
 
 function accountOf(value: string): { username: string; password: string } {
   const colon = value.indexOf(':');
-  if (colon < 1) throw new UsageError('SIPCAST_BASIC_AUTH must be user:password');
+  // An empty password is mostly that of a variable that is not set, and everybody guesses it.
+  if (colon < 1 || colon === value.length - 1)
+    throw new UsageError('SIPCAST_BASIC_AUTH must be user:password');
   return { username: value.slice(0, colon), password: value.slice(colon + 1) };
 }

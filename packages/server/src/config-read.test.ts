@@ -104,6 +104,13 @@ describe('configuration', () => {
     expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
   });
 
+  it('takes no secret of events that holds no key', () => {
+    for (const secret of ['whsec_', 'whsec_a!', ''])
+      expect(problemsOf(`events: {secret: "${secret}"}`)).toMatch(/events\.secret: /);
+    for (const secret of ['whsec_a2V5', 'whsec', 'a long secret'])
+      expect(problemsOf(`events: {secret: "${secret}"}`)).toBe('in order');
+  });
+
   it('does not let aliases grow without bound', () => {
     const lines = ['a0: &a0 [x, x, x, x, x, x, x, x, x]'];
     for (let n = 1; n < 10; n++)

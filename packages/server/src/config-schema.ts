@@ -37,12 +37,25 @@ const token = z.strictObject({
   scope,
 });
 
+const SECRET = 'must be whsec_ and a key in base64, or any other text';
+/** An empty key would let everybody sign. */
+const secret = z
+  .string()
+  .min(1)
+  .regex(/^(?:(?!whsec_)[^]+|whsec_[\w+/-]{2,}={0,2})$/, SECRET)
+  .meta({
+    description:
+      'Signs them by the Standard Webhooks scheme: `whsec_` and the key in base64, or any other text, which is then the key.',
+    fallback: 'unsigned',
+  })
+  .optional();
+
 const application = z.strictObject({
   callAppUrl: z
     .string()
     .min(1)
     .meta({ description: 'Events go to `<callAppUrl>/CallStatusEvent`.' }),
-  secret: text('Signs them by the Standard Webhooks scheme.', 'unsigned'),
+  secret,
 });
 
 const NO_PORT = 'must be a port or a range of ports, e.g. 5060-5090';
@@ -82,7 +95,7 @@ export const CONFIG = z.strictObject({
   ),
   stateDir: text(
     'Folder for what is kept: generated certificate and first password.',
-    '`$STATE_DIRECTORY`, else `~/.local/state/sipcast`',
+    '`$STATE_DIRECTORY`, else `$XDG_STATE_HOME/sipcast`, else `~/.local/state/sipcast`',
   ),
   drainMs: time('At SIGTERM running calls may finish for so long.', '30000; 0 in dev'),
   maxLoopLagMs: count(
@@ -148,7 +161,7 @@ export const CONFIG = z.strictObject({
   tokens: z.array(token).meta({ description: 'Bearer tokens for programs.' }).optional(),
   events: section('Call events to applications.', {
     callAppUrl: text('Events go to `<callAppUrl>/CallStatusEvent`.', 'nowhere'),
-    secret: text('Signs them by the Standard Webhooks scheme.', 'unsigned'),
+    secret,
     timeoutMs: time('Longest wait for an answer.', '15000', 1),
     retries: count('Tries after the first.', '3', 0, 100),
     retryDelayMs: time('First pause between tries; doubles.', '500', 1),

@@ -3,7 +3,7 @@
 import type { CallGateway } from '@sipcast/core';
 import { deliverCallEvents } from '@sipcast/rest';
 import type { CallAppDelivery, CallAppOptions } from '@sipcast/rest';
-import { ServerError } from './errors.ts';
+import { describe, ServerError } from './errors.ts';
 import type { ServerLogger } from './log.ts';
 import type { OutgoingPolicy } from './outgoing-policy.ts';
 import type { ServeOptions } from './serve-options.ts';
@@ -14,7 +14,7 @@ export interface EventDeliveries {
   close(drainMs?: number): Promise<void>;
 }
 
-/** @throws ServerError `INVALID_ARGUMENT` naming the URL */
+/** @throws ServerError `INVALID_ARGUMENT` naming the URL or the secret */
 export function openEvents(
   gateway: Pick<CallGateway, 'on' | 'off'>,
   { callAppUrl, events: { apps = {}, ...common } = {} }: ServeOptions,
@@ -34,6 +34,11 @@ export function openEvents(
       );
     } catch (error) {
       for (const delivery of deliveries) void delivery.close(0);
+      const words = describe(error);
+      if (words.startsWith('secret ')) {
+        const own = field === 'callAppUrl' ? 'events' : field.replace(/\.callAppUrl$/, '');
+        throw new ServerError('INVALID_ARGUMENT', `${own}.${words}`, `${own}.secret`, error);
+      }
       const problem = `${field} must be an http or https URL`;
       throw new ServerError('INVALID_ARGUMENT', problem, field, error);
     }

@@ -32,7 +32,7 @@ export interface ServeOptions {
    * addresses. Default `dev`.
    */
   readonly profile?: 'dev' | 'production';
-  /** Folder for a certificate and a first password that are made. Default: `$STATE_DIRECTORY`, else `~/.local/state/sipcast`. */
+  /** Folder for a certificate and a first password that are made. Default: `$STATE_DIRECTORY`, else `$XDG_STATE_HOME/sipcast`, else `~/.local/state/sipcast`. */
   readonly stateDir?: string;
   /** IP address that HTTP is listened for on. Default `127.0.0.1`; `0.0.0.0` in production. */
   readonly host?: string;
@@ -70,7 +70,7 @@ export interface ServeOptions {
   readonly users?: readonly User[];
   /** Bearer tokens for programs. */
   readonly tokens?: readonly BearerToken[];
-  /** One user with all rights, in clear text. */
+  /** One user with all rights, in clear text; the password is not empty. */
   readonly basicAuth?: { readonly username: string; readonly password: string };
   /** Where the server may connect to. Default: anywhere; in production not to private addresses. */
   readonly outgoing?: OutgoingOptions;
