@@ -1,5 +1,6 @@
 // Every example is started as its reader would start it, against a phone and an RTMP server of the testkit.
 
+import { createHmac } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -175,6 +176,46 @@ describe('call-cli.ts', () => {
     const usage = start('call-cli', []);
     expect(await usage.exited).toBe(1);
     expect(usage.output).toContain('Usage: call-cli dial <callee>');
+  });
+});
+
+describe('call-app.ts', () => {
+  it('is told of a call in order, and refuses what is not signed, changed or old', async () => {
+    const phone = await openPhone();
+    const secret = `whsec_${Buffer.from('a key of thirty-two octets or so').toString('base64')}`;
+    const app = start('call-app', [], { PORT: '0', EVENTS_SECRET: secret });
+    const [callAppUrl = ''] = await app.line(/^http:\S+$/);
+    const server = await serve({ port: 0, log: () => {}, callAppUrl, events: { secret } });
+    cleanups.push(() => server.close(500));
+    const call = await server.gateway.startup({ callId: 'c1', callee: phone.uri });
+    await call.established();
+    await call.terminate();
+    await app.line(/^CallStatusEvent c1 FINISH Normal call clearing$/);
+    const statuses = app.lines.slice(1).map((line) => line.split(' ')[2]);
+    expect(statuses.slice(0, 2)).toEqual(['PENDING', 'TRYING']);
+    expect(statuses.slice(-2)).toEqual(['ESTABLISHED', 'FINISH']);
+
+    const body = '{"callId":"c2","status":"RING"}';
+    const send = async (ageS: number, sent = body): Promise<number> => {
+      const timestamp = String(Math.floor(Date.now() / 1000) - ageS);
+      const signature = createHmac('sha256', Buffer.from(secret.slice(6), 'base64'))
+        .update(`m1.${timestamp}.${body}`)
+        .digest('base64');
+      const headers = {
+        'webhook-id': 'm1',
+        'webhook-timestamp': timestamp,
+        'webhook-signature': `v1,AAAA v1,${signature}`,
+      };
+      const url = `${callAppUrl}/CallStatusEvent`;
+      return (await fetch(url, { method: 'POST', headers, body: sent })).status;
+    };
+    expect([await send(0), await send(0), await send(301), await send(0, `${body} `)]).toEqual([
+      200, 200, 401, 401,
+    ]);
+    expect((await fetch(callAppUrl, { method: 'POST', body })).status).toBe(401);
+    expect(app.lines.filter((line) => line.includes('c2'))).toHaveLength(1);
+    app.signal('SIGTERM');
+    expect(await app.exited).toBe(0);
   });
 });
 

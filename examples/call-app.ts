@@ -1,0 +1,67 @@
+// An application that is told of calls, and believes only what is signed.
+//
+//   EVENTS_SECRET='a long secret' npx tsx examples/call-app.ts
+//   SIPCAST_EVENTS_SECRET='a long secret' sipcast serve --call-app-url http://127.0.0.1:9091/CallApp
+
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import { text } from 'node:stream/consumers';
+
+const TOLERANCE_S = 300;
+const { EVENTS_SECRET: secret = '', PORT = '9091' } = process.env;
+const key = secret.startsWith('whsec_')
+  ? Buffer.from(secret.slice('whsec_'.length), 'base64')
+  : Buffer.from(secret);
+if (key.length === 0) throw new Error('EVENTS_SECRET is empty');
+
+/** Whether it is ours by the Standard Webhooks scheme, and not an old one that somebody sends again. */
+function isGenuine(headers: IncomingHttpHeaders, body: string): boolean {
+  const of = (name: string): string => String(headers[`webhook-${name}`] ?? '');
+  const age = Math.abs(Date.now() / 1000 - Number(of('timestamp')));
+  if (!(age <= TOLERANCE_S)) return false;
+  const signed = `${of('id')}.${of('timestamp')}.${body}`;
+  const expected = createHmac('sha256', key).update(signed).digest();
+  // There may be several, while keys change.
+  return of('signature')
+    .split(' ')
+    .filter((one) => one.startsWith('v1,'))
+    .map((one) => Buffer.from(one.slice('v1,'.length), 'base64'))
+    .some((mac) => mac.length === expected.length && timingSafeEqual(mac, expected));
+}
+
+/** The newest events: what comes again, since an answer of ours was lost, has the number that it had. */
+const seen = new Set<string>();
+
+async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  // As it came: another spelling of the same JSON has another signature.
+  const body = await text(request);
+  if (!isGenuine(request.headers, body)) {
+    console.log('refused');
+    response.writeHead(401).end();
+    return;
+  }
+  const id = String(request.headers['webhook-id']);
+  if (!seen.has(id)) {
+    seen.add(id);
+    if (seen.size > 1000) for (const oldest of [...seen].slice(0, 100)) seen.delete(oldest);
+    const event = JSON.parse(body) as Record<string, unknown>;
+    const name = request.url?.split('/').at(-1);
+    console.log(name, event['callId'], event['status'] ?? event['dtmf'], event['info'] ?? '');
+  }
+  response.end();
+}
+
+const server = createServer((request, response) => {
+  // One that breaks off in the middle gets nothing.
+  answer(request, response).catch(() => request.destroy());
+});
+server.listen(Number(PORT), '127.0.0.1', () => {
+  const address = server.address();
+  if (typeof address === 'object') console.log(`http://127.0.0.1:${address?.port}/CallApp`);
+});
+
+process.once('SIGTERM', () => {
+  server.close();
+  server.closeAllConnections();
+});
