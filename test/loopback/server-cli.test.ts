@@ -172,6 +172,10 @@ describe('sipcast', () => {
         'sipcast: --call-app-url: events.callAppUrl: must be an http or https URL',
       ],
       [[...SERVE, '--port', '70000'], /^sipcast: --port: http\.port: Too big/],
+      [
+        [...SERVE, '--ffmpeg', '/nowhere'],
+        /^sipcast: --ffmpeg: gateway\.transcoding\.ffmpegPath: No ffmpeg: \/nowhere is not there/,
+      ],
       [[...SERVE, '--config', '/nowhere.yaml'], 'sipcast: /nowhere.yaml: There is no such file'],
     ] as const) {
       const script = start(args);

@@ -22,6 +22,7 @@ const FIELD_OF: Readonly<Record<string, string>> = {
   port: 'http.port',
   host: 'http.host',
   sipPort: 'gateway.sipPort',
+  ffmpegPath: 'gateway.transcoding.ffmpegPath',
   callAppUrl: 'events.callAppUrl',
 };
 const OWN_SECTIONS = /^(?:http|log|https|users|tokens|events|outgoing|stateDir|listeners)(?:\.|$)/;
