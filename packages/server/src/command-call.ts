@@ -16,7 +16,7 @@ const PERIOD_MS = 1000;
 
 /**
  * Places the call, and returns when it is over.
- * @returns The exit code: 0 when it was answered and ended in order, else 1.
+ * @returns The exit code: 0 when it was answered and ended in order, or a signal cancelled it before; else 1.
  * @throws ConfigError, UsageError, ServerError (rejections)
  */
 export async function runCall(args: ConfigArguments, request: CallArguments): Promise<number> {
