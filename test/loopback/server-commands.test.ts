@@ -185,6 +185,38 @@ describe('sipcast doctor, passwd and config check', () => {
     expect(sick.lines.at(-1)).toBe('1 to mend.');
   });
 
+  it('looks at the folders that are named, and makes none', async () => {
+    const dir = await folder();
+    await writeFile(join(dir, 'ding.wav'), '');
+    const base = ['doctor', '--no-transcoding', '--port', '0'];
+    const fine = run([...base, '--media-folder', dir, '--record-dir', join(dir, 'a', 'b')]);
+    expect(await fine.exited).toBe(0);
+    expect(fine.output).toContain(`ok    Media folder: ${dir}, 1 files`);
+    expect(fine.output).toMatch(/^ok {4}Record folder: \S+\/a\/b, \d+ MB free$/m);
+    expect(await readdir(dir)).toEqual(['ding.wav']);
+    const missing = join(dir, 'none');
+    // Nobody, root neither, makes a folder within a file.
+    const within = join(dir, 'ding.wav', 'records');
+    const sick = run([...base, '--media-folder', missing, '--record-dir', within]);
+    expect(await sick.exited).toBe(1);
+    await sick.line(/^bad {3}Media folder: ENOENT/);
+    await sick.line(/→ .*gateway\.mediaFolder$/);
+    await sick.line(/^bad {3}Record folder: /);
+    await sick.line(/→ .*gateway\.recording\.dir$/);
+    expect(sick.lines.at(-1)).toBe('2 to mend.');
+  });
+
+  it('calls a state folder that cannot be one thing to mend', async () => {
+    const file = join(await folder(), 'file');
+    await writeFile(file, '');
+    const ports = ['--host', '127.0.0.1', '--port', '0', '--https-port', '0'];
+    const state = ['--profile', 'production', '--state-dir', join(file, 'state')];
+    const sick = run(['doctor', '--no-transcoding', ...ports, ...state]);
+    expect(await sick.exited).toBe(1);
+    await sick.line(/^bad {3}State folder: /);
+    expect(sick.lines.at(-1)).toBe('1 to mend.');
+  });
+
   it('tells which coders ffmpeg has, and what calls lose without the others', async () => {
     const able = run(['doctor', '--port', '0', '--state-dir', await folder()]);
     expect(await able.exited).toBe(0);

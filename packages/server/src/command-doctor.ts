@@ -4,10 +4,11 @@ import { X509Certificate } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { getServers, lookup } from 'node:dns/promises';
 import { once } from 'node:events';
-import { access, constants, mkdir, statfs } from 'node:fs/promises';
+import { access, constants, mkdir, readdir, statfs } from 'node:fs/promises';
 import { createServer, isIP } from 'node:net';
 import type { Server } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { dirname, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createCallGateway, silentLogger } from '@sipcast/core';
 import type { CallGateway, FfmpegBinary } from '@sipcast/core';
@@ -60,6 +61,7 @@ async function examine(options: ServeOptions): Promise<readonly Finding[]> {
     await addresses(options),
     await names(options),
     await clock(),
+    ...(await folders(options)),
     ...(await stateAndCertificate(options)),
   ];
 }
@@ -301,6 +303,51 @@ async function clock(): Promise<Finding> {
   };
 }
 
+/** Where sounds are read and recordings written: else found out by the first call that wants them. */
+async function folders(options: ServeOptions): Promise<readonly Finding[]> {
+  const { gateway = {}, mediaFolder = gateway.mediaFolder } = options;
+  const recordDir = options.recordDir ?? gateway.recording?.dir;
+  const findings: Finding[] = [];
+  const look = async (finding: Omit<Finding, 'verdict'>, seen: Promise<string>): Promise<void> => {
+    const { what, words, mend } = finding;
+    const found = await seen.then(
+      (more): Finding => ({ what, verdict: 'ok', words: words + more }),
+      (error: unknown): Finding => ({
+        what,
+        verdict: 'bad',
+        words: describe(error),
+        ...(mend !== undefined && { mend }),
+      }),
+    );
+    findings.push(found);
+  };
+  if (mediaFolder !== undefined) {
+    const mend = 'Make it, readable for the server, or name another: gateway.mediaFolder';
+    const files = readdir(mediaFolder).then(({ length }) => `, ${length} files`);
+    await look({ what: 'Media folder', words: mediaFolder, mend }, files);
+  }
+  if (recordDir !== undefined) {
+    const mend = 'Name one that can be written: gateway.recording.dir';
+    const there = await nearestFolder(recordDir);
+    const room = access(there, constants.W_OK | constants.X_OK)
+      .then(() => statfs(there))
+      .then(({ bavail, bsize }) => `, ${Math.floor((bavail * bsize) / 1e6)} MB free`);
+    await look({ what: 'Record folder', words: recordDir, mend }, room);
+  }
+  return findings;
+}
+
+/** The folder itself, or where it would be made: nothing is made here. */
+async function nearestFolder(path: string): Promise<string> {
+  for (let at = resolve(path); ; at = dirname(at)) {
+    const isThere = await access(at).then(
+      () => true,
+      (error: NodeJS.ErrnoException) => error.code !== 'ENOENT',
+    );
+    if (isThere || dirname(at) === at) return at;
+  }
+}
+
 async function stateAndCertificate(options: ServeOptions): Promise<readonly Finding[]> {
   const { profile, https = profile === 'production' } = options;
   if (https === false && profile !== 'production')
@@ -322,7 +369,9 @@ async function stateAndCertificate(options: ServeOptions): Promise<readonly Find
         mend: 'Name one that can be written: stateDir',
       }),
     );
-  if (https === false) return [state];
+  // Without the folder no certificate can be made: that is one thing to mend.
+  const isMade = https === true || (https !== false && https.certFile === undefined);
+  if (https === false || (isMade && state.verdict === 'bad')) return [state];
   const certificate = await openCertificate(https === true ? {} : https, stateDir, Date.now()).then(
     ({ cert, isSelfSigned, fingerprint256 }) =>
       validity(
