@@ -1,6 +1,6 @@
 // Who may use the server: the users and tokens that were given, or, in production, one user whose password is made.
 
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Authorize } from '@sipcast/rest';
@@ -9,6 +9,7 @@ import type { BearerToken, User } from './authenticator.ts';
 import { describe, ServerError } from './errors.ts';
 import type { ServerLogger } from './log.ts';
 import { hashPassword, isPasswordHash, randomSecret, verifyPassword } from './password-hash.ts';
+import { replaceFile } from './replace-file.ts';
 import type { ServeOptions } from './serve-options.ts';
 
 /** The users of the server that nobody wrote into a configuration. */
@@ -119,7 +120,7 @@ export async function saveUser(stateDir: string, user: User): Promise<void> {
   try {
     await mkdir(stateDir, { recursive: true, mode: 0o700 });
     const text = `${JSON.stringify([...others, user], undefined, 2)}\n`;
-    await writeFile(join(stateDir, USERS_FILE), text, { mode: 0o600 });
+    await replaceFile(join(stateDir, USERS_FILE), text);
   } catch (error) {
     throw new ServerError('INVALID_ARGUMENT', `stateDir: ${describe(error)}`, 'stateDir', error);
   }

@@ -1,12 +1,13 @@
 // The certificate of HTTPS: the one that was given, or one that is made, kept and made anew before it is over.
 
 import { X509Certificate } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { ServerError } from './errors.ts';
+import { replaceFile } from './replace-file.ts';
 import { makeSelfSigned } from './self-signed.ts';
 
 /** Where the certificate comes from. */
@@ -62,8 +63,8 @@ export async function openCertificate(
   const made = makeSelfSigned(names, nowMs, VALID_DAYS);
   try {
     await mkdir(stateDir, { recursive: true, mode: 0o700 });
-    await replace(paths[1], made.key);
-    await replace(paths[0], made.cert);
+    await replaceFile(paths[1], made.key);
+    await replaceFile(paths[0], made.cert);
   } catch (error) {
     const problem = `stateDir: ${error instanceof Error ? error.message : String(error)}`;
     throw new ServerError('INVALID_ARGUMENT', problem, 'stateDir', error);
@@ -104,11 +105,4 @@ function check(cert: string, key: string, isSelfSigned: boolean): Certificate {
 function hasNames({ cert }: Certificate, names: readonly string[]): boolean {
   const x509 = new X509Certificate(cert);
   return names.every((name) => (isIP(name) === 0 ? x509.checkHost(name) : x509.checkIP(name)));
-}
-
-/** Whole or not at all, and for nobody else to read. */
-async function replace(path: string, text: string): Promise<void> {
-  const temporary = `${path}.new`;
-  await writeFile(temporary, text, { mode: 0o600 });
-  await rename(temporary, path);
 }
