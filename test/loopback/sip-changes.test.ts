@@ -750,19 +750,8 @@ describe('redirection', () => {
     expect(target.received).toEqual([]);
   });
 
-  it('takes no password to a host that another one named', async () => {
-    const line = await openLine();
-    line.peer.script = (message, reply) => {
-      if (message.kind !== 'request' || message.method !== 'INVITE') return;
-      const isFirst = line.peer.requests('INVITE').length === 1;
-      if (isFirst) {
-        const contacts = to(`<sip:x@localhost.example:${line.peer.port}>`);
-        say(reply, response(message, 302, { tag: 'p', ...contacts }));
-      } else {
-        const headers = [['www-authenticate', 'Digest realm="evil", nonce="n"']] as const;
-        say(reply, response(message, 401, { tag: 'p', headers }));
-      }
-    };
+  /** With a password, from where every name is that of this machine. */
+  async function dialElsewhere(line: Line): Promise<void> {
     const dns = {
       naptr: async () => [],
       srv: async () => [],
@@ -781,10 +770,52 @@ describe('redirection', () => {
       },
       line.recorder,
     );
+  }
+
+  it('takes no password to a host that another one named', async () => {
+    const line = await openLine();
+    line.peer.script = (message, reply) => {
+      if (message.kind !== 'request' || message.method !== 'INVITE') return;
+      const isFirst = line.peer.requests('INVITE').length === 1;
+      if (isFirst) {
+        const contacts = to(`<sip:x@localhost.example:${line.peer.port}>`);
+        say(reply, response(message, 302, { tag: 'p', ...contacts }));
+      } else {
+        const headers = [['www-authenticate', 'Digest realm="evil", nonce="n"']] as const;
+        say(reply, response(message, 401, { tag: 'p', headers }));
+      }
+    };
+    await dialElsewhere(line);
     expect(await line.recorder.ended).toMatchObject({ error: { code: 'AUTH_FAILED' } });
     expect(line.peer.requests('INVITE').length).toBe(2);
     for (const { headers } of line.peer.requests('INVITE'))
       expect(headers.get('authorization')).toBeUndefined();
+  });
+
+  it('takes no answer to a challenge to a host that did not make one', async () => {
+    const line = await openLine();
+    const challenge = (message: SipRequest, reply: Reply, nonce: string): void => {
+      const headers = [['www-authenticate', `Digest realm="ours", nonce="${nonce}"`]] as const;
+      say(reply, response(message, 401, { tag: 'p', headers }));
+    };
+    line.peer.script = (message, reply) => {
+      if (message.kind !== 'request' || message.method !== 'INVITE') return;
+      const count = line.peer.requests('INVITE').length;
+      if (count === 1) challenge(message, reply, 'one');
+      else if (count === 2) {
+        const contacts = to(`<sip:x@localhost.example:${line.peer.port}>`);
+        say(reply, response(message, 302, { tag: 'p', ...contacts }));
+      } else if (count === 3) challenge(message, reply, 'two');
+      else line.respond(message, 486, reply);
+    };
+    await dialElsewhere(line);
+    expect(await line.recorder.ended).toMatchObject({ statusCode: 486 });
+    // Of the realm that it is for, the other host may ask by itself.
+    expect(
+      line.peer
+        .requests('INVITE')
+        .map(({ headers }) => /nonce="(\w+)"/.exec(headers.get('authorization') ?? '')?.[1]),
+    ).toEqual([undefined, 'one', undefined, 'two']);
   });
 });
 

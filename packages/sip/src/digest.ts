@@ -94,6 +94,8 @@ export class DigestClient {
   readonly #credentials: DigestCredentials;
   readonly #random: () => string;
   readonly #nonces = new Map<Side, NonceState>();
+  /** Those that challenged first. */
+  readonly #realms = new Map<Side, string>();
   /** Sides answered for the request at hand. */
   readonly #answered = new Set<Side>();
   #bound = false;
@@ -136,7 +138,9 @@ export class DigestClient {
         const stale = challenge.parameters.get('stale')?.toLowerCase() === 'true';
         if (!stale || challenge.parameters.get('nonce') === before?.nonce) continue;
       }
-      this.#nonces.set(side, this.#accept(challenge));
+      const accepted = this.#accept(challenge);
+      this.#nonces.set(side, accepted);
+      this.#realms.set(side, accepted.realm);
       this.#answered.add(side);
       if (side === required) answerable = true;
     }
@@ -144,11 +148,12 @@ export class DigestClient {
   }
 
   /**
-   * From now on only realms are answered that are known: given, or learned until now. For a request that goes to a host
-   * which the owner of the password did not choose.
+   * From now on only realms are answered that are known: given, or learned until now; and no earlier than they ask again. For a
+   * request that goes to a host which the owner of the password did not choose.
    */
   bind(): void {
     this.#bound = true;
+    this.#nonces.clear();
   }
 
   /**
@@ -168,7 +173,7 @@ export class DigestClient {
 
   #choose(side: Side, values: readonly string[]): Challenge | undefined {
     // Bound to a realm: a party in the middle of a dialog cannot ask for an answer in a realm of its own.
-    const realm = this.#credentials.realm ?? this.#nonces.get(side)?.realm;
+    const realm = this.#credentials.realm ?? this.#realms.get(side);
     if (realm === undefined && this.#bound) return undefined;
     for (const value of values) {
       for (const challenge of parseChallenges(value)) {
