@@ -102,8 +102,8 @@ export class MediaOpener {
         },
       );
     } catch (cause) {
-      const { code } = cause as { code?: string };
-      if (code === 'NO_PORTS') throw new GatewayError('NO_PORTS', 'No free RTP ports', { cause });
+      const { code, message } = cause as { code?: string; message: string };
+      if (code === 'NO_PORTS') throw new GatewayError('NO_PORTS', message, { cause });
       throw cause;
     }
   }
