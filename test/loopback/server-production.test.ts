@@ -220,12 +220,12 @@ describe('the production profile', () => {
   it('limits pages and queries apart, and closes the connection of whoever asks for more', async () => {
     const { http, password } = await start(['--set', 'http.requestsPerSecond=3']);
     const { host, hostname, port } = new URL(http);
-    const sendAhead = async (request: string): Promise<string> => {
+    const sendAhead = async (request: string, name = host): Promise<string> => {
       const socket = connect(Number(port), hostname);
       cleanups.push(async () => void socket.destroy());
       let text = '';
       socket.on('data', (octets: Buffer) => (text += octets.toString()));
-      socket.write(`${request} HTTP/1.1\r\nHost: ${host}\r\n\r\n`.repeat(12));
+      socket.write(`${request} HTTP/1.1\r\nHost: ${name}\r\n\r\n`.repeat(12));
       await once(socket, 'close');
       return text;
     };
@@ -240,6 +240,17 @@ describe('the production profile', () => {
     const queries = await sendAhead('GET /rest-api/call/find_all');
     expect(new Set(statuses(queries))).toEqual(new Set(['401', '429']));
     expect(statuses(queries).filter((status) => status === '429')).toHaveLength(1);
+    // What cannot be read is a page that there is not.
+    for (const [path, name] of [
+      ['/rest-api/call/find_all', 'a b'],
+      ['/rest-api/call/find_all', 'localhost:99999'],
+      ['/rest-api/call/find_all', 'me@localhost'],
+      ['/rest-api/call\\find', host],
+    ] as const) {
+      const unread = statuses(await sendAhead(`GET ${path}`, name));
+      expect([name, unread.filter((status) => status === '429')]).toEqual([name, ['429']]);
+      expect(unread).not.toContain('200');
+    }
     await expect.poll(async () => (await ask(`${new URL(http).origin}/health`)).status).toBe(200);
     const headers = basic(`admin:${password}`);
     await expect

@@ -223,13 +223,23 @@ function handlerOf(
     request: (request, response) => {
       if (leaving.has(request.socket)) return;
       if (requestLog.isLevelEnabled('debug')) logRequest(requestLog, request, response);
-      if (request.url?.startsWith(`${router.mount}/`)) void listener(request, response);
+      const isQuery = request.url?.startsWith(`${router.mount}/`) === true;
+      if (isQuery && isReadable(request)) void listener(request, response);
       else answerPage(request, response);
     },
     upgrade: (request, socket, head) => {
       if (!router.upgrade(request, socket, head)) socket.destroy();
     },
   };
+}
+
+/** What is not gets a 400 before the router, and with it the gate, sees it. */
+function isReadable({ url = '', headers: { host = 'localhost' } }: IncomingMessage): boolean {
+  return (
+    !url.includes('\\') &&
+    /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?$/i.test(host) &&
+    URL.canParse(`http://${host}`)
+  );
 }
 
 /** Says whose certificate it is, and takes over a new one. @returns Stops it. */
