@@ -58,6 +58,15 @@ describe('configuration', () => {
     expect(problemsOf('a: 1\nb: 2\nhttp: {port: x}\n').split('\n')).toHaveLength(3);
   });
 
+  it('has a line for each of twenty problems and one for the rest, whatever the keys are', () => {
+    const lines = problemsOf('['.repeat(50)).split('\n');
+    expect(lines).toHaveLength(21);
+    expect(lines.at(-1)).toMatch(/^and \d+ problems more$/);
+    expect(problemsOf('"a\\n\\e[31mb": 1\n')).toBe(
+      'f:1:1: a\\x0a\\x1b[31mb: There is no such option',
+    );
+  });
+
   it('names the variable or option that is wrong', () => {
     const overrides = [
       { source: 'SIPCAST_HTTP_PORT', path: ['http', 'port'], value: 'many' },

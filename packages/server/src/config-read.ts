@@ -6,6 +6,7 @@ import type { Document } from 'yaml';
 import { z } from 'zod';
 import { CONFIG } from './config-schema.ts';
 import type { Config } from './config-schema.ts';
+import { printable } from './printable.ts';
 
 /** A value that stands for one field: of a variable or a flag. */
 export interface ConfigOverride {
@@ -32,13 +33,19 @@ export interface ConfigProblem {
   readonly message: string;
 }
 
-/** A configuration that cannot be used; the message has a line for each problem. */
+/** Of a file that is something else altogether, each line may be wrong: so many say it. */
+const MAX_TOLD = 20;
+const MAX_LINE_LENGTH = 1024;
+
+/** A configuration that cannot be used; the message has a line for each problem, up to twenty, and one for the rest. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly problems: readonly ConfigProblem[];
 
   constructor(problems: readonly ConfigProblem[]) {
-    super(problems.map(lineOf).join('\n'));
+    const lines = problems.slice(0, MAX_TOLD).map(lineOf);
+    if (problems.length > MAX_TOLD) lines.push(`and ${problems.length - MAX_TOLD} problems more`);
+    super(lines.join('\n'));
     this.problems = problems;
   }
 }
@@ -71,7 +78,12 @@ const MAX_ALIASES = 100;
 /** @throws ConfigError */
 export function readConfig({ file, overrides = [] }: ConfigSources): ReadConfig {
   const lines = new LineCounter();
-  const document = parseDocument(file?.text ?? '', { lineCounter: lines, prettyErrors: false });
+  const document = parseDocument(file?.text ?? '', {
+    lineCounter: lines,
+    prettyErrors: false,
+    // What it warns of, e.g. a list as a key, is found wrong below.
+    logLevel: 'error',
+  });
   const name = file?.name ?? '';
   const at = (offset: number): string => {
     const { line, col } = lines.linePos(offset);
@@ -220,5 +232,7 @@ function offsetOf(document: Document, path: readonly (string | number)[]): numbe
 }
 
 function lineOf({ place: where, field, message }: ConfigProblem): string {
-  return `${where}: ${field === '' || field === where ? '' : `${field}: `}${message}`;
+  // One line each, whatever the file has for keys.
+  const text = `${where}: ${field === '' || field === where ? '' : `${field}: `}${message}`;
+  return printable(text, MAX_LINE_LENGTH);
 }
