@@ -105,6 +105,32 @@ describe('fail-over', () => {
     expect(await endOf(overTcp, { transport: 'tcp' })).toMatchObject({ statusCode: 486 });
   });
 
+  it('asks the other servers of one target for no other target', async () => {
+    const [first, second, moved] = [
+      await openPeer('udp'),
+      await openPeer('udp', () => 404),
+      await openPeer('udp', () => 486),
+    ];
+    first.script = (message, reply) => {
+      if (message.kind !== 'request' || message.method !== 'INVITE') return;
+      const contacts = ['<sip:x@gone.example>', `<sip:y@127.0.0.1:${moved.port}>`];
+      const headers = contacts.map((contact) => ['contact', contact] as const);
+      say(reply, response(message, 302, { tag: 'p', headers }));
+    };
+    const found = dnsTo(first.port, second.port);
+    const isGone = (name: string): boolean => name.endsWith('gone.example');
+    const agent = await open({
+      dns: {
+        ...found,
+        srv: async (name) => (isGone(name) ? [] : found.srv(name)),
+        addresses: async (name, family) => (isGone(name) ? [] : found.addresses(name, family)),
+      },
+    });
+    expect(await endOf(agent)).toMatchObject({ statusCode: 486 });
+    expect(second.requests('INVITE')).toEqual([]);
+    expect(moved.requests('INVITE')).toHaveLength(1);
+  });
+
   it('ends with what the last one said', async () => {
     const peers = [await openPeer('udp', () => 503), await openPeer('udp', () => 503)];
     const agent = await open({ dns: dnsTo(...peers.map(({ port }) => port)) });

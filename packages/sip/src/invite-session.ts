@@ -324,6 +324,8 @@ export class OutboundSession implements InviteSession, DialogOwner {
       this.#usage.client.preference = this.#preference;
     }
     this.#requestUri = next.text;
+    // The other servers of the last target know nothing of this one, should it have none.
+    this.#others = [];
     this.#attempts = 0;
     this.#triedTcp = false;
     this.#again(() => this.#start());
