@@ -250,6 +250,22 @@ describe('events to callApp', () => {
     expect(receiver.arrivals).toHaveLength(50);
   });
 
+  it('has 64 connections to a receiver that hangs, and tells it of all others when it is well', async () => {
+    const receiver = new Receiver();
+    const hanging: ServerResponse[] = [];
+    receiver.answer = (response) => void hanging.push(response);
+    const { gateway, change } = source();
+    const delivery = deliver(gateway, { callAppUrl: await receiver.open(), maxQueued: 400 });
+    for (let index = 0; index < 300; index++) change({ callId: `c${index}` });
+    await receiver.count(64);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(receiver.arrivals).toHaveLength(64);
+    receiver.answer = (response) => void response.end();
+    for (const response of hanging) response.end();
+    await until(() => delivery.stats.delivered === 300);
+    expect(new Set(receiver.arrivals.map(({ event }) => event['callId'])).size).toBe(300);
+  });
+
   it('signs by the Standard Webhooks scheme', async () => {
     const key = Buffer.from('0123456789abcdef0123456789abcdef');
     for (const secret of [`whsec_${key.toString('base64')}`, key.toString()]) {

@@ -85,6 +85,17 @@ describe('sipcast', () => {
     expect(phone.violations).toEqual([]);
   });
 
+  it('ends its calls when its terminal is closed', async () => {
+    const phone = await openPhone();
+    const script = start(SERVE);
+    await post(`${await urlOf(script)}/call/startup`, { callId: 'c1', callee: phone.uri });
+    const call = await phone.nextCall();
+    await call.confirmed;
+    script.signal('SIGHUP');
+    expect(await script.exited).toBe(0);
+    expect(await call.ended).toMatchObject({ by: 'caller', how: 'bye' });
+  });
+
   it('exits at once at the second signal', async () => {
     const phone = await openPhone();
     const script = start(SERVE);

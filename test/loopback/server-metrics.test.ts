@@ -1,6 +1,9 @@
 // Metrics of real calls: counted once, without a word of whose they are.
 
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { request as httpRequest } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { createCallGateway } from '@sipcast/core';
 import { RtmpSink, SipPeer } from '@sipcast/testkit';
 import { afterEach, expect, it } from 'vitest';
@@ -107,6 +110,10 @@ it('serves health, readiness and metrics, the last for who may read', async () =
     fetch(origin + path, { headers });
   const health = await get('/health');
   expect([health.status, await health.json()]).toEqual([200, { status: 'up' }]);
+  // As proxies ask.
+  const whole = httpRequest({ port: server.port, path: 'http://sip.example/health?x' }).end();
+  const [answer] = (await once(whole, 'response')) as [IncomingMessage];
+  expect(answer.resume().statusCode).toBe(200);
   const ready = await get('/ready');
   expect([ready.status, await ready.json()]).toEqual([200, { status: 'ready' }]);
   const stranger = await get('/metrics');

@@ -226,6 +226,24 @@ describe('a named stream', () => {
     await expect.poll(() => gateway.findStreams()[0]?.viewers, { timeout: 3000 }).toBe(0);
   });
 
+  it('has so many viewers of all streams together', async () => {
+    const { gateway, peer, base } = await open({ transcoding: false, maxViewers: 2 });
+    await (await startCall(gateway, peer)).established();
+    const other = gateway.streams.publish('other', { audio: { codec: 'pcma' } });
+    cleanups.push(() => other.close());
+    const watching = ['cam', 'other'].map((name) => fetch(`${base}/stream/${name}.flv`));
+    const bodies = (await Promise.all(watching)).map(({ body }) => body);
+    const refused = await fetch(`${base}/stream/cam.flv`);
+    expect([refused.status, await refused.json()]).toEqual([
+      503,
+      expect.objectContaining({ code: 'TOO_MANY_VIEWERS' }),
+    ]);
+    for (const body of bodies) await body?.cancel();
+    await expect
+      .poll(() => gateway.findStreams().reduce((sum, { viewers }) => sum + viewers, 0))
+      .toBe(0);
+  });
+
   it('takes outputs in code, before it is live', async () => {
     const { gateway, peer } = await open({ transcoding: false }, {}, { answerAfterMs: 100 });
     const call = await startCall(gateway, peer);

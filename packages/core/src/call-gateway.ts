@@ -205,6 +205,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       },
       viewerForm: () => this.#encoders.viewerForm,
       maxViewersPerStream: options.maxViewersPerStream ?? 100,
+      maxViewers: options.maxViewers ?? Infinity,
     });
     this.#reservations = new Reservations(this.#calls.live, (name) => this.streams.has(name));
     this.#registrations = new Registrations(

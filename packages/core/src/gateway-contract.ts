@@ -108,6 +108,8 @@ export interface CallGatewayOptions {
   readonly recording?: RecordingOptions;
   /** Viewers of one stream (HTTP-FLV, WebSocket) that may watch at once. Default 100. */
   readonly maxViewersPerStream?: number;
+  /** Viewers of all streams together. Default: any number. */
+  readonly maxViewers?: number;
   /** More live calls are refused. Default 1,000. */
   readonly maxCalls?: number;
   /**

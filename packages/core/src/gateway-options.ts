@@ -38,6 +38,7 @@ export function requireGatewayOptions(options: CallGatewayOptions, parsers: Addr
   integer('maxCalls', options.maxCalls, 1, 1_000_000);
   integer('maxLoopLagMs', options.maxLoopLagMs, 0, 60_000);
   integer('maxViewersPerStream', options.maxViewersPerStream, 0, 1_000_000);
+  integer('maxViewers', options.maxViewers, 0, 1_000_000);
   integer('historySize', options.historySize, 0, 1_000_000);
   validateJitterDelay(options.jitterDelayMs);
   within('videoFreezeMs', options.videoFreezeMs, 0, MAX_TIMER_MS);

@@ -40,6 +40,7 @@ export interface StreamsDeps {
   /** What browsers play. */
   readonly viewerForm: () => OutputForm;
   readonly maxViewersPerStream: number;
+  readonly maxViewers: number;
 }
 
 /** See {@link CallGateway.streams}. */
@@ -105,6 +106,9 @@ export class Streams {
     const stream = this.get(streamName);
     if (stream.viewers >= this.#deps.maxViewersPerStream)
       throw new GatewayError('TOO_MANY_VIEWERS', 'As many watch this stream as are allowed');
+    const all = this.#all().reduce((sum, { viewers }) => sum + viewers, 0);
+    if (all >= this.#deps.maxViewers)
+      throw new GatewayError('TOO_MANY_VIEWERS', 'As many watch streams here as are allowed');
     const viewer = this.#deps.createViewer(target, {
       onKeyFrameWanted: () => stream.requestKeyFrame(),
       onStalled: () => {

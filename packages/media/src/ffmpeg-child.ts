@@ -1,12 +1,12 @@
 // One ffmpeg child process over pipes, supervised: bounded input, a watchdog, restarts, and its CPU time.
 // What goes in and what comes out is the owner's affair.
 
-import { spawn } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { MediaError } from './errors.ts';
+import { spawnFfmpeg } from './spawn-ffmpeg.ts';
 
 /** What to run. */
 export interface FfmpegChildOptions {
@@ -204,7 +204,7 @@ export class FfmpegChild {
     const { path, args } = this.#options;
     let child: Child;
     try {
-      child = spawn(path, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+      child = spawnFfmpeg(path, args);
     } catch (error) {
       // Some shortages of the system are thrown, others told by 'error'.
       this.#restartLater(error instanceof Error ? error.message : String(error));

@@ -1,11 +1,11 @@
 // A recording in another container, by ffmpeg over pipes: nothing is encoded.
 
-import { spawn } from 'node:child_process';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { MediaError } from './errors.ts';
 import type { FfmpegBinary } from './ffmpeg-binary.ts';
+import { spawnFfmpeg } from './spawn-ffmpeg.ts';
 
 const ARGUMENTS: readonly string[] = ['-hide_banner', '-nostdin', '-loglevel', 'error'].concat(
   ['-protocol_whitelist', 'pipe', '-f', 'flv', '-i', 'pipe:0', '-c', 'copy'],
@@ -20,7 +20,7 @@ const ARGUMENTS: readonly string[] = ['-hide_banner', '-nostdin', '-loglevel', '
  */
 export async function remuxToMp4(ffmpeg: FfmpegBinary, from: string, to: string): Promise<void> {
   const part = `${to}.part`;
-  const child = spawn(ffmpeg.path, ARGUMENTS, { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawnFfmpeg(ffmpeg.path, ARGUMENTS);
   let words = '';
   child.stderr.on('data', (octets: Buffer) => {
     words = (words + octets.toString('latin1')).slice(-2000);

@@ -1,6 +1,5 @@
 // A sound file on its way to the peer: read by us, decoded and encoded by an ffmpeg child process, in 20 ms frames.
 
-import { spawn } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
 import { createReadStream } from 'node:fs';
 import type { ReadStream } from 'node:fs';
@@ -11,6 +10,7 @@ import { FFMPEG_SAFE, FfmpegAudioOutput, outputArguments } from './ffmpeg-audio.
 import type { FfmpegBinary } from './ffmpeg-binary.ts';
 import { lowerPriority } from './ffmpeg-child.ts';
 import type { SoundSource } from './sound-source.ts';
+import { spawnFfmpeg } from './spawn-ffmpeg.ts';
 
 /** What to play. */
 export interface FileSoundOptions {
@@ -125,7 +125,7 @@ class FileSound implements SoundSource {
     this.#stderr = '';
     let child: Child;
     try {
-      child = spawn(ffmpeg.path, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+      child = spawnFfmpeg(ffmpeg.path, args);
     } catch (error) {
       // The owner does not know us yet.
       queueMicrotask(() => this.#fail(error instanceof Error ? error.message : String(error)));

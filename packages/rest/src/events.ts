@@ -44,13 +44,16 @@ export interface CallAppDelivery {
   close(drainMs?: number): Promise<void>;
 }
 
+/** Deliveries under way at once, each with a connection: those of a receiver that hangs must not take all files of the process. */
+const MAX_AT_ONCE = 64;
 /** More of an answer than this is not read. */
 const MAX_ANSWER_BYTES = 4096;
 
 /**
  * POSTs each change of `status`, `sipStatus` or `rtmpStreamStatus` to `<callAppUrl>/CallStatusEvent`, and each key that a
  * peer presses to `<callAppUrl>/CallDtmfEvent` (`dtmf`, and `type` as in `/call/send_dtmf`), in order for each call. A
- * receiver that is slow or dead never delays a call: its events wait, within bounds, and are then given up.
+ * receiver that is slow or dead never delays a call: its events wait, within bounds, and are then given up. It gets 64 at once at
+ * most.
  *
  * @throws TypeError when `callAppUrl` is no http or https URL, or the key of `secret` is empty.
  */
@@ -74,6 +77,8 @@ class Delivery implements CallAppDelivery {
   readonly #chains = new Map<string, Promise<void>>();
   /** What is under way ends when these are called. */
   readonly #aborts = new Set<() => void>();
+  readonly #waiting: (() => void)[] = [];
+  #free = MAX_AT_ONCE;
   #aborted = false;
   #sequence = 0;
   #delivered = 0;
@@ -146,12 +151,26 @@ class Delivery implements CallAppDelivery {
     for (let attempt = 0; attempt <= retries && !this.#aborted; attempt++) {
       if (attempt > 0) await this.#pause(retryDelayMs * 2 ** (attempt - 1));
       if (this.#aborted) break;
-      problem = await this.#post(new URL(name, this.#url), id, body);
+      problem = await this.#inTurn(() => this.#post(new URL(name, this.#url), id, body));
       if (problem === undefined) break;
     }
     this.#queued--;
     if (problem === undefined) this.#delivered++;
     else this.#lose(problem);
+  }
+
+  /** Waits for one of the places. @returns What went wrong, if anything did. */
+  async #inTurn(post: () => Promise<string | undefined>): Promise<string | undefined> {
+    if (this.#free > 0) this.#free--;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return this.#aborted ? 'closed' : await post();
+    } finally {
+      // The place goes to the one that waits longest.
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#free++;
+    }
   }
 
   /** @returns What went wrong, if anything did. */

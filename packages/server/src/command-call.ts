@@ -11,6 +11,7 @@ import { StatusLine } from './status-line.ts';
 import { Redaction, secretsOf } from './redaction.ts';
 import { openPolicy } from './serve.ts';
 import { printable } from './printable.ts';
+import { onStopSignal } from './stop-signals.ts';
 
 const PERIOD_MS = 1000;
 
@@ -85,12 +86,7 @@ function onSignals(call: Call, line: StatusLine): () => void {
     line.say('ending the call; once more to exit at once');
     void call.terminate();
   };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
-  return () => {
-    process.off('SIGINT', onSignal);
-    process.off('SIGTERM', onSignal);
-  };
+  return onStopSignal(onSignal);
 }
 
 /** What there is to say of a call in one line. */

@@ -7,6 +7,7 @@ import type { PushArguments } from './arguments.ts';
 import { describe } from './errors.ts';
 import { printable } from './printable.ts';
 import { StatusLine } from './status-line.ts';
+import { onStopSignal } from './stop-signals.ts';
 
 const PERIOD_MS = 1000;
 /** A server that does not answer for so long is gone. */
@@ -109,12 +110,7 @@ function onSignals(stop: AbortController, line: StatusLine): () => void {
     line.say('ending the push; once more to exit at once');
     stop.abort();
   };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
-  return () => {
-    process.off('SIGINT', onSignal);
-    process.off('SIGTERM', onSignal);
-  };
+  return onStopSignal(onSignal);
 }
 
 /** What there is to say of a push in one line. */

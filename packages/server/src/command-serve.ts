@@ -4,6 +4,7 @@ import type { ConfigArguments } from './arguments.ts';
 import { ServerError } from './errors.ts';
 import { loadConfig, placed } from './load-config.ts';
 import { openServerLog, serveLogged } from './serve.ts';
+import { STOP_SIGNALS } from './stop-signals.ts';
 
 /** In the production profile running calls may finish for so long. */
 const DRAIN_MS = 30_000;
@@ -24,7 +25,7 @@ export async function runServe(args: ConfigArguments): Promise<void> {
   });
   const { drainMs = config.profile === 'production' ? DRAIN_MS : 0 } = config;
   let isStopping = false;
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  for (const signal of STOP_SIGNALS) {
     process.on(signal, () => {
       if (isStopping) process.exit(1);
       isStopping = true;

@@ -188,6 +188,12 @@ export const gatewaySection = section('Options of the gateway: SIP, media, RTMP.
     mp4: flag('Also make an MP4 of each file.', 'false'),
   }),
   maxViewersPerStream: count('Viewers of one stream at once.', '100', 0, 1_000_000),
+  maxViewers: count(
+    'Viewers of all streams together. Each holds a connection, and the API needs some, too.',
+    'half of `http.maxConnections`',
+    0,
+    1_000_000,
+  ),
   maxCalls: count('More live calls are refused.', '1000', 1, 1_000_000),
   historySize: count('Ended calls that are remembered.', '1000', 0, 1_000_000),
   offer: section('What our offers hold.', {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { describeError } from '@sipcast/rest';
+import { pathAndQuery } from './request-target.ts';
 
 const FILES: Readonly<Record<string, string>> = {
   'index.html': 'text/html; charset=utf-8',
@@ -72,9 +73,9 @@ export class ConsolePages {
     response: ServerResponse,
     check: (request: IncomingMessage) => Promise<void>,
   ): boolean {
-    const { method, url = '' } = request;
+    const { method, url } = request;
     if (method !== 'GET' && method !== 'HEAD') return false;
-    const [path = '', query] = url.split('?', 2);
+    const [path = '', query] = pathAndQuery(url).split('?', 2);
     const name = /^\/console\/([a-z.]*)$/.exec(path)?.[1];
     if (path === '/' || path === '/console') {
       // Relative: a proxy may serve it below another path.

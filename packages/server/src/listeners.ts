@@ -19,6 +19,9 @@ export interface ListenerHandler {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
 
+/** Of each port, where nothing else is said. */
+export const DEFAULT_CONNECTIONS = 256;
+
 /** Whoever sends a request octet by octet must not hold a place for ever. */
 const LIMITS = {
   headersTimeout: 10_000,

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { createCallGateway } from '@sipcast/core';
 import type { CallGateway, CallGatewayOptions, Logger } from '@sipcast/core';
 import { describe, ServerError, unavailable } from './errors.ts';
+import { DEFAULT_CONNECTIONS } from './listeners.ts';
 import { type OutgoingPolicy, PolicyError, sipPortsOf } from './outgoing-policy.ts';
 import type { ServeOptions } from './serve-options.ts';
 
@@ -62,6 +63,8 @@ export async function gatewayOptionsOf(
   return {
     logger,
     maxLoopLagMs: MAX_LOOP_LAG_MS,
+    // Whoever watches holds a connection for as long: queries must still find one.
+    maxViewers: Math.floor((options.maxConnections ?? DEFAULT_CONNECTIONS) / 2),
     ...options.gateway,
     ...(options.maxLoopLagMs === undefined ? {} : { maxLoopLagMs: options.maxLoopLagMs }),
     ...(policy && {

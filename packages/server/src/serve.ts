@@ -12,7 +12,7 @@ import { describe } from './errors.ts';
 import { GatewayMetrics } from './gateway-metrics.ts';
 import { openEvents } from './event-deliveries.ts';
 import { FfmpegWatch } from './ffmpeg-watch.ts';
-import { Listeners } from './listeners.ts';
+import { DEFAULT_CONNECTIONS, Listeners } from './listeners.ts';
 import { openLog } from './log.ts';
 import type { ServerLogger } from './log.ts';
 import { LogOutput } from './log-output.ts';
@@ -122,7 +122,7 @@ export async function serveLogged(
     opened.push(() => ffmpeg.close());
     const status = new StatusPages(gateway, metrics, ffmpeg);
     const handler = handlerOf(router, gate, [status, ...(pages ? [pages] : [])], log);
-    const { maxConnections = 256 } = options;
+    const { maxConnections = DEFAULT_CONNECTIONS } = options;
     const { maxConnectionsPerAddress = Math.ceil(maxConnections / 2) } = options;
     const listeners = new Listeners(handler, {
       most: maxConnections,

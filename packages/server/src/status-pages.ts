@@ -5,6 +5,7 @@ import type { CallGateway } from '@sipcast/core';
 import { describeError } from '@sipcast/rest';
 import type { FfmpegWatch } from './ffmpeg-watch.ts';
 import type { GatewayMetrics } from './gateway-metrics.ts';
+import { pathAndQuery } from './request-target.ts';
 
 const NO_FFMPEG =
   '{"status":"not ready","reason":"ffmpeg is gone or does not work; the log says more"}\n';
@@ -33,9 +34,9 @@ export class StatusPages {
     response: ServerResponse,
     check: (request: IncomingMessage) => Promise<void>,
   ): boolean {
-    const { method, url = '' } = request;
+    const { method, url } = request;
     if (method !== 'GET' && method !== 'HEAD') return false;
-    const [path] = url.split('?', 1);
+    const [path] = pathAndQuery(url).split('?', 1);
     if (path === '/health') {
       send(response, 200, 'application/json', '{"status":"up"}\n');
       return true;

@@ -318,6 +318,9 @@ export class OutboundSession implements InviteSession, DialogOwner {
     // Whoever the password is for, it is not for a host that the answer of another one names.
     if (next.uri.host !== this.#target.host) this.#digest?.bind();
     this.#target = next.uri;
+    // Whoever was asked there has no say in the call any more.
+    this.#early.clear();
+    this.#reliable.clear();
     // Behind a proxy of ours it is the proxy that goes there: our way to it is the same.
     if (this.#options.outboundProxy === undefined) {
       this.#preference = redirectedPreference(next.uri, this.#options.transport);
