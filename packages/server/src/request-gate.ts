@@ -104,7 +104,7 @@ export class RequestGate {
   }
 }
 
-/** @param more - Whoever asks too often does so on a new connection each time: what was sent ahead is not even read. */
+/** @param more - Headers: whoever asks too often does so on a new connection each time, and what was sent ahead gets no answer. */
 function throwUnlessNow(waitS: number, more: Readonly<Record<string, string>> = {}): void {
   if (waitS === 0) return;
   const headers = { 'retry-after': String(waitS), ...more };
