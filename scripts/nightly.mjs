@@ -6,12 +6,12 @@ const RUNS = {
   /** Damaged RTP and RTCP, a million of each. */
   mutations: {
     environment: { MUTATIONS: '1000000' },
-    files: ['packages/media/src/mutations.test.ts'],
+    files: ['packages/media/src/rtp/mutations.test.ts'],
   },
   /** Damaged conversations of an RTMP server, a million. */
   'rtmp-mutations': {
     environment: { MUTATIONS: '1000000' },
-    files: ['packages/media/src/rtmp-mutations.test.ts'],
+    files: ['packages/media/src/rtmp/rtmp-mutations.test.ts'],
   },
   /** Damaged SIP messages, ten million, and a million descriptions. */
   'sip-mutations': {
@@ -34,9 +34,9 @@ const RUNS = {
   properties: {
     environment: { PROPERTY_RUNS: '10000' },
     files: [
-      'packages/media/src/jitter-buffer.test.ts',
-      'packages/media/src/nack-requester.test.ts',
-      'packages/media/src/resync.test.ts',
+      'packages/media/src/rtp/jitter-buffer.test.ts',
+      'packages/media/src/rtp/nack-requester.test.ts',
+      'packages/media/src/sync/resync.test.ts',
     ],
   },
   /** Ten thousand calls with media, twenty at once: no socket, timer, port or listener is left. */

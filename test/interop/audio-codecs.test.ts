@@ -28,7 +28,7 @@ import type {
   SoundSource,
 } from '@sipcast/media';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { countSpeexFrames } from '../../packages/media/src/speex.ts';
+import { countSpeexFrames } from '../../packages/media/src/codec/speex.ts';
 import { describeWith, findProgram, run } from '../support/programs.ts';
 import {
   beeps,

@@ -13,7 +13,11 @@ import {
   Ticker,
 } from '@sipcast/media';
 import type { H264AccessUnit, RtpSession } from '@sipcast/media';
-import { hexNalus, testAccessUnits, testDatagrams } from '../../packages/media/src/test-h264.ts';
+import {
+  hexNalus,
+  testAccessUnits,
+  testDatagrams,
+} from '../../packages/media/src/codec/test-h264.ts';
 import { seededRandom } from '../../packages/media/src/test-random.ts';
 
 const cleanups: (() => Promise<unknown>)[] = [];

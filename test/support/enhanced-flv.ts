@@ -3,7 +3,7 @@
 
 import { decodeAmf0, EcmaArray } from '@sipcast/media';
 import type { Amf0Value } from '@sipcast/media';
-import { OggWriter, opusHeads } from '../../packages/media/src/ogg.ts';
+import { OggWriter, opusHeads } from '../../packages/media/src/codec/ogg.ts';
 
 interface Tag {
   readonly type: number;

@@ -3,7 +3,7 @@
 import { AUDIO_CODECS, AUDIO_STEP_MS, audioDurationMs } from '@sipcast/media';
 import type { AudioCodec, AudioFrame } from '@sipcast/media';
 import { execFileSync } from 'node:child_process';
-import { OggReader, OggWriter, opusHeads, speexHeads } from '../../packages/media/src/ogg.ts';
+import { OggReader, OggWriter, opusHeads, speexHeads } from '../../packages/media/src/codec/ogg.ts';
 
 export const CODECS = Object.keys(AUDIO_CODECS) as AudioCodec[];
 

@@ -1,0 +1,165 @@
+// Which ffmpeg is used, and what it can do.
+
+import { execFile } from 'node:child_process';
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+import { MediaError } from '../errors.ts';
+
+/** Coders that are of use here, by what they code. */
+const ENCODERS: Readonly<Record<FfmpegEncoding, readonly string[]>> = {
+  aac: ['aac'],
+  h264: ['libx264', 'libopenh264', 'h264'],
+  opus: ['libopus'],
+  speex: ['libspeex'],
+  g722: ['g722'],
+};
+/** In order of preference: the codecs' own libraries deal best with what phones send. */
+const DECODERS: Readonly<Record<FfmpegDecoding, readonly string[]>> = {
+  vp8: ['vp8', 'libvpx'],
+  h264: ['h264'],
+  opus: ['libopus', 'opus'],
+  speex: ['libspeex', 'speex'],
+  g722: ['g722'],
+};
+
+/** What ffmpeg may be asked to encode. */
+export type FfmpegEncoding = 'aac' | 'h264' | 'opus' | 'speex' | 'g722';
+/** What ffmpeg may be asked to decode. */
+export type FfmpegDecoding = 'vp8' | 'h264' | 'opus' | 'speex' | 'g722';
+
+/** The names of a binary's coders (`-c:a`, `-c:v`); undefined where it has none. */
+export interface FfmpegCapabilities {
+  readonly encoders: Readonly<Record<FfmpegEncoding, string | undefined>>;
+  readonly decoders: Readonly<Record<FfmpegDecoding, string | undefined>>;
+}
+
+/** A binary that was found and asked. */
+export interface FfmpegBinary {
+  readonly path: string;
+  /** As ffmpeg tells it, e.g. `5.1.9-0+deb12u1`. */
+  readonly version: string;
+  /** Who named it: the option, `FFMPEG_PATH`, the `PATH`, or the package `@ffmpeg-installer/ffmpeg`. */
+  readonly source: 'option' | 'environment' | 'path' | 'package';
+  readonly capabilities: FfmpegCapabilities;
+}
+
+/** What is looked for. */
+export interface FfmpegWanted {
+  /** Path of the binary; then no other is looked at. */
+  readonly ffmpegPath?: string;
+  /** What it must be able to do. Default: encode AAC. */
+  readonly encode?: readonly FfmpegEncoding[];
+  readonly decode?: readonly FfmpegDecoding[];
+}
+
+const PROBE_TIMEOUT_MS = 5000;
+const OPTIONAL_PACKAGE: string = '@ffmpeg-installer/ffmpeg';
+
+/**
+ * The first ffmpeg that can do what is wanted: that of the option, else of `FFMPEG_PATH`, else each on the `PATH`, else
+ * the one of the optional package `@ffmpeg-installer/ffmpeg`. Where the option or `FFMPEG_PATH` names one, it is that or
+ * none.
+ *
+ * @throws MediaError (rejection) `NO_TRANSCODER` with field `ffmpegPath`, saying what each one lacks.
+ */
+export async function findFfmpeg(wanted: FfmpegWanted = {}): Promise<FfmpegBinary> {
+  const complaints: string[] = [];
+  let firstCause: unknown;
+  for await (const { path, source } of candidates(wanted.ffmpegPath)) {
+    try {
+      await access(path, constants.X_OK);
+    } catch {
+      if (source !== 'path') complaints.push(`${path} is not there or not executable`);
+      continue;
+    }
+    try {
+      const { version, capabilities } = await probe(path);
+      const lacking = lacks(capabilities, wanted);
+      if (lacking.length === 0) return { path, version, source, capabilities };
+      complaints.push(`${path} has no ${lacking.join(', no ')}`);
+    } catch (cause) {
+      firstCause ??= cause;
+      complaints.push(`${path} does not run`);
+    }
+  }
+  const reasons = complaints.length === 0 ? 'none is on the PATH' : complaints.join('; ');
+  throw new MediaError('NO_TRANSCODER', `No ffmpeg: ${reasons} (set ffmpegPath)`, {
+    field: 'ffmpegPath',
+    cause: firstCause,
+  });
+}
+
+type Candidate = Pick<FfmpegBinary, 'path' | 'source'>;
+
+async function* candidates(given: string | undefined): AsyncGenerator<Candidate> {
+  const environment = process.env['FFMPEG_PATH'];
+  if (given !== undefined) yield { path: given, source: 'option' };
+  else if (environment) yield { path: environment, source: 'environment' };
+  else {
+    const name = process.platform === 'win32' ? 'ffmpeg.exe' : 'ffmpeg';
+    for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
+      if (folder !== '') yield { path: join(folder, name), source: 'path' };
+    }
+    const path = await packagedFfmpeg();
+    if (path !== undefined) yield { path, source: 'package' };
+  }
+}
+
+/** The package throws, not always an Error, where it has no binary for the platform. */
+async function packagedFfmpeg(): Promise<string | undefined> {
+  try {
+    const loaded = (await import(OPTIONAL_PACKAGE)) as { default?: { path?: unknown } };
+    const path = loaded.default?.path;
+    return typeof path === 'string' ? path : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function probe(path: string): Promise<Pick<FfmpegBinary, 'version' | 'capabilities'>> {
+  const ask = async (...args: string[]): Promise<string> =>
+    (await promisify(execFile)(path, args, { timeout: PROBE_TIMEOUT_MS })).stdout;
+  const [head, encoders, decoders] = await Promise.all([
+    ask('-version'),
+    ask('-hide_banner', '-encoders'),
+    ask('-hide_banner', '-decoders'),
+  ]);
+  const version = /^ffmpeg version (\S+)/.exec(head)?.[1];
+  if (version === undefined) throw new Error('It does not say that it is ffmpeg');
+  const capabilities = {
+    encoders: choose(ENCODERS, coderNames(encoders)),
+    decoders: choose(DECODERS, coderNames(decoders)),
+  };
+  return { version, capabilities };
+}
+
+/** Rows like ` A....D aac   AAC (Advanced Audio Coding)`. */
+function coderNames(list: string): Set<string> {
+  return new Set(Array.from(list.matchAll(/^ ?[VA][A-Z.]{5} (\w+)/gm), (row) => row[1]!));
+}
+
+function choose<Kind extends string>(
+  table: Readonly<Record<Kind, readonly string[]>>,
+  names: ReadonlySet<string>,
+): Record<Kind, string | undefined> {
+  const rows = Object.entries<readonly string[]>(table);
+  return Object.fromEntries(
+    rows.map(([kind, coders]) => [kind, coders.find((coder) => names.has(coder))]),
+  ) as Record<Kind, string | undefined>;
+}
+
+function lacks(
+  { encoders, decoders }: FfmpegCapabilities,
+  { encode = ['aac'], decode = [] }: FfmpegWanted,
+): string[] {
+  return [
+    ...encode
+      .filter((kind) => encoders[kind] === undefined)
+      .map((kind) => `${ENCODERS[kind][0]} encoder`),
+    ...decode
+      .filter((kind) => decoders[kind] === undefined)
+      .map((kind) => `${DECODERS[kind].join(' or ')} decoder`),
+  ];
+}

@@ -1,0 +1,60 @@
+// Those that take frames of a stream instead of tags.
+
+import type { AacFormat } from '../codec/aac.ts';
+import type { AudioCodec } from '../codec/codec.ts';
+import type { Sink, StreamAudio, StreamVideo, VideoFrame } from '../codec/frame.ts';
+
+/** What is told of a piece of sound. */
+interface Sound {
+  readonly codec: AudioCodec | 'aac';
+  readonly payload: Uint8Array;
+  readonly durationMs: number;
+  readonly format?: AacFormat;
+}
+
+/** Costs nothing while nobody listens. */
+export class FrameTaps {
+  #audio: readonly Sink<StreamAudio>[] = [];
+  #video: readonly Sink<StreamVideo>[] = [];
+
+  /** @returns what ends it. */
+  addAudio(sink: Sink<StreamAudio>): () => void {
+    // A wrapper, so that the same sink may be there twice.
+    const tap: Sink<StreamAudio> = (frame) => sink(frame);
+    this.#audio = [...this.#audio, tap];
+    return () => {
+      this.#audio = this.#audio.filter((one) => one !== tap);
+    };
+  }
+
+  /** @returns what ends it. */
+  addVideo(sink: Sink<StreamVideo>): () => void {
+    const tap: Sink<StreamVideo> = (frame) => sink(frame);
+    this.#video = [...this.#video, tap];
+    return () => {
+      this.#video = this.#video.filter((one) => one !== tap);
+    };
+  }
+
+  pushAudio({ codec, payload, durationMs, format }: Sound, timestampMs: number): void {
+    if (this.#audio.length === 0) return;
+    const frame = { codec, payload, durationMs, timestampMs, ...(format && { format }) };
+    for (const tap of this.#audio) tap(frame);
+  }
+
+  pushVideo(picture: VideoFrame, decodeMs: number, compositionMs: number): void {
+    if (this.#video.length === 0) return;
+    const { isKeyFrame } = picture;
+    const times = { isKeyFrame, decodeMs, presentMs: decodeMs + compositionMs };
+    const frame: StreamVideo =
+      picture.codec === 'h264'
+        ? { ...times, codec: 'h264', nalus: picture.nalus }
+        : { ...times, codec: 'vp8', payload: picture.payload };
+    for (const tap of this.#video) tap(frame);
+  }
+
+  clear(): void {
+    this.#audio = [];
+    this.#video = [];
+  }
+}

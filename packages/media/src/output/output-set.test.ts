@@ -1,0 +1,132 @@
+import { describe, expect, it } from 'vitest';
+import type { FlvTag, FlvTagRole } from '../codec/frame.ts';
+import type { Output } from './output.ts';
+import { OutputSet } from './output-set.ts';
+
+const tag = (role: FlvTagRole, timestampMs = 0): FlvTag => ({
+  type: role === 'audio' ? 8 : role === 'metadata' ? 18 : 9,
+  timestampMs,
+  body: new Uint8Array(1),
+  role,
+});
+
+function join(set: OutputSet): string[] {
+  const seen: string[] = [];
+  set.add({ push: (one) => seen.push(`${one.role}@${one.timestampMs}`) });
+  return seen;
+}
+
+describe('OutputSet', () => {
+  const preamble = [tag('metadata', 5), tag('sequence-header', 5)];
+
+  it('begins with the preamble and a key frame; audio waits for it', () => {
+    const set = new OutputSet(() => preamble);
+    set.expectVideo(true);
+    const seen = join(set);
+    for (const one of [
+      tag('metadata'),
+      tag('audio', 0),
+      tag('inter-frame', 20),
+      tag('sequence-header', 40),
+      tag('key-frame', 40),
+      tag('audio', 40),
+    ]) {
+      set.push(one);
+    }
+    expect(seen).toEqual(['metadata@5', 'sequence-header@5', 'key-frame@40', 'audio@40']);
+  });
+
+  it('leaves out audio of before the first picture, whenever it comes', () => {
+    const set = new OutputSet(() => []);
+    set.expectVideo(true);
+    const early = join(set);
+    for (const one of [tag('key-frame', 200), tag('audio', 100), tag('inter-frame', 240)])
+      set.push(one);
+    const late = join(set);
+    for (const at of [199, 200, 223]) set.push(tag('audio', at));
+    for (const seen of [early, late])
+      expect(seen).toEqual(['key-frame@200', 'inter-frame@240', 'audio@200', 'audio@223']);
+  });
+
+  it('audio does not wait longer than a second, and not at all without video', () => {
+    const set = new OutputSet(() => preamble);
+    set.expectVideo(true);
+    const seen = join(set);
+    for (const at of [100, 1000, 1100]) set.push(tag('audio', at));
+    expect(seen).toEqual(['metadata@5', 'sequence-header@5', 'audio@1100']);
+    set.expectVideo(false);
+    const other = join(set);
+    set.push(tag('audio', 2000));
+    expect(other.at(-1)).toBe('audio@2000');
+  });
+
+  it('a late output begins with the newest key frame, unless that is more than two seconds old', () => {
+    const set = new OutputSet(() => preamble);
+    set.expectVideo(true);
+    for (const at of [0, 1000]) set.push(tag('key-frame', at));
+    set.push(tag('audio', 1010));
+    set.push(tag('inter-frame', 3000));
+    expect(join(set).slice(2)).toEqual(['key-frame@1000', 'audio@1010', 'inter-frame@3000']);
+    set.push(tag('inter-frame', 3001));
+    const late = join(set);
+    set.push(tag('inter-frame', 3040));
+    expect(late).toEqual([]);
+    set.push(tag('key-frame', 3080));
+    expect(late.at(-1)).toBe('key-frame@3080');
+    for (let i = 0; i < 9; i++)
+      set.push({ ...tag('inter-frame', 3100), body: new Uint8Array(1 << 19) });
+    expect(join(set)).toEqual([]);
+  });
+
+  it('outputs join and leave alone, and joining twice changes nothing', () => {
+    const set = new OutputSet(() => preamble);
+    const first = join(set);
+    set.push(tag('key-frame', 0));
+    const second: FlvTag[] = [];
+    const output = { push: (one: FlvTag) => second.push(one) };
+    set.add(output);
+    set.add(output);
+    set.push(tag('inter-frame', 40));
+    set.push(tag('key-frame', 80));
+    set.remove(output);
+    set.push(tag('inter-frame', 120));
+    expect(first.slice(2)).toEqual([
+      'key-frame@0',
+      'inter-frame@40',
+      'key-frame@80',
+      'inter-frame@120',
+    ]);
+    expect(second.map((one) => `${one.role}@${one.timestampMs}`)).toEqual([
+      'metadata@5',
+      'sequence-header@5',
+      'key-frame@0',
+      'inter-frame@40',
+      'key-frame@80',
+    ]);
+    expect(set.size).toBe(1);
+    set.clear();
+    expect(set.size).toBe(0);
+    expect(join(set)).toEqual([]);
+  });
+
+  it('removes an output that throws, tells it why, and hands on to the others', () => {
+    const set = new OutputSet(() => preamble);
+    const ends: unknown[] = [];
+    const problem = new Error('mine');
+    let pushes = 0;
+    const bad: Output = {
+      push: () => {
+        pushes++;
+        throw problem;
+      },
+      onEnded: (error) => void ends.push(error),
+    };
+    set.add(bad);
+    const seen = join(set);
+    set.push(tag('key-frame', 40));
+    set.add(bad);
+    set.push(tag('audio', 40));
+    expect(seen).toEqual(['metadata@5', 'sequence-header@5', 'key-frame@40', 'audio@40']);
+    expect([pushes, ends, set.size]).toEqual([2, [problem, problem], 1]);
+  });
+});

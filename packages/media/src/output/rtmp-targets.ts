@@ -1,0 +1,136 @@
+// What well-known RTMP servers want, by their host names. Pure. The figures are the services' own, as their guides for
+// encoders say them; what they do not say is `null` or `any` here.
+
+import type { RtmpEnhancedMode } from '../rtmp/rtmp-capabilities.ts';
+import type { EnhancedMedia, OutputForm } from './output-form.ts';
+import { parseRtmpUrl } from '../rtmp/rtmp-url.ts';
+
+/** One service or server. */
+export interface RtmpTarget {
+  readonly name: string;
+  /** Host names, lower-case. */
+  readonly host: RegExp;
+  /** `aac`: nothing else is heard. */
+  readonly audio: 'aac' | 'any';
+  /** A stream without an audio track is refused, or is not shown. */
+  readonly needsAudio: boolean;
+  /** A stream without pictures is refused. */
+  readonly needsVideo: boolean;
+  /** Plain RTMP is refused. */
+  readonly needsTls: boolean;
+  /** Longest time between key frames that is asked for, or `null`. */
+  readonly keyFrameMs: number | null;
+  /** What is offered to it unless told otherwise. */
+  readonly enhanced: RtmpEnhancedMode;
+  /** What it takes in enhanced tags, whether its answer says so or not. */
+  readonly takes: EnhancedMedia;
+}
+
+const TAKES_NOTHING: EnhancedMedia = { vp8: false, opus: false };
+
+const PLATFORM = {
+  audio: 'aac',
+  needsAudio: true,
+  needsVideo: true,
+  needsTls: false,
+  keyFrameMs: 2000,
+  enhanced: 'off',
+  takes: TAKES_NOTHING,
+} as const;
+const OWN_SERVER = {
+  audio: 'any',
+  needsAudio: false,
+  needsVideo: false,
+  needsTls: false,
+  keyFrameMs: null,
+  enhanced: 'off',
+  takes: TAKES_NOTHING,
+} as const;
+
+/** The first that fits counts. Servers of one's own are known by the names that containers usually have. */
+export const RTMP_TARGETS: readonly RtmpTarget[] = [
+  { ...PLATFORM, name: 'YouTube Live', host: /(^|\.)rtmps?\.youtube\.com$/ },
+  {
+    ...PLATFORM,
+    name: 'Facebook Live',
+    host: /(^|\.)(live-api-s|live-api|rtmp-api)\.facebook\.com$/,
+    needsTls: true,
+  },
+  {
+    ...PLATFORM,
+    name: 'Twitch',
+    host: /\.twitch\.tv$|^ingest\.global-contribute\.live-video\.net$|^[a-z0-9]+\.contribute\.live-video\.net$/,
+    needsAudio: false,
+  },
+  {
+    ...PLATFORM,
+    name: 'Amazon IVS',
+    host: /\.global-contribute\.live-video\.net$/,
+    needsAudio: false,
+  },
+  {
+    ...PLATFORM,
+    name: 'Mux',
+    host: /(^|\.)(global-)?live\.mux\.com$/,
+    needsAudio: false,
+    needsVideo: false,
+    keyFrameMs: null,
+  },
+  {
+    ...OWN_SERVER,
+    name: 'Wowza',
+    host: /\.entrypoint\.cloud\.wowza\.com$|^wowza(\.|$)/,
+    audio: 'aac',
+  },
+  { ...OWN_SERVER, name: 'nginx-rtmp', host: /^nginx(-rtmp)?(\.|$)/ },
+  { ...OWN_SERVER, name: 'SRS', host: /^srs(\.|$)/, audio: 'aac' },
+  {
+    ...OWN_SERVER,
+    name: 'MediaMTX',
+    host: /^mediamtx(\.|$)/,
+    enhanced: 'auto',
+    takes: { vp8: false, opus: true },
+  },
+];
+
+/** The server that this address belongs to, where it is a known one. @throws RtmpError `INVALID_URL`. */
+export function rtmpTargetOf(url: string): RtmpTarget | undefined {
+  const host = parseRtmpUrl(url).host.toLowerCase().replace(/\.$/, '');
+  return RTMP_TARGETS.find((target) => target.host.test(host));
+}
+
+/** What a push to a known server should do and say. */
+export interface RtmpTargetAdvice {
+  /** Unless the user has chosen. */
+  readonly enhanced: RtmpEnhancedMode;
+  /** What the server takes in enhanced tags, whether its answer says so or not. */
+  readonly takes: EnhancedMedia;
+  /** Ask the source for a key frame as often, or `null`. */
+  readonly keyFrameMs: number | null;
+  /** For the log: what will not work, and what to change. No address, no key. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Compares what a push will send with what its server is known to want.
+ *
+ * @param silentAudio - Whether a call without sound gets a silent track.
+ */
+export function adviseRtmpTarget(
+  url: string,
+  form: OutputForm,
+  silentAudio: boolean,
+): RtmpTargetAdvice {
+  const target = rtmpTargetOf(url);
+  if (!target) return { enhanced: 'off', takes: TAKES_NOTHING, keyFrameMs: null, warnings: [] };
+  const { name, audio, needsAudio, needsTls, enhanced, takes, keyFrameMs } = target;
+  const warnings: string[] = [];
+  if (audio === 'aac' && form.audio === 'passthrough')
+    warnings.push(
+      `${name} takes no audio but AAC: G.711 and Speex that pass through will not be heard there, or the stream is refused. Set audio: 'aac'`,
+    );
+  if (needsAudio && form.audio === 'aac' && !silentAudio)
+    warnings.push(`${name} shows no stream without an audio track. Set silentAudio: true`);
+  if (needsTls && !parseRtmpUrl(url).secure) warnings.push(`${name} takes rtmps: addresses only`);
+  return { enhanced, takes, keyFrameMs, warnings };
+}

@@ -1,0 +1,348 @@
+// The connection below a publication: TCP or TLS, the handshake, chunks in both directions, and the protocol control
+// messages that need no decision (Adobe RTMP 1.0 §5). It knows no commands.
+
+import { randomFillSync } from 'node:crypto';
+import { connect, isIP, Socket } from 'node:net';
+import type { LookupFunction } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
+import { RtmpError } from '../errors.ts';
+import { FORBIDDEN_ADDRESS, forbiddenAddress, guardedLookup } from './guarded-lookup.ts';
+import type { MayConnect } from './guarded-lookup.ts';
+import { ChunkReader, ChunkWriter } from './rtmp-chunk.ts';
+import type { RtmpMessage } from './rtmp-chunk.ts';
+import type { RtmpTlsOptions } from './rtmp-contract.ts';
+import { ClientHandshake } from './rtmp-handshake.ts';
+
+/** Longest message that is accepted from a server: it only sends commands. */
+export const MAX_RTMP_BODY_BYTES: number = 1024 * 1024;
+
+/** Message types (Adobe RTMP 1.0 §5.4, §7.1). */
+export const MESSAGE = {
+  setChunkSize: 1,
+  acknowledgement: 3,
+  userControl: 4,
+  windowAcknowledgementSize: 5,
+  setPeerBandwidth: 6,
+  video: 9,
+  amf3Command: 17,
+  data: 18,
+  command: 20,
+} as const;
+/** User control events (§7.1.7). */
+export const USER_CONTROL = { pingRequest: 6, pingResponse: 7 } as const;
+
+/** Where to, and how. Times in milliseconds. */
+export interface RtmpLinkOptions {
+  readonly host: string;
+  readonly port: number;
+  /** `undefined`: without TLS. */
+  readonly tls: RtmpTlsOptions | undefined;
+  /** Default: to every address. */
+  readonly mayConnect: MayConnect | undefined;
+  /** Default: the system's. */
+  readonly lookup: LookupFunction | undefined;
+  readonly connectTimeoutMs: number;
+  readonly handshakeTimeoutMs: number;
+  /** Longest wait of audio for a picture to be written with it; 0: none. */
+  readonly coalesceMs: number;
+}
+
+/** What a link reports. Nothing after `destroy()`. */
+export interface RtmpLinkHandler {
+  /** Once: the handshake is over, and messages can be written. */
+  onOpen(): void;
+  /** Each message, but for pings, which are answered. */
+  onMessage(message: RtmpMessage): void;
+  /** At most once, last. Without an error the server has closed in order. */
+  onClosed(error: RtmpError | undefined): void;
+}
+
+const CONTROL_STREAM = 2;
+/** Large enough that most frames are one chunk; servers are known to take it. */
+const OUTGOING_CHUNK_BYTES = 60_000;
+/** More than this is written at once. */
+const MAX_BATCH_BYTES = 64 * 1024;
+/** Holds a picture and its audio, but for most key frames. */
+const SCRATCH_BYTES = 8 * 1024;
+/** A server that asks without end and reads nothing gets no more answers. */
+const MAX_QUEUE_FOR_ANSWERS_BYTES = 256 * 1024;
+
+type Phase = 'connecting' | 'securing' | 'handshaking' | 'open' | 'ending' | 'closed';
+
+/** One connection to one server. */
+export class RtmpLink {
+  readonly #options: RtmpLinkOptions;
+  readonly #handler: RtmpLinkHandler;
+  readonly #socket: Socket;
+  readonly #handshake = new ClientHandshake();
+  readonly #reader: ChunkReader;
+  readonly #writer = new ChunkWriter();
+  #phase: Phase = 'connecting';
+  #phaseTimer: NodeJS.Timeout | undefined;
+  #flushTimer: NodeJS.Timeout | undefined;
+  #flushSoon: NodeJS.Immediate | undefined;
+  /** Chunks of this event-loop turn (or coalescing period). */
+  #batch: Uint8Array[] = [];
+  #batchBytes = 0;
+  /** Where a batch is put together; reused as soon as the system has taken it. */
+  #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+  #bytesFlushed = 0;
+  #bytesReceived = 0;
+  #bytesAcknowledgedByUs = 0;
+  #peerWindowBytes = Number.POSITIVE_INFINITY;
+
+  /** @param openSocket - For tests: a connection of another kind. */
+  constructor(options: RtmpLinkOptions, handler: RtmpLinkHandler, openSocket?: () => Socket) {
+    this.#options = options;
+    this.#handler = handler;
+    this.#reader = new ChunkReader(MAX_RTMP_BODY_BYTES, {
+      onMessage: (message) => this.#onMessage(message),
+      onFault: (fault) =>
+        this.#fail(new RtmpError('PROTOCOL', `The server broke the protocol: ${fault}`)),
+    });
+    this.#socket = openSocket?.() ?? this.#openSocket();
+    this.#socket.setNoDelay(true);
+    this.#socket.on('connect', () => this.#onConnect());
+    this.#socket.on('data', (octets) => this.#onOctets(octets));
+    this.#socket.on('error', (error) => this.#onError(error));
+    this.#socket.on('close', () => this.#onClose());
+    this.#expect('connect', options.connectTimeoutMs);
+  }
+
+  /** Octets of chunks written so far, with those that still wait in this process. */
+  get bytesSent(): number {
+    return this.#bytesFlushed + this.#batchBytes;
+  }
+
+  /** Octets that wait in this process. */
+  get queuedBytes(): number {
+    return this.#batchBytes + this.#socket.writableLength;
+  }
+
+  /** Queues a message. It leaves with the next flush. */
+  write(message: RtmpMessage): void {
+    this.#batchBytes += this.#writer.write(message, this.#batch);
+  }
+
+  /** Queues a protocol control message. */
+  writeControl(type: number, payload: Uint8Array): void {
+    this.write({ chunkStreamId: CONTROL_STREAM, type, streamId: 0, timestampMs: 0, payload });
+  }
+
+  /** A picture leaves at the end of this turn; anything else waits a little for one. */
+  flushSoon(isPicture: boolean): void {
+    if (this.#batchBytes >= MAX_BATCH_BYTES) this.flush();
+    else if (isPicture || this.#options.coalesceMs === 0)
+      this.#flushSoon ??= setImmediate(this.flush);
+    else this.#flushTimer ??= setTimeout(this.flush, this.#options.coalesceMs);
+  }
+
+  /** Hands what is queued to the system. */
+  readonly flush = (): void => {
+    clearTimeout(this.#flushTimer);
+    this.#flushTimer = undefined;
+    clearImmediate(this.#flushSoon);
+    this.#flushSoon = undefined;
+    if (this.#batchBytes === 0 || this.#socket.destroyed) return;
+    // One write for the whole batch: copying a few kilobytes costs less than a writev of as many pieces, and a buffer
+    // for each batch would double what the garbage collector sees.
+    const bytes = this.#batchBytes;
+    const reuses = bytes <= SCRATCH_BYTES;
+    const octets = reuses ? this.#scratch.subarray(0, bytes) : Buffer.allocUnsafeSlow(bytes);
+    let at = 0;
+    for (const piece of this.#batch) {
+      octets.set(piece, at);
+      at += piece.length;
+    }
+    this.#bytesFlushed += bytes;
+    this.#batch.length = 0;
+    this.#batchBytes = 0;
+    this.#socket.write(octets);
+    // Not taken in full: the socket goes on with it.
+    if (reuses && this.#socket.writableLength > 0)
+      this.#scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+  };
+
+  /** Sends what is queued, then closes; `onClosed` follows, with the server's help. */
+  end(): void {
+    this.flush();
+    if (this.#phase !== 'open') return;
+    this.#phase = 'ending';
+    this.#socket.end();
+  }
+
+  /** Closes at once, and reports nothing more. Idempotent. */
+  destroy(): void {
+    this.#phase = 'closed';
+    clearTimeout(this.#phaseTimer);
+    clearTimeout(this.#flushTimer);
+    clearImmediate(this.#flushSoon);
+    this.#batch = [];
+    this.#batchBytes = 0;
+    this.#socket.destroy();
+  }
+
+  #openSocket(): Socket {
+    const { host, port, tls, mayConnect } = this.#options;
+    if (mayConnect && isIP(host) !== 0 && !mayConnect(host, host)) {
+      const socket = new Socket();
+      setImmediate(() => socket.destroy(forbiddenAddress(host)));
+      return socket;
+    }
+    return tls ? this.#openTls(tls) : connect({ host, port, ...this.#lookup() });
+  }
+
+  #lookup(): { readonly lookup?: LookupFunction } {
+    const { mayConnect, lookup } = this.#options;
+    if (mayConnect) return { lookup: guardedLookup(mayConnect, lookup) };
+    return lookup === undefined ? {} : { lookup };
+  }
+
+  #openTls(tls: RtmpTlsOptions): TLSSocket {
+    const { host, port } = this.#options;
+    const { ca, fingerprint256, insecure = false } = tls;
+    const socket = connectTls({
+      host,
+      port,
+      ...this.#lookup(),
+      minVersion: 'TLSv1.2',
+      rejectUnauthorized: !insecure && fingerprint256 === undefined,
+      // RFC 6066 §3: no address stands in SNI.
+      ...(isIP(host) === 0 && { servername: host }),
+      ...(ca !== undefined && { ca: asCertificates(ca) }),
+    });
+    socket.on('secureConnect', () => {
+      if (this.#phase === 'closed') return;
+      // Before the first octet of ours: the address of the stream is a secret, too.
+      if (fingerprint256 !== undefined && !isPinned(socket, fingerprint256))
+        return this.#fail(
+          tlsError('The certificate is not the pinned one', 'FINGERPRINT_MISMATCH'),
+        );
+      this.#beginHandshake();
+    });
+    return socket;
+  }
+
+  #expect(phase: string, timeoutMs: number): void {
+    clearTimeout(this.#phaseTimer);
+    this.#phaseTimer = setTimeout(() => {
+      this.#fail(new RtmpError('TIMEOUT', `No end of the ${phase} phase within ${timeoutMs} ms`));
+    }, timeoutMs);
+  }
+
+  #onConnect(): void {
+    if (this.#phase !== 'connecting') return;
+    if (!this.#options.tls) return this.#beginHandshake();
+    this.#phase = 'securing';
+    this.#expect('TLS handshake', this.#options.handshakeTimeoutMs);
+  }
+
+  #beginHandshake(): void {
+    this.#phase = 'handshaking';
+    this.#expect('handshake', this.#options.handshakeTimeoutMs);
+    this.#socket.write(this.#handshake.hello((bytes) => void randomFillSync(bytes)));
+  }
+
+  #onOctets(octets: Uint8Array): void {
+    if (this.#phase === 'closed') return;
+    if (this.#phase !== 'handshaking') return this.#onChunkOctets(octets);
+    const step = this.#handshake.push(octets);
+    if (step.fault) return this.#fail(new RtmpError('PROTOCOL', `No RTMP server: ${step.fault}`));
+    if (step.send) this.#socket.write(step.send);
+    if (!step.rest) return;
+    clearTimeout(this.#phaseTimer);
+    this.#phase = 'open';
+    this.writeControl(MESSAGE.setChunkSize, u32(OUTGOING_CHUNK_BYTES));
+    this.#writer.setChunkSize(OUTGOING_CHUNK_BYTES);
+    this.#handler.onOpen();
+    if (step.rest.length > 0) this.#onChunkOctets(step.rest);
+  }
+
+  #onChunkOctets(octets: Uint8Array): void {
+    this.#bytesReceived += octets.length;
+    this.#reader.push(octets);
+    if (this.#bytesReceived - this.#bytesAcknowledgedByUs < this.#peerWindowBytes) return;
+    this.#bytesAcknowledgedByUs = this.#bytesReceived;
+    this.#answer(MESSAGE.acknowledgement, u32(this.#bytesReceived % 0x1_0000_0000));
+  }
+
+  #onMessage(message: RtmpMessage): void {
+    if (this.#phase === 'closed') return;
+    const { type, payload } = message;
+    if (type === MESSAGE.windowAcknowledgementSize && payload.length >= 4) {
+      // Not for every octet, even where the server says so.
+      this.#peerWindowBytes = Math.max(1024, view(payload).readUInt32BE(0));
+    } else if (type === MESSAGE.userControl && payload.length >= 6) {
+      const event = view(payload).readUInt16BE(0);
+      if (event === USER_CONTROL.pingRequest) return this.#answerPing(payload);
+    }
+    this.#handler.onMessage(message);
+  }
+
+  #answerPing(payload: Uint8Array): void {
+    const pong = Buffer.from(payload.subarray(0, 6));
+    pong.writeUInt16BE(USER_CONTROL.pingResponse, 0);
+    this.#answer(MESSAGE.userControl, pong);
+  }
+
+  #answer(type: number, payload: Uint8Array): void {
+    if (this.#phase === 'closed' || this.queuedBytes > MAX_QUEUE_FOR_ANSWERS_BYTES) return;
+    this.writeControl(type, payload);
+    this.flush();
+  }
+
+  #onError(error: Error): void {
+    const where = `${this.#options.host}:${this.#options.port}`;
+    const { code } = error as NodeJS.ErrnoException;
+    const isNetwork = (error as NodeJS.ErrnoException).errno !== undefined || code === 'ECONNRESET';
+    if (code === FORBIDDEN_ADDRESS)
+      return this.#fail(new RtmpError('CONNECT_FORBIDDEN', error.message, { cause: error }));
+    // What goes wrong below TLS may pass; what TLS itself says will not.
+    if (this.#phase === 'securing' && !isNetwork)
+      return this.#fail(tlsError(`${where}: ${error.message}`, code ?? 'UNKNOWN', error));
+    const early = this.#phase === 'connecting' || this.#phase === 'securing';
+    const kind = early ? 'CONNECT_FAILED' : 'CONNECTION_LOST';
+    this.#fail(new RtmpError(kind, `${where}: ${error.message}`, { cause: error }));
+  }
+
+  #onClose(): void {
+    if (this.#phase === 'closed') return;
+    const securing = this.#phase === 'securing';
+    const words = 'The server closed the connection in the TLS handshake';
+    this.#fail(securing ? new RtmpError('CONNECT_FAILED', words) : undefined);
+  }
+
+  #fail(error: RtmpError | undefined): void {
+    if (this.#phase === 'closed') return;
+    this.destroy();
+    this.#handler.onClosed(error);
+  }
+}
+
+function asCertificates(ca: NonNullable<RtmpTlsOptions['ca']>): (string | Buffer)[] {
+  const list = typeof ca === 'string' || ca instanceof Uint8Array ? [ca] : ca;
+  return list.map((one) => (typeof one === 'string' ? one : Buffer.from(one)));
+}
+
+function isPinned(socket: TLSSocket, fingerprint256: string): boolean {
+  const plain = (text: string): string => text.replaceAll(':', '').toLowerCase();
+  const { fingerprint256: found } = socket.getPeerCertificate();
+  return typeof found === 'string' && plain(found) === plain(fingerprint256);
+}
+
+function tlsError(message: string, reason: string, cause?: unknown): RtmpError {
+  return new RtmpError('TLS_FAILED', `${reason}: ${message}`, { reason, cause });
+}
+
+/** Four octets, big-endian. */
+export function u32(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(4);
+  bytes.writeUInt32BE(value, 0);
+  return bytes;
+}
+
+/** The same octets as a Buffer. */
+export function view(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}

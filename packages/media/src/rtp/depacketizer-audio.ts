@@ -1,0 +1,117 @@
+// Audio payloads: G.711 and G.722 (RFC 3551 §4.5), Opus (RFC 7587), Speex (RFC 5574). Each packet is a frame, however
+// much sound it holds. Telephone events (RFC 4733) go aside, comfort noise (RFC 3389) nowhere.
+
+import type { AudioCodec } from '../codec/codec.ts';
+import type { Depacketizer, DepacketizerHandler, RtpCodec } from './depacketizer.ts';
+import { DtmfDecoder } from './dtmf.ts';
+import type { AudioFrame, RtpPacket } from '../codec/frame.ts';
+import { opusDurationMs } from '../codec/opus.ts';
+import { countSpeexFrames, SPEEX_FRAME_MS } from '../codec/speex.ts';
+
+/** Most octets of one audio packet: one second of G.711. */
+export const MAX_AUDIO_PAYLOAD_BYTES = 8000;
+
+/** Octets of a millisecond of G.711, and of G.722. */
+const OCTETS_PER_MS = 8;
+
+/** Why audio is missing or was dropped. */
+export type AudioFault =
+  /** A gap in the sequence, or another SSRC. The frame that follows is whole. */
+  | 'audio-loss'
+  /** A payload larger than {@link MAX_AUDIO_PAYLOAD_BYTES}. */
+  | 'audio-oversize'
+  /** No Opus packet by RFC 6716 §3.4. */
+  | 'opus-malformed'
+  /** A Speex packet that is cut short, or of modes that do not exist. */
+  | 'speex-malformed'
+  /** A telephone event that is cut short. */
+  | 'dtmf-short';
+
+/** As {@link DepacketizerHandler}, and digits. */
+export interface AudioDepacketizerHandler extends DepacketizerHandler<AudioFrame, AudioFault> {
+  /** A key was pressed: `0`–`9`, `*`, `#`, `A`–`D`. Once per key press, at its first packet. */
+  onDigit?(digit: string): void;
+}
+
+/** Packets of unknown payload types are ignored: RtpSession counts and drops them before. */
+export class AudioDepacketizer implements Depacketizer {
+  readonly #payloadTypes: ReadonlyMap<number, RtpCodec>;
+  readonly #handler: AudioDepacketizerHandler;
+  readonly #dtmf = new DtmfDecoder();
+  #started = false;
+  #ssrc = 0;
+  #expected = 0;
+
+  /** @param payloadTypes as negotiated: payload type → codec. Not copied; may be changed by the owner. */
+  constructor(payloadTypes: ReadonlyMap<number, RtpCodec>, handler: AudioDepacketizerHandler) {
+    this.#payloadTypes = payloadTypes;
+    this.#handler = handler;
+  }
+
+  push(packet: RtpPacket): void {
+    if (this.#started && (packet.sequenceNumber !== this.#expected || packet.ssrc !== this.#ssrc)) {
+      this.#handler.onBroken('audio-loss');
+    }
+    this.#started = true;
+    this.#ssrc = packet.ssrc;
+    this.#expected = (packet.sequenceNumber + 1) & 0xffff;
+    if (packet.payload.length === 0) return;
+    const codec = this.#payloadTypes.get(packet.payloadType)?.codec;
+    switch (codec) {
+      case 'pcma':
+      case 'pcmu':
+      case 'g722':
+      case 'opus':
+      case 'speex-nb':
+      case 'speex-wb':
+        this.#pushSound(codec, packet);
+        break;
+      case 'telephone-event':
+        this.#pushEvent(packet);
+        break;
+      case 'comfort-noise':
+      case 'h264':
+      case 'vp8':
+      case undefined:
+        break;
+    }
+  }
+
+  reset(): void {
+    this.#started = false;
+    this.#dtmf.reset();
+  }
+
+  #pushSound(codec: AudioCodec, packet: RtpPacket): void {
+    const { payload, rtpTimestamp, arrivalMs } = packet;
+    if (payload.length > MAX_AUDIO_PAYLOAD_BYTES) {
+      this.#handler.onBroken('audio-oversize');
+      return;
+    }
+    const durationMs = audioDurationMs(codec, payload);
+    if (durationMs === undefined) {
+      this.#handler.onBroken(codec === 'opus' ? 'opus-malformed' : 'speex-malformed');
+    } else if (durationMs > 0) {
+      this.#handler.onFrame({ codec, payload, durationMs, rtpTimestamp, arrivalMs });
+    }
+  }
+
+  #pushEvent(packet: RtpPacket): void {
+    if (packet.payload.length < 4) {
+      this.#handler.onBroken('dtmf-short');
+      return;
+    }
+    const digit = this.#dtmf.push(packet);
+    if (digit !== undefined) this.#handler.onDigit?.(digit);
+  }
+}
+
+/** How much sound a payload holds, 0 for none (a Speex packet may be all padding); undefined when it is malformed. */
+export function audioDurationMs(codec: AudioCodec, payload: Uint8Array): number | undefined {
+  if (codec === 'opus') return opusDurationMs(payload);
+  if (codec === 'speex-nb' || codec === 'speex-wb') {
+    const frames = countSpeexFrames(payload);
+    return frames === undefined ? undefined : frames * SPEEX_FRAME_MS;
+  }
+  return payload.length / OCTETS_PER_MS;
+}

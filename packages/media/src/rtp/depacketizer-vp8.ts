@@ -1,0 +1,171 @@
+// RFC 7741: the payloads of VP8 packets → frames, bit-exact.
+
+import type { Depacketizer, DepacketizerHandler } from './depacketizer.ts';
+import { MAX_FRAME_BYTES } from './depacketizer-h264.ts';
+import type { RtpPacket, Vp8Frame } from '../codec/frame.ts';
+import { isVp8KeyFrame, parseVp8FrameTag } from '../codec/vp8.ts';
+
+/** Most packets of one frame. */
+export const MAX_PACKETS_PER_VP8_FRAME = 16_384;
+
+/** Why a frame was dropped. */
+export type Vp8Fault =
+  /** A gap in the sequence, or another SSRC. */
+  | 'vp8-loss'
+  /** A payload that ends within its descriptor or right behind it. */
+  | 'vp8-short'
+  /** A frame whose first packet does not begin it, although none is missing. */
+  | 'vp8-no-start'
+  /** A second beginning with the timestamp of a frame that has not ended. */
+  | 'vp8-restart'
+  /** The frame does not begin as RFC 6386 §9.1 says. */
+  | 'vp8-frame-tag'
+  /** A bound of this file was hit. */
+  | 'vp8-oversize';
+
+/**
+ * A frame begins with the packet that begins partition 0, and ends at the marker or, for devices that forget it, at
+ * the next timestamp. Its partitions are joined in order of the sequence. A frame that misses anything is dropped
+ * whole. PictureID and TL0PICIDX are skipped: a gap in the sequence already says that something is missing, and
+ * neither of them could say that nothing is.
+ */
+export class Vp8Depacketizer implements Depacketizer {
+  readonly #handler: DepacketizerHandler<Vp8Frame, Vp8Fault>;
+  #started = false;
+  #ssrc = 0;
+  #expected = 0;
+  /** `skipped`: the rest of the frame is ignored. */
+  #state: 'between' | 'inside' | 'skipped' = 'between';
+  /** The beginning of what comes next may be missing, and that was reported already. */
+  #headSuspect = true;
+  #timestamp = 0;
+  #lastArrivalMs = 0;
+  /** Payloads of the frame in work, and where the VP8 octets begin in each. */
+  readonly #payloads: (Uint8Array | undefined)[] = [];
+  readonly #offsets: number[] = [];
+  #count = 0;
+  #bytes = 0;
+
+  constructor(handler: DepacketizerHandler<Vp8Frame, Vp8Fault>) {
+    this.#handler = handler;
+  }
+
+  push(packet: RtpPacket): void {
+    const { rtpTimestamp, payload } = packet;
+    if (packet.sequenceNumber !== this.#expected || packet.ssrc !== this.#ssrc) {
+      if (this.#started) this.#noteLoss();
+      this.#started = true;
+      this.#ssrc = packet.ssrc;
+    }
+    this.#expected = (packet.sequenceNumber + 1) & 0xffff;
+    if (this.#state !== 'between' && rtpTimestamp !== this.#timestamp) this.#end();
+    this.#timestamp = rtpTimestamp;
+    this.#lastArrivalMs = packet.arrivalMs;
+    // An empty payload (padding, keep-alive) carries nothing, but its marker may.
+    if (payload.length > 0 && this.#state !== 'skipped') this.#pushPayload(payload);
+    if (packet.marker && this.#state !== 'between') this.#end();
+  }
+
+  reset(): void {
+    this.#started = false;
+    this.#clear();
+    this.#state = 'between';
+    this.#headSuspect = true;
+  }
+
+  #pushPayload(payload: Uint8Array): void {
+    const offset = descriptorBytes(payload);
+    if (offset >= payload.length) {
+      this.#break('vp8-short');
+      return;
+    }
+    // RFC 7741 §4.2: S with partition index 0 is the first packet of a frame.
+    if ((payload[0]! & 0x17) === 0x10) {
+      if (this.#state === 'inside') {
+        this.#break('vp8-restart');
+        return;
+      }
+      this.#state = 'inside';
+      this.#headSuspect = false;
+    } else if (this.#state === 'between') {
+      if (this.#headSuspect) this.#state = 'skipped';
+      else this.#break('vp8-no-start');
+      return;
+    }
+    this.#bytes += payload.length - offset;
+    if (this.#bytes > MAX_FRAME_BYTES || this.#count >= MAX_PACKETS_PER_VP8_FRAME) {
+      this.#break('vp8-oversize');
+      return;
+    }
+    this.#payloads[this.#count] = payload;
+    this.#offsets[this.#count++] = offset;
+  }
+
+  #noteLoss(): void {
+    this.#clear();
+    this.#state = 'between';
+    this.#headSuspect = true;
+    this.#handler.onBroken('vp8-loss');
+  }
+
+  #end(): void {
+    const whole = this.#state === 'inside';
+    this.#state = 'between';
+    this.#headSuspect = false;
+    if (!whole) return;
+    const payload = this.#join();
+    this.#clear();
+    if (parseVp8FrameTag(payload) === undefined) {
+      this.#handler.onBroken('vp8-frame-tag');
+      return;
+    }
+    this.#handler.onFrame({
+      codec: 'vp8',
+      payload,
+      isKeyFrame: isVp8KeyFrame(payload),
+      rtpTimestamp: this.#timestamp,
+      arrivalMs: this.#lastArrivalMs,
+    });
+  }
+
+  #join(): Uint8Array {
+    if (this.#count === 1) return this.#payloads[0]!.subarray(this.#offsets[0]);
+    // Not from Buffer's pool: the frame may be kept for long.
+    const frame = new Uint8Array(Buffer.allocUnsafeSlow(this.#bytes).buffer);
+    let at = 0;
+    for (let index = 0; index < this.#count; index++) {
+      const part = this.#payloads[index]!.subarray(this.#offsets[index]);
+      frame.set(part, at);
+      at += part.length;
+    }
+    return frame;
+  }
+
+  #break(fault: Vp8Fault): void {
+    this.#clear();
+    this.#state = 'skipped';
+    this.#handler.onBroken(fault);
+  }
+
+  #clear(): void {
+    // The lists are kept for the next frame, the packets are not.
+    if (this.#count > 0) this.#payloads.fill(undefined, 0, this.#count);
+    this.#count = 0;
+    this.#bytes = 0;
+  }
+}
+
+/**
+ * Length of the payload descriptor (RFC 7741 §4.2), which may be more than there is:
+ * `|X R N S R PID(3)|`, with X `|I L T K RSV(4)|`, with I `|M PictureID(7)|` or, with M, 15 bits of it, with L
+ * `|TL0PICIDX|`, with T or K `|TID(2) Y KEYIDX(5)|`.
+ */
+function descriptorBytes(payload: Uint8Array): number {
+  if ((payload[0]! & 0x80) === 0) return 1;
+  const extension = payload[1] ?? 0;
+  let bytes = 2;
+  if ((extension & 0x80) !== 0) bytes += ((payload[2] ?? 0) & 0x80) === 0 ? 1 : 2;
+  if ((extension & 0x40) !== 0) bytes++;
+  if ((extension & 0x30) !== 0) bytes++;
+  return bytes;
+}

@@ -1,0 +1,149 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { DtmfDecoder, DtmfSequence } from './dtmf.ts';
+import type { MediaError } from '../errors.ts';
+import { AudioPacketizer } from './packetizer-audio.ts';
+import { decodeRtp } from './rtp.ts';
+
+const steps = (sequence: DtmfSequence): (string | undefined)[] => {
+  const out: (string | undefined)[] = [];
+  while (!sequence.done) {
+    const step = sequence.next();
+    out.push(
+      step && `${Buffer.from(step.payload).toString('hex')} ${step.marker} ${step.segmentTicks}`,
+    );
+  }
+  return out;
+};
+
+describe('DtmfSequence', () => {
+  it('sends updates, three end packets, then the gap', () => {
+    expect(steps(new DtmfSequence('#', { durationMs: 60, gapMs: 80, volume: 7 }))).toEqual([
+      '0b0700a0 true 0',
+      '0b070140 false 0',
+      '0b8701e0 false 0',
+      '0b8701e0 false 0',
+      '0b8701e0 false 0',
+      undefined,
+      undefined,
+    ]);
+  });
+
+  it('waits at a comma and takes small letters', () => {
+    const out = steps(new DtmfSequence(',d', { pauseMs: 40, durationMs: 40, gapMs: 60 }));
+    expect(out.slice(0, 3)).toEqual([undefined, undefined, '0f0a00a0 true 0']);
+    expect(out).toHaveLength(2 + 2 + 3);
+  });
+
+  it('lasts exactly as long as asked', () => {
+    expect(steps(new DtmfSequence('12'))).toHaveLength(2 * (8 + 4));
+  });
+
+  it('goes on in another segment when the field is full, and the decoder takes it for one tone', () => {
+    // RFC 4733 §2.5.1.3, at 48 kHz: 0xffff ticks are 1.37 s.
+    const sequence = new DtmfSequence('9', { durationMs: 3000 });
+    const decoder = new DtmfDecoder();
+    const digits: string[] = [];
+    const segments = new Map<number, number>();
+    let markers = 0;
+    let ends = 0;
+    for (let step = 0; !sequence.done; step++) {
+      const event = sequence.next(48_000);
+      if (event === undefined) continue;
+      const rtpTimestamp = 1000 + event.segmentTicks;
+      const { payload, marker } = event;
+      const durationTicks = (payload[2]! << 8) | payload[3]!;
+      segments.set(rtpTimestamp, Math.max(segments.get(rtpTimestamp) ?? 0, durationTicks));
+      if (marker) markers++;
+      if ((payload[1]! & 0x80) !== 0) ends++;
+      const ours = { payload, marker, rtpTimestamp, payloadType: 101, ssrc: 1 };
+      const digit = decoder.push({
+        ...ours,
+        datagram: payload,
+        sequenceNumber: step,
+        arrivalMs: 0,
+      });
+      if (digit !== undefined) digits.push(digit);
+    }
+    expect([...segments]).toEqual([
+      [1000, 0xffff],
+      [1000 + 0xffff, 0xffff],
+      [1000 + 2 * 0xffff, 144_000 - 2 * 0xffff],
+    ]);
+    expect([digits, markers, ends]).toEqual([['9'], 1, 3]);
+  });
+
+  it.each([
+    ['digits', '', {}],
+    ['digits', '12x', {}],
+    ['digits', '1'.repeat(257), {}],
+    ['durationMs', '1', { durationMs: 39 }],
+    ['durationMs', '1', { durationMs: 8001 }],
+    ['gapMs', '1', { gapMs: 0 }],
+    ['pauseMs', '1', { pauseMs: Number.NaN }],
+    ['volume', '1', { volume: 64 }],
+  ])('names a wrong %s', (field, digits, options) => {
+    let caught: unknown;
+    try {
+      expect(new DtmfSequence(digits, options)).toBeUndefined();
+    } catch (error) {
+      caught = error;
+    }
+    expect((caught as MediaError | undefined)?.field).toBe(field);
+  });
+
+  it('is read back by the decoder, each digit once, at any loss of its repetitions', () => {
+    fc.assert(
+      fc.property(
+        fc.string({
+          unit: fc.constantFrom(...Array.from('0123456789*#ABCD,')),
+          minLength: 1,
+          maxLength: 12,
+        }),
+        fc.infiniteStream(fc.boolean()),
+        (digits, drops) => {
+          const line = new AudioPacketizer({
+            ssrc: 1,
+            firstSequenceNumber: 0,
+            firstTimestamp: 0xffff_f000,
+          });
+          line.use({ codec: 'pcma', payloadType: 8, eventPayloadType: 101 });
+          line.sendDigits(new DtmfSequence(digits, { pauseMs: 40 }));
+          const decoder = new DtmfDecoder();
+          let heard = '';
+          let first = true;
+          while (!line.idle) {
+            const packet = decodeRtp(line.step()!, 0);
+            if (typeof packet === 'string' || packet.payloadType !== 101) continue;
+            first = packet.marker;
+            if (!first && drops.next().value) continue;
+            heard += decoder.push(packet) ?? '';
+          }
+          expect(heard).toBe(digits.replaceAll(',', ''));
+        },
+      ),
+    );
+  });
+});
+
+describe('DtmfDecoder', () => {
+  it('ignores events that are no keys, and cut payloads', () => {
+    const decoder = new DtmfDecoder();
+    const push = (payload: Uint8Array, rtpTimestamp: number): string | undefined =>
+      decoder.push({
+        datagram: payload,
+        payloadType: 101,
+        marker: false,
+        sequenceNumber: 0,
+        rtpTimestamp,
+        ssrc: 1,
+        payload,
+        arrivalMs: 0,
+      });
+    expect(push(Uint8Array.of(16, 0, 0, 1), 1)).toBeUndefined();
+    expect(push(Uint8Array.of(1, 0, 0), 2)).toBeUndefined();
+    expect(push(Uint8Array.of(1, 0, 0, 1), 3)).toBe('1');
+    expect(push(Uint8Array.of(1, 0x80, 0, 1), 3)).toBeUndefined();
+    expect(push(Uint8Array.of(1, 0, 0, 1), 4)).toBe('1');
+  });
+});

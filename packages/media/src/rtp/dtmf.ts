@@ -1,0 +1,156 @@
+// Telephone events: RFC 4733 §2.3 and §2.5, both ways, as machines without a clock.
+
+import { MediaError } from '../errors.ts';
+import type { RtpPacket } from '../codec/frame.ts';
+
+/** Event codes 0–15 in order (RFC 4733 §3.2). */
+const DIGITS = '0123456789*#ABCD';
+const STEPS_PER_SECOND = 50;
+/** RFC 4733 §2.3.5: all that its field can hold. */
+const MAX_DURATION_TICKS = 0xffff;
+/** RFC 4733 §2.5.1.4: the last packet of an event goes out three times. */
+const END_PACKETS = 3;
+
+/** Options of a {@link DtmfSequence}. Times are rounded to 20 ms. */
+export interface DtmfOptions {
+  /** Length of each tone, 40–8000 ms. Default 160. */
+  readonly durationMs?: number;
+  /** Silence between two tones, 20–8000 ms. Default 80; at least 60 is used, for the repeated end packets. */
+  readonly gapMs?: number;
+  /** Length of a `,`. 20–60000 ms, default 2000. */
+  readonly pauseMs?: number;
+  /** Power in −dBm0, 0 (loud) – 63. Default 10. */
+  readonly volume?: number;
+}
+
+/** What to send in one 20 ms step. */
+export interface DtmfStep {
+  /** Four octets of RFC 4733 §2.3 */
+  readonly payload: Uint8Array;
+  /** Set on the first packet of an event. */
+  readonly marker: boolean;
+  /**
+   * Ticks from the event's begin, the step with the marker, to that of this segment, whose RTP timestamp this packet carries:
+   * 0 but for tones that are too long for one (RFC 4733 §2.5.1.3).
+   */
+  readonly segmentTicks: number;
+}
+
+/**
+ * A text of digits as steps of 20 ms. Accepts `0`–`9`, `*`, `#`, `A`–`D` in either case, and `,` for a pause.
+ */
+export class DtmfSequence {
+  readonly #digits: string;
+  readonly #toneSteps: number;
+  readonly #gapSteps: number;
+  readonly #pauseSteps: number;
+  readonly #volume: number;
+  #index = 0;
+  #step = 0;
+
+  /** @throws MediaError INVALID_ARGUMENT naming `digits`, `durationMs`, `gapMs`, `pauseMs` or `volume`. */
+  constructor(digits: string, options: DtmfOptions = {}) {
+    const { durationMs = 160, gapMs = 80, pauseMs = 2000, volume = 10 } = options;
+    if (!/^[0-9*#A-D,]{1,256}$/i.test(digits)) {
+      throw new MediaError('INVALID_ARGUMENT', 'digits must be 1–256 of 0-9 * # A-D ,', {
+        field: 'digits',
+      });
+    }
+    requireRange('durationMs', durationMs, 40, 8000);
+    requireRange('gapMs', gapMs, 20, 8000);
+    requireRange('pauseMs', pauseMs, 20, 60_000);
+    requireRange('volume', volume, 0, 63);
+    this.#digits = digits.toUpperCase();
+    this.#toneSteps = Math.round(durationMs / 20);
+    this.#gapSteps = Math.max(END_PACKETS, Math.round(gapMs / 20));
+    this.#pauseSteps = Math.round(pauseMs / 20);
+    this.#volume = Math.round(volume);
+  }
+
+  /** True when every step was taken, the gap behind the last digit included. */
+  get done(): boolean {
+    return this.#index >= this.#digits.length;
+  }
+
+  /**
+   * Advances by 20 ms: the packet of this step, or undefined for a step of silence.
+   * @param clockRateHz - Of the payload type that carries it: 8000–48,000, a multiple of 50.
+   */
+  next(clockRateHz = 8000): DtmfStep | undefined {
+    const digit = this.#digits[this.#index];
+    if (digit === undefined) return undefined;
+    const step = this.#step++;
+    if (digit === ',') {
+      if (this.#step >= this.#pauseSteps) this.#advance();
+      return undefined;
+    }
+    if (this.#step >= this.#toneSteps + this.#gapSteps) this.#advance();
+    // The tone's last step carries the first end packet; the gap begins with its repetitions.
+    if (step >= this.#toneSteps + END_PACKETS - 1) return undefined;
+    const stepTicks = clockRateHz / STEPS_PER_SECOND;
+    const toneTicks = Math.min(step + 1, this.#toneSteps) * stepTicks;
+    // RFC 4733 §2.5.1.3: a tone that is too long for the field goes on as another segment, without marker; the last
+    // packet of a segment has the longest duration and is not marked as an end.
+    const segment = Math.floor(Math.max(0, toneTicks - stepTicks - 1) / MAX_DURATION_TICKS);
+    const segmentTicks = toneTicks - segment * MAX_DURATION_TICKS;
+    const isFull = step < this.#toneSteps && segmentTicks > MAX_DURATION_TICKS;
+    const durationTicks = Math.min(segmentTicks, MAX_DURATION_TICKS);
+    const end = step >= this.#toneSteps - 1 && !isFull;
+    return {
+      payload: Uint8Array.of(
+        DIGITS.indexOf(digit),
+        (end ? 0x80 : 0) | this.#volume,
+        durationTicks >> 8,
+        durationTicks & 0xff,
+      ),
+      marker: step === 0,
+      segmentTicks: segment * MAX_DURATION_TICKS,
+    };
+  }
+
+  #advance(): void {
+    this.#index++;
+    this.#step = 0;
+  }
+}
+
+function requireRange(field: string, value: number, from: number, to: number): void {
+  if (!(value >= from && value <= to)) {
+    throw new MediaError('INVALID_ARGUMENT', `${field} must be ${from}–${to}`, { field });
+  }
+}
+
+/** Finds key presses in telephone-event packets; one per event, however often it is repeated. */
+export class DtmfDecoder {
+  #ssrc = -1;
+  #timestamp = -1;
+  #event = -1;
+
+  /**
+   * @returns the digit when this packet is the first seen of its event; undefined for updates, repetitions,
+   *   events beyond 15 (flash, fax tones) and payloads under 4 octets.
+   */
+  push(packet: RtpPacket): string | undefined {
+    const { payload, rtpTimestamp, ssrc } = packet;
+    if (payload.length < 4) return undefined;
+    const event = payload[0]!;
+    if (event === this.#event && ssrc === this.#ssrc) {
+      if (rtpTimestamp === this.#timestamp) return undefined;
+      // RFC 4733 §2.5.1.3: the next segment of one long tone.
+      if (!packet.marker && rtpTimestamp === (this.#timestamp + MAX_DURATION_TICKS) % 2 ** 32) {
+        this.#timestamp = rtpTimestamp;
+        return undefined;
+      }
+    }
+    this.#ssrc = ssrc;
+    this.#timestamp = rtpTimestamp;
+    this.#event = event;
+    return DIGITS[event];
+  }
+
+  /** Forgets the last event. */
+  reset(): void {
+    this.#timestamp = -1;
+    this.#event = -1;
+  }
+}

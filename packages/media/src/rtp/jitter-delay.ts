@@ -1,0 +1,79 @@
+// How long a gap in the sequence is waited for: as long as packets of this line were late lately, and no longer.
+
+import { MediaError } from '../errors.ts';
+
+/** Bounds of a delay that adapts, in milliseconds. */
+export interface DelayRange {
+  readonly minMs: number;
+  readonly maxMs: number;
+}
+
+/** Where it begins, before anything is known of the line. */
+const START_MS = 60;
+/** More than what was seen. */
+const MARGIN_MS = 10;
+/** A late packet is remembered in full for so long … */
+const HOLD_MS = 10_000;
+/** … and then forgotten by so much a second. */
+const FORGET_MS_PER_SECOND = 5;
+
+/** Pure. Packets in order never wait; this bounds only how long they wait behind one that is missing. */
+export class JitterDelay {
+  readonly #minMs: number;
+  readonly #maxMs: number;
+  #valueMs: number;
+  #holdUntilMs = Number.NEGATIVE_INFINITY;
+  #updatedMs = Number.NaN;
+
+  /**
+   * @param delay a fixed number of milliseconds, at least 0, or bounds. Default 20–200.
+   * @throws MediaError INVALID_ARGUMENT naming `delayMs`.
+   */
+  constructor(delay: number | DelayRange = { minMs: 20, maxMs: 200 }) {
+    const { minMs, maxMs } = typeof delay === 'number' ? { minMs: delay, maxMs: delay } : delay;
+    if (!(minMs >= 0 && maxMs >= minMs && maxMs < 10_000)) {
+      throw new MediaError('INVALID_ARGUMENT', 'delayMs must be 0–9999, bounds in order', {
+        field: 'delayMs',
+      });
+    }
+    this.#minMs = minMs;
+    this.#maxMs = maxMs;
+    this.#valueMs = this.#clamp(START_MS);
+  }
+
+  /** Milliseconds, at present. */
+  get valueMs(): number {
+    return this.#valueMs;
+  }
+
+  /**
+   * A packet came out of order, `lateMs` after one behind it. Quick up. What no delay within the bounds could have
+   * waited for changes nothing: it would cost latency and repair nothing.
+   */
+  onLate(lateMs: number, nowMs: number): void {
+    if (lateMs > this.#maxMs) return;
+    const wantedMs = this.#clamp(lateMs + MARGIN_MS);
+    if (wantedMs < this.#valueMs) return;
+    this.#valueMs = wantedMs;
+    this.#holdUntilMs = nowMs + HOLD_MS;
+  }
+
+  /**
+   * Time passes; slow down. Call it on every tick.
+   * @param jitterMs interarrival jitter (RFC 3550): the delay stays at twice of it.
+   * @param neededMs the delay stays at this too: what a retransmission takes, where packets are asked for again.
+   */
+  update(nowMs: number, jitterMs: number, neededMs = 0): void {
+    const elapsedMs = Number.isNaN(this.#updatedMs) ? 0 : nowMs - this.#updatedMs;
+    this.#updatedMs = nowMs;
+    const floorMs = this.#clamp(Math.max(2 * jitterMs, neededMs));
+    if (nowMs >= this.#holdUntilMs) {
+      this.#valueMs -= (Math.max(0, elapsedMs) * FORGET_MS_PER_SECOND) / 1000;
+    }
+    if (this.#valueMs < floorMs) this.#valueMs = floorMs;
+  }
+
+  #clamp(delayMs: number): number {
+    return Math.min(this.#maxMs, Math.max(this.#minMs, delayMs));
+  }
+}

@@ -1,0 +1,170 @@
+// When and how to ask the sender for a key frame: a ladder of methods, throttled, that remembers what worked.
+
+import { MediaError } from '../errors.ts';
+
+/**
+ * RFC 4585 PLI, RFC 5104 FIR, RFC 5168 `media_control` in a SIP INFO, or a re-INVITE that changes nothing, after which many
+ * encoders begin anew; the last two are sent by the owner of the call.
+ */
+export type KeyFrameMethod = 'pli' | 'fir' | 'info' | 'reinvite';
+
+/** Options of a {@link KeyFrameRequester}. */
+export interface KeyFrameRequesterOptions {
+  /** The ladder, first choice first. Default PLI, then FIR. Empty: never asks. */
+  readonly methods?: readonly KeyFrameMethod[];
+  /** Shortest time between two requests. Default 500 ms. */
+  readonly minIntervalMs?: number;
+}
+
+/** Counters of a {@link KeyFrameRequester}, since its construction. */
+export interface KeyFrameStats {
+  /** Requests, by method. */
+  readonly requests: Readonly<Record<KeyFrameMethod, number>>;
+  /** Key frames that came, by the method that was asked by last; `unasked`: nobody asked, or too long ago. */
+  readonly answeredBy: Readonly<Record<KeyFrameMethod | 'unasked', number>>;
+  /** Milliseconds that the last wanted key frame was waited for; null before there was one. */
+  readonly lastWaitMs: number | null;
+}
+
+/** Requests by the remembered method before the ladder is climbed: they, or the key frame, may be lost on the way. */
+const REMEMBERED_ATTEMPTS = 4;
+/** Where no rung ever had an answer the interval doubles up to this. */
+const MAX_INTERVAL_MS = 4000;
+/** So long the others are given before the session itself is touched: most senders have one of themselves by then. */
+const REINVITE_AFTER_MS = 3000;
+/** A re-INVITE costs the peer more than a packet: no oftener than this. */
+const REINVITE_INTERVAL_MS = 30_000;
+/** A key frame so long after the last request came by itself. */
+const MAX_ANSWER_MS = 2000;
+
+/**
+ * Pure: sends nothing, keeps no clock. Until a method has worked each is asked by once, so that three rungs are
+ * tried within a second. Afterwards what worked comes first, four times, and then the others.
+ */
+export class KeyFrameRequester {
+  readonly #minIntervalMs: number;
+  readonly #requests = { pli: 0, fir: 0, info: 0, reinvite: 0 };
+  readonly #answeredBy = { pli: 0, fir: 0, info: 0, reinvite: 0, unasked: 0 };
+  #methods: readonly KeyFrameMethod[] = [];
+  #everyMs = Number.POSITIVE_INFINITY;
+  #wanted = false;
+  #wantedSinceMs = 0;
+  #lastWaitMs: number | null = null;
+  #lastKeyFrameMs = Number.POSITIVE_INFINITY;
+  #intervalMs: number;
+  #lastMs = Number.NEGATIVE_INFINITY;
+  #lastReinviteMs = Number.NEGATIVE_INFINITY;
+  /** What worked last time, where the next request begins. */
+  #remembered: KeyFrameMethod | undefined;
+  #firstRung = 0;
+  #rung = 0;
+  #sentOnRung = 0;
+  /** The method of the last request for the key frame that is wanted. */
+  #asked: KeyFrameMethod | undefined;
+
+  constructor(options: KeyFrameRequesterOptions = {}) {
+    this.#minIntervalMs = options.minIntervalMs ?? 500;
+    this.#intervalMs = this.#minIntervalMs;
+    this.use(options.methods ?? ['pli', 'fir']);
+  }
+
+  /** True while a key frame is asked for and has not come. */
+  get wanted(): boolean {
+    return this.#wanted;
+  }
+
+  /** Counters, as of now. */
+  get stats(): KeyFrameStats {
+    return {
+      requests: { ...this.#requests },
+      answeredBy: { ...this.#answeredBy },
+      lastWaitMs: this.#lastWaitMs,
+    };
+  }
+
+  /** Another ladder, e.g. of a new answer. What worked is remembered if it is still on it. */
+  use(methods: readonly KeyFrameMethod[]): void {
+    this.#methods = methods;
+    if (this.#remembered !== undefined && !methods.includes(this.#remembered)) {
+      this.#remembered = undefined;
+    }
+    this.#beginLadder();
+  }
+
+  /**
+   * Wants a key frame whenever the last one is so old: outputs that need a bounded GOP. Undefined: never.
+   * @throws MediaError INVALID_ARGUMENT naming `requestEveryMs` below 1000 ms.
+   */
+  set requestEveryMs(everyMs: number | undefined) {
+    if (everyMs !== undefined && !(everyMs >= 1000)) {
+      throw new MediaError('INVALID_ARGUMENT', 'requestEveryMs must be at least 1000', {
+        field: 'requestEveryMs',
+      });
+    }
+    this.#everyMs = everyMs ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** A key frame is needed. Calling it again while one is wanted changes nothing. */
+  request(nowMs: number): void {
+    if (this.#wanted) return;
+    this.#wanted = true;
+    this.#wantedSinceMs = nowMs;
+    this.#asked = undefined;
+    this.#beginLadder();
+  }
+
+  /**
+   * The method to ask by now, or undefined when nothing is to be done yet. Call it on every tick.
+   * @param isFlowing - Packets come. Where none do, e.g. from a camera that is off, the session is not touched. Default true.
+   */
+  poll(nowMs: number, isFlowing = true): KeyFrameMethod | undefined {
+    if (!this.#wanted && nowMs - this.#lastKeyFrameMs >= this.#everyMs) this.request(nowMs);
+    if (!this.#wanted) return undefined;
+    if (!this.#mayUse(this.#methods[this.#rung], nowMs, isFlowing)) this.#climb();
+    if (nowMs - this.#lastMs < this.#intervalMs) return undefined;
+    const method = this.#methods[this.#rung];
+    if (method === undefined || !this.#mayUse(method, nowMs, isFlowing)) return undefined;
+    this.#lastMs = nowMs;
+    if (method === 'reinvite') this.#lastReinviteMs = nowMs;
+    this.#asked = method;
+    this.#requests[method]++;
+    const attempts = method === this.#remembered ? REMEMBERED_ATTEMPTS : 1;
+    if (++this.#sentOnRung >= attempts) this.#climb();
+    return method;
+  }
+
+  /** A key frame came, asked for or not. */
+  onKeyFrame(nowMs: number): void {
+    const answered = nowMs - this.#lastMs <= MAX_ANSWER_MS ? this.#asked : undefined;
+    this.#answeredBy[answered ?? 'unasked']++;
+    this.#lastKeyFrameMs = nowMs;
+    this.#asked = undefined;
+    if (!this.#wanted) return;
+    this.#wanted = false;
+    this.#lastWaitMs = nowMs - this.#wantedSinceMs;
+    this.#remembered = answered ?? this.#remembered;
+  }
+
+  #mayUse(method: KeyFrameMethod | undefined, nowMs: number, isFlowing: boolean): boolean {
+    if (method !== 'reinvite') return true;
+    if (!isFlowing) return false;
+    const isLate = nowMs - this.#wantedSinceMs >= REINVITE_AFTER_MS;
+    return isLate && nowMs - this.#lastReinviteMs >= REINVITE_INTERVAL_MS;
+  }
+
+  #beginLadder(): void {
+    const remembered = this.#remembered;
+    this.#firstRung = remembered === undefined ? 0 : this.#methods.indexOf(remembered);
+    this.#rung = this.#firstRung;
+    this.#sentOnRung = 0;
+    this.#intervalMs = this.#minIntervalMs;
+  }
+
+  #climb(): void {
+    this.#sentOnRung = 0;
+    this.#rung = (this.#rung + 1) % this.#methods.length;
+    if (this.#rung === this.#firstRung && this.#remembered === undefined) {
+      this.#intervalMs = Math.min(MAX_INTERVAL_MS, this.#intervalMs * 2);
+    }
+  }
+}

@@ -1,0 +1,159 @@
+// From which address media is taken, and to which it is sent: symmetric RTP without RTP bleed.
+
+import type { RtpPacket } from '../codec/frame.ts';
+
+/** Packets in sequence that a source must send before it is latched on … */
+const LATCH_PACKETS = 3;
+/** … over at least so long: media has a pace, a spray of packets has none. */
+const LATCH_SPAN_MS = 30;
+/** Where the signalling address is known, every other waits so many times as long. */
+const STRANGER_PATIENCE = 4;
+/** Sources that are watched at a time, the one silent for longest given up for a new one. */
+const MAX_CANDIDATES = 4;
+
+/** Options of a {@link SourceLatch}. */
+export interface SourceLatchOptions {
+  /** As in the session description. */
+  readonly address: string;
+  readonly port: number;
+  readonly startMs: number;
+  /** Silence before another source may be taken. Infinity: never. */
+  readonly afterMs: number;
+  /** Where the peer's signalling comes from: a NAT in between mostly sends media from there too. */
+  readonly signallingAddress?: string | undefined;
+  /** May media be sent to this address? A source where it may not be is not latched on. Default: it may. */
+  readonly maySendTo?: ((address: string) => boolean) | undefined;
+}
+
+interface Candidate {
+  address: string;
+  port: number;
+  ssrc: number;
+  nextSequenceNumber: number;
+  run: number;
+  runSinceMs: number;
+  lastMs: number;
+}
+
+/**
+ * The rule. The address of the SDP is taken at once and for good as soon as one packet comes from it. If it stays
+ * silent for `afterMs` from the start (a peer behind NAT), the first other source is taken instead that sends three
+ * packets in sequence with one SSRC, at the pace of media: once, never another, except that the SDP address itself
+ * still wins when it begins to send. Where the signalling address is known, a source with neither that nor the SDP's
+ * IP address must wait four times as long. Everything else is foreign, until signalling makes a new latch.
+ */
+export class SourceLatch {
+  readonly #sdpAddress: string;
+  readonly #sdpPort: number;
+  readonly #signallingAddress: string | undefined;
+  readonly #maySendTo: ((address: string) => boolean) | undefined;
+  readonly #openFromMs: number;
+  readonly #openToAllFromMs: number;
+  readonly #near: Candidate[] = [];
+  readonly #far: Candidate[] = [];
+  #address: string;
+  #port: number;
+  #confirmed = false;
+  #latched = false;
+
+  constructor(options: SourceLatchOptions) {
+    const { address, port, startMs, afterMs, signallingAddress, maySendTo } = options;
+    this.#sdpAddress = address;
+    this.#sdpPort = port;
+    this.#signallingAddress = signallingAddress;
+    this.#maySendTo = maySendTo;
+    this.#address = address;
+    this.#port = port;
+    this.#openFromMs = startMs + afterMs;
+    this.#openToAllFromMs =
+      startMs + afterMs * (signallingAddress === undefined ? 1 : STRANGER_PATIENCE);
+  }
+
+  /** Address in use: that of the SDP, or the latched one. */
+  get address(): string {
+    return this.#address;
+  }
+
+  /** Port in use. */
+  get port(): number {
+    return this.#port;
+  }
+
+  /** True when another source than that of the SDP was taken. */
+  get latched(): boolean {
+    return this.#latched;
+  }
+
+  /** Is this the source in use? */
+  matches(address: string, port: number): boolean {
+    if (port !== this.#port || address !== this.#address) return false;
+    this.#confirmed = true;
+    return true;
+  }
+
+  /** A valid packet came from a source that does not match: true when that is the source from now on. */
+  consider(address: string, port: number, packet: RtpPacket): boolean {
+    if (this.#latched) {
+      if (port !== this.#sdpPort || address !== this.#sdpAddress) return false;
+      if (!this.#mayUse(address)) return false;
+      this.#latched = false;
+    } else {
+      if (this.#confirmed || !this.#qualifies(address, port, packet)) return false;
+      this.#latched = true;
+    }
+    this.#confirmed = true;
+    this.#address = address;
+    this.#port = port;
+    return true;
+  }
+
+  #mayUse(address: string): boolean {
+    return this.#maySendTo?.(address) ?? true;
+  }
+
+  #qualifies(address: string, port: number, packet: RtpPacket): boolean {
+    const near = address === this.#sdpAddress || address === this.#signallingAddress;
+    const { arrivalMs } = packet;
+    if (arrivalMs < (near ? this.#openFromMs : this.#openToAllFromMs)) return false;
+    const candidate = candidateOf(near ? this.#near : this.#far, address, port, arrivalMs);
+    const follows =
+      packet.ssrc === candidate.ssrc && packet.sequenceNumber === candidate.nextSequenceNumber;
+    if (!follows) {
+      candidate.run = 0;
+      candidate.runSinceMs = arrivalMs;
+      candidate.ssrc = packet.ssrc;
+    }
+    candidate.run++;
+    candidate.lastMs = arrivalMs;
+    candidate.nextSequenceNumber = (packet.sequenceNumber + 1) & 0xffff;
+    const isSteady =
+      candidate.run >= LATCH_PACKETS && arrivalMs - candidate.runSinceMs >= LATCH_SPAN_MS;
+    return isSteady && this.#mayUse(address);
+  }
+}
+
+/** The entry of a source, or a new one, if need be in place of the one that is silent for longest. */
+function candidateOf(
+  candidates: Candidate[],
+  address: string,
+  port: number,
+  nowMs: number,
+): Candidate {
+  let oldest: Candidate | undefined;
+  for (const candidate of candidates) {
+    if (candidate.port === port && candidate.address === address) return candidate;
+    if (oldest === undefined || candidate.lastMs < oldest.lastMs) oldest = candidate;
+  }
+  const fresh = {
+    address,
+    port,
+    ssrc: -1,
+    nextSequenceNumber: -1,
+    run: 0,
+    runSinceMs: nowMs,
+    lastMs: nowMs,
+  };
+  if (candidates.length < MAX_CANDIDATES || oldest === undefined) candidates.push(fresh);
+  else candidates[candidates.indexOf(oldest)] = fresh;
+  return fresh;
+}

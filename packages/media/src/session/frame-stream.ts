@@ -1,0 +1,353 @@
+// A stream of one's own: coded frames in, FLV tags out to any number of outputs, as a call's session does it.
+
+import { AAC_FRAME_SAMPLES, aacFormatOf } from '../codec/aac.ts';
+import type { AacFormat } from '../codec/aac.ts';
+import { splitAnnexB } from '../codec/annex-b.ts';
+import { AudioTimeline } from '../sync/audio-timeline.ts';
+import { AUDIO_CODECS } from '../codec/codec.ts';
+import type { AudioCodec } from '../codec/codec.ts';
+import { audioDurationMs, MAX_AUDIO_PAYLOAD_BYTES } from '../rtp/depacketizer-audio.ts';
+import { MAX_FRAME_BYTES, MAX_NALUS_PER_ACCESS_UNIT } from '../rtp/depacketizer-h264.ts';
+import { MediaError } from '../errors.ts';
+import type { AudioFrame, Sink, StreamAudio, StreamVideo, VideoFrame } from '../codec/frame.ts';
+import { FrameTaps } from '../output/frame-taps.ts';
+import { isPictureNal, NAL_TYPE, nalType } from '../codec/h264.ts';
+import { KeyFrameWishes } from '../output/key-frame-wishes.ts';
+import type { Output, OutputContents } from '../output/output.ts';
+import type { OutputForm } from '../output/output-form.ts';
+import { Rate } from './received-stats.ts';
+import { RenditionSet } from '../output/rendition-set.ts';
+import type { SessionTranscoders } from '../output/rendition.ts';
+import type { StreamFigures, StreamSource } from '../output/stream-source.ts';
+import type { TickSource } from '../ticker.ts';
+import { isVp8KeyFrame } from '../codec/vp8.ts';
+
+/** Which frames will come. At least one of both. */
+export interface FrameStreamMedia {
+  /** AAC-LC with its AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1), or what RTP carries. */
+  readonly audio?:
+    | { readonly codec: AudioCodec }
+    | { readonly codec: 'aac'; readonly audioSpecificConfig: Uint8Array };
+  readonly video?: { readonly codec: 'h264' | 'vp8' };
+}
+
+/** Options of a {@link FrameStream}. */
+export interface FrameStreamOptions {
+  readonly media: FrameStreamMedia;
+  /** What outputs get that want nothing else. */
+  readonly form: OutputForm;
+  /** Default: nothing is encoded. */
+  readonly transcoders?: SessionTranscoders | undefined;
+  /** A silent AAC track where there is only video. Default false. */
+  readonly silentAudio?: boolean;
+  /** Milliseconds without a picture after which the last key frame is sent again; 0: never. Default 2,000. */
+  readonly videoFreezeMs?: number;
+  /** The 20 ms beat. */
+  readonly ticker: TickSource;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+}
+
+/** What a frame stream tells its owner. */
+export interface FrameStreamHandler {
+  /** An output needs a key frame: make one soon. At most once in 500 ms. */
+  onKeyFrameWanted?(): void;
+}
+
+/** When a picture is decoded and shown, in milliseconds on the clock of whoever pushes it. */
+export interface PictureTimes {
+  /** Default: as `timestampMs`; earlier where pictures are reordered. Must not decrease. */
+  readonly decodeMs?: number;
+}
+
+/** Sound that comes this much later than the clock says is silence by then: a pusher's timers are coarse. */
+const LATE_AUDIO_MS = 500;
+const KEY_FRAME_INTERVAL_MS = 500;
+const SECOND_MS = 1000;
+const DEFAULT_FREEZE_MS = 2000;
+
+/**
+ * Frames are to come at the pace of the clock, not faster. Time 0 of the stream is the first frame. Sound in the codecs of
+ * RTP is made gap-free with silence; AAC goes out as it comes.
+ */
+export class FrameStream implements StreamSource {
+  readonly form: OutputForm;
+  readonly #media: FrameStreamMedia;
+  readonly #aac: AacFormat | undefined;
+  readonly #options: FrameStreamOptions;
+  readonly #handler: FrameStreamHandler;
+  readonly #renditions: RenditionSet;
+  readonly #timeline: AudioTimeline | undefined;
+  readonly #taps = new FrameTaps();
+  readonly #wishes = new KeyFrameWishes((leastMs) => {
+    this.#keyFrameEveryMs = leastMs ?? Number.POSITIVE_INFINITY;
+  });
+  #keyFrameEveryMs = Number.POSITIVE_INFINITY;
+  #keyFrameMs = Number.NEGATIVE_INFINITY;
+  #askedMs = Number.NEGATIVE_INFINITY;
+  /** The pusher's time that is 0 of the stream's, and when that was; NaN before the first frame. */
+  #zeroMs = Number.NaN;
+  #zeroNowMs = 0;
+  #audioMs = Number.NEGATIVE_INFINITY;
+  #videoMs = Number.NEGATIVE_INFINITY;
+  #bits = 0;
+  #pictures = 0;
+  readonly #bitRate = new Rate();
+  readonly #frameRate = new Rate();
+  #closed = false;
+
+  /**
+   * @throws MediaError `INVALID_ARGUMENT` naming the medium; `TRANSCODING_DISABLED` when the form of these media would have to
+   * be encoded.
+   */
+  constructor(options: FrameStreamOptions, handler: FrameStreamHandler = {}) {
+    const { media, form } = options;
+    const { audio, video } = media;
+    if (!audio && !video) throw invalid('media', 'has neither audio nor video');
+    if (audio && audio.codec !== 'aac' && !Object.hasOwn(AUDIO_CODECS, audio.codec))
+      throw invalid('media.audio', 'has a codec that is not known');
+    if (video && video.codec !== 'h264' && video.codec !== 'vp8')
+      throw invalid('media.video', 'must be h264 or vp8');
+    this.form = form;
+    this.#media = media;
+    this.#options = options;
+    this.#handler = handler;
+    if (audio?.codec === 'aac') {
+      this.#aac = aacFormatOf(audio.audioSpecificConfig);
+      if (!this.#aac)
+        throw invalid('media.audio', 'has no AudioSpecificConfig of AAC-LC, mono or stereo');
+    }
+    const { transcoders, silentAudio = false, videoFreezeMs = DEFAULT_FREEZE_MS } = options;
+    this.#renditions = new RenditionSet(
+      form,
+      { transcoders, silentAudio, videoFreezeMs, videoLoss: 'wait' },
+      {
+        onKeyFrameWanted: () => this.requestKeyFrame(),
+        // Pushed frames have no losses of their own, and what follows a frozen picture goes on with the next key frame.
+        onFrozen: () => this.requestKeyFrame(),
+        // Whoever holds the form is told.
+        onFailure: () => {},
+      },
+    );
+    this.#renditions.expect({
+      ...(audio && { audio: audio.codec }),
+      ...(video && { video: video.codec }),
+    });
+    if (audio && audio.codec !== 'aac')
+      this.#timeline = new AudioTimeline((frame, timeMs) => this.#onAudio(frame, timeMs), {
+        codec: audio.codec,
+        delayMs: LATE_AUDIO_MS,
+        fromZero: false,
+      });
+    options.ticker.add(this.#onTick);
+  }
+
+  /**
+   * One packet of sound: of G.711 and G.722 any length, of Opus and Speex one packet, of AAC one frame without ADTS header.
+   *
+   * @param payload - Kept: not to be changed afterwards.
+   * @param timestampMs - Of its first sample, on the pusher's clock, which both media share. Must not decrease.
+   * @throws MediaError `INVALID_ARGUMENT`, `CLOSED`
+   */
+  pushAudio(payload: Uint8Array, timestampMs: number): void {
+    const { audio } = this.#media;
+    if (this.#closed) throw new MediaError('CLOSED', 'The stream is closed');
+    if (!audio) throw invalid('payload', 'is of a medium that was not announced');
+    checkTime('timestampMs', timestampMs);
+    if (!(timestampMs >= this.#audioMs)) throw invalid('timestampMs', 'must not decrease');
+    if (!(payload instanceof Uint8Array)) throw invalid('payload', 'must be a Uint8Array');
+    if (payload.length === 0 || payload.length > MAX_AUDIO_PAYLOAD_BYTES)
+      throw invalid('payload', `must have 1 to ${MAX_AUDIO_PAYLOAD_BYTES} octets`);
+    const durationMs =
+      audio.codec === 'aac' ? this.#aacFrameMs : audioDurationMs(audio.codec, payload);
+    if (durationMs === undefined || durationMs <= 0)
+      throw invalid('payload', `is no packet of ${audio.codec}`);
+    this.#audioMs = timestampMs;
+    this.#bits += payload.length * 8;
+    const timeMs = this.#streamTime(timestampMs);
+    const { codec } = audio;
+    if (codec === 'aac') {
+      const frame = { codec, payload, format: this.#aac!, durationMs };
+      this.#renditions.pushAudio(frame, timeMs);
+      this.#taps.pushAudio(frame, timeMs);
+    } else {
+      const arrivalMs = this.#options.now();
+      this.#timeline?.push({ codec, payload, durationMs, rtpTimestamp: 0, arrivalMs }, timeMs);
+    }
+  }
+
+  /**
+   * One picture in decoding order: H.264 in annex B or as NAL units without start codes, key frames with SPS and PPS in them
+   * or before them; VP8 as it is.
+   *
+   * @param picture - Kept: not to be changed afterwards.
+   * @param timestampMs - When it is shown, on the pusher's clock, which both media share.
+   * @throws MediaError `INVALID_ARGUMENT`, `CLOSED`
+   */
+  pushVideo(
+    picture: Uint8Array | readonly Uint8Array[],
+    timestampMs: number,
+    { decodeMs = timestampMs }: PictureTimes = {},
+  ): void {
+    if (this.#closed) throw new MediaError('CLOSED', 'The stream is closed');
+    if (!this.#media.video) throw invalid('picture', 'is of a medium that was not announced');
+    checkTime('timestampMs', timestampMs);
+    checkTime('decodeMs', decodeMs);
+    if (!(decodeMs >= this.#videoMs)) throw invalid('decodeMs', 'must not decrease');
+    if (!(timestampMs >= decodeMs)) throw invalid('timestampMs', 'must not be before decodeMs');
+    const frame = this.#media.video.codec === 'vp8' ? vp8Frame(picture) : h264Unit(picture);
+    this.#videoMs = decodeMs;
+    this.#pictures++;
+    this.#bits += octetsOf(picture) * 8;
+    if (frame.isKeyFrame) this.#keyFrameMs = this.#options.now();
+    const timeMs = this.#streamTime(decodeMs);
+    if (frame.codec === 'h264') {
+      const sets = frame.nalus.filter((nalu) => isParameterSet(nalu));
+      if (sets.length > 0) this.#renditions.setParameterSets(sets);
+    }
+    this.#renditions.pushVideo(frame, timeMs, timestampMs - decodeMs);
+    this.#taps.pushVideo(frame, timeMs, timestampMs - decodeMs);
+  }
+
+  prepare(form: OutputForm, onFailed?: (error: unknown) => void): () => void {
+    if (this.#closed) throw new MediaError('CLOSED', 'The stream is closed');
+    return this.#renditions.of(form).hold(onFailed);
+  }
+
+  addOutput(output: Output, form: OutputForm = this.form): void {
+    this.#renditions.of(form).add(output);
+    this.requestKeyFrame();
+  }
+
+  removeOutput(output: Output): void {
+    this.#renditions.remove(output);
+  }
+
+  contents(form: OutputForm): OutputContents {
+    return this.#renditions.of(form).contents;
+  }
+
+  pictureSize(form: OutputForm): { width: number; height: number } | null {
+    return this.#renditions.videoOf(form) ?? null;
+  }
+
+  requestKeyFrame(): void {
+    const nowMs = this.#options.now();
+    if (!this.#media.video || this.#closed || nowMs - this.#askedMs < KEY_FRAME_INTERVAL_MS) return;
+    this.#askedMs = nowMs;
+    this.#handler.onKeyFrameWanted?.();
+  }
+
+  wantKeyFrames(everyMs: number): () => void {
+    return this.#wishes.add(everyMs);
+  }
+
+  tapAudio(sink: Sink<StreamAudio>): () => void {
+    return this.#taps.addAudio(sink);
+  }
+
+  tapVideo(sink: Sink<StreamVideo>): () => void {
+    return this.#taps.addVideo(sink);
+  }
+
+  figures(): StreamFigures {
+    const { audio, video } = this.#media;
+    const { width = null, height = null } = this.#renditions.video ?? {};
+    return {
+      audioCodec: audio?.codec ?? null,
+      videoCodec: video?.codec ?? null,
+      width,
+      height,
+      fps: video ? this.#frameRate.perSecond : null,
+      bitrateBps: this.#bitRate.perSecond,
+    };
+  }
+
+  finish(): Promise<void> {
+    this.#closed = true;
+    this.#options.ticker.remove(this.#onTick);
+    return this.#renditions.finish();
+  }
+
+  /** Ends the encoders and forgets the outputs. Idempotent. */
+  close(): void {
+    this.#closed = true;
+    this.#options.ticker.remove(this.#onTick);
+    this.#taps.clear();
+    this.#renditions.close();
+  }
+
+  get #aacFrameMs(): number {
+    return (AAC_FRAME_SAMPLES * 1000) / this.#aac!.sampleRateHz;
+  }
+
+  #streamTime(pushedMs: number): number {
+    if (Number.isNaN(this.#zeroMs)) {
+      this.#zeroMs = pushedMs;
+      this.#zeroNowMs = this.#options.now();
+    }
+    return Math.max(0, pushedMs - this.#zeroMs);
+  }
+
+  #onAudio(frame: AudioFrame, timeMs: number): void {
+    this.#renditions.pushAudio(frame, timeMs);
+    this.#taps.pushAudio(frame, timeMs);
+  }
+
+  readonly #onTick = (nowMs: number): void => {
+    if (Number.isNaN(this.#zeroMs)) return;
+    const streamNowMs = nowMs - this.#zeroNowMs;
+    this.#timeline?.tick(streamNowMs, nowMs);
+    this.#renditions.tick(streamNowMs);
+    if (nowMs - this.#keyFrameMs >= this.#keyFrameEveryMs) this.requestKeyFrame();
+    if (nowMs - this.#bitRate.sinceMs < SECOND_MS) return;
+    this.#bitRate.note(this.#bits, nowMs);
+    this.#frameRate.note(this.#pictures, nowMs);
+  };
+}
+
+/** Beyond that, milliseconds are not told apart. */
+function checkTime(field: string, timeMs: number): void {
+  // Callers without types: text compares like a number, and then sums are text.
+  if (typeof timeMs !== 'number' || !(Math.abs(timeMs) <= Number.MAX_SAFE_INTEGER))
+    throw invalid(field, 'must be a number of milliseconds');
+}
+
+function isParameterSet(nalu: Uint8Array): boolean {
+  const type = nalType(nalu);
+  return type === NAL_TYPE.sps || type === NAL_TYPE.pps;
+}
+
+function octetsOf(picture: Uint8Array | readonly Uint8Array[]): number {
+  return picture instanceof Uint8Array
+    ? picture.length
+    : picture.reduce((sum, nalu) => sum + nalu.length, 0);
+}
+
+function h264Unit(picture: Uint8Array | readonly Uint8Array[]): VideoFrame {
+  const isOctets = picture instanceof Uint8Array;
+  if (!isOctets && !(Array.isArray(picture) && picture.every((one) => one instanceof Uint8Array)))
+    throw invalid('picture', 'must be a Uint8Array, or an array of them');
+  if (octetsOf(picture) > MAX_FRAME_BYTES)
+    throw invalid('picture', `has more than ${MAX_FRAME_BYTES} octets`);
+  const nalus = isOctets ? splitAnnexB(picture) : picture;
+  if (nalus.length === 0 || nalus.length > MAX_NALUS_PER_ACCESS_UNIT)
+    throw invalid('picture', `must have 1 to ${MAX_NALUS_PER_ACCESS_UNIT} NAL units`);
+  if (nalus.some((nalu) => nalu.length === 0)) throw invalid('picture', 'has an empty NAL unit');
+  if (!nalus.some((nalu) => isPictureNal(nalu) || isParameterSet(nalu)))
+    throw invalid('picture', 'has no NAL unit of a picture');
+  const isKeyFrame = nalus.some((nalu) => nalType(nalu) === NAL_TYPE.idrSlice);
+  return { codec: 'h264', nalus, isKeyFrame, rtpTimestamp: 0, arrivalMs: 0 };
+}
+
+function vp8Frame(picture: Uint8Array | readonly Uint8Array[]): VideoFrame {
+  if (!(picture instanceof Uint8Array)) throw invalid('picture', 'must be the octets of one frame');
+  if (picture.length === 0 || picture.length > MAX_FRAME_BYTES)
+    throw invalid('picture', `must have 1 to ${MAX_FRAME_BYTES} octets`);
+  const isKeyFrame = isVp8KeyFrame(picture);
+  return { codec: 'vp8', payload: picture, isKeyFrame, rtpTimestamp: 0, arrivalMs: 0 };
+}
+
+function invalid(field: string, problem: string): MediaError {
+  return new MediaError('INVALID_ARGUMENT', `${field} ${problem}`, { field });
+}

@@ -1,0 +1,142 @@
+// What was negotiated, in the words of the stages that it concerns.
+
+import { AUDIO_CODECS, VIDEO_CLOCK_RATE_HZ } from '../codec/codec.ts';
+import type { AudioCodec, VideoCodec } from '../codec/codec.ts';
+import type { RtpCodec } from '../rtp/depacketizer.ts';
+import type { KeyFrameMethod } from '../rtp/key-frame-requester.ts';
+import type { NegotiatedMedia, NegotiatedMedium } from './media-contract.ts';
+import type { AudioLine } from '../rtp/packetizer-audio.ts';
+import { requireRemote } from '../rtp/rtp-session-contract.ts';
+import type { RtpRemote } from '../rtp/rtp-session-contract.ts';
+
+function isAudio(codec: AudioCodec | VideoCodec): codec is AudioCodec {
+  return codec in AUDIO_CODECS;
+}
+
+function isVideo(codec: AudioCodec | VideoCodec): codec is VideoCodec {
+  return !isAudio(codec);
+}
+
+/** One codec of each medium that was agreed on. */
+export interface AgreedCodecs {
+  readonly audio?: AudioCodec;
+  readonly video?: VideoCodec;
+}
+
+/**
+ * What the peer will send: what it sends at present, where that is still agreed on (RFC 3264 §5.1 leaves it the choice),
+ * else its first choice.
+ */
+export function expectedMedia(
+  { audio, video }: NegotiatedMedia,
+  present: { readonly audio?: AudioCodec | null; readonly video?: VideoCodec | null } = {},
+): AgreedCodecs {
+  const audioCodecs = audio?.codecs.map(({ codec }) => codec).filter(isAudio) ?? [];
+  const videoCodecs = video?.codecs.map(({ codec }) => codec).filter(isVideo) ?? [];
+  const audioCodec = audioCodecs.find((codec) => codec === present.audio) ?? audioCodecs[0];
+  const videoCodec = videoCodecs.find((codec) => codec === present.video) ?? videoCodecs[0];
+  return {
+    ...(audioCodec && { audio: audioCodec }),
+    ...(videoCodec && { video: videoCodec }),
+  };
+}
+
+/** Payload types of a medium, in place of those that `types` holds. */
+export function fillTypes(
+  types: Map<number, RtpCodec>,
+  medium: NegotiatedMedium | undefined,
+): void {
+  types.clear();
+  if (!medium) return;
+  for (const { payloadType, codec } of medium.codecs) {
+    const clockRateHz = isAudio(codec) ? AUDIO_CODECS[codec].clockRateHz : VIDEO_CLOCK_RATE_HZ;
+    types.set(payloadType, { codec, clockRateHz });
+  }
+  for (const { payloadType, clockRateHz } of medium.telephoneEvents)
+    types.set(payloadType, { codec: 'telephone-event', clockRateHz });
+}
+
+/**
+ * What an RTP session would refuse of this medium, before anything was changed for it.
+ * @throws MediaError `INVALID_ARGUMENT`, e.g. for a host name in place of an IP address.
+ */
+export function requireMedium(medium: NegotiatedMedium): void {
+  const payloadTypes = new Map<number, RtpCodec>();
+  fillTypes(payloadTypes, medium);
+  requireRemote({ ...remote(medium), payloadTypes });
+}
+
+/** A medium that is not agreed on any more: its packets are strangers, and nothing is sent. */
+function refused(medium: NegotiatedMedium): NegotiatedMedium {
+  return { ...medium, address: '0.0.0.0', rtcpAddress: '0.0.0.0', codecs: [], telephoneEvents: [] };
+}
+
+/** Where a medium goes to and comes from. */
+function remote(
+  medium: NegotiatedMedium,
+): Pick<RtpRemote, 'address' | 'port' | 'rtcpAddress' | 'rtcpPort' | 'srtp'> {
+  const { address, rtpPort, rtcpAddress, rtcpPort, srtp } = medium;
+  return { address, port: rtpPort, rtcpAddress, rtcpPort, ...(srtp && { srtp }) };
+}
+
+/** Silence in the peer's first codec keeps softphones from dropping the call; in recvonly only RTCP is sent. */
+export function lineToSend(medium: NegotiatedMedium): AudioLine {
+  const first = medium.codecs.find(({ codec }) => isAudio(codec));
+  if (!medium.send || !first || !isAudio(first.codec)) return {};
+  const { clockRateHz } = AUDIO_CODECS[first.codec];
+  // RFC 4733 §2.1: the clock of the audio; some peers know events of 8 kHz only.
+  const events =
+    medium.telephoneEvents.find((one) => one.clockRateHz === clockRateHz) ??
+    medium.telephoneEvents[0];
+  return {
+    codec: first.codec,
+    payloadType: first.payloadType,
+    ...(events && {
+      eventPayloadType: events.payloadType,
+      eventClockRateHz: events.clockRateHz,
+    }),
+  };
+}
+
+/** PLI, FIR, INFO, and a re-INVITE when all are in vain; a peer that named only FIR gets that first. Peers that named neither often understand both. */
+function keyFrameLadder({ feedback }: NegotiatedMedium): readonly KeyFrameMethod[] {
+  const byRtcp =
+    feedback.fir && !feedback.pli ? (['fir', 'pli'] as const) : (['pli', 'fir'] as const);
+  return [...byRtcp, 'info', 'reinvite'];
+}
+
+/**
+ * What the audio's RTP session is started with.
+ * @param before the medium as it was, where it is not agreed on any more
+ * @param payloadTypes those of `audio`, see {@link fillTypes}
+ */
+export function audioRemote(
+  audio: NegotiatedMedium | undefined,
+  before: NegotiatedMedium | undefined,
+  payloadTypes: ReadonlyMap<number, RtpCodec>,
+): RtpRemote {
+  return {
+    ...remote(audio ?? refused(before!)),
+    payloadTypes,
+    send: audio ? lineToSend(audio) : {},
+    sends: audio?.receive ?? false,
+  };
+}
+
+/** The same of the video. @param blackVideo black pictures are sent where H.264 is agreed on */
+export function videoRemote(
+  video: NegotiatedMedium | undefined,
+  before: NegotiatedMedium | undefined,
+  payloadTypes: ReadonlyMap<number, RtpCodec>,
+  blackVideo = false,
+): RtpRemote {
+  const h264 = video?.codecs.find(({ codec }) => codec === 'h264');
+  return {
+    ...remote(video ?? refused(before!)),
+    payloadTypes,
+    keyFrameMethods: video ? keyFrameLadder(video) : [],
+    nack: video?.feedback.nack ?? false,
+    sends: video?.receive ?? false,
+    ...(blackVideo && video?.send && h264 && { sendVideo: { payloadType: h264.payloadType } }),
+  };
+}

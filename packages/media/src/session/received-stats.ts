@@ -1,0 +1,115 @@
+// The figures of one received medium, as a call's owner sees them.
+
+import type { AudioCodec, VideoCodec } from '../codec/codec.ts';
+import type { MediaStats, ReceivedMediaStats } from './media-contract.ts';
+import type { ReceptionLine } from '../rtp/reception-line.ts';
+import type { RtpSessionStats } from '../rtp/rtp-session-contract.ts';
+
+/** How fast a counter grows, over the last period. */
+export class Rate {
+  sinceMs = Number.NEGATIVE_INFINITY;
+  #count = 0;
+  /** `null` before the end of the first period. */
+  perSecond: number | null = null;
+
+  note(counter: number, nowMs: number): void {
+    if (Number.isFinite(this.sinceMs))
+      this.perSecond = ((counter - this.#count) * 1000) / (nowMs - this.sinceMs);
+    this.sinceMs = nowMs;
+    this.#count = counter;
+  }
+}
+
+/** What is counted of a medium behind its RTP session. */
+export class ReceivedFigures<Codec extends AudioCodec | VideoCodec> {
+  readonly #faults = new Map<string, number>();
+  readonly #rate = new Rate();
+
+  /** Of what was received, over the last period; `null` before its end. */
+  get bitrateBps(): number | null {
+    return this.#rate.perSecond;
+  }
+
+  /** One more fault of that name. */
+  count(fault: string): void {
+    this.#faults.set(fault, (this.#faults.get(fault) ?? 0) + 1);
+  }
+
+  /** A period has ended. */
+  note(rtp: RtpSessionStats, nowMs: number): void {
+    this.#rate.note(rtp.bytes * 8, nowMs);
+  }
+
+  /** @param codec of the last frame */
+  stats(rtp: RtpSessionStats, line: ReceptionLine, codec: Codec | null): ReceivedMediaStats<Codec> {
+    const { packets, bytes, lost, jitterMs, reordered, duplicates } = rtp;
+    const { delayMs, nacksSent, recovered } = line.stats;
+    return {
+      codec,
+      packets,
+      bytes,
+      lost,
+      lossRatio: packets + lost === 0 ? null : lost / (packets + lost),
+      jitterMs: packets === 0 ? null : jitterMs,
+      reordered,
+      duplicates,
+      bitrateBps: this.#rate.perSecond,
+      jitterDelayMs: delayMs,
+      nacksSent,
+      recovered,
+      faults: { ...rtp.faults, ...Object.fromEntries(this.#faults) },
+    };
+  }
+}
+
+/** Those of the video, with its pictures. */
+export class VideoFigures extends ReceivedFigures<VideoCodec> {
+  /** Pictures that went into the stream. */
+  frames = 0;
+  keyFrames = 0;
+  #broken = 0;
+  readonly #frameRate = new Rate();
+
+  /** Pictures per second, over the last period; `null` before its end. */
+  get fps(): number | null {
+    return this.#frameRate.perSecond;
+  }
+
+  /** A picture could not be put together, for this fault. */
+  countBroken(fault: string): void {
+    this.#broken++;
+    this.count(fault);
+  }
+
+  override note(rtp: RtpSessionStats, nowMs: number): void {
+    super.note(rtp, nowMs);
+    this.#frameRate.note(this.frames, nowMs);
+  }
+
+  /** As `stats`, and of the pictures. @param rest what other stages know; `dropped`: pictures that came whole, and in vain */
+  videoStats(
+    rtp: RtpSessionStats,
+    line: ReceptionLine,
+    codec: VideoCodec | null,
+    rest: {
+      readonly size: { readonly width: number; readonly height: number } | undefined;
+      readonly dropped: number;
+      readonly frozenFrames: number;
+    },
+  ): MediaStats['video'] {
+    const { keyFrames: keyFrameAnswers } = rtp;
+    const { pli, fir, info, reinvite } = keyFrameAnswers.requests;
+    return {
+      ...this.stats(rtp, line, codec),
+      width: rest.size?.width ?? null,
+      height: rest.size?.height ?? null,
+      fps: this.fps,
+      frames: this.frames,
+      keyFrames: this.keyFrames,
+      droppedFrames: this.#broken + rest.dropped,
+      keyFrameRequests: pli + fir + info + reinvite,
+      keyFrameAnswers,
+      frozenFrames: rest.frozenFrames,
+    };
+  }
+}

@@ -1,0 +1,118 @@
+// Lets no picture through that refers to one that is missing: closed until a key frame, closed again by a loss.
+
+import type { Sink, VideoFrame } from '../codec/frame.ts';
+import { recoveryFrameCount } from '../codec/h264-sei.ts';
+
+/** Why a key frame is wanted. */
+export type KeyFrameCause = 'start' | 'loss';
+
+/** Options of a {@link KeyFrameGate}. */
+export interface KeyFrameGateOptions {
+  /**
+   * After a loss: `wait` drops everything up to the next key frame (a picture that stands still, never a broken one);
+   * `continue` passes on what comes (it moves, with artefacts until the key frame). Default `wait`.
+   */
+  readonly afterLoss?: 'wait' | 'continue';
+}
+
+/** So long a gradual recovery point is passed over: three rungs of key-frame requests, and an answer. */
+const GRADUAL_AFTER_MS = 1500;
+
+/**
+ * Stands behind a depacketizer: `onFrame → push`, `onBroken → break`. Starts closed.
+ *
+ * A sender with intra refresh never sends an IDR picture, however often it is asked. Where its H.264 says by a
+ * recovery point SEI that a decoder may begin, the gate opens too:
+ * - at once if the pictures are right from there on (`recovery_frame_cnt` 0, an I picture);
+ * - if they become right only gradually, not before the gate has been closed for 1.5 s, because an IDR picture that
+ *   answers the request is better: no decoder shows half a picture then. Once a sender was begun with so, and no IDR
+ *   has come since, its later recovery points are taken at once: it has no IDR pictures.
+ *
+ * Everything from the recovery point on is passed, as a decoder needs the pictures in between to get there. The access
+ * unit goes on marked as key frame, as containers know no third kind, and outputs and players begin only at those.
+ */
+export class KeyFrameGate<Frame extends VideoFrame = VideoFrame> {
+  readonly #next: Sink<Frame>;
+  readonly #onKeyFrameNeeded: (cause: KeyFrameCause) => void;
+  readonly #waits: boolean;
+  #open = false;
+  #codec: Frame['codec'] | undefined;
+  #cause: KeyFrameCause = 'start';
+  #dropped = 0;
+  /** Arrival of the first picture that was dropped since the gate closed; NaN before. */
+  #closedSinceMs = Number.NaN;
+  #refreshesGradually = false;
+
+  /**
+   * @param onKeyFrameNeeded called for every picture that is dropped and at every `break`: the owner asks the
+   *   sender, and throttles (see KeyFrameRequester).
+   */
+  constructor(
+    next: Sink<Frame>,
+    onKeyFrameNeeded: (cause: KeyFrameCause) => void,
+    options: KeyFrameGateOptions = {},
+  ) {
+    this.#next = next;
+    this.#onKeyFrameNeeded = onKeyFrameNeeded;
+    this.#waits = options.afterLoss !== 'continue';
+  }
+
+  /** True while pictures pass. */
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  /** Pictures held back so far. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** Passes the picture on, or drops it. */
+  push(frame: Frame): void {
+    if (frame.codec !== this.#codec) {
+      // Nothing refers to pictures of another codec, whatever the policy.
+      this.#open = false;
+      this.#codec = frame.codec;
+    }
+    if (frame.isKeyFrame) {
+      this.#refreshesGradually = false;
+      this.#open = true;
+      this.#next(frame);
+      return;
+    }
+    // Open, the SEI is looked for only where no IDR is to be expected: outputs that join need a place to begin.
+    if ((!this.#open || this.#refreshesGradually) && this.#mayBeginAt(frame)) {
+      this.#open = true;
+      this.#next({ ...frame, isKeyFrame: true });
+      return;
+    }
+    if (this.#open) {
+      this.#next(frame);
+      return;
+    }
+    if (Number.isNaN(this.#closedSinceMs)) this.#closedSinceMs = frame.arrivalMs;
+    this.#dropped++;
+    this.#onKeyFrameNeeded(this.#cause);
+  }
+
+  /** Something is missing before the next picture. */
+  break(): void {
+    if (this.#open) {
+      this.#cause = 'loss';
+      this.#closedSinceMs = Number.NaN;
+    }
+    if (this.#waits) this.#open = false;
+    this.#onKeyFrameNeeded(this.#cause);
+  }
+
+  #mayBeginAt(frame: Frame): boolean {
+    if (frame.codec !== 'h264') return false;
+    const frames = recoveryFrameCount(frame.nalus);
+    if (frames === undefined) return false;
+    if (frames === 0 || this.#refreshesGradually) return true;
+    // Compared so that it is false while nothing was dropped yet.
+    if (!(frame.arrivalMs - this.#closedSinceMs >= GRADUAL_AFTER_MS)) return false;
+    this.#refreshesGradually = true;
+    return true;
+  }
+}

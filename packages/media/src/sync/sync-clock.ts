@@ -1,0 +1,309 @@
+// RTP timestamps → milliseconds of media time, common to audio and video. Starts on arrival times, then aligns by
+// sender reports that prove sane (RFC 3550 §6.4.1); never waits for one and never steps back.
+
+import type { MediaKind } from '../codec/frame.ts';
+import { ntpMs, type SenderReport } from '../rtp/rtcp.ts';
+
+/** Timestamp and arrival may disagree by this much before the line is doubted. */
+const JUMP_MS = 1000;
+/** Packets that must agree before a jumped line is followed. */
+const JUMP_PACKETS = 3;
+/** A line that moved back looks like a stall in the network; a stall's backlog drains faster than this. */
+const BACKWARD_HOLD_MS = 500;
+/** Shortest delay is searched in buckets: the present one and the ones before. */
+const BUCKETS = 5;
+const BUCKET_MS = 2000;
+/** In the first seconds the shortest delay is still being learnt; alignment is quick … */
+const START_MS = 2000;
+const START_SLEW = 0.2;
+/** … and then slow enough to be neither seen nor heard: 40 ms a second. */
+const SLEW = 0.04;
+/** Error on arrival times alone that is left alone: jitter, not drift. */
+const ARRIVAL_DEAD_BAND_MS = 15;
+/** Sender reports: how much the sender's clock may move against its media between two of them. */
+const REPORT_STABLE_MS = 40;
+/** Reports that must agree. */
+const REPORTS_NEEDED = 2;
+/** A report whose instant is further than this from when it came is nonsense. */
+const REPORT_AGE_MS = 5000;
+/** Furthest that a picture's presentation may lie before the latest one: 16 pictures at 16 a second. */
+const MAX_REORDER_MS = 1000;
+/** Furthest from the arrival times that reports may move a medium. */
+const MAX_SKEW_MS = 2000;
+
+/** Options of a {@link SyncClock}. */
+export interface SyncClockOptions {
+  /** RTP clock of the audio. Default 8000. */
+  readonly audioClockRateHz?: number;
+  /** RTP clock of the video. Default 90000. */
+  readonly videoClockRateHz?: number;
+}
+
+/** One medium: how its timestamps lie on the arrival clock and on the sender's. */
+class MediaLine {
+  ticksPerMs: number;
+  started = false;
+  /** Unwrapped ticks of the last packet in line, as milliseconds, and its arrival. */
+  lastTicks = 0;
+  lastArrivalMs = 0;
+  firstTicks = 0;
+  startedAtMs = 0;
+  /** Media-line milliseconds + offset = arrival time of a packet with the shortest delay. Slewed. */
+  offsetMs = 0;
+  slewedAtMs = 0;
+  /** Highest result; survives resets. */
+  outputMs = Number.NEGATIVE_INFINITY;
+  /** Shortest transit per bucket, newest first. */
+  readonly transits = new Float64Array(BUCKETS);
+  bucketStartMs = 0;
+  /** A line that disagrees: its transit, packets that agree with it, and since when. */
+  jumpTransitMs = 0;
+  jumpPackets = 0;
+  jumpSinceMs = 0;
+  /** NTP milliseconds = media-line milliseconds + this; believed from REPORTS_NEEDED agreeing reports on. */
+  reportOffsetMs = 0;
+  reports = 0;
+  /** The latest picture to be shown since the line began, and the one that was it before; NaN before the first. */
+  peakTicks = Number.NaN;
+  peakMs = 0;
+  formerTicks = 0;
+  formerMs = 0;
+
+  constructor(clockRateHz: number) {
+    this.ticksPerMs = clockRateHz / 1000;
+  }
+
+  /**
+   * Place of a picture among those that are shown later but were sent before: between two of these, in proportion.
+   * The offset may have moved since, and with an offset of its own it could change places with them.
+   */
+  placeMs(ticks: number, mediaMs: number): number {
+    if (Number.isNaN(this.peakTicks) || ticks > this.peakTicks) {
+      this.formerTicks = Number.isNaN(this.peakTicks) ? ticks : this.peakTicks;
+      this.formerMs = this.outputMs;
+      this.peakTicks = ticks;
+      this.peakMs = Math.max(mediaMs, this.outputMs, 0);
+      return this.peakMs;
+    }
+    const sinceFormer = ticks - this.formerTicks;
+    if (sinceFormer <= 0) return this.formerMs + sinceFormer / this.ticksPerMs;
+    const span = (this.peakMs - this.formerMs) / (this.peakTicks - this.formerTicks);
+    return this.formerMs + sinceFormer * span;
+  }
+
+  /** The line's own milliseconds, from its first packet. Unwraps to the value nearest to what the time says. */
+  lineMs(rtpTimestamp: number, arrivalMs: number): number {
+    return (this.unwrap(rtpTimestamp, arrivalMs) - this.firstTicks) / this.ticksPerMs;
+  }
+
+  unwrap(rtpTimestamp: number, arrivalMs: number): number {
+    const expected = Math.round(
+      this.lastTicks + (arrivalMs - this.lastArrivalMs) * this.ticksPerMs,
+    );
+    return expected + ((rtpTimestamp - expected) | 0);
+  }
+
+  get shortestTransitMs(): number {
+    let shortest = this.transits[0]!;
+    for (let index = 1; index < BUCKETS; index++) {
+      if (this.transits[index]! < shortest) shortest = this.transits[index]!;
+    }
+    return shortest;
+  }
+
+  start(rtpTimestamp: number, arrivalMs: number): void {
+    this.started = true;
+    this.firstTicks = rtpTimestamp;
+    this.lastTicks = rtpTimestamp;
+    this.lastArrivalMs = arrivalMs;
+    this.startedAtMs = arrivalMs;
+    this.offsetMs = arrivalMs;
+    this.slewedAtMs = arrivalMs;
+    this.transits.fill(Number.POSITIVE_INFINITY);
+    this.transits[0] = arrivalMs;
+    this.bucketStartMs = arrivalMs;
+    this.jumpPackets = 0;
+    this.reports = 0;
+    this.peakTicks = Number.NaN;
+  }
+
+  noteTransit(transitMs: number, arrivalMs: number): void {
+    if (arrivalMs - this.bucketStartMs >= BUCKET_MS) {
+      const passed = Math.min(BUCKETS, Math.floor((arrivalMs - this.bucketStartMs) / BUCKET_MS));
+      this.transits.copyWithin(passed, 0);
+      this.transits.fill(Number.POSITIVE_INFINITY, 0, passed);
+      this.bucketStartMs += BUCKET_MS * Math.floor((arrivalMs - this.bucketStartMs) / BUCKET_MS);
+    }
+    if (transitMs < this.transits[0]!) this.transits[0] = transitMs;
+  }
+
+  /** Moves the offset towards its aim by no more than the time since the last move allows. */
+  slew(targetMs: number, arrivalMs: number): void {
+    const elapsedMs = arrivalMs - this.slewedAtMs;
+    if (elapsedMs <= 0) return;
+    this.slewedAtMs = arrivalMs;
+    const rate = arrivalMs - this.startedAtMs < START_MS ? START_SLEW : SLEW;
+    const limitMs = Math.min(elapsedMs, JUMP_MS) * rate;
+    const movedMs = this.offsetMs + Math.max(-limitMs, Math.min(limitMs, targetMs - this.offsetMs));
+    // A clock that runs at the wrong speed outruns any slew: never further from the arrivals than this.
+    const shortestMs = this.shortestTransitMs;
+    this.offsetMs = Math.max(shortestMs - MAX_SKEW_MS, Math.min(shortestMs + MAX_SKEW_MS, movedMs));
+  }
+}
+
+/**
+ * The common media time of a call. 0 is the arrival of the first packet of either medium. Audio follows the
+ * shortest delay seen in the last ten seconds, so clock drift of the sender is followed; video does the same until
+ * both media have two sender reports that agree, and from then on keeps the distance to audio that these give.
+ * Results are fractions of milliseconds; per medium those of `mediaTimeMs` never decrease.
+ */
+export class SyncClock {
+  readonly #audio: MediaLine;
+  readonly #video: MediaLine;
+  #originMs = Number.NaN;
+
+  constructor(options: SyncClockOptions = {}) {
+    this.#audio = new MediaLine(options.audioClockRateHz ?? 8000);
+    this.#video = new MediaLine(options.videoClockRateHz ?? 90_000);
+  }
+
+  /** Arrival time of the first packet that was timed, which is 0 of the media time; NaN before. */
+  get originMs(): number {
+    return this.#originMs;
+  }
+
+  /** Media time of an instant on the arrival clock: 0 until the first packet of any medium came. */
+  mediaNowMs(nowMs: number): number {
+    return Number.isNaN(this.#originMs) ? 0 : Math.max(0, nowMs - this.#originMs);
+  }
+
+  /**
+   * Media time of a packet or frame. Call it in decoding order for each kind; `arrivalMs` is of the same clock for
+   * both kinds and never decreases by much.
+   */
+  mediaTimeMs(kind: MediaKind, rtpTimestamp: number, arrivalMs: number): number {
+    const mediaMs = this.#unclampedMs(kind, rtpTimestamp, arrivalMs);
+    const line = kind === 'audio' ? this.#audio : this.#video;
+    line.outputMs = Math.max(line.outputMs, mediaMs, 0);
+    return line.outputMs;
+  }
+
+  /**
+   * As `mediaTimeMs`, but for media whose frames are not sent in the order in which they are shown: the result goes
+   * back with the timestamps, by at most a second behind the highest one, and never below 0. The same as
+   * `mediaTimeMs` for a stream without reordering. Use one of the two for a kind, not both.
+   */
+  presentationTimeMs(kind: MediaKind, rtpTimestamp: number, arrivalMs: number): number {
+    const mediaMs = this.#unclampedMs(kind, rtpTimestamp, arrivalMs);
+    const line = kind === 'audio' ? this.#audio : this.#video;
+    const highestMs = line.outputMs;
+    const shownMs = line.jumpPackets === 0 ? line.placeMs(line.lastTicks, mediaMs) : mediaMs;
+    line.outputMs = Math.max(highestMs, shownMs, 0);
+    const earliestMs = line.jumpPackets === 0 ? line.outputMs - MAX_REORDER_MS : highestMs;
+    return Math.max(shownMs, earliestMs, 0);
+  }
+
+  #unclampedMs(kind: MediaKind, rtpTimestamp: number, arrivalMs: number): number {
+    const line = kind === 'audio' ? this.#audio : this.#video;
+    if (Number.isNaN(this.#originMs)) this.#originMs = arrivalMs;
+    if (!line.started) line.start(rtpTimestamp, arrivalMs);
+    const ticks = line.unwrap(rtpTimestamp, arrivalMs);
+    const lineMs = (ticks - line.firstTicks) / line.ticksPerMs;
+    const transitMs = arrivalMs - lineMs;
+    // Against the arrivals, not the offset: reports may have moved that one far.
+    if (Math.abs(transitMs - line.shortestTransitMs) > JUMP_MS) {
+      return this.#mediaTimeOfJump(line, rtpTimestamp, transitMs, arrivalMs);
+    }
+    line.jumpPackets = 0;
+    line.lastTicks = ticks;
+    line.lastArrivalMs = arrivalMs;
+    line.noteTransit(transitMs, arrivalMs);
+    line.slew(this.#targetMs(line), arrivalMs);
+    return lineMs + line.offsetMs - this.#originMs;
+  }
+
+  /** Takes a report of the sender's; those that make no sense, or come before the first packet, change nothing. */
+  onSenderReport(
+    kind: MediaKind,
+    report: Pick<SenderReport, 'ntpSeconds' | 'ntpFraction' | 'rtpTimestamp'>,
+    arrivalMs: number,
+  ): void {
+    const line = kind === 'audio' ? this.#audio : this.#video;
+    const senderMs = ntpMs(report);
+    // RFC 3550 §6.4.1: a sender without a clock sets 0.
+    if (!line.started || senderMs === 0) return;
+    const lineMs = line.lineMs(report.rtpTimestamp, arrivalMs);
+    if (Math.abs(lineMs + line.offsetMs - arrivalMs) > REPORT_AGE_MS) {
+      line.reports = 0;
+      return;
+    }
+    const offsetMs = senderMs - lineMs;
+    const agrees = Math.abs(offsetMs - line.reportOffsetMs) <= REPORT_STABLE_MS;
+    line.reports = line.reports > 0 && agrees ? line.reports + 1 : 1;
+    line.reportOffsetMs = offsetMs;
+  }
+
+  /**
+   * How much later than audio the video is stamped at present, compared with what the sender's reports say; null
+   * until both media have reports that agree. Milliseconds, near 0 once aligned.
+   */
+  get skewMs(): number | null {
+    const targetMs = this.#videoTargetByReports();
+    return targetMs === undefined ? null : this.#video.offsetMs - targetMs;
+  }
+
+  /** Starts a medium anew at its next packet: after a change of SSRC. Its media time goes on from where it is. */
+  reset(kind: MediaKind): void {
+    const line = kind === 'audio' ? this.#audio : this.#video;
+    line.started = false;
+    line.reports = 0;
+  }
+
+  /** As `reset`, for a medium whose timestamps go on in another clock: another codec. */
+  setClockRate(kind: MediaKind, clockRateHz: number): void {
+    const line = kind === 'audio' ? this.#audio : this.#video;
+    line.ticksPerMs = clockRateHz / 1000;
+    this.reset(kind);
+  }
+
+  /** Where the offset should go. */
+  #targetMs(line: MediaLine): number {
+    if (line === this.#video) {
+      const byReports = this.#videoTargetByReports();
+      if (byReports !== undefined) return byReports;
+    }
+    const shortestMs = line.shortestTransitMs;
+    // A shorter delay than believed is a fact; a longer one may be chance.
+    const errorMs = shortestMs - line.offsetMs;
+    const deadBandMs = line.slewedAtMs - line.startedAtMs < START_MS ? 0 : ARRIVAL_DEAD_BAND_MS;
+    return Math.abs(errorMs) <= deadBandMs ? line.offsetMs : shortestMs;
+  }
+
+  #videoTargetByReports(): number | undefined {
+    const audio = this.#audio;
+    const video = this.#video;
+    if (!audio.started || !video.started) return undefined;
+    if (audio.reports < REPORTS_NEEDED || video.reports < REPORTS_NEEDED) return undefined;
+    const targetMs = video.reportOffsetMs - audio.reportOffsetMs + audio.offsetMs;
+    return Math.abs(targetMs - video.shortestTransitMs) <= MAX_SKEW_MS ? targetMs : undefined;
+  }
+
+  /** A packet out of line: placed by its arrival, and followed when others confirm it. */
+  #mediaTimeOfJump(
+    line: MediaLine,
+    rtpTimestamp: number,
+    transitMs: number,
+    arrivalMs: number,
+  ): number {
+    const agrees = line.jumpPackets > 0 && Math.abs(transitMs - line.jumpTransitMs) <= JUMP_MS / 2;
+    if (!agrees) line.jumpSinceMs = arrivalMs;
+    line.jumpPackets = agrees ? line.jumpPackets + 1 : 1;
+    line.jumpTransitMs = transitMs;
+    const heldMs = arrivalMs - line.jumpSinceMs;
+    const backward = transitMs > line.shortestTransitMs;
+    if (line.jumpPackets >= JUMP_PACKETS && (!backward || heldMs >= BACKWARD_HOLD_MS)) {
+      line.start(rtpTimestamp, arrivalMs);
+    }
+    return arrivalMs - this.#originMs;
+  }
+}
