@@ -16,7 +16,7 @@ const RUNS = {
   /** Damaged SIP messages, ten million, and a million descriptions. */
   'sip-mutations': {
     environment: { MUTATIONS: '10000000' },
-    files: ['packages/sip/src/mutations.test.ts'],
+    files: ['packages/sip/src/message/mutations.test.ts'],
   },
   /** Five thousand idle TCP connections to the SIP port. */
   'sip-connections': {

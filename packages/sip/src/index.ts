@@ -1,13 +1,18 @@
 // The public door of @sipcast/sip.
 
-export { type Challenge, DigestClient, type DigestCredentials, parseChallenges } from './digest.ts';
+export {
+  type Challenge,
+  DigestClient,
+  type DigestCredentials,
+  parseChallenges,
+} from './auth/digest.ts';
 export {
   type DigestJudgement,
   DigestServer,
   type DigestServerOptions,
-} from './digest-server.ts';
-export type { SessionOffer } from './session-changes.ts';
-export type { PortRange } from './destination-ports.ts';
+} from './auth/digest-server.ts';
+export type { SessionOffer } from './dialog/session-changes.ts';
+export type { PortRange } from './transport/destination-ports.ts';
 export { SipError, type SipErrorCode } from './errors.ts';
 export type {
   IncomingInvite,
@@ -19,7 +24,7 @@ export type {
   OutboundProxy,
   SessionEnding,
   TransportPreference,
-} from './invite-contract.ts';
+} from './call/invite-contract.ts';
 export {
   EMPTY_BODY,
   formatMessage,
@@ -27,14 +32,14 @@ export {
   type SipMessage,
   type SipRequest,
   type SipResponse,
-} from './message.ts';
-export { maskSecrets } from './mask-secrets.ts';
-export { type AnsweredMedia, answerReoffer, parseAnswer } from './offer-answer.ts';
-export { type ParseOutcome, SIP_LIMITS } from './message-head.ts';
-export { parseDatagram } from './parser.ts';
-export { StreamParser, type StreamParserHandler } from './stream-parser.ts';
-export { pcapFileHeader, pcapRecord } from './pcap.ts';
-export type { RegisterOptions, Registration } from './registration.ts';
+} from './message/message.ts';
+export { maskSecrets } from './message/mask-secrets.ts';
+export { type AnsweredMedia, answerReoffer, parseAnswer } from './sdp/offer-answer.ts';
+export { type ParseOutcome, SIP_LIMITS } from './message/message-head.ts';
+export { parseDatagram } from './message/parser.ts';
+export { StreamParser, type StreamParserHandler } from './message/stream-parser.ts';
+export { pcapFileHeader, pcapRecord } from './transport/pcap.ts';
+export type { RegisterOptions, Registration } from './agent/registration.ts';
 export {
   type CodecDescription,
   formatOffer,
@@ -44,7 +49,7 @@ export {
   parseFmtp,
   SDP_LIMITS,
   type SessionDescription,
-} from './sdp.ts';
+} from './sdp/sdp.ts';
 export {
   type Clock,
   completeTimers,
@@ -61,20 +66,20 @@ export {
   type TransactionTable,
   type TimerName,
   type Transition,
-} from './transaction.ts';
-export type { AgreedCrypto, CryptoAttribute } from './sdes.ts';
-export type { SessionTimerOptions } from './session-timer.ts';
-export type { ReferRequest, TransferOutcome } from './transfer.ts';
-export { createResponse } from './matching.ts';
+} from './transaction/transaction.ts';
+export type { AgreedCrypto, CryptoAttribute } from './sdp/sdes.ts';
+export type { SessionTimerOptions } from './dialog/session-timer.ts';
+export type { ReferRequest, TransferOutcome } from './dialog/transfer.ts';
+export { createResponse } from './transaction/matching.ts';
 export {
   type AddressRecord,
   type NaptrRecord,
   type SipDns,
   type SrvRecord,
   systemDns,
-} from './sip-dns.ts';
-export type { GuardFault, SourceGuardOptions } from './source-guard.ts';
-export type { Hop, SipFaultName } from './transaction-layer.ts';
+} from './transport/sip-dns.ts';
+export type { GuardFault, SourceGuardOptions } from './transaction/source-guard.ts';
+export type { Hop, SipFaultName } from './transaction/transaction-layer.ts';
 export {
   isForbiddenDestination,
   type LocalAddress,
@@ -86,13 +91,17 @@ export {
   type TransportFault,
   type TransportHandler,
   type TransportOptions,
-} from './transport.ts';
-export { type StreamLimits, StreamTransport, type StreamWire } from './transport-stream.ts';
-export { TcpTransport } from './transport-tcp.ts';
-export { type Pem, type SipTlsOptions, TlsTransport } from './transport-tls.ts';
-export { UdpTransport } from './transport-udp.ts';
-export type { PingOptions, ServerState } from './server-pings.ts';
-export { SipUserAgent } from './user-agent.ts';
+} from './transport/transport.ts';
+export {
+  type StreamLimits,
+  StreamTransport,
+  type StreamWire,
+} from './transport/transport-stream.ts';
+export { TcpTransport } from './transport/transport-tcp.ts';
+export { type Pem, type SipTlsOptions, TlsTransport } from './transport/transport-tls.ts';
+export { UdpTransport } from './transport/transport-udp.ts';
+export type { PingOptions, ServerState } from './agent/server-pings.ts';
+export { SipUserAgent } from './agent/user-agent.ts';
 export type {
   InviteDecision,
   KeepAliveIntervals,
@@ -100,9 +109,9 @@ export type {
   SipUserAgentHandler,
   SipUserAgentOptions,
   SipUserAgentStats,
-} from './user-agent-contract.ts';
-export { formatNameAddress, type NameAddress, parseNameAddress } from './name-address.ts';
-export type { Parameters } from './parameters.ts';
+} from './agent/user-agent-contract.ts';
+export { formatNameAddress, type NameAddress, parseNameAddress } from './message/name-address.ts';
+export type { Parameters } from './message/parameters.ts';
 export {
   type CSeq,
   equalUris,
@@ -111,5 +120,5 @@ export {
   parseCSeq,
   parseUri,
   type SipUri,
-} from './uri.ts';
-export { formatVia, parseVia, type Via } from './via.ts';
+} from './message/uri.ts';
+export { formatVia, parseVia, type Via } from './message/via.ts';

@@ -1,21 +1,26 @@
 // For tests: a user agent on a wire of memory, and a clock that stands still until it is told to go on. No socket, no sleep.
 
-import type { IncomingInvite } from './invite-contract.ts';
-import { createResponse } from './matching.ts';
-import { EMPTY_BODY, formatMessage, SipHeaders } from './message.ts';
-import type { SipMessage, SipRequest, SipResponse } from './message.ts';
-import { parseDatagram } from './parser.ts';
-import type { SipDns } from './sip-dns.ts';
+import type { IncomingInvite } from './call/invite-contract.ts';
+import { createResponse } from './transaction/matching.ts';
+import { EMPTY_BODY, formatMessage, SipHeaders } from './message/message.ts';
+import type { SipMessage, SipRequest, SipResponse } from './message/message.ts';
+import { parseDatagram } from './message/parser.ts';
+import type { SipDns } from './transport/sip-dns.ts';
 import type { Clock } from './timers.ts';
-import { transportError } from './transport.ts';
-import type { SendDone, Transport, TransportAddress, TransportHandler } from './transport.ts';
-import { SipUserAgent } from './user-agent.ts';
+import { transportError } from './transport/transport.ts';
+import type {
+  SendDone,
+  Transport,
+  TransportAddress,
+  TransportHandler,
+} from './transport/transport.ts';
+import { SipUserAgent } from './agent/user-agent.ts';
 import type {
   InviteDecision,
   SipUserAgentHandler,
   SipUserAgentOptions,
-} from './user-agent-contract.ts';
-import { parseCSeq } from './uri.ts';
+} from './agent/user-agent-contract.ts';
+import { parseCSeq } from './message/uri.ts';
 
 /** Time that stands still until it is told to pass. */
 export class ManualClock implements Clock {

@@ -1,0 +1,466 @@
+// A call that the peer places: from its INVITE over our answer to its end (RFC 3261 §13.3, §15; RFC 3262 §3).
+
+import { checkInteger, checkText, invalidArgument } from '../message/arguments.ts';
+import { Dialog, dialogKey } from '../dialog/dialog.ts';
+import { DialogUsage } from '../dialog/dialog-usage.ts';
+import { SipError } from '../errors.ts';
+import {
+  asSipError,
+  contactFor,
+  type DialogOwner,
+  type IncomingSession,
+  type InviteSessionHandler,
+  type InviteSessionState,
+  lostSession,
+  type SessionAgent,
+  type SessionEnding,
+} from './invite-contract.ts';
+import {
+  EMPTY_BODY,
+  type SipMessage,
+  type SipRequest,
+  type SipResponse,
+} from '../message/message.ts';
+import { createResponse } from '../transaction/matching.ts';
+import { ReliableProvisional } from '../dialog/reliable-provisional.ts';
+import { ALLOWED_METHODS, isSdp, type Verdict } from '../dialog/request-policy.ts';
+import type { TimerHandle } from '../timers.ts';
+import type { Hop, ServerTransaction } from '../transaction/transaction-layer.ts';
+import type { SessionOffer } from '../dialog/session-changes.ts';
+import type { TransferOutcome } from '../dialog/transfer.ts';
+import type { TransportAddress } from '../transport/transport.ts';
+import { parseNameAddress } from '../message/name-address.ts';
+
+/** RFC 3261 §13.3.1: a proxy gives up three minutes after the last word; so long an answer may take. */
+const ANSWER_LIMIT_MS = 180_000;
+/** RFC 3261 §13.3.1.1: so often a caller that waits is told that it still rings. */
+const RING_AGAIN_MS = 60_000;
+
+/** The one {@link IncomingSession}: created by `IncomingInvite.take`. */
+export class InboundSession implements IncomingSession, DialogOwner {
+  readonly callId: string;
+  readonly #agent: SessionAgent;
+  readonly #handler: InviteSessionHandler;
+  readonly #transaction: ServerTransaction;
+  readonly #released: () => void;
+  readonly #localTag: string;
+  readonly #localUri: string;
+  readonly #dialog: Dialog;
+  readonly #usage: DialogUsage;
+  readonly #ended: Promise<void>;
+  #resolveEnded: () => void = () => {};
+  #state: InviteSessionState = 'proceeding';
+  #hop: Hop | undefined;
+  /** What waits until our own address towards the peer is known. */
+  #waiting: (() => void)[] = [];
+  #reliable: ReliableProvisional | undefined;
+  #rseq: number;
+  /** What a reliable provisional response has described: an answer, or, where the INVITE had none, our offer. */
+  #early: 'answer' | 'offer' | undefined;
+  /** The peer's answer to that offer, in its PRACK. */
+  #earlyAnswer: string | undefined;
+  /** A PRACK has offered anew, and was answered. */
+  #reoffered = false;
+  #answerSent = false;
+  /** The ACK has come. */
+  #confirmed = false;
+  #plan: SessionEnding | undefined;
+  #reason: string | undefined;
+  #byeSent = false;
+  readonly #limit: TimerHandle;
+  #ringing: TimerHandle | undefined;
+
+  /** Tells the caller 100; `released` is called when the INVITE has its final response. */
+  constructor(
+    agent: SessionAgent,
+    transaction: ServerTransaction,
+    handler: InviteSessionHandler,
+    released: () => void,
+  ) {
+    const { request, source } = transaction;
+    this.callId = request.headers.get('call-id') ?? '';
+    this.#agent = agent;
+    this.#handler = handler;
+    this.#transaction = transaction;
+    this.#released = released;
+    this.#localTag = agent.token();
+    this.#localUri = parseNameAddress(request.headers.get('to') ?? '').uri;
+    this.#dialog = Dialog.asCallee(request, this.#localTag);
+    this.#rseq = 1 + Math.floor(agent.random() * 0x7fff_0000);
+    this.#usage = new DialogUsage(
+      agent,
+      {
+        dialogOf: (tag) => (tag === this.#dialog.remoteTag ? this.#dialog : undefined),
+        confirmed: () => (this.#confirmed ? this.#dialog : undefined),
+        phase: () => {
+          if (this.#byeSent) return 'leaving';
+          if (this.#confirmed) return 'confirmed';
+          return this.#answerSent ? 'early' : 'answering';
+        },
+        isEstablished: () => this.#state === 'established',
+        hop: () => this.#hop,
+        contact: () => this.#contact(),
+        localUri: () => this.#localUri,
+        onBye: () => this.#onBye(),
+        onLost: (error) => this.#onLost(error),
+        onPrack: (prack) => this.#onPrack(prack),
+      },
+      handler,
+      {
+        localTag: this.#localTag,
+        localSdp: '',
+        transport: source.protocol === 'UDP' ? 'udp' : 'auto',
+        digest: undefined,
+        ownsCallId: false,
+      },
+    );
+    this.#usage.learn(request.headers);
+    this.#ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
+    agent.attach(dialogKey(this.callId, this.#localTag), this);
+    this.#limit = agent.clock.startTimer(ANSWER_LIMIT_MS, () =>
+      this.#refuse(
+        { statusCode: 480, reasonPhrase: 'Temporarily Unavailable' },
+        {
+          endedBy: 'local',
+          answered: false,
+          cancelled: false,
+          statusCode: 408,
+          reasonPhrase: 'Request Timeout',
+          error: new SipError('TIMEOUT', 'Not answered in time', { statusCode: 408 }),
+        },
+      ),
+    );
+    handler.onMessage?.('in', request, source);
+    transaction.respond(createResponse(request, 100, 'Trying', this.#localTag));
+    agent.hopTo(source).then(
+      (hop) => this.#located(hop),
+      (error: unknown) =>
+        this.#refuse(
+          { statusCode: 500, reasonPhrase: 'Server Internal Error' },
+          { ...lostSession(asSipError(error)), answered: false },
+        ),
+    );
+  }
+
+  get state(): InviteSessionState {
+    return this.#state;
+  }
+
+  // --- our answer
+
+  ring(sdp?: string): void {
+    this.#whenLocated(() => {
+      if (this.#state !== 'proceeding' || this.#answerSent || this.#reliable !== undefined) return;
+      const statusCode = sdp === undefined ? 180 : 183;
+      const phrase = sdp === undefined ? 'Ringing' : 'Session Progress';
+      const { request } = this.#transaction;
+      const body = this.#undecided(sdp);
+      const response = this.#usage.server.response(request, statusCode, phrase, body);
+      response.headers.append('contact', this.#contact()).append('allow', ALLOWED_METHODS);
+      if (body !== undefined) response.headers.append('content-type', 'application/sdp');
+      this.#ringing?.cancel();
+      this.#ringing = this.#agent.clock.startTimer(RING_AGAIN_MS, () => this.ring(sdp));
+      const asks = (header: string): boolean =>
+        request.headers.getAll(header).some((tag) => /^\s*100rel\s*$/i.test(tag));
+      // RFC 3262 §3: must where it is required; with a description a lost response would cost the early media.
+      if (!asks('require') && !(body !== undefined && asks('supported'))) {
+        this.#transaction.respond(response);
+        return;
+      }
+      if (body !== undefined) {
+        this.#early = hasOffer(request) ? 'answer' : 'offer';
+        this.#usage.server.localSdp = body;
+      }
+      this.#rseq += 1;
+      response.headers.append('require', '100rel').append('rseq', String(this.#rseq));
+      this.#reliable = new ReliableProvisional(
+        this.#transaction,
+        response,
+        this.#rseq,
+        this.#agent.timers,
+        this.#agent.clock,
+        () => {
+          this.#reliable = undefined;
+          const error = new SipError('TIMEOUT', 'No PRACK came', { statusCode: 408 });
+          this.#refuse(
+            { statusCode: 504, reasonPhrase: 'Server Time-out' },
+            { ...lostSession(error), answered: false },
+          );
+        },
+      );
+    });
+  }
+
+  answer(sdp: string): void {
+    if (typeof sdp !== 'string' || sdp === '') throw invalidArgument('sdp', 'must not be empty');
+    this.#whenLocated(() => {
+      if (this.#state !== 'proceeding' || this.#answerSent) return;
+      if (this.#reliable !== undefined) {
+        // RFC 3262 §3: the 2xx waits for the PRACK.
+        this.#waiting.push(() => this.answer(sdp));
+        return;
+      }
+      this.#answerSent = true;
+      this.#limit.cancel();
+      this.#ringing?.cancel();
+      const { request } = this.#transaction;
+      const body = this.#undecided(sdp);
+      const response = this.#usage.server.response(request, 200, 'OK', body);
+      response.headers
+        .append('contact', this.#contact())
+        .append('allow', ALLOWED_METHODS)
+        .append('supported', this.#usage.timer.supported ? '100rel, timer' : '100rel');
+      if (body !== undefined) response.headers.append('content-type', 'application/sdp');
+      for (const [name, value] of this.#usage.timer.answer(request))
+        response.headers.append(name, value);
+      if (body !== undefined) this.#usage.server.localSdp = body;
+      this.#released();
+      const awaitsAnswer = !hasOffer(request) && body !== undefined;
+      this.#usage.server.accept(this.#transaction, response, awaitsAnswer, (answer) =>
+        this.#onConfirmed(response, answer ?? this.#earlyAnswer),
+      );
+    });
+  }
+
+  /**
+   * What a response to the INVITE describes. RFC 3261 §13.2.1, RFC 3262 §5: what was agreed on in the early dialog stands; another
+   * answer would be ignored, and where the offer was ours, it would be another offer.
+   */
+  #undecided(sdp: string | undefined): string | undefined {
+    if (this.#earlyAnswer !== undefined) return undefined;
+    return this.#reoffered && sdp !== undefined ? this.#usage.server.localSdp : sdp;
+  }
+
+  reject(statusCode: number, reasonPhrase: string, headers: Verdict['headers'] = []): void {
+    checkInteger('statusCode', statusCode, 300, 699);
+    checkText('reasonPhrase', reasonPhrase);
+    this.#refuse(
+      { statusCode, reasonPhrase, headers },
+      { endedBy: 'local', answered: false, cancelled: false, statusCode, reasonPhrase },
+    );
+  }
+
+  #refuse(verdict: Verdict, ending: SessionEnding): void {
+    if (this.#state === 'ended' || this.#answerSent) return;
+    this.#usage.server.answer(this.#transaction, verdict);
+    this.#end(ending);
+  }
+
+  /** The ACK of our 2xx: only now media may flow to an address that so far only a description named. */
+  #onConfirmed(response: SipResponse, answer: string | undefined): void {
+    if (this.#state === 'ended') return;
+    this.#confirmed = true;
+    if (this.#plan !== undefined) {
+      this.#bye(this.#plan);
+      return;
+    }
+    this.#state = 'established';
+    this.#handler.onAnswered(response, answer);
+  }
+
+  // --- where we are
+
+  #located(hop: Hop): void {
+    if (this.#state === 'ended') return;
+    this.#hop = hop;
+    this.#goOn();
+  }
+
+  #whenLocated(step: () => void): void {
+    if (this.#hop === undefined) this.#waiting.push(step);
+    else step();
+  }
+
+  #goOn(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const step of waiting) step();
+  }
+
+  #contact(): string {
+    return this.#hop === undefined ? '' : contactFor(this.#localUri, this.#hop);
+  }
+
+  // --- the end
+
+  async terminate(options: { readonly reason?: string } = {}): Promise<void> {
+    if (options.reason !== undefined) checkText('reason', options.reason);
+    if (this.#plan === undefined && this.#state !== 'ended') {
+      this.#reason = options.reason;
+      if (this.#answerSent) {
+        this.#leave({
+          endedBy: 'local',
+          answered: this.#confirmed,
+          cancelled: false,
+          statusCode: 200,
+          reasonPhrase: 'OK',
+        });
+      } else {
+        this.#refuse(
+          { statusCode: 603, reasonPhrase: 'Decline' },
+          { endedBy: 'local', answered: false, cancelled: true, statusCode: 603 },
+        );
+      }
+    }
+    await this.#ended;
+  }
+
+  abort(): void {
+    if (!this.#answerSent)
+      this.#usage.server.answer(this.#transaction, {
+        statusCode: 503,
+        reasonPhrase: 'Service Unavailable',
+      });
+    this.#end(
+      this.#plan ?? {
+        endedBy: 'local',
+        answered: this.#confirmed,
+        cancelled: !this.#confirmed,
+        error: new SipError('CLOSED', 'The user agent is closed'),
+      },
+    );
+  }
+
+  #leave(plan: SessionEnding): void {
+    if (this.#state === 'ended' || this.#plan !== undefined) return;
+    this.#plan = plan;
+    this.#state = 'terminating';
+    // RFC 3261 §15: no BYE before the ACK, or before it is clear that none will come.
+    if (this.#confirmed) this.#bye(plan);
+  }
+
+  #bye(plan: SessionEnding): void {
+    if (this.#byeSent) return;
+    this.#byeSent = true;
+    this.#usage.leave();
+    const headers = this.#reason === undefined ? [] : [['reason', this.#reason] as const];
+    this.#usage.request(this.#dialog, 'BYE', { headers, body: EMPTY_BODY }, () => this.#end(plan));
+  }
+
+  #onLost(error: SipError): void {
+    const plan = this.#plan ?? { ...lostSession(error), answered: this.#confirmed };
+    // Without an ACK, too, there may be a dialog on the other side (RFC 3261 §13.3.1.4).
+    this.#plan ??= plan;
+    this.#state = 'terminating';
+    this.#bye(plan);
+  }
+
+  #onBye(): void {
+    const ending: SessionEnding = {
+      endedBy: 'remote',
+      answered: this.#confirmed,
+      cancelled: false,
+      statusCode: this.#confirmed ? 200 : 487,
+      reasonPhrase: this.#confirmed ? 'OK' : 'Request Terminated',
+    };
+    if (this.#answerSent) this.#end(this.#plan ?? ending);
+    // RFC 3261 §15.1.2: a BYE in the early dialog ends the INVITE, too.
+    else this.#refuse({ statusCode: 487, reasonPhrase: 'Request Terminated' }, ending);
+  }
+
+  /** The caller gives up, before our answer; its CANCEL is already answered. */
+  onCancel(): void {
+    this.#refuse(
+      { statusCode: 487, reasonPhrase: 'Request Terminated' },
+      {
+        endedBy: 'remote',
+        answered: false,
+        cancelled: false,
+        statusCode: 487,
+        reasonPhrase: 'Request Terminated',
+      },
+    );
+  }
+
+  #end(ending: SessionEnding): void {
+    if (this.#state === 'ended') return;
+    this.#state = 'ended';
+    this.#limit.cancel();
+    this.#ringing?.cancel();
+    this.#reliable?.stop();
+    this.#usage.stop();
+    this.#waiting = [];
+    this.#released();
+    this.#agent.detach(dialogKey(this.callId, this.#localTag));
+    this.#handler.onEnded(ending);
+    this.#resolveEnded();
+  }
+
+  // --- our requests in the dialog
+
+  sendInfo(contentType: string, body: string): Promise<number> {
+    return this.#usage.sendInfo(contentType, body);
+  }
+
+  reoffer(sdp: SessionOffer, method?: 'INVITE' | 'UPDATE'): Promise<string> {
+    return this.#usage.reoffer(sdp, method);
+  }
+
+  refresh(): Promise<void> {
+    return this.#usage.refresh();
+  }
+
+  refer(target: string): Promise<TransferOutcome> {
+    return this.#usage.refer(target);
+  }
+
+  // --- the peer's requests in the dialog
+
+  trace(direction: 'in' | 'out', message: SipMessage, remote: TransportAddress): void {
+    if (this.#state === 'ended') return;
+    const { protocol, address, port } = remote;
+    this.#handler.onMessage?.(direction, message, { protocol, address, port });
+  }
+
+  owns(remoteTag: string): boolean {
+    return remoteTag === this.#dialog.remoteTag;
+  }
+
+  knows(address: string): boolean {
+    return this.#transaction.source.address === address || this.#usage.client.hasSentTo(address);
+  }
+
+  onAck(request: SipRequest): boolean {
+    return this.#usage.server.onAck(request);
+  }
+
+  onRequest(transaction: ServerTransaction): void {
+    this.#usage.server.onRequest(transaction);
+  }
+
+  onLateAccepted(): boolean {
+    return false;
+  }
+
+  #onPrack(prack: SipRequest): Verdict | undefined {
+    if (this.#reliable?.matches(prack) !== true) return undefined;
+    this.#reliable.stop();
+    this.#reliable = undefined;
+    // The answer goes out behind the 200 of the PRACK.
+    this.#agent.clock.startTimer(0, () => this.#goOn());
+    if (!hasOffer(prack)) return OK;
+    const described = Buffer.from(prack.body).toString('utf8');
+    if (this.#early === 'offer') {
+      this.#earlyAnswer ??= described;
+      return OK;
+    }
+    // RFC 3264 §4: its first offer has no answer yet, and there is no second one before.
+    if (this.#early === undefined) return NOT_ACCEPTABLE;
+    const reply = this.#handler.onReoffer(described);
+    // RFC 3262 §3 wants a 2xx, and with it an answer; where there is none, the peer learns why.
+    if ('statusCode' in reply) return reply;
+    this.#reoffered = true;
+    this.#usage.server.localSdp = reply.answer;
+    return { ...OK, sdp: reply.answer };
+  }
+}
+
+const OK: Verdict = { statusCode: 200, reasonPhrase: 'OK' };
+const NOT_ACCEPTABLE: Verdict = { statusCode: 488, reasonPhrase: 'Not Acceptable Here' };
+
+/** The request carries a session description. */
+export function hasOffer(request: SipRequest): boolean {
+  return request.body.length > 0 && isSdp(request.headers);
+}

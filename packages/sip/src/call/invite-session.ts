@@ -1,0 +1,597 @@
+// A call that we place: INVITE to its end, over early dialogs, forks, challenges, CANCEL and BYE (RFC 3261 §9, §12–§15).
+
+import { checkText } from '../message/arguments.ts';
+import { Dialog, dialogKey, requestUri } from '../dialog/dialog.ts';
+import { DialogUsage } from '../dialog/dialog-usage.ts';
+import { DigestClient } from '../auth/digest.ts';
+import { SipError } from '../errors.ts';
+import {
+  asSipError,
+  checkInviteOptions,
+  contactFor,
+  lostSession,
+  type DialogOwner,
+  type InviteOptions,
+  type InviteSession,
+  type InviteSessionHandler,
+  type InviteSessionState,
+  type SessionAgent,
+  type SessionEnding,
+  type TransportPreference,
+} from './invite-contract.ts';
+import {
+  EMPTY_BODY,
+  SipHeaders,
+  type SipMessage,
+  type SipRequest,
+  type SipResponse,
+} from '../message/message.ts';
+import { nextHopTo, redirectedPreference } from '../transport/next-hop.ts';
+import { ALLOWED_METHODS } from '../dialog/request-policy.ts';
+import { Redirects } from '../transport/redirects.ts';
+import { mayFailOver } from '../transport/server-locator.ts';
+import type { TimerHandle } from '../timers.ts';
+import { tagOf } from '../transaction/matching.ts';
+import type {
+  ClientTransaction,
+  Hop,
+  ServerTransaction,
+} from '../transaction/transaction-layer.ts';
+import type { SessionOffer } from '../dialog/session-changes.ts';
+import type { TransferOutcome } from '../dialog/transfer.ts';
+import type { TransportAddress } from '../transport/transport.ts';
+import { formatNameAddress } from '../message/name-address.ts';
+import { parseCSeq, type SipUri } from '../message/uri.ts';
+
+/** RFC 3261 §18.1.1: above this a request should leave UDP. */
+const UDP_REQUEST_BYTES = 1300;
+const AUTO_CONNECT_MS = 500;
+/** Dialogs that one INVITE may create. A forking proxy reaches a handful; more is an attack. */
+const MAX_FORKS = 32;
+const DEFAULT_INVITE_TIMEOUT_MS = 180_000;
+
+/** The one {@link InviteSession}: created by `SipUserAgent.invite`. */
+export class OutboundSession implements InviteSession, DialogOwner {
+  readonly callId: string;
+  readonly #agent: SessionAgent;
+  readonly #options: InviteOptions;
+  readonly #handler: InviteSessionHandler;
+  readonly #redirects: Redirects;
+  #target: SipUri;
+  #preference: TransportPreference;
+  /** Request-URI: the target, or where a redirection pointed. */
+  #requestUri: string;
+  readonly #localTag: string;
+  readonly #digest: DigestClient | undefined;
+  readonly #early = new Map<string, Dialog>();
+  /** By To tag: sends the ACK again. */
+  readonly #acks = new Map<string, () => void>();
+  /** By To tag of an early dialog: RSeq of the newest reliable provisional response (RFC 3262 §4). */
+  readonly #reliable = new Map<string, number>();
+  readonly #usage: DialogUsage;
+  readonly #ended: Promise<void>;
+  #resolveEnded: () => void = () => {};
+  #state: InviteSessionState = 'starting';
+  #hop: Hop | undefined;
+  /** Where the INVITE can go when that fails (RFC 3263 §4.3). */
+  #others: Hop[] = [];
+  #triedTcp = false;
+  #sequence = 0;
+  #attempts = 0;
+  #invite: ClientTransaction | undefined;
+  #provisional = false;
+  #dialog: Dialog | undefined;
+  #answered = false;
+  /** How the session will end once the peer has heard of it. */
+  #plan: SessionEnding | undefined;
+  #reason: string | undefined;
+  #cancelSent = false;
+  #byeSent = false;
+  #inviteTimer: TimerHandle | undefined;
+  #cancelTimer: TimerHandle | undefined;
+
+  /** @throws SipError `INVALID_ARGUMENT`, `ILLEGAL_CHARACTER` naming the field */
+  constructor(agent: SessionAgent, options: InviteOptions, handler: InviteSessionHandler) {
+    this.#target = checkInviteOptions(options);
+    this.#preference = options.transport;
+    this.callId = options.callId;
+    this.#agent = agent;
+    this.#options = options;
+    this.#handler = handler;
+    this.#localTag = agent.token();
+    this.#digest =
+      options.credentials && new DigestClient(options.credentials, () => agent.token());
+    this.#requestUri = options.target;
+    this.#redirects = new Redirects(options.target, options.maxRedirects, options.mayRedirect);
+    this.#usage = new DialogUsage(
+      agent,
+      {
+        dialogOf: (tag) => this.#dialogOf(tag),
+        confirmed: () => this.#dialog,
+        phase: () => {
+          if (this.#byeSent) return 'leaving';
+          // Confirmed is what our ACK has confirmed: nobody was told of the answer before.
+          return this.#answered ? 'confirmed' : 'early';
+        },
+        isEstablished: () => this.#dialog !== undefined && this.#state === 'established',
+        hop: () => this.#hop,
+        contact: () => (this.#hop === undefined ? '' : this.#contact(this.#hop)),
+        localUri: () => options.from.uri,
+        onBye: () => this.#onBye(),
+        onLost: (error) => this.#leave(lostSession(error)),
+      },
+      handler,
+      {
+        localTag: this.#localTag,
+        localSdp: options.offer,
+        transport: options.transport,
+        digest: this.#digest,
+        ownsCallId: true,
+      },
+    );
+    this.#ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
+    agent.attach(this.#key, this);
+    void this.#start();
+  }
+
+  get state(): InviteSessionState {
+    return this.#state;
+  }
+
+  get #key(): string {
+    return dialogKey(this.callId, this.#localTag);
+  }
+
+  // --- INVITE
+
+  async #start(): Promise<void> {
+    const { outboundProxy } = this.#options;
+    try {
+      const next = nextHopTo(this.#target, this.#preference, outboundProxy);
+      const [hop, ...others] = await this.#agent.locate(next);
+      if (this.#state !== 'starting') return;
+      this.#hop = hop;
+      this.#inviteTimer?.cancel();
+      this.#others = others;
+      const limitMs = this.#options.inviteTimeoutMs ?? DEFAULT_INVITE_TIMEOUT_MS;
+      this.#inviteTimer = this.#agent.clock.startTimer(limitMs, () => this.#giveUp());
+      await this.#sendInvite(hop);
+    } catch (error) {
+      this.#failed(asSipError(error));
+    }
+  }
+
+  /** Sends the INVITE with the next CSeq: the first, or one that answers a challenge. */
+  async #sendInvite(hop: Hop): Promise<void> {
+    this.#sequence += 1;
+    this.#provisional = false;
+    this.#early.clear();
+    this.#reliable.clear();
+    const request = this.#createInvite(hop);
+    let way = hop;
+    if (
+      this.#preference === 'auto' &&
+      hop.protocol === 'UDP' &&
+      !this.#triedTcp &&
+      this.#agent.layer.sizeOf(request, hop) > UDP_REQUEST_BYTES
+    ) {
+      this.#triedTcp = true;
+      const overTcp: Hop = { ...hop, protocol: 'TCP' };
+      if (await this.#agent.connect(overTcp, AUTO_CONNECT_MS)) way = overTcp;
+      if (this.#state !== 'starting') return;
+      request.headers.set('contact', this.#contact(way));
+    }
+    this.#hop = way;
+    this.#state = 'calling';
+    this.#invite = this.#agent.layer.send(request, way, {
+      onResponse: (response) => this.#onInviteResponse(request, response),
+      onFailure: (error) => this.#failed(error),
+    });
+  }
+
+  #createInvite(hop: Hop): SipRequest {
+    const { from, target } = this.#options;
+    const { timer } = this.#usage;
+    const fromValue = formatNameAddress({
+      ...from,
+      parameters: new Map([['tag', this.#localTag]]),
+    });
+    const headers = new SipHeaders()
+      .append('max-forwards', '70')
+      .append('from', fromValue)
+      .append('to', `<${target}>`)
+      .append('call-id', this.callId)
+      .append('cseq', `${this.#sequence} INVITE`)
+      .append('contact', this.#contact(hop))
+      .append('allow', ALLOWED_METHODS)
+      .append('supported', timer.supported ? '100rel, timer' : '100rel')
+      .append('user-agent', this.#agent.userAgentName);
+    for (const [name, value] of timer.requestHeaders()) headers.append(name, value);
+    const given = this.#options.headers ?? [];
+    for (const [name] of given) headers.delete(name);
+    for (const [name, value] of given) headers.append(name, value);
+    headers.append('content-type', 'application/sdp');
+    const body = Buffer.from(this.#options.offer, 'utf8');
+    const uri = requestUri(this.#requestUri);
+    return this.#usage.client.authorized({ kind: 'request', method: 'INVITE', uri, headers, body });
+  }
+
+  #contact(hop: Hop): string {
+    return contactFor(this.#options.from.uri, hop);
+  }
+
+  #onInviteResponse(invite: SipRequest, response: SipResponse): void {
+    const { statusCode } = response;
+    if (statusCode >= 200 && statusCode < 300) this.#onAccepted(invite, response);
+    else if (this.#state === 'ended') return;
+    else if (statusCode < 200) this.#onProvisional(invite, response);
+    else this.#onRefused(response);
+  }
+
+  #onProvisional(invite: SipRequest, response: SipResponse): void {
+    if (this.#dialog !== undefined) return;
+    this.#provisional = true;
+    const tag = tagOf(response.headers.get('to'));
+    if (response.statusCode > 100 && tag !== undefined && this.#early.size < MAX_FORKS) {
+      if (!this.#early.has(tag)) this.#early.set(tag, Dialog.asCaller(invite, response));
+      if (!this.#acknowledgeProvisional(tag, response)) return;
+    }
+    this.#usage.learn(response.headers);
+    if (this.#plan !== undefined) {
+      this.#cancel(); // RFC 3261 §9.1: the wish had to wait for this.
+      return;
+    }
+    this.#state = 'proceeding';
+    this.#handler.onProvisional(response);
+  }
+
+  /** RFC 3262 §4. False for a provisional response that is a repetition, or came before its turn. */
+  #acknowledgeProvisional(tag: string, response: SipResponse): boolean {
+    const { headers } = response;
+    const required = headers.getAll('require').some((one) => /^\s*100rel\s*$/i.test(one));
+    const sequence = /^\s*(\d{1,10})\s*$/.exec(headers.get('rseq') ?? '')?.[1];
+    if (!required || sequence === undefined) return true;
+    const before = this.#reliable.get(tag);
+    if (before !== undefined && Number(sequence) !== before + 1) return false;
+    this.#reliable.set(tag, Number(sequence));
+    const rack = `${sequence} ${headers.get('cseq') ?? ''}`;
+    this.#usage.request(
+      this.#early.get(tag),
+      'PRACK',
+      { headers: [['rack', rack]], body: EMPTY_BODY },
+      () => {}, // The peer repeats its response until a PRACK arrives, or gives the call up.
+    );
+    return true;
+  }
+
+  #onRefused(response: SipResponse): void {
+    const { statusCode, reasonPhrase } = response;
+    if (this.#plan !== undefined) {
+      this.#end(
+        this.#plan.error === undefined ? { ...this.#plan, statusCode, reasonPhrase } : this.#plan,
+      );
+      return;
+    }
+    const challenged = statusCode === 401 || statusCode === 407;
+    const hop = this.#hop;
+    if (challenged && this.#digest !== undefined && hop !== undefined) {
+      this.#attempts += 1;
+      if (this.#digest.challenged(response, this.#attempts) === 'retry') {
+        this.#again(() => this.#sendInvite(hop));
+        return;
+      }
+    }
+    if (statusCode === 422 && hop !== undefined && this.#usage.timer.tooSmall(response.headers)) {
+      this.#again(() => this.#sendInvite(hop));
+      return;
+    }
+    if (statusCode === 503 && this.#failOver()) return;
+    // A 6xx is the word of the callee himself, wherever he is (RFC 3261 §21.6).
+    if (statusCode < 600 && this.#redirect(response)) return;
+    const error = new SipError(
+      challenged ? 'AUTH_FAILED' : 'REJECTED',
+      `${statusCode} ${reasonPhrase}`,
+      {
+        statusCode,
+      },
+    );
+    this.#end({
+      endedBy: 'remote',
+      answered: false,
+      cancelled: false,
+      statusCode,
+      reasonPhrase,
+      error,
+    });
+  }
+
+  #again(send: () => Promise<void>): void {
+    this.#state = 'starting';
+    send().catch((error: unknown) => this.#failed(asSipError(error)));
+  }
+
+  /**
+   * RFC 3261 §8.1.3.4: to an address of a 3xx, and from each that fails to the next. True when there is another one to try.
+   * @param response - undefined: there was no answer
+   */
+  #redirect(response: SipResponse | undefined): boolean {
+    const next = this.#redirects.next(response);
+    if (next === undefined) return false;
+    // Whoever the password is for, it is not for a host that the answer of another one names.
+    if (next.uri.host !== this.#target.host) this.#digest?.bind();
+    this.#target = next.uri;
+    // Whoever was asked there has no say in the call any more.
+    this.#early.clear();
+    this.#reliable.clear();
+    // Behind a proxy of ours it is the proxy that goes there: our way to it is the same.
+    if (this.#options.outboundProxy === undefined) {
+      this.#preference = redirectedPreference(next.uri, this.#options.transport);
+      this.#usage.client.preference = this.#preference;
+    }
+    this.#requestUri = next.text;
+    // The other servers of the last target know nothing of this one, should it have none.
+    this.#others = [];
+    this.#attempts = 0;
+    this.#triedTcp = false;
+    this.#again(() => this.#start());
+    return true;
+  }
+
+  /** A 2xx: the first, a retransmission, or another fork's (RFC 3261 §13.2.2.4). */
+  #onAccepted(invite: SipRequest, response: SipResponse): void {
+    const tag = tagOf(response.headers.get('to')) ?? '';
+    const again = this.#acks.get(tag);
+    if (again !== undefined) {
+      again();
+      return;
+    }
+    if (this.#acks.size >= MAX_FORKS) return;
+    this.#acks.set(tag, () => {});
+    const dialog = this.#early.get(tag) ?? Dialog.asCaller(invite, response);
+    dialog.confirm(response);
+    const isFirst = this.#dialog === undefined && this.#state !== 'ended';
+    if (isFirst) {
+      this.#dialog = dialog;
+      this.#early.clear();
+      this.#stopInviteTimers();
+      if (this.#plan === undefined) this.#state = 'established';
+      this.#usage.learn(response.headers);
+      this.#usage.timer.accepted(response.headers);
+    }
+    const ack = dialog.createAck(this.#sequence);
+    for (const name of ['authorization', 'proxy-authorization']) {
+      for (const value of invite.headers.getAll(name)) ack.headers.append(name, value);
+    }
+    ack.headers.append('user-agent', this.#agent.userAgentName);
+    const acknowledge = (hop: Hop | undefined): void => {
+      if (hop !== undefined) this.#acks.set(tag, this.#agent.layer.sendAck(ack, hop));
+      if (!isFirst) {
+        this.#usage.request(dialog, 'BYE', undefined, () => {});
+      } else if (this.#plan !== undefined) {
+        this.#bye(this.#plan); // RFC 3261 §9.1: the 200 was faster than our CANCEL.
+      } else if (this.#state === 'established' && !this.#answered) {
+        this.#answered = true;
+        this.#handler.onAnswered(response);
+      }
+    };
+    if (this.#hop === undefined) return;
+    // A Contact that cannot be reached: the way of the INVITE is the best guess left.
+    this.#usage.client.reach(dialog, this.#hop, acknowledge, () => acknowledge(this.#hop));
+  }
+
+  onLateAccepted(response: SipResponse): boolean {
+    const invite = this.#invite?.request;
+    const { sequence } = parseCSeq(response.headers.get('cseq') ?? '');
+    if (invite === undefined || sequence !== this.#sequence) return false;
+    this.#onAccepted(invite, response);
+    return true;
+  }
+
+  /** RFC 3263 §4.3: a new transaction to the next server. False when there is none, or the call shall end. */
+  #failOver(): boolean {
+    const next = this.#plan === undefined && !this.#provisional ? this.#others.shift() : undefined;
+    if (next === undefined) return false;
+    this.#attempts = 0;
+    this.#triedTcp = false;
+    this.#state = 'starting';
+    this.#sendInvite(next).catch((error: unknown) => this.#failed(asSipError(error)));
+    return true;
+  }
+
+  /** Timer B, a failed transport, or a closing user agent, before the final response. */
+  #failed(error: SipError): void {
+    if (mayFailOver(error) && this.#failOver()) return;
+    if (this.#plan === undefined && error.code !== 'CLOSED' && this.#redirect(undefined)) return;
+    const reasonPhrase = error.code === 'TIMEOUT' ? 'Request Timeout' : 'Service Unavailable';
+    this.#end(
+      this.#plan ?? {
+        endedBy: error.code === 'CLOSED' ? 'local' : 'network',
+        answered: false,
+        cancelled: false,
+        statusCode: error.statusCode ?? 503,
+        reasonPhrase,
+        error,
+      },
+    );
+  }
+
+  /** `inviteTimeoutMs` is over. */
+  #giveUp(): void {
+    this.#leave({
+      endedBy: 'local',
+      answered: false,
+      cancelled: false,
+      statusCode: 408,
+      reasonPhrase: 'Request Timeout',
+      error: new SipError('TIMEOUT', 'No final answer in time', { statusCode: 408 }),
+    });
+  }
+
+  // --- the end
+
+  async terminate(options: { readonly reason?: string } = {}): Promise<void> {
+    if (options.reason !== undefined) checkText('reason', options.reason);
+    if (this.#plan === undefined && this.#state !== 'ended') {
+      this.#reason = options.reason;
+      const answered = this.#answered;
+      this.#leave(
+        answered
+          ? { endedBy: 'local', answered, cancelled: false, statusCode: 200, reasonPhrase: 'OK' }
+          : { endedBy: 'local', answered, cancelled: true },
+      );
+    }
+    await this.#ended;
+  }
+
+  abort(): void {
+    this.#invite?.abandon();
+    this.#end(
+      this.#plan ?? {
+        endedBy: 'local',
+        answered: this.#answered,
+        cancelled: !this.#answered,
+        error: new SipError('CLOSED', 'The user agent is closed'),
+      },
+    );
+  }
+
+  /** Tells the peer that it is over, as the state demands, and ends so. */
+  #leave(plan: SessionEnding): void {
+    if (this.#state === 'ended' || this.#plan !== undefined) return;
+    const before = this.#state;
+    this.#plan = plan;
+    this.#inviteTimer?.cancel();
+    if (before === 'starting') {
+      this.#end(plan);
+      return;
+    }
+    this.#state = 'terminating';
+    if (this.#dialog !== undefined) {
+      // An ACK that waits for a host name goes first and then looks at the plan.
+      if (this.#answered) this.#bye(plan);
+    } else if (this.#provisional) {
+      this.#cancel();
+    }
+  }
+
+  #cancel(): void {
+    const invite = this.#invite;
+    if (this.#cancelSent || invite === undefined) return;
+    this.#cancelSent = true;
+    const giveUp = (): void => {
+      if (this.#dialog !== undefined || this.#state === 'ended') return;
+      invite.abandon();
+      this.#end(this.#plan ?? { endedBy: 'local', answered: false, cancelled: true });
+    };
+    // RFC 3261 §9.1: without a final response 64·T1 after the CANCEL, the INVITE counts as cancelled.
+    this.#cancelTimer = this.#agent.clock.startTimer(64 * this.#agent.timers.t1Ms, giveUp);
+    this.#agent.layer.cancel(
+      invite,
+      {
+        onResponse: () => {},
+        onFailure: (error) => {
+          if (error.code === 'TRANSPORT') giveUp();
+        },
+      },
+      this.#reasonHeaders(),
+    );
+  }
+
+  /** RFC 3326. */
+  #reasonHeaders(): readonly (readonly [string, string])[] {
+    return this.#reason === undefined ? [] : [['reason', this.#reason]];
+  }
+
+  #bye(plan: SessionEnding): void {
+    if (this.#byeSent || this.#dialog === undefined) return;
+    this.#byeSent = true;
+    this.#usage.leave();
+    const headers = this.#reasonHeaders();
+    // Whatever becomes of the BYE, it is over (RFC 3261 §15.1.1).
+    this.#usage.request(this.#dialog, 'BYE', { headers, body: EMPTY_BODY }, () => this.#end(plan));
+  }
+
+  #stopInviteTimers(): void {
+    this.#inviteTimer?.cancel();
+    this.#cancelTimer?.cancel();
+  }
+
+  #end(ending: SessionEnding): void {
+    if (this.#state === 'ended') return;
+    this.#state = 'ended';
+    this.#stopInviteTimers();
+    this.#usage.stop();
+    this.#agent.detach(this.#key);
+    this.#handler.onEnded(ending);
+    this.#resolveEnded();
+  }
+
+  // --- our requests in the dialog
+
+  sendInfo(contentType: string, body: string): Promise<number> {
+    return this.#usage.sendInfo(contentType, body);
+  }
+
+  reoffer(sdp: SessionOffer, method?: 'INVITE' | 'UPDATE'): Promise<string> {
+    return this.#usage.reoffer(sdp, method);
+  }
+
+  refresh(): Promise<void> {
+    return this.#usage.refresh();
+  }
+
+  refer(target: string): Promise<TransferOutcome> {
+    return this.#usage.refer(target);
+  }
+
+  // --- the peer's requests in the dialog
+
+  trace(direction: 'in' | 'out', message: SipMessage, remote: TransportAddress): void {
+    if (this.#state === 'ended') return;
+    this.#handler.onMessage?.(direction, message, {
+      protocol: remote.protocol,
+      address: remote.address,
+      port: remote.port,
+    });
+  }
+
+  owns(remoteTag: string): boolean {
+    return this.#dialogOf(remoteTag) !== undefined;
+  }
+
+  knows(address: string): boolean {
+    return this.#hop?.address === address || this.#usage.client.hasSentTo(address);
+  }
+
+  #dialogOf(remoteTag: string): Dialog | undefined {
+    return this.#dialog?.remoteTag === remoteTag ? this.#dialog : this.#early.get(remoteTag);
+  }
+
+  onAck(request: SipRequest): boolean {
+    return this.#usage.server.onAck(request);
+  }
+
+  onRequest(transaction: ServerTransaction): void {
+    this.#usage.server.onRequest(transaction);
+  }
+
+  #onBye(): void {
+    if (this.#dialog !== undefined) {
+      const answered = this.#answered;
+      this.#end(
+        this.#plan ?? {
+          endedBy: 'remote',
+          answered,
+          cancelled: false,
+          statusCode: 200,
+          reasonPhrase: 'OK',
+        },
+      );
+      return;
+    }
+    // RFC 3261 §15 forbids it, but it happens when the 200 was lost and the peer hung up at once.
+    this.#leave({ endedBy: 'remote', answered: false, cancelled: false });
+  }
+}

@@ -1,0 +1,273 @@
+// Our requests inside the dialogs of one call: next hop, credentials, final outcome (RFC 3261 §12.2.1, §22).
+
+import { isIP } from 'node:net';
+import { forbiddenDestination, forbiddenPort } from '../transport/destination-ports.ts';
+import type { Dialog } from './dialog.ts';
+import type { DigestClient } from '../auth/digest.ts';
+import { SipError } from '../errors.ts';
+import {
+  asSipError,
+  type SessionAgent,
+  type TransportPreference,
+} from '../call/invite-contract.ts';
+import type { SipRequest, SipResponse } from '../message/message.ts';
+import { defaultPort, nextHopTo } from '../transport/next-hop.ts';
+import type { ClientTransaction, Hop } from '../transaction/transaction-layer.ts';
+import {
+  isForbiddenDestination,
+  type TransportAddress,
+  transportError,
+} from '../transport/transport.ts';
+import { parseCSeq, parseUri } from '../message/uri.ts';
+
+/** Next hops that are remembered. */
+const MAX_HOPS = 16;
+
+/** Final outcome of a request. */
+export type Outcome = { readonly response: SipResponse } | { readonly error: SipError };
+
+/** What a request carries beyond its dialog's headers. */
+export interface RequestContent {
+  readonly headers: readonly (readonly [string, string])[];
+  readonly body: Uint8Array;
+}
+
+/** Sends requests in the dialogs of one call. */
+export class DialogClient {
+  readonly #agent: SessionAgent;
+  readonly #digest: DigestClient | undefined;
+  /** Of the call; another one once it is redirected. */
+  preference: TransportPreference;
+  readonly #hops = new Map<string, Hop | Promise<Hop>>();
+  /** Where offers of the peer's came from, with the Contact of their time. */
+  readonly #sources = new Set<string>();
+
+  constructor(
+    agent: SessionAgent,
+    digest: DigestClient | undefined,
+    preference: TransportPreference,
+  ) {
+    this.#agent = agent;
+    this.#digest = digest;
+    this.preference = preference;
+  }
+
+  /** Adds our credentials, once a challenge has asked for them. */
+  authorized(request: SipRequest): SipRequest {
+    const fields = this.#digest?.authorization(request.method, request.uri, request.body) ?? [];
+    for (const [name, value] of fields) request.headers.append(name, value);
+    return request;
+  }
+
+  /** Requests of this call went to this address. */
+  hasSentTo(address: string): boolean {
+    for (const hop of this.#hops.values())
+      if (!(hop instanceof Promise) && hop.address === address) return true;
+    return false;
+  }
+
+  /** The peer has asked from there for its Contact to be what it says now: there it may be asked, too. */
+  met({ address, port }: TransportAddress): void {
+    if (this.#sources.size >= MAX_HOPS) this.#sources.clear();
+    this.#sources.add(`${address} ${port}`);
+  }
+
+  /** Sends a request, and again for a challenge; `done` is called once. `first`: where the INVITE went. */
+  request(
+    dialog: Dialog,
+    first: Hop,
+    method: string,
+    content: RequestContent | undefined,
+    done: (outcome: Outcome) => void,
+    attempt = 1,
+  ): void {
+    const send = (hop: Hop): void => {
+      try {
+        this.#agent.layer.send(this.#create(dialog, method, content), hop, {
+          onResponse: (response) => {
+            if (response.statusCode < 200) return;
+            if (this.#answers(response, attempt))
+              this.request(dialog, first, method, content, done, attempt + 1);
+            else done({ response });
+          },
+          onFailure: (error) => done({ error }),
+        });
+      } catch (error) {
+        done({ error: asSipError(error) });
+      }
+    };
+    this.reach(dialog, first, send, (error) => done({ error }));
+  }
+
+  /**
+   * Sends a re-INVITE, and again for a challenge; acknowledges its 2xx, and each repetition of it. Without a final answer
+   * within `limitMs` it is cancelled, and counts as timed out. `done` is called once.
+   */
+  reinvite(
+    dialog: Dialog,
+    first: Hop,
+    content: RequestContent,
+    limitMs: number,
+    done: (outcome: Outcome) => void,
+    attempt = 1,
+  ): void {
+    const { layer, clock } = this.#agent;
+    let finished = false;
+    const finish = (outcome: Outcome): void => {
+      if (finished) return;
+      finished = true;
+      done(outcome);
+    };
+    const send = (hop: Hop): void => {
+      const request = this.#create(dialog, 'INVITE', content);
+      const { sequence } = parseCSeq(request.headers.get('cseq') ?? '');
+      let transaction: ClientTransaction | undefined;
+      let provisional = false;
+      let acknowledge: (() => void) | undefined;
+      const timer = clock.startTimer(limitMs, () => {
+        // RFC 3261 §14.1 knows no CANCEL of its own for a re-INVITE: it is that of §9.
+        if (provisional && transaction !== undefined)
+          layer.cancel(transaction, { onResponse: () => {}, onFailure: () => {} });
+        else transaction?.abandon();
+        finish({ error: new SipError('TIMEOUT', 'No final answer in time', { statusCode: 408 }) });
+      });
+      const accepted = (response: SipResponse): void => {
+        if (acknowledge !== undefined) {
+          acknowledge();
+          return;
+        }
+        acknowledge = () => {};
+        dialog.refreshTarget(response.headers);
+        const ack = dialog.createAck(sequence);
+        for (const name of ['authorization', 'proxy-authorization'])
+          for (const value of request.headers.getAll(name)) ack.headers.append(name, value);
+        ack.headers.append('user-agent', this.#agent.userAgentName);
+        const sendAck = (way: Hop): void => {
+          acknowledge = layer.sendAck(ack, way);
+          finish({ response });
+        };
+        this.reach(dialog, first, sendAck, () => sendAck(hop));
+      };
+      try {
+        transaction = layer.send(request, hop, {
+          onResponse: (response) => {
+            const { statusCode } = response;
+            if (statusCode < 200) {
+              provisional = true;
+              return;
+            }
+            timer.cancel();
+            if (statusCode < 300) accepted(response);
+            else if (this.#answers(response, attempt))
+              this.reinvite(dialog, first, content, limitMs, finish, attempt + 1);
+            else finish({ response });
+          },
+          onFailure: (error) => {
+            timer.cancel();
+            finish({ error });
+          },
+        });
+      } catch (error) {
+        timer.cancel();
+        finish({ error: asSipError(error) });
+      }
+    };
+    this.reach(dialog, first, send, (error) => finish({ error }));
+  }
+
+  #create(dialog: Dialog, method: string, content: RequestContent | undefined): SipRequest {
+    const request = dialog.createRequest(method, content?.body);
+    request.headers.append('user-agent', this.#agent.userAgentName);
+    for (const [name, value] of content?.headers ?? []) request.headers.append(name, value);
+    return this.authorized(request);
+  }
+
+  /** A challenge that we have another answer to. */
+  #answers(response: SipResponse, attempt: number): boolean {
+    const { statusCode } = response;
+    if (statusCode !== 401 && statusCode !== 407) return false;
+    return this.#digest?.challenged(response, attempt) === 'retry';
+  }
+
+  /** Finds the next hop of a dialog's requests: at once for IP literals, else when its name is resolved. */
+  reach(
+    dialog: Dialog,
+    first: Hop,
+    use: (hop: Hop) => void,
+    failed: (error: SipError) => void,
+  ): void {
+    let found: Hop | Promise<Hop> | undefined;
+    try {
+      const { nextHop } = dialog;
+      found = this.#hops.get(nextHop);
+      if (found === undefined) {
+        found = this.#find(nextHop, first);
+        // What may not be gone to now is looked at again: the peer may yet be met there.
+        if (found !== first) this.#remember(nextHop, found);
+      }
+    } catch (error) {
+      failed(asSipError(error));
+      return;
+    }
+    if (found instanceof Promise) {
+      const { nextHop } = dialog;
+      found.then(use, (error: unknown) => {
+        // The next request asks anew: what cannot be resolved now may be later.
+        this.#hops.delete(nextHop);
+        failed(asSipError(error));
+      });
+    } else {
+      use(found);
+    }
+  }
+
+  #remember(named: string, hop: Hop | Promise<Hop>): void {
+    // A peer may name another Contact in each of its messages.
+    if (this.#hops.size >= MAX_HOPS) this.#hops.clear();
+    this.#hops.set(named, hop);
+  }
+
+  /** What is named, or `first` where that may not be connected to: the peer was there, and may pass it on. */
+  #find(named: string, first: Hop): Hop | Promise<Hop> {
+    const uri = parseUri(named);
+    const settled = this.preference === 'tcp' || this.preference === 'tls';
+    const next = nextHopTo(uri, settled ? this.preference : 'auto');
+    const { host } = next;
+    if (isIP(host) === 0)
+      return this.#agent.locate(next).then(
+        ([hop]) => {
+          if (this.#hops.size < MAX_HOPS) this.#hops.set(named, hop);
+          return hop;
+        },
+        (error: unknown) => {
+          if (!(error instanceof SipError && error.code === 'CONNECT_FORBIDDEN')) throw error;
+          this.#hops.delete(named);
+          return this.#instead(error, first);
+        },
+      );
+    if (isForbiddenDestination(host)) throw transportError(`Not a host: ${host}`);
+    // Where the dialog began, it may go on.
+    const isThere = host === first.address;
+    let protocol = next.preference === 'auto' ? 'UDP' : next.preference.toUpperCase();
+    const port = next.port ?? defaultPort(protocol);
+    if (next.preference === 'auto' && isThere && port === first.port) {
+      protocol = first.protocol;
+    }
+    const hop = { ...first, protocol, address: host, port };
+    // On the connection that the peer has opened nothing is connected to.
+    if (first.connectionId !== undefined && protocol === first.protocol) return hop;
+    if (!isThere && !this.#agent.mayConnect(host)) {
+      const problem = `${host} is an address that may not be connected to`;
+      return this.#instead(forbiddenDestination(problem), first);
+    }
+    const wasThere = (isThere && port === first.port) || this.#sources.has(`${host} ${port}`);
+    if (!wasThere && !this.#agent.allowsPort(host, port))
+      return this.#instead(forbiddenPort(host, port), first);
+    return hop;
+  }
+
+  #instead({ message }: SipError, first: Hop): Hop {
+    this.#agent.onForbidden(message, first);
+    return first;
+  }
+}

@@ -1,0 +1,296 @@
+// The peer's requests inside the dialogs of one call (RFC 3261 §12.2.2, §14.2; RFC 3311).
+
+import { AcceptedReinvite } from './accepted-reinvite.ts';
+import type { Dialog } from './dialog.ts';
+import type { InviteSessionHandler, SessionAgent } from '../call/invite-contract.ts';
+import { EMPTY_BODY, type SipRequest, type SipResponse } from '../message/message.ts';
+import {
+  ALLOWED_METHODS,
+  CAPABILITIES,
+  isSdp,
+  judgeRequest,
+  refuseBody,
+  refuseExtensions,
+  type Verdict,
+} from './request-policy.ts';
+import { createResponse, tagOf } from '../transaction/matching.ts';
+import type { ServerTransaction } from '../transaction/transaction-layer.ts';
+import type { SessionTimer } from './session-timer.ts';
+import type { TransportAddress } from '../transport/transport.ts';
+import { parseCSeq } from '../message/uri.ts';
+
+const NO_DIALOG: Verdict = { statusCode: 481, reasonPhrase: 'Call/Transaction Does Not Exist' };
+const OK: Verdict = { statusCode: 200, reasonPhrase: 'OK' };
+
+/** The call that the requests belong to. */
+export interface DialogServerOwner {
+  /** The dialog, early or confirmed, with the peer's tag. */
+  dialogOf(remoteTag: string): Dialog | undefined;
+  /**
+   * `early`: our first INVITE, and so its offer, is still open. `answering`: so is the peer's. `offering`: an offer of ours, or a re-INVITE, waits for
+   * its answer. `leaving`: our BYE is on its way.
+   */
+  phase(): 'early' | 'answering' | 'confirmed' | 'offering' | 'leaving';
+  /** Our Contact value. */
+  contact(): string;
+  /** The peer's Contact is that of a request which came from there. */
+  onTarget(source: TransportAddress): void;
+  /** The peer's BYE; it is already answered. */
+  onBye(): void;
+  /** No ACK came for our 2xx to a re-INVITE. */
+  onUnacknowledged(): void;
+  /** REFER, NOTIFY and PRACK, which the owner answers by the verdict; `undefined` when it knows nothing of them. */
+  onExtension(transaction: ServerTransaction): Verdict | undefined;
+}
+
+/** Answers the peer's requests. */
+export class DialogServer {
+  readonly #agent: SessionAgent;
+  readonly #owner: DialogServerOwner;
+  readonly #handler: InviteSessionHandler;
+  readonly #timer: SessionTimer;
+  readonly #localTag: string;
+  /** Our session description that stands; sent again when the peer asks for one. */
+  localSdp: string;
+  #reinvite: AcceptedReinvite | undefined;
+  /** Takes the ACK of the first INVITE, and the answer in it. */
+  #acknowledged: ((answer: string | undefined) => void) | undefined;
+  #idle: (() => void)[] = [];
+
+  /** `localSdp`: our session description; `''` while there is none. */
+  constructor(
+    agent: SessionAgent,
+    owner: DialogServerOwner,
+    handler: InviteSessionHandler,
+    timer: SessionTimer,
+    localTag: string,
+    localSdp: string,
+  ) {
+    this.#agent = agent;
+    this.#owner = owner;
+    this.#handler = handler;
+    this.#timer = timer;
+    this.#localTag = localTag;
+    this.localSdp = localSdp;
+  }
+
+  /** Stops repeating a 2xx: the call is over. */
+  stop(): void {
+    this.#reinvite?.stop();
+    this.#settled();
+  }
+
+  /**
+   * Resolves when no 2xx of ours to a re-INVITE waits for its ACK, and every answer is in use: then we may send one (RFC 3261
+   * §14.1).
+   */
+  async idle(): Promise<void> {
+    for (;;) {
+      const reading = this.#handler.answerInUse?.();
+      if (this.#reinvite === undefined && reading === undefined) return;
+      await (reading ??
+        new Promise<void>((resolve) => {
+          this.#idle.push(resolve);
+        }));
+    }
+  }
+
+  #settled(): void {
+    this.#reinvite = undefined;
+    const waiting = this.#idle;
+    this.#idle = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  /**
+   * Sends our 2xx to an INVITE of the peer's, and again until its ACK. `awaitsAnswer`: it offers, and the ACK answers.
+   *
+   * @param acknowledged - Called once with the ACK's answer; default: `onReanswer` of the handler, where there is one.
+   */
+  accept(
+    transaction: ServerTransaction,
+    response: SipResponse,
+    awaitsAnswer: boolean,
+    acknowledged?: (answer: string | undefined) => void,
+  ): void {
+    this.#acknowledged = acknowledged;
+    // A further re-INVITE says as much as the ACK for the one before it.
+    this.#reinvite?.stop();
+    const { sequence } = parseCSeq(transaction.request.headers.get('cseq') ?? '');
+    this.#reinvite = new AcceptedReinvite(
+      transaction,
+      response,
+      sequence,
+      awaitsAnswer,
+      this.#agent.timers,
+      this.#agent.clock,
+      () => {
+        this.#settled();
+        this.#owner.onUnacknowledged();
+      },
+    );
+  }
+
+  /** An ACK for one of our 2xx. Returns false when it belongs to no dialog of this call. */
+  onAck(request: SipRequest): boolean {
+    const tag = tagOf(request.headers.get('from')) ?? '';
+    if (this.#owner.dialogOf(tag) === undefined) return false;
+    const reinvite = this.#reinvite;
+    const { sequence } = parseCSeq(request.headers.get('cseq') ?? '');
+    if (reinvite === undefined || reinvite.sequence !== sequence) return true;
+    reinvite.stop();
+    this.#settled();
+    const hasAnswer = reinvite.awaitsAnswer && request.body.length > 0 && isSdp(request.headers);
+    const answer = hasAnswer ? Buffer.from(request.body).toString('utf8') : undefined;
+    const acknowledged = this.#acknowledged;
+    this.#acknowledged = undefined;
+    if (acknowledged !== undefined) acknowledged(answer);
+    else if (answer !== undefined) this.#handler.onReanswer?.(answer);
+    return true;
+  }
+
+  /** A request with our tag in To. Answers it. */
+  onRequest(transaction: ServerTransaction): void {
+    const { request } = transaction;
+    const dialog = this.#owner.dialogOf(tagOf(request.headers.get('from')) ?? '');
+    if (dialog === undefined) {
+      this.answer(transaction, NO_DIALOG);
+      return;
+    }
+    // RFC 3261 §12.2.2: older than what was seen before.
+    if (!dialog.acceptSequence(request)) {
+      this.answer(transaction, { statusCode: 500, reasonPhrase: 'CSeq Out Of Order' });
+      return;
+    }
+    const supported = this.#timer.supported ? undefined : ['100rel'];
+    const refusal = refuseExtensions(request, supported);
+    if (refusal !== undefined) {
+      this.answer(transaction, refusal);
+      return;
+    }
+    switch (request.method) {
+      case 'BYE':
+        this.answer(transaction, OK);
+        this.#owner.onBye();
+        break;
+      case 'INVITE':
+      case 'UPDATE':
+        this.#onReoffer(transaction, dialog);
+        break;
+      case 'OPTIONS':
+        this.answer(transaction, { ...OK, headers: CAPABILITIES });
+        break;
+      case 'PRACK':
+      case 'REFER':
+      case 'NOTIFY':
+        this.answer(transaction, this.#owner.onExtension(transaction) ?? NO_DIALOG);
+        break;
+      default:
+        this.#onOtherRequest(transaction);
+    }
+  }
+
+  #onReoffer(transaction: ServerTransaction, dialog: Dialog): void {
+    const { request } = transaction;
+    const isInvite = request.method === 'INVITE';
+    const hasOffer = request.body.length > 0 && isSdp(request.headers);
+    const phase = this.#owner.phase();
+    if (phase === 'leaving') {
+      this.answer(transaction, NO_DIALOG);
+      return;
+    }
+    // RFC 3261 §14.2, RFC 3311 §5.2: its own first one comes first; in up to ten seconds, so that both do not meet again.
+    if (phase === 'answering' && (isInvite || hasOffer)) {
+      const seconds = Math.floor(this.#agent.random() * 11);
+      this.answer(transaction, {
+        statusCode: 500,
+        reasonPhrase: 'First INVITE Not Answered',
+        headers: [['retry-after', String(seconds)]],
+      });
+      return;
+    }
+    // An offer of ours is still without its answer, or our own re-INVITE is under way (RFC 3261 §14.2, RFC 3311 §5.2).
+    // So is one whose answer nobody has read yet: the peer asks again by the timers of §14.1, and we have caught up.
+    const pending =
+      phase !== 'confirmed' ||
+      this.#reinvite?.awaitsAnswer === true ||
+      this.#handler.answerInUse?.() !== undefined;
+    if (pending && (isInvite || hasOffer)) {
+      this.answer(transaction, { statusCode: 491, reasonPhrase: 'Request Pending' });
+      return;
+    }
+    const refusal = refuseBody(request) ?? this.#timer.refuse(request);
+    if (refusal !== undefined) {
+      this.answer(transaction, refusal);
+      return;
+    }
+    let sdp: string | undefined;
+    if (hasOffer) {
+      const reply = this.#handler.onReoffer(Buffer.from(request.body).toString('utf8'));
+      if ('statusCode' in reply) {
+        this.answer(transaction, reply);
+        return;
+      }
+      sdp = reply.answer;
+    } else if (isInvite) {
+      // RFC 3261 §14.2: asked for an offer, we make one as for a new call: so a held session comes back.
+      sdp = this.#handler.onOfferWanted?.() ?? this.localSdp;
+    }
+    dialog.refreshTarget(request.headers);
+    this.#owner.onTarget(transaction.source);
+    const response = this.response(request, 200, 'OK', sdp);
+    response.headers.append('contact', this.#owner.contact()).append('allow', ALLOWED_METHODS);
+    if (sdp !== undefined) {
+      this.localSdp = sdp;
+      response.headers.append('content-type', 'application/sdp');
+    }
+    for (const [name, value] of this.#timer.answer(request)) response.headers.append(name, value);
+    if (isInvite) this.accept(transaction, response, !hasOffer);
+    else transaction.respond(response);
+  }
+
+  #onOtherRequest(transaction: ServerTransaction): void {
+    const { request } = transaction;
+    if (this.#handler.onDialogRequest !== undefined) {
+      const { statusCode, reasonPhrase } = this.#handler.onDialogRequest(request);
+      const phrase = reasonPhrase ?? (statusCode < 300 ? 'OK' : 'Refused');
+      // RFC 3261 §21.4.6: a 405 says what is allowed; a method that nobody knows is not refused but unknown (§21.5.2).
+      const unserved = statusCode === 405 ? judgeRequest(request, false) : undefined;
+      this.answer(transaction, {
+        statusCode,
+        reasonPhrase: phrase,
+        ...(unserved?.statusCode === 501 && unserved),
+        ...(statusCode === 405 && { headers: [['allow', ALLOWED_METHODS]] }),
+      });
+    } else if (request.method !== 'INFO') {
+      this.answer(transaction, judgeRequest(request, false) ?? NO_DIALOG);
+    } else if (request.body.length === 0) {
+      this.answer(transaction, OK);
+    } else {
+      this.answer(transaction, {
+        statusCode: 415,
+        reasonPhrase: 'Unsupported Media Type',
+        headers: [['accept', '']],
+      });
+    }
+  }
+
+  /** A response with our tag, and a session description. */
+  response(request: SipRequest, statusCode: number, reason: string, sdp?: string): SipResponse {
+    const body = sdp === undefined ? EMPTY_BODY : Buffer.from(sdp, 'utf8');
+    const response = createResponse(request, statusCode, reason, this.#localTag, body);
+    return {
+      ...response,
+      headers: response.headers.append('server', this.#agent.userAgentName),
+    };
+  }
+
+  /** Sends a final response. */
+  answer(transaction: ServerTransaction, verdict: Verdict): void {
+    const { statusCode, reasonPhrase, sdp } = verdict;
+    const response = this.response(transaction.request, statusCode, reasonPhrase, sdp);
+    if (sdp !== undefined) response.headers.append('content-type', 'application/sdp');
+    for (const [name, value] of verdict.headers ?? []) response.headers.append(name, value);
+    transaction.respond(response);
+  }
+}

@@ -1,0 +1,220 @@
+// What both kinds of calls do in their dialog once it is there: the peer's requests, our changes, timers, transfers.
+
+import { checkText, checkUriArgument } from '../message/arguments.ts';
+import type { Dialog } from './dialog.ts';
+import { DialogClient, type Outcome, type RequestContent } from './dialog-client.ts';
+import { DialogServer } from './dialog-server.ts';
+import type { DigestClient } from '../auth/digest.ts';
+import { SipError } from '../errors.ts';
+import type {
+  InviteSessionHandler,
+  SessionAgent,
+  TransportPreference,
+} from '../call/invite-contract.ts';
+import type { SipHeaders, SipRequest } from '../message/message.ts';
+import type { Verdict } from './request-policy.ts';
+import { SessionChanges, type SessionOffer } from './session-changes.ts';
+import { SessionTimer } from './session-timer.ts';
+import type { Hop, ServerTransaction } from '../transaction/transaction-layer.ts';
+import { type TransferOutcome, Transfers } from './transfer.ts';
+import { transportError } from '../transport/transport.ts';
+
+/** The call. */
+export interface DialogUsageOwner {
+  /** The dialog, early or confirmed, with the peer's tag. */
+  dialogOf(remoteTag: string): Dialog | undefined;
+  /** The confirmed dialog. */
+  confirmed(): Dialog | undefined;
+  /** `early`: our INVITE is still open. `answering`: the peer's is. `leaving`: our BYE is on its way. */
+  phase(): 'early' | 'answering' | 'confirmed' | 'leaving';
+  /** Our requests may go into the dialog: it is confirmed, and nobody has said goodbye. */
+  isEstablished(): boolean;
+  /** Where the INVITE went to, or came from. */
+  hop(): Hop | undefined;
+  /** Our Contact value. */
+  contact(): string;
+  /** URI of our side: Referred-By. */
+  localUri(): string;
+  /** The peer's BYE; it is already answered. */
+  onBye(): void;
+  /** The peer is gone, or has lost the dialog: say goodbye and end. `statusCode` of the error where there was one. */
+  onLost(error: SipError): void;
+  /** A PRACK of the peer's. Absent: there is nothing that it could acknowledge. */
+  onPrack?(request: SipRequest): Verdict | undefined;
+}
+
+/** One call's dialog at work. */
+export class DialogUsage {
+  readonly client: DialogClient;
+  readonly server: DialogServer;
+  readonly timer: SessionTimer;
+  readonly changes: SessionChanges;
+  readonly #transfers: Transfers;
+  readonly #owner: DialogUsageOwner;
+  /** Methods of the peer's newest Allow. */
+  #peerAllows = '';
+
+  /** `digest`: absent in calls that came in, where nobody is owed our password (RFC 3261 §22.1). */
+  constructor(
+    agent: SessionAgent,
+    owner: DialogUsageOwner,
+    handler: InviteSessionHandler,
+    parts: {
+      readonly localTag: string;
+      readonly localSdp: string;
+      readonly transport: TransportPreference;
+      readonly digest: DigestClient | undefined;
+      readonly ownsCallId: boolean;
+    },
+  ) {
+    this.#owner = owner;
+    this.client = new DialogClient(agent, parts.digest, parts.transport);
+    this.timer = new SessionTimer(agent.sessionTimer, agent.clock, {
+      refresh: () => this.changes.refresh(),
+      expired: () => owner.onLost(new SipError('SESSION_EXPIRED', 'Nobody refreshed the session')),
+    });
+    this.server = new DialogServer(
+      agent,
+      {
+        dialogOf: (tag) => owner.dialogOf(tag),
+        phase: () => {
+          const phase = owner.phase();
+          return phase === 'confirmed' && this.changes.offering ? 'offering' : phase;
+        },
+        contact: () => owner.contact(),
+        onTarget: (source) => this.client.met(source),
+        onBye: () => owner.onBye(),
+        onUnacknowledged: () =>
+          owner.onLost(new SipError('TIMEOUT', 'The peer never acknowledged', { statusCode: 408 })),
+        onExtension: (transaction) => this.#onExtension(transaction),
+      },
+      handler,
+      this.timer,
+      parts.localTag,
+      parts.localSdp,
+    );
+    this.changes = new SessionChanges({
+      owner: {
+        send: (method, content, limitMs, done) => {
+          const dialog = owner.confirmed();
+          const hop = owner.hop();
+          if (dialog === undefined || hop === undefined) done(NOTHING_THERE);
+          else if (method === 'INVITE') this.client.reinvite(dialog, hop, content, limitMs, done);
+          else
+            this.client.request(dialog, hop, method, content, (outcome) => {
+              if ('response' in outcome && outcome.response.statusCode < 300)
+                dialog.refreshTarget(outcome.response.headers);
+              done(outcome);
+            });
+        },
+        contact: () => owner.contact(),
+        localSdp: () => this.server.localSdp,
+        agreed: (sdp) => {
+          this.server.localSdp = sdp;
+        },
+        onRefreshed: (answer) => handler.onReanswer?.(answer),
+        idle: () => this.server.idle(),
+        takesUpdate: () => this.#peerAllows.includes('UPDATE'),
+        onLost: (error) => owner.onLost(error),
+      },
+      timer: this.timer,
+      clock: agent.clock,
+      ownsCallId: parts.ownsCallId,
+      random: agent.random,
+    });
+    this.#transfers = new Transfers(
+      {
+        send: (method, content, done) => this.request(owner.confirmed(), method, content, done),
+        contact: () => owner.contact(),
+        onRefer: (refer) => handler.onRefer?.(refer) === true,
+        onLost: (error) => owner.onLost(error),
+      },
+      agent.clock,
+    );
+  }
+
+  /** The peer's Allow, in its INVITE or its responses to ours. */
+  learn(headers: SipHeaders): void {
+    const allow = headers.getAll('allow');
+    if (allow.length > 0) this.#peerAllows = allow.join(',').toUpperCase();
+  }
+
+  /** See `InviteSession.reoffer`. */
+  async reoffer(sdp: SessionOffer, method: 'INVITE' | 'UPDATE' = 'INVITE'): Promise<string> {
+    this.#requireEstablished();
+    return this.changes.offer(sdp, method);
+  }
+
+  /** See `InviteSession.refresh`. */
+  async refresh(): Promise<void> {
+    this.#requireEstablished();
+    return this.changes.repeat();
+  }
+
+  /** See `InviteSession.refer`. */
+  async refer(target: string): Promise<TransferOutcome> {
+    checkUriArgument('target', target);
+    this.#requireEstablished();
+    return this.#transfers.refer(target, this.#owner.localUri());
+  }
+
+  /** See `InviteSession.sendInfo`. */
+  async sendInfo(contentType: string, body: string): Promise<number> {
+    checkText('contentType', contentType);
+    this.#requireEstablished();
+    const content = {
+      headers: [['content-type', contentType] as const],
+      body: Buffer.from(body, 'utf8'),
+    };
+    const outcome = await new Promise<Outcome>((resolve) => {
+      this.request(this.#owner.confirmed(), 'INFO', content, resolve);
+    });
+    if ('error' in outcome) throw outcome.error;
+    const { statusCode } = outcome.response;
+    if (statusCode === 481) {
+      // RFC 3261 §12.2.1.2: the peer has lost the dialog.
+      this.#owner.onLost(new SipError('REJECTED', '481: the peer lost the dialog', { statusCode }));
+    }
+    return statusCode;
+  }
+
+  /** Sends a request in a dialog. */
+  request(
+    dialog: Dialog | undefined,
+    method: string,
+    content: RequestContent | undefined,
+    done: (outcome: Outcome) => void,
+  ): void {
+    const hop = this.#owner.hop();
+    if (hop === undefined || dialog === undefined) done(NOTHING_THERE);
+    else this.client.request(dialog, hop, method, content, done);
+  }
+
+  /** Our BYE is next: {@link stop}, and the peer is told the end of its transfer. */
+  leave(): void {
+    this.#transfers.conclude();
+    this.stop();
+  }
+
+  /** The session ends: nothing is repeated, refreshed or waited for any more. */
+  stop(): void {
+    this.timer.stop();
+    this.server.stop();
+    this.changes.stop();
+    this.#transfers.stop();
+  }
+
+  #requireEstablished(): void {
+    if (!this.#owner.isEstablished()) throw new SipError('CLOSED', 'No established dialog');
+  }
+
+  #onExtension({ request }: ServerTransaction): Verdict | undefined {
+    if (request.method === 'PRACK') return this.#owner.onPrack?.(request);
+    if (this.#owner.phase() !== 'confirmed') return undefined;
+    return request.method === 'REFER'
+      ? this.#transfers.onRefer(request)
+      : this.#transfers.onNotify(request);
+  }
+}
+
+const NOTHING_THERE: Outcome = { error: transportError('There is no dialog') };

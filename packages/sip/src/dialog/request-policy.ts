@@ -1,0 +1,156 @@
+// What a user agent answers to a request that is none of its calls' (RFC 3261 §8.2, in the order given there).
+
+import type { SipHeaders, SipRequest } from '../message/message.ts';
+import { tagOf } from '../transaction/matching.ts';
+
+/** Methods that are processed, inside or outside a dialog. Value of our `Allow`. */
+export const ALLOWED_METHODS = 'INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK';
+
+/** Methods of the IANA registry that are known but not served: 405. All others are unknown: 501. */
+const KNOWN_METHODS: ReadonlySet<string> = new Set([
+  ...ALLOWED_METHODS.split(', '),
+  'REGISTER',
+  'MESSAGE',
+  'SUBSCRIBE',
+  'NOTIFY',
+  'PUBLISH',
+  'REFER',
+]);
+
+/** Methods that have a meaning only inside a dialog, or to a transaction of ours. */
+const DIALOG_METHODS: ReadonlySet<string> = new Set(['BYE', 'CANCEL', 'INFO', 'UPDATE', 'PRACK']);
+
+/** A decision: the final response. */
+export interface Verdict {
+  readonly statusCode: number;
+  readonly reasonPhrase: string;
+  /** Headers that explain it. */
+  readonly headers?: readonly (readonly [string, string])[];
+  /** Session description in its body. */
+  readonly sdp?: string;
+}
+
+const DIALOG_UNKNOWN: Verdict = {
+  statusCode: 481,
+  reasonPhrase: 'Call/Transaction Does Not Exist',
+};
+
+/** Option tags of extensions that a peer may require: reliable provisional responses, session timers. */
+const SUPPORTED_EXTENSIONS: readonly string[] = ['100rel', 'timer'];
+
+/** What every answer to OPTIONS, and most refusals, say of us. */
+export const CAPABILITIES: readonly (readonly [string, string])[] = [
+  ['allow', ALLOWED_METHODS],
+  ['accept', 'application/sdp'],
+  ['accept-encoding', 'identity'],
+  ['accept-language', 'en'],
+  ['supported', SUPPORTED_EXTENSIONS.join(', ')],
+];
+
+/** Checks that hold inside and outside of dialogs: unknown extension (420), body that cannot be read (415). */
+export function refuseExtensions(
+  request: SipRequest,
+  supported: readonly string[] = SUPPORTED_EXTENSIONS,
+): Verdict | undefined {
+  // RFC 3261 §8.2.2.3: Proxy-Require is for proxies.
+  const required = request.headers
+    .getAll('require')
+    .filter((tag) => tag !== '' && !supported.includes(tag.trim().toLowerCase()));
+  if (required.length > 0 && request.method !== 'CANCEL') {
+    return {
+      statusCode: 420,
+      reasonPhrase: 'Bad Extension',
+      headers: required.map((tag) => ['unsupported', tag] as const),
+    };
+  }
+  const encoding = request.headers.get('content-encoding')?.toLowerCase();
+  if (request.body.length > 0 && encoding !== undefined && encoding !== 'identity') {
+    return {
+      statusCode: 415,
+      reasonPhrase: 'Unsupported Media Type',
+      headers: [['accept-encoding', 'identity']],
+    };
+  }
+  return undefined;
+}
+
+/** 415 with `Accept`, when the body is there, must be understood, and is no session description. */
+export function refuseBody(request: SipRequest): Verdict | undefined {
+  if (request.body.length === 0 || isSdp(request.headers)) return undefined;
+  // RFC 3261 §20.11: an optional body may be ignored.
+  if (/;\s*handling\s*=\s*optional/i.test(request.headers.get('content-disposition') ?? '')) {
+    return undefined;
+  }
+  return {
+    statusCode: 415,
+    reasonPhrase: 'Unsupported Media Type',
+    headers: [['accept', 'application/sdp']],
+  };
+}
+
+/** True when the body's type is `application/sdp`, or not given (RFC 3261 §7.4.1 would allow to refuse that). */
+export function isSdp(headers: SipHeaders): boolean {
+  const type = headers.get('content-type');
+  return type === undefined || type.split(';')[0]?.trim().toLowerCase() === 'application/sdp';
+}
+
+/**
+ * The final answer to a request that belongs to no dialog of ours, or `undefined` for an acceptable INVITE, about
+ * which the owner decides. `merged`: it arrived on two ways.
+ */
+export function judgeRequest(request: SipRequest, merged: boolean): Verdict | undefined {
+  const { method, headers } = request;
+  if (!KNOWN_METHODS.has(method)) {
+    return {
+      statusCode: 501,
+      reasonPhrase: 'Not Implemented',
+      headers: [['allow', ALLOWED_METHODS]],
+    };
+  }
+  const allowed = ALLOWED_METHODS.split(', ').includes(method);
+  if (!allowed && method !== 'NOTIFY') {
+    return {
+      statusCode: 405,
+      reasonPhrase: 'Method Not Allowed',
+      headers: [['allow', ALLOWED_METHODS]],
+    };
+  }
+  if (!/^sips?:/i.test(request.uri)) {
+    return { statusCode: 416, reasonPhrase: 'Unsupported URI Scheme' };
+  }
+  if (tagOf(headers.get('to')) !== undefined || DIALOG_METHODS.has(method)) return DIALOG_UNKNOWN;
+  if (!allowed) {
+    return {
+      statusCode: 405,
+      reasonPhrase: 'Method Not Allowed',
+      headers: [['allow', ALLOWED_METHODS]],
+    };
+  }
+  if (merged) return { statusCode: 482, reasonPhrase: 'Loop Detected' };
+  const unsupported = refuseExtensions(request);
+  if (unsupported !== undefined) return unsupported;
+  if (method === 'OPTIONS') {
+    return { statusCode: 200, reasonPhrase: 'OK', headers: CAPABILITIES };
+  }
+  return refuseBody(request) ?? (acceptsSdp(headers) ? undefined : NOT_ACCEPTABLE);
+}
+
+const NOT_ACCEPTABLE: Verdict = {
+  statusCode: 406,
+  reasonPhrase: 'Not Acceptable',
+  headers: [['accept', 'application/sdp']],
+};
+
+/** RFC 3261 §20.1: without Accept, `application/sdp` is assumed. */
+function acceptsSdp(headers: SipHeaders): boolean {
+  const ranges = headers
+    .getAll('accept')
+    .flatMap((value) => value.split(','))
+    .map((range) => range.split(';')[0]?.trim().toLowerCase() ?? '');
+  return (
+    ranges.length === 0 ||
+    ranges.some(
+      (range) => range === 'application/sdp' || range === 'application/*' || range === '*/*',
+    )
+  );
+}

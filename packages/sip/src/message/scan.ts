@@ -1,0 +1,117 @@
+// Character classes and scanners of RFC 3261 §25.1 that the readers of URIs, headers and digests share. All walk the text
+// once, by index; none backtracks.
+
+import { SipError } from '../errors.ts';
+
+const TOKEN = 1;
+const HOST = 2;
+const HEX = 4;
+
+const CLASSES: Uint8Array = (() => {
+  const table = new Uint8Array(128);
+  const add = (characters: string, bit: number) => {
+    for (let i = 0; i < characters.length; i++) {
+      const code = characters.charCodeAt(i);
+      table[code] = (table[code] ?? 0) | bit;
+    }
+  };
+  const digits = '0123456789';
+  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+  add(`${digits}${letters}-.!%*_+\`'~`, TOKEN);
+  // RFC 3261 has no underscore in a hostname; devices and Windows networks do.
+  add(`${digits}${letters}-._`, HOST);
+  add(`${digits}ABCDEFabcdef`, HEX);
+  return table;
+})();
+
+/** Whether the code is one of `token`'s characters. */
+function isTokenCode(code: number): boolean {
+  return code < 128 && ((CLASSES[code] ?? 0) & TOKEN) !== 0;
+}
+
+/** Whether the code may stand in a host name or IPv4 address (underscore included). */
+export function isHostCode(code: number): boolean {
+  return code < 128 && ((CLASSES[code] ?? 0) & HOST) !== 0;
+}
+
+/** Whether the code is a hexadecimal digit. */
+export function isHexCode(code: number): boolean {
+  return code < 128 && ((CLASSES[code] ?? 0) & HEX) !== 0;
+}
+
+/** Whether all of the text is one `token`. */
+export function isToken(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (!isTokenCode(text.charCodeAt(i))) return false;
+  return text.length > 0;
+}
+
+/** Whether the code is SP or HT. */
+export function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}
+
+/** A fault of grammar: `SYNTAX`, answered with 400 when it is in a request. */
+export function syntaxError(field: string, message: string): SipError {
+  return new SipError('SYNTAX', message, { field, statusCode: 400 });
+}
+
+/** Index of the first character at or after `at` that is no SP or HT. */
+export function skipSpace(text: string, at: number): number {
+  let i = at;
+  for (; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code !== 0x20 && code !== 0x09) break;
+  }
+  return i;
+}
+
+/** Index after the token that begins at `at`; equals `at` when none does. */
+export function skipToken(text: string, at: number): number {
+  let i = at;
+  while (i < text.length && isTokenCode(text.charCodeAt(i))) i++;
+  return i;
+}
+
+/** `text` is at an opening quote: index after the closing one, or -1 when there is none. */
+export function skipQuoted(text: string, at: number): number {
+  for (let i = at + 1; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === 0x5c) i++;
+    else if (code === 0x22) return i + 1;
+  }
+  return -1;
+}
+
+/** The value of the quoted string that lies in `[from, to)`, quotes included there, escapes removed here. */
+export function unquote(text: string, from: number, to: number): string {
+  const inner = text.slice(from + 1, to - 1);
+  if (!inner.includes('\\')) return inner;
+  let value = '';
+  let start = 0;
+  for (let i = inner.indexOf('\\'); i >= 0; i = inner.indexOf('\\', i + 2)) {
+    value += inner.slice(start, i);
+    start = i + 1;
+  }
+  return value + inner.slice(start);
+}
+
+/** The text as a quoted string: `"` and `\` escaped. */
+export function quote(text: string): string {
+  return `"${text.replace(/["\\]/g, '\\$&')}"`;
+}
+
+/**
+ * Decimal digits of `[from, to)` as a number. -1 when there is none, another character, or the value is above
+ * `maximum` (which must be below 2^49).
+ */
+export function decimal(text: string, from: number, to: number, maximum: number): number {
+  if (from >= to) return -1;
+  let value = 0;
+  for (let i = from; i < to; i++) {
+    const digit = text.charCodeAt(i) - 0x30;
+    if (digit < 0 || digit > 9) return -1;
+    value = value * 10 + digit;
+    if (value > maximum) return -1;
+  }
+  return value;
+}

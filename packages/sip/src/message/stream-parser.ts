@@ -1,0 +1,168 @@
+// Messages on a stream, framed by Content-Length (RFC 3261 §18.3), and the keep-alives between them (RFC 5626 §4.4.1).
+
+import { SipError } from '../errors.ts';
+import { EMPTY_BODY } from './message.ts';
+import {
+  badContentLength,
+  bodyTooLarge,
+  CR,
+  HEAD_END,
+  LF,
+  type MessageHead,
+  type ParseOutcome,
+  readHead,
+  SIP_LIMITS,
+} from './message-head.ts';
+
+/** What a {@link StreamParser} reports, from inside `push`, in the order of the stream. */
+export interface StreamParserHandler {
+  /** Once per message. */
+  onOutcome(outcome: ParseOutcome): void;
+  /** A double CRLF between messages: answer it with one CRLF (RFC 5626 §4.4.1). */
+  onKeepAlive(): void;
+  /** A CRLF between messages: true when it is the answer to a double one of ours, and so no part of another. */
+  onPong?(): boolean;
+}
+
+/**
+ * Resumable framing of messages on TCP or TLS by Content-Length, which is required here (RFC 3261 §18.3). A message that is
+ * framed but wrong is a fault of its own, and the stream goes on. After a fault of framing `failed` is true, all further
+ * input is ignored, and the owner must close the connection (having answered `partial`, if there is one).
+ */
+export class StreamParser {
+  readonly #handler: StreamParserHandler;
+  /** Octets that are not consumed, in `[0, #length)`. */
+  #buffer: Buffer = Buffer.alloc(0);
+  #length = 0;
+  /** Up to here of `#buffer` there is no empty line. */
+  #searched = 0;
+  /** CRLFs seen since the last message. */
+  #breaks = 0;
+  /** The head whose body is awaited. */
+  #head: MessageHead | undefined;
+  #failed = false;
+
+  constructor(handler: StreamParserHandler) {
+    this.#handler = handler;
+  }
+
+  /** Whether framing is lost and the connection must be closed. */
+  get failed(): boolean {
+    return this.#failed;
+  }
+
+  /** Octets of a message that is not yet complete (its head no more counted once that was read). */
+  get pendingBytes(): number {
+    return this.#length;
+  }
+
+  /** Whether a message has begun and is not complete: the time to run a timer against a peer that trickles. */
+  get midMessage(): boolean {
+    return !this.#failed && (this.#head !== undefined || this.#length > 0);
+  }
+
+  /** Takes what the socket gave; the chunk is not kept. Calls the handler zero or more times. */
+  push(chunk: Uint8Array): void {
+    if (this.#failed || chunk.length === 0) return;
+    let octets: Buffer;
+    if (this.#length === 0) {
+      octets = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    } else {
+      this.#append(chunk);
+      octets = this.#buffer.subarray(0, this.#length);
+    }
+    const consumed = this.#consume(octets);
+    if (this.#failed) {
+      this.#buffer = Buffer.alloc(0);
+      this.#length = 0;
+      this.#head = undefined;
+      return;
+    }
+    const rest = octets.subarray(consumed);
+    if (this.#length === 0) {
+      if (rest.length > 0) this.#append(rest);
+    } else if (consumed > 0) {
+      this.#buffer.copyWithin(0, consumed, this.#length);
+      this.#length = rest.length;
+    }
+    if (this.#length === 0 && this.#buffer.length > 0) this.#buffer = Buffer.alloc(0);
+  }
+
+  #append(octets: Uint8Array): void {
+    const needed = this.#length + octets.length;
+    if (needed > this.#buffer.length) {
+      const grown = Buffer.allocUnsafe(Math.max(needed, this.#buffer.length * 2, 2048));
+      this.#buffer.copy(grown, 0, 0, this.#length);
+      this.#buffer = grown;
+    }
+    this.#buffer.set(octets, this.#length);
+    this.#length = needed;
+  }
+
+  /** Handles all complete messages; returns how many octets they took. */
+  #consume(octets: Buffer): number {
+    let at = 0;
+    for (;;) {
+      if (this.#head === undefined) {
+        at = this.#skipBreaks(octets, at);
+        if (at === octets.length || (octets[at] === CR && at + 1 === octets.length)) return at;
+        const end = octets.indexOf(HEAD_END, at + this.#searched);
+        // Decided by the place of the empty line alone, so that the chunks' sizes change nothing.
+        const tooLong =
+          end < 0
+            ? octets.length - at >= SIP_LIMITS.headBytes + 4
+            : end - at > SIP_LIMITS.headBytes;
+        if (tooLong) {
+          this.#failed = true;
+          const fault = new SipError('HEADER_TOO_LONG', 'No empty line within the limit', {
+            field: 'headers',
+            statusCode: 513,
+          });
+          this.#handler.onOutcome({ fault });
+          return at;
+        }
+        if (end < 0) {
+          this.#searched = Math.max(0, octets.length - at - 3);
+          return at;
+        }
+        this.#searched = 0;
+        const head = readHead(octets, at, end);
+        at = end + 4;
+        if (!this.#isFramed(head)) {
+          this.#failed = true;
+          this.#handler.onOutcome(head.outcome(EMPTY_BODY));
+          return at;
+        }
+        this.#head = head;
+      }
+      const head = this.#head;
+      const length = head.contentLength;
+      if (octets.length - at < length) return at;
+      const body = length === 0 ? EMPTY_BODY : new Uint8Array(octets.subarray(at, at + length));
+      at += length;
+      this.#head = undefined;
+      this.#breaks = 0;
+      this.#handler.onOutcome(head.outcome(body));
+    }
+  }
+
+  /** Skips CRLFs between messages (§7.5); two of them are a keep-alive. */
+  #skipBreaks(octets: Buffer, from: number): number {
+    let at = from;
+    while (octets[at] === CR && octets[at + 1] === LF) {
+      at += 2;
+      if (this.#breaks === 0 && this.#handler.onPong?.() === true) continue;
+      if (++this.#breaks === 2) {
+        this.#breaks = 0;
+        this.#handler.onKeepAlive();
+      }
+    }
+    return at;
+  }
+
+  #isFramed(head: MessageHead): boolean {
+    if (head.contentLength === -1) head.refuse(badContentLength('No Content-Length on a stream'));
+    else if (head.contentLength > SIP_LIMITS.bodyBytes) head.refuse(bodyTooLarge());
+    return !head.unframed && head.contentLength >= 0 && head.contentLength <= SIP_LIMITS.bodyBytes;
+  }
+}

@@ -1,0 +1,466 @@
+// Session descriptions (RFC 4566, RFC 3605, RFC 4585): writing our offer, and reading a peer's description behind our own
+// validation. sdp-transform takes the attribute lines apart; m= and c= lines are checked here first, because it loses
+// type and port of `m=audio 1/2` and lets any port pass.
+
+import { isIP } from 'node:net';
+import { parse } from 'sdp-transform';
+import { SipError } from '../errors.ts';
+import { type CryptoAttribute, formatCrypto, readCrypto, type RemoteCrypto } from './sdes.ts';
+
+/** Who may send, seen from the side that wrote it (RFC 4566 §6). */
+export type MediaDirection = 'sendrecv' | 'sendonly' | 'recvonly' | 'inactive';
+
+/** One payload type of an m-line. */
+export interface CodecDescription {
+  /** 0–127. */
+  readonly payloadType: number;
+  /** As in rtpmap, e.g. `H264`, `PCMA`, `telephone-event`. Compared regardless of case. */
+  readonly encodingName: string;
+  readonly clockRateHz: number;
+  /** Default 1. */
+  readonly channels?: number;
+  /** Text of the fmtp line after the payload type; read it with `parseFmtp`. */
+  readonly fmtp?: string;
+}
+
+/** One m-line of ours. */
+export interface OfferedMedia {
+  readonly kind: 'audio' | 'video';
+  /** RTP port, 0–65535; 0 refuses the medium. */
+  readonly port: number;
+  /** 0–65535. */
+  readonly rtcpPort: number;
+  /** Of the m-line. Default `RTP/AVP`; an answer repeats the offer's (RFC 3264 §6). */
+  readonly protocol?: string;
+  readonly direction: MediaDirection;
+  /** In order of preference. */
+  readonly codecs: readonly CodecDescription[];
+  /** 0 … 2^32−1. */
+  readonly ssrc: number;
+  readonly cname: string;
+  readonly ptimeMs?: number;
+  /** `ccm fir`, `nack`, `nack pli`: written as `a=rtcp-fb:* …`. */
+  readonly feedback?: readonly string[];
+  /** Our keys for SRTP (RFC 4568), in order of preference. Absent: no SRTP. */
+  readonly crypto?: readonly CryptoAttribute[];
+  /** Without SRTP the medium is refused. Default false: RTP in the clear, where the peer has no keys (RFC 8643). */
+  readonly requiresCrypto?: boolean;
+  /** What the medium can do at most, when an answer has narrowed `codecs` or `direction`. Set by `answerReoffer`. */
+  readonly capability?: {
+    readonly codecs: readonly CodecDescription[];
+    readonly direction: MediaDirection;
+    /** The direction without a hold of ours, where there is one. */
+    readonly full?: MediaDirection;
+    /** The line of `crypto` that our answer carried. */
+    readonly answered?: CryptoAttribute;
+  };
+}
+
+/** Our side of a session. */
+export interface SessionDescription {
+  /** IP address of the c= and o= lines. */
+  readonly address: string;
+  /** Of the o= line, a non-negative safe integer. */
+  readonly sessionId: number;
+  /** Of the o= line; one more after each change. */
+  readonly sessionVersion: number;
+  readonly sessionName: string;
+  readonly media: readonly OfferedMedia[];
+  /**
+   * The m-lines of the session in their order, which never changes (RFC 3264 §8): an index of `media`, or a medium that is not
+   * ours. Set by `answerReoffer`. Default: all of `media`.
+   */
+  readonly sections?: readonly (number | RefusedMedia)[];
+  /** Whole lines (`a=…`) to add at the end of the medium's section. */
+  readonly extraLines?: {
+    readonly audio?: readonly string[];
+    readonly video?: readonly string[];
+  };
+}
+
+/** An m-line of the peer's that we refuse. */
+export interface RefusedMedia {
+  readonly type: string;
+  readonly protocol: string;
+  /** As on the m-line. */
+  readonly formats: readonly string[];
+}
+
+/** Bounds of a description that is read; beyond them it is `BAD_SDP`. */
+export const SDP_LIMITS = {
+  characters: 65536,
+  lines: 2048,
+  lineCharacters: 4096,
+  media: 32,
+} as const;
+
+/** One m-section of a peer, validated. */
+export interface RemoteMedia {
+  readonly type: string;
+  /** 0–65535. */
+  readonly port: number;
+  readonly protocol: string;
+  /** As on the m-line. */
+  readonly formats: readonly string[];
+  /** Payload types whose codec is known from rtpmap or RFC 3551, in the order of the m-line; empty when not RTP. */
+  readonly codecs: readonly CodecDescription[];
+  /** Payload types without rtpmap that RFC 3551 does not define. */
+  readonly unnamed: readonly number[];
+  /** Of the media's c= line, else the session's; absent when there is neither. */
+  readonly address: string | undefined;
+  readonly rtcpPort: number | undefined;
+  readonly rtcpAddress: string | undefined;
+  readonly rtcpMux: boolean;
+  /** As written, or inherited from the session; `sendrecv` by default. */
+  readonly direction: MediaDirection;
+  readonly ptimeMs: number | undefined;
+  readonly feedback: readonly { readonly payload: string; readonly text: string }[];
+  readonly crypto: readonly RemoteCrypto[];
+}
+
+/** Payload types that need no rtpmap (RFC 3551 §6): those that an endpoint of ours may meet. */
+const STATIC_CODECS: ReadonlyMap<number, readonly [string, number]> = new Map([
+  [0, ['PCMU', 8000]],
+  [3, ['GSM', 8000]],
+  [4, ['G723', 8000]],
+  [8, ['PCMA', 8000]],
+  [9, ['G722', 8000]],
+  [13, ['CN', 8000]],
+  [15, ['G728', 8000]],
+  [18, ['G729', 8000]],
+  [26, ['JPEG', 90000]],
+  [31, ['H261', 90000]],
+  [34, ['H263', 90000]],
+]);
+
+/** Lines handed to sdp-transform. Its other rules are never run on a peer's text. */
+const READ_LINES =
+  /^(?:[vost]=|c=|a=(?:rtpmap:|fmtp:|rtcp:|rtcp-fb:|ptime:|crypto:|rtcp-mux$|sendrecv$|sendonly$|recvonly$|inactive$))/;
+
+function bad(message: string): SipError {
+  return new SipError('BAD_SDP', message, { field: 'sdp', statusCode: 488 });
+}
+
+/** Parameters of an fmtp text, `a=1; b=2`. Names lower-case; a part without `=` has the value `''`; the first of a name counts. */
+export function parseFmtp(text: string): ReadonlyMap<string, string> {
+  const parameters = new Map<string, string>();
+  for (const part of text.split(';')) {
+    const equals = part.indexOf('=');
+    const name = (equals < 0 ? part : part.slice(0, equals)).trim().toLowerCase();
+    if (name === '' || parameters.has(name)) continue;
+    parameters.set(name, equals < 0 ? '' : part.slice(equals + 1).trim());
+  }
+  return parameters;
+}
+
+/**
+ * The text of our description, CRLF lines: both the offer and, with what was agreed, an answer.
+ *
+ * @throws SipError `ILLEGAL_CHARACTER` for CR, LF or NUL in a text; `INVALID_ARGUMENT` naming `field` for an address that is
+ * no IP, a number out of range, a medium without codecs, or an extra line that is no `x=…`.
+ */
+export function formatOffer(description: SessionDescription): string {
+  const { media, sections } = description;
+  const order = sections ?? media.map((_, index) => index);
+  return formatDescription(
+    description,
+    order.map((section) => {
+      if (typeof section !== 'number') return formatRefusedMedia(description.address, section);
+      const own = media[section];
+      if (own !== undefined) return formatMedia(description, own);
+      throw new SipError('INVALID_ARGUMENT', 'No such medium', { field: 'sections' });
+    }),
+  );
+}
+
+/** The session part, followed by ready m-sections. */
+export function formatDescription(
+  description: SessionDescription,
+  sections: readonly string[],
+): string {
+  requireInteger('sessionId', description.sessionId, Number.MAX_SAFE_INTEGER);
+  requireInteger('sessionVersion', description.sessionVersion, Number.MAX_SAFE_INTEGER);
+  requireText('sessionName', description.sessionName);
+  return [
+    'v=0',
+    `o=- ${description.sessionId} ${description.sessionVersion} ${connection(description.address)}`,
+    `s=${description.sessionName === '' ? '-' : description.sessionName}`,
+    't=0 0',
+    '',
+  ]
+    .join('\r\n')
+    .concat(...sections);
+}
+
+/**
+ * An m-section that refuses a medium: port 0, the formats as offered (RFC 3264 §6). It has its own `c=` line, since
+ * there is none for the session (RFC 4566 §5.7).
+ */
+export function formatRefusedMedia(
+  address: string,
+  { type, protocol, formats }: RefusedMedia,
+): string {
+  return `m=${type} 0 ${protocol} ${formats.join(' ')}\r\nc=${connection(address)}\r\n`;
+}
+
+/** One m-section of ours. c= stands right after m=, where the grammar of RFC 4566 §9 has it. */
+export function formatMedia(description: SessionDescription, media: OfferedMedia): string {
+  const address = connection(description.address);
+  requireInteger('port', media.port, 65535);
+  requireInteger('rtcpPort', media.rtcpPort, 65535);
+  requireInteger('ssrc', media.ssrc, 0xffffffff);
+  requireText('cname', media.cname);
+  requireText('protocol', media.protocol ?? '');
+  if (media.codecs.length === 0) {
+    throw new SipError('INVALID_ARGUMENT', 'A medium needs a codec', { field: 'codecs' });
+  }
+  const lines = [
+    `m=${media.kind} ${media.port} ${media.protocol ?? 'RTP/AVP'} ${media.codecs.map((codec) => codec.payloadType).join(' ')}`,
+    `c=${address}`,
+  ];
+  for (const codec of media.codecs) {
+    requireInteger('payloadType', codec.payloadType, 127);
+    requireInteger('clockRateHz', codec.clockRateHz, 1e9);
+    requireText('encodingName', codec.encodingName);
+    const channels =
+      codec.channels === undefined || codec.channels === 1 ? '' : `/${codec.channels}`;
+    lines.push(
+      `a=rtpmap:${codec.payloadType} ${codec.encodingName}/${codec.clockRateHz}${channels}`,
+    );
+    if (codec.fmtp !== undefined) {
+      requireText('fmtp', codec.fmtp);
+      lines.push(`a=fmtp:${codec.payloadType} ${codec.fmtp}`);
+    }
+  }
+  for (const feedback of media.feedback ?? []) {
+    requireText('feedback', feedback);
+    lines.push(`a=rtcp-fb:* ${feedback}`);
+  }
+  if (media.ptimeMs !== undefined) {
+    requireInteger('ptimeMs', media.ptimeMs, 1000);
+    lines.push(`a=ptime:${media.ptimeMs}`);
+  }
+  lines.push(
+    `a=rtcp:${media.rtcpPort} ${address}`,
+    `a=${media.direction}`,
+    `a=ssrc:${media.ssrc} cname:${media.cname}`,
+  );
+  for (const attribute of media.crypto ?? []) {
+    const line = formatCrypto(attribute);
+    requireText('crypto', line);
+    lines.push(line);
+  }
+  for (const line of description.extraLines?.[media.kind] ?? []) {
+    requireText('extraLines', line);
+    if (!/^[a-z]=/.test(line)) {
+      throw new SipError('INVALID_ARGUMENT', 'An extra line must begin with a letter and `=`', {
+        field: 'extraLines',
+      });
+    }
+    lines.push(line);
+  }
+  return `${lines.join('\r\n')}\r\n`;
+}
+
+function connection(address: string): string {
+  const version = isIP(address);
+  if (version === 0 || address.includes('%')) {
+    throw new SipError('INVALID_ARGUMENT', 'Not an IP address', { field: 'address' });
+  }
+  return `IN IP${version} ${address}`;
+}
+
+function requireInteger(field: string, value: number, maximum: number): void {
+  if (!Number.isSafeInteger(value) || value < 0 || value > maximum) {
+    throw new SipError('INVALID_ARGUMENT', `${field} is not 0–${maximum}`, { field });
+  }
+}
+
+function requireText(field: string, text: string): void {
+  // oxlint-disable-next-line no-control-regex -- finding control characters is the point
+  if (/[\r\n\0]/.test(text)) {
+    throw new SipError('ILLEGAL_CHARACTER', `CR, LF or NUL in ${field}`, { field });
+  }
+}
+
+interface MediaLine {
+  readonly type: string;
+  readonly port: number;
+  readonly protocol: string;
+  readonly formats: readonly string[];
+}
+
+/**
+ * Reads a peer's description.
+ *
+ * @throws SipError `BAD_SDP` and nothing else.
+ */
+export function readDescription(text: string): RemoteMedia[] {
+  const { lines, mediaLines } = readLines(text);
+  let session: ParsedSection & { readonly media: readonly ParsedSection[] };
+  try {
+    session = parse(lines.join('\r\n'));
+  } catch (cause) {
+    throw new SipError('BAD_SDP', 'Description cannot be parsed', {
+      field: 'sdp',
+      statusCode: 488,
+      cause,
+    });
+  }
+  if (session.media.length !== mediaLines.length) throw bad('m-lines cannot be told apart');
+  return mediaLines.map((line, index) => readMedia(line, session.media[index] ?? {}, session));
+}
+
+/** What is used of sdp-transform's result. Its numbers are text where the line has leading zeros or no number. */
+interface ParsedSection {
+  readonly rtp?: readonly {
+    payload: unknown;
+    codec: unknown;
+    rate?: unknown;
+    encoding?: unknown;
+  }[];
+  readonly fmtp?: readonly { payload: unknown; config: unknown }[];
+  readonly rtcp?: { port: unknown; address?: unknown };
+  readonly rtcpFb?: readonly { payload: unknown; type: unknown; subtype?: unknown }[];
+  readonly rtcpMux?: unknown;
+  readonly crypto?: Parameters<typeof readCrypto>[0];
+  readonly connection?: { ip: unknown };
+  readonly direction?: MediaDirection;
+  readonly ptime?: unknown;
+}
+
+function readMedia(line: MediaLine, media: ParsedSection, session: ParsedSection): RemoteMedia {
+  const isRtp = /^RTP\//i.test(line.protocol);
+  const rtpmaps = isRtp ? readRtpmaps(media.rtp ?? []) : new Map<number, CodecDescription>();
+  const fmtps = new Map<number, string>();
+  for (const { payload, config } of media.fmtp ?? []) {
+    const key = wholeNumber(payload);
+    if (key !== undefined && !fmtps.has(key)) fmtps.set(key, asText(config));
+  }
+  const codecs: CodecDescription[] = [];
+  const unnamed: number[] = [];
+  for (const payloadType of isRtp ? readPayloadTypes(line.formats) : []) {
+    const codec = rtpmaps.get(payloadType) ?? staticCodec(payloadType);
+    const fmtp = fmtps.get(payloadType);
+    if (codec === undefined) unnamed.push(payloadType);
+    else codecs.push(fmtp === undefined ? codec : { ...codec, fmtp });
+  }
+  const rtcpPort = wholeNumber(media.rtcp?.port);
+  if (rtcpPort !== undefined && (rtcpPort < 1 || rtcpPort > 65535)) {
+    throw bad('RTCP port out of range');
+  }
+  const ptimeMs = wholeNumber(media.ptime);
+  return {
+    ...line,
+    codecs,
+    unnamed,
+    address: readAddress((media.connection ?? session.connection)?.ip),
+    rtcpPort,
+    rtcpAddress: readAddress(media.rtcp?.address),
+    rtcpMux: media.rtcpMux !== undefined,
+    direction: media.direction ?? session.direction ?? 'sendrecv',
+    ptimeMs: ptimeMs !== undefined && ptimeMs >= 1 && ptimeMs <= 1000 ? ptimeMs : undefined,
+    feedback: (media.rtcpFb ?? []).map(({ payload, type, subtype }) => ({
+      payload: asText(payload),
+      text: subtype === undefined ? asText(type) : `${asText(type)} ${asText(subtype)}`,
+    })),
+    crypto: isRtp ? readCrypto(media.crypto ?? []) : [],
+  };
+}
+
+/** Lines that we understand, m-lines made harmless for sdp-transform, and what the m-lines say. */
+function readLines(text: string): { lines: string[]; mediaLines: MediaLine[] } {
+  if (text.length > SDP_LIMITS.characters) throw bad('Description is too long');
+  if (text.includes('\0')) throw bad('NUL in the description');
+  const all = text.split(/\r\n|\n|\r/, SDP_LIMITS.lines + 1);
+  if (all.length > SDP_LIMITS.lines) throw bad('Too many lines');
+  const lines: string[] = [];
+  const mediaLines: MediaLine[] = [];
+  for (const raw of all) {
+    const line = raw.trimEnd();
+    if (line === '') continue;
+    if (line.length > SDP_LIMITS.lineCharacters) throw bad('Line is too long');
+    if (!/^[a-z]=/.test(line)) throw bad('Line without a type');
+    if (lines.length === 0 && line !== 'v=0') throw bad('Description does not begin with v=0');
+    if (line.startsWith('m=')) {
+      if (mediaLines.length === SDP_LIMITS.media) throw bad('Too many m-lines');
+      const media = readMediaLine(line);
+      mediaLines.push(media);
+      lines.push(`m=x ${media.port} x`);
+      continue;
+    }
+    if (line.startsWith('c=') && !/^c=IN IP[46] \S+$/.test(line)) throw bad('Malformed c= line');
+    if (READ_LINES.test(line)) lines.push(line);
+  }
+  if (mediaLines.length === 0) throw bad('No m-line');
+  return { lines, mediaLines };
+}
+
+function readMediaLine(line: string): MediaLine {
+  const [type = '', ports = '', protocol = '', ...formats] = line
+    .slice(2)
+    .split(' ')
+    .filter(Boolean);
+  // RFC 4566 §5.14: `<port>/<number of ports>`; the first pair is used.
+  const match = /^(\d{1,5})(?:\/\d{1,5})?$/.exec(ports);
+  const port = match === null ? -1 : Number(match[1]);
+  if (port < 0 || port > 65535) throw bad('Port of an m-line is not 0–65535');
+  if (protocol === '' || formats.length === 0) throw bad('Malformed m-line');
+  return { type, port, protocol, formats };
+}
+
+function readPayloadTypes(formats: readonly string[]): Set<number> {
+  const payloadTypes = new Set<number>();
+  for (const format of formats) {
+    if (!/^\d{1,3}$/.test(format) || Number(format) > 127) throw bad('Payload type is not 0–127');
+    payloadTypes.add(Number(format));
+  }
+  return payloadTypes;
+}
+
+function readRtpmaps(entries: NonNullable<ParsedSection['rtp']>): Map<number, CodecDescription> {
+  const codecs = new Map<number, CodecDescription>();
+  for (const entry of entries) {
+    const payloadType = wholeNumber(entry.payload);
+    if (payloadType === undefined || payloadType > 127)
+      throw bad('Payload type of an rtpmap is not 0–127');
+    const clockRateHz = wholeNumber(entry.rate) ?? 0;
+    const encodingName = asText(entry.codec);
+    if (encodingName === '' || clockRateHz < 1 || clockRateHz > 1e9 || codecs.has(payloadType))
+      continue;
+    const channels = wholeNumber(entry.encoding);
+    codecs.set(payloadType, {
+      payloadType,
+      encodingName,
+      clockRateHz,
+      ...(channels !== undefined && channels > 1 && { channels }),
+    });
+  }
+  return codecs;
+}
+
+function staticCodec(payloadType: number): CodecDescription | undefined {
+  const known = STATIC_CODECS.get(payloadType);
+  return known && { payloadType, encodingName: known[0], clockRateHz: known[1] };
+}
+
+function asText(value: unknown): string {
+  if (typeof value === 'string') return value;
+  return typeof value === 'number' ? value.toString() : '';
+}
+
+/** Up to ten digits; `undefined` for anything else. */
+function wholeNumber(value: unknown): number | undefined {
+  const text = asText(value);
+  return /^\d{1,10}$/.test(text) ? Number(text) : undefined;
+}
+
+/** The address without the TTL of a multicast one. */
+function readAddress(value: unknown): string | undefined {
+  if (value === undefined) return undefined;
+  const [address = ''] = asText(value).split('/', 1);
+  if (isIP(address) === 0 && !/^[A-Za-z0-9._-]{1,255}$/.test(address)) {
+    throw bad('Malformed address');
+  }
+  return address;
+}
