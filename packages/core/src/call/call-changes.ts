@@ -1,0 +1,104 @@
+// What a call asks of its peer once it is established: hold, resume, transfer.
+
+import type { InviteSession } from '@sipcast/sip';
+import { describe } from './call-ending.ts';
+import { GatewayError } from '../errors.ts';
+import type { SessionAgreement } from '../negotiation/session-agreement.ts';
+
+/** The call. */
+interface CallChangesOwner {
+  /** The session while the call is established. */
+  session(): InviteSession | undefined;
+  /** The peer's answer to an offer of ours. Throws, or rejects, where it cannot be used. */
+  onAnswer(sdp: string): Promise<void> | undefined;
+}
+
+/** The changes of one call. */
+export class CallChanges {
+  readonly #agreement: SessionAgreement;
+  readonly #owner: CallChangesOwner;
+  /** Hold and resume, one after the other. */
+  #holding: Promise<void> = Promise.resolve();
+  #mayRepeat = true;
+  #transferTarget: string | null = null;
+
+  constructor(agreement: SessionAgreement, owner: CallChangesOwner) {
+    this.#agreement = agreement;
+    this.#owner = owner;
+  }
+
+  /** Whom the peer is to call in place of us, while it tries. */
+  get transferTarget(): string | null {
+    return this.#transferTarget;
+  }
+
+  /** See `Call.hold` and `Call.resume`. */
+  hold(wanted: boolean): Promise<void> {
+    const changed = this.#holding.then(() => this.#hold(wanted));
+    this.#holding = changed.catch(() => {});
+    return changed;
+  }
+
+  async #hold(wanted: boolean): Promise<void> {
+    const session = this.#requireSession();
+    if (this.#agreement.holding === wanted) return;
+    try {
+      const answer = await session.reoffer(() => this.#agreement.holdOffer(wanted));
+      if (this.#owner.session() !== undefined) await this.#owner.onAnswer(answer);
+    } catch (cause) {
+      this.#agreement.withdrawOffer();
+      throw asRefusal(cause, 'callId');
+    }
+  }
+
+  /**
+   * Offers again what stands: many encoders then begin with a key frame. What becomes of it shows in the pictures. A peer that
+   * refuses it, or does not answer, is not asked again: meanwhile a hold would have to wait.
+   */
+  repeat(): void {
+    if (!this.#mayRepeat) return;
+    this.#owner
+      .session()
+      ?.refresh()
+      .catch(() => {
+        this.#mayRepeat = false;
+      });
+  }
+
+  /** See `Call.transfer`. */
+  async transfer(target: string): Promise<void> {
+    const session = this.#requireSession();
+    if (this.#transferTarget !== null)
+      throw new GatewayError('CALL_STATE', 'A transfer is under way', { field: 'callId' });
+    this.#transferTarget = target;
+    try {
+      const { statusCode, reasonPhrase } = await session.refer(target);
+      if (statusCode < 300) return;
+      const problem = `The transfer failed: ${statusCode} ${reasonPhrase}`;
+      throw new GatewayError('CALL_STATE', problem, { field: 'target', sipStatus: statusCode });
+    } catch (cause) {
+      throw asRefusal(cause, 'target');
+    } finally {
+      this.#transferTarget = null;
+    }
+  }
+
+  #requireSession(): InviteSession {
+    const session = this.#owner.session();
+    if (session !== undefined) return session;
+    throw new GatewayError('CALL_STATE', 'The call is not established', { field: 'callId' });
+  }
+}
+
+/** What the SIP package says, in the gateway's words. */
+function asRefusal(cause: unknown, field: string): GatewayError {
+  if (cause instanceof GatewayError) return cause;
+  const { code, statusCode } = cause as { code?: string; statusCode?: number };
+  if (code === 'INVALID_ARGUMENT' || code === 'ILLEGAL_CHARACTER')
+    return new GatewayError('INVALID_ARGUMENT', describe(cause), { field, cause });
+  return new GatewayError('CALL_STATE', `The peer does not agree: ${describe(cause)}`, {
+    field,
+    ...(statusCode !== undefined && { sipStatus: statusCode }),
+    cause,
+  });
+}

@@ -1,0 +1,176 @@
+// The session descriptions of one call: what we and the peer have said of its media, and where these may go.
+
+import { isIP } from 'node:net';
+import type { MediaSession } from '@sipcast/media';
+import type { InviteSessionHandler, SipResponse } from '@sipcast/sip';
+import type { CallDeps } from './call-contract.ts';
+import { describe } from './call-ending.ts';
+import { childLogger } from '../logger.ts';
+import { MediaDestinations } from '../negotiation/media-destinations.ts';
+import type { ResolvedStartup } from './options.ts';
+import { SessionAgreement } from '../negotiation/session-agreement.ts';
+import type { Agreed } from '../negotiation/session-agreement.ts';
+
+type Refusal = Extract<
+  ReturnType<InviteSessionHandler['onReoffer']>,
+  { readonly statusCode: number }
+>;
+
+/** The descriptions of one call. */
+export class CallDescriptions {
+  readonly agreement: SessionAgreement;
+  readonly #startup: ResolvedStartup;
+  readonly #media: MediaSession;
+  readonly #deps: CallDeps;
+  readonly #destinations: MediaDestinations | undefined;
+  /** An incoming call: what its offer and our answer came to, until the ACK. */
+  #agreed: Agreed | undefined;
+  /** The newest session description of a provisional response, and To of that response. */
+  #early: { readonly to: string | undefined; readonly sdp: string } | undefined;
+  /** Where the peer's last message came from. */
+  #peerAddress: string | undefined;
+
+  constructor(startup: ResolvedStartup, media: MediaSession, deps: CallDeps) {
+    this.#startup = startup;
+    this.#media = media;
+    this.#deps = deps;
+    this.agreement = new SessionAgreement(deps);
+    const { mayConnect } = deps;
+    this.#destinations =
+      mayConnect &&
+      new MediaDestinations({
+        mayConnect,
+        isNamed: (address) => this.agreement.hosts.ledTo(address),
+        calledHost: startup.incoming ? undefined : startup.nextHop.host,
+      });
+  }
+
+  /** A provisional response has described media. */
+  get hasEarly(): boolean {
+    return this.#early !== undefined;
+  }
+
+  /** A message of the peer's came from there. A transport of the embedder's own may have other addresses: those are no news. */
+  onPeer(address: string): void {
+    if (isIP(address) !== 0) this.#peerAddress = address;
+  }
+
+  /** Whether media may be sent to an address. */
+  maySendTo(address: string): boolean {
+    return this.#destinations?.maySendTo(address, this.#peerAddress) ?? true;
+  }
+
+  /**
+   * What we can do: before anything else, once.
+   *
+   * @param address - Ours, as the peer reaches it.
+   * @param sessionId - Of the `o=` line.
+   */
+  describe(address: string, sessionId: number): void {
+    const { callId, hasAudio, hasVideo, srtp } = this.#startup;
+    this.agreement.describe({
+      address,
+      callId,
+      sessionId,
+      audio: this.#media.audio,
+      video: this.#media.video,
+      hasAudio,
+      hasVideo,
+      options: { ...this.#deps.offer, ...(srtp && { srtp }) },
+      codecTable: this.#deps.negotiation.audioCodecs,
+      newSrtpKey: this.#deps.negotiation.newSrtpKey,
+    });
+  }
+
+  /** Our answer to the offer of a call that came in, whose hosts are looked up. Throws where there is none. */
+  answerFirst(offer: string): string {
+    const agreed = this.agreement.offered(offer, (found) => this.#requireMedia(found));
+    this.#agreed = agreed;
+    return agreed.answer;
+  }
+
+  /** A provisional response has come. */
+  onProvisional({ body, headers }: SipResponse): void {
+    if (body.length === 0) return;
+    this.#early = { to: headers.get('to'), sdp: Buffer.from(body).toString('utf8') };
+  }
+
+  /**
+   * The peer's first answer; empty where ours was the answer.
+   *
+   * RFC 3261 §13.2.1 puts it into the 2xx, too, when it stood in an unreliable provisional response; gateways to the telephone
+   * network are known to leave it out there.
+   */
+  firstAnswerIn(accepted: SipResponse, acknowledged: string | undefined): string {
+    if (this.#agreed) return '';
+    // An incoming call without an offer: our 2xx was the offer.
+    if (this.#startup.incoming) return acknowledged ?? '';
+    const early = this.#early;
+    if (accepted.body.length === 0 && early?.to === accepted.headers.get('to'))
+      return early?.sdp ?? '';
+    return Buffer.from(accepted.body).toString('utf8');
+  }
+
+  /** What the media begin with, by {@link firstAnswerIn}. Throws where there is nothing in common, or RTP may not go there. */
+  begin(answer: string, accepted: SipResponse): Parameters<MediaSession['start']>[0] {
+    const { media } =
+      this.#agreed ?? this.agreement.answered(answer, (agreed) => this.#requireMedia(agreed));
+    // Through a proxy nobody knows where the peer itself is.
+    const isDirect = !this.#startup.outboundProxy && !accepted.headers.get('record-route');
+    const signallingAddress = isDirect ? this.#peerAddress : undefined;
+    return { ...media, ...(signallingAddress && { signallingAddress }) };
+  }
+
+  /** The peer's offer inside the call: our answer, and whether somebody holds the call now. */
+  onReoffer(sdp: string): { readonly answer: string; readonly held: boolean } | Refusal {
+    const { hosts } = this.agreement;
+    if (!hosts.knows(sdp)) {
+      // The answer cannot wait for DNS; the peer asks again when it is there (RFC 3261 §21.5.1).
+      void hosts.lookUp(sdp);
+      const headers = [['retry-after', '2']] as const;
+      return { statusCode: 500, reasonPhrase: 'Host Name Not Looked Up Yet', headers };
+    }
+    try {
+      return this.agreement.offered(sdp, (agreed) => this.#apply(agreed));
+    } catch (error) {
+      this.warn(`unusable offer: ${describe(error)}`);
+      return { statusCode: 488, reasonPhrase: 'Not Acceptable Here' };
+    }
+  }
+
+  /**
+   * The answer to an offer of ours inside the call: whether somebody holds the call now.
+   * @throws SipError, and the session goes on as it was
+   */
+  onReanswer(sdp: string): boolean {
+    try {
+      return this.agreement.answered(sdp, (agreed) => this.#apply(agreed)).held;
+    } catch (error) {
+      this.warn(`unusable answer: ${describe(error)}`);
+      throw error;
+    }
+  }
+
+  /** Logs what is wrong with a description. */
+  warn(problem: string): void {
+    childLogger(this.#deps.logger, { area: 'sip' }).warn(problem);
+  }
+
+  #requireMedia({ media }: Agreed): void {
+    if (media.audio || media.video) return this.#requireDestinations(media);
+    throw Object.assign(new Error('No medium with a codec in common'), {
+      code: 'NO_COMMON_CODECS',
+    });
+  }
+
+  #requireDestinations(media: Agreed['media']): void {
+    const silent = this.#destinations?.check(media, this.#peerAddress) ?? [];
+    if (silent.length === 0) return;
+    this.warn(`no RTP to ${silent.join(', ')}, which may not be connected to: waits for media`);
+  }
+
+  #apply({ media, held }: Agreed): void {
+    this.#requireDestinations(media);
+    this.#media.update({ ...media, held });
+  }
+}

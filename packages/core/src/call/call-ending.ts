@@ -1,0 +1,79 @@
+// Why a call ended, in the words that clients see.
+
+import type { SessionEnding } from '@sipcast/sip';
+import { GatewayError } from '../errors.ts';
+
+/** The reference product's words for the reasons of an end. */
+export const INFO = {
+  normal: 'Normal call clearing',
+  noCommonCodecs: 'No common codecs',
+  requestTimeout: 'Failed by request timeout',
+  rtpActivity: 'Failed by RTP activity',
+  transcodingDisabled: 'Transcoding required, but disabled',
+  sessionExpired: 'Failed by session expiry',
+  error: 'Failed by error',
+} as const;
+
+/** Failures of media whose own words help whoever reads them. */
+const TOLD: ReadonlySet<string> = new Set([
+  'TRANSCODERS_BUSY',
+  'TRANSCODER_LOST',
+  'TRANSCODER_FAILED',
+  'UNRESOLVED',
+  'FORBIDDEN_ADDRESS',
+]);
+
+/** What is the peer's to mend. */
+const THEIRS: ReadonlySet<string> = new Set([
+  'NO_COMMON_CODECS',
+  'BAD_SDP',
+  'UNRESOLVED',
+  'FORBIDDEN_ADDRESS',
+]);
+
+/** The peer's session description is to blame: 488, and not 500. */
+export function isTheirDescription(error: unknown): boolean {
+  return THEIRS.has((error as { code?: string }).code ?? '');
+}
+
+/** An answered call that ended by a BYE, or of whose end the peer knew before us. */
+export function isOrderly({ answered, endedBy, error }: SessionEnding): boolean {
+  return answered && endedBy !== 'network' && error?.code !== 'SESSION_EXPIRED';
+}
+
+/** An error's message, whatever it is. */
+export function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Why it failed: the reference's words where one fits, else the peer's status line, else our own error. */
+export function infoOf(error: unknown, ending: Partial<SessionEnding> = {}): string {
+  const { code } = (error ?? {}) as { code?: string };
+  if (code === 'TIMEOUT') return INFO.requestTimeout;
+  if (code === 'SESSION_EXPIRED') return INFO.sessionExpired;
+  const { statusCode, reasonPhrase } = ending;
+  if (statusCode !== undefined && code !== 'TRANSPORT' && code !== 'CONNECT_FORBIDDEN')
+    return `${statusCode} ${reasonPhrase ?? ''}`.trim();
+  return error === undefined ? INFO.error : `${INFO.error}: ${describe(error)}`;
+}
+
+/** Why the media failed, in the reference's words where one fits. */
+export function infoOfMediaFailure(error: unknown): string {
+  const { code } = (error ?? {}) as { code?: string };
+  if (code === 'NO_COMMON_CODECS') return INFO.noCommonCodecs;
+  if (code === 'TRANSCODING_DISABLED') return INFO.transcodingDisabled;
+  if (code !== undefined && TOLD.has(code)) return `${INFO.error}: ${describe(error)}`;
+  return INFO.error;
+}
+
+/** Why a sound cannot be played to the peer. */
+export function soundFailure(cause: unknown): GatewayError {
+  const { code } = cause as { code?: string };
+  if (code === 'NO_TRANSCODER') {
+    const problem = 'Sound needs ffmpeg, and transcoding is off';
+    return new GatewayError('NOT_IMPLEMENTED', problem, { field: 'callId', cause });
+  }
+  if (code === 'TRANSCODERS_BUSY' || code === 'TRANSCODER_LOST')
+    return new GatewayError(code, describe(cause), { cause });
+  return new GatewayError('CALL_STATE', describe(cause), { field: 'callId', cause });
+}

@@ -1,0 +1,56 @@
+// Digits that a call sends, in the order they were asked for: RFC 4733 events, or SIP INFO.
+
+import type { InviteSession } from '@sipcast/sip';
+import { checkDigits, InfoDigitSender } from './dtmf-info.ts';
+import type { DtmfType } from './dtmf-info.ts';
+import { GatewayError } from '../errors.ts';
+
+/** The call. */
+interface DtmfSenderOwner {
+  /** The answer has come, or the call has ended without. */
+  readonly answered: Promise<void>;
+  readonly closed: Promise<void>;
+  /** The call is ending or has ended. */
+  isOver(): boolean;
+  session(): InviteSession | undefined;
+  /** Sends RFC 4733 events; rejects where the peer takes none. */
+  sendEvents(digits: string): Promise<void>;
+}
+
+/** The digits of one call. */
+export class DtmfSender {
+  readonly #owner: DtmfSenderOwner;
+  #queue: Promise<void> = Promise.resolve();
+
+  constructor(owner: DtmfSenderOwner) {
+    this.#owner = owner;
+  }
+
+  /** See `Call.sendDtmf`. */
+  send(digits: string, type: DtmfType): Promise<void> {
+    checkDigits(digits, type);
+    const sent = this.#queue.then(async () => {
+      await this.#owner.answered;
+      if (this.#owner.isOver()) return;
+      await (type === 'RFC2833' ? this.#events(digits) : this.#infos(digits, type));
+    });
+    this.#queue = sent.catch(() => {});
+    return sent;
+  }
+
+  async #infos(digits: string, type: 'INFO' | 'INFO_RELAY'): Promise<void> {
+    const { closed } = this.#owner;
+    const session = this.#owner.session();
+    if (!session) return;
+    await new InfoDigitSender(session, closed, () => this.#owner.isOver()).send(digits, type);
+  }
+
+  async #events(digits: string): Promise<void> {
+    try {
+      await this.#owner.sendEvents(digits.toUpperCase());
+    } catch (cause) {
+      const problem = 'The peer takes no RFC 4733 events; use INFO';
+      throw new GatewayError('CALL_STATE', problem, { cause });
+    }
+  }
+}

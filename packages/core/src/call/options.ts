@@ -1,0 +1,541 @@
+// What callers may ask for: the gateway's options and a call's request, validated and with defaults filled in.
+
+import type { SipUri } from '@sipcast/sip';
+import type { RtmpUrl } from '@sipcast/media';
+import type { RegistrationAccount } from '../registration/account-registration.ts';
+import { GatewayError } from '../errors.ts';
+import type { PushRtmpOptions } from '../stream/rtmp-push.ts';
+
+/** In which form media go out. */
+export interface OutputFormOptions {
+  /** AAC, or G.711 and 16 kHz Speex as they come. Default: the gateway's; for a push: its call's. */
+  readonly audio?: 'aac' | 'passthrough';
+  /** H.264 as it comes, or encoded anew. Default: the gateway's; for a push: its call's. */
+  readonly video?: 'passthrough' | 'reencode';
+}
+
+/** What a request says of its form, and nothing else of it. */
+export function formOptionsOf({ audio, video }: OutputFormOptions): OutputFormOptions {
+  return { ...(audio !== undefined && { audio }), ...(video !== undefined && { video }) };
+}
+
+/** Whom to call and where to publish: the fields of `POST /call/startup`. */
+export interface StartupRequest extends OutputFormOptions {
+  /** SIP Call-ID, unique among live calls (RFC 3261 `callid`, at most 256 characters). Default: generated. */
+  readonly callId?: string;
+  /** User, `user@host`, or SIP URI. */
+  readonly callee: string;
+  /** User part of From. Default `sipcast`. */
+  readonly sipLogin?: string;
+  /** Digest user. Default: `sipLogin`. */
+  readonly sipAuthenticationName?: string;
+  /** Digest password; never shown again. */
+  readonly sipPassword?: string;
+  /** Host part of From, of a callee without one, and the registrar. Default: the callee's host. */
+  readonly sipDomain?: string;
+  /** Next hop, `host` or `host:port`. Default: the host of the callee's URI. */
+  readonly sipOutboundProxy?: string;
+  /** Port of the next hop. Default: what SRV records of the host say, else 5060, or 5061 for TLS. */
+  readonly sipPort?: number;
+  /**
+   * `auto`: what NAPTR and SRV records say, else UDP, but TCP for requests above 1,300 bytes. Default: `tls` for a `sips:`
+   * callee, else the `transport` of its URI, else `udp`.
+   */
+  readonly sipTransport?: 'udp' | 'tcp' | 'tls' | 'auto';
+  /** REGISTER before the INVITE, un-REGISTER after the call. Default false. */
+  readonly sipRegisterRequired?: boolean;
+  /** From display name. Default: `sipLogin`. */
+  readonly visibleName?: string;
+  /** Copied to events. Default `defaultApp`. */
+  readonly appKey?: string;
+  /** Publish the received media as a local stream of this name. */
+  readonly toStream?: string;
+  /** RTMP server; together with `rtmpStream`. */
+  readonly rtmpUrl?: string;
+  /** Name (key) to publish under; together with `rtmpUrl`. */
+  readonly rtmpStream?: string;
+  /** How the push to `rtmpUrl` connects and reconnects, where it differs from the gateway's `rtmp`. */
+  readonly rtmp?: PushRtmpOptions;
+  /** `true`: `a=sendrecv`; `false`: `a=recvonly`. Default true. */
+  readonly hasAudio?: boolean;
+  /** As `hasAudio`, for video. Default true. */
+  readonly hasVideo?: boolean;
+  /** SRTP with keys in the description. Default: the gateway's `offer.srtp`. */
+  readonly srtp?: 'off' | 'optional' | 'required';
+  /** Record the call into the gateway's `recording.dir`, or into another folder. Default false. */
+  readonly record?: boolean | { readonly dir: string };
+  /** Echoed in the call and its events; at most 4 KiB as JSON. Default `{}`. */
+  readonly custom?: Readonly<Record<string, unknown>>;
+  /** Extra headers of the INVITE: at most 32, and 8 KiB in all. */
+  readonly sipHeaders?: Readonly<Record<string, string>>;
+}
+
+/** An account to keep registered, for calls that come in. */
+export interface AccountRequest
+  extends Pick<
+    StartupRequest,
+    | 'sipLogin'
+    | 'sipAuthenticationName'
+    | 'sipPassword'
+    | 'sipOutboundProxy'
+    | 'sipPort'
+    | 'sipTransport'
+  > {
+  /** Host part of the account, and the registrar. */
+  readonly sipDomain: string;
+  /** Asked for; the registrar decides. Default 3,600. */
+  readonly expiresSeconds?: number;
+}
+
+/** A request after validation: nothing is open any more. */
+export interface ResolvedStartup {
+  /** The peer called us. */
+  readonly incoming: boolean;
+  readonly callId: string;
+  readonly callee: string;
+  /** Request-URI and To. */
+  readonly target: string;
+  readonly from: { readonly uri: string; readonly displayName: string };
+  /** Request-URI of REGISTER. */
+  readonly registrar: string;
+  /** Where REGISTER goes. */
+  readonly registrarHop: { readonly host: string; readonly port?: number };
+  readonly credentials: { readonly username: string; readonly password: string } | undefined;
+  /** Where requests go, where it is not what the target says. */
+  readonly outboundProxy: { readonly host: string; readonly port?: number } | undefined;
+  /** Host and port of the first hop, for choosing the local address. */
+  readonly nextHop: { readonly host: string; readonly port?: number };
+  readonly transport: 'udp' | 'tcp' | 'tls' | 'auto';
+  readonly registerRequired: boolean;
+  readonly caller: string;
+  readonly visibleName: string;
+  readonly appKey: string;
+  readonly toStream: string | null;
+  readonly rtmpUrl: string | null;
+  readonly rtmpStream: string | null;
+  readonly rtmp: PushRtmpOptions;
+  readonly hasAudio: boolean;
+  readonly hasVideo: boolean;
+  readonly form: OutputFormOptions;
+  /** Undefined: the gateway's. */
+  readonly srtp: 'off' | 'optional' | 'required' | undefined;
+  readonly record: boolean | { readonly dir: string };
+  readonly custom: Readonly<Record<string, unknown>>;
+  readonly headers: readonly (readonly [string, string])[];
+}
+
+/** The parsers that validation needs; they live in the protocol packages. */
+export interface AddressParsers {
+  readonly parseSipUri: (text: string) => SipUri;
+  readonly parseRtmpUrl: (text: string) => RtmpUrl;
+}
+
+/** Whether requests may go to this port of a host. */
+type AllowsPort = (host: string, port: number) => boolean;
+
+// RFC 3261 §25.1: callid = word [ "@" word ].
+const CALL_ID =
+  /^[A-Za-z0-9\-.!%*_+`'~()<>:\\"/[\]?{}]+(@[A-Za-z0-9\-.!%*_+`'~()<>:\\"/[\]?{}]+)?$/;
+// oxlint-disable-next-line no-control-regex -- finding control characters is the point
+const CONTROL = /[\u0000-\u001f\u007f]/;
+/** Half a character: has no UTF-8, and so can neither be escaped nor sent. */
+const LONE_SURROGATE = /\p{Cs}/u;
+const HOST_PORT = /^(?:sip:)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?(?:;lr)?$/;
+const TOKEN = /^[A-Za-z0-9\-.!%*_+`'~]+$/;
+const STREAM_NAME = /^[A-Za-z0-9_~@+:-][A-Za-z0-9._~@+:-]{0,127}$/;
+// What RTMP servers take as a key, query included, and no path step upwards.
+const RTMP_STREAM =
+  /^(?!(?:.*(?:\/|%2[fF]))?(?:\.|%2[eE]){2}(?:\/|%2[fF]|$))[A-Za-z0-9!$&'()*+,;=:@._~%?/-]{1,512}$/;
+const MAX_CUSTOM_BYTES = 4096;
+/** Extra headers of an INVITE: enough for any PBX, and it must still fit a datagram or a few. */
+const MAX_HEADERS = 32;
+const MAX_HEADERS_BYTES = 8192;
+/** Headers that the stack itself writes. */
+const OWN_HEADERS = new Set([
+  'via',
+  'v',
+  'from',
+  'f',
+  'to',
+  't',
+  'call-id',
+  'i',
+  'cseq',
+  'contact',
+  'm',
+  'max-forwards',
+  'route',
+  'record-route',
+  'content-length',
+  'l',
+  'content-type',
+  'c',
+  'content-encoding',
+  'e',
+  'require',
+  'proxy-require',
+  'supported',
+  'k',
+  'allow',
+  'authorization',
+  'proxy-authorization',
+]);
+
+/**
+ * Validates a request and fills in the defaults.
+ *
+ * @param newCallId - Makes a Call-ID where none is given.
+ * @param allowsPort - Default: all ports.
+ * @throws GatewayError `INVALID_ARGUMENT`, with `field`.
+ */
+export function resolveStartup(
+  request: StartupRequest,
+  parsers: AddressParsers,
+  newCallId: () => string,
+  allowsPort: AllowsPort = () => true,
+): ResolvedStartup {
+  if (typeof request !== 'object' || request === null)
+    throw invalid('request', 'must be an object');
+  const callId = text(request, 'callId', 256) ?? newCallId();
+  if (!CALL_ID.test(callId)) throw invalid('callId', 'is no RFC 3261 Call-ID');
+  const callee = text(request, 'callee', 1024);
+  if (callee === undefined) throw invalid('callee', 'is required');
+  const caller = text(request, 'sipLogin', 256) ?? 'sipcast';
+  const domain = hostPort(request, 'sipDomain');
+  const proxy = hostPort(request, 'sipOutboundProxy');
+  const sipPort = port(request.sipPort);
+  const target = targetOf(callee, domain);
+  const uri = parseSip(parsers, target, 'callee');
+  // RFC 3261 §19.1.1, table 1: neither may stand in To, and what they ask for would be lost in silence.
+  if (target.includes('?') || uri.parameters.has('method'))
+    throw invalid('callee', 'must have no headers and no method parameter');
+  const transport = resolveTransport(request, uri);
+  const fromHost = domain?.text ?? bracketed(uri.host);
+  const { scheme } = uri;
+  const fromUri = `${scheme}:${escapeUser(caller)}@${fromHost}`;
+  parseSip(parsers, fromUri, 'sipLogin');
+  const username = text(request, 'sipAuthenticationName', 256) ?? caller;
+  const password = text(request, 'sipPassword', 256);
+  const field = hasHost(callee) ? 'callee' : 'sipDomain';
+  const called = { field, host: uri.host, port: uri.port } as const;
+  const hop = proxy ?? called;
+  // The registrar is the domain's; without one, the callee's host, whose port is then its port, too.
+  const registrarHop = proxy ?? domain ?? called;
+  const hopPort = hop.port ?? sipPort;
+  const registrarPort = registrarHop.port ?? sipPort;
+  requirePort(hop, sipPort, allowsPort);
+  const registerRequired = flag(request, 'sipRegisterRequired', false);
+  if (registerRequired) requirePort(registrarHop, sipPort, allowsPort);
+  const redirected = proxy !== undefined || (sipPort !== undefined && uri.port === undefined);
+
+  const rtmp = resolveRtmp(request, parsers);
+  const toStream = text(request, 'toStream', 128) ?? null;
+  if (toStream !== null) checkStreamName('toStream', toStream);
+  return {
+    incoming: false,
+    callId,
+    callee,
+    target,
+    from: { uri: fromUri, displayName: text(request, 'visibleName', 256) ?? caller },
+    registrar: `${scheme}:${fromHost}`,
+    registrarHop: hopTo(registrarHop.host, registrarPort),
+    credentials: password === undefined ? undefined : { username, password },
+    outboundProxy: redirected ? hopTo(hop.host, hopPort) : undefined,
+    nextHop: hopTo(hop.host, hopPort),
+    transport,
+    registerRequired,
+    caller,
+    visibleName: text(request, 'visibleName', 256) ?? caller,
+    appKey: text(request, 'appKey', 256) ?? 'defaultApp',
+    toStream,
+    ...rtmp,
+    rtmp: request.rtmp ?? {},
+    hasAudio: flag(request, 'hasAudio', true),
+    hasVideo: flag(request, 'hasVideo', true),
+    form: {
+      ...(request.audio !== undefined && { audio: request.audio }),
+      ...(request.video !== undefined && { video: request.video }),
+    },
+    srtp: resolveSrtp(request.srtp),
+    record: resolveRecord(request.record),
+    custom: resolveCustom(request.custom),
+    headers: resolveHeaders(request.sipHeaders),
+  };
+}
+
+/**
+ * An account, validated.
+ *
+ * @param allowsPort - Default: all ports.
+ * @throws GatewayError `INVALID_ARGUMENT`, with `field`.
+ */
+export function resolveAccount(
+  request: AccountRequest,
+  parsers: AddressParsers,
+  allowsPort?: AllowsPort,
+): RegistrationAccount {
+  if (typeof request !== 'object' || request === null)
+    throw invalid('request', 'must be an object');
+  const { sipDomain, expiresSeconds = 3600, ...account } = request;
+  if (typeof sipDomain !== 'string' || sipDomain === '') throw invalid('sipDomain', 'is required');
+  if (!Number.isInteger(expiresSeconds) || expiresSeconds < 1 || expiresSeconds > 0x7fff_ffff)
+    throw invalid('expiresSeconds', 'must be an integer from 1');
+  // A call to the domain itself says all of it.
+  const { registrar, from, transport, credentials, registrarHop } = resolveStartup(
+    { ...account, sipDomain, callee: 'registrar' },
+    parsers,
+    () => 'none',
+    allowsPort,
+  );
+  return {
+    registrar,
+    from,
+    transport,
+    outboundProxy: registrarHop,
+    expiresSeconds,
+    ...(credentials && { credentials }),
+  };
+}
+
+/**
+ * An RTMP target, validated.
+ *
+ * @param nameField - Where the stream's name was given. Default `rtmpStream`.
+ * @throws GatewayError naming `rtmpUrl` or `nameField`.
+ */
+export function validateRtmpTarget(
+  url: string,
+  stream: string,
+  parsers: AddressParsers,
+  nameField = 'rtmpStream',
+): void {
+  try {
+    parsers.parseRtmpUrl(url);
+  } catch (cause) {
+    throw new GatewayError('INVALID_ARGUMENT', `rtmpUrl: ${messageOf(cause)}`, {
+      field: 'rtmpUrl',
+      cause,
+    });
+  }
+  if (!RTMP_STREAM.test(stream))
+    throw invalid(nameField, 'has a character that no RTMP server takes, or is too long');
+}
+
+function hopTo(host: string, known: number | undefined): { host: string; port?: number } {
+  return known === undefined ? { host } : { host, port: known };
+}
+
+/** `sipTransport`; without it, what the callee's URI asks for. */
+function resolveTransport(request: StartupRequest, uri: SipUri): ResolvedStartup['transport'] {
+  const named = uri.parameters.get('transport')?.toLowerCase();
+  if (named !== undefined && named !== 'udp' && named !== 'tcp' && named !== 'tls')
+    throw invalid('callee', 'has a transport other than udp, tcp and tls');
+  const transport = request.sipTransport ?? (uri.scheme === 'sips' ? 'tls' : (named ?? 'udp'));
+  if (!['udp', 'tcp', 'tls', 'auto'].includes(transport))
+    throw invalid('sipTransport', 'must be udp, tcp, tls or auto');
+  // RFC 3261 §26.2.2: it would not be what sips: promises.
+  if (uri.scheme === 'sips' && transport !== 'tls' && transport !== 'auto')
+    throw invalid('sipTransport', 'must be tls for a sips: callee');
+  return uri.scheme === 'sips' ? 'tls' : transport;
+}
+
+function resolveRtmp(
+  request: StartupRequest,
+  parsers: AddressParsers,
+): { rtmpUrl: string | null; rtmpStream: string | null } {
+  const rtmpUrl = text(request, 'rtmpUrl', 2048) ?? null;
+  const rtmpStream = text(request, 'rtmpStream', 512) ?? null;
+  if (rtmpUrl === null && rtmpStream === null) return { rtmpUrl, rtmpStream };
+  if (rtmpUrl === null) throw invalid('rtmpUrl', 'is required together with rtmpStream');
+  if (rtmpStream === null) throw invalid('rtmpStream', 'is required together with rtmpUrl');
+  validateRtmpTarget(rtmpUrl, rtmpStream, parsers);
+  return { rtmpUrl, rtmpStream };
+}
+
+/** @throws GatewayError naming the field that the port of a next hop was given in */
+function requirePort(hop: Named, sipPort: number | undefined, allowsPort: AllowsPort): void {
+  const number = hop.port ?? sipPort;
+  if (number === undefined || allowsPort(hop.host, number)) return;
+  const field = hop.port === undefined ? 'sipPort' : hop.field;
+  throw invalid(field, `names port ${number}, which may not be connected to`);
+}
+
+/** A callee that is a user alone has host and port of the domain. */
+function hasHost(callee: string): boolean {
+  return isSipUri(callee) || callee.includes('@');
+}
+
+function isSipUri(callee: string): boolean {
+  return /^sips?:/i.test(callee);
+}
+
+function targetOf(callee: string, domain: HostPort | undefined): string {
+  if (isSipUri(callee)) return callee;
+  if (
+    /^[A-Za-z][A-Za-z0-9+.-]*:[^@]*$/.test(callee) &&
+    !callee.includes('@') &&
+    /^tel:/i.test(callee)
+  ) {
+    throw invalid('callee', 'must be a user, user@host, or a SIP URI');
+  }
+  const at = callee.lastIndexOf('@');
+  if (at >= 0) return `sip:${escapeUser(callee.slice(0, at))}@${callee.slice(at + 1)}`;
+  if (!domain) throw invalid('callee', 'has no host, and there is no sipDomain');
+  return `sip:${escapeUser(callee)}@${domain.text}`;
+}
+
+/** A host, and the field that names it. */
+interface Named {
+  readonly field: 'callee' | 'sipDomain' | 'sipOutboundProxy';
+  readonly host: string;
+  readonly port: number | undefined;
+}
+
+interface HostPort extends Named {
+  readonly text: string;
+}
+
+function hostPort(
+  request: StartupRequest,
+  field: 'sipDomain' | 'sipOutboundProxy',
+): HostPort | undefined {
+  const value = text(request, field, 256);
+  if (value === undefined) return undefined;
+  const match = HOST_PORT.exec(value);
+  if (!match?.[1]) throw invalid(field, 'must be host or host:port');
+  const portText = match[2];
+  const number = portText === undefined ? undefined : Number(portText);
+  if (number !== undefined && (number < 1 || number > 65_535))
+    throw invalid(field, 'has a port out of 1 to 65535');
+  const host = match[1].replace(/^\[|\]$/g, '');
+  return {
+    field,
+    text: match[1] + (portText === undefined ? '' : `:${portText}`),
+    host,
+    port: number,
+  };
+}
+
+/** Escapes what a user part may not hold (RFC 3261 §25.1); present escapes stay. */
+function escapeUser(user: string): string {
+  return user.replace(/%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9\-_.!~*'()&=+$,;?/%]/gu, (character) =>
+    encodeURIComponent(character),
+  );
+}
+
+function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
+}
+
+function parseSip(parsers: AddressParsers, uri: string, field: string): SipUri {
+  try {
+    return parsers.parseSipUri(uri);
+  } catch (cause) {
+    throw new GatewayError('INVALID_ARGUMENT', `${field}: ${messageOf(cause)}`, { field, cause });
+  }
+}
+
+function text(
+  request: StartupRequest,
+  field: keyof StartupRequest,
+  maxLength: number,
+): string | undefined {
+  const value: unknown = request[field];
+  if (value === undefined || value === null || value === '') return undefined;
+  if (typeof value !== 'string') throw invalid(field, 'must be a string');
+  if (value.length > maxLength) throw invalid(field, `is longer than ${maxLength} characters`);
+  if (CONTROL.test(value)) throw invalid(field, 'has a control character');
+  if (LONE_SURROGATE.test(value)) throw invalid(field, 'is no well-formed Unicode');
+  return value;
+}
+
+function flag(request: StartupRequest, field: keyof StartupRequest, fallback: boolean): boolean {
+  const value: unknown = request[field];
+  if (value === undefined || value === null) return fallback;
+  if (typeof value !== 'boolean') throw invalid(field, 'must be true or false');
+  return value;
+}
+
+function port(value: unknown): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > 65_535) {
+    throw invalid('sipPort', 'must be an integer from 1 to 65535');
+  }
+  return value;
+}
+
+function resolveSrtp(srtp: unknown): ResolvedStartup['srtp'] {
+  if (srtp === undefined || srtp === null) return undefined;
+  if (srtp !== 'off' && srtp !== 'optional' && srtp !== 'required')
+    throw invalid('srtp', 'must be off, optional or required');
+  return srtp;
+}
+
+function resolveRecord(record: unknown): boolean | { readonly dir: string } {
+  if (record === undefined || record === null) return false;
+  if (typeof record === 'boolean') return record;
+  const { dir } = record as { dir?: unknown };
+  if (typeof dir !== 'string' || dir === '' || CONTROL.test(dir))
+    throw invalid('record', 'must be true, false or { dir }');
+  return { dir };
+}
+
+function resolveCustom(custom: unknown): Readonly<Record<string, unknown>> {
+  if (custom === undefined || custom === null) return {};
+  if (typeof custom !== 'object' || Array.isArray(custom))
+    throw invalid('custom', 'must be an object');
+  let json: string;
+  try {
+    json = JSON.stringify(custom);
+  } catch (cause) {
+    throw new GatewayError('INVALID_ARGUMENT', 'custom cannot be written as JSON', {
+      field: 'custom',
+      cause,
+    });
+  }
+  if (Buffer.byteLength(json) > MAX_CUSTOM_BYTES)
+    throw invalid('custom', `is longer than ${MAX_CUSTOM_BYTES} bytes`);
+  // A copy: what the caller changes later must not change events.
+  return JSON.parse(json) as Record<string, unknown>;
+}
+
+function resolveHeaders(headers: unknown): readonly (readonly [string, string])[] {
+  if (headers === undefined || headers === null) return [];
+  if (typeof headers !== 'object' || Array.isArray(headers))
+    throw invalid('sipHeaders', 'must be an object');
+  const entries = Object.entries(headers);
+  if (entries.length > MAX_HEADERS)
+    throw invalid('sipHeaders', `has more than ${MAX_HEADERS} headers`);
+  if (Buffer.byteLength(JSON.stringify(entries)) > MAX_HEADERS_BYTES) {
+    throw invalid('sipHeaders', `is longer than ${MAX_HEADERS_BYTES} bytes in all`);
+  }
+  return entries.map(([name, value]: [string, unknown]) => {
+    if (!TOKEN.test(name))
+      throw invalid('sipHeaders', `has a malformed name: ${JSON.stringify(name)}`);
+    if (OWN_HEADERS.has(name.toLowerCase())) throw invalid('sipHeaders', `must not set ${name}`);
+    if (
+      typeof value !== 'string' ||
+      CONTROL.test(value) ||
+      LONE_SURROGATE.test(value) ||
+      value.length > 2048
+    ) {
+      throw invalid('sipHeaders', `has a value for ${name} that is no plain string`);
+    }
+    return [name, value] as const;
+  });
+}
+
+/** @throws GatewayError `INVALID_ARGUMENT` for what cannot be the name of a stream. */
+export function checkStreamName(field: string, name: unknown): void {
+  if (typeof name === 'string' && STREAM_NAME.test(name)) return;
+  throw invalid(field, 'may hold letters, digits and . _ ~ @ + : - and must not begin with a dot');
+}
+
+/** The `INVALID_ARGUMENT` error for a field. */
+export function invalid(field: string, problem: string): GatewayError {
+  return new GatewayError('INVALID_ARGUMENT', `${field} ${problem}`, { field });
+}
+
+function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

@@ -1,0 +1,141 @@
+// Opens the media of calls and of streams of one's own, from the gateway's options and its common ports, beat and encoders.
+
+import type {
+  enhancedForm,
+  FrameStream,
+  FrameStreamHandler,
+  FrameStreamMedia,
+  MediaSession,
+  openMediaSession,
+  OutputForm,
+  PortPool,
+  RtmpEnhancedMode,
+  Ticker,
+} from '@sipcast/media';
+import type { Call } from '../call/call.ts';
+import type { CallEncoders, Encoders } from './encoders.ts';
+import { GatewayError } from '../errors.ts';
+import type { FaultLog } from '../fault-log.ts';
+import type { CallGatewayOptions } from './gateway-contract.ts';
+import { asGatewayError } from './gateway-options.ts';
+import type { OutputFormOptions } from '../call/options.ts';
+
+/** What this needs of its gateway. */
+export interface MediaOpenerDeps {
+  readonly openMediaSession: typeof openMediaSession;
+  readonly createFrameStream: (...args: ConstructorParameters<typeof FrameStream>) => FrameStream;
+  readonly enhancedForm: typeof enhancedForm;
+  readonly portPool: PortPool;
+  readonly ticker: Ticker;
+  readonly encoders: () => Encoders;
+  readonly faults: FaultLog;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  /** Wall clock in milliseconds. */
+  readonly wallClock: () => number;
+  /** 0 ≤ n < 1. */
+  readonly random: () => number;
+}
+
+/** See above. */
+export class MediaOpener {
+  readonly #options: CallGatewayOptions;
+  readonly #deps: MediaOpenerDeps;
+
+  constructor(options: CallGatewayOptions, deps: MediaOpenerDeps) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  /** Of the media themselves: what cannot be encoded here may pass where a push will speak Enhanced RTMP. */
+  ownForm(form: OutputForm, enhanced: RtmpEnhancedMode): OutputForm {
+    const { enhancedForm: withEnhanced, encoders } = this.#deps;
+    return enhanced === 'off' ? form : withEnhanced(form, encoders().cannot);
+  }
+
+  /**
+   * The media of a call.
+   * @param call - Is told what happens, once it is there.
+   * @throws GatewayError (rejection) `NO_PORTS`
+   */
+  async openCall(
+    callId: string,
+    form: OutputForm,
+    encoders: CallEncoders,
+    call: () => Call | undefined,
+  ): Promise<MediaSession> {
+    const options = this.#options;
+    const { portPool, ticker, now, wallClock, random, faults } = this.#deps;
+    try {
+      return await this.#deps.openMediaSession(
+        {
+          portPool,
+          ticker,
+          bindAddress: options.bindAddress ?? '0.0.0.0',
+          ...(options.mayConnect && {
+            maySendTo: (address: string) => call()?.maySendTo(address) ?? false,
+          }),
+          audioCname: `rtp/audio/${callId}`,
+          videoCname: `rtp/video/${callId}`,
+          form,
+          ...(encoders.transcoders && { transcoders: encoders.transcoders }),
+          ...(options.jitterDelayMs !== undefined && { jitterDelayMs: options.jitterDelayMs }),
+          silentAudio: options.silentAudio ?? form.audio === 'aac',
+          videoFreezeMs: options.videoFreezeMs ?? 2000,
+          videoLoss: options.videoLoss ?? 'wait',
+          blackVideo: options.blackVideo ?? false,
+          rtpTimeoutMs: options.rtpTimeoutMs ?? 60_000,
+          rtcpTimeoutMs: options.rtcpTimeoutMs ?? 0,
+          now,
+          wallClock,
+          random,
+        },
+        {
+          onFault: (fault, medium, source) => faults.count(`${medium}-${fault}`, source),
+          onEarlyMedia: () => call()?.onEarlyMedia(),
+          onDigit: (digit) => call()?.onDigit(digit),
+          onKeyFrameByInfo: () => call()?.onKeyFrameByInfo(),
+          onKeyFrameByReinvite: () => call()?.onKeyFrameByReinvite(),
+          onInactive: (kind) => call()?.onInactive(kind),
+          onSecond: () => call()?.onSecond(),
+          onFailure: (error) => call()?.fail(error),
+        },
+      );
+    } catch (cause) {
+      const { code, message } = cause as { code?: string; message: string };
+      if (code === 'NO_PORTS') throw new GatewayError('NO_PORTS', message, { cause });
+      throw cause;
+    }
+  }
+
+  /**
+   * The source of a stream of one's own; its encoders come from the same places as those of calls.
+   * @throws GatewayError `INVALID_ARGUMENT`; MediaError `TRANSCODING_DISABLED`
+   */
+  openSource(
+    media: FrameStreamMedia,
+    wanted: OutputFormOptions,
+    handler: FrameStreamHandler,
+    enhanced: RtmpEnhancedMode,
+  ): FrameStream {
+    const { silentAudio, videoFreezeMs } = this.#options;
+    const { createFrameStream, encoders, ticker, now } = this.#deps;
+    const form = encoders().formOf(wanted);
+    try {
+      return createFrameStream(
+        {
+          media,
+          form: this.ownForm(form, enhanced),
+          transcoders: encoders().reserve(form, false).transcoders,
+          silentAudio: silentAudio ?? form.audio === 'aac',
+          ...(videoFreezeMs !== undefined && { videoFreezeMs }),
+          ticker,
+          now,
+        },
+        handler,
+      );
+    } catch (error) {
+      throw asGatewayError(error);
+    }
+  }
+}

@@ -1,0 +1,68 @@
+// What only one live call may have: its Call-ID, its stream's name, the stream that it publishes.
+
+import type { Call } from '../call/call.ts';
+import { GatewayError } from '../errors.ts';
+
+/** What a call asks for. */
+export interface Reserved {
+  readonly callId: string;
+  readonly toStream: string | null;
+  readonly rtmpUrl: string | null;
+  readonly rtmpStream: string | null;
+}
+
+/** Kept for calls that are being started, and compared with those that live. */
+export class Reservations {
+  readonly #calls: ReadonlyMap<string, Call>;
+  readonly #hasStream: (name: string) => boolean;
+  readonly #names = new Set<string>();
+
+  /**
+   * @param calls - The live ones, by Call-ID.
+   * @param hasStream - Whether a live stream has this name.
+   */
+  constructor(calls: ReadonlyMap<string, Call>, hasStream: (name: string) => boolean) {
+    this.#calls = calls;
+    this.#hasStream = hasStream;
+  }
+
+  /** Whether a call that is being started will have this stream. */
+  hasStream(name: string): boolean {
+    return this.#names.has(`stream ${name}`);
+  }
+
+  /**
+   * @returns what lets go of them, when the call lives or has failed.
+   * @throws GatewayError `CALL_EXISTS`, `STREAM_EXISTS`, `RTMP_STREAM_EXISTS`
+   */
+  take({ callId, toStream, rtmpUrl, rtmpStream }: Reserved): () => void {
+    const names = [`call ${callId}`];
+    if (this.#calls.has(callId) || this.#names.has(`call ${callId}`)) {
+      throw new GatewayError('CALL_EXISTS', 'A live call has this callId', { field: 'callId' });
+    }
+    if (toStream !== null) {
+      names.push(`stream ${toStream}`);
+      if (this.#hasStream(toStream) || this.hasStream(toStream)) {
+        throw new GatewayError('STREAM_EXISTS', 'A live stream has this name', {
+          field: 'toStream',
+        });
+      }
+    }
+    if (rtmpUrl !== null) {
+      const target = `rtmp ${rtmpUrl} ${rtmpStream}`;
+      names.push(target);
+      const taken = [...this.#calls.values()].some(
+        ({ request }) => request.rtmpUrl === rtmpUrl && request.rtmpStream === rtmpStream,
+      );
+      if (taken || this.#names.has(target)) {
+        throw new GatewayError('RTMP_STREAM_EXISTS', 'A live call publishes there', {
+          field: 'rtmpStream',
+        });
+      }
+    }
+    for (const name of names) this.#names.add(name);
+    return () => {
+      for (const name of names) this.#names.delete(name);
+    };
+  }
+}

@@ -1,0 +1,150 @@
+// Decides about calls that come in: by the rules, by who listens, or by silence.
+
+import type { DigestServer, IncomingInvite, InviteDecision, SipUri } from '@sipcast/sip';
+import { describe } from '../call/call-ending.ts';
+import type { FaultLog } from '../fault-log.ts';
+import { IncomingCall } from './incoming-call.ts';
+import type { LaunchIncoming } from './incoming-call.ts';
+import { fillIn, IncomingRules } from './incoming-rules.ts';
+import type { IncomingFacts, IncomingOptions, IncomingRule } from './incoming-rules.ts';
+import { childLogger } from '../logger.ts';
+import type { Logger } from '../logger.ts';
+
+/** What deciding needs of its surroundings. */
+export interface IncomingCallsDeps {
+  readonly launch: LaunchIncoming;
+  /** Somebody listens for calls that no rule is for. */
+  readonly isAwaited: () => boolean;
+  /** Hands the call to whoever listens. */
+  readonly offer: (incoming: IncomingCall) => void;
+  /** The gateway takes no calls any more. */
+  readonly isClosed: () => boolean;
+  /** `parseUri` and `parseNameAddress` of the SIP package. */
+  readonly parseUri: (text: string) => SipUri;
+  readonly parseNameAddress: (text: string) => {
+    readonly uri: string;
+    readonly displayName?: string | undefined;
+  };
+  readonly createDigestServer: (
+    options: ConstructorParameters<typeof DigestServer>[0],
+  ) => Pick<DigestServer, 'judge'>;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  readonly faults: FaultLog;
+  readonly logger: Logger;
+}
+
+/** The gateway's door for callers. */
+export class IncomingCalls {
+  readonly #rules: IncomingRules | undefined;
+  readonly #realm: string;
+  readonly #deps: IncomingCallsDeps;
+  readonly #digests = new Map<IncomingRule, Pick<DigestServer, 'judge'>>();
+
+  /** @throws GatewayError `INVALID_ARGUMENT` naming the option */
+  constructor(options: IncomingOptions | undefined, deps: IncomingCallsDeps) {
+    this.#deps = deps;
+    this.#rules = options === undefined ? undefined : new IncomingRules(options);
+    this.#realm = options?.realm ?? 'sipcast';
+  }
+
+  /** A rule is for this caller, or somebody listens for callers of any kind. */
+  recognizes(invite: Pick<IncomingInvite, 'request' | 'source'>): boolean {
+    const facts = this.#factsOf(invite);
+    return (
+      this.#deps.isAwaited() || (facts !== undefined && this.#rules?.find(facts) !== undefined)
+    );
+  }
+
+  /** Decides about an INVITE; see `SipUserAgentHandler.onInvite`. */
+  decide(invite: IncomingInvite): InviteDecision {
+    const { source, request } = invite;
+    if (this.#deps.isClosed())
+      return {
+        statusCode: 503,
+        reasonPhrase: 'Service Unavailable',
+        headers: [['retry-after', '60']],
+      };
+    const facts = this.#factsOf(invite);
+    if (facts === undefined) return { statusCode: 400, reasonPhrase: 'Bad From or Request-URI' };
+    const rule = this.#rules?.find(facts);
+    if (rule?.auth !== undefined) {
+      const judged = this.#digestOf(rule).judge(request, source.address);
+      if (judged.outcome === 'locked') return this.#refuse('sip-caller-locked', facts);
+      if (judged.outcome === 'challenge') {
+        if (judged.reason === 'wrong') this.#deps.faults.count('sip-caller-auth', source.address);
+        return { statusCode: 401, reasonPhrase: 'Unauthorized', headers: judged.headers };
+      }
+    }
+    if (rule?.reject !== undefined) {
+      this.#deps.faults.count('sip-caller-rejected', source.address);
+      return {
+        statusCode: rule.reject.code,
+        reasonPhrase: rule.reject.reason ?? 'Declined',
+      };
+    }
+    if (rule?.accept !== undefined) {
+      const incoming = new IncomingCall(invite, facts, this.#deps.launch);
+      incoming.accept(fillIn(rule.accept, facts)).catch((error: unknown) => {
+        const about = { area: 'sip', callId: facts.callId } as const;
+        const logger = childLogger(this.#deps.logger, about);
+        logger.warn(`an incoming call was refused: ${describe(error)}`);
+      });
+      return 'taken';
+    }
+    return this.#offer(invite, facts);
+  }
+
+  #offer(invite: IncomingInvite, facts: IncomingFacts): InviteDecision {
+    // It is taken, and so told 100, only where somebody is there for it.
+    if (this.#deps.isAwaited()) {
+      this.#deps.offer(new IncomingCall(invite, facts, this.#deps.launch));
+      return 'taken';
+    }
+    return this.#refuse('sip-unknown-caller', facts);
+  }
+
+  /** RFC 3261 §26: whoever is not known here learns nothing, not even that there is somebody. */
+  #refuse(fault: string, facts: IncomingFacts): 'drop' {
+    this.#deps.faults.count(fault, facts.source);
+    return 'drop';
+  }
+
+  #digestOf(rule: IncomingRule): Pick<DigestServer, 'judge'> {
+    const known = this.#digests.get(rule);
+    if (known !== undefined) return known;
+    const users = new Map(Object.entries(rule.auth?.users ?? {}));
+    const digest = this.#deps.createDigestServer({
+      realm: this.#realm,
+      passwordOf: (username) => users.get(username),
+      clock: { now: this.#deps.now },
+      ...(rule.auth?.algorithms && { algorithms: rule.auth.algorithms }),
+    });
+    this.#digests.set(rule, digest);
+    return digest;
+  }
+
+  #factsOf({
+    request,
+    source,
+  }: Pick<IncomingInvite, 'request' | 'source'>): IncomingFacts | undefined {
+    try {
+      const called = this.#deps.parseUri(request.uri);
+      const from = this.#deps.parseNameAddress(request.headers.get('from') ?? '');
+      const caller = this.#deps.parseUri(from.uri);
+      return {
+        callId: request.headers.get('call-id') ?? '',
+        called: { user: called.user ?? '', host: called.host },
+        caller: {
+          user: caller.user ?? '',
+          host: caller.host,
+          displayName: from.displayName ?? '',
+        },
+        source: source.address,
+        header: (name) => request.headers.get(name),
+      };
+    } catch {
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,127 @@
+// The accounts of a gateway: one registration for each, shared by the calls and standing handles that need it.
+
+import type { Registration, SipUserAgent } from '@sipcast/sip';
+import { AccountRegistration } from './account-registration.ts';
+import type {
+  RegistrationAccount,
+  RegistrationDeps,
+  RegistrationState,
+  RegistrationView,
+} from './account-registration.ts';
+import type { CallDeps } from '../call/call-contract.ts';
+
+/** All registrations of a gateway. */
+export class Registrations {
+  readonly #deps: RegistrationDeps;
+  readonly #onState: (view: RegistrationView, previous: RegistrationState) => void;
+  /** By what tells accounts apart. */
+  readonly #byKey = new Map<string, AccountRegistration>();
+  /** Un-REGISTERs that are under way, by the same. */
+  readonly #ending = new Map<string, Promise<void>>();
+
+  /** @param onState - Told of each change of each registration. */
+  constructor(
+    deps: Omit<RegistrationDeps, 'startTimer'> & Partial<RegistrationDeps>,
+    onState: (view: RegistrationView, previous: RegistrationState) => void,
+  ) {
+    const { register, logger, wallClock, random, startTimer = systemTimer } = deps;
+    this.#deps = { register, logger, wallClock, random, startTimer };
+    this.#onState = onState;
+  }
+
+  /** Those that are held. */
+  views(): RegistrationView[] {
+    return [...this.#byKey.values()].map((registration) => registration.view());
+  }
+
+  /**
+   * For one call: resolves when the account is registered. `unregister` gives it up, and un-REGISTERs when it was the last.
+   *
+   * @param onState - Told how the registration stands, now and at each change, until it is given up.
+   * @param signal - Gives it up, too, while it is not there yet: a binding that the registrar then confirms is removed.
+   * @throws SipError (rejection) as the SIP package's `register`
+   */
+  async acquire(
+    account: RegistrationAccount,
+    onState: (view: RegistrationView) => void = () => {},
+    signal?: AbortSignal,
+  ): Promise<Pick<Registration, 'unregister'>> {
+    const registration = this.#of(account);
+    const hold = registration.hold();
+    onState(registration.view());
+    registration.on('state', onState);
+    const release = (): Promise<void> => {
+      registration.off('state', onState);
+      return hold();
+    };
+    signal?.addEventListener('abort', () => void release(), { once: true });
+    try {
+      await registration.registered();
+    } catch (error) {
+      void release();
+      throw error;
+    }
+    return { unregister: release };
+  }
+
+  /** What a call needs of a user agent, with registrations that it shares with other calls. */
+  sharedOf(userAgent: Pick<SipUserAgent, 'localAddressFor' | 'invite'>): CallDeps['userAgent'] {
+    return {
+      localAddressFor: (...to) => userAgent.localAddressFor(...to),
+      invite: (...call) => userAgent.invite(...call),
+      register: (...account) => this.acquire(...account),
+    };
+  }
+
+  /** A standing registration; the same for the same account. */
+  stand(account: RegistrationAccount): AccountRegistration {
+    const registration = this.#of(account);
+    registration.stand();
+    return registration;
+  }
+
+  /** Un-REGISTERs all. Never rejects. */
+  async close(): Promise<void> {
+    const closing = [...this.#byKey.values()].map((registration) => registration.close());
+    await Promise.all([...closing, ...this.#ending.values()]);
+  }
+
+  #of(account: RegistrationAccount): AccountRegistration {
+    const key = keyOf(account);
+    const known = this.#byKey.get(key);
+    if (known !== undefined) return known;
+    // Both are about the same contact: what removes the old binding must not come behind what makes the new one.
+    const before = this.#ending.get(key);
+    const register: RegistrationDeps['register'] = async (one) => {
+      await before;
+      return this.#deps.register(one);
+    };
+    const registration = new AccountRegistration(account, { ...this.#deps, register }, () => {
+      this.#byKey.delete(key);
+      const ended = new Promise<void>((resolve) => {
+        registration.on('state', ({ state }) => {
+          if (state === 'closed') resolve();
+        });
+      });
+      this.#ending.set(key, ended);
+      void ended.then(() => {
+        if (this.#ending.get(key) === ended) this.#ending.delete(key);
+      });
+    });
+    registration.on('state', (view, previous) => this.#onState(view, previous));
+    this.#byKey.set(key, registration);
+    return registration;
+  }
+}
+
+function systemTimer(delayMs: number, callback: () => void): () => void {
+  const timer = setTimeout(callback, delayMs);
+  return () => clearTimeout(timer);
+}
+
+function keyOf(account: RegistrationAccount): string {
+  const { registrar, from, transport, credentials, outboundProxy } = account;
+  const { host, port } = outboundProxy ?? {};
+  const { username, password } = credentials ?? {};
+  return JSON.stringify([registrar, from.uri, transport, host, port, username, password]);
+}

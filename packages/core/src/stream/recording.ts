@@ -1,0 +1,121 @@
+// The recording of a call: files in a folder, and what becomes of them.
+
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type {
+  FfmpegBinary,
+  FlvRecorder,
+  FlvRecording,
+  FlvTag,
+  Output,
+  OutputContents,
+  remuxToMp4,
+} from '@sipcast/media';
+import { GatewayError } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+
+/** How calls are recorded. */
+export interface RecordingOptions {
+  /** Folder for the files; made where it is not there. */
+  readonly dir: string;
+  /** A new file begins after so many octets, at a key frame. Default: never. */
+  readonly maxBytes?: number;
+  /** A new file begins after so many milliseconds, at a key frame. Default: never. */
+  readonly maxMs?: number;
+  /** Also make an MP4 of each file with H.264 and AAC, when it has ended. Default false. */
+  readonly mp4?: boolean;
+}
+
+/** What a recording needs of its surroundings. */
+export interface RecordingDeps {
+  /** Makes an `FlvRecorder`. */
+  readonly createRecorder: (...args: ConstructorParameters<typeof FlvRecorder>) => FlvRecorder;
+  readonly remuxToMp4: typeof remuxToMp4;
+  /** Undefined: no MP4. */
+  readonly ffmpeg: FfmpegBinary | undefined;
+  readonly logger: Logger;
+  /** Wall clock in milliseconds. */
+  readonly wallClock: () => number;
+}
+
+/** Makes the folder. @throws GatewayError (rejection) `INVALID_ARGUMENT` naming `record`. */
+export async function prepareFolder(dir: string): Promise<void> {
+  try {
+    await mkdir(dir, { recursive: true });
+  } catch (cause) {
+    const problem = `record: the folder cannot be made: ${cause instanceof Error ? cause.message : String(cause)}`;
+    throw new GatewayError('INVALID_ARGUMENT', problem, { field: 'record', cause });
+  }
+}
+
+/** An output of a stream that writes files. */
+export class Recording implements Output {
+  readonly #options: RecordingOptions;
+  readonly #deps: RecordingDeps;
+  readonly #recorder: FlvRecorder;
+  readonly #onFile: (file: FlvRecording) => void;
+  /** Of its files, and for the log. */
+  readonly #stem: string;
+  readonly #remuxes: Promise<void>[] = [];
+
+  /**
+   * @param name - Of the call or its stream: what it has beside letters, digits and `_.-` becomes `_`.
+   * @param onFile - A file, FLV or MP4, is complete.
+   */
+  constructor(
+    name: string,
+    options: RecordingOptions,
+    onFile: (file: FlvRecording) => void,
+    deps: RecordingDeps,
+  ) {
+    this.#options = options;
+    this.#deps = deps;
+    this.#onFile = onFile;
+    const stem = name
+      .replaceAll(/[^A-Za-z0-9_.-]/g, '_')
+      .replace(/^\.+/, '_')
+      .slice(0, 100);
+    this.#stem = stem;
+    const began = new Date(deps.wallClock()).toISOString().replaceAll(/[-:]|\.\d+/g, '');
+    const { dir, maxBytes, maxMs } = options;
+    this.#recorder = deps.createRecorder(
+      {
+        pathOf: (index) => join(dir, `${stem}-${began}${index === 0 ? '' : `-${index}`}.flv`),
+        ...(maxBytes !== undefined && { maxBytes }),
+        ...(maxMs !== undefined && { maxMs }),
+      },
+      {
+        onFile: (file) => this.#take(file),
+        onFailed: (error) => deps.logger.error(`recording ${stem}: ${error.message}`),
+      },
+    );
+  }
+
+  onLive(contents: OutputContents): void {
+    this.#recorder.onLive(contents);
+  }
+
+  push(tag: FlvTag): void {
+    this.#recorder.push(tag);
+  }
+
+  async onEnded(problem?: unknown): Promise<void> {
+    if (problem instanceof Error)
+      this.#deps.logger.error(`recording ${this.#stem}: ${problem.message}`);
+    await this.#recorder.close();
+    await Promise.all(this.#remuxes);
+  }
+
+  #take(file: FlvRecording): void {
+    this.#onFile(file);
+    const { ffmpeg, logger } = this.#deps;
+    if (!this.#options.mp4 || !ffmpeg) return;
+    const path = file.path.replace(/\.flv$/, '.mp4');
+    this.#remuxes.push(
+      this.#deps.remuxToMp4(ffmpeg, file.path, path).then(
+        () => this.#onFile({ ...file, path }),
+        (error: unknown) => logger.warn(error instanceof Error ? error.message : String(error)),
+      ),
+    );
+  }
+}
