@@ -12,8 +12,8 @@ import { serve } from 'sipcast';
 import type { ServeHandle, ServeOptions } from 'sipcast';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { freeTcpPort } from '../support/ports.ts';
-import { makeSelfSigned } from '../../packages/server/src/self-signed.ts';
-import type { SelfSigned } from '../../packages/server/src/self-signed.ts';
+import { makeSelfSigned } from '../../packages/server/src/http/self-signed.ts';
+import type { SelfSigned } from '../../packages/server/src/http/self-signed.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;

@@ -14,7 +14,7 @@ import { serve } from 'sipcast';
 import { afterEach, describe, expect, it } from 'vitest';
 import { freeTcpPort } from '../support/ports.ts';
 import { Script } from '../support/script.ts';
-import { makeSelfSigned } from '../../packages/server/src/self-signed.ts';
+import { makeSelfSigned } from '../../packages/server/src/http/self-signed.ts';
 
 const DAY_MS = 86_400_000;
 const cleanups: (() => Promise<unknown>)[] = [];

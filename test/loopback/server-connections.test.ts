@@ -6,7 +6,7 @@ import type { NetConnectOpts, Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { serve } from 'sipcast';
 import { afterEach, describe, expect, it } from 'vitest';
-import { Listeners } from '../../packages/server/src/listeners.ts';
+import { Listeners } from '../../packages/server/src/http/listeners.ts';
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {

@@ -3,16 +3,16 @@
 // configuration, 3 after a failure inside.
 
 import { readFileSync } from 'node:fs';
-import { HELP, parseCommand, UsageError } from './arguments.ts';
-import type { Command } from './arguments.ts';
-import { runCall } from './command-call.ts';
-import { runDoctor } from './command-doctor.ts';
-import { runPasswd } from './command-passwd.ts';
-import { runPush } from './command-push.ts';
-import { runServe } from './command-serve.ts';
-import { ConfigError } from './config-read.ts';
+import { HELP, parseCommand, UsageError } from './command/arguments.ts';
+import type { Command } from './command/arguments.ts';
+import { runCall } from './command/command-call.ts';
+import { runDoctor } from './command/command-doctor.ts';
+import { runPasswd } from './command/command-passwd.ts';
+import { runPush } from './command/command-push.ts';
+import { runServe } from './command/command-serve.ts';
+import { ConfigError } from './config/config-read.ts';
 import { ServerError } from './errors.ts';
-import { loadConfig } from './load-config.ts';
+import { loadConfig } from './command/load-config.ts';
 
 function fail(exitCode: number, ...problems: readonly string[]): never {
   for (const problem of problems) process.stderr.write(`sipcast: ${problem}\n`);

@@ -1,12 +1,17 @@
-export type { BearerToken, User } from './authenticator.ts';
-export type { CertificateOptions } from './certificate.ts';
+export type { BearerToken, User } from './access/authenticator.ts';
+export type { CertificateOptions } from './http/certificate.ts';
 export { ServerError } from './errors.ts';
 export type { ServerErrorCode } from './errors.ts';
-export type { LogOptions } from './log.ts';
-export { OutgoingPolicy, PolicyError } from './outgoing-policy.ts';
-export type { OutgoingOptions } from './outgoing-policy.ts';
-export { serve } from './serve.ts';
-export type { ServeEvents, ServeHandle, ServeListener, ServeOptions } from './serve-options.ts';
-export { GatewayMetrics } from './gateway-metrics.ts';
-export type { ServerCounts } from './gateway-metrics.ts';
-export type { ConnectionStats } from './connections.ts';
+export type { LogOptions } from './log/log.ts';
+export { OutgoingPolicy, PolicyError } from './access/outgoing-policy.ts';
+export type { OutgoingOptions } from './access/outgoing-policy.ts';
+export { serve } from './serve/serve.ts';
+export type {
+  ServeEvents,
+  ServeHandle,
+  ServeListener,
+  ServeOptions,
+} from './serve/serve-options.ts';
+export { GatewayMetrics } from './http/gateway-metrics.ts';
+export type { ServerCounts } from './http/gateway-metrics.ts';
+export type { ConnectionStats } from './http/connections.ts';

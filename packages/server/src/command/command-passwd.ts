@@ -2,10 +2,10 @@
 
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
-import { saveUser, stateDirOf } from './access.ts';
+import { saveUser, stateDirOf } from '../access/access.ts';
 import { UsageError } from './arguments.ts';
 import type { Command } from './arguments.ts';
-import { hashPassword, hashToken, randomSecret } from './password-hash.ts';
+import { hashPassword, hashToken, randomSecret } from '../access/password-hash.ts';
 
 const MIN_CHARACTERS = 8;
 

@@ -3,8 +3,8 @@
 import { z } from 'zod';
 import { count, flag, port, section, text, texts, time, word } from './config-fields.ts';
 import { gatewaySection } from './config-gateway.ts';
-import { LOG_AREAS, LOG_LEVELS } from './log.ts';
-import { PORT_OR_RANGE } from './outgoing-policy.ts';
+import { LOG_AREAS, LOG_LEVELS } from '../log/log.ts';
+import { PORT_OR_RANGE } from '../access/outgoing-policy.ts';
 
 const SCOPES = ['read', 'calls', 'admin'] as const;
 const scope = word(

@@ -3,9 +3,9 @@
 import { readFile } from 'node:fs/promises';
 import { createCallGateway } from '@sipcast/core';
 import type { CallGateway, CallGatewayOptions, Logger } from '@sipcast/core';
-import { describe, ServerError, unavailable } from './errors.ts';
-import { DEFAULT_CONNECTIONS } from './listeners.ts';
-import { type OutgoingPolicy, PolicyError, sipPortsOf } from './outgoing-policy.ts';
+import { describe, ServerError, unavailable } from '../errors.ts';
+import { DEFAULT_CONNECTIONS } from '../http/listeners.ts';
+import { type OutgoingPolicy, PolicyError, sipPortsOf } from '../access/outgoing-policy.ts';
 import type { ServeOptions } from './serve-options.ts';
 
 /** Late by more than this for a second, a process hurts the calls that it has. */

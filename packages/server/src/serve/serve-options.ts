@@ -2,10 +2,10 @@
 
 import type { CallGateway, CallGatewayOptions } from '@sipcast/core';
 import type { CallAppOptions } from '@sipcast/rest';
-import type { BearerToken, User } from './authenticator.ts';
-import type { CertificateOptions } from './certificate.ts';
-import type { LogOptions } from './log.ts';
-import type { OutgoingOptions } from './outgoing-policy.ts';
+import type { BearerToken, User } from '../access/authenticator.ts';
+import type { CertificateOptions } from '../http/certificate.ts';
+import type { LogOptions } from '../log/log.ts';
+import type { OutgoingOptions } from '../access/outgoing-policy.ts';
 
 /** One more port with the same API. */
 export interface ServeListener {

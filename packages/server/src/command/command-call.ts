@@ -3,14 +3,14 @@
 import type { Call, CallView } from '@sipcast/core';
 import type { CallArguments, ConfigArguments } from './arguments.ts';
 import { UsageError } from './arguments.ts';
-import { describe } from './errors.ts';
+import { describe } from '../errors.ts';
 import { loadConfig } from './load-config.ts';
-import { openGateway } from './open-gateway.ts';
-import { openLog } from './log.ts';
+import { openGateway } from '../serve/open-gateway.ts';
+import { openLog } from '../log/log.ts';
 import { StatusLine } from './status-line.ts';
-import { Redaction, secretsOf } from './redaction.ts';
-import { openPolicy } from './serve.ts';
-import { printable } from './printable.ts';
+import { Redaction, secretsOf } from '../log/redaction.ts';
+import { openPolicy } from '../serve/serve.ts';
+import { printable } from '../printable.ts';
 import { onStopSignal } from './stop-signals.ts';
 
 const PERIOD_MS = 1000;

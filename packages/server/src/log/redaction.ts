@@ -4,7 +4,7 @@
 
 import { maskSecrets } from '@sipcast/core';
 import type { CallGateway } from '@sipcast/core';
-import type { ServeOptions } from './serve-options.ts';
+import type { ServeOptions } from '../serve/serve-options.ts';
 
 const MASK = '***';
 /** Longer texts are cut before they are looked through: the patterns take time linear to the length, and lines are no novels. */

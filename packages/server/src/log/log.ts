@@ -4,7 +4,7 @@
 import type { LogArea, LogFields, Logger, LogLevel } from '@sipcast/core';
 import { pino } from 'pino';
 import type { Logger as PinoLogger } from 'pino';
-import { printable } from './printable.ts';
+import { printable } from '../printable.ts';
 import type { Redaction } from './redaction.ts';
 
 /** From the least to nothing. */

@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import type { Authorize } from '@sipcast/rest';
 import { Authenticator } from './authenticator.ts';
 import type { BearerToken, User } from './authenticator.ts';
-import { describe, ServerError } from './errors.ts';
-import type { ServerLogger } from './log.ts';
+import { describe, ServerError } from '../errors.ts';
+import type { ServerLogger } from '../log/log.ts';
 import { hashPassword, isPasswordHash, randomSecret, verifyPassword } from './password-hash.ts';
-import { replaceFile } from './replace-file.ts';
-import type { ServeOptions } from './serve-options.ts';
+import { replaceFile } from '../replace-file.ts';
+import type { ServeOptions } from '../serve/serve-options.ts';
 
 /** The users of the server that nobody wrote into a configuration. */
 const USERS_FILE = 'users.json';

@@ -3,14 +3,14 @@
 import { readFile } from 'node:fs/promises';
 import { silentLogger, validateGatewayOptions } from '@sipcast/core';
 import type { ConfigArguments } from './arguments.ts';
-import { optionsOf } from './config-options.ts';
-import { ConfigError, readConfig } from './config-read.ts';
-import type { ReadConfig } from './config-read.ts';
-import { describe, ServerError } from './errors.ts';
-import { gatewayOptionsOf } from './open-gateway.ts';
-import { isPasswordHash } from './password-hash.ts';
-import { OutgoingPolicy, PolicyError } from './outgoing-policy.ts';
-import type { ServeOptions } from './serve-options.ts';
+import { optionsOf } from '../config/config-options.ts';
+import { ConfigError, readConfig } from '../config/config-read.ts';
+import type { ReadConfig } from '../config/config-read.ts';
+import { describe, ServerError } from '../errors.ts';
+import { gatewayOptionsOf } from '../serve/open-gateway.ts';
+import { isPasswordHash } from '../access/password-hash.ts';
+import { OutgoingPolicy, PolicyError } from '../access/outgoing-policy.ts';
+import type { ServeOptions } from '../serve/serve-options.ts';
 
 /** What a command runs with. */
 export interface LoadedConfig extends ReadConfig {

@@ -1,9 +1,9 @@
 // `sipcast serve`: starts, drains at the first signal, goes at once at the second.
 
 import type { ConfigArguments } from './arguments.ts';
-import { ServerError } from './errors.ts';
+import { ServerError } from '../errors.ts';
 import { loadConfig, placed } from './load-config.ts';
-import { openServerLog, serveLogged } from './serve.ts';
+import { openServerLog, serveLogged } from '../serve/serve.ts';
 import { STOP_SIGNALS } from './stop-signals.ts';
 
 /** In the production profile running calls may finish for so long. */

@@ -122,7 +122,7 @@ export class ConsolePages {
 
 /** Beside the program, and, when that is run from its sources, where the build puts it. */
 function ownFolders(): readonly string[] {
-  return ['./console/', '../dist/console/'].map((path) =>
+  return ['./console/', '../../dist/console/'].map((path) =>
     fileURLToPath(new URL(path, import.meta.url)),
   );
 }

@@ -6,7 +6,7 @@ import type { Document } from 'yaml';
 import { z } from 'zod';
 import { CONFIG } from './config-schema.ts';
 import type { Config } from './config-schema.ts';
-import { printable } from './printable.ts';
+import { printable } from '../printable.ts';
 
 /** A value that stands for one field: of a variable or a flag. */
 export interface ConfigOverride {

@@ -12,15 +12,15 @@ import { dirname, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createCallGateway, silentLogger } from '@sipcast/core';
 import type { CallGateway, FfmpegBinary } from '@sipcast/core';
-import { stateDirOf } from './access.ts';
+import { stateDirOf } from '../access/access.ts';
 import type { ConfigArguments } from './arguments.ts';
-import { openCertificate } from './certificate.ts';
-import { describe } from './errors.ts';
+import { openCertificate } from '../http/certificate.ts';
+import { describe } from '../errors.ts';
 import { loadConfig } from './load-config.ts';
-import { gatewayOptionsOf } from './open-gateway.ts';
-import { OutgoingPolicy } from './outgoing-policy.ts';
-import type { ServeOptions } from './serve-options.ts';
-import { printable } from './printable.ts';
+import { gatewayOptionsOf } from '../serve/open-gateway.ts';
+import { OutgoingPolicy } from '../access/outgoing-policy.ts';
+import type { ServeOptions } from '../serve/serve-options.ts';
+import { printable } from '../printable.ts';
 
 /** What one look has found. */
 interface Finding {

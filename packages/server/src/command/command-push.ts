@@ -4,8 +4,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { RestClient, RestClientError } from '@sipcast/rest/client';
 import type { RtmpPushView } from '@sipcast/core';
 import type { PushArguments } from './arguments.ts';
-import { describe } from './errors.ts';
-import { printable } from './printable.ts';
+import { describe } from '../errors.ts';
+import { printable } from '../printable.ts';
 import { StatusLine } from './status-line.ts';
 import { onStopSignal } from './stop-signals.ts';
 

@@ -6,8 +6,8 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createSecureContext } from 'node:tls';
-import { ServerError } from './errors.ts';
-import { replaceFile } from './replace-file.ts';
+import { ServerError } from '../errors.ts';
+import { replaceFile } from '../replace-file.ts';
 import { makeSelfSigned } from './self-signed.ts';
 
 /** Where the certificate comes from. */

@@ -3,9 +3,9 @@
 import type { CallGateway } from '@sipcast/core';
 import { deliverCallEvents } from '@sipcast/rest';
 import type { CallAppDelivery, CallAppOptions } from '@sipcast/rest';
-import { describe, ServerError } from './errors.ts';
-import type { ServerLogger } from './log.ts';
-import type { OutgoingPolicy } from './outgoing-policy.ts';
+import { describe, ServerError } from '../errors.ts';
+import type { ServerLogger } from '../log/log.ts';
+import type { OutgoingPolicy } from '../access/outgoing-policy.ts';
 import type { ServeOptions } from './serve-options.ts';
 
 /** All deliveries of a server. */

@@ -3,7 +3,7 @@
 import type { CallGatewayOptions } from '@sipcast/core';
 import type { GatewayConfig } from './config-gateway.ts';
 import type { Config } from './config-schema.ts';
-import type { ServeOptions } from './serve-options.ts';
+import type { ServeOptions } from '../serve/serve-options.ts';
 
 /** Without the `undefined` that optional keys of the schema may have in its types, and never have. */
 type Given<T> = T extends readonly (infer U)[]

@@ -7,11 +7,11 @@ import { createServer as createTlsServer } from 'node:https';
 import type { Server as TlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { networkOf } from './address-table.ts';
+import { networkOf } from '../access/address-table.ts';
 import type { Certificate } from './certificate.ts';
 import { Connections } from './connections.ts';
 import type { ConnectionBounds, ConnectionStats } from './connections.ts';
-import { unavailable } from './errors.ts';
+import { unavailable } from '../errors.ts';
 
 /** Who answers. */
 export interface ListenerHandler {
