@@ -4,7 +4,7 @@
 import type { SipRequest, SipResponse } from '@sipcast/sip';
 import type { PeerCallHost } from './peer-call-contract.ts';
 import type { Origin } from './sip-wire.ts';
-import type { TimerSet } from './timer-set.ts';
+import type { TimerSet } from '../timer-set.ts';
 
 /** What the owner of an {@link InviteServer} is asked and told. */
 export interface InviteServerHandler {

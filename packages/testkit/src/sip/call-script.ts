@@ -1,11 +1,11 @@
 // What a phone does with a call: the script that a test writes.
 
 import type { PeerAuth } from './peer-digest.ts';
-import type { PacketizationMode } from './h264-payloads.ts';
+import type { PacketizationMode } from '../media/h264-payloads.ts';
 import type { SdpDirection } from './peer-sdp.ts';
-import type { PhoneAudioCodec } from './phone-audio.ts';
-import type { RtpLineOptions, RtpSenderOptions } from './rtp-sender.ts';
-import type { Vp8Form } from './vp8-payloads.ts';
+import type { PhoneAudioCodec } from '../media/phone-audio.ts';
+import type { RtpLineOptions, RtpSenderOptions } from '../media/rtp-sender.ts';
+import type { Vp8Form } from '../media/vp8-payloads.ts';
 
 /** A change that the phone asks for in mid-call. `resume` undoes `hold`; `move`: other ports, and other SSRCs. */
 export type ReinviteChange = 'unchanged' | 'hold' | 'resume' | 'move';

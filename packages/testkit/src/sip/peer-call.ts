@@ -19,7 +19,7 @@ import {
   tagOf,
 } from './peer-judge.ts';
 import type { JudgedDialog } from './peer-judge.ts';
-import { PeerMedia } from './peer-media.ts';
+import { PeerMedia } from '../media/peer-media.ts';
 import { phoneResponse } from './phone-response.ts';
 import { parseInfoDigit } from './info-digit.ts';
 import { InviteServer } from './invite-server.ts';
@@ -32,10 +32,10 @@ import type {
 } from './peer-call-contract.ts';
 import { parseSdp } from './peer-sdp.ts';
 import type { Sdp } from './peer-sdp.ts';
-import type { ReceivedDigit, RtpPort } from './rtp-port.ts';
-import type { RtpSender } from './rtp-sender.ts';
+import type { ReceivedDigit, RtpPort } from '../media/rtp-port.ts';
+import type { RtpSender } from '../media/rtp-sender.ts';
 import type { Origin } from './sip-wire.ts';
-import { TimerSet } from './timer-set.ts';
+import { TimerSet } from '../timer-set.ts';
 
 /** Ports of an ended call listen so long for RTCP BYE and packets on their way. */
 const LINGER_MS = 300;

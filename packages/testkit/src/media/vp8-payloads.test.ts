@@ -3,7 +3,7 @@ import type { RtpPacket, Vp8Frame } from '@sipcast/media';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { loadClip } from './clip.ts';
-import { seededRandom } from './seeded-random.ts';
+import { seededRandom } from '../seeded-random.ts';
 import { packetizeVp8Frame, Vp8Packetizer } from './vp8-payloads.ts';
 import type { Vp8Descriptor } from './vp8-payloads.ts';
 

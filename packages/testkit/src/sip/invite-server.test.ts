@@ -3,7 +3,7 @@ import type { SipRequest } from '@sipcast/sip';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { InviteServer } from './invite-server.ts';
 import { phoneResponse } from './phone-response.ts';
-import { TimerSet } from './timer-set.ts';
+import { TimerSet } from '../timer-set.ts';
 
 const T1_MS = 500;
 const INVITE: SipRequest = {

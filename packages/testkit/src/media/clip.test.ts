@@ -37,7 +37,7 @@ describe('the clip scene', () => {
   it('loses no octet of the stream but start codes and zeros between NAL units', () => {
     const nalus = clip.video.flatMap((unit) => unit.nalus);
     const octets = nalus.reduce((sum, nal) => sum + nal.length, 0);
-    const { size } = statSync(new URL('../clips/scene.h264', import.meta.url));
+    const { size } = statSync(new URL('../../clips/scene.h264', import.meta.url));
     expect(size - octets).toBeGreaterThanOrEqual(3 * nalus.length);
     expect(size - octets).toBeLessThanOrEqual(4 * nalus.length);
   });

@@ -49,9 +49,8 @@ export function loadClip(name = 'scene'): Clip {
   if (known !== undefined) return known;
   const fps = CLIP_FPS[name];
   if (fps === undefined) throw new RangeError(`No clip has the name ${JSON.stringify(name)}`);
-  // src/ and dist/ both lie beside clips/.
   const read = (ending: string): Buffer =>
-    readFileSync(new URL(`../clips/${name}.${ending}`, import.meta.url));
+    readFileSync(new URL(`../../clips/${name}.${ending}`, import.meta.url));
   const sounds: ClipSounds = {
     G722: cutFrames(read('g722')),
     opus: oggPackets(read('opus')),

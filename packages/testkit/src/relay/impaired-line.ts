@@ -1,7 +1,7 @@
 // A bad network for the packets of one sender: loss, duplicates, wrong order, delay; repeatable by its seed.
 
-import { seededRandom } from './seeded-random.ts';
-import type { Random } from './seeded-random.ts';
+import { seededRandom } from '../seeded-random.ts';
+import type { Random } from '../seeded-random.ts';
 
 /** How bad the line is. All default to 0: a perfect line. */
 export interface Impairments {

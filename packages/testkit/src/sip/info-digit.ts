@@ -1,6 +1,6 @@
 // Key presses in INFO requests, in the two forms that devices use.
 
-import type { ReceivedDigit } from './rtp-port.ts';
+import type { ReceivedDigit } from '../media/rtp-port.ts';
 
 /**
  * `Signal=5`, `Duration=160` of `application/dtmf-relay`, or the bare key of `application/dtmf`; undefined where there is none.
