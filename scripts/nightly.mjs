@@ -22,13 +22,13 @@ const RUNS = {
   'sip-connections': {
     project: 'loopback',
     environment: { CONNECTIONS: '5000' },
-    files: ['test/loopback/sip-idle-connections.test.ts'],
+    files: ['test/loopback/sip/sip-idle-connections.test.ts'],
   },
   /** nginx-rtmp killed fifty times in one call. */
   'rtmp-restarts': {
     project: 'interop',
     environment: { KILLS: '50' },
-    files: ['test/interop/rtmp-restarts.test.ts'],
+    files: ['test/interop/media/rtmp-restarts.test.ts'],
   },
   /** Every property test of the packages, ten thousand runs of each property. */
   properties: {
@@ -43,7 +43,7 @@ const RUNS = {
   leaks: {
     project: 'loopback',
     environment: { CALLS: '10000' },
-    files: ['test/loopback/gateway-leaks.test.ts'],
+    files: ['test/loopback/core/gateway-leaks.test.ts'],
   },
   /** Half an hour of calls that come and go, with an RTMP server that is killed each minute: how memory grows. */
   soak: { program: ['bench/soak.ts', '--minutes', '30'] },

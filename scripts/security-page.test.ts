@@ -1,6 +1,7 @@
 // Whether the page on security says of each fault what proves what happens, and whether that is there.
 
 import { readdirSync, readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
@@ -25,9 +26,11 @@ for (const line of PAGE.split('\n')) {
 const files = new Map<string, string[]>();
 const packages = readdirSync(`${ROOT}packages`).map((name) => `packages/${name}/src`);
 for (const folder of [...packages, 'test/loopback', 'test/interop'])
-  for (const name of readdirSync(ROOT + folder))
-    if (name.endsWith('.test.ts'))
-      files.set(name, [...(files.get(name) ?? []), `${folder}/${name}`]);
+  for (const path of readdirSync(ROOT + folder, { recursive: true, encoding: 'utf8' }))
+    if (path.endsWith('.test.ts')) {
+      const name = basename(path);
+      files.set(name, [...(files.get(name) ?? []), `${folder}/${path}`]);
+    }
 
 /** Pairs of a file and a part of the name of a test in it. */
 const named = [...rows].flatMap(([id, cells]) =>

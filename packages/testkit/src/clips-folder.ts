@@ -1,2 +1,2 @@
-/** The clips of this package: src/ and dist/ both lie beside them. */
+/** Folder of the clips that this package ships; src/ and dist/ both stand beside it. */
 export const CLIPS_FOLDER = new URL('../clips/', import.meta.url);

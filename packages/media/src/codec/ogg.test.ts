@@ -16,7 +16,7 @@ describe('OggWriter', () => {
   it('writes pages as RFC 3533 §6 draws them', () => {
     const writer = new OggWriter(0x01020304);
     const first = writer.page(Buffer.from('abc'), 0);
-    // Checksum by ffmpeg's reader, which takes the page (see test/interop/audio-codecs.test.ts).
+    // Checksum by ffmpeg's reader, which takes the page (see test/interop/media/audio-codecs.test.ts).
     expect(hexOf(first.subarray(0, 22))).toBe('4f676753000200000000000000000403020100000000');
     expect(hexOf(first.subarray(26))).toBe('0103616263');
     const second = writer.page(new Uint8Array(510), 2 ** 32 + 5);

@@ -1,5 +1,5 @@
 // Encoded silence of each codec: what stands in for sound that is not there. That each decodes to silence, and that
-// the sound behind it goes on cleanly, is shown by test/interop/audio-codecs.test.ts.
+// the sound behind it goes on cleanly, is shown by test/interop/media/audio-codecs.test.ts.
 
 import type { AudioCodec } from './codec.ts';
 

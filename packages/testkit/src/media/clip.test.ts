@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import { CLIPS_FOLDER } from '../clips-folder.ts';
 import { describe, expect, it } from 'vitest';
 import { createClip, loadClip, splitIvf, splitNalUnits } from './clip.ts';
 import { oggPackets } from './phone-audio.ts';
@@ -37,7 +38,7 @@ describe('the clip scene', () => {
   it('loses no octet of the stream but start codes and zeros between NAL units', () => {
     const nalus = clip.video.flatMap((unit) => unit.nalus);
     const octets = nalus.reduce((sum, nal) => sum + nal.length, 0);
-    const { size } = statSync(new URL('../../clips/scene.h264', import.meta.url));
+    const { size } = statSync(new URL('scene.h264', CLIPS_FOLDER));
     expect(size - octets).toBeGreaterThanOrEqual(3 * nalus.length);
     expect(size - octets).toBeLessThanOrEqual(4 * nalus.length);
   });

@@ -2,6 +2,7 @@
 // Speex in Ogg.
 
 import { readFileSync } from 'node:fs';
+import { CLIPS_FOLDER } from '../clips-folder.ts';
 import { cutFrames, oggPackets } from './phone-audio.ts';
 import type { ClipSounds } from './phone-audio.ts';
 
@@ -49,8 +50,7 @@ export function loadClip(name = 'scene'): Clip {
   if (known !== undefined) return known;
   const fps = CLIP_FPS[name];
   if (fps === undefined) throw new RangeError(`No clip has the name ${JSON.stringify(name)}`);
-  const read = (ending: string): Buffer =>
-    readFileSync(new URL(`../../clips/${name}.${ending}`, import.meta.url));
+  const read = (ending: string): Buffer => readFileSync(new URL(`${name}.${ending}`, CLIPS_FOLDER));
   const sounds: ClipSounds = {
     G722: cutFrames(read('g722')),
     opus: oggPackets(read('opus')),

@@ -1,0 +1,138 @@
+// baresip with SRTP, called and calling: what nginx-rtmp records decodes, and nothing went over the wire in the clear.
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createCallGateway } from '@sipcast/core';
+import type { Call, CallGateway } from '@sipcast/core';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { startBaresip } from '../../support/baresip.ts';
+import { makeTestAuthority } from '../../support/certificates.ts';
+import { decodeErrors, summarizeFlv } from '../../support/flv-check.ts';
+import { startNginxRtmp } from '../../support/nginx-rtmp.ts';
+import type { NginxRtmp } from '../../support/nginx-rtmp.ts';
+import { describeWith } from '../../support/programs.ts';
+
+const sleep = (ms: number): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+
+describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip with SRTP', () => {
+  let dir: string;
+  let nginx: NginxRtmp;
+  const cleanups: (() => Promise<unknown>)[] = [];
+
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'srtp-'));
+    nginx = await startNginxRtmp(dir);
+    cleanups.push(() => nginx.stop());
+  });
+  afterEach(async () => {
+    for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+    await rm(dir, { recursive: true, force: true });
+  });
+
+  async function certificates() {
+    const authority = await makeTestAuthority(dir);
+    const certificatePath = join(dir, 'baresip.pem');
+    const caPath = join(dir, 'ca-of-all.pem');
+    await writeFile(certificatePath, `${authority.good.key}${authority.good.cert}`);
+    await writeFile(caPath, authority.ca);
+    return { authority, tls: { certificatePath, caPath } };
+  }
+
+  async function judge(gateway: CallGateway, call: Call, protocol: string): Promise<void> {
+    await expect.poll(() => call.rtmpStreamStatus, { timeout: 10_000 }).toBe('RTMP_STREAM_ACTIVE');
+    await sleep(4000);
+    const media = call.stats();
+    expect(media?.video).toMatchObject({ width: 640, height: 360, lost: 0 });
+    expect(media?.audio?.packets).toBeGreaterThan(100);
+    expect(call.view().sdp).toMatch(new RegExp(`m=video \\d+ ${protocol} `));
+    expect(call.view().sdp).toContain('a=crypto:');
+    expect(Object.keys(gateway.faults).filter((name) => name.includes('srtp'))).toEqual([]);
+    await call.terminate();
+    await sleep(500);
+    const [file = ''] = nginx.recordings();
+    expect(await decodeErrors(file)).toBe('');
+    expect(summarizeFlv(file).videoTimesMs.length).toBeGreaterThan(70);
+  }
+
+  it.each([
+    ['optional', 'RTP/AVP'],
+    ['required', 'RTP/SAVP'],
+  ] as const)('called with SRTP %s', async (srtp, protocol) => {
+    const phone = await startBaresip(join(dir, 'baresip'), { srtp });
+    cleanups.push(() => phone.stop());
+    const gateway = await createCallGateway({ bindAddress: '127.0.0.1', offer: { srtp } });
+    cleanups.push(() => gateway.close());
+    const target = { rtmpUrl: nginx.url, rtmpStream: 'air' };
+    const call = await gateway.startup({ callee: phone.uri, ...target });
+    await call.established();
+    await judge(gateway, call, protocol);
+  });
+
+  it('called over TLS with SRTP', async () => {
+    const { authority, tls } = await certificates();
+    const phone = await startBaresip(join(dir, 'baresip'), { srtp: 'required', tls });
+    cleanups.push(() => phone.stop());
+    const gateway = await createCallGateway({
+      bindAddress: '127.0.0.1',
+      offer: { srtp: 'required' },
+      sipTls: { ca: authority.ca },
+    });
+    cleanups.push(() => gateway.close());
+    const target = { rtmpUrl: nginx.url, rtmpStream: 'air' };
+    const call = await gateway.startup({ callee: phone.uri, sipTransport: 'tls', ...target });
+    await call.established();
+    expect(call.trace().every(({ transport }) => transport === 'TLS')).toBe(true);
+    await judge(gateway, call, 'RTP/SAVP');
+  });
+
+  it('calling over TLS with SRTP and a password', async () => {
+    const { authority, tls } = await certificates();
+    const auth = { users: { bob: 'a-long-password' }, algorithms: ['MD5'] as const };
+    const gateway = await createCallGateway({
+      bindAddress: '127.0.0.1',
+      sipTls: { cert: authority.good.cert, key: authority.good.key },
+      incoming: {
+        rules: [{ auth, accept: { rtmpUrl: nginx.url, rtmpStream: 'air', srtp: 'required' } }],
+      },
+    });
+    cleanups.push(() => gateway.close());
+    const phone = await startBaresip(join(dir, 'baresip'), {
+      srtp: 'required',
+      tls,
+      password: 'a-long-password',
+      dial: `sip:studio@127.0.0.1:${gateway.sipTlsPort};transport=tls`,
+    });
+    cleanups.push(() => phone.stop());
+    await expect.poll(() => gateway.calls.length, { timeout: 10_000 }).toBe(1);
+    const call = gateway.calls[0]!;
+    await call.established();
+    expect(call.trace().every(({ transport }) => transport === 'TLS')).toBe(true);
+    await judge(gateway, call, 'RTP/SAVP');
+  });
+
+  it.each([
+    ['optional', 'RTP/AVP'],
+    ['required', 'RTP/SAVP'],
+  ] as const)('calling with SRTP %s', async (srtp, protocol) => {
+    const gateway = await createCallGateway({
+      bindAddress: '127.0.0.1',
+      incoming: {
+        rules: [{ accept: { rtmpUrl: nginx.url, rtmpStream: 'air', srtp: 'optional' } }],
+      },
+    });
+    cleanups.push(() => gateway.close());
+    const phone = await startBaresip(join(dir, 'baresip'), {
+      srtp,
+      dial: `sip:studio@127.0.0.1:${gateway.sipPort}`,
+    });
+    cleanups.push(() => phone.stop());
+    await expect.poll(() => gateway.calls.length, { timeout: 10_000 }).toBe(1);
+    const call = gateway.calls[0]!;
+    await call.established();
+    await judge(gateway, call, protocol);
+  });
+});
