@@ -2,8 +2,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { CONFIG_SCHEMA, variableOf } from '../packages/server/src/config/config-read.ts';
-import type { FieldSchema } from '../packages/server/src/config/config-read.ts';
+import { CONFIG_SCHEMA, variableOf } from '../packages/server/src/config/read.ts';
+import type { FieldSchema } from '../packages/server/src/config/read.ts';
 
 const path = fileURLToPath(new URL('../docs/reference/configuration.md', import.meta.url));
 
@@ -61,7 +61,7 @@ function section(
 const text = [
   '# Configuration',
   '',
-  'Generated from `packages/server/src/config/config-schema.ts` by `npm run configuration`; do not edit.',
+  'Generated from `packages/server/src/config/schema.ts` by `npm run configuration`; do not edit.',
   '',
   'A YAML or JSON file, named by `--config` or `SIPCAST_CONFIG`. Every field may also be given by the variable beside it (lists',
   'separated by commas, everything else that is no plain value as JSON) and by `--set field=value`; the variable has precedence',

@@ -11,7 +11,7 @@ const RUNS = {
   /** Damaged conversations of an RTMP server, a million. */
   'rtmp-mutations': {
     environment: { MUTATIONS: '1000000' },
-    files: ['packages/media/src/rtmp/rtmp-mutations.test.ts'],
+    files: ['packages/media/src/rtmp/mutations.test.ts'],
   },
   /** Damaged SIP messages, ten million, and a million descriptions. */
   'sip-mutations': {

@@ -49,9 +49,9 @@ export {
   DEFAULT_CHUNK_BYTES,
   MAX_CHUNK_BYTES,
   MAX_CHUNK_STREAMS,
-} from './rtmp/rtmp-chunk.ts';
-export type { ChunkFault, ChunkReaderHandler, RtmpMessage } from './rtmp/rtmp-chunk.ts';
-export type { RtmpCapabilities, RtmpEnhancedMode } from './rtmp/rtmp-capabilities.ts';
+} from './rtmp/chunk.ts';
+export type { ChunkFault, ChunkReaderHandler, RtmpMessage } from './rtmp/chunk.ts';
+export type { RtmpCapabilities, RtmpEnhancedMode } from './rtmp/capabilities.ts';
 export type {
   RtmpPublisher,
   RtmpPublisherHandler,
@@ -65,14 +65,14 @@ export {
   HANDSHAKE_BYTES,
   handshakeSignature,
   signHandshakePacket,
-} from './rtmp/rtmp-handshake.ts';
-export type { HandshakeParty, HandshakeStep } from './rtmp/rtmp-handshake.ts';
-export { MAX_RTMP_BODY_BYTES } from './rtmp/rtmp-link.ts';
-export { openRtmpPublisher } from './rtmp/rtmp-publisher.ts';
+} from './rtmp/handshake.ts';
+export type { HandshakeParty, HandshakeStep } from './rtmp/handshake.ts';
+export { MAX_RTMP_BODY_BYTES } from './rtmp/link.ts';
+export { openRtmpPublisher } from './rtmp/publisher.ts';
 export { adviseRtmpTarget, RTMP_TARGETS, rtmpTargetOf } from './output/rtmp-targets.ts';
 export type { RtmpTarget, RtmpTargetAdvice } from './output/rtmp-targets.ts';
-export { parseRtmpUrl, redactRtmpUrl, resolveRtmpUrl } from './rtmp/rtmp-url.ts';
-export type { RtmpUrl } from './rtmp/rtmp-url.ts';
+export { parseRtmpUrl, redactRtmpUrl, resolveRtmpUrl } from './rtmp/url.ts';
+export type { RtmpUrl } from './rtmp/url.ts';
 export { ArrivalDelay } from './sync/arrival-delay.ts';
 export { BlackVideo } from './rtp/black-video.ts';
 export type { BlackVideoLine, BlackVideoOptions } from './rtp/black-video.ts';
@@ -83,18 +83,18 @@ export {
   AudioDepacketizer,
   audioDurationMs,
   MAX_AUDIO_PAYLOAD_BYTES,
-} from './rtp/depacketizer-audio.ts';
-export type { AudioDepacketizerHandler, AudioFault } from './rtp/depacketizer-audio.ts';
+} from './rtp/audio-depacketizer.ts';
+export type { AudioDepacketizerHandler, AudioFault } from './rtp/audio-depacketizer.ts';
 export {
   H264Depacketizer,
   MAX_FRAGMENTS_PER_NAL,
   MAX_FRAME_BYTES,
   MAX_NALUS_PER_ACCESS_UNIT,
-} from './rtp/depacketizer-h264.ts';
-export type { H264DepacketizerHandler, H264Fault } from './rtp/depacketizer-h264.ts';
+} from './rtp/h264-depacketizer.ts';
+export type { H264DepacketizerHandler, H264Fault } from './rtp/h264-depacketizer.ts';
 export { DecodeTimestamps, MAX_REORDER_FRAMES } from './sync/decode-timestamps.ts';
-export { MAX_PACKETS_PER_VP8_FRAME, Vp8Depacketizer } from './rtp/depacketizer-vp8.ts';
-export type { Vp8Fault } from './rtp/depacketizer-vp8.ts';
+export { MAX_PACKETS_PER_VP8_FRAME, Vp8Depacketizer } from './rtp/vp8-depacketizer.ts';
+export type { Vp8Fault } from './rtp/vp8-depacketizer.ts';
 export { DtmfDecoder, DtmfSequence } from './rtp/dtmf.ts';
 export type { DtmfOptions, DtmfStep } from './rtp/dtmf.ts';
 export {
@@ -125,8 +125,8 @@ export type {
 } from './rtp/key-frame-requester.ts';
 export { NackRequester } from './rtp/nack-requester.ts';
 export type { NackRequesterOptions, NackStats } from './rtp/nack-requester.ts';
-export { AudioPacketizer } from './rtp/packetizer-audio.ts';
-export type { AudioLine, AudioPacketizerOptions } from './rtp/packetizer-audio.ts';
+export { AudioPacketizer } from './rtp/audio-packetizer.ts';
+export type { AudioLine, AudioPacketizerOptions } from './rtp/audio-packetizer.ts';
 export { PortPool } from './rtp/port-pool.ts';
 export type { PortPoolOptions } from './rtp/port-pool.ts';
 export { ReceptionLine } from './rtp/reception-line.ts';
@@ -170,8 +170,8 @@ export { SyncClock } from './sync/sync-clock.ts';
 export type { SyncClockOptions } from './sync/sync-clock.ts';
 export { Ticker } from './ticker.ts';
 export type { TickerOptions, TickSource } from './ticker.ts';
-export { FlvMuxer, silencedTag } from './flv/flv.ts';
-export type { FlvAudioCodec, FlvMuxerOptions, VideoFormat } from './flv/flv.ts';
+export { FlvMuxer, silencedTag } from './flv/flv-muxer.ts';
+export type { FlvAudioCodec, FlvMuxerOptions, VideoFormat } from './flv/flv-muxer.ts';
 export { openMediaSession } from './session/media-session.ts';
 export type {
   LocalMedia,
@@ -197,16 +197,16 @@ export type {
   PictureTimes,
 } from './session/frame-stream.ts';
 export type { StreamFigures, StreamSource } from './output/stream-source.ts';
-export { findFfmpeg } from './ffmpeg/ffmpeg-binary.ts';
+export { findFfmpeg } from './ffmpeg/binary.ts';
 export type {
   FfmpegBinary,
   FfmpegCapabilities,
   FfmpegDecoding,
   FfmpegEncoding,
   FfmpegWanted,
-} from './ffmpeg/ffmpeg-binary.ts';
-export { openFfmpegTranscoders } from './ffmpeg/transcoder-ffmpeg.ts';
-export type { FfmpegOptions, FfmpegTranscoders } from './ffmpeg/transcoder-ffmpeg.ts';
+} from './ffmpeg/binary.ts';
+export { openFfmpegTranscoders } from './ffmpeg/open-transcoders.ts';
+export type { FfmpegOptions, FfmpegTranscoders } from './ffmpeg/open-transcoders.ts';
 export type {
   AudioTranscoder,
   AudioTranscoderHandler,
@@ -217,8 +217,8 @@ export type {
   VideoTranscoder,
   VideoTranscoderHandler,
 } from './ffmpeg/transcoder.ts';
-export { openFfmpegVideo, VIDEO_PRESETS } from './ffmpeg/transcoder-ffmpeg-video.ts';
-export type { FfmpegVideoOptions, VideoPreset } from './ffmpeg/transcoder-ffmpeg-video.ts';
+export { openFfmpegVideo, VIDEO_PRESETS } from './ffmpeg/video-transcoder.ts';
+export type { FfmpegVideoOptions, VideoPreset } from './ffmpeg/video-transcoder.ts';
 export { isVp8KeyFrame, parseVp8FrameTag } from './codec/vp8.ts';
 export type { Vp8FrameTag } from './codec/vp8.ts';
 export { newSrtpKey, SRTP_SALT_BYTES, SRTP_SUITES, SrtpSession } from './rtp/srtp.ts';

@@ -5,12 +5,12 @@
 import { readFileSync } from 'node:fs';
 import { HELP, parseCommand, UsageError } from './command/arguments.ts';
 import type { Command } from './command/arguments.ts';
-import { runCall } from './command/command-call.ts';
-import { runDoctor } from './command/command-doctor.ts';
-import { runPasswd } from './command/command-passwd.ts';
-import { runPush } from './command/command-push.ts';
-import { runServe } from './command/command-serve.ts';
-import { ConfigError } from './config/config-read.ts';
+import { runCall } from './command/call.ts';
+import { runDoctor } from './command/doctor.ts';
+import { runPasswd } from './command/passwd.ts';
+import { runPush } from './command/push.ts';
+import { runServe } from './command/serve.ts';
+import { ConfigError } from './config/read.ts';
 import { ServerError } from './errors.ts';
 import { loadConfig } from './command/load-config.ts';
 

@@ -69,7 +69,7 @@ export {
 } from './transaction/transaction.ts';
 export type { AgreedCrypto, CryptoAttribute } from './sdp/sdes.ts';
 export type { SessionTimerOptions } from './dialog/session-timer.ts';
-export type { ReferRequest, TransferOutcome } from './dialog/transfer.ts';
+export type { ReferRequest, TransferOutcome } from './dialog/transfers.ts';
 export { createResponse } from './transaction/matching.ts';
 export {
   type AddressRecord,
@@ -96,10 +96,10 @@ export {
   type StreamLimits,
   StreamTransport,
   type StreamWire,
-} from './transport/transport-stream.ts';
-export { TcpTransport } from './transport/transport-tcp.ts';
-export { type Pem, type SipTlsOptions, TlsTransport } from './transport/transport-tls.ts';
-export { UdpTransport } from './transport/transport-udp.ts';
+} from './transport/stream-transport.ts';
+export { TcpTransport } from './transport/tcp-transport.ts';
+export { type Pem, type SipTlsOptions, TlsTransport } from './transport/tls-transport.ts';
+export { UdpTransport } from './transport/udp-transport.ts';
 export type { PingOptions, ServerState } from './agent/server-pings.ts';
 export { SipUserAgent } from './agent/user-agent.ts';
 export type {

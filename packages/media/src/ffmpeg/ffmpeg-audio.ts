@@ -4,7 +4,7 @@
 import { AdtsReader, formatAdts } from '../codec/aac.ts';
 import { AUDIO_CODECS } from '../codec/codec.ts';
 import type { AudioCodec } from '../codec/codec.ts';
-import type { FfmpegCapabilities } from './ffmpeg-binary.ts';
+import type { FfmpegCapabilities } from './binary.ts';
 import { formatFlvHeader, formatFlvTag } from '../flv/flv-file.ts';
 import type { StreamAudio } from '../codec/frame.ts';
 import { OggReader, OggWriter, opusHeads, speexHeads } from '../codec/ogg.ts';

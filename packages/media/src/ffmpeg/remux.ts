@@ -4,8 +4,8 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { MediaError } from '../errors.ts';
-import type { FfmpegBinary } from './ffmpeg-binary.ts';
-import { spawnFfmpeg } from './spawn-ffmpeg.ts';
+import type { FfmpegBinary } from './binary.ts';
+import { spawnFfmpeg } from './spawn.ts';
 
 const ARGUMENTS: readonly string[] = ['-hide_banner', '-nostdin', '-loglevel', 'error'].concat(
   ['-protocol_whitelist', 'pipe', '-f', 'flv', '-i', 'pipe:0', '-c', 'copy'],

@@ -7,10 +7,10 @@ import type { Readable, Writable } from 'node:stream';
 import type { AudioCodec } from '../codec/codec.ts';
 import { MediaError } from '../errors.ts';
 import { FFMPEG_SAFE, FfmpegAudioOutput, outputArguments } from './ffmpeg-audio.ts';
-import type { FfmpegBinary } from './ffmpeg-binary.ts';
-import { lowerPriority } from './ffmpeg-child.ts';
+import type { FfmpegBinary } from './binary.ts';
+import { lowerPriority } from './child.ts';
 import type { SoundSource } from '../rtp/sound-source.ts';
-import { spawnFfmpeg } from './spawn-ffmpeg.ts';
+import { spawnFfmpeg } from './spawn.ts';
 
 /** What to play. */
 export interface FileSoundOptions {

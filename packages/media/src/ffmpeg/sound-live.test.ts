@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { AudioCodec } from '../codec/codec.ts';
-import { audioDurationMs } from '../rtp/depacketizer-audio.ts';
+import { audioDurationMs } from '../rtp/audio-depacketizer.ts';
 import type { MediaError } from '../errors.ts';
 import { audioSilence } from '../codec/silence.ts';
 import { LiveSound } from './sound-live.ts';

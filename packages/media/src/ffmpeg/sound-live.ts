@@ -10,8 +10,8 @@ import {
   inputArguments,
   outputArguments,
 } from './ffmpeg-audio.ts';
-import type { FfmpegBinary } from './ffmpeg-binary.ts';
-import { FfmpegChild } from './ffmpeg-child.ts';
+import type { FfmpegBinary } from './binary.ts';
+import { FfmpegChild } from './child.ts';
 import type { StreamAudio } from '../codec/frame.ts';
 import { convertG711 } from '../codec/g711.ts';
 import { AUDIO_STEP_MS } from '../codec/silence.ts';

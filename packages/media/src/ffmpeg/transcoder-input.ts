@@ -1,7 +1,7 @@
 // What a video transcoder's child reads: VP8 in IVF, H.264 in FLV. Times are milliseconds from 0 for each child.
 
 import { DecodeTimestamps } from '../sync/decode-timestamps.ts';
-import { FlvMuxer } from '../flv/flv.ts';
+import { FlvMuxer } from '../flv/flv-muxer.ts';
 import { formatFlvHeader, formatFlvTag } from '../flv/flv-file.ts';
 import type { FlvTag, VideoFrame } from '../codec/frame.ts';
 import { NAL_TYPE, nalType, parseSps } from '../codec/h264.ts';

@@ -3,7 +3,7 @@
 //  video  1 frame-type(3) packet-type(4) | FourCC(4) | body    audio  9(4) packet-type(4) | FourCC(4) | body
 
 import type { FlvTag, Vp8Frame } from '../codec/frame.ts';
-import { FOURCC } from '../rtmp/rtmp-capabilities.ts';
+import { FOURCC } from '../rtmp/capabilities.ts';
 import { parseVp8FrameTag } from '../codec/vp8.ts';
 
 const IS_EX_HEADER = 0x80;

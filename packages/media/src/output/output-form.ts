@@ -1,7 +1,7 @@
 // In which form an output wants a stream: what passes as it comes, and what is encoded. Pure.
 
 import type { AudioCodec, VideoCodec } from '../codec/codec.ts';
-import type { RtmpCapabilities } from '../rtmp/rtmp-capabilities.ts';
+import type { RtmpCapabilities } from '../rtmp/capabilities.ts';
 
 /** What an output wants of a stream. */
 export interface OutputForm {

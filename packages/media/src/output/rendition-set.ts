@@ -1,7 +1,7 @@
 // The renditions of one stream: one for each form that somebody wants, all fed with the same frames.
 
 import type { AudioFrame, VideoFrame } from '../codec/frame.ts';
-import type { VideoFormat } from '../flv/flv.ts';
+import type { VideoFormat } from '../flv/flv-muxer.ts';
 import type { Output } from './output.ts';
 import { enhancedForm, sameForm } from './output-form.ts';
 import type { OutputForm } from './output-form.ts';

@@ -1,9 +1,9 @@
 // What well-known RTMP servers want, by their host names. Pure. The figures are the services' own, as their guides for
 // encoders say them; what they do not say is `null` or `any` here.
 
-import type { RtmpEnhancedMode } from '../rtmp/rtmp-capabilities.ts';
+import type { RtmpEnhancedMode } from '../rtmp/capabilities.ts';
 import type { EnhancedMedia, OutputForm } from './output-form.ts';
-import { parseRtmpUrl } from '../rtmp/rtmp-url.ts';
+import { parseRtmpUrl } from '../rtmp/url.ts';
 
 /** One service or server. */
 export interface RtmpTarget {

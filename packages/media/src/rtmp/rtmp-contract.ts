@@ -4,7 +4,7 @@ import type { LookupFunction } from 'node:net';
 import type { RtmpError } from '../errors.ts';
 import type { FlvTag } from '../codec/frame.ts';
 import type { MayConnect } from './guarded-lookup.ts';
-import type { RtmpCapabilities, RtmpEnhancedMode } from './rtmp-capabilities.ts';
+import type { RtmpCapabilities, RtmpEnhancedMode } from './capabilities.ts';
 
 /** How the server of an `rtmps:` address is checked. Without any of these: by the system's authorities, and by name. */
 export interface RtmpTlsOptions {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { BlackVideo } from './black-video.ts';
-import { H264Depacketizer } from './depacketizer-h264.ts';
+import { H264Depacketizer } from './h264-depacketizer.ts';
 import type { H264AccessUnit, RtpPacket } from '../codec/frame.ts';
 import { NAL_TYPE, nalType, parseSps } from '../codec/h264.ts';
 import { decodeRtp } from './rtp.ts';

@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DtmfDecoder, DtmfSequence } from './dtmf.ts';
 import type { MediaError } from '../errors.ts';
-import { AudioPacketizer } from './packetizer-audio.ts';
+import { AudioPacketizer } from './audio-packetizer.ts';
 import { decodeRtp } from './rtp.ts';
 
 const steps = (sequence: DtmfSequence): (string | undefined)[] => {

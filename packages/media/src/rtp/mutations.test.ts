@@ -3,9 +3,9 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
-import { AudioDepacketizer } from './depacketizer-audio.ts';
-import { H264Depacketizer } from './depacketizer-h264.ts';
-import { Vp8Depacketizer } from './depacketizer-vp8.ts';
+import { AudioDepacketizer } from './audio-depacketizer.ts';
+import { H264Depacketizer } from './h264-depacketizer.ts';
+import { Vp8Depacketizer } from './vp8-depacketizer.ts';
 import type { RtpCodec } from './depacketizer.ts';
 import type { VideoFrame } from '../codec/frame.ts';
 import { KeyFrameGate } from '../sync/key-frame-gate.ts';

@@ -6,7 +6,7 @@ import {
   type AudioLine,
   AudioPacketizer,
   type AudioPacketizerOptions,
-} from './packetizer-audio.ts';
+} from './audio-packetizer.ts';
 import type { SoundSource } from './sound-source.ts';
 
 const STEP_MS = 20;

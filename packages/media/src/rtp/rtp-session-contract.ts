@@ -5,7 +5,7 @@ import type { BlackVideoLine } from './black-video.ts';
 import type { RtpCodec } from './depacketizer.ts';
 import type { MediaKind, RtpPacket } from '../codec/frame.ts';
 import type { KeyFrameMethod, KeyFrameStats } from './key-frame-requester.ts';
-import type { AudioLine } from './packetizer-audio.ts';
+import type { AudioLine } from './audio-packetizer.ts';
 import type { PortPool } from './port-pool.ts';
 import type { SenderReport } from './rtcp.ts';
 import { requireSrtpKeys, type SrtpKeys } from './srtp.ts';

@@ -6,9 +6,9 @@ import { CodecChanges } from '../sync/codec-changes.ts';
 import { AUDIO_CODECS } from '../codec/codec.ts';
 import type { AudioCodec, VideoCodec } from '../codec/codec.ts';
 import { DecodeTimestamps } from '../sync/decode-timestamps.ts';
-import { AudioDepacketizer } from '../rtp/depacketizer-audio.ts';
-import { H264Depacketizer } from '../rtp/depacketizer-h264.ts';
-import { Vp8Depacketizer } from '../rtp/depacketizer-vp8.ts';
+import { AudioDepacketizer } from '../rtp/audio-depacketizer.ts';
+import { H264Depacketizer } from '../rtp/h264-depacketizer.ts';
+import { Vp8Depacketizer } from '../rtp/vp8-depacketizer.ts';
 import type { RtpCodec } from '../rtp/depacketizer.ts';
 import { MediaError } from '../errors.ts';
 import type {

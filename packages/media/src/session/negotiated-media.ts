@@ -5,7 +5,7 @@ import type { AudioCodec, VideoCodec } from '../codec/codec.ts';
 import type { RtpCodec } from '../rtp/depacketizer.ts';
 import type { KeyFrameMethod } from '../rtp/key-frame-requester.ts';
 import type { NegotiatedMedia, NegotiatedMedium } from './media-contract.ts';
-import type { AudioLine } from '../rtp/packetizer-audio.ts';
+import type { AudioLine } from '../rtp/audio-packetizer.ts';
 import { requireRemote } from '../rtp/rtp-session-contract.ts';
 import type { RtpRemote } from '../rtp/rtp-session-contract.ts';
 

@@ -2,7 +2,7 @@
 
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { H264Depacketizer } from '../rtp/depacketizer-h264.ts';
+import { H264Depacketizer } from '../rtp/h264-depacketizer.ts';
 import { KeyFrameGate } from './key-frame-gate.ts';
 import { ReceptionLine } from '../rtp/reception-line.ts';
 import { decodeRtp, encodeRtp } from '../rtp/rtp.ts';

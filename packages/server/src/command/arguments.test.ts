@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { HELP, parseCommand, UsageError } from './arguments.ts';
 import type { ConfigArguments } from './arguments.ts';
-import { readConfig } from '../config/config-read.ts';
+import { readConfig } from '../config/read.ts';
 
 function configOf(line: string, environment: Record<string, string> = {}): ConfigArguments {
   const command = parseCommand(line.split(' '), environment);

@@ -1,8 +1,8 @@
 // The command line of `sipcast`.
 
 import { parseArgs } from 'node:util';
-import { environmentOverrides } from '../config/config-read.ts';
-import type { ConfigOverride } from '../config/config-read.ts';
+import { environmentOverrides } from '../config/read.ts';
+import type { ConfigOverride } from '../config/read.ts';
 
 /** Words for `--help`. */
 export const HELP = `Usage: sipcast <command> [options]

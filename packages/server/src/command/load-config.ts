@@ -3,9 +3,9 @@
 import { readFile } from 'node:fs/promises';
 import { silentLogger, validateGatewayOptions } from '@sipcast/core';
 import type { ConfigArguments } from './arguments.ts';
-import { optionsOf } from '../config/config-options.ts';
-import { ConfigError, readConfig } from '../config/config-read.ts';
-import type { ReadConfig } from '../config/config-read.ts';
+import { optionsOf } from '../config/options.ts';
+import { ConfigError, readConfig } from '../config/read.ts';
+import type { ReadConfig } from '../config/read.ts';
 import { describe, ServerError } from '../errors.ts';
 import { gatewayOptionsOf } from '../serve/open-gateway.ts';
 import { isPasswordHash } from '../access/password-hash.ts';

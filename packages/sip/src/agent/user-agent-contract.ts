@@ -10,7 +10,7 @@ import type { SourceGuardOptions } from '../transaction/source-guard.ts';
 import type { Clock, SipTimers } from '../timers.ts';
 import type { SipFaultName } from '../transaction/transaction-layer.ts';
 import type { LocalAddress, TransportAddress, TransportFactory } from '../transport/transport.ts';
-import type { SipTlsOptions } from '../transport/transport-tls.ts';
+import type { SipTlsOptions } from '../transport/tls-transport.ts';
 
 /** How ways through NATs are kept open, in milliseconds; 0: not at all. */
 export interface KeepAliveIntervals {

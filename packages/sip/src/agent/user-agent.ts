@@ -20,7 +20,7 @@ import type {
   TransportPreference,
 } from '../call/invite-contract.ts';
 import { hasOffer, InboundSession } from '../call/inbound-session.ts';
-import { OutboundSession } from '../call/invite-session.ts';
+import { OutboundSession } from '../call/outbound-session.ts';
 import { KeepAlives } from '../transport/keep-alives.ts';
 import { LocalAddresses } from '../transport/local-addresses.ts';
 import type { SipMessage, SipRequest, SipResponse } from '../message/message.ts';
@@ -50,9 +50,9 @@ import {
   type Transport,
   type TransportAddress,
 } from '../transport/transport.ts';
-import { TcpTransport } from '../transport/transport-tcp.ts';
-import { checkTlsOptions, TlsTransport } from '../transport/transport-tls.ts';
-import { UdpTransport } from '../transport/transport-udp.ts';
+import { TcpTransport } from '../transport/tcp-transport.ts';
+import { checkTlsOptions, TlsTransport } from '../transport/tls-transport.ts';
+import { UdpTransport } from '../transport/udp-transport.ts';
 import type {
   InviteDecision,
   SipUserAgentHandler,

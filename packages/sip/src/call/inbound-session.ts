@@ -27,7 +27,7 @@ import { ALLOWED_METHODS, isSdp, type Verdict } from '../dialog/request-policy.t
 import type { TimerHandle } from '../timers.ts';
 import type { Hop, ServerTransaction } from '../transaction/transaction-layer.ts';
 import type { SessionOffer } from '../dialog/session-changes.ts';
-import type { TransferOutcome } from '../dialog/transfer.ts';
+import type { TransferOutcome } from '../dialog/transfers.ts';
 import type { TransportAddress } from '../transport/transport.ts';
 import { parseNameAddress } from '../message/name-address.ts';
 

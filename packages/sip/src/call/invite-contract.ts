@@ -18,7 +18,7 @@ import type { SessionTimerOptions } from '../dialog/session-timer.ts';
 import type { NextHop } from '../transport/next-hop.ts';
 import type { Clock, SipTimers } from '../timers.ts';
 import type { Hop, ServerTransaction, TransactionLayer } from '../transaction/transaction-layer.ts';
-import type { ReferRequest, TransferOutcome } from '../dialog/transfer.ts';
+import type { ReferRequest, TransferOutcome } from '../dialog/transfers.ts';
 import { type TransportAddress, transportError } from '../transport/transport.ts';
 import { formatHostPort, type SipUri } from '../message/uri.ts';
 

@@ -9,7 +9,7 @@ import {
   testTable,
 } from '../test-states.ts';
 import { PEER, settle, TestWire } from '../test-wire.ts';
-import type { ReferRequest } from './transfer.ts';
+import type { ReferRequest } from './transfers.ts';
 
 const CONTACT = ['contact', `<sip:bob@${PEER.address}>`] as const;
 const ALLOW = ['allow', 'INVITE, ACK, BYE, UPDATE'] as const;

@@ -16,7 +16,7 @@ import type { Verdict } from './request-policy.ts';
 import { SessionChanges, type SessionOffer } from './session-changes.ts';
 import { SessionTimer } from './session-timer.ts';
 import type { Hop, ServerTransaction } from '../transaction/transaction-layer.ts';
-import { type TransferOutcome, Transfers } from './transfer.ts';
+import { type TransferOutcome, Transfers } from './transfers.ts';
 import { transportError } from '../transport/transport.ts';
 
 /** The call. */

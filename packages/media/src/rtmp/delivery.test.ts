@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { MIN_WINDOW_BYTES, RtmpDelivery } from './rtmp-delivery.ts';
-import type { RtmpProbeKind } from './rtmp-delivery.ts';
+import { MIN_WINDOW_BYTES, RtmpDelivery } from './delivery.ts';
+import type { RtmpProbeKind } from './delivery.ts';
 
 /** A server that reads until `wedgedMs`, on a line of `bytesPerMs`, and what the publisher makes of it. */
 function play(server: {

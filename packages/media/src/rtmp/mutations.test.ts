@@ -8,9 +8,9 @@ import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { amf0Object, encodeAmf0 } from '../flv/amf0.ts';
 import type { Amf0Value } from '../flv/amf0.ts';
-import { ChunkWriter } from './rtmp-chunk.ts';
-import { HANDSHAKE_BYTES } from './rtmp-handshake.ts';
-import { publishOver } from './rtmp-publisher.ts';
+import { ChunkWriter } from './chunk.ts';
+import { HANDSHAKE_BYTES } from './handshake.ts';
+import { publishOver } from './publisher.ts';
 import { seededRandom } from '../test-random.ts';
 
 const COUNT = Number(process.env['MUTATIONS'] ?? 100_000);

@@ -11,7 +11,7 @@ import {
   type SecureContextOptions,
 } from 'node:tls';
 import { checkInteger, invalidArgument } from '../message/arguments.ts';
-import { type StreamLimits, StreamTransport, type StreamWire } from './transport-stream.ts';
+import { type StreamLimits, StreamTransport, type StreamWire } from './stream-transport.ts';
 import type { TransportAddress, TransportOptions } from './transport.ts';
 
 /** PEM, as text or octets; several certificates may stand in one text. */

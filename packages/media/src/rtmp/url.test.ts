@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RtmpError } from '../errors.ts';
-import { parseRtmpUrl, redactRtmpUrl } from './rtmp-url.ts';
+import { parseRtmpUrl, redactRtmpUrl } from './url.ts';
 
 describe('parseRtmpUrl', () => {
   const good: [string, Partial<ReturnType<typeof parseRtmpUrl>>][] = [

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { optionsOf } from './config-options.ts';
+import { optionsOf } from './options.ts';
 import {
   CONFIG_SCHEMA,
   ConfigError,
@@ -7,8 +7,8 @@ import {
   fieldsOf,
   readConfig,
   variableOf,
-} from './config-read.ts';
-import type { ConfigOverride } from './config-read.ts';
+} from './read.ts';
+import type { ConfigOverride } from './read.ts';
 
 function problemsOf(text: string, overrides: readonly ConfigOverride[] = []): string {
   try {

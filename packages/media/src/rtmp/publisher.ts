@@ -9,22 +9,22 @@ import type { Amf0Value } from '../flv/amf0.ts';
 import { CongestionGate } from './congestion-gate.ts';
 import { RtmpError } from '../errors.ts';
 import type { FlvTag } from '../codec/frame.ts';
-import { answerRtmpAuth, MAX_AUTH_ATTEMPTS, parseRtmpAuthDemand } from './rtmp-auth.ts';
-import type { RtmpAuthDemand } from './rtmp-auth.ts';
-import { capabilitiesOf, enhancedConnectEntries, PLAIN_RTMP } from './rtmp-capabilities.ts';
-import type { RtmpCapabilities } from './rtmp-capabilities.ts';
-import type { RtmpMessage } from './rtmp-chunk.ts';
+import { answerRtmpAuth, MAX_AUTH_ATTEMPTS, parseRtmpAuthDemand } from './auth.ts';
+import type { RtmpAuthDemand } from './auth.ts';
+import { capabilitiesOf, enhancedConnectEntries, PLAIN_RTMP } from './capabilities.ts';
+import type { RtmpCapabilities } from './capabilities.ts';
+import type { RtmpMessage } from './chunk.ts';
 import type {
   RtmpPublisher,
   RtmpPublisherHandler,
   RtmpPublisherOptions,
   RtmpPublisherStats,
 } from './rtmp-contract.ts';
-import { RtmpDelivery } from './rtmp-delivery.ts';
-import { MESSAGE, RtmpLink, u32, USER_CONTROL, view } from './rtmp-link.ts';
-import { redirectOf, refusal, textOf } from './rtmp-status.ts';
-import { parseRtmpUrl, resolveRtmpUrl } from './rtmp-url.ts';
-import type { RtmpUrl } from './rtmp-url.ts';
+import { RtmpDelivery } from './delivery.ts';
+import { MESSAGE, RtmpLink, u32, USER_CONTROL, view } from './link.ts';
+import { redirectOf, refusal, textOf } from './status.ts';
+import { parseRtmpUrl, resolveRtmpUrl } from './url.ts';
+import type { RtmpUrl } from './url.ts';
 
 /**
  * Connects and publishes. Returns at once; the outcome reaches the handler.

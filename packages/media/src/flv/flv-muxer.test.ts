@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { decodeAmf0, EcmaArray } from './amf0.ts';
-import { FlvMuxer, silencedTag } from './flv.ts';
+import { FlvMuxer, silencedTag } from './flv-muxer.ts';
 import { audioSilence } from '../codec/silence.ts';
-import type { FlvMuxerOptions } from './flv.ts';
+import type { FlvMuxerOptions } from './flv-muxer.ts';
 import { NAL_HEADROOM_BYTES } from '../codec/frame.ts';
 import type { FlvTag, H264AccessUnit } from '../codec/frame.ts';
 

@@ -1,8 +1,8 @@
 // From a configuration to the options of `serve`.
 
 import type { CallGatewayOptions } from '@sipcast/core';
-import type { GatewayConfig } from './config-gateway.ts';
-import type { Config } from './config-schema.ts';
+import type { GatewayConfig } from './gateway.ts';
+import type { Config } from './schema.ts';
 import type { ServeOptions } from '../serve/serve-options.ts';
 
 /** Without the `undefined` that optional keys of the schema may have in its types, and never have. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { MAX_FRAME_BYTES } from './depacketizer-h264.ts';
-import { MAX_PACKETS_PER_VP8_FRAME, Vp8Depacketizer } from './depacketizer-vp8.ts';
+import { MAX_FRAME_BYTES } from './h264-depacketizer.ts';
+import { MAX_PACKETS_PER_VP8_FRAME, Vp8Depacketizer } from './vp8-depacketizer.ts';
 import type { Vp8Frame } from '../codec/frame.ts';
 import { mutations } from '../test-random.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { DtmfDecoder, DtmfSequence } from './dtmf.ts';
 import type { RtpPacket } from '../codec/frame.ts';
-import { AudioPacketizer } from './packetizer-audio.ts';
+import { AudioPacketizer } from './audio-packetizer.ts';
 import { decodeRtp } from './rtp.ts';
 import { audioSilence } from '../codec/silence.ts';
 import type { SoundSource } from './sound-source.ts';

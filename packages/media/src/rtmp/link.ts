@@ -9,10 +9,10 @@ import type { TLSSocket } from 'node:tls';
 import { RtmpError } from '../errors.ts';
 import { FORBIDDEN_ADDRESS, forbiddenAddress, guardedLookup } from './guarded-lookup.ts';
 import type { MayConnect } from './guarded-lookup.ts';
-import { ChunkReader, ChunkWriter } from './rtmp-chunk.ts';
-import type { RtmpMessage } from './rtmp-chunk.ts';
+import { ChunkReader, ChunkWriter } from './chunk.ts';
+import type { RtmpMessage } from './chunk.ts';
 import type { RtmpTlsOptions } from './rtmp-contract.ts';
-import { ClientHandshake } from './rtmp-handshake.ts';
+import { ClientHandshake } from './handshake.ts';
 
 /** Longest message that is accepted from a server: it only sends commands. */
 export const MAX_RTMP_BODY_BYTES: number = 1024 * 1024;

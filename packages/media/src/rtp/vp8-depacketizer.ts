@@ -1,7 +1,7 @@
 // RFC 7741: the payloads of VP8 packets → frames, bit-exact.
 
 import type { Depacketizer, DepacketizerHandler } from './depacketizer.ts';
-import { MAX_FRAME_BYTES } from './depacketizer-h264.ts';
+import { MAX_FRAME_BYTES } from './h264-depacketizer.ts';
 import type { RtpPacket, Vp8Frame } from '../codec/frame.ts';
 import { isVp8KeyFrame, parseVp8FrameTag } from '../codec/vp8.ts';
 

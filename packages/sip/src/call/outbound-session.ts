@@ -38,7 +38,7 @@ import type {
   ServerTransaction,
 } from '../transaction/transaction-layer.ts';
 import type { SessionOffer } from '../dialog/session-changes.ts';
-import type { TransferOutcome } from '../dialog/transfer.ts';
+import type { TransferOutcome } from '../dialog/transfers.ts';
 import type { TransportAddress } from '../transport/transport.ts';
 import { formatNameAddress } from '../message/name-address.ts';
 import { parseCSeq, type SipUri } from '../message/uri.ts';

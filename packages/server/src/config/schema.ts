@@ -1,8 +1,8 @@
 // What a configuration may hold. The reference in the documentation is made of it.
 
 import { z } from 'zod';
-import { count, flag, port, section, text, texts, time, word } from './config-fields.ts';
-import { gatewaySection } from './config-gateway.ts';
+import { count, flag, port, section, text, texts, time, word } from './fields.ts';
+import { gatewaySection } from './gateway.ts';
 import { LOG_AREAS, LOG_LEVELS } from '../log/log.ts';
 import { PORT_OR_RANGE } from '../access/outgoing-policy.ts';
 

@@ -6,7 +6,7 @@ import {
   HANDSHAKE_BYTES,
   handshakeSignature,
   signHandshakePacket,
-} from './rtmp-handshake.ts';
+} from './handshake.ts';
 
 const DIGEST_OF_FIVES = '5dc4c4790d4494dab3ea9223cf0cb9ac2da697a8ac8002903167a58777f5cb6a';
 const SIGNATURE_OF_FIVES = 'a02007282bd4c2d1d2eac5b93c2c9dd1eb2214be032dc076ff0d279cdddeef00';

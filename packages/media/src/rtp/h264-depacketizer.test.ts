@@ -5,7 +5,7 @@ import {
   MAX_FRAGMENTS_PER_NAL,
   MAX_FRAME_BYTES,
   MAX_NALUS_PER_ACCESS_UNIT,
-} from './depacketizer-h264.ts';
+} from './h264-depacketizer.ts';
 import { NAL_HEADROOM_BYTES } from '../codec/frame.ts';
 import type { H264AccessUnit, RtpPacket } from '../codec/frame.ts';
 import { decodeRtp } from './rtp.ts';

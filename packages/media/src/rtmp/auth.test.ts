@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { answerRtmpAuth, parseRtmpAuthDemand } from './rtmp-auth.ts';
-import type { RtmpAuthDemand } from './rtmp-auth.ts';
+import { answerRtmpAuth, parseRtmpAuthDemand } from './auth.ts';
+import type { RtmpAuthDemand } from './auth.ts';
 
 const joe = { username: 'joe', password: 's3cret' };
 

@@ -1,6 +1,6 @@
 import type { PeerCertificate } from 'node:tls';
 import { describe, expect, it } from 'vitest';
-import { checkIdentity, checkTlsOptions } from './transport-tls.ts';
+import { checkIdentity, checkTlsOptions } from './tls-transport.ts';
 
 /** The names as node:tls writes them. */
 const certificate = (subjectaltname: string, commonName = 'cn.example'): PeerCertificate =>

@@ -4,8 +4,8 @@
 import { isMap, LineCounter, parseDocument } from 'yaml';
 import type { Document } from 'yaml';
 import { z } from 'zod';
-import { CONFIG } from './config-schema.ts';
-import type { Config } from './config-schema.ts';
+import { CONFIG } from './schema.ts';
+import type { Config } from './schema.ts';
 import { printable } from '../printable.ts';
 
 /** A value that stands for one field: of a variable or a flag. */

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { RtpCodec } from './depacketizer.ts';
-import { AudioDepacketizer, MAX_AUDIO_PAYLOAD_BYTES } from './depacketizer-audio.ts';
+import { AudioDepacketizer, MAX_AUDIO_PAYLOAD_BYTES } from './audio-depacketizer.ts';
 import type { AudioFrame } from '../codec/frame.ts';
 import { audioSilence } from '../codec/silence.ts';
 

@@ -1,9 +1,9 @@
 // VP8 or H.264 to H.264 by an ffmpeg child process, over pipes only.
 
-import { MAX_FRAME_BYTES } from '../rtp/depacketizer-h264.ts';
+import { MAX_FRAME_BYTES } from '../rtp/h264-depacketizer.ts';
 import { MediaError } from '../errors.ts';
-import type { FfmpegBinary } from './ffmpeg-binary.ts';
-import { FfmpegChild } from './ffmpeg-child.ts';
+import type { FfmpegBinary } from './binary.ts';
+import { FfmpegChild } from './child.ts';
 import { FlvReader } from '../flv/flv-file.ts';
 import type { FlvFileTag } from '../flv/flv-file.ts';
 import type { VideoFrame } from '../codec/frame.ts';

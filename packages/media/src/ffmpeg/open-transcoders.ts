@@ -1,11 +1,11 @@
 // Transcoders by ffmpeg child processes, over pipes only: one binary, found and asked once, one child for each stream.
 
 import { MediaError } from '../errors.ts';
-import { findFfmpeg } from './ffmpeg-binary.ts';
-import type { FfmpegBinary, FfmpegWanted } from './ffmpeg-binary.ts';
-import { FfmpegAudioTranscoder } from './transcoder-ffmpeg-audio.ts';
-import { openFfmpegVideo } from './transcoder-ffmpeg-video.ts';
-import type { FfmpegVideoOptions } from './transcoder-ffmpeg-video.ts';
+import { findFfmpeg } from './binary.ts';
+import type { FfmpegBinary, FfmpegWanted } from './binary.ts';
+import { FfmpegAudioTranscoder } from './audio-transcoder.ts';
+import { openFfmpegVideo } from './video-transcoder.ts';
+import type { FfmpegVideoOptions } from './video-transcoder.ts';
 import type { OpenAudioTranscoder, OpenVideoTranscoder } from './transcoder.ts';
 
 /** Options of {@link openFfmpegTranscoders}. */

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ChunkReader, ChunkWriter, MAX_CHUNK_STREAMS } from './rtmp-chunk.ts';
-import type { ChunkFault, RtmpMessage } from './rtmp-chunk.ts';
+import { ChunkReader, ChunkWriter, MAX_CHUNK_STREAMS } from './chunk.ts';
+import type { ChunkFault, RtmpMessage } from './chunk.ts';
 
 function read(
   pieces: Iterable<Uint8Array>,

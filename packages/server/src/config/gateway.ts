@@ -2,7 +2,7 @@
 
 import type { CallGatewayOptions } from '@sipcast/core';
 import { z } from 'zod';
-import { count, flag, port, section, text, texts, time, word } from './config-fields.ts';
+import { count, flag, port, section, text, texts, time, word } from './fields.ts';
 
 const AUDIO = ['pcma', 'pcmu', 'g722', 'opus', 'speex-nb', 'speex-wb'] as const;
 const VIDEO = ['h264-mode1', 'h264-mode0', 'vp8'] as const;

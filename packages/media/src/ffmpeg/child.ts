@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { MediaError } from '../errors.ts';
-import { spawnFfmpeg } from './spawn-ffmpeg.ts';
+import { spawnFfmpeg } from './spawn.ts';
 
 /** What to run. */
 export interface FfmpegChildOptions {

@@ -5,8 +5,8 @@ import type { AacFormat } from '../codec/aac.ts';
 import type { AudioCodec } from '../codec/codec.ts';
 import type { MediaError } from '../errors.ts';
 import { CODEC_DELAY_MS, FFMPEG_START, FfmpegAudioInput, inputArguments } from './ffmpeg-audio.ts';
-import type { FfmpegBinary } from './ffmpeg-binary.ts';
-import { FfmpegChild } from './ffmpeg-child.ts';
+import type { FfmpegBinary } from './binary.ts';
+import { FfmpegChild } from './child.ts';
 import type { AudioFrame } from '../codec/frame.ts';
 import type { AudioTranscoder, AudioTranscoderHandler, TranscoderStats } from './transcoder.ts';
 

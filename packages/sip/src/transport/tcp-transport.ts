@@ -1,7 +1,7 @@
 // SIP over TCP: the plain wire of a stream transport.
 
 import { connect, createServer } from 'node:net';
-import { type StreamLimits, StreamTransport, type StreamWire } from './transport-stream.ts';
+import { type StreamLimits, StreamTransport, type StreamWire } from './stream-transport.ts';
 import type { TransportOptions } from './transport.ts';
 
 const WIRE: StreamWire = {
