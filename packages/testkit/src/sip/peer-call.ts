@@ -19,7 +19,7 @@ import {
   tagOf,
 } from './peer-judge.ts';
 import type { JudgedDialog } from './peer-judge.ts';
-import { PeerMedia } from '../media/peer-media.ts';
+import { PeerMedia } from './peer-media.ts';
 import { phoneResponse } from './phone-response.ts';
 import { parseInfoDigit } from './info-digit.ts';
 import { InviteServer } from './invite-server.ts';

@@ -1,17 +1,17 @@
 // The phone's side of one call's media: ports, answer, the clip that it sends.
 
 import { randomInt } from 'node:crypto';
-import type { CallScript, ReinviteChange } from '../sip/call-script.ts';
-import { loadClip } from './clip.ts';
-import type { Clip } from './clip.ts';
-import type { PacketizationMode } from './h264-payloads.ts';
-import { formatPhoneSdp, mirrored } from '../sip/peer-sdp.ts';
-import type { PhoneMedia, Sdp, SdpDirection, SdpMedia } from '../sip/peer-sdp.ts';
-import { PHONE_AUDIO } from './phone-audio.ts';
-import type { PhoneAudioCodec } from './phone-audio.ts';
-import { RtpPort } from './rtp-port.ts';
-import { RtpSender } from './rtp-sender.ts';
-import type { RtpSenderOptions } from './rtp-sender.ts';
+import type { CallScript, ReinviteChange } from './call-script.ts';
+import { loadClip } from '../media/clip.ts';
+import type { Clip } from '../media/clip.ts';
+import type { PacketizationMode } from '../media/h264-payloads.ts';
+import { formatPhoneSdp, mirrored } from './peer-sdp.ts';
+import type { PhoneMedia, Sdp, SdpDirection, SdpMedia } from './peer-sdp.ts';
+import { PHONE_AUDIO } from '../media/phone-audio.ts';
+import type { PhoneAudioCodec } from '../media/phone-audio.ts';
+import { RtpPort } from '../media/rtp-port.ts';
+import { RtpSender } from '../media/rtp-sender.ts';
+import type { RtpSenderOptions } from '../media/rtp-sender.ts';
 
 /** What was agreed for one m-line. */
 interface AgreedMedia {
