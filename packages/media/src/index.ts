@@ -15,7 +15,7 @@ export {
   enhancedOpusTag,
   enhancedVp8Header,
   enhancedVp8Tag,
-} from './flv/flv-enhanced.ts';
+} from './flv/enhanced-tags.ts';
 export { FlvReader, formatFlvHeader, formatFlvTag, readFlvTags } from './flv/flv-file.ts';
 export type { FlvFault, FlvFileTag, FlvReaderHandler } from './flv/flv-file.ts';
 export { FlvRecorder } from './output/flv-recorder.ts';
@@ -58,7 +58,7 @@ export type {
   RtmpPublisherOptions,
   RtmpPublisherStats,
   RtmpTlsOptions,
-} from './rtmp/rtmp-contract.ts';
+} from './rtmp/publisher.ts';
 export {
   ClientHandshake,
   findHandshakeDigest,
@@ -68,7 +68,7 @@ export {
 } from './rtmp/handshake.ts';
 export type { HandshakeParty, HandshakeStep } from './rtmp/handshake.ts';
 export { MAX_RTMP_BODY_BYTES } from './rtmp/link.ts';
-export { openRtmpPublisher } from './rtmp/publisher.ts';
+export { openRtmpPublisher } from './rtmp/publication.ts';
 export { adviseRtmpTarget, RTMP_TARGETS, rtmpTargetOf } from './output/rtmp-targets.ts';
 export type { RtmpTarget, RtmpTargetAdvice } from './output/rtmp-targets.ts';
 export { parseRtmpUrl, redactRtmpUrl, resolveRtmpUrl } from './rtmp/url.ts';
@@ -159,10 +159,10 @@ export type {
   RtpSessionStats,
 } from './rtp/rtp-session-contract.ts';
 export { AUDIO_STEP_MS, audioSilence } from './codec/silence.ts';
-export { openFileSound } from './ffmpeg/sound-file.ts';
-export type { FileSoundHandler, FileSoundOptions } from './ffmpeg/sound-file.ts';
-export { LiveSound } from './ffmpeg/sound-live.ts';
-export type { LiveSoundHandler, LiveSoundOptions, LiveSoundStats } from './ffmpeg/sound-live.ts';
+export { openFileSound } from './ffmpeg/file-sound.ts';
+export type { FileSoundHandler, FileSoundOptions } from './ffmpeg/file-sound.ts';
+export { LiveSound } from './ffmpeg/live-sound.ts';
+export type { LiveSoundHandler, LiveSoundOptions, LiveSoundStats } from './ffmpeg/live-sound.ts';
 export type { SoundSource } from './rtp/sound-source.ts';
 export { SourceLatch } from './rtp/source-latch.ts';
 export type { SourceLatchOptions } from './rtp/source-latch.ts';

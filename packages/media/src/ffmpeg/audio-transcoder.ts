@@ -4,7 +4,7 @@ import { AAC_FRAME_SAMPLES, AdtsReader } from '../codec/aac.ts';
 import type { AacFormat } from '../codec/aac.ts';
 import type { AudioCodec } from '../codec/codec.ts';
 import type { MediaError } from '../errors.ts';
-import { CODEC_DELAY_MS, FFMPEG_START, FfmpegAudioInput, inputArguments } from './ffmpeg-audio.ts';
+import { CODEC_DELAY_MS, FFMPEG_START, FfmpegAudioInput, inputArguments } from './audio-pipes.ts';
 import type { FfmpegBinary } from './binary.ts';
 import { FfmpegChild } from './child.ts';
 import type { AudioFrame } from '../codec/frame.ts';

@@ -11,7 +11,7 @@ import {
   enhancedVp8Header,
   enhancedVp8Tag,
   isEnhancedOpusTag,
-} from './flv-enhanced.ts';
+} from './enhanced-tags.ts';
 import { NAL_HEADROOM_BYTES } from '../codec/frame.ts';
 import type { AudioCodec, G711Codec, VideoCodec } from '../codec/codec.ts';
 import type { AudioFrame, FlvTag, H264Picture, Sink, Vp8Frame } from '../codec/frame.ts';

@@ -3,6 +3,7 @@
 
 import { amf0Object, EcmaArray } from '../flv/amf0.ts';
 import type { Amf0Value } from '../flv/amf0.ts';
+import { FOURCC } from '../flv/enhanced-tags.ts';
 
 /** Enhanced RTMP: not offered, offered and believed as the server answers, or taken for granted. */
 export type RtmpEnhancedMode = 'off' | 'auto' | 'force';
@@ -21,9 +22,6 @@ export interface RtmpCapabilities {
 
 /** Of a server without Enhanced RTMP. */
 export const PLAIN_RTMP: RtmpCapabilities = { vp8: false, opus: false, reconnect: false };
-
-/** FourCC of VP8 and Opus on the wire. */
-export const FOURCC = { vp8: 'vp08', opus: 'Opus' } as const;
 
 const CAN_ENCODE = 0x02;
 const CAPS_RECONNECT = 0x01;

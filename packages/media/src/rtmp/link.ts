@@ -11,7 +11,7 @@ import { FORBIDDEN_ADDRESS, forbiddenAddress, guardedLookup } from './guarded-lo
 import type { MayConnect } from './guarded-lookup.ts';
 import { ChunkReader, ChunkWriter } from './chunk.ts';
 import type { RtmpMessage } from './chunk.ts';
-import type { RtmpTlsOptions } from './rtmp-contract.ts';
+import type { RtmpTlsOptions } from './publisher.ts';
 import { ClientHandshake } from './handshake.ts';
 
 /** Longest message that is accepted from a server: it only sends commands. */

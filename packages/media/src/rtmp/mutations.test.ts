@@ -10,7 +10,7 @@ import { amf0Object, encodeAmf0 } from '../flv/amf0.ts';
 import type { Amf0Value } from '../flv/amf0.ts';
 import { ChunkWriter } from './chunk.ts';
 import { HANDSHAKE_BYTES } from './handshake.ts';
-import { publishOver } from './publisher.ts';
+import { publishOver } from './publication.ts';
 import { seededRandom } from '../test-random.ts';
 
 const COUNT = Number(process.env['MUTATIONS'] ?? 100_000);

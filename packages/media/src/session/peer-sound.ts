@@ -4,8 +4,8 @@ import type { AudioCodec } from '../codec/codec.ts';
 import { MediaError } from '../errors.ts';
 import type { Sink, StreamAudio } from '../codec/frame.ts';
 import type { SessionTranscoders } from '../output/rendition.ts';
-import { openFileSound } from '../ffmpeg/sound-file.ts';
-import { LiveSound } from '../ffmpeg/sound-live.ts';
+import { openFileSound } from '../ffmpeg/file-sound.ts';
+import { LiveSound } from '../ffmpeg/live-sound.ts';
 import type { SoundSource } from '../rtp/sound-source.ts';
 
 /** Begins to push frames into the sink; returns what ends that. */

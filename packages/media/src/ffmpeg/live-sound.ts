@@ -9,7 +9,7 @@ import {
   FfmpegAudioOutput,
   inputArguments,
   outputArguments,
-} from './ffmpeg-audio.ts';
+} from './audio-pipes.ts';
 import type { FfmpegBinary } from './binary.ts';
 import { FfmpegChild } from './child.ts';
 import type { StreamAudio } from '../codec/frame.ts';

@@ -3,8 +3,10 @@
 //  video  1 frame-type(3) packet-type(4) | FourCC(4) | body    audio  9(4) packet-type(4) | FourCC(4) | body
 
 import type { FlvTag, Vp8Frame } from '../codec/frame.ts';
-import { FOURCC } from '../rtmp/capabilities.ts';
 import { parseVp8FrameTag } from '../codec/vp8.ts';
+
+/** FourCC of VP8 and Opus on the wire. */
+export const FOURCC = { vp8: 'vp08', opus: 'Opus' } as const;
 
 const IS_EX_HEADER = 0x80;
 const FRAME_TYPE = { key: 1, inter: 2 } as const;

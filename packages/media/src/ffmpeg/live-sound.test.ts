@@ -3,7 +3,7 @@ import type { AudioCodec } from '../codec/codec.ts';
 import { audioDurationMs } from '../rtp/audio-depacketizer.ts';
 import type { MediaError } from '../errors.ts';
 import { audioSilence } from '../codec/silence.ts';
-import { LiveSound } from './sound-live.ts';
+import { LiveSound } from './live-sound.ts';
 
 function frame(codec: AudioCodec, payload: Uint8Array) {
   const durationMs = audioDurationMs(codec, payload)!;

@@ -6,7 +6,7 @@ import type { ReadStream } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import type { AudioCodec } from '../codec/codec.ts';
 import { MediaError } from '../errors.ts';
-import { FFMPEG_SAFE, FfmpegAudioOutput, outputArguments } from './ffmpeg-audio.ts';
+import { FFMPEG_SAFE, FfmpegAudioOutput, outputArguments } from './audio-pipes.ts';
 import type { FfmpegBinary } from './binary.ts';
 import { lowerPriority } from './child.ts';
 import type { SoundSource } from '../rtp/sound-source.ts';

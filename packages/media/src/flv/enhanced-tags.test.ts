@@ -5,7 +5,7 @@ import {
   enhancedOpusTag,
   enhancedVp8Header,
   enhancedVp8Tag,
-} from './flv-enhanced.ts';
+} from './enhanced-tags.ts';
 import { silencedTag } from './flv-muxer.ts';
 import type { FlvTag, Vp8Frame } from '../codec/frame.ts';
 
