@@ -50,7 +50,7 @@ export {
   MAX_CHUNK_BYTES,
   MAX_CHUNK_STREAMS,
 } from './rtmp/chunk.ts';
-export type { ChunkFault, ChunkReaderHandler, RtmpMessage } from './rtmp/chunk.ts';
+export type { ChunkFault, ChunkReaderHandler, ChunkMessage } from './rtmp/chunk.ts';
 export type { RtmpCapabilities, RtmpEnhancedMode } from './rtmp/capabilities.ts';
 export type {
   RtmpPublisher,

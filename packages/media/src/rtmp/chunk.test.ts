@@ -1,13 +1,13 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ChunkReader, ChunkWriter, MAX_CHUNK_STREAMS } from './chunk.ts';
-import type { ChunkFault, RtmpMessage } from './chunk.ts';
+import type { ChunkFault, ChunkMessage } from './chunk.ts';
 
 function read(
   pieces: Iterable<Uint8Array>,
   maxBytes = 1 << 20,
-): { messages: RtmpMessage[]; faults: ChunkFault[] } {
-  const messages: RtmpMessage[] = [];
+): { messages: ChunkMessage[]; faults: ChunkFault[] } {
+  const messages: ChunkMessage[] = [];
   const faults: ChunkFault[] = [];
   const reader = new ChunkReader(maxBytes, {
     onMessage: (message) => messages.push(message),
@@ -17,7 +17,7 @@ function read(
   return { messages, faults };
 }
 
-function write(messages: readonly RtmpMessage[], chunkBytes?: number): Buffer {
+function write(messages: readonly ChunkMessage[], chunkBytes?: number): Buffer {
   const writer = new ChunkWriter();
   if (chunkBytes) writer.setChunkSize(chunkBytes);
   const out: Uint8Array[] = [];
@@ -28,7 +28,7 @@ function write(messages: readonly RtmpMessage[], chunkBytes?: number): Buffer {
   return whole;
 }
 
-const message = (parts: Partial<RtmpMessage>): RtmpMessage => ({
+const message = (parts: Partial<ChunkMessage>): ChunkMessage => ({
   chunkStreamId: 4,
   type: 8,
   streamId: 1,
@@ -65,7 +65,7 @@ describe('RTMP chunks', () => {
       }
       const whole = write(sent);
       const expected = sent.map((one) => ({ ...one, timestampMs: one.timestampMs % 0x100000000 }));
-      const plain = (got: readonly RtmpMessage[]): string =>
+      const plain = (got: readonly ChunkMessage[]): string =>
         JSON.stringify(
           got.map((one) => ({ ...one, payload: Buffer.from(one.payload).toString('hex') })),
         );

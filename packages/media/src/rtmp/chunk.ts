@@ -5,8 +5,8 @@
 //  fmt 1: delta(3) length(3) type(1)      fmt 2: delta(3)      fmt 3: nothing
 //  extended timestamp(4) behind it when the 3-octet field is 0xFFFFFF, on continuation chunks as well
 
-/** One RTMP message. */
-export interface RtmpMessage {
+/** One message as the chunk stream carries it; `message.ts` says what it means. */
+export interface ChunkMessage {
   /** 2–65,599; 2 is for protocol control. */
   readonly chunkStreamId: number;
   /** Message type id, e.g. 8 audio, 9 video, 18 AMF0 data, 20 AMF0 command. */
@@ -59,7 +59,7 @@ export class ChunkWriter {
    * Appends the message's chunks to `out`.
    * @returns The octets appended.
    */
-  write(message: RtmpMessage, out: Uint8Array[]): number {
+  write(message: ChunkMessage, out: Uint8Array[]): number {
     const { chunkStreamId, type, streamId, payload } = message;
     const last = this.#streams.get(chunkStreamId);
     const delta = last ? message.timestampMs - last.timestampMs : -1;
@@ -120,7 +120,7 @@ function writeBasicHeader(header: Buffer, format: number, chunkStreamId: number)
 /** Receives what a {@link ChunkReader} finds. */
 export interface ChunkReaderHandler {
   /** Once per message, Set Chunk Size and Abort included (the reader has obeyed them already). */
-  onMessage(message: RtmpMessage): void;
+  onMessage(message: ChunkMessage): void;
   /** At most once; nothing follows it, and the connection is to be closed. */
   onFault(fault: ChunkFault): void;
 }

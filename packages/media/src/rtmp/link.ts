@@ -7,30 +7,18 @@ import type { LookupFunction } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import { RtmpError } from '../errors.ts';
+import type { FlvTag } from '../codec/frame.ts';
 import { FORBIDDEN_ADDRESS, forbiddenAddress, guardedLookup } from './guarded-lookup.ts';
 import type { MayConnect } from './guarded-lookup.ts';
 import { ChunkReader, ChunkWriter } from './chunk.ts';
-import type { RtmpMessage } from './chunk.ts';
+import type { ChunkMessage } from './chunk.ts';
 import type { RtmpTlsOptions } from './publisher.ts';
 import { ClientHandshake } from './handshake.ts';
+import { decodeMessage, encodeMessage, encodeTag } from './message.ts';
+import type { RtmpMessage } from './message.ts';
 
 /** Longest message that is accepted from a server: it only sends commands. */
 export const MAX_RTMP_BODY_BYTES: number = 1024 * 1024;
-
-/** Message types (Adobe RTMP 1.0 §5.4, §7.1). */
-export const MESSAGE = {
-  setChunkSize: 1,
-  acknowledgement: 3,
-  userControl: 4,
-  windowAcknowledgementSize: 5,
-  setPeerBandwidth: 6,
-  video: 9,
-  amf3Command: 17,
-  data: 18,
-  command: 20,
-} as const;
-/** User control events (§7.1.7). */
-export const USER_CONTROL = { pingRequest: 6, pingResponse: 7 } as const;
 
 /** Where to, and how. Times in milliseconds. */
 export interface RtmpLinkOptions {
@@ -52,13 +40,12 @@ export interface RtmpLinkOptions {
 export interface RtmpLinkHandler {
   /** Once: the handshake is over, and messages can be written. */
   onOpen(): void;
-  /** Each message, but for pings, which are answered. */
+  /** Each message that can mean something, but for PingRequests, which are answered. */
   onMessage(message: RtmpMessage): void;
   /** At most once, last. Without an error the server has closed in order. */
   onClosed(error: RtmpError | undefined): void;
 }
 
-const CONTROL_STREAM = 2;
 /** Large enough that most frames are one chunk; servers are known to take it. */
 const OUTGOING_CHUNK_BYTES = 60_000;
 /** More than this is written at once. */
@@ -122,12 +109,16 @@ export class RtmpLink {
 
   /** Queues a message. It leaves with the next flush. */
   write(message: RtmpMessage): void {
-    this.#batchBytes += this.#writer.write(message, this.#batch);
+    this.#queue(encodeMessage(message));
   }
 
-  /** Queues a protocol control message. */
-  writeControl(type: number, payload: Uint8Array): void {
-    this.write({ chunkStreamId: CONTROL_STREAM, type, streamId: 0, timestampMs: 0, payload });
+  /** Queues a tag, `timestampMs` on the connection's time base. It leaves with the next flush. The hot path. */
+  writeTag(tag: FlvTag, streamId: number, timestampMs: number): void {
+    this.#queue(encodeTag(tag, streamId, timestampMs));
+  }
+
+  #queue(message: ChunkMessage): void {
+    this.#batchBytes += this.#writer.write(message, this.#batch);
   }
 
   /** A picture leaves at the end of this turn; anything else waits a little for one. */
@@ -253,7 +244,7 @@ export class RtmpLink {
     if (!step.rest) return;
     clearTimeout(this.#phaseTimer);
     this.#phase = 'open';
-    this.writeControl(MESSAGE.setChunkSize, u32(OUTGOING_CHUNK_BYTES));
+    this.write({ kind: 'set-chunk-size', bytes: OUTGOING_CHUNK_BYTES });
     this.#writer.setChunkSize(OUTGOING_CHUNK_BYTES);
     this.#handler.onOpen();
     if (step.rest.length > 0) this.#onChunkOctets(step.rest);
@@ -264,31 +255,27 @@ export class RtmpLink {
     this.#reader.push(octets);
     if (this.#bytesReceived - this.#bytesAcknowledgedByUs < this.#peerWindowBytes) return;
     this.#bytesAcknowledgedByUs = this.#bytesReceived;
-    this.#answer(MESSAGE.acknowledgement, u32(this.#bytesReceived % 0x1_0000_0000));
+    const sequence = this.#bytesReceived % 0x1_0000_0000;
+    this.#answer({ kind: 'acknowledgement', sequence });
   }
 
-  #onMessage(message: RtmpMessage): void {
+  #onMessage(received: ChunkMessage): void {
     if (this.#phase === 'closed') return;
-    const { type, payload } = message;
-    if (type === MESSAGE.windowAcknowledgementSize && payload.length >= 4) {
-      // Not for every octet, even where the server says so.
-      this.#peerWindowBytes = Math.max(1024, view(payload).readUInt32BE(0));
-    } else if (type === MESSAGE.userControl && payload.length >= 6) {
-      const event = view(payload).readUInt16BE(0);
-      if (event === USER_CONTROL.pingRequest) return this.#answerPing(payload);
-    }
+    const message = decodeMessage(received);
+    if (message === undefined) return;
+    if (typeof message === 'string')
+      return this.#fail(new RtmpError('PROTOCOL', `Unreadable command: ${message}`));
+    if (message.kind === 'ping-request')
+      return this.#answer({ kind: 'ping-response', id: message.id });
+    // Not for every octet, even where the server says so.
+    if (message.kind === 'window-acknowledgement-size')
+      this.#peerWindowBytes = Math.max(1024, message.bytes);
     this.#handler.onMessage(message);
   }
 
-  #answerPing(payload: Uint8Array): void {
-    const pong = Buffer.from(payload.subarray(0, 6));
-    pong.writeUInt16BE(USER_CONTROL.pingResponse, 0);
-    this.#answer(MESSAGE.userControl, pong);
-  }
-
-  #answer(type: number, payload: Uint8Array): void {
+  #answer(message: RtmpMessage): void {
     if (this.#phase === 'closed' || this.queuedBytes > MAX_QUEUE_FOR_ANSWERS_BYTES) return;
-    this.writeControl(type, payload);
+    this.write(message);
     this.flush();
   }
 
@@ -333,16 +320,4 @@ function isPinned(socket: TLSSocket, fingerprint256: string): boolean {
 
 function tlsError(message: string, reason: string, cause?: unknown): RtmpError {
   return new RtmpError('TLS_FAILED', `${reason}: ${message}`, { reason, cause });
-}
-
-/** Four octets, big-endian. */
-export function u32(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4);
-  bytes.writeUInt32BE(value, 0);
-  return bytes;
-}
-
-/** The same octets as a Buffer. */
-export function view(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }

@@ -4,7 +4,7 @@
 
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { amf0Object, decodeAmf0, encodeAmf0 } from '../flv/amf0.ts';
+import { amf0Object } from '../flv/amf0.ts';
 import type { Amf0Value } from '../flv/amf0.ts';
 import { CongestionGate } from './congestion-gate.ts';
 import { RtmpError } from '../errors.ts';
@@ -13,7 +13,6 @@ import { answerRtmpAuth, MAX_AUTH_ATTEMPTS, parseRtmpAuthDemand } from './auth.t
 import type { RtmpAuthDemand } from './auth.ts';
 import { capabilitiesOf, enhancedConnectEntries, PLAIN_RTMP } from './capabilities.ts';
 import type { RtmpCapabilities } from './capabilities.ts';
-import type { RtmpMessage } from './chunk.ts';
 import type {
   RtmpPublisher,
   RtmpPublisherHandler,
@@ -21,7 +20,8 @@ import type {
   RtmpPublisherStats,
 } from './publisher.ts';
 import { RtmpDelivery } from './delivery.ts';
-import { MESSAGE, RtmpLink, u32, USER_CONTROL, view } from './link.ts';
+import { RtmpLink } from './link.ts';
+import type { RtmpCommand, RtmpMessage } from './message.ts';
 import { redirectOf, refusal, textOf } from './information.ts';
 import { parseRtmpUrl, resolveRtmpUrl } from './url.ts';
 import type { RtmpUrl } from './url.ts';
@@ -60,8 +60,6 @@ export function publishOver(
   return new Publication(url, options, handler, openSocket);
 }
 
-const COMMAND_STREAM = 3;
-const CHUNK_STREAM_OF_TYPE = { 8: 4, 9: 6, 18: 5 } as const;
 const TRANSACTION = {
   connect: 1,
   releaseStream: 2,
@@ -73,7 +71,8 @@ const TRANSACTION = {
 } as const;
 /** Questions by createStream have the transactions above this one. */
 const PROBE_TRANSACTIONS = 1000;
-const SET_DATA_FRAME = encodeAmf0('@setDataFrame');
+/** Type of video tags (FLV 10.1 §E.4.1). */
+const VIDEO = 9;
 const WATCH_PERIOD_MS = 250;
 /** A server that calls without end and reads nothing gets no more answers. */
 const MAX_QUEUE_FOR_ANSWERS_BYTES = 16 * 1024;
@@ -152,14 +151,8 @@ class Publication implements RtmpPublisher {
     // The first frame is the connection's time 0; what describes it goes before, at the same time.
     const describes = tag.role === 'metadata' || tag.role === 'sequence-header';
     if (Number.isNaN(this.#baseMs) && !describes) this.#baseMs = tag.timestampMs;
-    this.#link.write({
-      chunkStreamId: CHUNK_STREAM_OF_TYPE[tag.type],
-      type: tag.type,
-      streamId: this.#messageStreamId,
-      timestampMs: this.#relativeMs(tag),
-      payload: tag.type === MESSAGE.data ? Buffer.concat([SET_DATA_FRAME, tag.body]) : tag.body,
-    });
-    this.#link.flushSoon(tag.type === MESSAGE.video);
+    this.#link.writeTag(tag, this.#messageStreamId, this.#relativeMs(tag));
+    this.#link.flushSoon(tag.type === VIDEO);
     return 'sent';
   }
 
@@ -255,7 +248,7 @@ class Publication implements RtmpPublisher {
   #requestPublish(): void {
     const { streamName } = this.#options;
     // Asked for again after every connect: acknowledgements show a stall that the kernel's buffers hide.
-    this.#link.writeControl(MESSAGE.windowAcknowledgementSize, u32(this.#windowBytes));
+    this.#link.write({ kind: 'window-acknowledgement-size', bytes: this.#windowBytes });
     this.#command('releaseStream', TRANSACTION.releaseStream, null, streamName);
     this.#command('FCPublish', TRANSACTION.fcPublish, null, streamName);
     this.#command('createStream', TRANSACTION.createStream, null);
@@ -265,37 +258,25 @@ class Publication implements RtmpPublisher {
 
   #onMessage(message: RtmpMessage): void {
     if (this.#phase === 'closed') return;
-    const { type, payload } = message;
-    switch (type) {
-      case MESSAGE.acknowledgement:
-        if (payload.length < 4) break;
-        this.#delivery.acknowledge(
-          view(payload).readUInt32BE(0),
-          this.#link.bytesSent,
-          performance.now(),
-        );
+    switch (message.kind) {
+      case 'acknowledgement':
+        this.#delivery.acknowledge(message.sequence, this.#link.bytesSent, performance.now());
         break;
-      case MESSAGE.userControl:
-        if (payload.length < 6 || view(payload).readUInt16BE(0) !== USER_CONTROL.pingResponse)
-          break;
-        this.#delivery.answered('ping', view(payload).readUInt32BE(2), performance.now());
+      case 'ping-response':
+        this.#delivery.answered('ping', message.id, performance.now());
         break;
-      case MESSAGE.command:
-        this.#onCommand(payload);
+      case 'command':
+        this.#onCommand(message);
         break;
-      case MESSAGE.amf3Command:
-        // Its first octet says in which form the values come; 0, as every server sends it: AMF0.
-        if (payload[0] === 0) this.#onCommand(payload.subarray(1));
-        break;
-      default: // What the link has dealt with; and data messages are of no use to a publisher.
+      case 'set-chunk-size':
+      case 'window-acknowledgement-size':
+      case 'ping-request':
+        break; // The link has dealt with these.
     }
   }
 
-  #onCommand(payload: Uint8Array): void {
-    const values = decodeAmf0(payload);
-    if (typeof values === 'string')
-      return this.#end(new RtmpError('PROTOCOL', `Unreadable command: ${values}`));
-    const [name, transaction, properties, detail] = values;
+  #onCommand({ name, transaction, values }: RtmpCommand): void {
+    const [properties, detail] = values;
     if (name === '_result') return this.#onResult(transaction, properties, detail);
     if (name === '_error') return this.#onErrorAnswer(transaction, detail);
     if (name === 'onStatus') return this.#onStatus(detail);
@@ -303,14 +284,14 @@ class Publication implements RtmpPublisher {
       return this.#end(new RtmpError('CONNECTION_LOST', 'The server closed the connection'));
     // onBWDone, onFCPublish and whatever else there is tell us nothing. A call of the server's that wants an answer, such
     // as _onbwcheck, gets one.
-    if (typeof transaction !== 'number' || transaction <= 0 || name === 'onFCPublish') return;
+    if (transaction === undefined || transaction <= 0 || name === 'onFCPublish') return;
     if (this.#link.queuedBytes > MAX_QUEUE_FOR_ANSWERS_BYTES) return;
     this.#command('_result', transaction, null, undefined);
     this.#link.flush();
   }
 
-  #onResult(transaction: Amf0Value, properties: Amf0Value, detail: Amf0Value): void {
-    if (typeof transaction !== 'number') return;
+  #onResult(transaction: number | undefined, properties: Amf0Value, detail: Amf0Value): void {
+    if (transaction === undefined) return;
     if (transaction > PROBE_TRANSACTIONS)
       return this.#delivery.answered(
         'create-stream',
@@ -336,9 +317,9 @@ class Publication implements RtmpPublisher {
     return capabilitiesOf(this.#options.enhanced ?? 'off', objects);
   }
 
-  #onErrorAnswer(transaction: Amf0Value, detail: Amf0Value): void {
+  #onErrorAnswer(transaction: number | undefined, detail: Amf0Value): void {
     // A server that refuses our question has read everything before it.
-    if (typeof transaction === 'number' && transaction > PROBE_TRANSACTIONS)
+    if (transaction !== undefined && transaction > PROBE_TRANSACTIONS)
       return this.#onResult(transaction, null, null);
     if (this.#phase !== 'connecting') return;
     // releaseStream and FCPublish are courtesy: many servers answer them with an error.
@@ -447,13 +428,11 @@ class Publication implements RtmpPublisher {
     if (step.stalled)
       return this.#end(new RtmpError('STALLED', 'The server takes nothing any more'));
     if (step.windowBytes !== undefined) {
-      this.#link.writeControl(MESSAGE.windowAcknowledgementSize, u32(step.windowBytes));
+      this.#link.write({ kind: 'window-acknowledgement-size', bytes: step.windowBytes });
       this.#gate.setWindow(step.windowBytes);
     }
     if (step.probe?.kind === 'ping') {
-      const ping = Buffer.from([0, USER_CONTROL.pingRequest, 0, 0, 0, 0]);
-      ping.writeUInt32BE(step.probe.id, 2);
-      this.#link.writeControl(MESSAGE.userControl, ping);
+      this.#link.write({ kind: 'ping-request', id: step.probe.id });
     } else if (step.probe) {
       this.#command('createStream', PROBE_TRANSACTIONS + step.probe.id, null);
     }
@@ -467,13 +446,8 @@ class Publication implements RtmpPublisher {
   }
 
   #command(name: string, transaction: number, ...values: Amf0Value[]): void {
-    this.#link.write({
-      chunkStreamId: COMMAND_STREAM,
-      type: MESSAGE.command,
-      streamId: name === 'publish' ? this.#messageStreamId : 0,
-      timestampMs: 0,
-      payload: encodeAmf0(name, transaction, ...values),
-    });
+    const streamId = name === 'publish' ? this.#messageStreamId : 0;
+    this.#link.write({ kind: 'command', streamId, name, transaction, values });
   }
 
   /** Servers repeat what they were told, and much of that is secret. */

@@ -12,7 +12,7 @@ import {
   handshakeSignature,
   signHandshakePacket,
 } from '@sipcast/media';
-import type { Amf0Value, RtmpMessage } from '@sipcast/media';
+import type { Amf0Value, ChunkMessage } from '@sipcast/media';
 import type { SinkAuthenticator } from './rtmp-sink-auth.ts';
 import type { ReceivedTag, RtmpPublication, RtmpRefusal, RtmpSinkOptions } from './rtmp-sink.ts';
 
@@ -160,7 +160,7 @@ export class SinkConnection {
     return [s1, s2];
   }
 
-  #onMessage(message: RtmpMessage): void {
+  #onMessage(message: ChunkMessage): void {
     const { type, payload, timestampMs } = message;
     const bytes = Buffer.from(payload);
     if (type === 5 && bytes.length >= 4) {
@@ -267,7 +267,7 @@ export class SinkConnection {
     this.#write({ chunkStreamId: 3, type: COMMAND, streamId: 0, timestampMs: 0, payload });
   }
 
-  #write(message: RtmpMessage): void {
+  #write(message: ChunkMessage): void {
     const out: Uint8Array[] = [];
     this.#writer.write(message, out);
     this.socket.write(Buffer.concat(out));
