@@ -63,7 +63,7 @@ export function encodeMessage(message: RtmpMessage): ChunkMessage {
       return userControl(EVENT.pingRequest, message.id);
     case 'ping-response':
       return userControl(EVENT.pingResponse, message.id);
-    case 'command':
+    default:
       return {
         chunkStreamId: COMMAND_CHUNK_STREAM,
         type: TYPE.command,
