@@ -63,3 +63,13 @@ export class SipError extends Error {
     this.retryAfterSeconds = details.retryAfterSeconds;
   }
 }
+
+/** A failed socket or an unreachable destination: `TRANSPORT`, status 503. */
+export function transportError(message: string, cause?: unknown): SipError {
+  return new SipError('TRANSPORT', message, { statusCode: 503, cause });
+}
+
+/** Failures of our own sending are SipErrors; anything else is a bug in this package and keeps its stack as `cause`. */
+export function asSipError(error: unknown): SipError {
+  return error instanceof SipError ? error : transportError('Sending failed', error);
+}

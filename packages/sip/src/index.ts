@@ -19,12 +19,10 @@ export type {
   IncomingSession,
   InviteOptions,
   InviteSession,
-  InviteSessionHandler,
   InviteSessionState,
-  OutboundProxy,
-  SessionEnding,
-  TransportPreference,
-} from './call/invite-contract.ts';
+} from './call/call-session.ts';
+export type { InviteSessionHandler, SessionEnding } from './dialog/session-handler.ts';
+export type { OutboundProxy, TransportPreference } from './transport/next-hop.ts';
 export {
   EMPTY_BODY,
   formatMessage,
@@ -80,18 +78,18 @@ export {
 } from './transport/sip-dns.ts';
 export type { GuardFault, SourceGuardOptions } from './transaction/source-guard.ts';
 export type { Hop, SipFaultName } from './transaction/transaction-layer.ts';
-export {
-  isForbiddenDestination,
-  type LocalAddress,
-  type SendDone,
-  type Transport,
-  type TransportAddress,
-  transportError,
-  type TransportFactory,
-  type TransportFault,
-  type TransportHandler,
-  type TransportOptions,
+export { isForbiddenDestination } from './transport/transport.ts';
+export type {
+  LocalAddress,
+  SendDone,
+  Transport,
+  TransportAddress,
+  TransportFactory,
+  TransportFault,
+  TransportHandler,
+  TransportOptions,
 } from './transport/transport.ts';
+export { transportError } from './errors.ts';
 export {
   type StreamLimits,
   StreamTransport,

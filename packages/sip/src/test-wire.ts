@@ -1,13 +1,13 @@
 // For tests: a user agent on a wire of memory, and a clock that stands still until it is told to go on. No socket, no sleep.
 
-import type { IncomingInvite } from './call/invite-contract.ts';
+import type { IncomingInvite } from './call/call-session.ts';
 import { createResponse } from './transaction/matching.ts';
 import { EMPTY_BODY, formatMessage, SipHeaders } from './message/message.ts';
 import type { SipMessage, SipRequest, SipResponse } from './message/message.ts';
 import { parseDatagram } from './message/parser.ts';
 import type { SipDns } from './transport/sip-dns.ts';
 import type { Clock } from './timers.ts';
-import { transportError } from './transport/transport.ts';
+import { transportError } from './errors.ts';
 import type {
   SendDone,
   Transport,

@@ -12,17 +12,14 @@ import {
 } from '../message/arguments.ts';
 import { DigestClient, type DigestCredentials } from '../auth/digest.ts';
 import { SipError } from '../errors.ts';
-import {
-  contactFor,
-  type OutboundProxy,
-  type SessionAgent,
-  type TransportPreference,
-} from '../call/invite-contract.ts';
+import { contactFor } from '../dialog/session-deps.ts';
+import type { OutboundProxy, TransportPreference } from '../transport/next-hop.ts';
+import type { SessionAgent } from '../dialog/session-deps.ts';
 import { EMPTY_BODY, SipHeaders, type SipRequest, type SipResponse } from '../message/message.ts';
 import { type NextHop, nextHopTo } from '../transport/next-hop.ts';
 import { mayFailOver } from '../transport/server-locator.ts';
 import type { Hop } from '../transaction/transaction-layer.ts';
-import { transportError } from '../transport/transport.ts';
+import { transportError } from '../errors.ts';
 import { formatNameAddress, parseNameAddress } from '../message/name-address.ts';
 import { parseVia } from '../message/via.ts';
 

@@ -1,7 +1,7 @@
 // What a user agent can be told, and what it tells: options, handlers, figures.
 
 import type { PortRange } from '../transport/destination-ports.ts';
-import type { IncomingInvite } from '../call/invite-contract.ts';
+import type { IncomingInvite } from '../call/call-session.ts';
 import type { SipMessage, SipRequest } from '../message/message.ts';
 import type { PingOptions, ServerState } from './server-pings.ts';
 import type { SessionTimerOptions } from '../dialog/session-timer.ts';

@@ -11,14 +11,10 @@ import {
 import { DestinationPorts, forbiddenPort } from '../transport/destination-ports.ts';
 import { dialogKey } from '../dialog/dialog.ts';
 import { SipError } from '../errors.ts';
-import type {
-  DialogOwner,
-  InviteOptions,
-  InviteSession,
-  InviteSessionHandler,
-  SessionAgent,
-  TransportPreference,
-} from '../call/invite-contract.ts';
+import type { DialogOwner, SessionAgent } from '../dialog/session-deps.ts';
+import type { InviteOptions, InviteSession } from '../call/call-session.ts';
+import type { InviteSessionHandler } from '../dialog/session-handler.ts';
+import type { TransportPreference } from '../transport/next-hop.ts';
 import { hasOffer, InboundSession } from '../call/inbound-session.ts';
 import { OutboundSession } from '../call/outbound-session.ts';
 import { KeepAlives } from '../transport/keep-alives.ts';

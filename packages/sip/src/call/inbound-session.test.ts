@@ -1,7 +1,8 @@
 // Every state × event of a call that comes in: the state after it, what is sent, and what its owner is told.
 
 import { describe, expect, it } from 'vitest';
-import type { IncomingSession, SessionEnding } from './invite-contract.ts';
+import type { IncomingSession } from './call-session.ts';
+import type { SessionEnding } from '../dialog/session-handler.ts';
 import {
   type Events,
   type Stage,

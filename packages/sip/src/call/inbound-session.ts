@@ -4,17 +4,12 @@ import { checkInteger, checkText, invalidArgument } from '../message/arguments.t
 import { Dialog, dialogKey } from '../dialog/dialog.ts';
 import { DialogUsage } from '../dialog/dialog-usage.ts';
 import { SipError } from '../errors.ts';
-import {
-  asSipError,
-  contactFor,
-  type DialogOwner,
-  type IncomingSession,
-  type InviteSessionHandler,
-  type InviteSessionState,
-  lostSession,
-  type SessionAgent,
-  type SessionEnding,
-} from './invite-contract.ts';
+import { asSipError } from '../errors.ts';
+import { contactFor } from '../dialog/session-deps.ts';
+import type { DialogOwner, SessionAgent } from '../dialog/session-deps.ts';
+import type { IncomingSession, InviteSessionState } from './call-session.ts';
+import type { InviteSessionHandler, SessionEnding } from '../dialog/session-handler.ts';
+import { lostSession } from '../dialog/session-handler.ts';
 import {
   EMPTY_BODY,
   type SipMessage,

@@ -1,7 +1,8 @@
 // What a peer may make of one call of ours, at most: dialogs of its forks, and questions for the password.
 
 import { describe, expect, it } from 'vitest';
-import type { InviteSession, SessionEnding } from './invite-contract.ts';
+import type { InviteSession } from './call-session.ts';
+import type { SessionEnding } from '../dialog/session-handler.ts';
 import { PEER, settle, TestWire } from '../test-wire.ts';
 
 const CONTACT = ['contact', `<sip:bob@${PEER.address}>`] as const;

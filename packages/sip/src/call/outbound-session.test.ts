@@ -1,6 +1,7 @@
 // Every state × event of a call that we place: the state after it, what is sent, and what its owner is told.
 
-import type { InviteSession, SessionEnding } from './invite-contract.ts';
+import type { InviteSession } from './call-session.ts';
+import type { SessionEnding } from '../dialog/session-handler.ts';
 import {
   type Events,
   type Stage,

@@ -5,20 +5,14 @@ import { Dialog, dialogKey, requestUri } from '../dialog/dialog.ts';
 import { DialogUsage } from '../dialog/dialog-usage.ts';
 import { DigestClient } from '../auth/digest.ts';
 import { SipError } from '../errors.ts';
-import {
-  asSipError,
-  checkInviteOptions,
-  contactFor,
-  lostSession,
-  type DialogOwner,
-  type InviteOptions,
-  type InviteSession,
-  type InviteSessionHandler,
-  type InviteSessionState,
-  type SessionAgent,
-  type SessionEnding,
-  type TransportPreference,
-} from './invite-contract.ts';
+import { asSipError } from '../errors.ts';
+import { checkInviteOptions } from './call-session.ts';
+import { contactFor } from '../dialog/session-deps.ts';
+import { lostSession } from '../dialog/session-handler.ts';
+import type { DialogOwner, SessionAgent } from '../dialog/session-deps.ts';
+import type { InviteOptions, InviteSession, InviteSessionState } from './call-session.ts';
+import type { InviteSessionHandler, SessionEnding } from '../dialog/session-handler.ts';
+import type { TransportPreference } from '../transport/next-hop.ts';
 import {
   EMPTY_BODY,
   SipHeaders,

@@ -5,19 +5,15 @@ import { forbiddenDestination, forbiddenPort } from '../transport/destination-po
 import type { Dialog } from './dialog.ts';
 import type { DigestClient } from '../auth/digest.ts';
 import { SipError } from '../errors.ts';
-import {
-  asSipError,
-  type SessionAgent,
-  type TransportPreference,
-} from '../call/invite-contract.ts';
+import { asSipError } from '../errors.ts';
+import type { SessionAgent } from './session-deps.ts';
+import type { TransportPreference } from '../transport/next-hop.ts';
 import type { SipRequest, SipResponse } from '../message/message.ts';
 import { defaultPort, nextHopTo } from '../transport/next-hop.ts';
 import type { ClientTransaction, Hop } from '../transaction/transaction-layer.ts';
-import {
-  isForbiddenDestination,
-  type TransportAddress,
-  transportError,
-} from '../transport/transport.ts';
+import { isForbiddenDestination } from '../transport/transport.ts';
+import type { TransportAddress } from '../transport/transport.ts';
+import { transportError } from '../errors.ts';
 import { parseCSeq, parseUri } from '../message/uri.ts';
 
 /** Next hops that are remembered. */

@@ -2,7 +2,8 @@
 
 import { AcceptedReinvite } from './accepted-reinvite.ts';
 import type { Dialog } from './dialog.ts';
-import type { InviteSessionHandler, SessionAgent } from '../call/invite-contract.ts';
+import type { InviteSessionHandler } from './session-handler.ts';
+import type { SessionAgent } from './session-deps.ts';
 import { EMPTY_BODY, type SipRequest, type SipResponse } from '../message/message.ts';
 import {
   ALLOWED_METHODS,

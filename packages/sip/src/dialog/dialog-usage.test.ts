@@ -1,6 +1,7 @@
 // Every state × event of a dialog at work: our changes and the peer's, refreshes, transfers either way.
 
-import type { InviteSession, SessionEnding } from '../call/invite-contract.ts';
+import type { InviteSession } from '../call/call-session.ts';
+import type { SessionEnding } from './session-handler.ts';
 import {
   type Events,
   type Stage,

@@ -6,18 +6,16 @@ import { DialogClient, type Outcome, type RequestContent } from './dialog-client
 import { DialogServer } from './dialog-server.ts';
 import type { DigestClient } from '../auth/digest.ts';
 import { SipError } from '../errors.ts';
-import type {
-  InviteSessionHandler,
-  SessionAgent,
-  TransportPreference,
-} from '../call/invite-contract.ts';
+import type { InviteSessionHandler } from './session-handler.ts';
+import type { SessionAgent } from './session-deps.ts';
+import type { TransportPreference } from '../transport/next-hop.ts';
 import type { SipHeaders, SipRequest } from '../message/message.ts';
 import type { Verdict } from './request-policy.ts';
 import { SessionChanges, type SessionOffer } from './session-changes.ts';
 import { SessionTimer } from './session-timer.ts';
 import type { Hop, ServerTransaction } from '../transaction/transaction-layer.ts';
 import { type TransferOutcome, Transfers } from './transfers.ts';
-import { transportError } from '../transport/transport.ts';
+import { transportError } from '../errors.ts';
 
 /** The call. */
 export interface DialogUsageOwner {

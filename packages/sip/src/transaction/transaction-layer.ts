@@ -23,14 +23,14 @@ import type { ParseOutcome } from '../message/message-head.ts';
 import type { GuardFault } from './source-guard.ts';
 import type { Clock, SipTimers } from '../timers.ts';
 import { Transaction, type TransactionState } from './transaction.ts';
-import {
-  isForbiddenDestination,
-  type Transport,
-  type TransportAddress,
-  type TransportFault,
-  type TransportHandler,
-  transportError,
+import { isForbiddenDestination } from '../transport/transport.ts';
+import type {
+  Transport,
+  TransportAddress,
+  TransportFault,
+  TransportHandler,
 } from '../transport/transport.ts';
+import { transportError } from '../errors.ts';
 import { formatHostPort, parseCSeq } from '../message/uri.ts';
 import { parseVia, type Via } from '../message/via.ts';
 

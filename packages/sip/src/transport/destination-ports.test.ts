@@ -2,7 +2,8 @@
 
 import { afterEach, describe, expect, it } from 'vitest';
 import { DestinationPorts, type PortRange } from './destination-ports.ts';
-import type { InviteSession, SessionEnding } from '../call/invite-contract.ts';
+import type { InviteSession } from '../call/call-session.ts';
+import type { SessionEnding } from '../dialog/session-handler.ts';
 import type { SipRequest } from '../message/message.ts';
 import type { SipDns } from './sip-dns.ts';
 import { PEER, settle, TestWire } from '../test-wire.ts';

@@ -3,7 +3,8 @@
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { type LocalAddress, transportError } from './transport.ts';
+import type { LocalAddress } from './transport.ts';
+import { transportError } from '../errors.ts';
 
 /** Peers whose way is remembered for traces. */
 const MAX_KNOWN = 1000;

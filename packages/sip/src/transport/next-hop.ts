@@ -1,7 +1,20 @@
 // Where a request goes first, before any name is resolved (RFC 3261 §8.1.2, RFC 3263 §4).
 
-import type { OutboundProxy, TransportPreference } from '../call/invite-contract.ts';
 import type { SipUri } from '../message/uri.ts';
+
+/**
+ * How requests travel: `udp`, `tcp` and `tls` always so; `auto` is what the domain's NAPTR and SRV records prefer, else UDP,
+ * but TCP above 1,300 bytes where it connects in 500 ms. A SIPS URI goes over TLS whatever this says.
+ */
+export type TransportPreference = 'udp' | 'tcp' | 'tls' | 'auto';
+
+/** Next hop of all requests outside a dialog. No Route is added for it. */
+export interface OutboundProxy {
+  /** Host name or IP literal, IPv6 without brackets. */
+  readonly host: string;
+  /** 1–65535. Default: what the host's SRV records say, else 5060, or 5061 for TLS. */
+  readonly port?: number;
+}
 
 /** A peer to be found. */
 export interface NextHop {

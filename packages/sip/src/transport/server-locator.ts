@@ -7,7 +7,8 @@ import { SipError } from '../errors.ts';
 import { defaultPort, type NextHop } from './next-hop.ts';
 import type { NaptrRecord, SipDns, SrvRecord } from './sip-dns.ts';
 import type { Clock } from '../timers.ts';
-import { isForbiddenDestination, transportError } from './transport.ts';
+import { isForbiddenDestination } from './transport.ts';
+import { transportError } from '../errors.ts';
 
 /** One address to try. */
 export interface Target {

@@ -6,17 +6,17 @@ import type { SipError } from '../errors.ts';
 import type { ParseOutcome } from '../message/message-head.ts';
 import { StreamParser } from '../message/stream-parser.ts';
 import type { TimerHandle } from '../timers.ts';
-import {
-  type LocalAddress,
-  type SendDone,
-  type Transport,
-  type TransportAddress,
-  type TransportFault,
-  type TransportHandler,
-  type TransportOptions,
-  transportError,
-  withoutMapping,
+import type {
+  LocalAddress,
+  SendDone,
+  Transport,
+  TransportAddress,
+  TransportFault,
+  TransportHandler,
+  TransportOptions,
 } from './transport.ts';
+import { transportError } from '../errors.ts';
+import { withoutMapping } from './transport.ts';
 
 /** Bounds on what peers can make a stream transport hold. */
 export interface StreamLimits {

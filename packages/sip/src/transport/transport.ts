@@ -105,11 +105,6 @@ export interface TransportOptions {
 /** Makes a transport. Must not open anything yet. */
 export type TransportFactory = (options: TransportOptions) => Transport;
 
-/** The SipError for a failed socket operation. */
-export function transportError(message: string, cause?: unknown): SipError {
-  return new SipError('TRANSPORT', message, { statusCode: 503, cause });
-}
-
 /**
  * True for addresses that no SIP message may be sent to because a header said so: IPv4 broadcast, multicast and
  * "this network", and IPv6 multicast and unspecified (RFC 4475 §3.3.10).

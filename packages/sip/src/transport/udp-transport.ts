@@ -4,15 +4,15 @@ import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv4, isIPv6 } from 'node:net';
 import type { SipError } from '../errors.ts';
 import { parseDatagram } from '../message/parser.ts';
-import {
-  type SendDone,
-  type Transport,
-  type TransportAddress,
-  type TransportHandler,
-  type TransportOptions,
-  transportError,
-  withoutMapping,
+import type {
+  SendDone,
+  Transport,
+  TransportAddress,
+  TransportHandler,
+  TransportOptions,
 } from './transport.ts';
+import { transportError } from '../errors.ts';
+import { withoutMapping } from './transport.ts';
 
 const RECEIVE_BUFFER_BYTES = 1 << 20;
 
