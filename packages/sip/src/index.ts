@@ -107,7 +107,7 @@ export type {
   SipUserAgentHandler,
   SipUserAgentOptions,
   SipUserAgentStats,
-} from './agent/user-agent-contract.ts';
+} from './agent/user-agent-options.ts';
 export { formatNameAddress, type NameAddress, parseNameAddress } from './message/name-address.ts';
 export type { Parameters } from './message/parameters.ts';
 export {

@@ -19,7 +19,7 @@ import type {
   InviteDecision,
   SipUserAgentHandler,
   SipUserAgentOptions,
-} from './agent/user-agent-contract.ts';
+} from './agent/user-agent-options.ts';
 import { parseCSeq } from './message/uri.ts';
 
 /** Time that stands still until it is told to pass. */

@@ -1,9 +1,10 @@
 export { measureAvSkew } from './media/av-skew.ts';
 export type { AvSkew } from './media/av-skew.ts';
 export type { RtmpSinkAuth } from './rtmp/rtmp-sink-auth.ts';
-export type { PublicationParts } from './rtmp/rtmp-sink-connection.ts';
-export { RtmpPublication, RtmpSink } from './rtmp/rtmp-sink.ts';
-export type { ReceivedTag, RtmpRefusal, RtmpSinkOptions } from './rtmp/rtmp-sink.ts';
+export { RtmpPublication } from './rtmp/rtmp-publication.ts';
+export type { PublicationParts, ReceivedTag } from './rtmp/rtmp-publication.ts';
+export type { RtmpRefusal, RtmpSinkOptions } from './rtmp/rtmp-sink-options.ts';
+export { RtmpSink } from './rtmp/rtmp-sink.ts';
 export { createClip, loadClip, splitIvf, splitNalUnits } from './media/clip.ts';
 export type { Clip, ClipAccessUnit } from './media/clip.ts';
 export { aLawToLinear, aLawToMuLaw, linearToMuLaw } from './media/g711.ts';
@@ -30,12 +31,13 @@ export type { Random } from './seeded-random.ts';
 export type { CallScript, PeerLineOptions, ReinviteChange } from './sip/call-script.ts';
 export { PeerCall } from './sip/peer-call.ts';
 export type {
+  LoggedCall,
   LoggedMessage,
   PeerCallEnding,
-  PeerCallHost,
+  PeerCallDeps,
   PeerCallStatus,
   SentReinvite,
-} from './sip/peer-call-contract.ts';
+} from './sip/phone-call.ts';
 export type { PeerAuth } from './sip/peer-digest.ts';
 export type { Violation } from './sip/peer-judge.ts';
 export { parseSdp } from './sip/peer-sdp.ts';

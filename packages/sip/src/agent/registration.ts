@@ -14,7 +14,7 @@ import { DigestClient, type DigestCredentials } from '../auth/digest.ts';
 import { SipError } from '../errors.ts';
 import { contactFor } from '../dialog/session-deps.ts';
 import type { OutboundProxy, TransportPreference } from '../transport/next-hop.ts';
-import type { SessionAgent } from '../dialog/session-deps.ts';
+import type { SessionDeps } from '../dialog/session-deps.ts';
 import { EMPTY_BODY, SipHeaders, type SipRequest, type SipResponse } from '../message/message.ts';
 import { type NextHop, nextHopTo } from '../transport/next-hop.ts';
 import { mayFailOver } from '../transport/server-locator.ts';
@@ -67,18 +67,15 @@ export interface Registration {
  * @throws SipError as a rejection: `INVALID_ARGUMENT` or `ILLEGAL_CHARACTER` naming the field, `AUTH_FAILED`,
  * `REJECTED` with `statusCode`, `TIMEOUT`, `TRANSPORT`, `CLOSED`
  */
-export async function register(
-  agent: SessionAgent,
-  options: RegisterOptions,
-): Promise<Registration> {
-  const binding = new Binding(agent, options);
+export async function register(deps: SessionDeps, options: RegisterOptions): Promise<Registration> {
+  const binding = new Binding(deps, options);
   await binding.refresh();
   return binding;
 }
 
 class Binding implements Registration {
   readonly callId: string;
-  readonly #agent: SessionAgent;
+  readonly #deps: SessionDeps;
   readonly #options: RegisterOptions;
   readonly #digest: DigestClient | undefined;
   readonly #next: NextHop;
@@ -93,7 +90,7 @@ class Binding implements Registration {
   #removed = false;
   #endKeepAlive: () => void = () => {};
 
-  constructor(agent: SessionAgent, options: RegisterOptions) {
+  constructor(deps: SessionDeps, options: RegisterOptions) {
     const registrar = checkUriArgument('registrar', options.registrar);
     checkUriArgument('from.uri', options.from?.uri);
     if (options.from.displayName !== undefined) {
@@ -106,13 +103,12 @@ class Binding implements Registration {
       checkInteger('expiresSeconds', options.expiresSeconds, 1, 0xffff_ffff);
     }
     if (options.callId !== undefined) checkCallId(options.callId);
-    this.#agent = agent;
+    this.#deps = deps;
     this.#options = options;
     this.#next = nextHopTo(registrar, options.transport, options.outboundProxy);
-    this.callId = options.callId ?? agent.token();
-    this.#localTag = agent.token();
-    this.#digest =
-      options.credentials && new DigestClient(options.credentials, () => agent.token());
+    this.callId = options.callId ?? deps.token();
+    this.#localTag = deps.token();
+    this.#digest = options.credentials && new DigestClient(options.credentials, () => deps.token());
   }
 
   get expiresSeconds(): number {
@@ -159,7 +155,7 @@ class Binding implements Registration {
     }
     // Un-REGISTER is a courtesy: the binding ends by itself.
     if (problem !== undefined && expiresSeconds === 0) throw problem;
-    for (const hop of await this.#agent.locate(this.#next)) {
+    for (const hop of await this.#deps.locate(this.#next)) {
       if (last !== undefined && last.address === hop.address && last.port === hop.port) continue;
       problem = await this.#attempt(hop, expiresSeconds);
       if (problem === undefined) return;
@@ -174,7 +170,7 @@ class Binding implements Registration {
       this.#hop = hop;
       if (!this.#removed) {
         const endBefore = this.#endKeepAlive;
-        this.#endKeepAlive = this.#agent.keepAlive(hop);
+        this.#endKeepAlive = this.#deps.keepAlive(hop);
         endBefore();
       }
       return undefined;
@@ -195,9 +191,9 @@ class Binding implements Registration {
     if (hop === undefined || via === undefined) return false;
     const { parameters } = parseVia(via);
     const [address, port] = [parameters.get('received'), Number(parameters.get('rport') || 0)];
-    if (!this.#agent.learn(hop, address ?? hop.localHost, port)) return false;
+    if (!this.#deps.learn(hop, address ?? hop.localHost, port)) return false;
     this.#stale = this.#contact;
-    this.#hop = await this.#agent.hopTo(hop);
+    this.#hop = await this.#deps.hopTo(hop);
     return true;
   }
 
@@ -253,7 +249,7 @@ class Binding implements Registration {
       .append('cseq', `${this.#sequence} REGISTER`)
       .append('contact', this.#contact)
       .append('expires', String(expiresSeconds))
-      .append('user-agent', this.#agent.userAgentName);
+      .append('user-agent', this.#deps.userAgentName);
     if (this.#stale !== undefined && this.#stale !== this.#contact) {
       headers.append('contact', `${this.#stale};expires=0`);
     }
@@ -271,7 +267,7 @@ class Binding implements Registration {
       headers.append(name, value);
     }
     return new Promise((resolve, reject) => {
-      this.#agent.layer.send(request, hop, {
+      this.#deps.layer.send(request, hop, {
         onResponse: (response) => {
           if (response.statusCode >= 200) resolve(response);
         },

@@ -11,7 +11,7 @@ import {
 import { DestinationPorts, forbiddenPort } from '../transport/destination-ports.ts';
 import { dialogKey } from '../dialog/dialog.ts';
 import { SipError } from '../errors.ts';
-import type { DialogOwner, SessionAgent } from '../dialog/session-deps.ts';
+import type { DialogHandler, SessionDeps } from '../dialog/session-deps.ts';
 import type { InviteOptions, InviteSession } from '../call/call-session.ts';
 import type { InviteSessionHandler } from '../dialog/session-handler.ts';
 import type { TransportPreference } from '../transport/next-hop.ts';
@@ -54,7 +54,7 @@ import type {
   SipUserAgentHandler,
   SipUserAgentOptions,
   SipUserAgentStats,
-} from './user-agent-contract.ts';
+} from './user-agent-options.ts';
 import { formatHostPort, parseCSeq, type SipUri } from '../message/uri.ts';
 
 /** Attempts to find a port number that is free for every transport. */
@@ -79,7 +79,7 @@ export class SipUserAgent {
   readonly #clock: Clock;
   readonly #timers: SipTimers;
   readonly #token: () => string;
-  readonly #sessions = new Map<string, DialogOwner>();
+  readonly #sessions = new Map<string, DialogHandler>();
   readonly #transports = new Map<string, Transport>();
   readonly #addresses: LocalAddresses;
   readonly #locator: ServerLocator;
@@ -88,7 +88,7 @@ export class SipUserAgent {
   readonly #pings: ServerPings;
   readonly #guard: SourceGuard | undefined;
   readonly #layer: TransactionLayer;
-  readonly #agent: SessionAgent;
+  readonly #deps: SessionDeps;
   /** By their INVITE: calls that were taken and not answered yet. */
   readonly #incoming = new Map<ServerTransaction, InboundSession>();
   #state: 'new' | 'opening' | 'open' | 'closed' = 'new';
@@ -156,7 +156,7 @@ export class SipUserAgent {
       this.#createLayerHandler(),
     );
     this.#pings = this.#createPings(options);
-    this.#agent = {
+    this.#deps = {
       layer: this.#layer,
       timers: this.#timers,
       clock: this.#clock,
@@ -330,7 +330,7 @@ export class SipUserAgent {
    */
   invite(options: InviteOptions, handler: InviteSessionHandler): InviteSession {
     if (this.#state !== 'open') throw new SipError('CLOSED', 'The user agent is not open');
-    return new OutboundSession(this.#agent, options, handler);
+    return new OutboundSession(this.#deps, options, handler);
   }
 
   /**
@@ -341,7 +341,7 @@ export class SipUserAgent {
    */
   async register(options: RegisterOptions): Promise<Registration> {
     if (this.#state !== 'open') throw new SipError('CLOSED', 'The user agent is not open');
-    return register(this.#agent, options);
+    return register(this.#deps, options);
   }
 
   /** Ends all calls (BYE, CANCEL; waits `closeGraceMs` at most), then closes every socket and timer. Idempotent. */
@@ -453,11 +453,11 @@ export class SipUserAgent {
   }
 
   /** The call that a peer's request is addressed to: our tag stands in its To. */
-  #peerSession(request: SipRequest): DialogOwner | undefined {
+  #peerSession(request: SipRequest): DialogHandler | undefined {
     return this.#session(request.headers.get('call-id'), request.headers.get('to'));
   }
 
-  #session(callId: string | undefined, local: string | undefined): DialogOwner | undefined {
+  #session(callId: string | undefined, local: string | undefined): DialogHandler | undefined {
     if (this.#sessions.size === 0 || callId === undefined) return undefined;
     const tag = tagOf(local);
     return tag === undefined ? undefined : this.#sessions.get(dialogKey(callId, tag));
@@ -522,7 +522,7 @@ export class SipUserAgent {
       this.#token(),
     );
     for (const [name, value] of verdict.headers ?? []) response.headers.append(name, value);
-    response.headers.append('server', this.#agent.userAgentName);
+    response.headers.append('server', this.#deps.userAgentName);
     transaction.respond(response);
   }
 
@@ -547,7 +547,7 @@ export class SipUserAgent {
     const refusal =
       judgeRequest(request, transaction.merged) ??
       this.#refuseReplacement(request) ??
-      refuseInterval(request, this.#agent.sessionTimer);
+      refuseInterval(request, this.#deps.sessionTimer);
     if (refusal !== undefined) {
       if (silent) {
         const from = formatHostPort(source.address, source.port);
@@ -565,7 +565,7 @@ export class SipUserAgent {
       take: (handler) => {
         if (taken) throw new SipError('CLOSED', 'The call is taken already');
         taken = true;
-        const session = new InboundSession(this.#agent, transaction, handler, () => {
+        const session = new InboundSession(this.#deps, transaction, handler, () => {
           this.#incoming.delete(transaction);
         });
         this.#incoming.set(transaction, session);

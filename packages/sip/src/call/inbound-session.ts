@@ -6,7 +6,7 @@ import { DialogUsage } from '../dialog/dialog-usage.ts';
 import { SipError } from '../errors.ts';
 import { asSipError } from '../errors.ts';
 import { contactFor } from '../dialog/session-deps.ts';
-import type { DialogOwner, SessionAgent } from '../dialog/session-deps.ts';
+import type { DialogHandler, SessionDeps } from '../dialog/session-deps.ts';
 import type { IncomingSession, InviteSessionState } from './call-session.ts';
 import type { InviteSessionHandler, SessionEnding } from '../dialog/session-handler.ts';
 import { lostSession } from '../dialog/session-handler.ts';
@@ -32,9 +32,9 @@ const ANSWER_LIMIT_MS = 180_000;
 const RING_AGAIN_MS = 60_000;
 
 /** The one {@link IncomingSession}: created by `IncomingInvite.take`. */
-export class InboundSession implements IncomingSession, DialogOwner {
+export class InboundSession implements IncomingSession, DialogHandler {
   readonly callId: string;
-  readonly #agent: SessionAgent;
+  readonly #deps: SessionDeps;
   readonly #handler: InviteSessionHandler;
   readonly #transaction: ServerTransaction;
   readonly #released: () => void;
@@ -67,23 +67,23 @@ export class InboundSession implements IncomingSession, DialogOwner {
 
   /** Tells the caller 100; `released` is called when the INVITE has its final response. */
   constructor(
-    agent: SessionAgent,
+    deps: SessionDeps,
     transaction: ServerTransaction,
     handler: InviteSessionHandler,
     released: () => void,
   ) {
     const { request, source } = transaction;
     this.callId = request.headers.get('call-id') ?? '';
-    this.#agent = agent;
+    this.#deps = deps;
     this.#handler = handler;
     this.#transaction = transaction;
     this.#released = released;
-    this.#localTag = agent.token();
+    this.#localTag = deps.token();
     this.#localUri = parseNameAddress(request.headers.get('to') ?? '').uri;
     this.#dialog = Dialog.asCallee(request, this.#localTag);
-    this.#rseq = 1 + Math.floor(agent.random() * 0x7fff_0000);
+    this.#rseq = 1 + Math.floor(deps.random() * 0x7fff_0000);
     this.#usage = new DialogUsage(
-      agent,
+      deps,
       {
         dialogOf: (tag) => (tag === this.#dialog.remoteTag ? this.#dialog : undefined),
         confirmed: () => (this.#confirmed ? this.#dialog : undefined),
@@ -113,8 +113,8 @@ export class InboundSession implements IncomingSession, DialogOwner {
     this.#ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
-    agent.attach(dialogKey(this.callId, this.#localTag), this);
-    this.#limit = agent.clock.startTimer(ANSWER_LIMIT_MS, () =>
+    deps.attach(dialogKey(this.callId, this.#localTag), this);
+    this.#limit = deps.clock.startTimer(ANSWER_LIMIT_MS, () =>
       this.#refuse(
         { statusCode: 480, reasonPhrase: 'Temporarily Unavailable' },
         {
@@ -129,7 +129,7 @@ export class InboundSession implements IncomingSession, DialogOwner {
     );
     handler.onMessage?.('in', request, source);
     transaction.respond(createResponse(request, 100, 'Trying', this.#localTag));
-    agent.hopTo(source).then(
+    deps.hopTo(source).then(
       (hop) => this.#located(hop),
       (error: unknown) =>
         this.#refuse(
@@ -156,7 +156,7 @@ export class InboundSession implements IncomingSession, DialogOwner {
       response.headers.append('contact', this.#contact()).append('allow', ALLOWED_METHODS);
       if (body !== undefined) response.headers.append('content-type', 'application/sdp');
       this.#ringing?.cancel();
-      this.#ringing = this.#agent.clock.startTimer(RING_AGAIN_MS, () => this.ring(sdp));
+      this.#ringing = this.#deps.clock.startTimer(RING_AGAIN_MS, () => this.ring(sdp));
       const asks = (header: string): boolean =>
         request.headers.getAll(header).some((tag) => /^\s*100rel\s*$/i.test(tag));
       // RFC 3262 §3: must where it is required; with a description a lost response would cost the early media.
@@ -174,8 +174,8 @@ export class InboundSession implements IncomingSession, DialogOwner {
         this.#transaction,
         response,
         this.#rseq,
-        this.#agent.timers,
-        this.#agent.clock,
+        this.#deps.timers,
+        this.#deps.clock,
         () => {
           this.#reliable = undefined;
           const error = new SipError('TIMEOUT', 'No PRACK came', { statusCode: 408 });
@@ -378,7 +378,7 @@ export class InboundSession implements IncomingSession, DialogOwner {
     this.#usage.stop();
     this.#waiting = [];
     this.#released();
-    this.#agent.detach(dialogKey(this.callId, this.#localTag));
+    this.#deps.detach(dialogKey(this.callId, this.#localTag));
     this.#handler.onEnded(ending);
     this.#resolveEnded();
   }
@@ -434,7 +434,7 @@ export class InboundSession implements IncomingSession, DialogOwner {
     this.#reliable.stop();
     this.#reliable = undefined;
     // The answer goes out behind the 200 of the PRACK.
-    this.#agent.clock.startTimer(0, () => this.#goOn());
+    this.#deps.clock.startTimer(0, () => this.#goOn());
     if (!hasOffer(prack)) return OK;
     const described = Buffer.from(prack.body).toString('utf8');
     if (this.#early === 'offer') {

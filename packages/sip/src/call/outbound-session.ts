@@ -9,7 +9,7 @@ import { asSipError } from '../errors.ts';
 import { checkInviteOptions } from './call-session.ts';
 import { contactFor } from '../dialog/session-deps.ts';
 import { lostSession } from '../dialog/session-handler.ts';
-import type { DialogOwner, SessionAgent } from '../dialog/session-deps.ts';
+import type { DialogHandler, SessionDeps } from '../dialog/session-deps.ts';
 import type { InviteOptions, InviteSession, InviteSessionState } from './call-session.ts';
 import type { InviteSessionHandler, SessionEnding } from '../dialog/session-handler.ts';
 import type { TransportPreference } from '../transport/next-hop.ts';
@@ -45,9 +45,9 @@ const MAX_FORKS = 32;
 const DEFAULT_INVITE_TIMEOUT_MS = 180_000;
 
 /** The one {@link InviteSession}: created by `SipUserAgent.invite`. */
-export class OutboundSession implements InviteSession, DialogOwner {
+export class OutboundSession implements InviteSession, DialogHandler {
   readonly callId: string;
-  readonly #agent: SessionAgent;
+  readonly #deps: SessionDeps;
   readonly #options: InviteOptions;
   readonly #handler: InviteSessionHandler;
   readonly #redirects: Redirects;
@@ -85,20 +85,19 @@ export class OutboundSession implements InviteSession, DialogOwner {
   #cancelTimer: TimerHandle | undefined;
 
   /** @throws SipError `INVALID_ARGUMENT`, `ILLEGAL_CHARACTER` naming the field */
-  constructor(agent: SessionAgent, options: InviteOptions, handler: InviteSessionHandler) {
+  constructor(deps: SessionDeps, options: InviteOptions, handler: InviteSessionHandler) {
     this.#target = checkInviteOptions(options);
     this.#preference = options.transport;
     this.callId = options.callId;
-    this.#agent = agent;
+    this.#deps = deps;
     this.#options = options;
     this.#handler = handler;
-    this.#localTag = agent.token();
-    this.#digest =
-      options.credentials && new DigestClient(options.credentials, () => agent.token());
+    this.#localTag = deps.token();
+    this.#digest = options.credentials && new DigestClient(options.credentials, () => deps.token());
     this.#requestUri = options.target;
     this.#redirects = new Redirects(options.target, options.maxRedirects, options.mayRedirect);
     this.#usage = new DialogUsage(
-      agent,
+      deps,
       {
         dialogOf: (tag) => this.#dialogOf(tag),
         confirmed: () => this.#dialog,
@@ -126,7 +125,7 @@ export class OutboundSession implements InviteSession, DialogOwner {
     this.#ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
-    agent.attach(this.#key, this);
+    deps.attach(this.#key, this);
     void this.#start();
   }
 
@@ -144,13 +143,13 @@ export class OutboundSession implements InviteSession, DialogOwner {
     const { outboundProxy } = this.#options;
     try {
       const next = nextHopTo(this.#target, this.#preference, outboundProxy);
-      const [hop, ...others] = await this.#agent.locate(next);
+      const [hop, ...others] = await this.#deps.locate(next);
       if (this.#state !== 'starting') return;
       this.#hop = hop;
       this.#inviteTimer?.cancel();
       this.#others = others;
       const limitMs = this.#options.inviteTimeoutMs ?? DEFAULT_INVITE_TIMEOUT_MS;
-      this.#inviteTimer = this.#agent.clock.startTimer(limitMs, () => this.#giveUp());
+      this.#inviteTimer = this.#deps.clock.startTimer(limitMs, () => this.#giveUp());
       await this.#sendInvite(hop);
     } catch (error) {
       this.#failed(asSipError(error));
@@ -169,17 +168,17 @@ export class OutboundSession implements InviteSession, DialogOwner {
       this.#preference === 'auto' &&
       hop.protocol === 'UDP' &&
       !this.#triedTcp &&
-      this.#agent.layer.sizeOf(request, hop) > UDP_REQUEST_BYTES
+      this.#deps.layer.sizeOf(request, hop) > UDP_REQUEST_BYTES
     ) {
       this.#triedTcp = true;
       const overTcp: Hop = { ...hop, protocol: 'TCP' };
-      if (await this.#agent.connect(overTcp, AUTO_CONNECT_MS)) way = overTcp;
+      if (await this.#deps.connect(overTcp, AUTO_CONNECT_MS)) way = overTcp;
       if (this.#state !== 'starting') return;
       request.headers.set('contact', this.#contact(way));
     }
     this.#hop = way;
     this.#state = 'calling';
-    this.#invite = this.#agent.layer.send(request, way, {
+    this.#invite = this.#deps.layer.send(request, way, {
       onResponse: (response) => this.#onInviteResponse(request, response),
       onFailure: (error) => this.#failed(error),
     });
@@ -201,7 +200,7 @@ export class OutboundSession implements InviteSession, DialogOwner {
       .append('contact', this.#contact(hop))
       .append('allow', ALLOWED_METHODS)
       .append('supported', timer.supported ? '100rel, timer' : '100rel')
-      .append('user-agent', this.#agent.userAgentName);
+      .append('user-agent', this.#deps.userAgentName);
     for (const [name, value] of timer.requestHeaders()) headers.append(name, value);
     const given = this.#options.headers ?? [];
     for (const [name] of given) headers.delete(name);
@@ -358,9 +357,9 @@ export class OutboundSession implements InviteSession, DialogOwner {
     for (const name of ['authorization', 'proxy-authorization']) {
       for (const value of invite.headers.getAll(name)) ack.headers.append(name, value);
     }
-    ack.headers.append('user-agent', this.#agent.userAgentName);
+    ack.headers.append('user-agent', this.#deps.userAgentName);
     const acknowledge = (hop: Hop | undefined): void => {
-      if (hop !== undefined) this.#acks.set(tag, this.#agent.layer.sendAck(ack, hop));
+      if (hop !== undefined) this.#acks.set(tag, this.#deps.layer.sendAck(ack, hop));
       if (!isFirst) {
         this.#usage.request(dialog, 'BYE', undefined, () => {});
       } else if (this.#plan !== undefined) {
@@ -480,8 +479,8 @@ export class OutboundSession implements InviteSession, DialogOwner {
       this.#end(this.#plan ?? { endedBy: 'local', answered: false, cancelled: true });
     };
     // RFC 3261 §9.1: without a final response 64·T1 after the CANCEL, the INVITE counts as cancelled.
-    this.#cancelTimer = this.#agent.clock.startTimer(64 * this.#agent.timers.t1Ms, giveUp);
-    this.#agent.layer.cancel(
+    this.#cancelTimer = this.#deps.clock.startTimer(64 * this.#deps.timers.t1Ms, giveUp);
+    this.#deps.layer.cancel(
       invite,
       {
         onResponse: () => {},
@@ -517,7 +516,7 @@ export class OutboundSession implements InviteSession, DialogOwner {
     this.#state = 'ended';
     this.#stopInviteTimers();
     this.#usage.stop();
-    this.#agent.detach(this.#key);
+    this.#deps.detach(this.#key);
     this.#handler.onEnded(ending);
     this.#resolveEnded();
   }

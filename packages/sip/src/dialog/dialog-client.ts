@@ -6,7 +6,7 @@ import type { Dialog } from './dialog.ts';
 import type { DigestClient } from '../auth/digest.ts';
 import { SipError } from '../errors.ts';
 import { asSipError } from '../errors.ts';
-import type { SessionAgent } from './session-deps.ts';
+import type { SessionDeps } from './session-deps.ts';
 import type { TransportPreference } from '../transport/next-hop.ts';
 import type { SipRequest, SipResponse } from '../message/message.ts';
 import { defaultPort, nextHopTo } from '../transport/next-hop.ts';
@@ -30,7 +30,7 @@ export interface RequestContent {
 
 /** Sends requests in the dialogs of one call. */
 export class DialogClient {
-  readonly #agent: SessionAgent;
+  readonly #deps: SessionDeps;
   readonly #digest: DigestClient | undefined;
   /** Of the call; another one once it is redirected. */
   preference: TransportPreference;
@@ -39,11 +39,11 @@ export class DialogClient {
   readonly #sources = new Set<string>();
 
   constructor(
-    agent: SessionAgent,
+    deps: SessionDeps,
     digest: DigestClient | undefined,
     preference: TransportPreference,
   ) {
-    this.#agent = agent;
+    this.#deps = deps;
     this.#digest = digest;
     this.preference = preference;
   }
@@ -79,7 +79,7 @@ export class DialogClient {
   ): void {
     const send = (hop: Hop): void => {
       try {
-        this.#agent.layer.send(this.#create(dialog, method, content), hop, {
+        this.#deps.layer.send(this.#create(dialog, method, content), hop, {
           onResponse: (response) => {
             if (response.statusCode < 200) return;
             if (this.#answers(response, attempt))
@@ -107,7 +107,7 @@ export class DialogClient {
     done: (outcome: Outcome) => void,
     attempt = 1,
   ): void {
-    const { layer, clock } = this.#agent;
+    const { layer, clock } = this.#deps;
     let finished = false;
     const finish = (outcome: Outcome): void => {
       if (finished) return;
@@ -137,7 +137,7 @@ export class DialogClient {
         const ack = dialog.createAck(sequence);
         for (const name of ['authorization', 'proxy-authorization'])
           for (const value of request.headers.getAll(name)) ack.headers.append(name, value);
-        ack.headers.append('user-agent', this.#agent.userAgentName);
+        ack.headers.append('user-agent', this.#deps.userAgentName);
         const sendAck = (way: Hop): void => {
           acknowledge = layer.sendAck(ack, way);
           finish({ response });
@@ -173,7 +173,7 @@ export class DialogClient {
 
   #create(dialog: Dialog, method: string, content: RequestContent | undefined): SipRequest {
     const request = dialog.createRequest(method, content?.body);
-    request.headers.append('user-agent', this.#agent.userAgentName);
+    request.headers.append('user-agent', this.#deps.userAgentName);
     for (const [name, value] of content?.headers ?? []) request.headers.append(name, value);
     return this.authorized(request);
   }
@@ -230,7 +230,7 @@ export class DialogClient {
     const next = nextHopTo(uri, settled ? this.preference : 'auto');
     const { host } = next;
     if (isIP(host) === 0)
-      return this.#agent.locate(next).then(
+      return this.#deps.locate(next).then(
         ([hop]) => {
           if (this.#hops.size < MAX_HOPS) this.#hops.set(named, hop);
           return hop;
@@ -252,18 +252,18 @@ export class DialogClient {
     const hop = { ...first, protocol, address: host, port };
     // On the connection that the peer has opened nothing is connected to.
     if (first.connectionId !== undefined && protocol === first.protocol) return hop;
-    if (!isThere && !this.#agent.mayConnect(host)) {
+    if (!isThere && !this.#deps.mayConnect(host)) {
       const problem = `${host} is an address that may not be connected to`;
       return this.#instead(forbiddenDestination(problem), first);
     }
     const wasThere = (isThere && port === first.port) || this.#sources.has(`${host} ${port}`);
-    if (!wasThere && !this.#agent.allowsPort(host, port))
+    if (!wasThere && !this.#deps.allowsPort(host, port))
       return this.#instead(forbiddenPort(host, port), first);
     return hop;
   }
 
   #instead({ message }: SipError, first: Hop): Hop {
-    this.#agent.onForbidden(message, first);
+    this.#deps.onForbidden(message, first);
     return first;
   }
 }

@@ -3,7 +3,7 @@
 import { AcceptedReinvite } from './accepted-reinvite.ts';
 import type { Dialog } from './dialog.ts';
 import type { InviteSessionHandler } from './session-handler.ts';
-import type { SessionAgent } from './session-deps.ts';
+import type { SessionDeps } from './session-deps.ts';
 import { EMPTY_BODY, type SipRequest, type SipResponse } from '../message/message.ts';
 import {
   ALLOWED_METHODS,
@@ -24,7 +24,7 @@ const NO_DIALOG: Verdict = { statusCode: 481, reasonPhrase: 'Call/Transaction Do
 const OK: Verdict = { statusCode: 200, reasonPhrase: 'OK' };
 
 /** The call that the requests belong to. */
-export interface DialogServerOwner {
+export interface DialogServerHandler {
   /** The dialog, early or confirmed, with the peer's tag. */
   dialogOf(remoteTag: string): Dialog | undefined;
   /**
@@ -40,15 +40,15 @@ export interface DialogServerOwner {
   onBye(): void;
   /** No ACK came for our 2xx to a re-INVITE. */
   onUnacknowledged(): void;
-  /** REFER, NOTIFY and PRACK, which the owner answers by the verdict; `undefined` when it knows nothing of them. */
+  /** REFER, NOTIFY and PRACK, which the handler answers by the verdict; `undefined` when it knows nothing of them. */
   onExtension(transaction: ServerTransaction): Verdict | undefined;
 }
 
 /** Answers the peer's requests. */
 export class DialogServer {
-  readonly #agent: SessionAgent;
-  readonly #owner: DialogServerOwner;
-  readonly #handler: InviteSessionHandler;
+  readonly #deps: SessionDeps;
+  readonly #handler: DialogServerHandler;
+  readonly #session: InviteSessionHandler;
   readonly #timer: SessionTimer;
   readonly #localTag: string;
   /** Our session description that stands; sent again when the peer asks for one. */
@@ -60,16 +60,16 @@ export class DialogServer {
 
   /** `localSdp`: our session description; `''` while there is none. */
   constructor(
-    agent: SessionAgent,
-    owner: DialogServerOwner,
-    handler: InviteSessionHandler,
+    deps: SessionDeps,
+    handler: DialogServerHandler,
+    session: InviteSessionHandler,
     timer: SessionTimer,
     localTag: string,
     localSdp: string,
   ) {
-    this.#agent = agent;
-    this.#owner = owner;
+    this.#deps = deps;
     this.#handler = handler;
+    this.#session = session;
     this.#timer = timer;
     this.#localTag = localTag;
     this.localSdp = localSdp;
@@ -87,7 +87,7 @@ export class DialogServer {
    */
   async idle(): Promise<void> {
     for (;;) {
-      const reading = this.#handler.answerInUse?.();
+      const reading = this.#session.answerInUse?.();
       if (this.#reinvite === undefined && reading === undefined) return;
       await (reading ??
         new Promise<void>((resolve) => {
@@ -106,7 +106,7 @@ export class DialogServer {
   /**
    * Sends our 2xx to an INVITE of the peer's, and again until its ACK. `awaitsAnswer`: it offers, and the ACK answers.
    *
-   * @param acknowledged - Called once with the ACK's answer; default: `onReanswer` of the handler, where there is one.
+   * @param acknowledged - Called once with the ACK's answer; default: `onReanswer` of the session, where there is one.
    */
   accept(
     transaction: ServerTransaction,
@@ -123,11 +123,11 @@ export class DialogServer {
       response,
       sequence,
       awaitsAnswer,
-      this.#agent.timers,
-      this.#agent.clock,
+      this.#deps.timers,
+      this.#deps.clock,
       () => {
         this.#settled();
-        this.#owner.onUnacknowledged();
+        this.#handler.onUnacknowledged();
       },
     );
   }
@@ -135,7 +135,7 @@ export class DialogServer {
   /** An ACK for one of our 2xx. Returns false when it belongs to no dialog of this call. */
   onAck(request: SipRequest): boolean {
     const tag = tagOf(request.headers.get('from')) ?? '';
-    if (this.#owner.dialogOf(tag) === undefined) return false;
+    if (this.#handler.dialogOf(tag) === undefined) return false;
     const reinvite = this.#reinvite;
     const { sequence } = parseCSeq(request.headers.get('cseq') ?? '');
     if (reinvite === undefined || reinvite.sequence !== sequence) return true;
@@ -146,14 +146,14 @@ export class DialogServer {
     const acknowledged = this.#acknowledged;
     this.#acknowledged = undefined;
     if (acknowledged !== undefined) acknowledged(answer);
-    else if (answer !== undefined) this.#handler.onReanswer?.(answer);
+    else if (answer !== undefined) this.#session.onReanswer?.(answer);
     return true;
   }
 
   /** A request with our tag in To. Answers it. */
   onRequest(transaction: ServerTransaction): void {
     const { request } = transaction;
-    const dialog = this.#owner.dialogOf(tagOf(request.headers.get('from')) ?? '');
+    const dialog = this.#handler.dialogOf(tagOf(request.headers.get('from')) ?? '');
     if (dialog === undefined) {
       this.answer(transaction, NO_DIALOG);
       return;
@@ -172,7 +172,7 @@ export class DialogServer {
     switch (request.method) {
       case 'BYE':
         this.answer(transaction, OK);
-        this.#owner.onBye();
+        this.#handler.onBye();
         break;
       case 'INVITE':
       case 'UPDATE':
@@ -184,7 +184,7 @@ export class DialogServer {
       case 'PRACK':
       case 'REFER':
       case 'NOTIFY':
-        this.answer(transaction, this.#owner.onExtension(transaction) ?? NO_DIALOG);
+        this.answer(transaction, this.#handler.onExtension(transaction) ?? NO_DIALOG);
         break;
       default:
         this.#onOtherRequest(transaction);
@@ -195,14 +195,14 @@ export class DialogServer {
     const { request } = transaction;
     const isInvite = request.method === 'INVITE';
     const hasOffer = request.body.length > 0 && isSdp(request.headers);
-    const phase = this.#owner.phase();
+    const phase = this.#handler.phase();
     if (phase === 'leaving') {
       this.answer(transaction, NO_DIALOG);
       return;
     }
     // RFC 3261 §14.2, RFC 3311 §5.2: its own first one comes first; in up to ten seconds, so that both do not meet again.
     if (phase === 'answering' && (isInvite || hasOffer)) {
-      const seconds = Math.floor(this.#agent.random() * 11);
+      const seconds = Math.floor(this.#deps.random() * 11);
       this.answer(transaction, {
         statusCode: 500,
         reasonPhrase: 'First INVITE Not Answered',
@@ -215,7 +215,7 @@ export class DialogServer {
     const pending =
       phase !== 'confirmed' ||
       this.#reinvite?.awaitsAnswer === true ||
-      this.#handler.answerInUse?.() !== undefined;
+      this.#session.answerInUse?.() !== undefined;
     if (pending && (isInvite || hasOffer)) {
       this.answer(transaction, { statusCode: 491, reasonPhrase: 'Request Pending' });
       return;
@@ -227,7 +227,7 @@ export class DialogServer {
     }
     let sdp: string | undefined;
     if (hasOffer) {
-      const reply = this.#handler.onReoffer(Buffer.from(request.body).toString('utf8'));
+      const reply = this.#session.onReoffer(Buffer.from(request.body).toString('utf8'));
       if ('statusCode' in reply) {
         this.answer(transaction, reply);
         return;
@@ -235,12 +235,12 @@ export class DialogServer {
       sdp = reply.answer;
     } else if (isInvite) {
       // RFC 3261 §14.2: asked for an offer, we make one as for a new call: so a held session comes back.
-      sdp = this.#handler.onOfferWanted?.() ?? this.localSdp;
+      sdp = this.#session.onOfferWanted?.() ?? this.localSdp;
     }
     dialog.refreshTarget(request.headers);
-    this.#owner.onTarget(transaction.source);
+    this.#handler.onTarget(transaction.source);
     const response = this.response(request, 200, 'OK', sdp);
-    response.headers.append('contact', this.#owner.contact()).append('allow', ALLOWED_METHODS);
+    response.headers.append('contact', this.#handler.contact()).append('allow', ALLOWED_METHODS);
     if (sdp !== undefined) {
       this.localSdp = sdp;
       response.headers.append('content-type', 'application/sdp');
@@ -252,8 +252,8 @@ export class DialogServer {
 
   #onOtherRequest(transaction: ServerTransaction): void {
     const { request } = transaction;
-    if (this.#handler.onDialogRequest !== undefined) {
-      const { statusCode, reasonPhrase } = this.#handler.onDialogRequest(request);
+    if (this.#session.onDialogRequest !== undefined) {
+      const { statusCode, reasonPhrase } = this.#session.onDialogRequest(request);
       const phrase = reasonPhrase ?? (statusCode < 300 ? 'OK' : 'Refused');
       // RFC 3261 §21.4.6: a 405 says what is allowed; a method that nobody knows is not refused but unknown (§21.5.2).
       const unserved = statusCode === 405 ? judgeRequest(request, false) : undefined;
@@ -282,7 +282,7 @@ export class DialogServer {
     const response = createResponse(request, statusCode, reason, this.#localTag, body);
     return {
       ...response,
-      headers: response.headers.append('server', this.#agent.userAgentName),
+      headers: response.headers.append('server', this.#deps.userAgentName),
     };
   }
 

@@ -7,7 +7,7 @@ import { DialogServer } from './dialog-server.ts';
 import type { DigestClient } from '../auth/digest.ts';
 import { SipError } from '../errors.ts';
 import type { InviteSessionHandler } from './session-handler.ts';
-import type { SessionAgent } from './session-deps.ts';
+import type { SessionDeps } from './session-deps.ts';
 import type { TransportPreference } from '../transport/next-hop.ts';
 import type { SipHeaders, SipRequest } from '../message/message.ts';
 import type { Verdict } from './request-policy.ts';
@@ -18,7 +18,7 @@ import { type TransferOutcome, Transfers } from './transfers.ts';
 import { transportError } from '../errors.ts';
 
 /** The call. */
-export interface DialogUsageOwner {
+export interface DialogUsageHandler {
   /** The dialog, early or confirmed, with the peer's tag. */
   dialogOf(remoteTag: string): Dialog | undefined;
   /** The confirmed dialog. */
@@ -48,15 +48,15 @@ export class DialogUsage {
   readonly timer: SessionTimer;
   readonly changes: SessionChanges;
   readonly #transfers: Transfers;
-  readonly #owner: DialogUsageOwner;
+  readonly #handler: DialogUsageHandler;
   /** Methods of the peer's newest Allow. */
   #peerAllows = '';
 
   /** `digest`: absent in calls that came in, where nobody is owed our password (RFC 3261 §22.1). */
   constructor(
-    agent: SessionAgent,
-    owner: DialogUsageOwner,
-    handler: InviteSessionHandler,
+    deps: SessionDeps,
+    handler: DialogUsageHandler,
+    session: InviteSessionHandler,
     parts: {
       readonly localTag: string;
       readonly localSdp: string;
@@ -65,37 +65,40 @@ export class DialogUsage {
       readonly ownsCallId: boolean;
     },
   ) {
-    this.#owner = owner;
-    this.client = new DialogClient(agent, parts.digest, parts.transport);
-    this.timer = new SessionTimer(agent.sessionTimer, agent.clock, {
+    this.#handler = handler;
+    this.client = new DialogClient(deps, parts.digest, parts.transport);
+    this.timer = new SessionTimer(deps.sessionTimer, deps.clock, {
       refresh: () => this.changes.refresh(),
-      expired: () => owner.onLost(new SipError('SESSION_EXPIRED', 'Nobody refreshed the session')),
+      expired: () =>
+        handler.onLost(new SipError('SESSION_EXPIRED', 'Nobody refreshed the session')),
     });
     this.server = new DialogServer(
-      agent,
+      deps,
       {
-        dialogOf: (tag) => owner.dialogOf(tag),
+        dialogOf: (tag) => handler.dialogOf(tag),
         phase: () => {
-          const phase = owner.phase();
+          const phase = handler.phase();
           return phase === 'confirmed' && this.changes.offering ? 'offering' : phase;
         },
-        contact: () => owner.contact(),
+        contact: () => handler.contact(),
         onTarget: (source) => this.client.met(source),
-        onBye: () => owner.onBye(),
+        onBye: () => handler.onBye(),
         onUnacknowledged: () =>
-          owner.onLost(new SipError('TIMEOUT', 'The peer never acknowledged', { statusCode: 408 })),
+          handler.onLost(
+            new SipError('TIMEOUT', 'The peer never acknowledged', { statusCode: 408 }),
+          ),
         onExtension: (transaction) => this.#onExtension(transaction),
       },
-      handler,
+      session,
       this.timer,
       parts.localTag,
       parts.localSdp,
     );
     this.changes = new SessionChanges({
-      owner: {
+      handler: {
         send: (method, content, limitMs, done) => {
-          const dialog = owner.confirmed();
-          const hop = owner.hop();
+          const dialog = handler.confirmed();
+          const hop = handler.hop();
           if (dialog === undefined || hop === undefined) done(NOTHING_THERE);
           else if (method === 'INVITE') this.client.reinvite(dialog, hop, content, limitMs, done);
           else
@@ -105,29 +108,29 @@ export class DialogUsage {
               done(outcome);
             });
         },
-        contact: () => owner.contact(),
+        contact: () => handler.contact(),
         localSdp: () => this.server.localSdp,
         agreed: (sdp) => {
           this.server.localSdp = sdp;
         },
-        onRefreshed: (answer) => handler.onReanswer?.(answer),
+        onRefreshed: (answer) => session.onReanswer?.(answer),
         idle: () => this.server.idle(),
         takesUpdate: () => this.#peerAllows.includes('UPDATE'),
-        onLost: (error) => owner.onLost(error),
+        onLost: (error) => handler.onLost(error),
       },
       timer: this.timer,
-      clock: agent.clock,
+      clock: deps.clock,
       ownsCallId: parts.ownsCallId,
-      random: agent.random,
+      random: deps.random,
     });
     this.#transfers = new Transfers(
       {
-        send: (method, content, done) => this.request(owner.confirmed(), method, content, done),
-        contact: () => owner.contact(),
-        onRefer: (refer) => handler.onRefer?.(refer) === true,
-        onLost: (error) => owner.onLost(error),
+        send: (method, content, done) => this.request(handler.confirmed(), method, content, done),
+        contact: () => handler.contact(),
+        onRefer: (refer) => session.onRefer?.(refer) === true,
+        onLost: (error) => handler.onLost(error),
       },
-      agent.clock,
+      deps.clock,
     );
   }
 
@@ -153,7 +156,7 @@ export class DialogUsage {
   async refer(target: string): Promise<TransferOutcome> {
     checkUriArgument('target', target);
     this.#requireEstablished();
-    return this.#transfers.refer(target, this.#owner.localUri());
+    return this.#transfers.refer(target, this.#handler.localUri());
   }
 
   /** See `InviteSession.sendInfo`. */
@@ -165,13 +168,15 @@ export class DialogUsage {
       body: Buffer.from(body, 'utf8'),
     };
     const outcome = await new Promise<Outcome>((resolve) => {
-      this.request(this.#owner.confirmed(), 'INFO', content, resolve);
+      this.request(this.#handler.confirmed(), 'INFO', content, resolve);
     });
     if ('error' in outcome) throw outcome.error;
     const { statusCode } = outcome.response;
     if (statusCode === 481) {
       // RFC 3261 §12.2.1.2: the peer has lost the dialog.
-      this.#owner.onLost(new SipError('REJECTED', '481: the peer lost the dialog', { statusCode }));
+      this.#handler.onLost(
+        new SipError('REJECTED', '481: the peer lost the dialog', { statusCode }),
+      );
     }
     return statusCode;
   }
@@ -183,7 +188,7 @@ export class DialogUsage {
     content: RequestContent | undefined,
     done: (outcome: Outcome) => void,
   ): void {
-    const hop = this.#owner.hop();
+    const hop = this.#handler.hop();
     if (hop === undefined || dialog === undefined) done(NOTHING_THERE);
     else this.client.request(dialog, hop, method, content, done);
   }
@@ -203,12 +208,12 @@ export class DialogUsage {
   }
 
   #requireEstablished(): void {
-    if (!this.#owner.isEstablished()) throw new SipError('CLOSED', 'No established dialog');
+    if (!this.#handler.isEstablished()) throw new SipError('CLOSED', 'No established dialog');
   }
 
   #onExtension({ request }: ServerTransaction): Verdict | undefined {
-    if (request.method === 'PRACK') return this.#owner.onPrack?.(request);
-    if (this.#owner.phase() !== 'confirmed') return undefined;
+    if (request.method === 'PRACK') return this.#handler.onPrack?.(request);
+    if (this.#handler.phase() !== 'confirmed') return undefined;
     return request.method === 'REFER'
       ? this.#transfers.onRefer(request)
       : this.#transfers.onNotify(request);

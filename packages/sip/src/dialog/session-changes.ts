@@ -21,7 +21,7 @@ export type SessionOffer = string | (() => string);
 const UNKNOWN_METHOD: ReadonlySet<number | undefined> = new Set([405, 501]);
 
 /** The dialog that is changed. */
-interface SessionChangesOwner {
+interface SessionChangesHandler {
   /** Sends a request in the dialog; a 2xx to an INVITE is acknowledged. `done` is called once. */
   send(
     method: 'INVITE' | 'UPDATE',
@@ -47,7 +47,7 @@ interface SessionChangesOwner {
 
 /** What these requests need of their surroundings. */
 export interface SessionChangesDeps {
-  readonly owner: SessionChangesOwner;
+  readonly handler: SessionChangesHandler;
   readonly timer: SessionTimer;
   readonly clock: Clock;
   /** We chose the Call-ID: decides how long we wait after 491 (RFC 3261 §14.1). */
@@ -95,7 +95,7 @@ export class SessionChanges {
       const answer = answerIn(response);
       if (answer === undefined)
         throw new SipError('BAD_SDP', 'Accepted without an answer', { field: 'sdp' });
-      this.#deps.owner.agreed(offered);
+      this.#deps.handler.agreed(offered);
       return answer;
     });
   }
@@ -104,9 +104,9 @@ export class SessionChanges {
   refresh(): void {
     if (this.#refreshing || this.#stopped) return;
     this.#refreshing = true;
-    const { owner } = this.#deps;
+    const { handler } = this.#deps;
     const done = this.#enqueue(async () => {
-      if (owner.takesUpdate() && !this.#refusesUpdate) {
+      if (handler.takesUpdate() && !this.#refusesUpdate) {
         try {
           await this.#change('UPDATE', undefined);
           return;
@@ -134,11 +134,11 @@ export class SessionChanges {
   }
 
   async #repeat(whenSilent: WhenSilent): Promise<void> {
-    const { owner } = this.#deps;
+    const { handler } = this.#deps;
     // RFC 3264 §8: the answer to an unchanged offer may be another one than before.
-    const { response } = await this.#change('INVITE', () => owner.localSdp(), whenSilent);
+    const { response } = await this.#change('INVITE', () => handler.localSdp(), whenSilent);
     const answer = answerIn(response);
-    if (answer !== undefined) owner.onRefreshed(answer);
+    if (answer !== undefined) handler.onRefreshed(answer);
   }
 
   /** Whatever waits is over: the session ends. */
@@ -158,16 +158,16 @@ export class SessionChanges {
     offer: SessionOffer | undefined,
     whenSilent: WhenSilent = 'ends',
   ): Promise<{ readonly response: SipResponse; readonly offered: string | undefined }> {
-    const { owner, timer } = this.#deps;
+    const { handler, timer } = this.#deps;
     for (let attempt = 1; ; attempt++) {
-      await Promise.race([owner.idle(), this.#ended]);
+      await Promise.race([handler.idle(), this.#ended]);
       if (this.#stopped) throw new SipError('CLOSED', 'The session has ended');
       // After a wait the peer's own change may have been agreed on: what was to be offered then is out of date.
       const offered = typeof offer === 'function' ? offer() : offer;
       const outcome = await this.#send(method, offered);
       if ('error' in outcome) {
         const { error } = outcome;
-        if (error.code !== 'TIMEOUT' || whenSilent === 'ends') owner.onLost(error);
+        if (error.code !== 'TIMEOUT' || whenSilent === 'ends') handler.onLost(error);
         throw error;
       }
       const { response } = outcome;
@@ -183,7 +183,7 @@ export class SessionChanges {
       );
       // RFC 3261 §12.2.1.2: the dialog is gone.
       if (statusCode === 408 || statusCode === 481) {
-        if (statusCode === 481 || whenSilent === 'ends') owner.onLost(error);
+        if (statusCode === 481 || whenSilent === 'ends') handler.onLost(error);
         throw error;
       }
       if (statusCode === 422 && timer.tooSmall(response.headers)) continue;
@@ -194,8 +194,8 @@ export class SessionChanges {
   }
 
   async #send(method: 'INVITE' | 'UPDATE', sdp: string | undefined): Promise<Outcome> {
-    const { owner, timer } = this.#deps;
-    const headers: [string, string][] = [['contact', owner.contact()]];
+    const { handler, timer } = this.#deps;
+    const headers: [string, string][] = [['contact', handler.contact()]];
     if (timer.supported) headers.push(['supported', 'timer']);
     headers.push(...timer.requestHeaders());
     if (sdp !== undefined) headers.push(['content-type', 'application/sdp']);
@@ -203,7 +203,7 @@ export class SessionChanges {
     this.#offering = sdp !== undefined || method === 'INVITE';
     try {
       return await new Promise<Outcome>((resolve) => {
-        owner.send(method, { headers, body }, REINVITE_LIMIT_MS, resolve);
+        handler.send(method, { headers, body }, REINVITE_LIMIT_MS, resolve);
       });
     } finally {
       this.#offering = false;

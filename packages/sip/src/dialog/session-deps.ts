@@ -9,7 +9,7 @@ import type { TransportAddress } from '../transport/transport.ts';
 import type { SessionTimerOptions } from './session-timer.ts';
 
 /** Who gets the messages of a dialog. */
-export interface DialogOwner {
+export interface DialogHandler {
   /** A message of this call was received or sent. */
   trace(direction: 'in' | 'out', message: SipMessage, remote: TransportAddress): void;
   /** True when the peer's tag is that of a dialog of this session. */
@@ -28,7 +28,7 @@ export interface DialogOwner {
 }
 
 /** What a session needs of its user agent. */
-export interface SessionAgent {
+export interface SessionDeps {
   readonly layer: TransactionLayer;
   readonly timers: SipTimers;
   readonly clock: Clock;
@@ -58,7 +58,7 @@ export interface SessionAgent {
   /** True when a connection to the hop is open within the time. */
   connect(hop: Hop, timeoutMs: number): Promise<boolean>;
   /** Routes requests and messages of this dialog to its owner until `detach`. */
-  attach(key: string, owner: DialogOwner): void;
+  attach(key: string, owner: DialogHandler): void;
   detach(key: string): void;
 }
 

@@ -33,7 +33,7 @@ export interface ReferRequest {
 }
 
 /** The dialog. */
-export interface TransfersOwner {
+export interface TransfersHandler {
   send(method: string, content: RequestContent, done: (outcome: Outcome) => void): void;
   contact(): string;
   /** Decides about the peer's REFER: true to take it. */
@@ -49,7 +49,7 @@ interface Sent {
 
 /** Transfers of one dialog: one of ours and one of the peer's at a time. */
 export class Transfers {
-  readonly #owner: TransfersOwner;
+  readonly #handler: TransfersHandler;
   readonly #clock: Clock;
   #sent: Sent | undefined;
   /** The peer's REFER that we have taken, and not yet told the end of. */
@@ -59,8 +59,8 @@ export class Transfers {
   #notifying = false;
   #stopped = false;
 
-  constructor(owner: TransfersOwner, clock: Clock) {
-    this.#owner = owner;
+  constructor(handler: TransfersHandler, clock: Clock) {
+    this.#handler = handler;
     this.#clock = clock;
   }
 
@@ -88,11 +88,11 @@ export class Transfers {
       );
       this.#sent = { settle, timer };
       const headers: [string, string][] = [
-        ['contact', this.#owner.contact()],
+        ['contact', this.#handler.contact()],
         ['refer-to', `<${target}>`],
         ['referred-by', `<${referredBy}>`],
       ];
-      this.#owner.send('REFER', { headers, body: EMPTY_BODY }, (outcome) => {
+      this.#handler.send('REFER', { headers, body: EMPTY_BODY }, (outcome) => {
         if ('error' in outcome) {
           settle(outcome.error);
           return;
@@ -102,7 +102,7 @@ export class Transfers {
         const refused = statusCode === 401 || statusCode === 407 ? 'AUTH_FAILED' : 'REJECTED';
         const error = new SipError(refused, `${statusCode} ${reasonPhrase}`, { statusCode });
         settle(error);
-        if (statusCode === 481) this.#owner.onLost(error);
+        if (statusCode === 481) this.#handler.onLost(error);
       });
     });
   }
@@ -130,7 +130,7 @@ export class Transfers {
     // RFC 3515 §2.4.4: the first NOTIFY follows at once, behind the 202, which what is reported meanwhile waits for.
     this.#reports = [{ statusCode: 100, reasonPhrase: 'Trying' }];
     this.#notifying = true;
-    if (!this.#owner.onRefer(refer)) {
+    if (!this.#handler.onRefer(refer)) {
       open = false;
       this.#notifying = false;
       return DECLINE;
@@ -183,11 +183,11 @@ export class Transfers {
 
   #notify({ statusCode, reasonPhrase }: TransferOutcome): void {
     const state = statusCode < 200 ? 'active;expires=180' : 'terminated;reason=noresource';
-    this.#owner.send(
+    this.#handler.send(
       'NOTIFY',
       {
         headers: [
-          ['contact', this.#owner.contact()],
+          ['contact', this.#handler.contact()],
           ['event', 'refer'],
           ['subscription-state', state],
           ['content-type', 'message/sipfrag;version=2.0'],

@@ -205,7 +205,7 @@ const STARTS: {
 };
 
 /** What the runner asks its owner to do. Called synchronously from `start`, `handle` or a timer; must not throw. */
-export interface TransactionEffects {
+export interface TransactionHandler {
   /** Executes one action; `start …` never arrives here. */
   perform(action: Exclude<TransactionAction, `start ${TimerName}`>): void;
   /** The transaction is over, whatever the reason: forget it. Exactly once. */
@@ -218,7 +218,7 @@ export class Transaction {
   readonly #reliable: boolean;
   readonly #timers: SipTimers;
   readonly #clock: Clock;
-  readonly #effects: TransactionEffects;
+  readonly #handler: TransactionHandler;
   readonly #running = new Map<TimerName, TimerHandle>();
   #state: TransactionState;
   /** Last interval of the retransmission timer A, E or G; 0 before the first. */
@@ -230,13 +230,13 @@ export class Transaction {
     reliable: boolean,
     timers: SipTimers,
     clock: Clock,
-    effects: TransactionEffects,
+    handler: TransactionHandler,
   ) {
     this.kind = kind;
     this.#reliable = reliable;
     this.#timers = timers;
     this.#clock = clock;
-    this.#effects = effects;
+    this.#handler = handler;
     this.#state = STARTS[kind].state;
   }
 
@@ -260,7 +260,7 @@ export class Transaction {
       this.#running.delete(name);
     }
     this.#perform(transition.next, transition.actions);
-    if (transition.next === 'Terminated') this.#effects.terminated();
+    if (transition.next === 'Terminated') this.#handler.terminated();
   }
 
   /** Ends it at once, without any action but `terminated`: the user agent closes. */
@@ -269,7 +269,7 @@ export class Transaction {
     this.#state = 'Terminated';
     for (const timer of this.#running.values()) timer.cancel();
     this.#running.clear();
-    this.#effects.terminated();
+    this.#handler.terminated();
   }
 
   #perform(state: TransactionState, actions: readonly TransactionAction[]): void {
@@ -278,7 +278,7 @@ export class Transaction {
       // An effect may have led back here and moved the state on: what is left belongs to the past.
       if (this.#state !== state) return;
       if (!isStart(action)) {
-        this.#effects.perform(action);
+        this.#handler.perform(action);
         continue;
       }
       const name = TIMERS.find((timer) => action === `start ${timer}`);

@@ -3,7 +3,7 @@
 import type { RemoteInfo, Socket } from 'node:dgram';
 import { decodeRtcp, decodeRtp, isRtcp } from '@sipcast/media';
 import type { ReportBlock, RtcpPacket, RtpPacket } from '@sipcast/media';
-import { bindUdp, closeUdp } from './udp-socket.ts';
+import { bindUdp, closeUdp } from '../udp-socket.ts';
 
 /** One key press that was received, by whichever way. */
 export interface ReceivedDigit {

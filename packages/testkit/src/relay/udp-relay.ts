@@ -4,7 +4,7 @@ import type { Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { seededRandom } from '../seeded-random.ts';
 import type { Random } from '../seeded-random.ts';
-import { bindUdp } from '../media/udp-socket.ts';
+import { bindUdp } from '../udp-socket.ts';
 
 /** How bad one direction is. All default to 0: perfect. */
 export interface UdpFaults {

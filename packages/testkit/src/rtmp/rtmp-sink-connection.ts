@@ -14,18 +14,11 @@ import {
 } from '@sipcast/media';
 import type { Amf0Value, ChunkMessage } from '@sipcast/media';
 import type { SinkAuthenticator } from './rtmp-sink-auth.ts';
-import type { ReceivedTag, RtmpPublication, RtmpRefusal, RtmpSinkOptions } from './rtmp-sink.ts';
-
-/** What a publication is made of. */
-export interface PublicationParts {
-  readonly app: string;
-  readonly streamName: string;
-  readonly connectObject: ReadonlyMap<string, Amf0Value>;
-  readonly commands: string[];
-}
+import type { PublicationParts, ReceivedTag, RtmpPublication } from './rtmp-publication.ts';
+import type { RtmpRefusal, RtmpSinkOptions } from './rtmp-sink-options.ts';
 
 /** What a connection needs of its sink. */
-export interface SinkConnectionOwner {
+export interface SinkConnectionDeps {
   readonly options: RtmpSinkOptions;
   readonly authenticator: SinkAuthenticator | undefined;
   refusal(): RtmpRefusal | undefined;
@@ -41,7 +34,7 @@ const STREAM_ID = 1;
 /** One client. */
 export class SinkConnection {
   readonly socket: Socket;
-  readonly #owner: SinkConnectionOwner;
+  readonly #deps: SinkConnectionDeps;
   readonly #reader: ChunkReader;
   readonly #writer = new ChunkWriter();
   readonly #commands: string[] = [];
@@ -58,9 +51,9 @@ export class SinkConnection {
   #connectObject: ReadonlyMap<string, Amf0Value> = new Map();
   #publication: RtmpPublication | undefined;
 
-  constructor(socket: Socket, owner: SinkConnectionOwner) {
+  constructor(socket: Socket, deps: SinkConnectionDeps) {
     this.socket = socket;
-    this.#owner = owner;
+    this.#deps = deps;
     this.#reader = new ChunkReader(16 * 1024 * 1024, {
       onMessage: (message) => this.#onMessage(message),
       onFault: () => socket.destroy(),
@@ -120,7 +113,7 @@ export class SinkConnection {
     if (!this.#handshakeDone) return this.#onHandshake(octets);
     this.#received += octets.length;
     this.#reader.push(octets);
-    const { acknowledge = true } = this.#owner.options;
+    const { acknowledge = true } = this.#deps.options;
     if (!acknowledge || this.#received - this.#acknowledged < this.#windowBytes) return;
     this.#acknowledged = this.#received;
     this.#control(3, this.#received);
@@ -148,7 +141,7 @@ export class SinkConnection {
   /** S1 and S2: plain, an echo of C1; with the digest, signed. `undefined`: the client is not let in. */
   #answerHandshake(c1: Buffer): [Buffer, Buffer] | undefined {
     const plain: [Buffer, Buffer] = [Buffer.alloc(PACKET_BYTES), c1];
-    if (this.#owner.options.handshake !== 'digest') return plain;
+    if (this.#deps.options.handshake !== 'digest') return plain;
     const digest = findHandshakeDigest(c1, 'player');
     if (!digest) return undefined;
     const s1 = Buffer.alloc(PACKET_BYTES, 1);
@@ -166,14 +159,14 @@ export class SinkConnection {
     if (type === 5 && bytes.length >= 4) {
       this.#windowBytes = bytes.readUInt32BE(0);
     } else if (type === 4 && bytes.length >= 6 && bytes.readUInt16BE(0) === 6) {
-      if (this.#owner.options.answerPings === false) return;
+      if (this.#deps.options.answerPings === false) return;
       bytes.writeUInt16BE(7, 0);
       this.#write({ chunkStreamId: 2, type: 4, streamId: 0, timestampMs: 0, payload: bytes });
     } else if (type === COMMAND) {
       this.#onCommand(payload);
     } else if ((type === 8 || type === 9 || type === 18) && this.#publication) {
       const body = type === 18 ? withoutSetDataFrame(payload) : payload;
-      this.#owner.onTag(
+      this.#deps.onTag(
         { type, timestampMs, body, arrivalMs: performance.now() },
         this.#publication,
       );
@@ -194,16 +187,15 @@ export class SinkConnection {
   }
 
   #onCreateStream(transaction: Amf0Value): void {
-    if (this.#publication && this.#owner.options.answerCreateStream === false) return;
+    if (this.#publication && this.#deps.options.answerCreateStream === false) return;
     this.#command('_result', transaction, null, STREAM_ID + this.#streams++);
   }
 
   #onConnect(transaction: Amf0Value, detail: Amf0Value): void {
     this.#connectObject = detail instanceof Map ? (detail as Map<string, Amf0Value>) : new Map();
-    const refusal = this.#owner.refusal();
+    const refusal = this.#deps.refusal();
     if (refusal?.at === 'connect') return this.#refuse(transaction, refusal);
-    const allowed =
-      this.#owner.authenticator?.check(textOf(this.#connectObject.get('app'))) ?? true;
+    const allowed = this.#deps.authenticator?.check(textOf(this.#connectObject.get('app'))) ?? true;
     if (allowed !== true) {
       const code = 'NetConnection.Connect.Rejected';
       return this.#refuse(transaction, { at: 'connect', code, description: allowed });
@@ -228,7 +220,7 @@ export class SinkConnection {
   }
 
   #capabilities(): Record<string, Amf0Value> {
-    const { enhanced } = this.#owner.options;
+    const { enhanced } = this.#deps.options;
     if (!enhanced) return {};
     const map = (fourCcs: readonly string[]): Map<string, Amf0Value> =>
       amf0Object(Object.fromEntries(fourCcs.map((fourCc) => [fourCc, 0x05])));
@@ -240,10 +232,10 @@ export class SinkConnection {
   }
 
   #onPublish(streamName: string): void {
-    const refusal = this.#owner.refusal();
+    const refusal = this.#deps.refusal();
     if (refusal?.at === 'publish')
       return this.#command('onStatus', 0, null, status('error', refusal));
-    this.#publication = this.#owner.publish({
+    this.#publication = this.#deps.publish({
       app: textOf(this.#connectObject.get('app')),
       streamName,
       connectObject: this.#connectObject,

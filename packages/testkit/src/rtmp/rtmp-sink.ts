@@ -1,127 +1,16 @@
 // An RTMP or RTMPS server for tests: takes publications, records them as FLV, and misbehaves on request.
 
-import { createWriteStream } from 'node:fs';
-import type { WriteStream } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
-import type { TlsOptions } from 'node:tls';
-import { formatFlvHeader, formatFlvTag } from '@sipcast/media';
 import type { Amf0Value } from '@sipcast/media';
 import { SinkAuthenticator } from './rtmp-sink-auth.ts';
-import type { RtmpSinkAuth } from './rtmp-sink-auth.ts';
 import { SinkConnection } from './rtmp-sink-connection.ts';
-import type { PublicationParts } from './rtmp-sink-connection.ts';
-
-/** One audio, video or data message as it arrived. */
-export interface ReceivedTag {
-  /** 8 audio, 9 video, 18 data. */
-  readonly type: 8 | 9 | 18;
-  /** Milliseconds of the message, u32. */
-  readonly timestampMs: number;
-  /** For data, without the `@setDataFrame` in front. */
-  readonly body: Uint8Array;
-  /** `performance.now()` at arrival. */
-  readonly arrivalMs: number;
-}
-
-/** How a sink behaves. */
-export interface RtmpSinkOptions {
-  /** Default: one that is free. */
-  readonly port?: number;
-  /** Default `127.0.0.1`. */
-  readonly host?: string;
-  /** Record each publication to `<dir>/<stream name>-<number>.flv`. Default: no recording. */
-  readonly recordDir?: string;
-  /** Keep all tags in memory. Default true. */
-  readonly keepTags?: boolean;
-  /** Speaks TLS with this key and certificate. Default: plain TCP. */
-  readonly tls?: TlsOptions;
-  /** `digest`: lets only clients in that sign their handshake. Default: anybody, with the plain handshake. */
-  readonly handshake?: 'digest';
-  /** Acknowledge as the publisher's window asks. Default true; false is how Node-Media-Server behaves. */
-  readonly acknowledge?: boolean;
-  /** Answer a PingRequest of the client. Default true; Node-Media-Server does not. */
-  readonly answerPings?: boolean;
-  /** Answer createStream while a stream is being published. Default true. */
-  readonly answerCreateStream?: boolean;
-  /** Demand a user and password. Default: let anybody in. */
-  readonly auth?: RtmpSinkAuth;
-  /** Answer as an Enhanced RTMP v2 server that takes these codecs (FourCC). Default: plain RTMP. */
-  readonly enhanced?: {
-    readonly video?: readonly string[];
-    readonly audio?: readonly string[];
-    readonly reconnect?: boolean;
-  };
-  /** Called for each tag as it arrives. */
-  readonly onTag?: (tag: ReceivedTag, publication: RtmpPublication) => void;
-  /** Called when a publication begins. */
-  readonly onPublication?: (publication: RtmpPublication) => void;
-}
-
-/** A refusal that the sink answers with instead of accepting. */
-export interface RtmpRefusal {
-  /** The command that is refused. */
-  readonly at: 'connect' | 'publish';
-  /** E.g. `NetStream.Publish.BadName`. */
-  readonly code: string;
-  readonly description?: string;
-  /** At `connect`: where the client shall go instead. */
-  readonly redirect?: string;
-}
-
-/** One stream that a client publishes or has published. */
-export class RtmpPublication {
-  readonly app: string;
-  readonly streamName: string;
-  /** All keys of the `connect` command's object. */
-  readonly connectObject: ReadonlyMap<string, Amf0Value>;
-  /** Where it is recorded, where it is. */
-  readonly filePath: string | undefined;
-  /** In order of arrival; empty when the sink keeps none. */
-  readonly tags: ReceivedTag[] = [];
-  /** Names of the commands received, in order. */
-  readonly commands: string[];
-  /** Resolves when the connection is closed and the recording is on disk. */
-  readonly ended: Promise<void>;
-  tagCount = 0;
-  byteCount = 0;
-  /** The publisher said FCUnpublish or deleteStream before it left. */
-  endedOrderly = false;
-  readonly #file: WriteStream | undefined;
-  #resolveEnded: () => void = () => {};
-
-  constructor(parts: PublicationParts & { readonly filePath: string | undefined }) {
-    this.app = parts.app;
-    this.streamName = parts.streamName;
-    this.connectObject = parts.connectObject;
-    this.commands = parts.commands;
-    this.filePath = parts.filePath;
-    this.ended = new Promise((resolve) => {
-      this.#resolveEnded = resolve;
-    });
-    if (parts.filePath !== undefined) {
-      this.#file = createWriteStream(parts.filePath);
-      this.#file.write(formatFlvHeader({ hasAudio: true, hasVideo: true }));
-    }
-  }
-
-  /** For the sink: one more tag. */
-  take(tag: ReceivedTag, keep: boolean): void {
-    this.tagCount++;
-    this.byteCount += tag.body.length;
-    if (keep) this.tags.push(tag);
-    this.#file?.write(formatFlvTag(tag));
-  }
-
-  /** For the sink: the connection is gone. */
-  end(): void {
-    if (this.#file) this.#file.end(() => this.#resolveEnded());
-    else this.#resolveEnded();
-  }
-}
+import { RtmpPublication } from './rtmp-publication.ts';
+import type { PublicationParts } from './rtmp-publication.ts';
+import type { RtmpRefusal, RtmpSinkOptions } from './rtmp-sink-options.ts';
 
 /** A scriptable RTMP server on one port. */
 export class RtmpSink {

@@ -2,7 +2,7 @@
 // (RFC 3261 §13.3.1.4, §17.2.1).
 
 import type { SipRequest, SipResponse } from '@sipcast/sip';
-import type { PeerCallHost } from './peer-call-contract.ts';
+import type { PeerCallDeps } from './phone-call.ts';
 import type { Origin } from './sip-wire.ts';
 import type { TimerSet } from '../timer-set.ts';
 
@@ -18,7 +18,7 @@ export interface InviteServerHandler {
 export class InviteServer {
   readonly request: SipRequest;
   readonly origin: Origin;
-  readonly #host: Pick<PeerCallHost, 'respond' | 't1Ms'>;
+  readonly #deps: Pick<PeerCallDeps, 'respond' | 't1Ms'>;
   readonly #timers: TimerSet;
   readonly #handler: InviteServerHandler;
   #last: SipResponse | undefined;
@@ -32,13 +32,13 @@ export class InviteServer {
   constructor(
     request: SipRequest,
     origin: Origin,
-    host: Pick<PeerCallHost, 'respond' | 't1Ms'>,
+    deps: Pick<PeerCallDeps, 'respond' | 't1Ms'>,
     timers: TimerSet,
     handler: InviteServerHandler,
   ) {
     this.request = request;
     this.origin = origin;
-    this.#host = host;
+    this.#deps = deps;
     this.#timers = timers;
     this.#handler = handler;
   }
@@ -65,7 +65,7 @@ export class InviteServer {
 
   /** A response was sent so recently that what the caller sends may have crossed it: within T1/2. */
   get hasJustSpoken(): boolean {
-    return performance.now() - this.#lastAtMs < this.#host.t1Ms / 2;
+    return performance.now() - this.#lastAtMs < this.#deps.t1Ms / 2;
   }
 
   /** Sends a response; a final one is repeated until {@link acknowledge}. */
@@ -74,7 +74,7 @@ export class InviteServer {
     this.#last = response;
     if (statusCode < 200) this.#hasProvisional = true;
     this.#send(response);
-    if (statusCode >= 200) this.#repeat(statusCode, this.#host.t1Ms, 0);
+    if (statusCode >= 200) this.#repeat(statusCode, this.#deps.t1Ms, 0);
   }
 
   /** The newest response once more; nothing before the first. */
@@ -91,7 +91,7 @@ export class InviteServer {
   #send(response: SipResponse): void {
     if (response.statusCode >= 200 && response.statusCode < 300) this.#sent2xx++;
     this.#lastAtMs = performance.now();
-    this.#host.respond(this.request, response, this.origin);
+    this.#deps.respond(this.request, response, this.origin);
   }
 
   /**
@@ -99,7 +99,7 @@ export class InviteServer {
    * alone.
    */
   #repeat(statusCode: number, waitMs: number, waitedMs: number): void {
-    const { t1Ms } = this.#host;
+    const { t1Ms } = this.#deps;
     const isSuccess = statusCode < 300;
     this.#retransmission = this.#timers.after(waitMs, () => {
       if (this.#acks > 0 || (isSuccess && this.#handler.isOver())) return;

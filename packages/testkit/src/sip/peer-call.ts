@@ -26,10 +26,10 @@ import { InviteServer } from './invite-server.ts';
 import type {
   LoggedMessage,
   PeerCallEnding,
-  PeerCallHost,
+  PeerCallDeps,
   PeerCallStatus,
   SentReinvite,
-} from './peer-call-contract.ts';
+} from './phone-call.ts';
 import { parseSdp } from './peer-sdp.ts';
 import type { Sdp } from './peer-sdp.ts';
 import type { ReceivedDigit, RtpPort } from '../media/rtp-port.ts';
@@ -58,7 +58,7 @@ export class PeerCall {
   readonly confirmed: Promise<void>;
   /** Resolves once, when the call is over for whatever reason. */
   readonly ended: Promise<PeerCallEnding>;
-  readonly #host: PeerCallHost;
+  readonly #deps: PeerCallDeps;
   readonly #toTag: string;
   readonly #challenger: DigestChallenger | undefined;
   readonly #invites = new Map<string, InviteServer>();
@@ -81,8 +81,8 @@ export class PeerCall {
   #resolveEnded: (ending: PeerCallEnding) => void = () => {};
 
   /** Made by the phone. */
-  constructor(invite: SipRequest, origin: Origin, script: CallScript, host: PeerCallHost) {
-    this.#host = host;
+  constructor(invite: SipRequest, origin: Origin, script: CallScript, deps: PeerCallDeps) {
+    this.#deps = deps;
     this.script = script;
     this.callId = invite.headers.get('call-id') ?? '';
     this.#toTag = script.toTag ?? randomBytes(6).toString('hex');
@@ -178,7 +178,7 @@ export class PeerCall {
     if (this.#status !== 'answered' && this.#status !== 'confirmed') return undefined;
     const bye = this.#newRequest('BYE');
     this.#end('phone', 'bye');
-    return this.#host.request(bye, this.#origin, this);
+    return this.#deps.request(bye, this.#origin, this);
   }
 
   /** Re-INVITE. Resolves when it is answered and acknowledged. The clip pauses while held. */
@@ -188,11 +188,11 @@ export class PeerCall {
     if (change === 'move') await media.move();
     const offer = media.reoffer(change);
     const invite = this.#newRequest('INVITE', offer);
-    const response = await this.#host.request(invite, this.#origin, this);
+    const response = await this.#deps.request(invite, this.#origin, this);
     let answer: string | undefined;
     if (response !== undefined && response.statusCode < 300) {
       const ack = this.#newRequest('ACK', undefined, sequenceOf(invite));
-      this.#host.send(ack, this.#origin, this);
+      this.#deps.send(ack, this.#origin, this);
       answer = Buffer.from(response.body).toString();
       this.#remoteTarget = contactOf(response) ?? this.#remoteTarget;
       for (const rule of judgeReanswer(answer, parseSdp(offer), this.#offer)) this.#violation(rule);
@@ -207,12 +207,12 @@ export class PeerCall {
   async sendInfo(contentType: string, body: string): Promise<SipResponse | undefined> {
     const request = this.#newRequest('INFO', undefined);
     request.headers.append('content-type', contentType);
-    return this.#host.request({ ...request, body: Buffer.from(body) }, this.#origin, this);
+    return this.#deps.request({ ...request, body: Buffer.from(body) }, this.#origin, this);
   }
 
   /** OPTIONS within the dialog. */
   async sendOptions(): Promise<SipResponse | undefined> {
-    const response = await this.#host.request(this.#newRequest('OPTIONS'), this.#origin, this);
+    const response = await this.#deps.request(this.#newRequest('OPTIONS'), this.#origin, this);
     if (response !== undefined) this.optionsResponses.push(response);
     return response;
   }
@@ -248,7 +248,7 @@ export class PeerCall {
   }
 
   #newServer(request: SipRequest, origin: Origin): InviteServer {
-    const server = new InviteServer(request, origin, this.#host, this.#timers, {
+    const server = new InviteServer(request, origin, this.#deps, this.#timers, {
       isOver: () => this.#ending !== undefined,
       onUnacknowledged: (statusCode) => {
         this.#violation(`${statusCode < 300 ? '2xx' : statusCode} was never acknowledged`);
@@ -293,7 +293,7 @@ export class PeerCall {
     const accepts = typeof answer === 'number' && answer < 300;
     const startMs = performance.now();
     if (this.#offer !== undefined && (accepts || earlyMedia)) {
-      this.#media = await PeerMedia.open(this.#offer, script, this.#host.host);
+      this.#media = await PeerMedia.open(this.#offer, script, this.#deps.host);
       if (this.#ending !== undefined) {
         await this.#media.close();
         return;
@@ -373,7 +373,7 @@ export class PeerCall {
       for (const value of server.request.headers.getAll('record-route')) {
         dialogHeaders.push(['record-route', value]);
       }
-      dialogHeaders.push(['contact', `<${this.#host.contactFor(server.origin.protocol)}>`]);
+      dialogHeaders.push(['contact', `<${this.#deps.contactFor(server.origin.protocol)}>`]);
       dialogHeaders.push(['allow', 'INVITE, ACK, CANCEL, BYE, OPTIONS, INFO']);
     }
     const response = phoneResponse(server.request, statusCode, {
@@ -462,7 +462,7 @@ export class PeerCall {
       this.#violation(rule);
     }
     const toTag = this.#toTag;
-    this.#host.respond(cancel, phoneResponse(cancel, 200, { toTag }), origin);
+    this.#deps.respond(cancel, phoneResponse(cancel, 200, { toTag }), origin);
     // RFC 3261 §9.2: after a final response, CANCEL changes nothing.
     if (this.#status !== 'proceeding' && this.#status !== 'ringing') return;
     this.#respond(487);
@@ -479,7 +479,7 @@ export class PeerCall {
     if (this.#status === 'ended') statusCode = 481;
     else if (!['BYE', 'INFO', 'OPTIONS'].includes(method)) statusCode = 405;
     if (method === 'INFO' && statusCode === 200) this.#takeInfo(request);
-    this.#host.respond(request, phoneResponse(request, statusCode, { toTag: this.#toTag }), origin);
+    this.#deps.respond(request, phoneResponse(request, statusCode, { toTag: this.#toTag }), origin);
     if (method !== 'BYE') return;
     if (this.#status === 'answered') this.#violation('BYE before the ACK');
     if (this.#status !== 'ended') this.#end('caller', 'bye');
@@ -504,7 +504,7 @@ export class PeerCall {
       callId: this.callId,
       callerTag: tagOf(this.#current.request.headers.get('from')),
       phoneTag: this.#toTag,
-      contact: this.#host.contactFor(origin.protocol),
+      contact: this.#deps.contactFor(origin.protocol),
       recordRoute: [
         ...(this.script.recordRoute ?? []),
         ...this.#current.request.headers.getAll('record-route'),
@@ -523,14 +523,14 @@ export class PeerCall {
     const { protocol } = this.#origin;
     const { headers: invite } = this.#current.request;
     const headers = new SipHeaders()
-      .append('via', this.#host.via(protocol))
+      .append('via', this.#deps.via(protocol))
       .append('max-forwards', '70')
       .append('from', `${(invite.get('to') ?? '').replace(/;tag=[^;]*/, '')};tag=${this.#toTag}`)
       .append('to', invite.get('from') ?? '')
       .append('call-id', this.callId)
       .append('cseq', `${sequence} ${method}`);
     for (const route of invite.getAll('record-route')) headers.append('route', route);
-    if (method === 'INVITE') headers.append('contact', `<${this.#host.contactFor(protocol)}>`);
+    if (method === 'INVITE') headers.append('contact', `<${this.#deps.contactFor(protocol)}>`);
     if (sdp !== undefined) headers.append('content-type', 'application/sdp');
     this.#origin = this.#towards(invite.getAll('record-route')[0]);
     return {
@@ -571,7 +571,7 @@ export class PeerCall {
   }
 
   #violation(rule: string): void {
-    this.#host.violation(rule, this.callId);
+    this.#deps.violation(rule, this.callId);
   }
 }
 

@@ -5,7 +5,7 @@ import { formatMessage, parseNameAddress, parseVia } from '@sipcast/sip';
 import type { SipMessage, SipRequest, SipResponse } from '@sipcast/sip';
 import type { CallScript } from './call-script.ts';
 import { PeerCall } from './peer-call.ts';
-import type { LoggedMessage, PeerCallHost } from './peer-call-contract.ts';
+import type { LoggedCall, LoggedMessage, PeerCallDeps } from './phone-call.ts';
 import { phoneResponse } from './phone-response.ts';
 import { DigestChallenger } from './peer-digest.ts';
 import type { PeerAuth } from './peer-digest.ts';
@@ -46,7 +46,7 @@ export interface PeerRegistration {
 /** A request of the phone that waits for its final response. */
 interface Client {
   readonly request: SipRequest;
-  readonly call: PeerCall;
+  readonly call: LoggedCall;
   readonly origin: Origin;
   response: SipResponse | undefined;
   /** ACK of a 2xx, for repeated 2xx. */
@@ -76,7 +76,7 @@ export class SipPeer {
   readonly #clients = new Map<string, Client>();
   readonly #waiting: { resolve: (call: PeerCall) => void; reject: (error: Error) => void }[] = [];
   readonly #registrar: DigestChallenger | undefined;
-  readonly #callHost: PeerCallHost;
+  readonly #callDeps: PeerCallDeps;
   #wire!: SipWire;
   #handedOut = 0;
   #muted = false;
@@ -87,7 +87,7 @@ export class SipPeer {
     this.#t1Ms = options.t1Ms ?? 500;
     const registerAuth = options.register === false ? undefined : options.register?.auth;
     this.#registrar = registerAuth && new DigestChallenger(registerAuth);
-    this.#callHost = {
+    this.#callDeps = {
       host: options.host ?? '127.0.0.1',
       t1Ms: this.#t1Ms,
       contactFor: (protocol) => this.#contactFor(protocol),
@@ -234,7 +234,7 @@ export class SipPeer {
     const { script } = this.#options;
     const index = this.calls.length;
     const chosen = typeof script === 'function' ? script(invite, index) : (script ?? {});
-    const call = new PeerCall(invite, origin, chosen, this.#callHost);
+    const call = new PeerCall(invite, origin, chosen, this.#callDeps);
     this.calls.push(call);
     this.#callsByKey.set(keyOf(invite), call);
     call.messages.push(this.messages.at(-1)!);
@@ -308,7 +308,11 @@ export class SipPeer {
     client.settle(response);
   }
 
-  #request(request: SipRequest, origin: Origin, call: PeerCall): Promise<SipResponse | undefined> {
+  #request(
+    request: SipRequest,
+    origin: Origin,
+    call: LoggedCall,
+  ): Promise<SipResponse | undefined> {
     if (this.#closed !== undefined) return Promise.resolve(undefined);
     return new Promise((resolve) => {
       const client: Client = {
@@ -341,7 +345,7 @@ export class SipPeer {
     }, waitMs);
   }
 
-  #sendAck(message: SipMessage, origin: Origin, call: PeerCall): void {
+  #sendAck(message: SipMessage, origin: Origin, call: LoggedCall): void {
     if (this.#closed !== undefined) return;
     if (message.kind === 'request' && message.method === 'ACK') {
       for (const client of this.#clients.values()) {
@@ -391,7 +395,7 @@ export class SipPeer {
     this.#wire.send(formatMessage({ ...message, headers }), { ...origin, port });
   }
 
-  #log(direction: 'in' | 'out', message: SipMessage, call: PeerCall | undefined): void {
+  #log(direction: 'in' | 'out', message: SipMessage, call: LoggedCall | undefined): void {
     const logged = { direction, atMs: performance.now(), message };
     this.messages.push(logged);
     call?.messages.push(logged);

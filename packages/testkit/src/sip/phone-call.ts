@@ -2,7 +2,6 @@
 
 import type { SipMessage, SipRequest, SipResponse } from '@sipcast/sip';
 import type { ReinviteChange } from './call-script.ts';
-import type { PeerCall } from './peer-call.ts';
 import type { Origin } from './sip-wire.ts';
 
 /** How a call came to its end. */
@@ -41,8 +40,14 @@ export interface SentReinvite {
   readonly answer: string | undefined;
 }
 
+/** What the phone sees of a call: where its messages are logged. */
+export interface LoggedCall {
+  readonly callId: string;
+  readonly messages: LoggedMessage[];
+}
+
 /** What a call needs of its phone. */
-export interface PeerCallHost {
+export interface PeerCallDeps {
   readonly host: string;
   readonly t1Ms: number;
   /** Contact of the phone on this transport. */
@@ -50,9 +55,9 @@ export interface PeerCallHost {
   /** Answers, and answers retransmissions of the request alike. */
   respond(request: SipRequest, response: SipResponse, origin: Origin): void;
   /** Sends a request of the phone, with retransmissions; undefined: no final response. */
-  request(request: SipRequest, origin: Origin, call: PeerCall): Promise<SipResponse | undefined>;
+  request(request: SipRequest, origin: Origin, call: LoggedCall): Promise<SipResponse | undefined>;
   /** Sends once. */
-  send(message: SipMessage, origin: Origin, call: PeerCall): void;
+  send(message: SipMessage, origin: Origin, call: LoggedCall): void;
   /** A Via with a fresh branch. */
   via(protocol: 'udp' | 'tcp'): string;
   /** The caller broke a rule. */
