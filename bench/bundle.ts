@@ -9,6 +9,7 @@ export async function bundle(entry: string, outfile: string): Promise<void> {
     entryPoints: [entry],
     outfile,
     bundle: true,
+    conditions: ['source'],
     platform: 'node',
     format: 'esm',
     target: 'node20',

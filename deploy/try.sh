@@ -37,7 +37,7 @@ phone=
 begin_call() {
   : >"$here/phone"
   # Not by `within`: what is killed later must be the phone itself.
-  nsenter -t "$(podman inspect "$name" --format '{{.State.Pid}}')" -n node --import tsx --input-type=module -e "
+  nsenter -t "$(podman inspect "$name" --format '{{.State.Pid}}')" -n node --conditions=source --import tsx --input-type=module -e "
     const { SipPeer } = await import('./packages/testkit/src/index.ts');
     console.log((await SipPeer.open({ script: { hangUpAfterMs: 10000 } })).uri);" >"$here/phone" &
   phone=$!

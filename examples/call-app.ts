@@ -1,6 +1,6 @@
 // An application that is told of calls, and believes only what is signed.
 //
-//   EVENTS_SECRET='a long secret' npx tsx examples/call-app.ts
+// EVENTS_SECRET='a long secret' npm run -s example examples/call-app.ts
 //   SIPCAST_EVENTS_SECRET='a long secret' sipcast serve --call-app-url http://127.0.0.1:9091/CallApp
 
 import { createHmac, timingSafeEqual } from 'node:crypto';

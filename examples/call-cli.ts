@@ -1,6 +1,6 @@
 // Calls from the command line, over the HTTP API of a running gateway (SIPCAST_URL, SIPCAST_BASIC_AUTH).
 //
-//   tsx examples/call-cli.ts dial sip:phone@192.0.2.5 rtmp://127.0.0.1/live camera
+//   npm run -s example examples/call-cli.ts dial sip:phone@192.0.2.5 rtmp://127.0.0.1/live camera
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { client, problemOf } from './api.ts';

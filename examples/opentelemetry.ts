@@ -1,7 +1,7 @@
 // A trace of each call: a span from its beginning to its end with every status, and within it one for each push.
 // Here they go to the console; an application registers its own provider.
 //
-//   tsx examples/opentelemetry.ts sip:phone@192.0.2.5 rtmp://127.0.0.1/live camera
+//   npm run -s example examples/opentelemetry.ts sip:phone@192.0.2.5 rtmp://127.0.0.1/live camera
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { context, SpanStatusCode, trace } from '@opentelemetry/api';

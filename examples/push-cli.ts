@@ -1,6 +1,6 @@
 // Pushes of a named stream (`toStream` of a call) to more RTMP servers, over the HTTP API of a running gateway.
 //
-//   tsx examples/push-cli.ts start camera rtmp://a.example/live2
+//   npm run -s example examples/push-cli.ts start camera rtmp://a.example/live2
 
 import type { RtmpPushView } from '@sipcast/core';
 import { client, problemOf } from './api.ts';

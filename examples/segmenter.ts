@@ -1,6 +1,6 @@
 // An output of your own: cuts a call into files of a few seconds, keeps the newest in memory, and serves them.
 //
-//   npx tsx examples/segmenter.ts sip:phone@192.0.2.5
+//   npm run -s example examples/segmenter.ts sip:phone@192.0.2.5
 //   curl http://127.0.0.1:8090/            the segments there are, as JSON
 //   ffplay http://127.0.0.1:8090/3.flv     one of them
 

@@ -1,6 +1,6 @@
 // A call in code: dial, wait for the answer, look at what arrives, hang up.
 //
-//   tsx examples/startup.ts sip:phone@192.0.2.5 rtmp://127.0.0.1/live camera
+//   npm run -s example examples/startup.ts sip:phone@192.0.2.5 rtmp://127.0.0.1/live camera
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createCallGateway, GatewayError } from '@sipcast/core';

@@ -51,7 +51,7 @@ const RUNS = {
 
 function run({ environment, files, program, project = 'unit' }) {
   const command = program
-    ? ['tsx', ...program]
+    ? ['tsx', '--conditions=source', ...program]
     : ['vitest', 'run', '--project', project, '--testTimeout', '600000', ...files];
   return new Promise((resolve) => {
     const child = spawn('npx', command, {

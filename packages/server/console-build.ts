@@ -18,6 +18,7 @@ export async function buildConsole(folder: string): Promise<void> {
     ],
     outdir: folder,
     bundle: true,
+    conditions: ['source'],
     minify: true,
     format: 'iife',
     target: ['es2022', 'chrome123', 'firefox120', 'safari17.5'],

@@ -14,11 +14,15 @@ export class Script {
 
   /** @param path - From the root of the repository. */
   constructor(path: string, args: readonly string[] = [], environment: NodeJS.ProcessEnv = {}) {
-    this.#process = spawn(process.execPath, ['--import', 'tsx', path, ...args], {
-      cwd: root,
-      env: { ...process.env, ...environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    this.#process = spawn(
+      process.execPath,
+      ['--conditions=source', '--import', 'tsx', path, ...args],
+      {
+        cwd: root,
+        env: { ...process.env, ...environment },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
     this.#printed = new PrintedLines(this.#process);
   }
 

@@ -437,7 +437,7 @@ exec cat >/dev/null
     `;
     const file = join(import.meta.dirname, `../../parent-video-${process.pid}.mts`);
     await writeFile(file, program);
-    const parent = spawn(process.execPath, ['--import', 'tsx', file], {
+    const parent = spawn(process.execPath, ['--conditions=source', '--import', 'tsx', file], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     await new Promise((resolve) => {

@@ -265,7 +265,7 @@ exit 3
     `;
     const file = new URL(`../../parent-${process.pid}.mts`, import.meta.url).pathname;
     await writeFile(file, program);
-    const parent = spawn(process.execPath, ['--import', 'tsx', file], {
+    const parent = spawn(process.execPath, ['--conditions=source', '--import', 'tsx', file], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     await new Promise((resolve) => {

@@ -26,7 +26,7 @@ it('is gone at once, also when it is stopped', async () => {
     spawnFfmpeg('/bin/sh', ['-c', ${JSON.stringify(STOPPED)}, ${JSON.stringify(file)}]);
     setInterval(() => existsSync(${JSON.stringify(file)}) && setTimeout(() => process.exit(1), 50), 10);
   `;
-  const args = ['--import', 'tsx', '--input-type=module', '--eval', program];
+  const args = ['--conditions=source', '--import', 'tsx', '--input-type=module', '--eval', program];
   const parent = spawn(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit'] });
   expect(await once(parent, 'exit')).toEqual([1, null]);
   const found = Number(await readFile(file, 'utf8'));

@@ -38,7 +38,7 @@ function post(url: string, body: object): Promise<Response> {
 describe('too few open files', () => {
   it('refuse calls and say why, end none that runs, and are enough again when calls end', async () => {
     const phone = await openPhone();
-    const command = `ulimit -n 80; exec '${process.execPath}' --import tsx ${CLI} serve --port 0 --no-transcoding`;
+    const command = `ulimit -n 80; exec '${process.execPath}' --conditions=source --import tsx ${CLI} serve --port 0 --no-transcoding`;
     const server = spawn('sh', ['-c', command], {
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'inherit'],

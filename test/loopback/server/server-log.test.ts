@@ -122,6 +122,7 @@ describe('the log of a server', () => {
     const child = spawn(
       process.execPath,
       [
+        '--conditions=source',
         '--import',
         'tsx',
         CLI,

@@ -129,7 +129,17 @@ describe('the production profile', () => {
 
   it('takes the users that passwd --save keeps', async () => {
     const dir = await folder();
-    const args = ['--import', 'tsx', CLI, 'passwd', 'alice', '--save', '--state-dir', dir];
+    const args = [
+      '--conditions=source',
+      '--import',
+      'tsx',
+      CLI,
+      'passwd',
+      'alice',
+      '--save',
+      '--state-dir',
+      dir,
+    ];
     const child = spawn(process.execPath, [...args, '--scope', 'read'], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
