@@ -52,26 +52,22 @@ const SET_DATA_FRAME = encodeAmf0('@setDataFrame');
 
 /** A message for the chunk stream. */
 export function encodeMessage(message: RtmpMessage): ChunkMessage {
-  switch (message.kind) {
-    case 'set-chunk-size':
-      return control(TYPE.setChunkSize, u32(message.bytes));
-    case 'acknowledgement':
-      return control(TYPE.acknowledgement, u32(message.sequence));
-    case 'window-acknowledgement-size':
-      return control(TYPE.windowAcknowledgementSize, u32(message.bytes));
-    case 'ping-request':
-      return userControl(EVENT.pingRequest, message.id);
-    case 'ping-response':
-      return userControl(EVENT.pingResponse, message.id);
-    default:
-      return {
-        chunkStreamId: COMMAND_CHUNK_STREAM,
-        type: TYPE.command,
-        streamId: message.streamId,
-        timestampMs: 0,
-        payload: encodeAmf0(message.name, message.transaction, ...message.values),
-      };
+  if (message.kind === 'command') {
+    const { streamId, name, transaction, values } = message;
+    return {
+      chunkStreamId: COMMAND_CHUNK_STREAM,
+      type: TYPE.command,
+      streamId,
+      timestampMs: 0,
+      payload: encodeAmf0(name, transaction, ...values),
+    };
   }
+  if (message.kind === 'ping-request') return userControl(EVENT.pingRequest, message.id);
+  if (message.kind === 'ping-response') return userControl(EVENT.pingResponse, message.id);
+  if (message.kind === 'acknowledgement')
+    return control(TYPE.acknowledgement, u32(message.sequence));
+  if (message.kind === 'set-chunk-size') return control(TYPE.setChunkSize, u32(message.bytes));
+  return control(TYPE.windowAcknowledgementSize, u32(message.bytes));
 }
 
 /**
