@@ -11,7 +11,6 @@ export type {
 export { Call } from './call/call.ts';
 export type {
   CallChange,
-  CallDeps,
   CallEvents,
   CallView,
   EndedBy,
@@ -23,8 +22,8 @@ export {
   CallGateway,
   createCallGateway,
   maskSecrets,
-  validateGatewayOptions,
 } from './gateway/call-gateway.ts';
+export { validateGatewayOptions } from './gateway/gateway-options.ts';
 export type {
   CallFilter,
   CallGatewayEvents,
@@ -43,14 +42,10 @@ export type { LogArea, LogFields, Logger, LogLevel } from './logger.ts';
 export { NamedStream } from './stream/named-stream.ts';
 export { PublishedStream } from './stream/published-stream.ts';
 export { Streams } from './gateway/streams.ts';
-export type { PublishOptions, StreamsDeps } from './gateway/streams.ts';
+export type { PublishOptions } from './gateway/streams.ts';
 export type { AddOutputOptions, StreamView } from './stream/named-stream.ts';
 export type { FfmpegBinary, Output, OutputContents } from '@sipcast/media';
-export type {
-  NegotiationDeps,
-  OfferedVideoCodec,
-  OfferOptions,
-} from './negotiation/negotiation.ts';
+export type { OfferedVideoCodec, OfferOptions } from './negotiation/negotiation.ts';
 export type {
   AccountRequest,
   OutputFormOptions,
@@ -63,7 +58,6 @@ export { RtmpPush } from './stream/rtmp-push.ts';
 export type {
   PushRtmpOptions,
   RtmpOptions,
-  RtmpPushDeps,
   RtmpPushEvents,
   RtmpPushTarget,
   RtmpPushView,

@@ -1,14 +1,13 @@
 // What a call is to others: its view, its events, and what it needs of its surroundings.
 
 import type { FlvRecording, MediaStats } from '@sipcast/media';
-import type { ReferRequest, Registration, SipMessage, SipUserAgent } from '@sipcast/sip';
+import type { ReferRequest, Registration, SipUserAgent } from '@sipcast/sip';
 import type { RegistrationView } from '../registration/account-registration.ts';
 import type { DtmfType } from './dtmf-info.ts';
 import type { Logger } from '../logger.ts';
 import type { OfferOptions } from '../negotiation/negotiation.ts';
+import type { SipTraceEntry } from '../trace/sip-trace.ts';
 import type { RtmpPushView } from '../stream/rtmp-push.ts';
-import type { AgreementDeps } from '../negotiation/session-agreement.ts';
-import type { SipTrace } from '../trace/sip-trace.ts';
 import type { CallStatus, RtmpStreamStatus } from '../status.ts';
 
 /** Whose doing an ending was. */
@@ -93,9 +92,23 @@ export interface CallEvents {
   closed: () => void;
 }
 
-/** What a call needs of its surroundings. */
-export interface CallDeps extends AgreementDeps {
-  readonly userAgent: Pick<SipUserAgent, 'localAddressFor' | 'invite'> & {
+/** What the gateway gives each of its calls. */
+export interface CallOptions {
+  readonly nodeId: string;
+  readonly sessionId: string;
+  readonly offer: OfferOptions;
+  readonly inviteTimeoutMs: number;
+  /** As in `InviteOptions` of the SIP package. */
+  readonly maxRedirects?: number;
+  /** May RTP go to this address? `host`: the name that led there, or the address. Default: to all. */
+  readonly mayConnect?: (address: string, host: string) => boolean;
+  /** What `trace()` shows. */
+  readonly trace: { entries(): SipTraceEntry[] };
+}
+
+/** What a call needs: the network, the clock and the log. */
+export interface CallDeps {
+  readonly userAgent: Pick<SipUserAgent, 'localAddressFor' | 'invite' | 'resolve'> & {
     /**
      * Registers, or shares the registration of other calls; `unregister` when it is not needed any more. `onState` is told
      * how it stands, until then. `signal`: when it is not needed any more, even before it is there.
@@ -106,21 +119,8 @@ export interface CallDeps extends AgreementDeps {
       signal: AbortSignal,
     ): Promise<Pick<Registration, 'unregister'>>;
   };
-  /** `formatMessage` of the SIP package. */
-  readonly formatMessage: (message: SipMessage) => Uint8Array;
-  /** Gets the messages of this call from the gateway. */
-  readonly trace: SipTrace;
-  /** `maskSecrets` of the SIP package. */
-  readonly maskSecrets: (text: string) => string;
-  readonly offer: OfferOptions;
-  readonly inviteTimeoutMs: number;
-  /** As in `InviteOptions` of the SIP package. */
-  readonly maxRedirects?: number;
-  /** May RTP go to this address? `host`: the name that led there, or the address. Default: to all. */
-  readonly mayConnect?: (address: string, host: string) => boolean;
   /** Of this call: its lines need not say which. */
   readonly logger: Logger;
   /** Wall clock in milliseconds. */
   readonly wallClock: () => number;
-  readonly nodeId: string;
 }

@@ -3,9 +3,10 @@
 import { isIP } from 'node:net';
 import type { MediaSession } from '@sipcast/media';
 import type { InviteSessionHandler, SipResponse } from '@sipcast/sip';
-import type { CallDeps } from './call-contract.ts';
+import type { CallDeps, CallOptions } from './call-contract.ts';
 import { describe } from './call-ending.ts';
 import { childLogger } from '../logger.ts';
+import type { Logger } from '../logger.ts';
 import { MediaDestinations } from '../negotiation/media-destinations.ts';
 import type { ResolvedStartup } from './options.ts';
 import { SessionAgreement } from '../negotiation/session-agreement.ts';
@@ -21,7 +22,8 @@ export class CallDescriptions {
   readonly agreement: SessionAgreement;
   readonly #startup: ResolvedStartup;
   readonly #media: MediaSession;
-  readonly #deps: CallDeps;
+  readonly #options: CallOptions;
+  readonly #logger: Logger;
   readonly #destinations: MediaDestinations | undefined;
   /** An incoming call: what its offer and our answer came to, until the ACK. */
   #agreed: Agreed | undefined;
@@ -30,12 +32,18 @@ export class CallDescriptions {
   /** Where the peer's last message came from. */
   #peerAddress: string | undefined;
 
-  constructor(startup: ResolvedStartup, media: MediaSession, deps: CallDeps) {
+  constructor(
+    startup: ResolvedStartup,
+    media: MediaSession,
+    options: CallOptions,
+    { userAgent, logger }: CallDeps,
+  ) {
     this.#startup = startup;
     this.#media = media;
-    this.#deps = deps;
-    this.agreement = new SessionAgreement(deps);
-    const { mayConnect } = deps;
+    this.#options = options;
+    this.#logger = childLogger(logger, { area: 'sip' });
+    this.agreement = new SessionAgreement((...host) => userAgent.resolve(...host));
+    const { mayConnect } = options;
     this.#destinations =
       mayConnect &&
       new MediaDestinations({
@@ -76,9 +84,7 @@ export class CallDescriptions {
       video: this.#media.video,
       hasAudio,
       hasVideo,
-      options: { ...this.#deps.offer, ...(srtp && { srtp }) },
-      codecTable: this.#deps.negotiation.audioCodecs,
-      newSrtpKey: this.#deps.negotiation.newSrtpKey,
+      options: { ...this.#options.offer, ...(srtp && { srtp }) },
     });
   }
 
@@ -153,7 +159,7 @@ export class CallDescriptions {
 
   /** Logs what is wrong with a description. */
   warn(problem: string): void {
-    childLogger(this.#deps.logger, { area: 'sip' }).warn(problem);
+    this.#logger.warn(problem);
   }
 
   #requireMedia({ media }: Agreed): void {

@@ -1,14 +1,5 @@
 import type { MediaSession, NegotiatedMedia } from '@sipcast/media';
-import {
-  answerReoffer,
-  formatMessage,
-  formatOffer,
-  maskSecrets,
-  parseAnswer,
-  parseUri,
-  SipError,
-  SipHeaders,
-} from '@sipcast/sip';
+import { SipError, SipHeaders } from '@sipcast/sip';
 import type {
   InviteOptions,
   InviteSession,
@@ -17,13 +8,11 @@ import type {
   SessionEnding,
   SipResponse,
 } from '@sipcast/sip';
-import { AUDIO_CODECS, decodeSpropParameterSets, newSrtpKey, parseRtmpUrl } from '@sipcast/media';
 import { describe, expect, it, vi } from 'vitest';
 import { Call } from './call.ts';
-import type { CallDeps, CallView } from './call-contract.ts';
+import type { CallDeps, CallOptions, CallView } from './call-contract.ts';
 import { silentLogger } from '../logger.ts';
 import { resolveStartup } from './options.ts';
-import { SipTrace } from '../trace/sip-trace.ts';
 import type { StartupRequest } from './options.ts';
 
 const ANSWER = `v=0
@@ -75,36 +64,28 @@ function setUp(request: Partial<StartupRequest> = {}, deps: Partial<CallDeps['us
   const register = vi.fn(() => Promise.resolve({ unregister } as unknown as Registration));
   const startup = resolveStartup(
     { callee: 'bob@127.0.0.1', callId: 'id', ...request },
-    { parseSipUri: parseUri, parseRtmpUrl },
     () => 'made',
   );
-  const call = new Call(startup, 'test:1', media as unknown as MediaSession, {
+  const options: CallOptions = {
+    nodeId: 'node@127.0.0.1',
+    sessionId: 'test:1',
+    offer: {},
+    inviteTimeoutMs: 1000,
+    trace: { entries: () => [] },
+  };
+  const call = new Call(startup, media as unknown as MediaSession, options, {
     userAgent: {
       localAddressFor: () => Promise.resolve('127.0.0.1'),
       invite: (options, handler) => {
         Object.assign(sip, { options, handler });
         return session;
       },
+      resolve: (host) => Promise.reject(new Error(host)),
       register,
       ...deps,
     },
-    formatMessage,
-    formatOffer,
-    parseAnswer,
-    answerReoffer,
-    resolveHost: (host) => Promise.reject(new Error(host)),
-    trace: new SipTrace({ maxMessages: 10, maxBytes: 10_000 }, maskSecrets),
-    maskSecrets,
-    negotiation: {
-      audioCodecs: AUDIO_CODECS,
-      decodeParameterSets: decodeSpropParameterSets,
-      newSrtpKey,
-    },
-    offer: {},
-    inviteTimeoutMs: 1000,
     logger: silentLogger,
     wallClock: () => 1000,
-    nodeId: 'node@127.0.0.1',
   });
   const changes: [CallView['status'], number | null, string | null][] = [];
   call.on('change', (view) => changes.push([view.status, view.sipStatus, view.info]));

@@ -1,6 +1,7 @@
 // One call: its SIP session, its media, its named stream, and the statuses that clients see.
 
 import type { MediaSession, MediaStats } from '@sipcast/media';
+import { formatMessage, maskSecrets } from '@sipcast/sip';
 import type {
   IncomingSession,
   InviteSession,
@@ -11,7 +12,14 @@ import type {
   SipResponse,
   TransportAddress,
 } from '@sipcast/sip';
-import type { CallChange, CallDeps, CallEvents, CallView, EndedBy } from './call-contract.ts';
+import type {
+  CallChange,
+  CallDeps,
+  CallEvents,
+  CallOptions,
+  CallView,
+  EndedBy,
+} from './call-contract.ts';
 import {
   describe,
   INFO,
@@ -42,9 +50,9 @@ import type { CallStatus, RtmpStreamStatus } from '../status.ts';
 export class Call extends SafeEmitter<CallEvents> {
   readonly stream: NamedStream;
   readonly #startup: ResolvedStartup;
+  readonly #options: CallOptions;
   readonly #deps: CallDeps;
   readonly #media: MediaSession;
-  readonly #sessionId: string;
   readonly #createdAtMs: number;
   #status: CallStatus = 'NEW';
   #sipStatus: number | null = null;
@@ -75,14 +83,14 @@ export class Call extends SafeEmitter<CallEvents> {
   #resolveClosed: () => void = () => {};
   #lastMediaStats: MediaStats | null = null;
 
-  constructor(startup: ResolvedStartup, sessionId: string, media: MediaSession, deps: CallDeps) {
+  constructor(startup: ResolvedStartup, media: MediaSession, options: CallOptions, deps: CallDeps) {
     super(deps.logger);
     this.#startup = startup;
-    this.#sessionId = sessionId;
+    this.#options = options;
     this.#media = media;
     this.#deps = deps;
     this.#createdAtMs = deps.wallClock();
-    this.#descriptions = new CallDescriptions(startup, media, deps);
+    this.#descriptions = new CallDescriptions(startup, media, options, deps);
     const { agreement } = this.#descriptions;
     this.#changes = new CallChanges(agreement, {
       session: () => {
@@ -137,12 +145,12 @@ export class Call extends SafeEmitter<CallEvents> {
 
   /** A snapshot as clients see it. */
   view(): CallView {
-    const { nodeId, maskSecrets, formatMessage } = this.#deps;
+    const { nodeId, sessionId } = this.#options;
     const raw = this.#lastMessage;
     const { remote } = this.#descriptions.agreement;
     return describeCall(this.#startup, {
       nodeId,
-      sessionId: this.#sessionId,
+      sessionId,
       status: this.#status,
       sipStatus: this.#sipStatus,
       rtmpStreamStatus: this.rtmpStreamStatus,
@@ -161,7 +169,7 @@ export class Call extends SafeEmitter<CallEvents> {
 
   /** The call's SIP messages so far, both ways, oldest first, without secrets; also after its end. */
   trace(): SipTraceEntry[] {
-    return this.#deps.trace.entries();
+    return this.#options.trace.entries();
   }
 
   /** What was measured of the media; `null` before the answer. The last values after the end. */
@@ -377,6 +385,7 @@ export class Call extends SafeEmitter<CallEvents> {
       this.#registration = registration;
     }
     this.#descriptions.describe(address, Math.floor(this.#createdAtMs));
+    const { inviteTimeoutMs, maxRedirects } = this.#options;
     this.#session = userAgent.invite(
       {
         callId: startup.callId,
@@ -385,8 +394,8 @@ export class Call extends SafeEmitter<CallEvents> {
         transport,
         headers: startup.headers,
         offer: this.#descriptions.agreement.firstOffer(),
-        inviteTimeoutMs: this.#deps.inviteTimeoutMs,
-        ...(this.#deps.maxRedirects !== undefined && { maxRedirects: this.#deps.maxRedirects }),
+        inviteTimeoutMs,
+        ...(maxRedirects !== undefined && { maxRedirects }),
         ...credentials,
         ...outboundProxy,
       },

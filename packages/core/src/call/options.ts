@@ -1,7 +1,8 @@
 // What callers may ask for: the gateway's options and a call's request, validated and with defaults filled in.
 
+import { parseRtmpUrl } from '@sipcast/media';
+import { parseUri } from '@sipcast/sip';
 import type { SipUri } from '@sipcast/sip';
-import type { RtmpUrl } from '@sipcast/media';
 import type { RegistrationAccount } from '../registration/account-registration.ts';
 import { GatewayError } from '../errors.ts';
 import type { PushRtmpOptions } from '../stream/rtmp-push.ts';
@@ -124,12 +125,6 @@ export interface ResolvedStartup {
   readonly headers: readonly (readonly [string, string])[];
 }
 
-/** The parsers that validation needs; they live in the protocol packages. */
-export interface AddressParsers {
-  readonly parseSipUri: (text: string) => SipUri;
-  readonly parseRtmpUrl: (text: string) => RtmpUrl;
-}
-
 /** Whether requests may go to this port of a host. */
 type AllowsPort = (host: string, port: number) => boolean;
 
@@ -190,7 +185,6 @@ const OWN_HEADERS = new Set([
  */
 export function resolveStartup(
   request: StartupRequest,
-  parsers: AddressParsers,
   newCallId: () => string,
   allowsPort: AllowsPort = () => true,
 ): ResolvedStartup {
@@ -205,7 +199,7 @@ export function resolveStartup(
   const proxy = hostPort(request, 'sipOutboundProxy');
   const sipPort = port(request.sipPort);
   const target = targetOf(callee, domain);
-  const uri = parseSip(parsers, target, 'callee');
+  const uri = parseSip(target, 'callee');
   // RFC 3261 §19.1.1, table 1: neither may stand in To, and what they ask for would be lost in silence.
   if (target.includes('?') || uri.parameters.has('method'))
     throw invalid('callee', 'must have no headers and no method parameter');
@@ -213,7 +207,7 @@ export function resolveStartup(
   const fromHost = domain?.text ?? bracketed(uri.host);
   const { scheme } = uri;
   const fromUri = `${scheme}:${escapeUser(caller)}@${fromHost}`;
-  parseSip(parsers, fromUri, 'sipLogin');
+  parseSip(fromUri, 'sipLogin');
   const username = text(request, 'sipAuthenticationName', 256) ?? caller;
   const password = text(request, 'sipPassword', 256);
   const field = hasHost(callee) ? 'callee' : 'sipDomain';
@@ -228,7 +222,7 @@ export function resolveStartup(
   if (registerRequired) requirePort(registrarHop, sipPort, allowsPort);
   const redirected = proxy !== undefined || (sipPort !== undefined && uri.port === undefined);
 
-  const rtmp = resolveRtmp(request, parsers);
+  const rtmp = resolveRtmp(request);
   const toStream = text(request, 'toStream', 128) ?? null;
   if (toStream !== null) checkStreamName('toStream', toStream);
   return {
@@ -271,7 +265,6 @@ export function resolveStartup(
  */
 export function resolveAccount(
   request: AccountRequest,
-  parsers: AddressParsers,
   allowsPort?: AllowsPort,
 ): RegistrationAccount {
   if (typeof request !== 'object' || request === null)
@@ -283,7 +276,6 @@ export function resolveAccount(
   // A call to the domain itself says all of it.
   const { registrar, from, transport, credentials, registrarHop } = resolveStartup(
     { ...account, sipDomain, callee: 'registrar' },
-    parsers,
     () => 'none',
     allowsPort,
   );
@@ -303,14 +295,9 @@ export function resolveAccount(
  * @param nameField - Where the stream's name was given. Default `rtmpStream`.
  * @throws GatewayError naming `rtmpUrl` or `nameField`.
  */
-export function validateRtmpTarget(
-  url: string,
-  stream: string,
-  parsers: AddressParsers,
-  nameField = 'rtmpStream',
-): void {
+export function validateRtmpTarget(url: string, stream: string, nameField = 'rtmpStream'): void {
   try {
-    parsers.parseRtmpUrl(url);
+    parseRtmpUrl(url);
   } catch (cause) {
     throw new GatewayError('INVALID_ARGUMENT', `rtmpUrl: ${messageOf(cause)}`, {
       field: 'rtmpUrl',
@@ -339,16 +326,16 @@ function resolveTransport(request: StartupRequest, uri: SipUri): ResolvedStartup
   return uri.scheme === 'sips' ? 'tls' : transport;
 }
 
-function resolveRtmp(
-  request: StartupRequest,
-  parsers: AddressParsers,
-): { rtmpUrl: string | null; rtmpStream: string | null } {
+function resolveRtmp(request: StartupRequest): {
+  rtmpUrl: string | null;
+  rtmpStream: string | null;
+} {
   const rtmpUrl = text(request, 'rtmpUrl', 2048) ?? null;
   const rtmpStream = text(request, 'rtmpStream', 512) ?? null;
   if (rtmpUrl === null && rtmpStream === null) return { rtmpUrl, rtmpStream };
   if (rtmpUrl === null) throw invalid('rtmpUrl', 'is required together with rtmpStream');
   if (rtmpStream === null) throw invalid('rtmpStream', 'is required together with rtmpUrl');
-  validateRtmpTarget(rtmpUrl, rtmpStream, parsers);
+  validateRtmpTarget(rtmpUrl, rtmpStream);
   return { rtmpUrl, rtmpStream };
 }
 
@@ -427,9 +414,9 @@ function bracketed(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
-function parseSip(parsers: AddressParsers, uri: string, field: string): SipUri {
+function parseSip(uri: string, field: string): SipUri {
   try {
-    return parsers.parseSipUri(uri);
+    return parseUri(uri);
   } catch (cause) {
     throw new GatewayError('INVALID_ARGUMENT', `${field}: ${messageOf(cause)}`, { field, cause });
   }

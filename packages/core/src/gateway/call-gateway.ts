@@ -1,46 +1,21 @@
-// The gateway: the calls of one process, and the one place where the protocol packages are composed.
+// The gateway: the calls of one process, their streams, pushes and accounts.
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import {
-  adviseRtmpTarget,
-  AUDIO_CODECS,
-  decodeSpropParameterSets,
-  enhancedForm,
-  FlvRecorder,
-  FlvViewer,
-  FrameStream,
-  newSrtpKey,
   openFfmpegTranscoders,
   openFileSound,
   openMediaSession,
   openRtmpPublisher,
-  parseRtmpUrl,
-  PortPool,
-  remuxToMp4,
-  silencedTag,
-  Ticker,
 } from '@sipcast/media';
 import type { FfmpegBinary, FlvViewerTarget, OutputForm } from '@sipcast/media';
-import {
-  answerReoffer,
-  DigestServer,
-  formatMessage,
-  formatOffer,
-  maskSecrets,
-  parseAnswer,
-  parseNameAddress,
-  parseUri,
-  pcapFileHeader,
-  pcapRecord,
-  SipUserAgent,
-} from '@sipcast/sip';
+import { maskSecrets, SipUserAgent } from '@sipcast/sip';
 import { Admission } from './admission.ts';
 import type {
   AccountRegistration,
   RegistrationView,
 } from '../registration/account-registration.ts';
 import { Call } from '../call/call.ts';
-import type { CallDeps, CallView } from '../call/call-contract.ts';
+import type { CallDeps, CallOptions, CallView } from '../call/call-contract.ts';
 import { CallTable } from './call-table.ts';
 import type { DtmfType } from '../call/dtmf-info.ts';
 import { SafeEmitter } from '../emitter.ts';
@@ -62,7 +37,7 @@ import {
   asGatewayError,
   rtmpOptionsOf,
   sipOptionsOf,
-  requireGatewayOptions,
+  validateGatewayOptions,
   validateRtmp,
 } from './gateway-options.ts';
 import type { IncomingCall } from '../incoming/incoming-call.ts';
@@ -74,7 +49,6 @@ import { MediaOpener } from './media-opener.ts';
 import { Streams } from './streams.ts';
 import { childLogger, guardLogger, silentLogger } from '../logger.ts';
 import type { Logger } from '../logger.ts';
-import type { AddressParsers } from '../call/options.ts';
 import { formOptionsOf, resolveAccount, resolveStartup } from '../call/options.ts';
 import type { AccountRequest, ResolvedStartup, StartupRequest } from '../call/options.ts';
 import type { NamedStream, StreamView } from '../stream/named-stream.ts';
@@ -85,7 +59,7 @@ import { PushTable, pushTarget } from './push-table.ts';
 import { Reservations } from './reservations.ts';
 import { Registrations } from '../registration/registrations.ts';
 import type { RtmpPush, RtmpPushView } from '../stream/rtmp-push.ts';
-import type { SipTrace, SipTraceEntry } from '../trace/sip-trace.ts';
+import type { SipTraceEntry } from '../trace/sip-trace.ts';
 import { SipTraces } from '../trace/sip-traces.ts';
 
 /** For whoever writes SIP down: the same masks as in `trace()`. */
@@ -104,18 +78,6 @@ const DEFAULT_DEPS: GatewayDeps = {
   random: () => Math.random(),
 };
 
-/** Readers of addresses. */
-const PARSERS: AddressParsers = { parseSipUri: parseUri, parseRtmpUrl };
-
-/**
- * Checks what the gateway uses itself, before anything is opened.
- *
- * @throws GatewayError `INVALID_ARGUMENT` naming the option, e.g. `rtmp.stallTimeoutMs` or `incoming.rules.0.accept.rtmpUrl`.
- */
-export function validateGatewayOptions(options: CallGatewayOptions): void {
-  requireGatewayOptions(options, PARSERS);
-}
-
 /**
  * Opens a gateway: binds the SIP port and is ready to call.
  *
@@ -126,9 +88,7 @@ export async function createCallGateway(
   options: CallGatewayOptions = {},
   deps: Partial<GatewayDeps> = {},
 ): Promise<CallGateway> {
-  const gateway = new CallGateway(options, { ...DEFAULT_DEPS, ...deps });
-  await gateway.open();
-  return gateway;
+  return CallGateway.open(options, { ...DEFAULT_DEPS, ...deps });
 }
 
 /** The calls of one process. Several gateways may live in one process. */
@@ -152,15 +112,18 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   readonly #registrations: Registrations;
   /** Whether calls are taken at present. */
   readonly admission: Admission;
-  #encoders!: Encoders;
+  readonly #encoders: Encoders;
   #sessions = 0;
   #closed: Promise<void> | undefined;
 
-  /** Use {@link createCallGateway}. */
-  constructor(options: CallGatewayOptions, deps: GatewayDeps) {
-    validateGatewayOptions(options);
-    const logger = guardLogger(options.logger ?? silentLogger);
+  private constructor(
+    options: CallGatewayOptions,
+    encoders: Encoders,
+    logger: Logger,
+    deps: GatewayDeps,
+  ) {
     super(logger);
+    this.#encoders = encoders;
     this.#options = options;
     this.#deps = deps;
     this.#logger = logger;
@@ -172,71 +135,48 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       onClosed: (call) => this.emit('callClosed', call),
     });
     this.#recordings = new Recordings(options.recording, {
-      createRecorder: (...args) => new FlvRecorder(...args),
-      remuxToMp4,
-      ffmpeg: () => this.#encoders.ffmpeg,
+      ffmpeg: encoders.ffmpeg,
       logger,
       wallClock: deps.wallClock,
     });
     this.#pushes = new PushTable(
-      rtmpOptionsOf(options),
       {
-        openRtmpPublisher: deps.openRtmpPublisher,
-        silencedTag,
-        enhancedForm,
-        adviseRtmpTarget,
+        rtmp: rtmpOptionsOf(options),
         ...(options.silentAudio !== undefined && { silentAudio: options.silentAudio }),
-        logger,
-        now: deps.now,
-        random: deps.random,
       },
+      { ...deps, logger },
       {
         onChange: (push, callId) => this.emit('pushChange', push.view(), callId),
         onClosed: (push, callId) => this.emit('pushClosed', push.view(), callId),
       },
     );
-    const capture = { maskSecrets, pcapFileHeader, pcapRecord };
     const sipLogger = childLogger(logger, { area: 'sip' });
-    this.#traces = new SipTraces(options, this.#faults, deps.wallClock, capture, sipLogger);
-    this.streams = new Streams({
+    this.#traces = new SipTraces(options, { ...deps, faults: this.#faults, logger: sipLogger });
+    this.#media = new MediaOpener(options, encoders, { ...deps, faults: this.#faults });
+    this.streams = new Streams(options, {
       callStreams: () => this.calls.map(({ stream }) => stream),
       isReserved: (name) => this.#reservations.hasStream(name),
-      createViewer: (...args) => new FlvViewer(...args),
       openSource: (...args) => {
         if (this.#closed) throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
         return this.#media.openSource(...args, this.#pushes.enhancedOf(null, {}));
       },
-      viewerForm: () => this.#encoders.viewerForm,
-      maxViewersPerStream: options.maxViewersPerStream ?? 100,
-      maxViewers: options.maxViewers ?? Infinity,
+      viewerForm: () => encoders.viewerForm,
     });
     this.#reservations = new Reservations(this.#calls.live, (name) => this.streams.has(name));
     this.#registrations = new Registrations(
       { ...deps, register: (account) => this.#userAgent.register(account), logger: sipLogger },
       (view, previous) => this.emit('registration', view, previous),
     );
-    this.#incoming = new IncomingCalls(options.incoming, {
-      launch: (...args) => this.#takeCall(...args),
-      isAwaited: () => this.listenerCount('incomingCall') > 0,
-      offer: (incoming) => this.emit('incomingCall', incoming),
-      isClosed: () => this.#closed !== undefined || this.admission.isDraining,
-      parseUri,
-      parseNameAddress,
-      createDigestServer: (digest) => new DigestServer(digest),
-      now: deps.now,
-      faults: this.#faults,
-      logger,
-    });
-    const { min, max } = options.rtpPorts ?? { min: 30_000, max: 39_999 };
-    this.#media = new MediaOpener(options, {
-      ...deps,
-      createFrameStream: (...args) => new FrameStream(...args),
-      enhancedForm,
-      portPool: new PortPool({ min, max }),
-      ticker: new Ticker(),
-      encoders: () => this.#encoders,
-      faults: this.#faults,
-    });
+    this.#incoming = new IncomingCalls(
+      options.incoming,
+      {
+        launch: (...args) => this.#takeCall(...args),
+        isAwaited: () => this.listenerCount('incomingCall') > 0,
+        onIncoming: (incoming) => this.emit('incomingCall', incoming),
+        isClosed: () => this.#closed !== undefined || this.admission.isDraining,
+      },
+      { now: deps.now, faults: this.#faults, logger },
+    );
     this.nodeId = `${randomBytes(16).toString('hex')}@${nodeAddress(options)}`;
     try {
       this.#userAgent = deps.createUserAgent(sipOptionsOf(options), {
@@ -258,19 +198,23 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     }
   }
 
-  /** For {@link createCallGateway}. */
-  async open(): Promise<void> {
-    if (this.#options.sipTls?.insecure === true)
-      childLogger(this.#logger, { area: 'sip' }).warn(
+  /** See {@link createCallGateway}. */
+  static async open(options: CallGatewayOptions, deps: GatewayDeps): Promise<CallGateway> {
+    validateGatewayOptions(options);
+    const logger = guardLogger(options.logger ?? silentLogger);
+    const encoders = await Encoders.open(
+      options,
+      deps.openFfmpegTranscoders,
+      childLogger(logger, { area: 'media' }),
+    );
+    const gateway = new CallGateway(options, encoders, logger, deps);
+    if (options.sipTls?.insecure === true)
+      childLogger(logger, { area: 'sip' }).warn(
         'sipTls.insecure: SIP peers need not prove who they are',
       );
-    this.#encoders = await Encoders.open(
-      this.#options,
-      this.#deps.openFfmpegTranscoders,
-      childLogger(this.#logger, { area: 'media' }),
-    );
-    await this.#traces.open(() => this.#userAgent.open());
-    this.admission.open();
+    await gateway.#traces.open(() => gateway.#userAgent.open());
+    gateway.admission.open();
+    return gateway;
   }
 
   /** Port on which SIP is spoken. */
@@ -322,7 +266,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
    */
   async startup(request: StartupRequest, clientAddress = 'local'): Promise<Call> {
     if (this.#closed) throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
-    const startup = resolveStartup(request, PARSERS, () => randomUUID(), this.#allowsPort);
+    const startup = resolveStartup(request, () => randomUUID(), this.#allowsPort);
     return this.#launch(startup, clientAddress, (call) => void call.place());
   }
 
@@ -333,7 +277,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
     begin: (call: Call) => void,
   ): Promise<Call> {
     if (this.#closed) throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
-    const startup = resolveIncoming(accept, facts, PARSERS);
+    const startup = resolveIncoming(accept, facts);
     return this.#launch(startup, facts.source, begin);
   }
 
@@ -365,9 +309,9 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
       if (startup.incoming) this.#traces.catchUp(startup.callId, trace);
       call = new Call(
         startup,
-        `${clientAddress}:${this.#sessions}`,
         media,
-        this.#callDeps(startup.callId, trace),
+        { ...this.#callOptions(), sessionId: `${clientAddress}:${this.#sessions}`, trace },
+        this.#callDeps(startup.callId),
       );
       call.once('closed', () => this.#traces.retireCall(startup.callId, trace));
       const held = encoders;
@@ -418,7 +362,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
    */
   register(account: AccountRequest): AccountRegistration {
     if (this.#closed) throw new GatewayError('GATEWAY_CLOSED', 'The gateway is closing');
-    return this.#registrations.stand(resolveAccount(account, PARSERS, this.#allowsPort));
+    return this.#registrations.stand(resolveAccount(account, this.#allowsPort));
   }
 
   /** Accounts that are registered or shall be, for calls and standing. */
@@ -483,7 +427,7 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
    */
   startPush(request: PushRequest): RtmpPushView {
     validateRtmp(request.rtmp ?? {});
-    const target = pushTarget(request, PARSERS);
+    const target = pushTarget(request);
     const stream = this.streams.get(request.streamName);
     const { callId } = stream;
     const wanted = callId === null ? {} : this.get(callId).request.form;
@@ -586,29 +530,28 @@ export class CallGateway extends SafeEmitter<CallGatewayEvents> {
   readonly #allowsPort = (host: string, port: number): boolean =>
     this.#userAgent.allowsPort(host, port);
 
-  #callDeps(callId: string, trace: SipTrace): CallDeps {
-    const { mayConnect } = this.#options;
+  #callOptions(): Omit<CallOptions, 'sessionId' | 'trace'> {
+    const { mayConnect, offer = {}, inviteTimeoutMs = 180_000, maxRedirects } = this.#options;
     return {
-      userAgent: this.#registrations.sharedOf(this.#userAgent),
-      formatMessage,
-      formatOffer,
-      parseAnswer,
-      answerReoffer,
-      resolveHost: (...host) => this.#userAgent.resolve(...host),
-      trace,
-      maskSecrets,
-      negotiation: {
-        audioCodecs: AUDIO_CODECS,
-        decodeParameterSets: decodeSpropParameterSets,
-        newSrtpKey,
-      },
-      offer: this.#options.offer ?? {},
-      inviteTimeoutMs: this.#options.inviteTimeoutMs ?? 180_000,
-      ...(this.#options.maxRedirects !== undefined && { maxRedirects: this.#options.maxRedirects }),
+      nodeId: this.nodeId,
+      offer,
+      inviteTimeoutMs,
+      ...(maxRedirects !== undefined && { maxRedirects }),
       ...(mayConnect && { mayConnect: (address, host) => mayConnect(address, 'rtp', host) }),
+    };
+  }
+
+  #callDeps(callId: string): CallDeps {
+    const userAgent = this.#userAgent;
+    return {
+      userAgent: {
+        localAddressFor: (...to) => userAgent.localAddressFor(...to),
+        invite: (...call) => userAgent.invite(...call),
+        resolve: (...host) => userAgent.resolve(...host),
+        register: (...account) => this.#registrations.acquire(...account),
+      },
       logger: childLogger(this.#logger, { area: 'call', callId }),
       wallClock: this.#deps.wallClock,
-      nodeId: this.nodeId,
     };
   }
 }

@@ -1,8 +1,8 @@
 import { SipError } from '@sipcast/sip';
 import { describe, expect, it } from 'vitest';
+import { createCallGateway } from './call-gateway.ts';
 import type { CallGatewayOptions } from './gateway-contract.ts';
-import { CallGateway, validateGatewayOptions } from './call-gateway.ts';
-import { asGatewayError } from './gateway-options.ts';
+import { asGatewayError, validateGatewayOptions } from './gateway-options.ts';
 
 const bad: [object, string][] = [
   [{ rtpPorts: { min: 5, max: 1 } }, 'rtpPorts'],
@@ -88,26 +88,22 @@ describe('validateGatewayOptions', () => {
     });
   }
 
-  it('names the options of the SIP user agent as the gateway does', () => {
+  it('names the options of the SIP user agent as the gateway does', async () => {
     const error = (field: string): SipError => new SipError('INVALID_ARGUMENT', 'bad', { field });
     expect(asGatewayError(error('port'))).toMatchObject({ name: 'GatewayError', field: 'sipPort' });
     expect(asGatewayError(error('timers.t1Ms'))).toMatchObject({ field: 'sipTimers.t1Ms' });
     const other = new Error('x');
     expect(asGatewayError(other)).toBe(other);
     // The user agent's constructor opens nothing.
-    const deps = {} as ConstructorParameters<typeof CallGateway>[1];
-    expect(
-      () =>
-        new CallGateway(
-          {},
-          {
-            ...deps,
-            now: () => 0,
-            createUserAgent: () => {
-              throw error('bindAddress');
-            },
+    await expect(
+      createCallGateway(
+        { transcoding: false },
+        {
+          createUserAgent: () => {
+            throw error('bindAddress');
           },
-        ),
-    ).toThrow(expect.objectContaining({ name: 'GatewayError', field: 'bindAddress' }));
+        },
+      ),
+    ).rejects.toMatchObject({ name: 'GatewayError', field: 'bindAddress' });
   });
 });

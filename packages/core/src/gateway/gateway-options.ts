@@ -1,24 +1,17 @@
 // The gateway's own options, checked before anything is opened.
 
+import { AUDIO_CODECS, SRTP_SUITES } from '@sipcast/media';
 import type { SipUserAgentOptions } from '@sipcast/sip';
 import type { CallGatewayOptions } from './gateway-contract.ts';
 import { GatewayError } from '../errors.ts';
-import { IncomingRules } from '../incoming/incoming-rules.ts';
+import { requireIncomingOptions } from '../incoming/incoming-rules.ts';
+import { OFFERED_VIDEO_CODECS } from '../negotiation/negotiation.ts';
 import type { OfferOptions } from '../negotiation/negotiation.ts';
 import { invalid } from '../call/options.ts';
-import type { AddressParsers } from '../call/options.ts';
 import type { RtmpOptions } from '../stream/rtmp-push.ts';
 
 const MAX_TIMER_MS = 0x7fff_ffff;
 const MAX_JITTER_DELAY_MS = 9999;
-const AUDIO_CODECS: readonly unknown[] = ['pcma', 'pcmu', 'g722', 'opus', 'speex-nb', 'speex-wb'];
-const VIDEO_CODECS: readonly unknown[] = ['h264-mode1', 'h264-mode0', 'vp8'];
-const SRTP_SUITES: readonly unknown[] = [
-  'AES_CM_128_HMAC_SHA1_80',
-  'AES_CM_128_HMAC_SHA1_32',
-  'AES_256_CM_HMAC_SHA1_80',
-  'AES_256_CM_HMAC_SHA1_32',
-];
 /** Options of the SIP user agent by their names here. */
 const SIP_FIELDS: Readonly<Record<string, string>> = {
   port: 'sipPort',
@@ -26,11 +19,11 @@ const SIP_FIELDS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Checks what the gateway uses itself.
+ * Checks what the gateway uses itself, before anything is opened.
  *
- * @throws GatewayError `INVALID_ARGUMENT` naming the option, e.g. `rtmp.stallTimeoutMs`.
+ * @throws GatewayError `INVALID_ARGUMENT` naming the option, e.g. `rtmp.stallTimeoutMs` or `incoming.rules.0.accept.rtmpUrl`.
  */
-export function requireGatewayOptions(options: CallGatewayOptions, parsers: AddressParsers): void {
+export function validateGatewayOptions(options: CallGatewayOptions): void {
   const { min, max } = options.rtpPorts ?? { min: 30_000, max: 39_999 };
   if (!isPort(min) || !isPort(max) || max - min < 3)
     throw invalid('rtpPorts', 'must be a range of at least four ports within 1 to 65535');
@@ -61,7 +54,7 @@ export function requireGatewayOptions(options: CallGatewayOptions, parsers: Addr
   validateRtmp(options.rtmp ?? {});
   if (options.mayConnect !== undefined && typeof options.mayConnect !== 'function')
     throw invalid('mayConnect', 'must be a function');
-  if (options.incoming !== undefined) void new IncomingRules(options.incoming, parsers);
+  if (options.incoming !== undefined) requireIncomingOptions(options.incoming);
   const { logger } = options;
   if (logger === undefined) return;
   for (const level of ['debug', 'info', 'warn', 'error'] as const) {
@@ -167,11 +160,11 @@ function validateRecording(recording: CallGatewayOptions['recording']): void {
 }
 
 function validateOffer(offer: OfferOptions): void {
-  subset('offer.audioCodecs', offer.audioCodecs, AUDIO_CODECS);
-  subset('offer.videoCodecs', offer.videoCodecs, VIDEO_CODECS);
+  subset('offer.audioCodecs', offer.audioCodecs, Object.keys(AUDIO_CODECS));
+  subset('offer.videoCodecs', offer.videoCodecs, OFFERED_VIDEO_CODECS);
   if (offer.srtp !== undefined && !['off', 'optional', 'required'].includes(offer.srtp))
     throw invalid('offer.srtp', 'must be off, optional or required');
-  subset('offer.srtpSuites', offer.srtpSuites, SRTP_SUITES);
+  subset('offer.srtpSuites', offer.srtpSuites, Object.keys(SRTP_SUITES));
   const { profileLevelId } = offer;
   if (profileLevelId !== undefined && !/^[0-9A-Fa-f]{6}$/.test(profileLevelId))
     throw invalid('offer.profileLevelId', 'must be six hexadecimal digits');

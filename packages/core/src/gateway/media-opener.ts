@@ -1,16 +1,13 @@
 // Opens the media of calls and of streams of one's own, from the gateway's options and its common ports, beat and encoders.
 
+import { enhancedForm, FrameStream, PortPool, Ticker } from '@sipcast/media';
 import type {
-  enhancedForm,
-  FrameStream,
   FrameStreamHandler,
   FrameStreamMedia,
   MediaSession,
   openMediaSession,
   OutputForm,
-  PortPool,
   RtmpEnhancedMode,
-  Ticker,
 } from '@sipcast/media';
 import type { Call } from '../call/call.ts';
 import type { CallEncoders, Encoders } from './encoders.ts';
@@ -20,14 +17,10 @@ import type { CallGatewayOptions } from './gateway-contract.ts';
 import { asGatewayError } from './gateway-options.ts';
 import type { OutputFormOptions } from '../call/options.ts';
 
-/** What this needs of its gateway. */
+/** What opening media needs. */
 export interface MediaOpenerDeps {
+  /** Opens one call's media. */
   readonly openMediaSession: typeof openMediaSession;
-  readonly createFrameStream: (...args: ConstructorParameters<typeof FrameStream>) => FrameStream;
-  readonly enhancedForm: typeof enhancedForm;
-  readonly portPool: PortPool;
-  readonly ticker: Ticker;
-  readonly encoders: () => Encoders;
   readonly faults: FaultLog;
   /** Monotonic milliseconds. */
   readonly now: () => number;
@@ -40,17 +33,22 @@ export interface MediaOpenerDeps {
 /** See above. */
 export class MediaOpener {
   readonly #options: CallGatewayOptions;
+  readonly #encoders: Encoders;
   readonly #deps: MediaOpenerDeps;
+  readonly #portPool: PortPool;
+  readonly #ticker = new Ticker();
 
-  constructor(options: CallGatewayOptions, deps: MediaOpenerDeps) {
+  constructor(options: CallGatewayOptions, encoders: Encoders, deps: MediaOpenerDeps) {
     this.#options = options;
+    this.#encoders = encoders;
     this.#deps = deps;
+    const { min, max } = options.rtpPorts ?? { min: 30_000, max: 39_999 };
+    this.#portPool = new PortPool({ min, max });
   }
 
   /** Of the media themselves: what cannot be encoded here may pass where a push will speak Enhanced RTMP. */
   ownForm(form: OutputForm, enhanced: RtmpEnhancedMode): OutputForm {
-    const { enhancedForm: withEnhanced, encoders } = this.#deps;
-    return enhanced === 'off' ? form : withEnhanced(form, encoders().cannot);
+    return enhanced === 'off' ? form : enhancedForm(form, this.#encoders.cannot);
   }
 
   /**
@@ -65,12 +63,12 @@ export class MediaOpener {
     call: () => Call | undefined,
   ): Promise<MediaSession> {
     const options = this.#options;
-    const { portPool, ticker, now, wallClock, random, faults } = this.#deps;
+    const { now, wallClock, random, faults } = this.#deps;
     try {
       return await this.#deps.openMediaSession(
         {
-          portPool,
-          ticker,
+          portPool: this.#portPool,
+          ticker: this.#ticker,
           bindAddress: options.bindAddress ?? '0.0.0.0',
           ...(options.mayConnect && {
             maySendTo: (address: string) => call()?.maySendTo(address) ?? false,
@@ -119,18 +117,18 @@ export class MediaOpener {
     enhanced: RtmpEnhancedMode,
   ): FrameStream {
     const { silentAudio, videoFreezeMs } = this.#options;
-    const { createFrameStream, encoders, ticker, now } = this.#deps;
-    const form = encoders().formOf(wanted);
+    const encoders = this.#encoders;
+    const form = encoders.formOf(wanted);
     try {
-      return createFrameStream(
+      return new FrameStream(
         {
           media,
           form: this.ownForm(form, enhanced),
-          transcoders: encoders().reserve(form, false).transcoders,
+          transcoders: encoders.reserve(form, false).transcoders,
           silentAudio: silentAudio ?? form.audio === 'aac',
           ...(videoFreezeMs !== undefined && { videoFreezeMs }),
-          ticker,
-          now,
+          ticker: this.#ticker,
+          now: this.#deps.now,
         },
         handler,
       );

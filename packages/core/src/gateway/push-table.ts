@@ -1,13 +1,13 @@
 // The pushes of a gateway, by their ids.
 
 import { randomBytes } from 'node:crypto';
+import { adviseRtmpTarget } from '@sipcast/media';
 import type { OutputForm, RtmpEnhancedMode } from '@sipcast/media';
 import { GatewayError } from '../errors.ts';
 import type { PushFilter, PushRequest } from './gateway-contract.ts';
 import { childLogger } from '../logger.ts';
 import type { NamedStream } from '../stream/named-stream.ts';
 import { invalid, validateRtmpTarget } from '../call/options.ts';
-import type { AddressParsers } from '../call/options.ts';
 import { RtmpPush } from '../stream/rtmp-push.ts';
 import type {
   PushRtmpOptions,
@@ -27,12 +27,18 @@ export interface PushTableHandler {
 /** Makes pushes and finds them until they are closed. */
 export class PushTable {
   readonly #options: RtmpOptions;
+  readonly #silentAudio: boolean | undefined;
   readonly #deps: RtmpPushDeps;
   readonly #handler: PushTableHandler;
   readonly #pushes = new Map<string, { readonly push: RtmpPush; readonly callId: string }>();
 
-  constructor(options: RtmpOptions, deps: RtmpPushDeps, handler: PushTableHandler) {
-    this.#options = options;
+  constructor(
+    { rtmp, silentAudio }: { readonly rtmp: RtmpOptions; readonly silentAudio?: boolean },
+    deps: RtmpPushDeps,
+    handler: PushTableHandler,
+  ) {
+    this.#options = rtmp;
+    this.#silentAudio = silentAudio;
     this.#deps = deps;
     this.#handler = handler;
   }
@@ -66,6 +72,7 @@ export class PushTable {
         publishName: parts.publishName ?? `${this.#options.streamPrefix ?? ''}${streamName}`,
         muted: parts.muted ?? false,
         form: parts.form,
+        ...(this.#silentAudio !== undefined && { silentAudio: this.#silentAudio }),
         ...(parts.rtmp && { rtmp: parts.rtmp }),
       },
       this.#options,
@@ -127,7 +134,7 @@ export class PushTable {
   /** Whether a push there will speak Enhanced RTMP. @param url - `null`: one that is not known yet. */
   enhancedOf(url: string | null, rtmp: PushRtmpOptions): RtmpEnhancedMode {
     const form = { audio: 'passthrough', video: 'passthrough' } as const;
-    const known = url === null ? undefined : this.#deps.adviseRtmpTarget?.(url, form, true);
+    const known = url === null ? undefined : adviseRtmpTarget(url, form, true);
     return rtmp.enhanced ?? this.#options.enhanced ?? known?.enhanced ?? 'off';
   }
 
@@ -164,16 +171,17 @@ export interface PushTarget {
  * Where a push connects and what it publishes, where the request says so itself; empty: as the stream is named.
  * @throws GatewayError `INVALID_ARGUMENT` naming the field.
  */
-export function pushTarget(
-  { streamName, rtmpUrl, rtmpTransponderFullUrl = false }: PushRequest,
-  parsers: AddressParsers,
-): PushTarget {
+export function pushTarget({
+  streamName,
+  rtmpUrl,
+  rtmpTransponderFullUrl = false,
+}: PushRequest): PushTarget {
   if (!rtmpTransponderFullUrl) {
-    validateRtmpTarget(rtmpUrl, streamName, parsers, 'streamName');
+    validateRtmpTarget(rtmpUrl, streamName, 'streamName');
     return {};
   }
   const [connectUrl, publishName] = splitFullUrl(rtmpUrl);
-  validateRtmpTarget(connectUrl, publishName, parsers, 'rtmpUrl');
+  validateRtmpTarget(connectUrl, publishName, 'rtmpUrl');
   return { connectUrl, publishName };
 }
 

@@ -1,25 +1,19 @@
 // Which calls of a gateway are recorded, and where.
 
-import type { FfmpegBinary, OutputForm } from '@sipcast/media';
+import type { OutputForm } from '@sipcast/media';
 import type { Call } from '../call/call.ts';
 import { childLogger } from '../logger.ts';
 import { invalid } from '../call/options.ts';
 import { Recording } from '../stream/recording.ts';
 import type { RecordingDeps, RecordingOptions } from '../stream/recording.ts';
 
-/** What recordings need of the gateway. */
-export interface RecordingsDeps extends Omit<RecordingDeps, 'ffmpeg'> {
-  /** What makes MP4 of them; undefined: no MP4. */
-  readonly ffmpeg: () => FfmpegBinary | undefined;
-}
-
 /** Begins recordings of calls. */
 export class Recordings {
   readonly #options: RecordingOptions | undefined;
-  readonly #deps: RecordingsDeps;
+  readonly #deps: RecordingDeps;
 
   /** @param options Undefined: only calls that name a folder can be recorded. */
-  constructor(options: RecordingOptions | undefined, deps: RecordingsDeps) {
+  constructor(options: RecordingOptions | undefined, deps: RecordingDeps) {
     this.#options = options;
     this.#deps = deps;
   }
@@ -35,15 +29,13 @@ export class Recordings {
 
   /** Records a call from now on, until it ends. */
   start(call: Call, dir: string, form: OutputForm): void {
-    const { ffmpeg, logger, ...deps } = this.#deps;
     const recording = new Recording(
       call.stream.name ?? call.callId,
       { ...this.#options, dir },
       (file) => call.emit('recorded', file),
       {
-        ...deps,
-        ffmpeg: ffmpeg(),
-        logger: childLogger(logger, { area: 'media', callId: call.callId }),
+        ...this.#deps,
+        logger: childLogger(this.#deps.logger, { area: 'media', callId: call.callId }),
       },
     );
     call.stream.addOutput(recording, form);

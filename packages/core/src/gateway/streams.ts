@@ -1,7 +1,7 @@
 // The named streams of a gateway: those of calls and those of one's own.
 
+import { FlvViewer } from '@sipcast/media';
 import type {
-  FlvViewer,
   FlvViewerTarget,
   FrameStream,
   FrameStreamHandler,
@@ -23,34 +23,42 @@ export interface PublishOptions extends FrameStreamMedia {
   readonly onKeyFrameWanted?: () => void;
 }
 
-/** What the streams need of their gateway. */
-export interface StreamsDeps {
+/** Limits of the streams. */
+export interface StreamsOptions {
+  /** Default 100. */
+  readonly maxViewersPerStream?: number;
+  /** Default: any number. */
+  readonly maxViewers?: number;
+}
+
+/** What the gateway does for its streams. */
+export interface StreamsHandler {
   /** Those of the live calls, with and without a name. */
-  readonly callStreams: () => readonly NamedStream[];
+  callStreams(): readonly NamedStream[];
   /** The name is kept for a call that is being started. */
-  readonly isReserved: (name: string) => boolean;
-  /** `FlvViewer` of the media package. */
-  readonly createViewer: (...args: ConstructorParameters<typeof FlvViewer>) => FlvViewer;
+  isReserved(name: string): boolean;
   /** Opens the source of a stream of one's own. */
-  readonly openSource: (
+  openSource(
     media: FrameStreamMedia,
     form: OutputFormOptions,
     handler: FrameStreamHandler,
-  ) => FrameStream;
+  ): FrameStream;
   /** What browsers play. */
-  readonly viewerForm: () => OutputForm;
-  readonly maxViewersPerStream: number;
-  readonly maxViewers: number;
+  viewerForm(): OutputForm;
 }
 
 /** See {@link CallGateway.streams}. */
 export class Streams {
-  readonly #deps: StreamsDeps;
+  readonly #handler: StreamsHandler;
+  readonly #maxViewersPerStream: number;
+  readonly #maxViewers: number;
   readonly #published = new Map<string, PublishedStream>();
 
   /** For the gateway. */
-  constructor(deps: StreamsDeps) {
-    this.#deps = deps;
+  constructor(options: StreamsOptions, handler: StreamsHandler) {
+    this.#handler = handler;
+    this.#maxViewersPerStream = options.maxViewersPerStream ?? 100;
+    this.#maxViewers = options.maxViewers ?? Number.POSITIVE_INFINITY;
   }
 
   /** Named streams that match all given fields, those included that are only reserved; none: an empty array. */
@@ -82,10 +90,10 @@ export class Streams {
    */
   publish(name: string, options: PublishOptions): PublishedStream {
     checkStreamName('name', name);
-    if (this.has(name) || this.#deps.isReserved(name))
+    if (this.has(name) || this.#handler.isReserved(name))
       throw new GatewayError('STREAM_EXISTS', 'A live stream has this name', { field: 'name' });
     const { form = {}, onKeyFrameWanted, ...media } = options;
-    const source = this.#deps.openSource(media, form, {
+    const source = this.#handler.openSource(media, form, {
       ...(onKeyFrameWanted && { onKeyFrameWanted }),
     });
     const published = new PublishedStream(name, source, () => this.#published.delete(name));
@@ -104,12 +112,12 @@ export class Streams {
    */
   watch(streamName: string, target: FlvViewerTarget, onEnded: () => void): Viewer {
     const stream = this.get(streamName);
-    if (stream.viewers >= this.#deps.maxViewersPerStream)
+    if (stream.viewers >= this.#maxViewersPerStream)
       throw new GatewayError('TOO_MANY_VIEWERS', 'As many watch this stream as are allowed');
     const all = this.#all().reduce((sum, { viewers }) => sum + viewers, 0);
-    if (all >= this.#deps.maxViewers)
+    if (all >= this.#maxViewers)
       throw new GatewayError('TOO_MANY_VIEWERS', 'As many watch streams here as are allowed');
-    const viewer = this.#deps.createViewer(target, {
+    const viewer = new FlvViewer(target, {
       onKeyFrameWanted: () => stream.requestKeyFrame(),
       onStalled: () => {
         close();
@@ -119,7 +127,7 @@ export class Streams {
     });
     // The stream may let go of it before `addOutput` returns.
     let close = (): void => {};
-    close = stream.addOutput(viewer, this.#deps.viewerForm(), { isViewer: true });
+    close = stream.addOutput(viewer, this.#handler.viewerForm(), { isViewer: true });
     return { close: () => close(), stats: () => viewer.stats };
   }
 
@@ -130,6 +138,6 @@ export class Streams {
 
   #all(): NamedStream[] {
     const own = [...this.#published.values()].map(({ stream }) => stream);
-    return [...this.#deps.callStreams().filter(({ name }) => name !== null), ...own];
+    return [...this.#handler.callStreams().filter(({ name }) => name !== null), ...own];
   }
 }

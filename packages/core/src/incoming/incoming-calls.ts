@@ -1,6 +1,7 @@
 // Decides about calls that come in: by the rules, by who listens, or by silence.
 
-import type { DigestServer, IncomingInvite, InviteDecision, SipUri } from '@sipcast/sip';
+import { DigestServer, parseNameAddress, parseUri } from '@sipcast/sip';
+import type { IncomingInvite, InviteDecision } from '@sipcast/sip';
 import { describe } from '../call/call-ending.ts';
 import type { FaultLog } from '../fault-log.ts';
 import { IncomingCall } from './incoming-call.ts';
@@ -10,24 +11,20 @@ import type { IncomingFacts, IncomingOptions, IncomingRule } from './incoming-ru
 import { childLogger } from '../logger.ts';
 import type { Logger } from '../logger.ts';
 
-/** What deciding needs of its surroundings. */
-export interface IncomingCallsDeps {
+/** What the gateway does with callers. */
+export interface IncomingCallsHandler {
+  /** Makes the call that takes an INVITE. */
   readonly launch: LaunchIncoming;
-  /** Somebody listens for calls that no rule is for. */
-  readonly isAwaited: () => boolean;
+  /** Whether somebody listens for calls that no rule is for. */
+  isAwaited(): boolean;
   /** Hands the call to whoever listens. */
-  readonly offer: (incoming: IncomingCall) => void;
-  /** The gateway takes no calls any more. */
-  readonly isClosed: () => boolean;
-  /** `parseUri` and `parseNameAddress` of the SIP package. */
-  readonly parseUri: (text: string) => SipUri;
-  readonly parseNameAddress: (text: string) => {
-    readonly uri: string;
-    readonly displayName?: string | undefined;
-  };
-  readonly createDigestServer: (
-    options: ConstructorParameters<typeof DigestServer>[0],
-  ) => Pick<DigestServer, 'judge'>;
+  onIncoming(incoming: IncomingCall): void;
+  /** Whether the gateway takes no calls any more. */
+  isClosed(): boolean;
+}
+
+/** What deciding needs. */
+export interface IncomingCallsDeps {
   /** Monotonic milliseconds. */
   readonly now: () => number;
   readonly faults: FaultLog;
@@ -38,11 +35,17 @@ export interface IncomingCallsDeps {
 export class IncomingCalls {
   readonly #rules: IncomingRules | undefined;
   readonly #realm: string;
+  readonly #handler: IncomingCallsHandler;
   readonly #deps: IncomingCallsDeps;
-  readonly #digests = new Map<IncomingRule, Pick<DigestServer, 'judge'>>();
+  readonly #digests = new Map<IncomingRule, DigestServer>();
 
   /** @throws GatewayError `INVALID_ARGUMENT` naming the option */
-  constructor(options: IncomingOptions | undefined, deps: IncomingCallsDeps) {
+  constructor(
+    options: IncomingOptions | undefined,
+    handler: IncomingCallsHandler,
+    deps: IncomingCallsDeps,
+  ) {
+    this.#handler = handler;
     this.#deps = deps;
     this.#rules = options === undefined ? undefined : new IncomingRules(options);
     this.#realm = options?.realm ?? 'sipcast';
@@ -52,14 +55,14 @@ export class IncomingCalls {
   recognizes(invite: Pick<IncomingInvite, 'request' | 'source'>): boolean {
     const facts = this.#factsOf(invite);
     return (
-      this.#deps.isAwaited() || (facts !== undefined && this.#rules?.find(facts) !== undefined)
+      this.#handler.isAwaited() || (facts !== undefined && this.#rules?.find(facts) !== undefined)
     );
   }
 
   /** Decides about an INVITE; see `SipUserAgentHandler.onInvite`. */
   decide(invite: IncomingInvite): InviteDecision {
     const { source, request } = invite;
-    if (this.#deps.isClosed())
+    if (this.#handler.isClosed())
       return {
         statusCode: 503,
         reasonPhrase: 'Service Unavailable',
@@ -84,7 +87,7 @@ export class IncomingCalls {
       };
     }
     if (rule?.accept !== undefined) {
-      const incoming = new IncomingCall(invite, facts, this.#deps.launch);
+      const incoming = new IncomingCall(invite, facts, this.#handler.launch);
       incoming.accept(fillIn(rule.accept, facts)).catch((error: unknown) => {
         const about = { area: 'sip', callId: facts.callId } as const;
         const logger = childLogger(this.#deps.logger, about);
@@ -97,8 +100,8 @@ export class IncomingCalls {
 
   #offer(invite: IncomingInvite, facts: IncomingFacts): InviteDecision {
     // It is taken, and so told 100, only where somebody is there for it.
-    if (this.#deps.isAwaited()) {
-      this.#deps.offer(new IncomingCall(invite, facts, this.#deps.launch));
+    if (this.#handler.isAwaited()) {
+      this.#handler.onIncoming(new IncomingCall(invite, facts, this.#handler.launch));
       return 'taken';
     }
     return this.#refuse('sip-unknown-caller', facts);
@@ -110,11 +113,11 @@ export class IncomingCalls {
     return 'drop';
   }
 
-  #digestOf(rule: IncomingRule): Pick<DigestServer, 'judge'> {
+  #digestOf(rule: IncomingRule): DigestServer {
     const known = this.#digests.get(rule);
     if (known !== undefined) return known;
     const users = new Map(Object.entries(rule.auth?.users ?? {}));
-    const digest = this.#deps.createDigestServer({
+    const digest = new DigestServer({
       realm: this.#realm,
       passwordOf: (username) => users.get(username),
       clock: { now: this.#deps.now },
@@ -129,9 +132,9 @@ export class IncomingCalls {
     source,
   }: Pick<IncomingInvite, 'request' | 'source'>): IncomingFacts | undefined {
     try {
-      const called = this.#deps.parseUri(request.uri);
-      const from = this.#deps.parseNameAddress(request.headers.get('from') ?? '');
-      const caller = this.#deps.parseUri(from.uri);
+      const called = parseUri(request.uri);
+      const from = parseNameAddress(request.headers.get('from') ?? '');
+      const caller = parseUri(from.uri);
       return {
         callId: request.headers.get('call-id') ?? '',
         called: { user: called.user ?? '', host: called.host },

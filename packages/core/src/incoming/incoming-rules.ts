@@ -4,7 +4,7 @@ import { BlockList, isIP } from 'node:net';
 import { GatewayError } from '../errors.ts';
 import type { GatewayErrorCode } from '../errors.ts';
 import { invalid, resolveStartup } from '../call/options.ts';
-import type { AddressParsers, OutputFormOptions, ResolvedStartup } from '../call/options.ts';
+import type { OutputFormOptions, ResolvedStartup } from '../call/options.ts';
 
 /** What becomes of calls that come in. Without rules, and without a listener to `incomingCall`, they meet silence. */
 export interface IncomingOptions {
@@ -104,23 +104,28 @@ export class IncomingRules {
     matches(facts: IncomingFacts): boolean;
   }[];
 
-  /**
-   * @param parsers - Where given, it is tried whether a call could be taken as `accept` says.
-   * @throws GatewayError `INVALID_ARGUMENT` naming e.g. `incoming.rules.0.match.source`
-   */
-  constructor(options: IncomingOptions, parsers?: AddressParsers) {
+  /** @throws GatewayError `INVALID_ARGUMENT` naming e.g. `incoming.rules.0.match.source` */
+  constructor(options: IncomingOptions) {
     const { rules } = options;
     if (!Array.isArray(rules)) throw invalid('incoming.rules', 'must be an array');
     this.#rules = options.rules.map((rule, index) => compile(rule, `incoming.rules.${index}`));
-    if (parsers === undefined) return;
-    for (const [index, { accept }] of rules.entries())
-      if (accept !== undefined) tryOut(accept, `incoming.rules.${index}.accept`, parsers);
   }
 
   /** The first rule that matches. */
   find(facts: IncomingFacts): IncomingRule | undefined {
     return this.#rules.find((one) => one.matches(facts))?.rule;
   }
+}
+
+/**
+ * Checks the rules, and tries whether a call could be taken as each `accept` says.
+ *
+ * @throws GatewayError `INVALID_ARGUMENT` naming e.g. `incoming.rules.0.accept.rtmpUrl`
+ */
+export function requireIncomingOptions(options: IncomingOptions): void {
+  void new IncomingRules(options);
+  for (const [index, { accept }] of options.rules.entries())
+    if (accept !== undefined) tryOut(accept, `incoming.rules.${index}.accept`);
 }
 
 /** Replaces the placeholders of a rule's names. */
@@ -148,11 +153,7 @@ export function fillIn(accept: IncomingAccept, facts: IncomingFacts): IncomingAc
  *
  * @throws GatewayError `INVALID_ARGUMENT` naming the field
  */
-export function resolveIncoming(
-  accept: IncomingAccept,
-  facts: IncomingFacts,
-  parsers: AddressParsers,
-): ResolvedStartup {
+export function resolveIncoming(accept: IncomingAccept, facts: IncomingFacts): ResolvedStartup {
   const { called, caller, callId } = facts;
   const host = called.host.includes(':') ? `[${called.host}]` : called.host;
   const callee = called.user === '' ? called.host : called.user;
@@ -164,7 +165,6 @@ export function resolveIncoming(
       ...(caller.user !== '' && { sipLogin: caller.user }),
       visibleName: caller.displayName === '' ? caller.user : caller.displayName,
     },
-    parsers,
     () => callId,
   );
   return { ...resolved, incoming: true, callee };
@@ -180,14 +180,14 @@ const SAMPLE: IncomingFacts = {
 };
 
 /** Finds at the start what would otherwise refuse every call. */
-function tryOut(accept: IncomingAccept, place: string, parsers: AddressParsers): void {
+function tryOut(accept: IncomingAccept, place: string): void {
   if (typeof accept !== 'object' || accept === null) throw invalid(place, 'must be an object');
   for (const field of ['toStream', 'rtmpUrl', 'rtmpStream'] as const) {
     if (accept[field] !== undefined && typeof accept[field] !== 'string')
       throw invalid(`${place}.${field}`, 'must be a text');
   }
   try {
-    resolveIncoming(fillIn(accept, SAMPLE), SAMPLE, parsers);
+    resolveIncoming(fillIn(accept, SAMPLE), SAMPLE);
   } catch (cause) {
     const { field, message } = cause as { field?: string; message: string };
     if (field === undefined) throw cause;

@@ -9,14 +9,16 @@ const MAX_HOSTS = 8;
 /** Names that are remembered for one peer; should it name more, all are looked up again. */
 const MAX_KNOWN = 64;
 
+/** The address of a host, of this family where it has one; rejects when there is none. */
+export type ResolveHost = (host: string, family: 4 | 6) => Promise<string>;
+
 /** The hosts that one peer has named. */
 export class MediaHosts {
-  readonly #resolve: (host: string, family: 4 | 6) => Promise<string>;
+  readonly #resolve: ResolveHost;
   /** By family and name. `null`: it does not resolve. */
   readonly #known = new Map<string, string | null>();
 
-  /** @param resolve - The address of a host, of this family where it has one; rejects when there is none. */
-  constructor(resolve: (host: string, family: 4 | 6) => Promise<string>) {
+  constructor(resolve: ResolveHost) {
     this.#resolve = resolve;
   }
 

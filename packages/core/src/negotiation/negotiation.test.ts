@@ -1,5 +1,4 @@
 import { answerReoffer, formatOffer, parseAnswer } from '@sipcast/sip';
-import { AUDIO_CODECS, decodeSpropParameterSets, newSrtpKey } from '@sipcast/media';
 import { describe, expect, it } from 'vitest';
 import { describeSession, isHeld, negotiatedMedia } from './negotiation.ts';
 import type { OfferOptions } from './negotiation.ts';
@@ -16,18 +15,12 @@ const describeWith = (
     hasAudio: true,
     hasVideo: true,
     options: {},
-    codecTable: AUDIO_CODECS,
-    newSrtpKey,
     ...parts,
   });
 
 const negotiate = (sdp: string, parts = {}) => {
   const offer = describeWith(parts);
-  return negotiatedMedia(offer, parseAnswer(offer, sdp), {
-    audioCodecs: AUDIO_CODECS,
-    decodeParameterSets: decodeSpropParameterSets,
-    newSrtpKey,
-  });
+  return negotiatedMedia(offer, parseAnswer(offer, sdp));
 };
 
 const ANSWER = `v=0
@@ -172,11 +165,7 @@ describe('SRTP', () => {
       ['optional', 'RTP/AVP'],
     ] as const) {
       const offer = describeWith({ options: { srtp } });
-      const media = negotiatedMedia(offer, parseAnswer(offer, secured(protocol, line)), {
-        audioCodecs: AUDIO_CODECS,
-        decodeParameterSets: decodeSpropParameterSets,
-        newSrtpKey,
-      });
+      const media = negotiatedMedia(offer, parseAnswer(offer, secured(protocol, line)));
       expect(media.audio?.srtp?.suite).toBe('AES_CM_128_HMAC_SHA1_32');
       expect(media.audio?.srtp?.receive).toEqual(Buffer.alloc(30, 5));
       const own = formatOffer(offer).match(/a=crypto:2 \S+ inline:(\S+)/)?.[1] ?? '';
@@ -229,11 +218,7 @@ describe('hold', () => {
     const { description, peer } = answerReoffer(offer, sdp);
     const { direction = '' } = parts as { direction?: string };
     const before = parseAnswer(offer, direction === '' ? ANSWER : both(direction));
-    const media = negotiatedMedia(description, peer, {
-      audioCodecs: AUDIO_CODECS,
-      decodeParameterSets: decodeSpropParameterSets,
-      newSrtpKey,
-    });
+    const media = negotiatedMedia(description, peer);
     return { held: isHeld(peer, before), media };
   };
   it('is what takes nothing of what we could send', () => {

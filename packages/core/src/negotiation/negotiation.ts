@@ -1,8 +1,8 @@
 // The one place where the media side's codecs become the SIP side's offer, and the peer's answer becomes the
 // media side's session. Plain data in, plain data out.
 
+import { AUDIO_CODECS, decodeSpropParameterSets, newSrtpKey } from '@sipcast/media';
 import type {
-  AUDIO_CODECS,
   AudioCodec,
   LocalMedia,
   NegotiatedMedia,
@@ -41,18 +41,8 @@ export interface OfferOptions {
   readonly extraVideoLines?: readonly string[];
 }
 
-/** What negotiation needs of the media package: its table of codecs, and its reader of parameter sets. */
-export interface NegotiationDeps {
-  readonly audioCodecs: typeof AUDIO_CODECS;
-  /** `decodeSpropParameterSets` of the media package. */
-  readonly decodeParameterSets: (sprop: string) => Uint8Array[];
-  /** A fresh master key with its salt for a suite of SRTP, in base64. */
-  readonly newSrtpKey: (suite: SrtpSuite) => string;
-}
-
 /** Without `speex-nb`: whoever has it has G.711, too, and each line makes the INVITE larger than a datagram should be. */
 const DEFAULT_AUDIO: readonly AudioCodec[] = ['pcma', 'pcmu', 'speex-wb', 'g722', 'opus'];
-const DEFAULT_VIDEO: readonly OfferedVideoCodec[] = ['h264-mode1', 'h264-mode0', 'vp8'];
 const DEFAULT_SRTP_SUITES: readonly SrtpSuite[] = [
   'AES_CM_128_HMAC_SHA1_80',
   'AES_CM_128_HMAC_SHA1_32',
@@ -74,16 +64,19 @@ const VIDEO_PAYLOAD_TYPE: Readonly<Record<OfferedVideoCodec, number>> = {
   'h264-mode0': 113,
   vp8: 114,
 };
+/** All that can be offered, in the default order of preference. */
+export const OFFERED_VIDEO_CODECS: readonly OfferedVideoCodec[] = [
+  'h264-mode1',
+  'h264-mode0',
+  'vp8',
+];
 const VIDEO_FEEDBACK = ['ccm fir', 'nack', 'nack pli'] as const;
 const VIDEO_CLOCK_RATE_HZ = 90_000;
 const PTIME_MS = 20;
 
-function offeredAudio(
-  codecs: readonly AudioCodec[],
-  table: typeof AUDIO_CODECS,
-): CodecDescription[] {
+function offeredAudio(codecs: readonly AudioCodec[]): CodecDescription[] {
   const described = codecs.map((codec): CodecDescription => {
-    const { encodingName, clockRateHz, staticPayloadType, channels } = table[codec];
+    const { encodingName, clockRateHz, staticPayloadType, channels } = AUDIO_CODECS[codec];
     return {
       payloadType: staticPayloadType ?? AUDIO_PAYLOAD_TYPE[codec] ?? 97,
       encodingName,
@@ -92,7 +85,7 @@ function offeredAudio(
     };
   });
   for (const [clockRateHz, payloadType] of EVENT_PAYLOAD_TYPE) {
-    if (codecs.some((codec) => table[codec].clockRateHz === clockRateHz))
+    if (codecs.some((codec) => AUDIO_CODECS[codec].clockRateHz === clockRateHz))
       described.push({
         payloadType,
         encodingName: 'telephone-event',
@@ -127,13 +120,10 @@ export function describeSession(parts: {
   readonly hasAudio: boolean;
   readonly hasVideo: boolean;
   readonly options: OfferOptions;
-  /** `AUDIO_CODECS` of the media package. */
-  readonly codecTable: typeof AUDIO_CODECS;
-  readonly newSrtpKey: NegotiationDeps['newSrtpKey'];
 }): SessionDescription {
   const { audio, video, options, callId } = parts;
   const audioCodecs = options.audioCodecs ?? DEFAULT_AUDIO;
-  const videoCodecs = options.videoCodecs ?? DEFAULT_VIDEO;
+  const videoCodecs = options.videoCodecs ?? OFFERED_VIDEO_CODECS;
   const profile = options.profileLevelId ?? '420020';
   const media: OfferedMedia[] = [
     {
@@ -141,11 +131,11 @@ export function describeSession(parts: {
       port: audio.rtpPort,
       rtcpPort: audio.rtcpPort,
       direction: directionOf(parts.hasAudio),
-      codecs: offeredAudio(audioCodecs, parts.codecTable),
+      codecs: offeredAudio(audioCodecs),
       ssrc: audio.ssrc,
       cname: `rtp/audio/${callId}`,
       ptimeMs: PTIME_MS,
-      ...secured(options, parts.newSrtpKey),
+      ...secured(options),
     },
     {
       kind: 'video',
@@ -156,7 +146,7 @@ export function describeSession(parts: {
       ssrc: video.ssrc,
       cname: `rtp/video/${callId}`,
       feedback: VIDEO_FEEDBACK,
-      ...secured(options, parts.newSrtpKey),
+      ...secured(options),
     },
   ];
   return {
@@ -170,12 +160,16 @@ export function describeSession(parts: {
 }
 
 /** Keys of one medium: never the same for two (RFC 3711 §9.1). */
-function secured(
-  { srtp = 'off', srtpSuites = DEFAULT_SRTP_SUITES }: OfferOptions,
-  newKey: NegotiationDeps['newSrtpKey'],
-): Pick<OfferedMedia, 'crypto' | 'requiresCrypto' | 'protocol'> {
+function secured({
+  srtp = 'off',
+  srtpSuites = DEFAULT_SRTP_SUITES,
+}: OfferOptions): Pick<OfferedMedia, 'crypto' | 'requiresCrypto' | 'protocol'> {
   if (srtp === 'off') return {};
-  const crypto = srtpSuites.map((suite, index) => ({ tag: index + 1, suite, key: newKey(suite) }));
+  const crypto = srtpSuites.map((suite, index) => ({
+    tag: index + 1,
+    suite,
+    key: newSrtpKey(suite),
+  }));
   return srtp === 'required' ? { crypto, requiresCrypto: true, protocol: 'RTP/SAVP' } : { crypto };
 }
 
@@ -190,12 +184,11 @@ function directionOf(send: boolean): MediaDirection {
 export function negotiatedMedia(
   ours: SessionDescription,
   peer: readonly AnsweredMedia[],
-  deps: NegotiationDeps,
 ): NegotiatedMedia {
   const result: { audio?: NegotiatedMedium; video?: NegotiatedMedium } = {};
   for (const [index, answered] of peer.entries()) {
     if (!answered.accepted) continue;
-    const medium = negotiatedMedium(answered, sends(ours.media[index]?.direction), deps);
+    const medium = negotiatedMedium(answered, sends(ours.media[index]?.direction));
     if (medium.codecs.length > 0) result[answered.kind] = medium;
   }
   return result;
@@ -229,11 +222,7 @@ function receives(direction: MediaDirection): boolean {
   return direction === 'sendrecv' || direction === 'recvonly';
 }
 
-function negotiatedMedium(
-  answered: AnsweredMedia,
-  maySend: boolean,
-  deps: NegotiationDeps,
-): NegotiatedMedium {
+function negotiatedMedium(answered: AnsweredMedia, maySend: boolean): NegotiatedMedium {
   const codecs: { payloadType: number; codec: AudioCodec | VideoCodec }[] = [];
   const telephoneEvents: { payloadType: number; clockRateHz: number }[] = [];
   const parameterSets: Uint8Array[] = [];
@@ -243,10 +232,10 @@ function negotiatedMedium(
       telephoneEvents.push({ payloadType, clockRateHz });
       continue;
     }
-    const codec = codecOf(described, deps.audioCodecs);
+    const codec = codecOf(described);
     if (codec !== undefined) codecs.push({ payloadType, codec });
     const sprop = /(?:^|;)\s*sprop-parameter-sets\s*=\s*([^;\s]+)/i.exec(described.fmtp ?? '')?.[1];
-    if (sprop !== undefined) parameterSets.push(...deps.decodeParameterSets(sprop));
+    if (sprop !== undefined) parameterSets.push(...decodeSpropParameterSets(sprop));
   }
   const { pli, fir, nack } = answered.feedback;
   return {
@@ -270,13 +259,10 @@ function negotiatedMedium(
   };
 }
 
-function codecOf(
-  described: CodecDescription,
-  table: typeof AUDIO_CODECS,
-): AudioCodec | VideoCodec | undefined {
+function codecOf(described: CodecDescription): AudioCodec | VideoCodec | undefined {
   const name = described.encodingName.toLowerCase();
   if (name === 'h264' || name === 'vp8') return name;
-  for (const [codec, facts] of Object.entries(table)) {
+  for (const [codec, facts] of Object.entries(AUDIO_CODECS)) {
     const sameName = facts.encodingName.toLowerCase() === name;
     if (sameName && facts.clockRateHz === described.clockRateHz) return codec as AudioCodec;
   }

@@ -1,26 +1,11 @@
 // Keys through the life of a session: what was encrypted stays so.
 
-import { AUDIO_CODECS, decodeSpropParameterSets, newSrtpKey } from '@sipcast/media';
-import { answerReoffer, formatOffer, parseAnswer } from '@sipcast/sip';
 import { describe, expect, it } from 'vitest';
 import type { OfferOptions } from './negotiation.ts';
 import { SessionAgreement } from './session-agreement.ts';
 
-const negotiation = {
-  audioCodecs: AUDIO_CODECS,
-  decodeParameterSets: decodeSpropParameterSets,
-  newSrtpKey,
-};
-
 function side(srtp: OfferOptions['srtp'] & string): SessionAgreement {
-  const resolveHost = (host: string): Promise<string> => Promise.reject(new Error(host));
-  const agreement = new SessionAgreement({
-    formatOffer,
-    parseAnswer,
-    answerReoffer,
-    negotiation,
-    resolveHost,
-  });
+  const agreement = new SessionAgreement((host) => Promise.reject(new Error(host)));
   const medium = { rtpPort: 4000, rtcpPort: 4001, ssrc: 1 };
   agreement.describe({
     address: '192.0.2.1',
@@ -31,8 +16,6 @@ function side(srtp: OfferOptions['srtp'] & string): SessionAgreement {
     hasAudio: true,
     hasVideo: true,
     options: { srtp },
-    codecTable: AUDIO_CODECS,
-    newSrtpKey,
   });
   return agreement;
 }

@@ -1,32 +1,17 @@
 // What a call and its peer have agreed on: our description, the peer's, offers that are open, hold (RFC 3264).
 
 import type { NegotiatedMedia } from '@sipcast/media';
+import { answerReoffer, formatOffer, parseAnswer } from '@sipcast/sip';
 import type {
   AnsweredMedia,
-  answerReoffer,
-  formatOffer,
   CodecDescription,
   MediaDirection,
   OfferedMedia,
-  parseAnswer,
   SessionDescription,
 } from '@sipcast/sip';
 import { MediaHosts } from './media-hosts.ts';
+import type { ResolveHost } from './media-hosts.ts';
 import { describeSession, isHeld, negotiatedMedia } from './negotiation.ts';
-import type { NegotiationDeps } from './negotiation.ts';
-
-/** The parts of the SIP and media packages that negotiate. */
-export interface AgreementDeps {
-  /** `formatOffer` of the SIP package. */
-  readonly formatOffer: typeof formatOffer;
-  /** `parseAnswer` of the SIP package. */
-  readonly parseAnswer: typeof parseAnswer;
-  /** `answerReoffer` of the SIP package. */
-  readonly answerReoffer: typeof answerReoffer;
-  readonly negotiation: NegotiationDeps;
-  /** `resolve` of the SIP user agent. */
-  readonly resolveHost: (host: string, family: 4 | 6) => Promise<string>;
-}
 
 const KINDS = ['audio', 'video'] as const;
 
@@ -42,7 +27,6 @@ export interface Agreed {
  * `UNRESOLVED` for a host that `hosts` was not asked for before or did not find, and then change nothing.
  */
 export class SessionAgreement {
-  readonly #deps: AgreementDeps;
   /** What the peer's descriptions name. */
   readonly hosts: MediaHosts;
   #description: SessionDescription | undefined;
@@ -57,9 +41,8 @@ export class SessionAgreement {
   /** Answers that wait for what they name, one after the other. */
   #reading: Promise<void> | undefined;
 
-  constructor(deps: AgreementDeps) {
-    this.#deps = deps;
-    this.hosts = new MediaHosts(deps.resolveHost);
+  constructor(resolveHost: ResolveHost) {
+    this.hosts = new MediaHosts(resolveHost);
   }
 
   /** The peer's newest description; `null` before the first. */
@@ -81,7 +64,7 @@ export class SessionAgreement {
   firstOffer(): string {
     const description = this.#mine();
     this.#open = { description, holding: false };
-    return this.#deps.formatOffer(description);
+    return formatOffer(description);
   }
 
   /** An offer of everything that we can do, where the peer asks for one; a call that we hold stays on hold. */
@@ -128,14 +111,14 @@ export class SessionAgreement {
   answered(sdp: string, apply: (agreed: Agreed) => void): Agreed {
     const open = this.#open;
     const description = open?.description ?? this.#mine();
-    const peer = this.#deps.parseAnswer(description, this.hosts.withAddresses(sdp));
+    const peer = parseAnswer(description, this.hosts.withAddresses(sdp));
     return this.#agree(description, peer, sdp, open?.holding ?? this.#holding, apply);
   }
 
   /** The peer's offer, and our answer to it. `apply` as in {@link answered}. */
   offered(sdp: string, apply: (agreed: Agreed) => void): Agreed & { readonly answer: string } {
     const readable = this.hosts.withAddresses(sdp);
-    const { sdp: answer, description, peer } = this.#deps.answerReoffer(this.#mine(), readable);
+    const { sdp: answer, description, peer } = answerReoffer(this.#mine(), readable);
     return { ...this.#agree(description, peer, sdp, this.#holding, apply), answer };
   }
 
@@ -146,7 +129,7 @@ export class SessionAgreement {
     holding: boolean,
     apply: (agreed: Agreed) => void,
   ): Agreed {
-    const media = negotiatedMedia(description, peer, this.#deps.negotiation);
+    const media = negotiatedMedia(description, peer);
     this.#refuseDowngrade(media);
     const heldByPeer = this.#before !== undefined && isHeld(peer, this.#before);
     const agreed = { media, held: heldByPeer || holding };
@@ -182,7 +165,7 @@ export class SessionAgreement {
     });
     const description = { ...current, media, sessionVersion: current.sessionVersion + 1 };
     this.#open = { description, holding };
-    return this.#deps.formatOffer(description);
+    return formatOffer(description);
   }
 
   #mine(): SessionDescription {

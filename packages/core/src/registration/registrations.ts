@@ -1,6 +1,6 @@
 // The accounts of a gateway: one registration for each, shared by the calls and standing handles that need it.
 
-import type { Registration, SipUserAgent } from '@sipcast/sip';
+import type { Registration } from '@sipcast/sip';
 import { AccountRegistration } from './account-registration.ts';
 import type {
   RegistrationAccount,
@@ -8,7 +8,6 @@ import type {
   RegistrationState,
   RegistrationView,
 } from './account-registration.ts';
-import type { CallDeps } from '../call/call-contract.ts';
 
 /** All registrations of a gateway. */
 export class Registrations {
@@ -62,15 +61,6 @@ export class Registrations {
       throw error;
     }
     return { unregister: release };
-  }
-
-  /** What a call needs of a user agent, with registrations that it shares with other calls. */
-  sharedOf(userAgent: Pick<SipUserAgent, 'localAddressFor' | 'invite'>): CallDeps['userAgent'] {
-    return {
-      localAddressFor: (...to) => userAgent.localAddressFor(...to),
-      invite: (...call) => userAgent.invite(...call),
-      register: (...account) => this.acquire(...account),
-    };
   }
 
   /** A standing registration; the same for the same account. */

@@ -2,15 +2,8 @@
 
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type {
-  FfmpegBinary,
-  FlvRecorder,
-  FlvRecording,
-  FlvTag,
-  Output,
-  OutputContents,
-  remuxToMp4,
-} from '@sipcast/media';
+import { FlvRecorder, remuxToMp4 } from '@sipcast/media';
+import type { FfmpegBinary, FlvRecording, FlvTag, Output, OutputContents } from '@sipcast/media';
 import { GatewayError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 
@@ -28,9 +21,6 @@ export interface RecordingOptions {
 
 /** What a recording needs of its surroundings. */
 export interface RecordingDeps {
-  /** Makes an `FlvRecorder`. */
-  readonly createRecorder: (...args: ConstructorParameters<typeof FlvRecorder>) => FlvRecorder;
-  readonly remuxToMp4: typeof remuxToMp4;
   /** Undefined: no MP4. */
   readonly ffmpeg: FfmpegBinary | undefined;
   readonly logger: Logger;
@@ -78,7 +68,7 @@ export class Recording implements Output {
     this.#stem = stem;
     const began = new Date(deps.wallClock()).toISOString().replaceAll(/[-:]|\.\d+/g, '');
     const { dir, maxBytes, maxMs } = options;
-    this.#recorder = deps.createRecorder(
+    this.#recorder = new FlvRecorder(
       {
         pathOf: (index) => join(dir, `${stem}-${began}${index === 0 ? '' : `-${index}`}.flv`),
         ...(maxBytes !== undefined && { maxBytes }),
@@ -112,7 +102,7 @@ export class Recording implements Output {
     if (!this.#options.mp4 || !ffmpeg) return;
     const path = file.path.replace(/\.flv$/, '.mp4');
     this.#remuxes.push(
-      this.#deps.remuxToMp4(ffmpeg, file.path, path).then(
+      remuxToMp4(ffmpeg, file.path, path).then(
         () => this.#onFile({ ...file, path }),
         (error: unknown) => logger.warn(error instanceof Error ? error.message : String(error)),
       ),

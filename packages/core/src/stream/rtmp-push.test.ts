@@ -1,4 +1,4 @@
-import { enhancedForm, RtmpError, silencedTag } from '@sipcast/media';
+import { RtmpError } from '@sipcast/media';
 import type {
   FlvTag,
   Output,
@@ -27,9 +27,9 @@ function setUp(
   options: RtmpOptions = {},
   url = 'rtmp://server/live',
   parts: Partial<RtmpPushDeps> &
-    Pick<RtmpPushTarget, 'rtmp'> & { cannot?: (form: OutputForm) => boolean } = {},
+    Pick<RtmpPushTarget, 'rtmp' | 'silentAudio'> & { cannot?: (form: OutputForm) => boolean } = {},
 ) {
-  const { rtmp, cannot = () => false, ...deps } = parts;
+  const { rtmp, silentAudio, cannot = () => false, ...deps } = parts;
   const connections: Connection[] = [];
   const outputs: Output[] = [];
   /** Forms that are held, in order of their holding; and those of the outputs. */
@@ -70,11 +70,10 @@ function setUp(
       muted: false,
       form: { audio: 'aac', video: 'passthrough' },
       ...(rtmp && { rtmp }),
+      ...(silentAudio !== undefined && { silentAudio }),
     },
     options,
     {
-      silencedTag,
-      enhancedForm,
       openRtmpPublisher: (publisherOptions, handler) => {
         const connection: Connection = {
           options: publisherOptions,
@@ -405,23 +404,21 @@ describe('RtmpPush', () => {
 
   it('takes options of its own over those of the gateway, and warns of what the server will refuse', async () => {
     const warn = vi.fn();
-    const { push, media, last, wishes } = setUp({ stallTimeoutMs: 1 }, 'rtmp://server/live', {
+    const youTube = 'rtmp://a.rtmp.youtube.com/live2';
+    const { push, media, last, wishes } = setUp({ stallTimeoutMs: 1 }, youTube, {
       rtmp: { stallTimeoutMs: 5000, tls: { insecure: true } },
+      silentAudio: false,
       logger: { ...silentLogger, warn },
-      adviseRtmpTarget: (url, form) => ({
-        enhanced: 'auto',
-        takes: { vp8: false, opus: false },
-        keyFrameMs: 2000,
-        warnings: [`${url} takes no ${form.audio}`],
-      }),
     });
     push.start(media);
     expect(last().options).toMatchObject({
       stallTimeoutMs: 5000,
       tls: { insecure: true },
-      enhanced: 'auto',
+      enhanced: 'off',
     });
-    expect(warn).toHaveBeenCalledWith('rtmp://server/live takes no aac');
+    expect(warn).toHaveBeenCalledWith(
+      'YouTube Live shows no stream without an audio track. Set silentAudio: true',
+    );
     // Its server wants key frames as often, for as long as the push is there.
     expect(wishes).toEqual([2000]);
     await push.close();
@@ -552,14 +549,7 @@ describe('RtmpPush', () => {
   });
 
   it('believes what is known of a server although its answer does not say it', async () => {
-    const { push, media, last, forms } = setUp({}, 'rtmp://server/live', {
-      adviseRtmpTarget: () => ({
-        enhanced: 'auto',
-        takes: { vp8: false, opus: true },
-        keyFrameMs: null,
-        warnings: [],
-      }),
-    });
+    const { push, media, last, forms } = setUp({}, 'rtmp://mediamtx/live');
     push.start(media);
     last().handler.onPublishing(answers(false, false));
     expect(forms).toEqual([enhanced(false, true)]);

@@ -1,9 +1,8 @@
 // One stream going to one RTMP server, for as long as the stream lives: connects, reconnects, tells the truth.
 
 import type { LookupFunction } from 'node:net';
+import { adviseRtmpTarget, enhancedForm, parseRtmpUrl, silencedTag } from '@sipcast/media';
 import type {
-  adviseRtmpTarget,
-  enhancedForm,
   FlvTag,
   openRtmpPublisher,
   Output,
@@ -14,7 +13,7 @@ import type {
   RtmpPublisher,
   RtmpTargetAdvice,
   RtmpTlsOptions,
-  silencedTag,
+  RtmpUrl,
   StreamSource,
 } from '@sipcast/media';
 import { SafeEmitter } from '../emitter.ts';
@@ -71,14 +70,6 @@ export type PushRtmpOptions = Omit<RtmpOptions, 'streamPrefix'>;
 export interface RtmpPushDeps {
   /** Opens one RTMP connection. */
   readonly openRtmpPublisher: typeof openRtmpPublisher;
-  /** `enhancedForm` of the media package. */
-  readonly enhancedForm: typeof enhancedForm;
-  /** Makes silence of an audio tag. */
-  readonly silencedTag: typeof silencedTag;
-  /** `adviseRtmpTarget` of the media package. Without it nothing is known of any server. */
-  readonly adviseRtmpTarget?: typeof adviseRtmpTarget;
-  /** Whether a call without sound gets a silent track. Default true. */
-  readonly silentAudio?: boolean;
   /** Of this push: its lines need not say which. */
   readonly logger: Logger;
   /** Monotonic milliseconds. */
@@ -102,6 +93,8 @@ export interface RtmpPushTarget {
   readonly muted: boolean;
   /** What it wants of the stream. */
   readonly form: OutputForm;
+  /** Whether a call without sound gets a silent track. Default true. */
+  readonly silentAudio?: boolean;
   /** Where this push differs from the gateway's options. */
   readonly rtmp?: PushRtmpOptions;
 }
@@ -148,7 +141,6 @@ const FINAL_AT_FIRST: ReadonlySet<string | undefined> = new Set([
   'REDIRECT_REFUSED',
   'CONNECT_FORBIDDEN',
 ]);
-const ADDRESS = /^(rtmps?):\/\/(?:([^/?]*)@)?([^/?]+)(.*)$/i;
 
 /** One connection. There are two for a moment when the server asks for a new one. */
 interface Leg {
@@ -201,8 +193,8 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     this.muted = target.muted;
     this.#options = { ...options, ...target.rtmp };
     this.#deps = deps;
-    const { connectUrl, form } = target;
-    this.#advice = deps.adviseRtmpTarget?.(connectUrl, form, deps.silentAudio ?? true);
+    const { connectUrl, form, silentAudio = true } = target;
+    this.#advice = adviseRtmpTarget(connectUrl, form, silentAudio);
     this.#enhanced = this.#options.enhanced ?? this.#advice?.enhanced ?? 'off';
   }
 
@@ -231,7 +223,7 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     const { form } = this.target;
     if (this.#enhanced === 'off') return form;
     const takes = this.#advice?.takes;
-    return this.#deps.enhancedForm(form, {
+    return enhancedForm(form, {
       vp8: vp8 || takes?.vp8 === true,
       opus: opus || takes?.opus === true,
     });
@@ -375,7 +367,7 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
   }
 
   #sendHeard(leg: Leg, tag: FlvTag): void {
-    const sent = leg.publisher.send(this.muted ? this.#deps.silencedTag(tag) : tag);
+    const sent = leg.publisher.send(this.muted ? silencedTag(tag) : tag);
     if (leg !== this.#next || sent !== 'sent') return;
     if (tag.role === 'key-frame' || (tag.role === 'audio' && !this.#hasPictures(leg)))
       this.#handOver();
@@ -443,16 +435,15 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
 
   /** The same host, with the user that was given for it; or another one that the owner allows. Never without TLS after TLS. */
   #permitted(url: string): string | undefined {
-    const from = ADDRESS.exec(this.target.connectUrl);
-    const to = ADDRESS.exec(url);
-    if (!from || !to) return undefined;
-    const [, scheme = '', user, host = ''] = from;
-    const [, newScheme = '', , newHost = '', rest = ''] = to;
-    if (/rtmps/i.test(scheme) && !/rtmps/i.test(newScheme)) return undefined;
-    const bare = `${newScheme}://${newHost}${rest}`;
-    if (newHost.toLowerCase() !== host.toLowerCase())
-      return this.#options.mayRedirect?.(bare) === true ? bare : undefined;
-    return user === undefined ? bare : `${newScheme}://${user}@${newHost}${rest}`;
+    const { connectUrl } = this.target;
+    const from = parseRtmpUrl(connectUrl);
+    const to = parseRtmpUrl(url);
+    if (from.secure && !to.secure) return undefined;
+    const { tcUrl } = to;
+    if (authorityOf(from) !== authorityOf(to))
+      return this.#options.mayRedirect?.(tcUrl) === true ? tcUrl : undefined;
+    const [, user = ''] = /^rtmps?:\/\/([^/?]*@)/i.exec(connectUrl) ?? [];
+    return tcUrl.replace('://', () => `://${user}`);
   }
 
   #handOver(): void {
@@ -529,9 +520,8 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
   /** Servers repeat the stream name and the query in their words, and these are keys. */
   #describe(error: RtmpError): string {
     const { publishName, connectUrl } = this.target;
-    const [, , user = '', , path = ''] = ADDRESS.exec(connectUrl) ?? [];
-    const [, query = ''] = /\?(.*)$/s.exec(path) ?? [];
-    const [, password = ''] = /:(.*)$/s.exec(user) ?? [];
+    const { app, password = '' } = parseRtmpUrl(connectUrl);
+    const [, query = ''] = /\?(.*)$/s.exec(app) ?? [];
     let words = `${error.code}: ${error.message}`;
     const secrets = [publishName, ...keysOf(publishName), query, ...keysOf(query), password];
     for (const secret of secrets) if (secret !== '') words = words.replaceAll(secret, '***');
@@ -548,6 +538,11 @@ export class RtmpPush extends SafeEmitter<RtmpPushEvents> {
     logger.info(`${previous} -> ${status}${reason}`);
     this.emit('status', status, error);
   }
+}
+
+/** Host and port as they are written. */
+function authorityOf({ tcUrl }: RtmpUrl): string {
+  return tcUrl.split('/')[2]?.toLowerCase() ?? '';
 }
 
 /** The values in a query, of a name or an address; short ones are words, and no keys. */

@@ -3,7 +3,8 @@
 
 import { open, rename } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import type { maskSecrets, pcapFileHeader, pcapRecord, SipTraffic } from '@sipcast/sip';
+import { maskSecrets, pcapFileHeader, pcapRecord } from '@sipcast/sip';
+import type { SipTraffic } from '@sipcast/sip';
 
 /** Octets that may wait for the disk. */
 const MAX_WAITING_BYTES = 4 << 20;
@@ -17,19 +18,16 @@ export interface SipCaptureOptions {
   readonly secrets: boolean;
 }
 
-/** What it needs of its surroundings. */
-export interface SipCaptureDeps {
-  readonly maskSecrets: typeof maskSecrets;
-  readonly pcapFileHeader: typeof pcapFileHeader;
-  readonly pcapRecord: typeof pcapRecord;
+/** What a capture reports. */
+export interface SipCaptureHandler {
   /** A message was left out, or, once, why none is written any more. */
-  readonly onFault: (fault: 'capture-overflow' | 'capture-failed', reason: string) => void;
+  onFault(fault: 'capture-overflow' | 'capture-failed', reason: string): void;
 }
 
 /** Writes the capture. */
 export class SipCapture {
   readonly #options: SipCaptureOptions;
-  readonly #deps: SipCaptureDeps;
+  readonly #handler: SipCaptureHandler;
   #file: FileHandle | undefined;
   #fileBytes = 0;
   #waiting: Buffer[] = [];
@@ -37,16 +35,16 @@ export class SipCapture {
   #writing: Promise<void> | undefined;
   #failed = false;
 
-  constructor(options: SipCaptureOptions, deps: SipCaptureDeps) {
+  constructor(options: SipCaptureOptions, handler: SipCaptureHandler) {
     this.#options = options;
-    this.#deps = deps;
+    this.#handler = handler;
   }
 
   /** Begins the file; one that is there is overwritten. Rejects when that is impossible. */
   async open(): Promise<void> {
     // Readable by its owner only: who calls whom is nobody else's affair.
     this.#file = await open(this.#options.file, 'w', 0o600);
-    const header = this.#deps.pcapFileHeader();
+    const header = pcapFileHeader();
     await this.#file.write(header);
     this.#fileBytes = header.length;
   }
@@ -54,9 +52,9 @@ export class SipCapture {
   record({ direction, octets, local, remote }: SipTraffic, atMs: number): void {
     if (this.#file === undefined || this.#failed) return;
     const [from, to] = direction === 'out' ? [local, remote] : [remote, local];
-    const record = this.#deps.pcapRecord(atMs, from, to, this.#visible(octets));
+    const record = pcapRecord(atMs, from, to, this.#visible(octets));
     if (this.#waitingBytes + record.length > MAX_WAITING_BYTES) {
-      this.#deps.onFault('capture-overflow', this.#options.file);
+      this.#handler.onFault('capture-overflow', this.#options.file);
       return;
     }
     this.#waiting.push(record);
@@ -76,7 +74,7 @@ export class SipCapture {
     if (this.#options.secrets) return octets;
     // Latin-1 keeps each octet, and the masks keep the lengths: Content-Length stays true.
     const text = Buffer.from(octets).toString('latin1');
-    const masked = this.#deps.maskSecrets(text, (secret) => '*'.repeat(secret.length));
+    const masked = maskSecrets(text, (secret) => '*'.repeat(secret.length));
     return masked === text ? octets : Buffer.from(masked, 'latin1');
   }
 
@@ -95,7 +93,10 @@ export class SipCapture {
     } catch (error) {
       this.#failed = true;
       this.#waiting = [];
-      this.#deps.onFault('capture-failed', error instanceof Error ? error.message : String(error));
+      this.#handler.onFault(
+        'capture-failed',
+        error instanceof Error ? error.message : String(error),
+      );
     }
     this.#writing = undefined;
   }

@@ -1,4 +1,4 @@
-import { parseDatagram, maskSecrets, pcapFileHeader, pcapRecord } from '@sipcast/sip';
+import { parseDatagram } from '@sipcast/sip';
 import type { SipTraffic } from '@sipcast/sip';
 import { describe, expect, it } from 'vitest';
 import { FaultLog } from '../fault-log.ts';
@@ -23,7 +23,7 @@ function traffic(direction: 'in' | 'out', callId: string, extra = ''): SipTraffi
 }
 
 const newTrace = (maxMessages = 100, maxBytes = 100_000): SipTrace =>
-  new SipTrace({ maxMessages, maxBytes }, maskSecrets);
+  new SipTrace({ maxMessages, maxBytes });
 
 describe('SipTrace', () => {
   it('tells way, time and message, and what came again', () => {
@@ -63,9 +63,8 @@ describe('SipTrace', () => {
 
 describe('SipTraces', () => {
   const faults = new FaultLog(silentLogger, () => 0);
-  const deps = { maskSecrets, pcapFileHeader, pcapRecord };
-  const open = (maxEnded: number): SipTraces =>
-    new SipTraces({ historySize: maxEnded }, faults, () => 5, deps, silentLogger);
+  const deps = { faults, wallClock: () => 5, logger: silentLogger };
+  const open = (maxEnded: number): SipTraces => new SipTraces({ historySize: maxEnded }, deps);
 
   it('gives messages to the live call of that name, and keeps them beyond its end', () => {
     const traces = open(2);
@@ -102,7 +101,7 @@ describe('SipTraces', () => {
 
   it('says when the file cannot be written, and opens nothing then', async () => {
     const sipTrace = { pcap: '/nowhere/at/all.pcap' };
-    const traces = new SipTraces({ sipTrace }, faults, () => 5, deps, silentLogger);
+    const traces = new SipTraces({ sipTrace }, deps);
     const opened = traces.open(() => Promise.reject(new Error('SIP was opened')));
     await expect(opened).rejects.toMatchObject({
       code: 'INVALID_ARGUMENT',
@@ -115,7 +114,7 @@ describe('SipTraces', () => {
     const logger = { ...silentLogger, debug: (line: string) => void lines.push(line) };
     const log = (isWanted: boolean): SipTraces => {
       const wanting = { ...logger, isLevelEnabled: () => isWanted };
-      return new SipTraces({}, faults, () => 5, deps, wanting);
+      return new SipTraces({}, { ...deps, logger: wanting });
     };
     log(false).record(traffic('out', 'a'));
     expect(lines).toEqual([]);

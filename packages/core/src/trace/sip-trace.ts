@@ -1,5 +1,6 @@
 // The SIP messages of one call, in order and without secrets: what `call.trace()` shows.
 
+import { maskSecrets } from '@sipcast/sip';
 import type { SipTraffic } from '@sipcast/sip';
 
 /** One message of a call. */
@@ -32,13 +33,11 @@ export interface SipTraceLimits {
 /** The messages of one call. */
 export class SipTrace {
   readonly #limits: SipTraceLimits;
-  readonly #mask: (text: string) => string;
   #entries: SipTraceEntry[] = [];
   #bytes = 0;
 
-  constructor(limits: SipTraceLimits, mask: (text: string) => string) {
+  constructor(limits: SipTraceLimits) {
     this.#limits = limits;
-    this.#mask = mask;
   }
 
   /** Characters that are held. */
@@ -49,7 +48,7 @@ export class SipTrace {
   /** Takes one message of the call. */
   record(traffic: SipTraffic, at: Date): void {
     const { direction, local, remote, octets } = traffic;
-    const message = this.#mask(Buffer.from(octets).toString('utf8'));
+    const message = maskSecrets(Buffer.from(octets).toString('utf8'));
     const way = {
       direction,
       transport: remote.protocol,

@@ -1,11 +1,10 @@
 // What is seen of a gateway's SIP: the trace of each call, live or ended, and the capture file.
 
+import { maskSecrets } from '@sipcast/sip';
 import type { SipTraffic } from '@sipcast/sip';
 import { GatewayError } from '../errors.ts';
 import type { FaultLog } from '../fault-log.ts';
-import type { CallGatewayOptions } from '../gateway/gateway-contract.ts';
 import { SipCapture } from './sip-capture.ts';
-import type { SipCaptureDeps } from './sip-capture.ts';
 import { isEnabled } from '../logger.ts';
 import type { Logger } from '../logger.ts';
 import { SipTrace } from './sip-trace.ts';
@@ -25,6 +24,15 @@ export interface SipTraceOptions {
   readonly secrets?: boolean;
 }
 
+/** What the traces need. */
+export interface SipTracesDeps {
+  /** Wall clock in milliseconds. */
+  readonly wallClock: () => number;
+  /** Gets a line for each message, at `debug`. */
+  readonly logger: Logger;
+  readonly faults: FaultLog;
+}
+
 /** Characters kept of calls that have ended, in all. */
 const MAX_ENDED_BYTES = 32 << 20;
 /** Messages of no call that are remembered for a moment, and how large one may be. */
@@ -36,7 +44,6 @@ export class SipTraces {
   readonly #options: SipTraceOptions;
   readonly #maxEnded: number;
   readonly #wallClock: () => number;
-  readonly #deps: SipCaptureDeps;
   readonly #logger: Logger;
   readonly #capture: SipCapture | undefined;
   readonly #live = new Map<string, SipTrace>();
@@ -47,27 +54,24 @@ export class SipTraces {
   readonly #early: { readonly traffic: SipTraffic; readonly at: Date }[] = [];
 
   /**
-   * @param wallClock - In milliseconds.
-   * @param logger - Gets a line for each message, at `debug`.
+   * @param options - `historySize`: traces of ended calls that are kept. Default 1,000.
    */
   constructor(
-    options: Pick<CallGatewayOptions, 'sipTrace' | 'historySize'>,
-    faults: FaultLog,
-    wallClock: () => number,
-    deps: Omit<SipCaptureDeps, 'onFault'>,
-    logger: Logger,
+    options: { readonly sipTrace?: SipTraceOptions; readonly historySize?: number },
+    { faults, wallClock, logger }: SipTracesDeps,
   ) {
     this.#logger = logger;
     this.#options = options.sipTrace ?? {};
     this.#maxEnded = options.historySize ?? 1000;
     this.#wallClock = wallClock;
-    this.#deps = {
-      ...deps,
-      onFault: (fault, reason) => faults.count(`sip-${fault}`, reason),
-    };
     const { pcap: file, pcapMaxBytes: maxBytes = 64 << 20, secrets = false } = this.#options;
     this.#capture =
-      file === undefined ? undefined : new SipCapture({ file, maxBytes, secrets }, this.#deps);
+      file === undefined
+        ? undefined
+        : new SipCapture(
+            { file, maxBytes, secrets },
+            { onFault: (fault, reason) => faults.count(`sip-${fault}`, reason) },
+          );
   }
 
   /**
@@ -109,7 +113,7 @@ export class SipTraces {
   /** The trace of a new call. Retire it. */
   openCall(callId: string): SipTrace {
     const { maxMessages = 200, maxBytes = 262_144 } = this.#options;
-    const trace = new SipTrace({ maxMessages, maxBytes }, (text) => this.#deps.maskSecrets(text));
+    const trace = new SipTrace({ maxMessages, maxBytes });
     this.#live.set(callId, trace);
     return trace;
   }
@@ -155,7 +159,7 @@ export class SipTraces {
         : `${message.statusCode} ${message.reasonPhrase} (${headers.get('cseq')})`;
     const host = remote.address.includes(':') ? `[${remote.address}]` : remote.address;
     const where = `${direction === 'in' ? 'from' : 'to'} ${host}:${remote.port}`;
-    this.#logger.debug(`${this.#deps.maskSecrets(line)} ${where}, ${headers.get('call-id')}`);
+    this.#logger.debug(`${maskSecrets(line)} ${where}, ${headers.get('call-id')}`);
   }
 
   #forget(callId: string): void {
