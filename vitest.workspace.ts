@@ -1,19 +1,28 @@
+import { availableParallelism } from 'node:os';
 import type { TestProjectConfiguration } from 'vitest/config';
 
-const project = (
-  name: string,
-  include: string[],
-  testTimeout: number,
-  { fileParallelism = true, retry = 0 } = {},
-): TestProjectConfiguration => ({
+interface ProjectOptions {
+  readonly include: string[];
+  readonly exclude?: string[];
+  readonly testTimeoutMs: number;
+  /** Projects run one after the other, in this order. */
+  readonly order: number;
+  /** Test files at once. Default: one per processor. */
+  readonly workers?: number;
+  readonly retry?: number;
+}
+
+const project = (name: string, options: ProjectOptions): TestProjectConfiguration => ({
   extends: true,
   test: {
     name,
-    include,
-    testTimeout,
-    hookTimeout: testTimeout,
-    fileParallelism,
-    retry,
+    include: options.include,
+    exclude: options.exclude ?? [],
+    testTimeout: options.testTimeoutMs,
+    hookTimeout: options.testTimeoutMs,
+    retry: options.retry ?? 0,
+    maxWorkers: options.workers ?? availableParallelism(),
+    sequence: { groupOrder: options.order },
     // Patience, not a bound: what must be quick is measured where it is tested.
     expect: { poll: { timeout: 10_000 } },
     setupFiles: ['scripts/property-runs.ts'],
@@ -26,16 +35,53 @@ const project = (
  */
 const retry = process.env['CI'] === undefined ? 0 : 1;
 
+/** These tests mostly wait for the network and for other programs, so more of them run than there are processors. */
+const waitingWorkers = Math.min(8, 2 * availableParallelism());
+
+/**
+ * Files that measure how long something takes, or how much processor time or memory it needs. Whatever runs beside them
+ * would be measured too, so they run one at a time.
+ */
+const MEASURED = [
+  // Latency of encoding, and the processor time of each encoder.
+  'test/interop/media/transcoder-video.test.ts',
+  // Drift between sound and pictures.
+  'test/interop/media/av-skew.test.ts',
+  'test/interop/media/media-figures.test.ts',
+];
+
 /** unit: no socket, no sleep. loopback: our own peers on 127.0.0.1. interop: programs we did not write. */
 const projects: TestProjectConfiguration[] = [
-  project(
-    'unit',
-    ['packages/*/src/**/*.test.ts', 'packages/server/console/*.test.ts', 'scripts/*.test.ts'],
-    10_000,
-  ),
-  project('loopback', ['test/loopback/**/*.test.ts', 'test/examples/**/*.test.ts'], 60_000, {
+  project('unit', {
+    include: [
+      'packages/*/src/**/*.test.ts',
+      'packages/server/console/*.test.ts',
+      'scripts/*.test.ts',
+    ],
+    testTimeoutMs: 10_000,
+    order: 0,
+  }),
+  project('loopback', {
+    include: ['test/loopback/**/*.test.ts', 'test/examples/**/*.test.ts'],
+    testTimeoutMs: 60_000,
+    order: 1,
+    workers: waitingWorkers,
     retry,
   }),
-  project('interop', ['test/interop/**/*.test.ts'], 120_000, { fileParallelism: false, retry }),
+  project('interop', {
+    include: ['test/interop/**/*.test.ts'],
+    exclude: MEASURED,
+    testTimeoutMs: 120_000,
+    order: 2,
+    workers: waitingWorkers,
+    retry,
+  }),
+  project('interop-measured', {
+    include: MEASURED,
+    testTimeoutMs: 120_000,
+    order: 3,
+    workers: 1,
+    retry,
+  }),
 ];
 export default projects;

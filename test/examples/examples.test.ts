@@ -2,21 +2,15 @@
 
 import { createHmac } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { readFlvTags } from '@sipcast/media';
-import { RtmpSink, SipPeer } from '@sipcast/testkit';
-import type { CallScript } from '@sipcast/testkit';
 import { serve } from 'sipcast';
 import type { ServeHandle } from 'sipcast';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { openPhone, openSink } from '../support/call-ends.ts';
+import { afterTest } from '../support/cleanup.ts';
+import { makeFolder } from '../support/folder.ts';
 import { Script } from '../support/script.ts';
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
 
 function start(
   name: string,
@@ -24,25 +18,13 @@ function start(
   environment: NodeJS.ProcessEnv = {},
 ): Script {
   const script = new Script(`examples/${name}.ts`, args, environment);
-  cleanups.push(() => script.kill());
+  afterTest(() => script.kill());
   return script;
-}
-
-async function openPhone(script: CallScript = {}): Promise<SipPeer> {
-  const phone = await SipPeer.open({ script });
-  cleanups.push(() => phone.close());
-  return phone;
-}
-
-async function openSink(): Promise<RtmpSink> {
-  const sink = await RtmpSink.open();
-  cleanups.push(() => sink.close());
-  return sink;
 }
 
 async function openServer(): Promise<ServeHandle> {
   const server = await serve({ port: 0, log: () => {} });
-  cleanups.push(() => server.close(500));
+  afterTest(() => server.close(500));
   return server;
 }
 
@@ -67,7 +49,7 @@ describe('startup.ts', () => {
   });
 
   it('says why a call failed', async () => {
-    const phone = await openPhone({ answer: 486 });
+    const phone = await openPhone({ script: { answer: 486 } });
     const script = start('startup', [phone.uri, 'rtmp://127.0.0.1:1/live', 'camera']);
     expect(await script.exited).toBe(1);
     expect(script.lines).toContain('call BUSY');
@@ -103,7 +85,7 @@ describe('opentelemetry.ts', () => {
   });
 
   it('tells why a call failed', async () => {
-    const phone = await openPhone({ answer: 480 });
+    const phone = await openPhone({ script: { answer: 480 } });
     const script = start('opentelemetry', [phone.uri, 'rtmp://127.0.0.1:1/live', 'cam']);
     expect(await script.exited).toBe(1);
     expect(script.output).toMatch(/status: \{ code: 2, message: '480 [\w ]+' \}/);
@@ -186,7 +168,7 @@ describe('call-app.ts', () => {
     const app = start('call-app', [], { PORT: '0', EVENTS_SECRET: secret });
     const [callAppUrl = ''] = await app.line(/^http:\S+$/);
     const server = await serve({ port: 0, log: () => {}, callAppUrl, events: { secret } });
-    cleanups.push(() => server.close(500));
+    afterTest(() => server.close(500));
     const call = await server.gateway.startup({ callId: 'c1', callee: phone.uri });
     await call.established();
     await call.terminate();
@@ -278,8 +260,7 @@ describe('segmenter.ts', () => {
 
 describe('demo.ts', () => {
   it('puts an embedded phone on air and records it', async () => {
-    const output = await mkdtemp(join(tmpdir(), 'sipcast-demo-'));
-    cleanups.push(() => rm(output, { recursive: true }));
+    const output = await makeFolder();
     const script = start('demo', ['--seconds', '3', '--output', output]);
     expect(await script.exited, script.output).toBe(0);
     const statuses = script.lines.filter((line) => /^(call|rtmp) /.test(line));
@@ -327,7 +308,7 @@ describe('demo.ts', () => {
   });
 
   it('says in one line what is wrong', async () => {
-    const busy = await openPhone({ answer: 486 });
+    const busy = await openPhone({ script: { answer: 486 } });
     for (const [args, line] of [
       [['--seconds', 'x'], 'demo: --seconds must be from 1 to 86400'],
       [['--bogus'], /^demo: Unknown option '--bogus'/],

@@ -1,5 +1,6 @@
 // Every audio codec against ffmpeg's own encoders and decoders: lengths, silence, AAC, FLV, and sounds played to the peer.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -41,11 +42,6 @@ import {
   oggPackets,
   soundFrames,
 } from '../../support/sound.ts';
-
-const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
 
 const TONE = 'aevalsrc=0.3*sin(2*PI*440*t)+0.2*(random(0)-0.5):d=1.2';
 

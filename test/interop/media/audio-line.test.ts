@@ -1,5 +1,6 @@
 // Sound over RTP in every codec, both ways: from the phone to AAC, and a file to the phone; judged by ffmpeg's decoders.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -38,11 +39,6 @@ const LINES: readonly [PhoneAudioCodec, AudioCodec, number][] = [
   ['speex/16000', 'speex-wb', 99],
 ];
 const EVENTS = 101;
-
-const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
 
 async function openLine(codec: AudioCodec, payloadType: number, ticker: Ticker) {
   const { clockRateHz } = AUDIO_CODECS[codec];

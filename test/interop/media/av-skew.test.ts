@@ -1,12 +1,12 @@
 // measureAvSkew against recordings whose skew is known, since we made it.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FlvMuxer, formatFlvHeader, formatFlvTag } from '@sipcast/media';
 import type { FlvTag } from '@sipcast/media';
 import { loadClip, measureAvSkew } from '@sipcast/testkit';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
+import { makeFolder } from '../../support/folder.ts';
 import { describeWith, run } from '../../support/programs.ts';
 
 const STEP = 160;
@@ -14,9 +14,8 @@ const STEP = 160;
 describeWith(['ffmpeg'], 'measureAvSkew', () => {
   let dir: string;
   beforeEach(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'skew-'));
+    dir = await makeFolder();
   });
-  afterEach(() => rm(dir, { recursive: true, force: true }));
 
   /** Four seconds of the scene, the sound late by so much. */
   async function record(lateMs: number, startMs = 0): Promise<string> {

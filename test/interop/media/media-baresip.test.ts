@@ -1,5 +1,6 @@
 // baresip's own encoders through a gateway with its default options to nginx-rtmp, judged by ffmpeg.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -20,11 +21,6 @@ const PLAY_MS = 8000;
 const PLAY_VP8_MS = 20_000;
 /** One AAC frame of 44.1 kHz, in whole milliseconds. */
 const AAC_STEP_MS = 24;
-
-const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
 
 describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip with default options', () => {
   let dir: string;

@@ -1,25 +1,22 @@
 // Encoders that crash, hang, flood and die for good under whole calls, and a gateway that is killed: real ffmpeg processes.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createCallGateway } from '@sipcast/core';
-import type { Call, CallGateway, CallGatewayOptions, CallStatus } from '@sipcast/core';
-import { RtmpSink, SipPeer } from '@sipcast/testkit';
+import type { Call, CallGateway, CallStatus } from '@sipcast/core';
+import { RtmpSink } from '@sipcast/testkit';
 import type { CallScript, RtmpPublication } from '@sipcast/testkit';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
+import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
 import { describeWith } from '../../support/programs.ts';
 import { probeRecording } from '../../support/recording.ts';
 import type { Recording } from '../../support/recording.ts';
 import { Script } from '../../support/script.ts';
+import { makeFolder } from '../../support/folder.ts';
 
 const AAC_STEP_MS = 24;
-
-const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
 
 /** ffmpeg processes whose parent is this one. */
 function encoders(what: 'aac' | 'libx264', parent = process.pid): number[] {
@@ -35,28 +32,15 @@ function encoders(what: 'aac' | 'libx264', parent = process.pid): number[] {
 }
 
 describeWith(['ffmpeg', 'ffprobe', 'ps'], 'encoders under a call', () => {
-  const cleanups: (() => Promise<unknown>)[] = [];
   let dir: string;
   let sink: RtmpSink;
   beforeEach(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'media-encoders-'));
-    sink = await RtmpSink.open({ recordDir: dir });
+    dir = await makeFolder();
+    sink = await openSink({ recordDir: dir });
   });
-  afterEach(async () => {
-    for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-    await sink.close();
-    await rm(dir, { recursive: true, force: true });
-  });
-
-  async function openGateway(options: CallGatewayOptions = {}): Promise<CallGateway> {
-    const gateway = await createCallGateway({ bindAddress: '127.0.0.1', ...options });
-    cleanups.push(() => gateway.close());
-    return gateway;
-  }
 
   async function onAir(gateway: CallGateway, script: CallScript) {
-    const peer = await SipPeer.open({ script });
-    cleanups.push(() => peer.close());
+    const peer = await openPhone({ script });
     const rtmpStream = `air-${sink.publications.length}`;
     const call = await gateway.startup({ callee: peer.uri, rtmpUrl: sink.url, rtmpStream });
     const statuses: CallStatus[] = [];
@@ -85,7 +69,9 @@ describeWith(['ffmpeg', 'ffprobe', 'ps'], 'encoders under a call', () => {
   }
 
   it('that are killed are started again: no hole in the sound, pictures again within 2 s', async () => {
-    const { call, publication, statuses } = await onAir(await openGateway(), { videoCodec: 'VP8' });
+    const { call, publication, statuses } = await onAir(await openGateway({ transcoding: {} }), {
+      videoCodec: 'VP8',
+    });
     await nextPictures(publication, 5000);
     await sleep(1000);
     const [audioPid] = encoders('aac');
@@ -116,7 +102,9 @@ describeWith(['ffmpeg', 'ffprobe', 'ps'], 'encoders under a call', () => {
   });
 
   it('that hang are replaced: silence meanwhile, pictures again 2 s behind the watchdog', async () => {
-    const { call, publication } = await onAir(await openGateway(), { videoCodec: 'VP8' });
+    const { call, publication } = await onAir(await openGateway({ transcoding: {} }), {
+      videoCodec: 'VP8',
+    });
     await nextPictures(publication, 5000);
     await sleep(500);
     process.kill(encoders('aac')[0]!, 'SIGSTOP');
@@ -192,8 +180,7 @@ describeWith(['ffmpeg', 'ffprobe', 'ps'], 'encoders under a call', () => {
   });
 
   it('of three calls are gone 2 s after their gateway was killed', async () => {
-    const peer = await SipPeer.open({ script: { videoCodec: 'VP8' } });
-    cleanups.push(() => peer.close());
+    const peer = await openPhone({ script: { videoCodec: 'VP8' } });
     const file = `test/gateway-${process.pid}.mts`;
     const path = join(import.meta.dirname, `../../gateway-${process.pid}.mts`);
     await writeFile(
@@ -208,7 +195,7 @@ console.log('pid', process.pid);
 `,
     );
     const script = new Script(file);
-    cleanups.push(() => script.kill());
+    afterTest(() => script.kill());
     try {
       const pid = Number((await script.line(/^pid (\d+)$/))[1]);
       const all = (): number[] => [...encoders('aac', pid), ...encoders('libx264', pid)];

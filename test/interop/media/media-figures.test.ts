@@ -1,25 +1,20 @@
 // The figures of the whole path, from the phone's packets to the RTMP server: skew, first key frame, latency, loss.
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createCallGateway } from '@sipcast/core';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { CallGateway } from '@sipcast/core';
-import { loadClip, measureAvSkew, RtmpSink, SipPeer } from '@sipcast/testkit';
+import { loadClip, measureAvSkew } from '@sipcast/testkit';
 import type { CallScript, ReceivedTag } from '@sipcast/testkit';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
+import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
 import { startNginxRtmp } from '../../support/nginx-rtmp.ts';
 import type { NginxRtmp } from '../../support/nginx-rtmp.ts';
 import { describeWith } from '../../support/programs.ts';
 import { probeRecording } from '../../support/recording.ts';
+import { afterTest } from '../../support/cleanup.ts';
+import { makeFolder } from '../../support/folder.ts';
 
 const SKEW_PLAY_MS = 12_000;
 const LOSS_PLAY_MS = 12_000;
-
-const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
 
 const round = (values: readonly number[]): string => values.map((ms) => ms.toFixed(0)).join(', ');
 
@@ -31,25 +26,18 @@ function headless() {
 }
 
 describeWith(['nginx', 'ffmpeg', 'ffprobe'], 'figures', () => {
-  const cleanups: (() => Promise<unknown>)[] = [];
   let dir: string;
   let gateway: CallGateway;
   let nginx: NginxRtmp;
   beforeEach(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'media-figures-'));
+    dir = await makeFolder();
     nginx = await startNginxRtmp(dir);
-    gateway = await createCallGateway({ bindAddress: '127.0.0.1', videoFreezeMs: 0 });
-  });
-  afterEach(async () => {
-    for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-    await gateway.close();
-    await nginx.stop();
-    await rm(dir, { recursive: true, force: true });
+    afterTest(() => nginx.stop());
+    gateway = await openGateway({ transcoding: {}, videoFreezeMs: 0 });
   });
 
   async function startCall(script: CallScript, rtmpUrl: string, rtmpStream: string) {
-    const peer = await SipPeer.open({ script });
-    cleanups.push(() => peer.close());
+    const peer = await openPhone({ script });
     const call = await gateway.startup({ callee: peer.uri, rtmpUrl, rtmpStream });
     await call.established();
     return { call, phone: await peer.nextCall() };
@@ -119,11 +107,10 @@ describeWith(['nginx', 'ffmpeg', 'ffprobe'], 'figures', () => {
   }
 
   it('publishes the first key frame within 1.5 s of the answer, by any one way of asking', async () => {
-    const sink = await RtmpSink.open({
+    const sink = await openSink({
       keepTags: false,
       onTag: (tag, { streamName }) => note(tag, streamName),
     });
-    cleanups.push(() => sink.close());
     const firstMs = new Map<string, number>();
     function note({ type, body, arrivalMs }: ReceivedTag, name: string): void {
       const isKey = type === 9 && body[0]! >> 4 === 1 && body[1] === 1;
@@ -174,7 +161,7 @@ describeWith(['nginx', 'ffmpeg', 'ffprobe'], 'figures', () => {
   it('adds no more than the jitter delay and 20 ms to pictures that pass', async () => {
     const sentMs = new Map<string, number>();
     const delays: number[] = [];
-    const sink = await RtmpSink.open({
+    const sink = await openSink({
       keepTags: false,
       onTag: (tag) => {
         const key = keyOfTag(tag);
@@ -182,7 +169,6 @@ describeWith(['nginx', 'ffmpeg', 'ffprobe'], 'figures', () => {
         if (atMs !== undefined) delays.push(tag.arrivalMs - atMs);
       },
     });
-    cleanups.push(() => sink.close());
     const { call } = await startCall(
       {
         sender: {

@@ -1,5 +1,6 @@
 // linphonec's own Speex and G.711 through a gateway with its default options to nginx-rtmp, judged by ffmpeg.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,11 +15,6 @@ import { describeRecording, probeRecording } from '../../support/recording.ts';
 import { findBeeps } from '../../support/sound.ts';
 
 const PLAY_MS = 6000;
-
-const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
 
 describeWith(['linphonec', 'nginx', 'ffmpeg', 'ffprobe'], 'linphonec', () => {
   let dir: string;

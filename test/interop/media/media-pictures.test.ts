@@ -1,5 +1,6 @@
 // Pictures that are not like those before them: none with sound, other sizes, turned, in another order. Judged by ffmpeg.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,11 +22,6 @@ const SIZES = ['640x360', '360x640', '320x240'] as const;
 /** Of each size. */
 const PICTURES = 30;
 const IVF_HEADER_BYTES = 32;
-
-const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
 
 describeWith(['nginx', 'ffmpeg', 'ffprobe', 'sipp'], 'pictures', () => {
   let dir: string;

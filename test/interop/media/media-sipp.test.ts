@@ -1,6 +1,7 @@
 // sipp with media that ffmpeg packetized, through a gateway with its default options to nginx-rtmp, judged by ffmpeg:
 // also on hold, when nothing comes.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,11 +21,6 @@ const clips = new URL('../../../packages/testkit/clips/', import.meta.url).pathn
 const AAC_STEP_MS = 24;
 const HOLD_AFTER_MS = 3000;
 const HOLD_FOR_MS = 6500;
-
-const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
 
 describeWith(['sipp', 'nginx', 'ffmpeg', 'ffprobe'], 'sipp with default options', () => {
   let dir: string;

@@ -1,5 +1,6 @@
 // baresip as the phone, nginx-rtmp as the server that is killed and comes back in the middle of the call.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,11 +14,6 @@ import { startNginxRtmp } from '../../support/nginx-rtmp.ts';
 import type { NginxRtmp } from '../../support/nginx-rtmp.ts';
 import { freeTcpPort } from '../../support/ports.ts';
 import { describeWith, run, start } from '../../support/programs.ts';
-
-const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
 
 describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip to nginx-rtmp', () => {
   let dir: string;

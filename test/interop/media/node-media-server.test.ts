@@ -2,32 +2,28 @@
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createCallGateway } from '@sipcast/core';
-import type { Call, CallGateway, CallGatewayOptions, RtmpStreamStatus } from '@sipcast/core';
+import type { Call, CallGateway, RtmpStreamStatus } from '@sipcast/core';
 import { FlvReader } from '@sipcast/media';
 import type { FlvFileTag } from '@sipcast/media';
-import { loadClip, SipPeer } from '@sipcast/testkit';
+import { loadClip } from '@sipcast/testkit';
 import type { CallScript } from '@sipcast/testkit';
 import { chromium } from 'playwright-core';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { openGateway, openPhone } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
 import { formatIvf, formatOggOpus, readEnhanced } from '../../support/enhanced-flv.ts';
 import { decodeErrors, summarizeFlv } from '../../support/flv-check.ts';
+import { makeFolder } from '../../support/folder.ts';
 import { startNodeMediaServer } from '../../support/node-media-server.ts';
 import type { NodeMediaServer } from '../../support/node-media-server.ts';
 import { describeWith, findProgram, run } from '../../support/programs.ts';
 
-const cleanups: (() => unknown)[] = [];
 let dir = '';
 beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'nms-'));
-  cleanups.push(() => rm(dir, { recursive: true, force: true }));
-});
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+  dir = await makeFolder();
 });
 
 async function openServer(publishSecret?: string): Promise<NodeMediaServer> {
@@ -35,20 +31,8 @@ async function openServer(publishSecret?: string): Promise<NodeMediaServer> {
     dir,
     publishSecret === undefined ? {} : { publishSecret },
   );
-  cleanups.push(() => server.stop());
+  afterTest(() => server.stop());
   return server;
-}
-
-async function openGateway(options: CallGatewayOptions = {}): Promise<CallGateway> {
-  const gateway = await createCallGateway({ bindAddress: '127.0.0.1', ...options });
-  cleanups.push(() => gateway.close());
-  return gateway;
-}
-
-async function openPhone(script: CallScript = {}): Promise<SipPeer> {
-  const phone = await SipPeer.open({ script });
-  cleanups.push(() => phone.close());
-  return phone;
 }
 
 async function publish(
@@ -58,7 +42,7 @@ async function publish(
   script: CallScript = {},
   more = {},
 ): Promise<{ call: Call; statuses: RtmpStreamStatus[] }> {
-  const phone = await openPhone(script);
+  const phone = await openPhone({ script });
   const call = await gateway.startup({
     callee: phone.uri,
     rtmpUrl: server.url,
@@ -75,7 +59,7 @@ async function publish(
 async function watch(server: NodeMediaServer, name: string): Promise<FlvFileTag[]> {
   const tags: FlvFileTag[] = [];
   const leave = new AbortController();
-  cleanups.push(() => leave.abort());
+  afterTest(() => leave.abort());
   const reader = new FlvReader({ onTag: (tag) => tags.push(tag), onFault: () => {} }, 4_000_000);
   const response = await fetch(`${server.httpUrl}/${name}.flv`, { signal: leave.signal });
   void (async () => {
@@ -87,7 +71,7 @@ async function watch(server: NodeMediaServer, name: string): Promise<FlvFileTag[
 describeWith(['ffmpeg', 'ffprobe'], 'Node-Media-Server plays', () => {
   it('H.264 and AAC, to a player that joins late', async () => {
     const server = await openServer();
-    const { call } = await publish(await openGateway(), server, 'cam');
+    const { call } = await publish(await openGateway({ transcoding: {} }), server, 'cam');
     await expect.poll(() => call.rtmpStreamStatus, { timeout: 5000 }).toBe('RTMP_STREAM_ACTIVE');
     await expect
       .poll(() => call.stats()?.video?.frames ?? 0, { timeout: 5000 })
@@ -202,7 +186,7 @@ describe('Node-Media-Server that reads nothing any more', () => {
       .toBeGreaterThan(100);
     server.pause();
     const pausedMs = performance.now();
-    cleanups.push(() => server.unpause());
+    afterTest(() => server.unpause());
     await expect
       .poll(() => statuses, { timeout: 15_000, interval: 50 })
       .toContain('RTMP_CONNECTION_LOST');
@@ -252,7 +236,7 @@ describeWith(['chromium'], 'mpegts.js in Chromium', () => {
       executablePath: findProgram('chromium') ?? '',
       args: ['--no-sandbox', '--disable-gpu', '--autoplay-policy=no-user-gesture-required'],
     });
-    cleanups.push(() => browser.close());
+    afterTest(() => browser.close());
     const page = await browser.newPage();
     const examples = createRequire(new URL('../../../examples/player.ts', import.meta.url));
     const player = readFileSync(examples.resolve('mpegts.js/dist/mpegts.js'), 'utf8');

@@ -1,7 +1,6 @@
 // B-pictures of a real encoder on their way from RTP to FLV: what ffmpeg makes of the order and the times.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   DecodeTimestamps,
@@ -14,8 +13,9 @@ import {
 } from '@sipcast/media';
 import type { FlvTag } from '@sipcast/media';
 import { packetizeAccessUnit } from '@sipcast/testkit';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import { decodeErrors } from '../../support/flv-check.ts';
+import { makeFolder } from '../../support/folder.ts';
 import { describeWith, run } from '../../support/programs.ts';
 import { makeReorderedVideo } from '../../support/reordered-video.ts';
 
@@ -25,9 +25,8 @@ const FRAME_MS = 40;
 describeWith(['ffmpeg', 'ffprobe'], 'video with B-pictures', () => {
   let dir: string;
   beforeEach(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'reordered-'));
+    dir = await makeFolder();
   });
-  afterEach(() => rm(dir, { recursive: true, force: true }));
 
   const pictures = async (file: string): Promise<Buffer> => {
     const output = ['-vsync', 'passthrough', '-f', 'rawvideo', '-pix_fmt', 'gray', 'pipe:1'];

@@ -5,13 +5,15 @@ import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createCallGateway } from '@sipcast/core';
-import { RtmpSink, SipPeer } from '@sipcast/testkit';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { RtmpSink } from '@sipcast/testkit';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { RtmpTlsOptions } from '@sipcast/media';
+import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
 import { makeTestAuthority } from '../../support/certificates.ts';
 import type { CertificateFiles, TestAuthority } from '../../support/certificates.ts';
+import { afterTest } from '../../support/cleanup.ts';
 import { decodeErrors, summarizeFlv } from '../../support/flv-check.ts';
+import { makeFolder } from '../../support/folder.ts';
 import { startNginxRtmp } from '../../support/nginx-rtmp.ts';
 import { freeTcpPort, waitForTcp } from '../../support/ports.ts';
 import { describeWith, start } from '../../support/programs.ts';
@@ -19,12 +21,8 @@ import { testTag, watchPublisher } from '../../support/rtmp-watch.ts';
 
 let dir: string;
 let authority: TestAuthority;
-const cleanups: (() => unknown)[] = [];
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rtmps-'));
-});
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 afterAll(async () => {
   await rm(dir, { recursive: true, force: true });
@@ -35,18 +33,14 @@ describeWith(['openssl'], 'RTMPS', () => {
     authority = await makeTestAuthority(dir);
   });
 
-  async function openSink(
+  const openTlsSink = (
     { cert, key }: CertificateFiles,
     more: Record<string, unknown> = {},
-  ): Promise<RtmpSink> {
-    const sink = await RtmpSink.open({ tls: { cert, key, ...more } });
-    cleanups.push(() => sink.close());
-    return sink;
-  }
+  ): Promise<RtmpSink> => openSink({ tls: { cert, key, ...more } });
 
   async function outcome(url: string, tls?: RtmpTlsOptions): Promise<string> {
     const watched = watchPublisher(url, tls ? { tls } : {});
-    cleanups.push(() => watched.publisher.close());
+    afterTest(() => watched.publisher.close());
     const error = await Promise.race([watched.publishing.then(() => undefined), watched.ended]);
     if (!error) {
       expect(watched.publisher.send(testTag('key-frame', 0, 100_000))).toBe('sent');
@@ -58,7 +52,7 @@ describeWith(['openssl'], 'RTMPS', () => {
   it('lets in whom its authority has signed, by name and by address, and nobody else', async () => {
     const { ca, good, wrongName, expired, selfSigned } = authority;
     const trust = { ca };
-    const sink = await openSink(good);
+    const sink = await openTlsSink(good);
     const byName = sink.url.replace('127.0.0.1', 'localhost');
     expect(await outcome(sink.url, trust)).toBe('let in');
     expect(await outcome(byName, trust)).toBe('let in');
@@ -72,7 +66,7 @@ describeWith(['openssl'], 'RTMPS', () => {
       [selfSigned, trust, 'DEPTH_ZERO_SELF_SIGNED_CERT'],
     ];
     for (const [certificate, tls, reason] of refusals) {
-      const other = await openSink(certificate);
+      const other = await openTlsSink(certificate);
       expect(await outcome(other.url, tls)).toBe(`TLS_FAILED ${reason}`);
       expect(other.publications).toEqual([]);
     }
@@ -81,7 +75,7 @@ describeWith(['openssl'], 'RTMPS', () => {
   it('takes a pinned certificate whatever its name, date and chain, and no other', async () => {
     const { ca, good, wrongName, expired, selfSigned } = authority;
     for (const certificate of [wrongName, expired, selfSigned]) {
-      const sink = await openSink(certificate);
+      const sink = await openTlsSink(certificate);
       const { fingerprint256 } = certificate;
       expect(await outcome(sink.url, { fingerprint256 })).toBe('let in');
       const plain = fingerprint256.replaceAll(':', '').toLowerCase();
@@ -93,7 +87,7 @@ describeWith(['openssl'], 'RTMPS', () => {
   });
 
   it('checks nothing only where it is told so in as many words', async () => {
-    const sink = await openSink(authority.expired);
+    const sink = await openTlsSink(authority.expired);
     expect(await outcome(sink.url, { insecure: true })).toBe('let in');
     expect(await outcome(sink.url, { insecure: false })).toBe('TLS_FAILED CERT_HAS_EXPIRED');
   });
@@ -104,7 +98,7 @@ describeWith(['openssl'], 'RTMPS', () => {
       names.push(name);
       done(null);
     };
-    const sink = await openSink(authority.good, { SNICallback });
+    const sink = await openTlsSink(authority.good, { SNICallback });
     await outcome(sink.url, { ca: authority.ca });
     await outcome(sink.url.replace('127.0.0.1', 'localhost'), { ca: authority.ca });
     expect(names).toEqual(['localhost']);
@@ -112,7 +106,7 @@ describeWith(['openssl'], 'RTMPS', () => {
 
   it('speaks no TLS before 1.2', async () => {
     const old = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' };
-    const sink = await openSink(authority.good, old);
+    const sink = await openTlsSink(authority.good, old);
     expect(await outcome(sink.url, { ca: authority.ca })).toMatch(
       /^TLS_FAILED ERR_SSL_(TLSV1_ALERT_PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL)$/,
     );
@@ -127,7 +121,7 @@ describeWith(['openssl'], 'RTMPS', () => {
     await new Promise<void>((resolve) => {
       server.listen(0, '127.0.0.1', resolve);
     });
-    cleanups.push(() => {
+    afterTest(() => {
       for (const socket of sockets) socket.destroy();
       server.close();
     });
@@ -139,13 +133,12 @@ describeWith(['openssl'], 'RTMPS', () => {
     await new Promise<void>((resolve) => {
       closing.listen(0, '127.0.0.1', resolve);
     });
-    cleanups.push(() => closing.close());
+    afterTest(() => closing.close());
     const closingUrl = `rtmps://127.0.0.1:${(closing.address() as AddressInfo).port}/live`;
     // As a terminator does that is being restarted: it may pass.
     expect(await watchPublisher(closingUrl).ended).toMatchObject({ code: 'CONNECT_FAILED' });
 
-    const plain = await RtmpSink.open();
-    cleanups.push(() => plain.close());
+    const plain = await openSink();
     const confused = watchPublisher(plain.url.replace('rtmp:', 'rtmps:'), {
       handshakeTimeoutMs: 300,
     });
@@ -158,11 +151,10 @@ describeWith(
   'RTMPS through stunnel to nginx-rtmp',
   () => {
     it('records a call, over TLS from end to end, without a decode error', async () => {
-      const folder = await mkdtemp(join(tmpdir(), 'stunnel-'));
-      cleanups.push(() => rm(folder, { recursive: true, force: true }));
+      const folder = await makeFolder();
       const { ca, good } = await makeTestAuthority(folder);
       const nginx = await startNginxRtmp(folder);
-      cleanups.push(() => nginx.stop());
+      afterTest(() => nginx.stop());
       const port = await freeTcpPort();
       const config = join(folder, 'stunnel.conf');
       await writeFile(
@@ -178,18 +170,10 @@ sslVersionMin = TLSv1.2
 `,
       );
       const stunnel = start('stunnel', [config]);
-      cleanups.push(() => stunnel.stop());
+      afterTest(() => stunnel.stop());
       await waitForTcp(port);
-      const peer = await SipPeer.open({ t1Ms: 100 });
-      const gateway = await createCallGateway({
-        transcoding: false,
-        bindAddress: '127.0.0.1',
-        rtmp: { tls: { ca } },
-      });
-      cleanups.push(
-        () => peer.close(),
-        () => gateway.close(),
-      );
+      const peer = await openPhone({ t1Ms: 100 });
+      const gateway = await openGateway({ rtmp: { tls: { ca } } });
       const rtmpUrl = `rtmps://localhost:${port}/live`;
       const call = await gateway.startup({ callee: peer.uri, rtmpUrl, rtmpStream: 'cam' });
       await call.established();

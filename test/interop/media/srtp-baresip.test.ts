@@ -1,36 +1,28 @@
 // baresip with SRTP, called and calling: what nginx-rtmp records decodes, and nothing went over the wire in the clear.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createCallGateway } from '@sipcast/core';
 import type { Call, CallGateway } from '@sipcast/core';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import { startBaresip } from '../../support/baresip.ts';
+import { openGateway } from '../../support/call-ends.ts';
 import { makeTestAuthority } from '../../support/certificates.ts';
+import { afterTest } from '../../support/cleanup.ts';
 import { decodeErrors, summarizeFlv } from '../../support/flv-check.ts';
+import { makeFolder } from '../../support/folder.ts';
 import { startNginxRtmp } from '../../support/nginx-rtmp.ts';
 import type { NginxRtmp } from '../../support/nginx-rtmp.ts';
 import { describeWith } from '../../support/programs.ts';
 
-const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
-
 describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip with SRTP', () => {
   let dir: string;
   let nginx: NginxRtmp;
-  const cleanups: (() => Promise<unknown>)[] = [];
 
   beforeEach(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'srtp-'));
+    dir = await makeFolder();
     nginx = await startNginxRtmp(dir);
-    cleanups.push(() => nginx.stop());
-  });
-  afterEach(async () => {
-    for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-    await rm(dir, { recursive: true, force: true });
+    afterTest(() => nginx.stop());
   });
 
   async function certificates() {
@@ -63,9 +55,8 @@ describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip with SRTP', () 
     ['required', 'RTP/SAVP'],
   ] as const)('called with SRTP %s', async (srtp, protocol) => {
     const phone = await startBaresip(join(dir, 'baresip'), { srtp });
-    cleanups.push(() => phone.stop());
-    const gateway = await createCallGateway({ bindAddress: '127.0.0.1', offer: { srtp } });
-    cleanups.push(() => gateway.close());
+    afterTest(() => phone.stop());
+    const gateway = await openGateway({ offer: { srtp }, transcoding: {} });
     const target = { rtmpUrl: nginx.url, rtmpStream: 'air' };
     const call = await gateway.startup({ callee: phone.uri, ...target });
     await call.established();
@@ -75,13 +66,12 @@ describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip with SRTP', () 
   it('called over TLS with SRTP', async () => {
     const { authority, tls } = await certificates();
     const phone = await startBaresip(join(dir, 'baresip'), { srtp: 'required', tls });
-    cleanups.push(() => phone.stop());
-    const gateway = await createCallGateway({
-      bindAddress: '127.0.0.1',
+    afterTest(() => phone.stop());
+    const gateway = await openGateway({
       offer: { srtp: 'required' },
       sipTls: { ca: authority.ca },
+      transcoding: {},
     });
-    cleanups.push(() => gateway.close());
     const target = { rtmpUrl: nginx.url, rtmpStream: 'air' };
     const call = await gateway.startup({ callee: phone.uri, sipTransport: 'tls', ...target });
     await call.established();
@@ -92,21 +82,20 @@ describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip with SRTP', () 
   it('calling over TLS with SRTP and a password', async () => {
     const { authority, tls } = await certificates();
     const auth = { users: { bob: 'a-long-password' }, algorithms: ['MD5'] as const };
-    const gateway = await createCallGateway({
-      bindAddress: '127.0.0.1',
+    const gateway = await openGateway({
       sipTls: { cert: authority.good.cert, key: authority.good.key },
       incoming: {
         rules: [{ auth, accept: { rtmpUrl: nginx.url, rtmpStream: 'air', srtp: 'required' } }],
       },
+      transcoding: {},
     });
-    cleanups.push(() => gateway.close());
     const phone = await startBaresip(join(dir, 'baresip'), {
       srtp: 'required',
       tls,
       password: 'a-long-password',
       dial: `sip:studio@127.0.0.1:${gateway.sipTlsPort};transport=tls`,
     });
-    cleanups.push(() => phone.stop());
+    afterTest(() => phone.stop());
     await expect.poll(() => gateway.calls.length, { timeout: 10_000 }).toBe(1);
     const call = gateway.calls[0]!;
     await call.established();
@@ -118,18 +107,17 @@ describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip with SRTP', () 
     ['optional', 'RTP/AVP'],
     ['required', 'RTP/SAVP'],
   ] as const)('calling with SRTP %s', async (srtp, protocol) => {
-    const gateway = await createCallGateway({
-      bindAddress: '127.0.0.1',
+    const gateway = await openGateway({
       incoming: {
         rules: [{ accept: { rtmpUrl: nginx.url, rtmpStream: 'air', srtp: 'optional' } }],
       },
+      transcoding: {},
     });
-    cleanups.push(() => gateway.close());
     const phone = await startBaresip(join(dir, 'baresip'), {
       srtp,
       dial: `sip:studio@127.0.0.1:${gateway.sipPort}`,
     });
-    cleanups.push(() => phone.stop());
+    afterTest(() => phone.stop());
     await expect.poll(() => gateway.calls.length, { timeout: 10_000 }).toBe(1);
     const call = gateway.calls[0]!;
     await call.established();

@@ -4,12 +4,12 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodeRtp, SrtpSession } from '@sipcast/media';
 import type { SrtpSuite } from '@sipcast/media';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
+import { makeFolder } from '../../support/folder.ts';
 import { freeUdpPort } from '../../support/ports.ts';
 import { describeWith, run } from '../../support/programs.ts';
 
@@ -19,10 +19,7 @@ const SECONDS = 3;
 describeWith(['ffmpeg'], 'ffmpeg', () => {
   let dir: string;
   beforeEach(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'srtp-'));
-  });
-  afterEach(async () => {
-    await rm(dir, { recursive: true, force: true });
+    dir = await makeFolder();
   });
 
   it.each(SUITES)('writes %s that we read to the last sample', async (suite) => {

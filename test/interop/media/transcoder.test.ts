@@ -1,5 +1,6 @@
 // The AAC encoder as a real ffmpeg child process: its time, its faults, and a whole call through it.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
@@ -20,11 +21,6 @@ import { decodeErrors, summarizeFlv } from '../../support/flv-check.ts';
 import { describeWith, findProgram, run } from '../../support/programs.ts';
 
 const STEP_MS = 20;
-
-const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
 
 /** Children of this process whose command line has these words. */
 function children(words: string): number[] {

@@ -3,16 +3,15 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createCallGateway } from '@sipcast/core';
-import { RtmpSink, SipPeer } from '@sipcast/testkit';
-import type { SipPeerOptions } from '@sipcast/testkit';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { serve } from 'sipcast';
 import type { ServeHandle, ServeOptions } from 'sipcast';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { buildConsole } from '../../../packages/server/console-build.ts';
+import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
 import { launchChromium, LOOK, POOR_CONTRAST } from '../../support/chromium.ts';
 import type { Seen } from '../../support/chromium.ts';
+import { afterTest } from '../../support/cleanup.ts';
 import { describeWith } from '../../support/programs.ts';
 
 const DESKTOP = { width: 1440, height: 900 };
@@ -22,7 +21,6 @@ const PATIENCE = { timeout: 15_000 };
 
 let browser: Browser;
 let dir = '';
-const cleanups: (() => Promise<unknown>)[] = [];
 
 async function openServer(options: ServeOptions = {}): Promise<ServeHandle> {
   const server = await serve({
@@ -32,14 +30,8 @@ async function openServer(options: ServeOptions = {}): Promise<ServeHandle> {
     ...options,
     gateway: { bindAddress: '127.0.0.1', ...options.gateway },
   });
-  cleanups.push(() => server.close(500));
+  afterTest(() => server.close(500));
   return server;
-}
-
-async function openPhone(options: SipPeerOptions = {}): Promise<SipPeer> {
-  const phone = await SipPeer.open(options);
-  cleanups.push(() => phone.close());
-  return phone;
 }
 
 /** A page; scripts that fail, and whatever the policy forbids, are found in `problems`. */
@@ -48,7 +40,7 @@ async function openPage(
   options: BrowserContextOptions = {},
 ): Promise<{ page: Page; problems: string[] }> {
   const context = await browser.newContext({ viewport: DESKTOP, ...options });
-  cleanups.push(() => context.close());
+  afterTest(() => context.close());
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE.timeout);
   const problems: string[] = [];
@@ -77,9 +69,6 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
   afterAll(async () => {
     await browser.close();
     await rm(dir, { recursive: true, force: true });
-  });
-  afterEach(async () => {
-    for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
   });
 
   it('plays the call of its address within two seconds, with moving pictures and sound', async () => {
@@ -233,10 +222,8 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
     const attack = '<b onclick=x>Alice';
     const incoming = { rules: [{ accept: { toStream: 'in-{caller}' } }] };
     const server = await openServer({ gateway: { incoming } });
-    const sink = await RtmpSink.open();
-    cleanups.push(() => sink.close());
-    const caller = await createCallGateway({ bindAddress: '127.0.0.1' });
-    cleanups.push(() => caller.close());
+    const sink = await openSink();
+    const caller = await openGateway({ transcoding: {} });
     const { page, problems } = await openPage(consoleOf(server));
     await expect.poll(() => text(page, '#link-words')).toBe('Connected');
     const call = await caller.startup({
@@ -281,11 +268,7 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
 
   it('holds, resumes and transfers, and says why when the peer does not agree', async () => {
     const server = await openServer();
-    const peer = await createCallGateway({
-      bindAddress: '127.0.0.1',
-      incoming: { rules: [{ accept: {} }] },
-    });
-    cleanups.push(() => peer.close());
+    const peer = await openGateway({ incoming: { rules: [{ accept: {} }] }, transcoding: {} });
     const call = await server.gateway.startup({
       callId: 'c1',
       callee: `sip:studio@127.0.0.1:${peer.sipPort}`,
@@ -361,8 +344,7 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
 
   it('adds, mutes and ends pushes, and says at the field what is wrong', async () => {
     const phone = await openPhone();
-    const sink = await RtmpSink.open();
-    cleanups.push(() => sink.close());
+    const sink = await openSink();
     const server = await openServer();
     const call = await server.gateway.startup({ callId: 'c1', callee: phone.uri, toStream: 's' });
     await call.established();
@@ -487,11 +469,9 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
     it(`is ${colorScheme} as the system is, readable, and fits a telephone`, async () => {
       const phone = await openPhone();
       const busy = await openPhone({ user: 'reception', script: { answer: 486 } });
-      const caller = await createCallGateway({ bindAddress: '127.0.0.1' });
-      cleanups.push(() => caller.close());
+      const caller = await openGateway({ transcoding: {} });
       const ringing = await openPhone({ user: 'boardroom', script: { answer: 'none' } });
-      const sink = await RtmpSink.open();
-      cleanups.push(() => sink.close());
+      const sink = await openSink();
       const incoming = { rules: [{ accept: { toStream: 'guest-{caller}' } }] };
       const server = await openServer({ gateway: { incoming } });
       const { gateway } = server;

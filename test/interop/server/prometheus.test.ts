@@ -1,12 +1,13 @@
 // Prometheus scrapes a server that has calls; every query of the dashboard then returns numbers.
 
 import { createSocket } from 'node:dgram';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { RtmpSink, SipPeer } from '@sipcast/testkit';
 import { serve } from 'sipcast';
-import { afterEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
+import { openPhone, openSink } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
+import { makeFolder } from '../../support/folder.ts';
 import { freeTcpPort } from '../../support/ports.ts';
 import { describeWith, run, start } from '../../support/programs.ts';
 
@@ -27,15 +28,9 @@ interface Dashboard {
   };
 }
 
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
-
 /** Starts Prometheus with one server to scrape, as docs/guides/operations.md shows it. */
 async function startPrometheus(target: string): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), 'prometheus-'));
-  cleanups.push(() => rm(dir, { recursive: true, force: true }));
+  const dir = await makeFolder();
   const config = join(dir, 'prometheus.yml');
   await writeFile(
     config,
@@ -53,7 +48,7 @@ scrape_configs:
     `--storage.tsdb.path=${join(dir, 'data')}`,
     `--web.listen-address=127.0.0.1:${port}`,
   ]);
-  cleanups.push(() => prometheus.stop());
+  afterTest(() => prometheus.stop());
   return `http://127.0.0.1:${port}/api/v1`;
 }
 
@@ -71,11 +66,9 @@ describeWith(['prometheus', 'promtool'], 'the dashboard on Prometheus', () => {
       basicAuth: { username: 'ops', password: 'correct horse' },
       log: () => {},
     });
-    cleanups.push(() => server.close(100));
-    const peer = await SipPeer.open();
-    cleanups.push(() => peer.close());
-    const sink = await RtmpSink.open();
-    cleanups.push(() => sink.close());
+    afterTest(() => server.close(100));
+    const peer = await openPhone();
+    const sink = await openSink();
     const { host } = new URL(server.url);
     const api = await startPrometheus(host);
     const ask = async <T>(path: string): Promise<T> => {
@@ -104,7 +97,7 @@ describeWith(['prometheus', 'promtool'], 'the dashboard on Prometheus', () => {
     };
     // Something for the panel of bad input.
     const socket = createSocket('udp4');
-    cleanups.push(() => new Promise<void>((resolve) => socket.close(() => resolve())));
+    afterTest(() => new Promise<void>((resolve) => socket.close(() => resolve())));
     socket.send('INVITE nonsense\r\n\r\n', server.gateway.sipPort, '127.0.0.1');
     // A label's first sample has nothing before it to grow from: two calls end.
     const ended = 'sum(sipcast_calls_ended_total)';

@@ -1,37 +1,27 @@
 // baresip calls us: its picture and sound are recorded by nginx-rtmp, held and resumed on the way.
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
-import { createCallGateway } from '@sipcast/core';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import { startBaresip } from '../../support/baresip.ts';
+import { openGateway } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
 import { decodeErrors, summarizeFlv } from '../../support/flv-check.ts';
+import { makeFolder } from '../../support/folder.ts';
 import { startNginxRtmp } from '../../support/nginx-rtmp.ts';
 import { describeWith } from '../../support/programs.ts';
 
-const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
-
 describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip as the caller', () => {
   let dir: string;
-  const cleanups: (() => Promise<unknown>)[] = [];
 
   beforeEach(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'incoming-'));
-  });
-  afterEach(async () => {
-    for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-    await rm(dir, { recursive: true, force: true });
+    dir = await makeFolder();
   });
 
   it('is put on air, held by us and back, without a decode error', async () => {
     const nginx = await startNginxRtmp(dir);
-    cleanups.push(() => nginx.stop());
-    const gateway = await createCallGateway({
-      bindAddress: '127.0.0.1',
+    afterTest(() => nginx.stop());
+    const gateway = await openGateway({
       incoming: {
         rules: [
           {
@@ -40,12 +30,12 @@ describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip as the caller',
           },
         ],
       },
+      transcoding: {},
     });
-    cleanups.push(() => gateway.close());
     const phone = await startBaresip(join(dir, 'baresip'), {
       dial: `sip:studio@127.0.0.1:${gateway.sipPort}`,
     });
-    cleanups.push(() => phone.stop());
+    afterTest(() => phone.stop());
     await expect.poll(() => gateway.calls.length, { timeout: 10_000 }).toBe(1);
     const [call] = gateway.calls;
     await call!.established();

@@ -1,13 +1,15 @@
 // linphonec calls us over UDP, TCP and TLS, with SRTP, too, holds and resumes; and is called with SRTP. What nginx-rtmp
 // records has each beep in its place.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createCallGateway } from '@sipcast/core';
 import type { Call, CallGateway, CallGatewayOptions } from '@sipcast/core';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
+import { openGateway } from '../../support/call-ends.ts';
 import { makeTestAuthority } from '../../support/certificates.ts';
+import { afterTest } from '../../support/cleanup.ts';
+import { makeFolder } from '../../support/folder.ts';
 import { startLinphonec } from '../../support/linphonec.ts';
 import type { Linphonec, LinphonecOptions } from '../../support/linphonec.ts';
 import { startNginxRtmp } from '../../support/nginx-rtmp.ts';
@@ -18,35 +20,19 @@ import { findBeeps } from '../../support/sound.ts';
 
 const PLAY_MS = 4500;
 
-const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
-
 describeWith(['linphonec', 'nginx', 'ffmpeg', 'ffprobe', 'openssl'], 'linphonec', () => {
   let dir: string;
   let nginx: NginxRtmp;
-  const cleanups: (() => Promise<unknown>)[] = [];
 
   beforeEach(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'linphonec-'));
+    dir = await makeFolder();
     nginx = await startNginxRtmp(dir);
-    cleanups.push(() => nginx.stop());
+    afterTest(() => nginx.stop());
   });
-  afterEach(async () => {
-    for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-    await rm(dir, { recursive: true, force: true });
-  });
-
-  async function openGateway(options: CallGatewayOptions = {}): Promise<CallGateway> {
-    const gateway = await createCallGateway({ bindAddress: '127.0.0.1', ...options });
-    cleanups.push(() => gateway.close());
-    return gateway;
-  }
 
   async function openPhone(options: Partial<LinphonecOptions> = {}): Promise<Linphonec> {
     const phone = await startLinphonec(join(dir, 'phone'), { codec: 'PCMA/8000', ...options });
-    cleanups.push(() => phone.stop());
+    afterTest(() => phone.stop());
     return phone;
   }
 
@@ -54,7 +40,7 @@ describeWith(['linphonec', 'nginx', 'ffmpeg', 'ffprobe', 'openssl'], 'linphonec'
   function openStudio(srtp: 'off' | 'required', options: CallGatewayOptions = {}) {
     const accept = { rtmpUrl: nginx.url, rtmpStream: 'air', srtp };
     const rules = [{ match: { calledUser: 'studio' }, accept }];
-    return openGateway({ ...options, incoming: { rules } });
+    return openGateway({ transcoding: {}, ...options, incoming: { rules } });
   }
 
   async function calledBy(gateway: CallGateway, phone: Linphonec, target: string): Promise<Call> {
@@ -135,7 +121,7 @@ describeWith(['linphonec', 'nginx', 'ffmpeg', 'ffprobe', 'openssl'], 'linphonec'
 
   it('is called with SRTP', async () => {
     const phone = await openPhone({ srtp: true });
-    const gateway = await openGateway({ offer: { srtp: 'required' } });
+    const gateway = await openGateway({ transcoding: {}, offer: { srtp: 'required' } });
     const target = { rtmpUrl: nginx.url, rtmpStream: 'air' };
     const call = await gateway.startup({ callee: phone.uri, ...target });
     await call.established();

@@ -1,20 +1,19 @@
 // The capture file, opened by tshark: what it dissects must be the SIP that was spoken.
 
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createCallGateway } from '@sipcast/core';
 import type { CallGatewayOptions, SipTraceEntry } from '@sipcast/core';
 import { SipPeer } from '@sipcast/testkit';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
+import { makeFolder } from '../../support/folder.ts';
 import { describeWith, run } from '../../support/programs.ts';
 
 describeWith(['tshark'], 'a capture of SIP', () => {
   let dir: string;
   beforeEach(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'capture-'));
+    dir = await makeFolder();
   });
-  afterEach(() => rm(dir, { recursive: true, force: true }));
 
   async function callOnce(
     options: CallGatewayOptions,

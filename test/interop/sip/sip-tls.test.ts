@@ -17,28 +17,25 @@ import type {
   SipUserAgentOptions,
   TransportAddress,
 } from '@sipcast/sip';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { makeTestAuthority } from '../../support/certificates.ts';
 import type { CertificateFiles, TestAuthority } from '../../support/certificates.ts';
+import { afterTest } from '../../support/cleanup.ts';
 import { describeWith } from '../../support/programs.ts';
 import { openUserAgent, Recorder } from '../../loopback/sip/sip-peer.ts';
 
 describeWith(['openssl'], 'SIP over TLS', () => {
   let dir: string;
   let authority: TestAuthority;
-  const cleanups: (() => unknown)[] = [];
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'sips-'));
     authority = await makeTestAuthority(dir);
-  });
-  afterEach(async () => {
-    for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
   });
   afterAll(() => rm(dir, { recursive: true, force: true }));
 
   async function open(tls: SipTlsOptions, more: SipUserAgentOptions = {}): Promise<SipUserAgent> {
     const agent = await openUserAgent({ tls, ...more });
-    cleanups.push(() => agent.close());
+    afterTest(() => agent.close());
     return agent;
   }
 
@@ -68,7 +65,7 @@ describeWith(['openssl'], 'SIP over TLS', () => {
       },
     );
     await agent.open();
-    cleanups.push(() => agent.close());
+    afterTest(() => agent.close());
     return { agent, invites, sources, faults };
   }
 
@@ -185,7 +182,7 @@ describeWith(['openssl'], 'SIP over TLS', () => {
     server.on('tlsClientError', () => {});
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    cleanups.push(() => server.close());
+    afterTest(() => server.close());
     const { port } = server.address() as AddressInfo;
     const ending = await endOf(await open({ ca }), `sip:bob@127.0.0.1:${port}`);
     expect(ending.error?.message).toMatch(/protocol version|unsupported protocol/i);
@@ -201,7 +198,7 @@ describeWith(['openssl'], 'SIP over TLS', () => {
     const silent = createTcpServer(() => {});
     silent.listen(0, '127.0.0.1');
     await once(silent, 'listening');
-    cleanups.push(() => silent.close());
+    afterTest(() => silent.close());
     const { port } = silent.address() as AddressInfo;
     const agent = await open({ handshakeTimeoutMs: 150 }, { timers: {} });
     const ending = await endOf(agent, `sip:bob@127.0.0.1:${port}`);

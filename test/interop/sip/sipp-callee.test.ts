@@ -3,26 +3,20 @@
 import { createSocket } from 'node:dgram';
 import type { Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createCallGateway } from '@sipcast/core';
 import type { Call, CallGateway, CallGatewayOptions, CallStatus } from '@sipcast/core';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
+import { afterTest } from '../../support/cleanup.ts';
+import { makeFolder } from '../../support/folder.ts';
 import { describeWith } from '../../support/programs.ts';
 import { runSipp, SippScenario } from '../../support/sipp-scenario.ts';
+import { openGateway } from '../../support/call-ends.ts';
 
 const TAG = ';tag=sipp';
 
 describeWith(['sipp'], 'sipp as the callee', () => {
   let dir: string;
-  const cleanups: (() => unknown)[] = [];
   beforeEach(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'sipp-'));
-    cleanups.push(() => rm(dir, { recursive: true, force: true }));
-  });
-  afterEach(async () => {
-    for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+    dir = await makeFolder();
   });
 
   /** Where sipp wants its RTP: a socket of our own, that counts what comes. */
@@ -31,7 +25,7 @@ describeWith(['sipp'], 'sipp as the callee', () => {
     const socket: Socket = createSocket('udp4', () => packets++);
     socket.bind(0, '127.0.0.1');
     await once(socket, 'listening');
-    cleanups.push(() => socket.close());
+    afterTest(() => socket.close());
     return { port: socket.address().port, packets: () => packets };
   }
 
@@ -41,13 +35,8 @@ describeWith(['sipp'], 'sipp as the callee', () => {
     transport: 'udp' | 'tcp' = 'udp',
   ) {
     const sipp = await runSipp(dir, scenario, { transport });
-    cleanups.push(() => sipp.running.stop());
-    const gateway: CallGateway = await createCallGateway({
-      bindAddress: '127.0.0.1',
-      transcoding: false,
-      ...options,
-    });
-    cleanups.push(() => gateway.close());
+    afterTest(() => sipp.running.stop());
+    const gateway: CallGateway = await openGateway(options);
     const statuses: CallStatus[] = [];
     const call: Call = await gateway.startup({ callee: sipp.uri, sipTransport: transport });
     call.on('status', (status) => statuses.push(status));

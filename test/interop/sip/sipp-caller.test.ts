@@ -1,35 +1,26 @@
 // sipp as the phone that calls: what callers may do before, in and at the end of a call that a rule takes.
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createCallGateway } from '@sipcast/core';
 import type { Call, CallGateway, CallGatewayOptions, CallStatus } from '@sipcast/core';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
+import { afterTest } from '../../support/cleanup.ts';
+import { makeFolder } from '../../support/folder.ts';
 import { describeWith } from '../../support/programs.ts';
 import { runSipp, SippScenario } from '../../support/sipp-scenario.ts';
+import { openGateway } from '../../support/call-ends.ts';
 
 const MEDIA = { port: 40_000 };
 
 describeWith(['sipp'], 'sipp as the caller', () => {
   let dir: string;
-  const cleanups: (() => unknown)[] = [];
   beforeEach(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'sipp-'));
-    cleanups.push(() => rm(dir, { recursive: true, force: true }));
-  });
-  afterEach(async () => {
-    for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+    dir = await makeFolder();
   });
 
   async function open(options: CallGatewayOptions = {}) {
-    const gateway: CallGateway = await createCallGateway({
-      bindAddress: '127.0.0.1',
-      transcoding: false,
+    const gateway: CallGateway = await openGateway({
       incoming: { rules: [{ match: { calledUser: 'studio' }, accept: {} }] },
       ...options,
     });
-    cleanups.push(() => gateway.close());
     const statuses: CallStatus[] = [];
     gateway.on('callChange', ({ status }) => {
       if (statuses.at(-1) !== status) statuses.push(status);
@@ -44,7 +35,7 @@ describeWith(['sipp'], 'sipp as the caller', () => {
     transport: 'udp' | 'tcp' = 'udp',
   ) {
     const sipp = await runSipp(dir, scenario, { calls: gateway.sipPort, args, transport });
-    cleanups.push(() => sipp.running.stop());
+    afterTest(() => sipp.running.stop());
     return sipp;
   }
 

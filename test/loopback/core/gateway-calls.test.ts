@@ -1,45 +1,13 @@
 // The whole gateway between a scripted phone and an RTMP sink, over real sockets.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createSocket } from 'node:dgram';
 import { networkInterfaces } from 'node:os';
-import { createCallGateway } from '@sipcast/core';
-import type { CallGateway, CallGatewayOptions, CallStatus } from '@sipcast/core';
+import type { CallStatus } from '@sipcast/core';
 import { UdpTransport } from '@sipcast/sip';
-import { RtmpSink, SipPeer } from '@sipcast/testkit';
-import type { CallScript, SipPeerOptions } from '@sipcast/testkit';
-import { afterEach, describe, expect, it } from 'vitest';
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
-
-const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
-
-async function openPeer(script: CallScript = {}, options: SipPeerOptions = {}): Promise<SipPeer> {
-  const peer = await SipPeer.open({ script, ...options });
-  cleanups.push(() => peer.close());
-  return peer;
-}
-
-async function openSink(): Promise<RtmpSink> {
-  const sink = await RtmpSink.open();
-  cleanups.push(() => sink.close());
-  return sink;
-}
-
-async function openGateway(options: CallGatewayOptions = {}): Promise<CallGateway> {
-  const gateway = await createCallGateway({
-    bindAddress: '127.0.0.1',
-    transcoding: false,
-    ...options,
-  });
-  cleanups.push(() => gateway.close());
-  return gateway;
-}
+import type { CallScript } from '@sipcast/testkit';
+import { describe, expect, it } from 'vitest';
+import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
 
 /** Short timers: nobody answers within 64 × 10 ms. */
 const impatient = { sipTimers: { t1Ms: 10, t2Ms: 40, t4Ms: 50 } };
@@ -51,7 +19,7 @@ const hasIpv6 = Object.values(networkInterfaces()).some((addresses) =>
 describe.skipIf(!hasIpv6)('a gateway of both families', () => {
   for (const host of ['127.0.0.1', '::1']) {
     it(`takes media from a phone on ${host}`, async () => {
-      const peer = await openPeer({}, { host });
+      const peer = await openPhone({ host });
       const gateway = await openGateway({ bindAddress: '::' });
       const call = await gateway.startup({ callee: peer.uri });
       await call.established();
@@ -70,7 +38,7 @@ describe.skipIf(!hasIpv6)('a gateway of both families', () => {
 describe('a call', () => {
   for (const sipTransport of ['udp', 'tcp', 'auto'] as const) {
     it(`goes on air over ${sipTransport}`, async () => {
-      const peer = await openPeer({ ring: 10, answerAfterMs: 40 });
+      const peer = await openPhone({ script: { ring: 10, answerAfterMs: 40 } });
       const sink = await openSink();
       const gateway = await openGateway();
       const statuses: CallStatus[] = [];
@@ -131,7 +99,7 @@ describe('a call', () => {
   ];
   for (const [name, script, expected] of ends) {
     it(`ends as documented by ${name}`, async () => {
-      const peer = await openPeer(script);
+      const peer = await openPhone({ script });
       const gateway = await openGateway();
       const call = await gateway.startup({ callee: peer.uri });
       await call.closed();
@@ -141,8 +109,8 @@ describe('a call', () => {
   }
 
   it('ends by time-out when nobody answers, and when ringing goes on for too long', async () => {
-    const silent = await openPeer({ trying: false, ring: false, answer: 'none' });
-    const ringing = await openPeer({ answer: 'none' });
+    const silent = await openPhone({ script: { trying: false, ring: false, answer: 'none' } });
+    const ringing = await openPhone({ script: { answer: 'none' } });
     const gateway = await openGateway({ ...impatient, inviteTimeoutMs: 300 });
     const calls = await Promise.all([
       gateway.startup({ callee: silent.uri }),
@@ -163,7 +131,7 @@ describe('a call', () => {
   for (const status of [401, 407] as const) {
     it(`answers a ${status} once, and a wrong password ends FAILED`, async () => {
       const auth = { realm: 'pbx', username: 'alice', password: 'secret', status };
-      const peer = await openPeer({ auth, media: false });
+      const peer = await openPhone({ script: { auth, media: false } });
       const gateway = await openGateway();
       const account = { callee: peer.uri, sipLogin: 'alice' };
       const good = await gateway.startup({ ...account, sipPassword: 'secret' });
@@ -181,7 +149,7 @@ describe('a call', () => {
 
   it('registers before the call and un-registers after it', async () => {
     const auth = { realm: 'pbx', username: 'alice', password: 'secret', status: 401 as const };
-    const peer = await openPeer({ media: false }, { register: { auth } });
+    const peer = await openPhone({ script: { media: false }, register: { auth } });
     const gateway = await openGateway();
     const call = await gateway.startup({
       callee: peer.uri,
@@ -201,7 +169,7 @@ describe('a call', () => {
 
   it('shares the registration of an account that stands, and tells of it', async () => {
     const auth = { realm: 'pbx', username: 'alice', password: 'secret', status: 401 as const };
-    const peer = await openPeer({ media: false }, { register: { auth } });
+    const peer = await openPhone({ script: { media: false }, register: { auth } });
     const gateway = await openGateway();
     const states: string[] = [];
     gateway.on('registration', ({ state, account }) => states.push(`${account} ${state}`));
@@ -234,7 +202,7 @@ describe('a call', () => {
   });
 
   it('sends valid silence in sendrecv, nothing but RTCP in recvonly', async () => {
-    const peer = await openPeer();
+    const peer = await openPhone();
     const gateway = await openGateway();
     const talking = await gateway.startup({ callee: peer.uri });
     await talking.established();
@@ -257,7 +225,7 @@ describe('a call', () => {
   });
 
   it('keeps the session through a re-INVITE of the phone, hold included', async () => {
-    const peer = await openPeer({ reinviteAfterMs: 200, reinvite: 'hold' });
+    const peer = await openPhone({ script: { reinviteAfterMs: 200, reinvite: 'hold' } });
     const sink = await openSink();
     const gateway = await openGateway();
     const call = await gateway.startup({ callee: peer.uri, rtmpUrl: sink.url, rtmpStream: 'x' });
@@ -272,7 +240,7 @@ describe('a call', () => {
   });
 
   it('sends DTMF by all three ways, asked for before the answer', async () => {
-    const peer = await openPeer({ answerAfterMs: 150, media: false });
+    const peer = await openPhone({ script: { answerAfterMs: 150, media: false } });
     const gateway = await openGateway();
     const call = await gateway.startup({ callee: peer.uri });
     const sent = [
@@ -305,7 +273,7 @@ describe('a call', () => {
   });
 
   it('pushes a named stream to more servers, mutes one, ends one; the others never notice', async () => {
-    const peer = await openPeer();
+    const peer = await openPhone();
     const sinks = [await openSink(), await openSink(), await openSink()] as const;
     const gateway = await openGateway();
     const call = await gateway.startup({
@@ -352,7 +320,7 @@ describe('a call', () => {
   });
 
   it('refuses what is taken', async () => {
-    const peer = await openPeer({ media: false });
+    const peer = await openPhone({ script: { media: false } });
     const gateway = await openGateway({ maxCalls: 2, rtpPorts: { min: 24_000, max: 24_007 } });
     const base = {
       callee: peer.uri,
@@ -384,7 +352,7 @@ describe('a call', () => {
   });
 
   it('calls that start at the same time cannot take the same name', async () => {
-    const peer = await openPeer({ media: false });
+    const peer = await openPhone({ script: { media: false } });
     const gateway = await openGateway();
     const results = await Promise.allSettled(
       Array.from({ length: 5 }, () => gateway.startup({ callee: peer.uri, callId: 'same' })),
@@ -393,7 +361,7 @@ describe('a call', () => {
   });
 
   it('survives the loss of its RTMP server, and tells the truth about it', async () => {
-    const peer = await openPeer();
+    const peer = await openPhone();
     const sink = await openSink();
     const gateway = await openGateway();
     const call = await gateway.startup({ callee: peer.uri, rtmpUrl: sink.url, rtmpStream: 'x' });
@@ -415,7 +383,7 @@ describe('a call', () => {
   });
 
   it('is told of before its pushes, and may be ended by who hears of it', async () => {
-    const peer = await openPeer();
+    const peer = await openPhone();
     const sink = await openSink();
     const gateway = await openGateway();
     const told: string[] = [];
@@ -441,7 +409,7 @@ describe('a call', () => {
   });
 
   it('goes on without an RTMP server that never comes up', async () => {
-    const peer = await openPeer();
+    const peer = await openPhone();
     const gateway = await openGateway({ rtmp: { firstConnectTimeoutMs: 500 } });
     const call = await gateway.startup({
       callee: peer.uri,
@@ -456,8 +424,8 @@ describe('a call', () => {
   });
 
   it('closes in bounded time, whatever the peers do', async () => {
-    const silent = await openPeer({ trying: false, ring: false, answer: 'none' });
-    const deaf = await openPeer();
+    const silent = await openPhone({ script: { trying: false, ring: false, answer: 'none' } });
+    const deaf = await openPhone();
     const gateway = await openGateway();
     const calls = [
       await gateway.startup({ callee: silent.uri }),
@@ -479,7 +447,7 @@ describe('a call', () => {
   });
 
   it('speaks through a transport of the embedder', async () => {
-    const peer = await openPeer({ media: false });
+    const peer = await openPhone({ script: { media: false } });
     const sent: string[] = [];
     const gateway = await openGateway({
       sipTransports: [
@@ -504,7 +472,7 @@ describe('a call', () => {
   });
 
   it('counts garbage on its sockets and goes on', async () => {
-    const peer = await openPeer();
+    const peer = await openPhone();
     const gateway = await openGateway({ rtpPorts: { min: 24_100, max: 24_111 } });
     const call = await gateway.startup({ callee: peer.uri });
     await call.established();

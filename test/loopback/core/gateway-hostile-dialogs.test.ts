@@ -2,17 +2,14 @@
 
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { createCallGateway } from '@sipcast/core';
-import type { Call, CallGateway, CallGatewayOptions } from '@sipcast/core';
+import type { Call, CallGatewayOptions } from '@sipcast/core';
 import { parseDatagram } from '@sipcast/sip';
 import type { SipMessage, SipResponse } from '@sipcast/sip';
-import { afterEach, describe, expect, it } from 'vitest';
-import { until } from '../sip/sip-peer.ts';
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+import { describe, expect, it } from 'vitest';
+import {} from '../sip/sip-peer.ts';
+import { afterTest } from '../../support/cleanup.ts';
+import { openGateway } from '../../support/call-ends.ts';
+import { until } from '../../support/wait.ts';
 
 const AUDIO = 'm=audio 40000 RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\n';
 const VIDEO =
@@ -26,14 +23,11 @@ const secure = (octet: number, tag = 1): string =>
 
 /** A caller without manners, and the gateway that has taken its call. */
 async function openLine(options: CallGatewayOptions = {}) {
-  const gateway: CallGateway = await createCallGateway({
-    bindAddress: '127.0.0.1',
-    transcoding: false,
+  const gateway = await openGateway({
     sipTimers: { t1Ms: 20, t2Ms: 80, t4Ms: 100 },
     incoming: { rules: [{ accept: {} }] },
     ...options,
   });
-  cleanups.push(() => gateway.close());
   const socket = createSocket('udp4');
   const received: SipMessage[] = [];
   socket.on('message', (datagram) => {
@@ -42,7 +36,7 @@ async function openLine(options: CallGatewayOptions = {}) {
   });
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
-  cleanups.push(() => socket.close());
+  afterTest(() => socket.close());
   let to = '';
   const say = (
     method: string,

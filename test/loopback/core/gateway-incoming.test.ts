@@ -13,26 +13,16 @@ import type {
   IncomingOptions,
   StartupRequest,
 } from '@sipcast/core';
-import { RtmpSink, SipPeer } from '@sipcast/testkit';
-import { afterEach, describe, expect, it } from 'vitest';
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+import { RtmpSink } from '@sipcast/testkit';
+import { describe, expect, it } from 'vitest';
+import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
 
 const SHORT = { t1Ms: 20, t2Ms: 80, t4Ms: 100 };
 
-async function openGateway(options: CallGatewayOptions = {}): Promise<CallGateway> {
-  const gateway = await createCallGateway({
-    bindAddress: '127.0.0.1',
-    transcoding: false,
-    sipTimers: SHORT,
-    ...options,
-  });
-  cleanups.push(() => gateway.close());
-  return gateway;
-}
+/** Opens a gateway that gives up an unanswered message after 64 × 20 ms. */
+const openImpatient = (options: CallGatewayOptions = {}): Promise<CallGateway> =>
+  openGateway({ sipTimers: SHORT, ...options });
 
 const at = (gateway: CallGateway, user = 'studio'): string =>
   `sip:${user}@127.0.0.1:${gateway.sipPort}`;
@@ -56,8 +46,8 @@ async function connect(
   incoming: IncomingOptions = { rules: [{ accept: {} }] },
   request: Partial<StartupRequest> = {},
 ): Promise<Pair> {
-  const studio = await openGateway({ incoming });
-  const caller = await openGateway();
+  const studio = await openImpatient({ incoming });
+  const caller = await openImpatient();
   const outgoing = await caller.startup({
     callee: at(studio),
     sipLogin: 'alice',
@@ -84,8 +74,8 @@ const statusOf = (call: Call) => expect.poll(() => call.status, { timeout: 3000 
 
 describe('an incoming call', () => {
   it('meets silence unless somebody is there for it, and is counted', async () => {
-    const studio = await openGateway();
-    const caller = await openGateway();
+    const studio = await openImpatient();
+    const caller = await openImpatient();
     const call = await caller.startup({ callee: at(studio) });
     await call.closed();
     expect(call.view()).toMatchObject({ status: 'FAILED', info: 'Failed by request timeout' });
@@ -95,10 +85,9 @@ describe('an incoming call', () => {
   });
 
   it('is taken by a rule, published, found, and told of by the same events', async () => {
-    const sink = await RtmpSink.open();
-    cleanups.push(() => sink.close());
+    const sink = await openSink();
     const statuses: CallStatus[] = [];
-    const studio = await openGateway({
+    const studio = await openImpatient({
       incoming: {
         rules: [
           { match: { calledUser: 'other' }, reject: { code: 404 } },
@@ -117,7 +106,7 @@ describe('an incoming call', () => {
     studio.on('callChange', (_call, view, changed) => {
       if (changed.includes('status')) statuses.push(view.status);
     });
-    const caller = await openGateway();
+    const caller = await openImpatient();
     const outgoing = await caller.startup({
       callee: at(studio),
       sipLogin: 'alice',
@@ -151,10 +140,10 @@ describe('an incoming call', () => {
   });
 
   it('is refused by a rule, with its code', async () => {
-    const studio = await openGateway({
+    const studio = await openImpatient({
       incoming: { rules: [{ match: { callerDomain: '*' }, reject: { code: 486 } }] },
     });
-    const caller = await openGateway();
+    const caller = await openImpatient();
     const call = await caller.startup({ callee: at(studio) });
     await call.closed();
     expect(call.view()).toMatchObject({ status: 'BUSY', sipStatus: 486 });
@@ -162,8 +151,8 @@ describe('an incoming call', () => {
 
   it('must know the password where the rule wants one', async () => {
     const rules = [{ auth: { users: { alice: 'correct horse' } }, accept: {} }];
-    const studio = await openGateway({ incoming: { rules, realm: 'studio' } });
-    const caller = await openGateway();
+    const studio = await openImpatient({ incoming: { rules, realm: 'studio' } });
+    const caller = await openImpatient();
     const right = await caller.startup({
       callee: at(studio),
       sipLogin: 'alice',
@@ -194,8 +183,8 @@ describe('an incoming call', () => {
   });
 
   it('is offered to whoever listens, and accepted, refused, or given up by its caller', async () => {
-    const studio = await openGateway();
-    const caller = await openGateway();
+    const studio = await openImpatient();
+    const caller = await openImpatient();
     const offered: IncomingCall[] = [];
     studio.on('incomingCall', (incoming) => offered.push(incoming));
     const first = await caller.startup({ callee: at(studio), sipHeaders: { 'X-Show': 'late' } });
@@ -237,11 +226,11 @@ describe('an incoming call', () => {
   });
 
   it('is refused without a codec in common, and leaves nothing behind', async () => {
-    const studio = await openGateway({
+    const studio = await openImpatient({
       incoming: { rules: [{ accept: {} }] },
       offer: { audioCodecs: ['g722'], videoCodecs: ['vp8'] },
     });
-    const caller = await openGateway({
+    const caller = await openImpatient({
       offer: { audioCodecs: ['pcmu'], videoCodecs: ['h264-mode1'] },
     });
     const call = await caller.startup({ callee: at(studio) });
@@ -252,7 +241,7 @@ describe('an incoming call', () => {
   });
 
   it('of a source that never acknowledges gets no media, and a bounded answer', async () => {
-    const studio = await openGateway({ incoming: { rules: [{ accept: {} }] } });
+    const studio = await openImpatient({ incoming: { rules: [{ accept: {} }] } });
     // The one in whose name it is asked, and who never asked: its SIP and its media ports.
     const [sip, rtp] = [createSocket('udp4'), createSocket('udp4')];
     let [answers, octets, media] = [0, 0, 0];
@@ -264,7 +253,7 @@ describe('an incoming call', () => {
     for (const socket of [sip, rtp]) {
       socket.bind(0, '127.0.0.1');
       await once(socket, 'listening');
-      cleanups.push(() => new Promise<void>((resolve) => socket.close(resolve)));
+      afterTest(() => new Promise<void>((resolve) => socket.close(resolve)));
     }
     const mediaPort = rtp.address().port;
     const sdp =
@@ -292,8 +281,8 @@ describe('an incoming call', () => {
   });
 
   it('that a listener ends as soon as it hears of it is declined', async () => {
-    const studio = await openGateway({ incoming: { rules: [{ accept: {} }] } });
-    const caller = await openGateway();
+    const studio = await openImpatient({ incoming: { rules: [{ accept: {} }] } });
+    const caller = await openImpatient();
     studio.once('call', (call) => void call.terminate());
     const call = await caller.startup({ callee: at(studio) });
     await call.closed();
@@ -302,8 +291,8 @@ describe('an incoming call', () => {
   });
 
   it('over the limit is refused with 503 and a time to come back', async () => {
-    const studio = await openGateway({ incoming: { rules: [{ accept: {} }] }, maxCalls: 1 });
-    const caller = await openGateway();
+    const studio = await openImpatient({ incoming: { rules: [{ accept: {} }] }, maxCalls: 1 });
+    const caller = await openImpatient();
     await (await caller.startup({ callee: at(studio) })).established();
     const call = await caller.startup({ callee: at(studio) });
     await call.closed();
@@ -341,14 +330,13 @@ describe('SRTP', () => {
     ours: 'off' | 'optional' | 'required',
     theirs: 'off' | 'optional' | 'required',
   ): Promise<{ outgoing: Call; studio: CallGateway; sink: RtmpSink }> => {
-    const sink = await RtmpSink.open();
-    cleanups.push(() => sink.close());
+    const sink = await openSink();
     const accept = { rtmpUrl: sink.url, rtmpStream: 'air' };
-    const studio = await openGateway({
+    const studio = await openImpatient({
       incoming: { rules: [{ accept }] },
       offer: { srtp: theirs },
     });
-    const caller = await openGateway();
+    const caller = await openImpatient();
     const outgoing = await caller.startup({ callee: at(studio), srtp: ours });
     return { outgoing, studio, sink };
   };
@@ -390,8 +378,7 @@ describe('SRTP', () => {
 
 describe('hold', () => {
   it.each(['outgoing', 'incoming'] as const)('from the %s side, and back', async (side) => {
-    const sink = await RtmpSink.open();
-    cleanups.push(() => sink.close());
+    const sink = await openSink();
     const accept = { rtmpUrl: sink.url, rtmpStream: 'air' };
     const pair = await connect({ rules: [{ accept }] });
     const [holder, held] =
@@ -451,9 +438,8 @@ describe('hold', () => {
   });
 
   it('of a phone that had no answer yet is refused', async () => {
-    const peer = await SipPeer.open({ script: { answer: 'none' } });
-    cleanups.push(() => peer.close());
-    const gateway = await openGateway();
+    const peer = await openPhone({ script: { answer: 'none' } });
+    const gateway = await openImpatient();
     const call = await gateway.startup({ callee: peer.uri });
     await expect(call.hold()).rejects.toMatchObject({ code: 'CALL_STATE' });
     await call.terminate();
@@ -463,7 +449,7 @@ describe('hold', () => {
 describe('transfer', () => {
   it('is taken on by whoever listens, and ends the call when the new one stands', async () => {
     const { studio, caller, outgoing, incoming } = await connect();
-    const third = await openGateway({ incoming: { rules: [{ accept: { toStream: 'third' } }] } });
+    const third = await openImpatient({ incoming: { rules: [{ accept: { toStream: 'third' } }] } });
     outgoing.on('refer', (refer) => {
       void caller.startup({ callee: refer.target }).then(async (call) => {
         await call.established();

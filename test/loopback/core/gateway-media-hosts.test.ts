@@ -7,8 +7,9 @@ import type { CallGateway } from '@sipcast/core';
 import { formatMessage, SipHeaders } from '@sipcast/sip';
 import type { SipDns, SipMessage, SipRequest } from '@sipcast/sip';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { dialogRequest, response, say, ScriptedPeer, until } from '../sip/sip-peer.ts';
+import { dialogRequest, response, say, ScriptedPeer } from '../sip/sip-peer.ts';
 import type { Reply } from '../sip/sip-peer.ts';
+import { until } from '../../support/wait.ts';
 
 const HOSTS: Readonly<Record<string, string>> = {
   'media.example.com': '127.0.0.1',

@@ -1,30 +1,23 @@
 // What happens to the media of whole calls: every codec, hold, mute, moves, silence, sounds, digits, limits.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createCallGateway } from '@sipcast/core';
 import type { Call, CallGateway, CallGatewayOptions, ReceivedDtmf } from '@sipcast/core';
 import { MediaError } from '@sipcast/media';
 import { loadClip, RtmpSink, SipPeer } from '@sipcast/testkit';
 import type { CallScript, PeerCall, ReceivedTag, RtmpPublication } from '@sipcast/testkit';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
 import { childCommands } from '../../support/child-processes.ts';
+import { afterTest } from '../../support/cleanup.ts';
+import { makeFolder } from '../../support/folder.ts';
 
-const cleanups: (() => Promise<unknown>)[] = [];
 let dir = '';
 beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'media-'));
+  dir = await makeFolder();
 });
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-  await rm(dir, { recursive: true, force: true });
-});
-
-const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
 
 /** Encoders that this process has started and that still run. */
 function encoders(): number {
@@ -40,24 +33,11 @@ interface OnAir {
   readonly publication: RtmpPublication;
 }
 
-async function openGateway(options: CallGatewayOptions = {}): Promise<CallGateway> {
-  const gateway = await createCallGateway({ bindAddress: '127.0.0.1', ...options });
-  cleanups.push(() => gateway.close());
-  return gateway;
-}
-
-async function openPeer(script: CallScript): Promise<SipPeer> {
-  const peer = await SipPeer.open({ script });
-  cleanups.push(() => peer.close());
-  return peer;
-}
-
 /** A call that is published. */
 async function onAir(script: CallScript = {}, options: CallGatewayOptions = {}): Promise<OnAir> {
-  const peer = await openPeer(script);
-  const sink = await RtmpSink.open();
-  cleanups.push(() => sink.close());
-  const gateway = await openGateway(options);
+  const peer = await openPhone({ script });
+  const sink = await openSink();
+  const gateway = await openGateway({ transcoding: {}, ...options });
   const call = await gateway.startup({ callee: peer.uri, rtmpUrl: sink.url, rtmpStream: 'air' });
   await call.established();
   const phone = await peer.nextCall();
@@ -147,7 +127,7 @@ describe('codecs', () => {
   it('ends a call that would need encoding while that is off', async () => {
     const gateway = await openGateway({ transcoding: false });
     for (const script of [{ videoCodec: 'VP8' }, { audioCodec: 'opus' }] as const) {
-      const peer = await openPeer(script);
+      const peer = await openPhone({ script });
       const call = await gateway.startup({ callee: peer.uri });
       await expect(call.established()).rejects.toMatchObject({ code: 'CALL_FAILED' });
       await call.closed();
@@ -407,14 +387,14 @@ describe('the peer', () => {
 
   it('hears a named stream, and silence behind it', async () => {
     const { gateway } = await onAir();
-    const source = await openPeer({ audioCodec: 'PCMU' });
+    const source = await openPhone({ script: { audioCodec: 'PCMU' } });
     const from = await gateway.startup({ callee: source.uri, toStream: 'music' });
     await from.established();
     for (const [audioCodec, silence] of [
       ['PCMU', 0xff],
       ['opus', 0xf8],
     ] as const) {
-      const peer = await openPeer({ audioCodec });
+      const peer = await openPhone({ script: { audioCodec } });
       const call = await gateway.startup({ callee: peer.uri });
       gateway.injectStream(call.callId, 'music');
       await call.established();
@@ -438,7 +418,7 @@ describe('the peer', () => {
   it('hears a file of the media folder once, and no file from elsewhere', async () => {
     await writeFile(join(dir, 'ding.wav'), wav(loadClip().audio.subarray(0, 8000)));
     await writeFile(join(dir, '..', `outside-${process.pid}.wav`), 'RIFF');
-    cleanups.push(() => rm(join(dir, '..', `outside-${process.pid}.wav`)));
+    afterTest(() => rm(join(dir, '..', `outside-${process.pid}.wav`)));
     const { gateway, call, phone } = await onAir({}, { mediaFolder: dir });
     for (const name of ['../ding.wav', '/etc/passwd', 'ding.txt', '.ding.wav', 'a/../ding.wav', ''])
       await expect(gateway.injectSound(call.callId, name), name).rejects.toMatchObject({
@@ -459,8 +439,8 @@ describe('the peer', () => {
   });
 
   it('that only listens cannot be played to', async () => {
-    const gateway = await openGateway({ mediaFolder: dir });
-    const peer = await openPeer({});
+    const gateway = await openGateway({ transcoding: {}, mediaFolder: dir });
+    const peer = await openPhone({ script: {} });
     const call = await gateway.startup({ callee: peer.uri, hasAudio: false, toStream: 'a' });
     await call.established();
     expect(() => gateway.injectStream(call.callId, 'a')).toThrow(

@@ -8,8 +8,9 @@ import type { CallGateway, Logger } from '@sipcast/core';
 import { formatMessage, SipHeaders } from '@sipcast/sip';
 import type { SipMessage, SipRequest } from '@sipcast/sip';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { dialogRequest, response, say, ScriptedPeer, until } from '../sip/sip-peer.ts';
+import { dialogRequest, response, say, ScriptedPeer } from '../sip/sip-peer.ts';
 import type { Reply } from '../sip/sip-peer.ts';
+import { until } from '../../support/wait.ts';
 
 /** What the tests name and nobody may connect to: here loopback stands for it. */
 const FORBIDDEN = '127.0.0.2';

@@ -4,19 +4,13 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo, LookupFunction } from 'node:net';
-import { createCallGateway } from '@sipcast/core';
-import type { CallGateway, CallGatewayOptions } from '@sipcast/core';
 import { openRtmpPublisher } from '@sipcast/media';
 import type { RtmpError } from '@sipcast/media';
 import { deliverCallEvents } from '@sipcast/rest';
-import { SipPeer } from '@sipcast/testkit';
 import { OutgoingPolicy } from 'sipcast';
-import { afterEach, describe, expect, it } from 'vitest';
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+import { describe, expect, it } from 'vitest';
+import { openGateway, openPhone } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
 
 /** Ways to write the address of the listener below. */
 const LOOPBACK_FORMS = [
@@ -51,7 +45,7 @@ async function openTrap(host = '::'): Promise<{ port: number; connections: () =>
   });
   server.listen(0, host);
   await once(server, 'listening');
-  cleanups.push(() => new Promise((resolve) => server.close(resolve)));
+  afterTest(() => new Promise((resolve) => server.close(resolve)));
   return { port: (server.address() as AddressInfo).port, connections: () => connections };
 }
 
@@ -76,16 +70,6 @@ async function publish(
       { onPublishing() {}, onKeyFrameWanted() {}, onEnded: resolve },
     );
   });
-}
-
-async function openGateway(options: Partial<CallGatewayOptions>): Promise<CallGateway> {
-  const gateway = await createCallGateway({
-    transcoding: false,
-    rtpPorts: { min: 37_000, max: 37_199 },
-    ...options,
-  });
-  cleanups.push(() => gateway.close());
-  return gateway;
 }
 
 describe('addresses that may not be connected to', () => {
@@ -120,7 +104,7 @@ describe('addresses that may not be connected to', () => {
     });
     bad.listen(good.port, '127.0.0.1');
     await once(bad, 'listening');
-    cleanups.push(() => new Promise((resolve) => bad.close(resolve)));
+    afterTest(() => new Promise((resolve) => bad.close(resolve)));
     const { lookup, asked } = rebinding('127.0.0.2', '127.0.0.1');
     const mayConnect = (address: string): boolean => address === '127.0.0.2';
     const url = `rtmp://rebind.example:${good.port}/app`;
@@ -132,8 +116,7 @@ describe('addresses that may not be connected to', () => {
 
   it('end the push of a call at once, and not the call', async () => {
     const trap = await openTrap();
-    const peer = await SipPeer.open({ t1Ms: 100 });
-    cleanups.push(() => peer.close());
+    const peer = await openPhone({ t1Ms: 100 });
     const gateway = await openGateway({
       mayConnect: (_address, purpose) => purpose !== 'rtmp',
     });
@@ -149,9 +132,8 @@ describe('addresses that may not be connected to', () => {
     'get no events as %s',
     async (host) => {
       const trap = await openTrap();
-      const peer = await SipPeer.open({ t1Ms: 100 });
-      cleanups.push(() => peer.close());
-      const gateway = await openGateway({});
+      const peer = await openPhone({ t1Ms: 100 });
+      const gateway = await openGateway();
       const lost: string[] = [];
       const delivery = deliverCallEvents(gateway, {
         callAppUrl: `http://${host}:${trap.port}/CallApp`,
@@ -159,7 +141,7 @@ describe('addresses that may not be connected to', () => {
         mayConnect: (address, name) => new OutgoingPolicy({}).mayConnect(address, name),
         onLost: (reason) => lost.push(reason),
       });
-      cleanups.push(() => delivery.close(0));
+      afterTest(() => delivery.close(0));
       await gateway.startup({ callee: peer.uri });
       await expect.poll(() => lost.length).toBeGreaterThan(0);
       expect(lost[0]).toContain('may not be connected to');
@@ -178,7 +160,7 @@ describe('addresses that may not be connected to', () => {
       });
       socket.bind(0, address);
       await once(socket, 'listening');
-      cleanups.push(() => socket.close());
+      afterTest(() => socket.close());
       return socket.address().port;
     };
     const secret = await open('127.0.0.1');

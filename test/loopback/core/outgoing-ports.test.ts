@@ -4,20 +4,16 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { createCallGateway } from '@sipcast/core';
 import type { CallGateway, CallGatewayOptions } from '@sipcast/core';
 import type { SipDns } from '@sipcast/sip';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import { response, say, ScriptedPeer } from '../sip/sip-peer.ts';
+import { afterTest } from '../../support/cleanup.ts';
+import { openGateway } from '../../support/call-ends.ts';
 
 type Headers = readonly (readonly [string, string])[];
 
 const FORBIDDEN = 'is a port that may not be connected to';
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
 
 /** Where nothing may arrive: a port of UDP and TCP. */
 const trap = { port: 0, arrivals: 0 };
@@ -29,12 +25,12 @@ beforeEach(async () => {
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  cleanups.push(() => new Promise((resolve) => server.close(resolve)));
+  afterTest(() => new Promise((resolve) => server.close(resolve)));
   trap.port = (server.address() as AddressInfo).port;
   const socket = createSocket('udp4').on('message', () => trap.arrivals++);
   socket.bind(trap.port, '127.0.0.1');
   await once(socket, 'listening');
-  cleanups.push(() => socket.close());
+  afterTest(() => socket.close());
 });
 
 /** SRV records name the trap. */
@@ -44,16 +40,9 @@ const dns: SipDns = {
   addresses: async () => [{ address: '127.0.0.1' }],
 };
 
-async function openGateway(options: Partial<CallGatewayOptions>): Promise<CallGateway> {
-  const gateway = await createCallGateway({
-    bindAddress: '127.0.0.1',
-    transcoding: false,
-    sipDns: dns,
-    ...options,
-  });
-  cleanups.push(() => gateway.close());
-  return gateway;
-}
+/** A gateway that asks this DNS. */
+const openResolving = (options: CallGatewayOptions): Promise<CallGateway> =>
+  openGateway({ sipDns: dns, ...options });
 
 const onlyPort = (port: number) => ({ sipDestinationPorts: [{ min: port, max: port }] });
 
@@ -65,7 +54,7 @@ async function openPeer(
 ): Promise<ScriptedPeer> {
   const peer = new ScriptedPeer();
   await (transport === 'udp' ? peer.openUdp() : peer.openTcp());
-  cleanups.push(() => peer.close());
+  afterTest(() => peer.close());
   const body =
     'v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 8\r\nm=video 0 RTP/AVP 112\r\n';
   peer.script = (message, reply) => {
@@ -86,7 +75,7 @@ async function openPeer(
 }
 
 it('a request that names another port is refused, and names the field', async () => {
-  const gateway = await openGateway(onlyPort(5060));
+  const gateway = await openResolving(onlyPort(5060));
   const host = `127.0.0.1:${trap.port}`;
   for (const [field, request] of [
     ['callee', { callee: `sip:x@${host}` }],
@@ -108,7 +97,7 @@ it('a request that names another port is refused, and names the field', async ()
 it.each(['udp', 'tcp'] as const)(
   'DNS leads a call to another port in vain, over %s',
   async (sipTransport) => {
-    const gateway = await openGateway(onlyPort(5060));
+    const gateway = await openResolving(onlyPort(5060));
     for (const more of [{}, { sipRegisterRequired: true }]) {
       const call = await gateway.startup({ callee: 'sip:x@example.com', sipTransport, ...more });
       await call.closed();
@@ -126,7 +115,7 @@ it.each(['udp', 'tcp'] as const)(
   async (sipTransport) => {
     const contact = [['contact', `<sip:x@127.0.0.1:${trap.port}>`]] as const;
     const peer = await openPeer(sipTransport, 302, () => contact);
-    const gateway = await openGateway(onlyPort(peer.port));
+    const gateway = await openResolving(onlyPort(peer.port));
     const call = await gateway.startup({ callee: `sip:bob@127.0.0.1:${peer.port}`, sipTransport });
     await call.closed();
     expect(call.view().info).toBe(`Failed by error: 127.0.0.1: ${trap.port} ${FORBIDDEN}`);
@@ -150,7 +139,7 @@ it.each<['udp' | 'tcp', string, (port: number) => Headers]>([
   'what follows in a call goes to its peer, over %s, whatever its %s says',
   async (sipTransport, _, headersOf) => {
     const peer = await openPeer(sipTransport, 200, headersOf);
-    const gateway = await openGateway(onlyPort(peer.port));
+    const gateway = await openResolving(onlyPort(peer.port));
     const call = await gateway.startup({ callee: `sip:bob@127.0.0.1:${peer.port}`, sipTransport });
     await call.established();
     await peer.request('ACK');
@@ -164,8 +153,11 @@ it.each<['udp' | 'tcp', string, (port: number) => Headers]>([
 it.each(['udp', 'tcp'] as const)(
   'a phone on an ephemeral port that calls us, over %s, hears our BYE',
   async (sipTransport) => {
-    const studio = await openGateway({ ...onlyPort(5060), incoming: { rules: [{ accept: {} }] } });
-    const phone = await openGateway({});
+    const studio = await openResolving({
+      ...onlyPort(5060),
+      incoming: { rules: [{ accept: {} }] },
+    });
+    const phone = await openResolving({});
     const callee = `sip:studio@127.0.0.1:${studio.sipPort}`;
     const call = await phone.startup({ callee, sipTransport });
     await call.established();

@@ -1,39 +1,16 @@
 // Streams of one's own: frames that are pushed, found and watched and pushed on and injected like a call's. And outputs of
 // one's own, at streams of either kind.
 
-import { createCallGateway } from '@sipcast/core';
-import type { CallGateway, CallGatewayOptions, Output, PublishedStream } from '@sipcast/core';
+import type { Output, PublishedStream } from '@sipcast/core';
 import { AdtsReader, annexB, findFfmpeg, FlvReader } from '@sipcast/media';
 import type { AacFormat, FlvFileTag, FlvTag, StreamAudio, StreamVideo } from '@sipcast/media';
-import { loadClip, RtmpSink, SipPeer } from '@sipcast/testkit';
-import type { CallScript, RtmpSinkOptions } from '@sipcast/testkit';
-import { afterEach, describe, expect, it } from 'vitest';
+import { loadClip } from '@sipcast/testkit';
+import { describe, expect, it } from 'vitest';
+import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
 import { readEnhanced } from '../../support/enhanced-flv.ts';
 import { ffmpeg } from '../../support/sound.ts';
 import { standStill } from '../../support/stand-still.ts';
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
-
-async function open(options: CallGatewayOptions = {}): Promise<CallGateway> {
-  const gateway = await createCallGateway({ bindAddress: '127.0.0.1', ...options });
-  cleanups.push(() => gateway.close());
-  return gateway;
-}
-
-async function openSink(options: RtmpSinkOptions = {}): Promise<RtmpSink> {
-  const sink = await RtmpSink.open(options);
-  cleanups.push(() => sink.close());
-  return sink;
-}
-
-async function openPhone(script: CallScript = {}): Promise<SipPeer> {
-  const peer = await SipPeer.open({ script });
-  cleanups.push(() => peer.close());
-  return peer;
-}
 
 const clip = loadClip();
 const FRAME_MS = 40;
@@ -67,7 +44,7 @@ function play(
     for (; index * stepMs <= performance.now() - startMs; index++)
       push(index, zeroMs + index * stepMs);
   }, 20);
-  cleanups.push(() => clearInterval(timer));
+  afterTest(() => clearInterval(timer));
 }
 
 function playClip(stream: PublishedStream, zeroMs = 5_000_000): void {
@@ -87,7 +64,7 @@ function aacUntilMs(tags: readonly FlvFileTag[]): number {
 
 describe('a stream of one’s own', () => {
   it('is heard to its last sound when it ends, although an encoder still holds it', async () => {
-    const gateway = await open();
+    const gateway = await openGateway({ transcoding: {} });
     const sink = await openSink();
     const stream = gateway.streams.publish('mine', { audio: { codec: 'pcma' } });
     let pushedMs = 0;
@@ -105,7 +82,7 @@ describe('a stream of one’s own', () => {
   });
 
   it('is found, watched, and pushed with the very octets that were pushed into it', async () => {
-    const gateway = await open({ transcoding: false });
+    const gateway = await openGateway({ transcoding: false });
     const sink = await openSink();
     const stream = gateway.streams.publish('mine', G711);
     playClip(stream);
@@ -153,7 +130,7 @@ describe('a stream of one’s own', () => {
   });
 
   it('has a name of its own among those of calls', async () => {
-    const gateway = await open({ transcoding: false });
+    const gateway = await openGateway({ transcoding: false });
     const phone = await openPhone();
     const stream = gateway.streams.publish('taken', G711);
     await expect(gateway.startup({ callee: phone.uri, toStream: 'taken' })).rejects.toMatchObject({
@@ -182,7 +159,7 @@ describe('a stream of one’s own', () => {
   });
 
   it('says what is wrong with a frame, and goes on', async () => {
-    const gateway = await open({ transcoding: false });
+    const gateway = await openGateway({ transcoding: false });
     const wanted: number[] = [];
     const stream = gateway.streams.publish('mine', {
       ...G711,
@@ -215,8 +192,8 @@ describe('a stream of one’s own', () => {
   });
 
   it('is heard by the peer of a call: G.711 as it is, AAC and Opus decoded', async () => {
-    const gateway = await open();
-    const phone = await openPhone({ media: false });
+    const gateway = await openGateway({ transcoding: {} });
+    const phone = await openPhone({ script: { media: false } });
     const call = await gateway.startup({ callee: phone.uri, hasVideo: false });
     await call.established();
     const peerCall = await phone.nextCall();
@@ -248,7 +225,7 @@ describe('a stream of one’s own', () => {
   });
 
   it('of AAC reaches viewers and servers as it is, and is muted like any other', async () => {
-    const gateway = await open({ transcoding: false });
+    const gateway = await openGateway({ transcoding: false });
     const sink = await openSink();
     const { format, frames } = await aacTone();
     const stream = gateway.streams.publish('mine', {
@@ -289,7 +266,7 @@ describe('a stream of one’s own', () => {
   });
 
   it('of VP8 and Opus passes to servers that take them', async () => {
-    const gateway = await open({ transcoding: false, rtmp: { enhanced: 'auto' } });
+    const gateway = await openGateway({ transcoding: false, rtmp: { enhanced: 'auto' } });
     const sink = await openSink({ enhanced: { video: ['vp08'], audio: ['Opus'] } });
     const stream = gateway.streams.publish('mine', {
       audio: { codec: 'opus' },
@@ -306,7 +283,7 @@ describe('a stream of one’s own', () => {
   });
 
   it('ends with the gateway', async () => {
-    const gateway = await open({ transcoding: false });
+    const gateway = await openGateway({ transcoding: false });
     const stream = gateway.streams.publish('mine', G711);
     const told: string[] = [];
     stream.stream.addOutput({ push: () => {}, onEnded: () => void told.push('ended') });
@@ -318,7 +295,7 @@ describe('a stream of one’s own', () => {
 
 describe('an output of one’s own', () => {
   it('joins a call late with headers and the newest key frame at once, and a fresh one is asked for', async () => {
-    const gateway = await open({ transcoding: false });
+    const gateway = await openGateway({ transcoding: false });
     const phone = await openPhone();
     const call = await gateway.startup({ callee: phone.uri, toStream: 'cam' });
     await call.established();
@@ -352,7 +329,7 @@ describe('an output of one’s own', () => {
   });
 
   it('that throws is removed and told why, and neither the call nor its siblings notice', async () => {
-    const gateway = await open({ transcoding: false });
+    const gateway = await openGateway({ transcoding: false });
     const sink = await openSink();
     const phone = await openPhone();
     const call = await gateway.startup({
@@ -396,7 +373,7 @@ describe('an output of one’s own', () => {
   });
 
   it('that is an async function and fails is removed like one that throws', async () => {
-    const gateway = await open({ transcoding: false });
+    const gateway = await openGateway({ transcoding: false });
     const published = gateway.streams.publish('mine', G711);
     const ends: unknown[] = [];
     published.stream.addOutput({
@@ -412,7 +389,7 @@ describe('an output of one’s own', () => {
   });
 
   it('flushes before the call counts as closed', async () => {
-    const gateway = await open({ transcoding: false });
+    const gateway = await openGateway({ transcoding: false });
     const phone = await openPhone();
     const call = await gateway.startup({ callee: phone.uri, toStream: 'cam' });
     await call.established();
@@ -431,7 +408,7 @@ describe('an output of one’s own', () => {
   });
 
   it('may take frames instead: pictures from a key frame on with their times, and gap-free sound', async () => {
-    const gateway = await open({ transcoding: false });
+    const gateway = await openGateway({ transcoding: false });
     const phone = await openPhone();
     const call = await gateway.startup({ callee: phone.uri, toStream: 'cam' });
     const stream = gateway.streams.get('cam');

@@ -3,37 +3,22 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createCallGateway } from '@sipcast/core';
 import type { CallGateway } from '@sipcast/core';
 import { createRestRouter, nodeListener } from '@sipcast/rest';
 import { RestClient } from '@sipcast/rest/client';
-import { RtmpSink, SipPeer } from '@sipcast/testkit';
-import { afterEach, expect, it } from 'vitest';
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+import { expect, it } from 'vitest';
+import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
 
 const RTP_PORTS = { min: 29_000, max: 29_199 };
 
-async function openGateway(): Promise<CallGateway> {
-  const gateway = await createCallGateway({
-    bindAddress: '127.0.0.1',
-    transcoding: false,
-    // The same range: what one holds the other leaves.
-    rtpPorts: RTP_PORTS,
-  });
-  cleanups.push(() => gateway.close());
-  return gateway;
-}
+/** Both use the same range: what one holds the other leaves. */
+const openSharing = (): Promise<CallGateway> => openGateway({ rtpPorts: RTP_PORTS });
 
 it('two gateways share a process and a range of ports, and nothing else', async () => {
-  const phone = await SipPeer.open();
-  cleanups.push(() => phone.close());
-  const sink = await RtmpSink.open();
-  cleanups.push(() => sink.close());
-  const [left, right] = [await openGateway(), await openGateway()];
+  const phone = await openPhone();
+  const sink = await openSink();
+  const [left, right] = [await openSharing(), await openSharing()];
   const [leftApi, rightApi] = [left, right].map((gateway, index) => {
     const router = createRestRouter(gateway, { mount: index === 0 ? '/left' : '/right' });
     return nodeListener(router);
@@ -44,7 +29,7 @@ it('two gateways share a process and a range of ports, and nothing else', async 
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  cleanups.push(() => {
+  afterTest(() => {
     server.close();
     server.closeAllConnections();
   });

@@ -1,14 +1,13 @@
 // Named streams: found, watched over HTTP and WebSocket, subscribed to in code, recorded.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { createServer, get } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createCallGateway } from '@sipcast/core';
 import type { Call, CallGateway, CallGatewayOptions } from '@sipcast/core';
 import { decodeAmf0, EcmaArray, readFlvTags } from '@sipcast/media';
 import type { FlvFileTag, FlvRecording } from '@sipcast/media';
@@ -16,28 +15,20 @@ import { createRestRouter, nodeListener } from '@sipcast/rest';
 import type { RestOptions } from '@sipcast/rest';
 import { SipPeer } from '@sipcast/testkit';
 import type { CallScript } from '@sipcast/testkit';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
+import { openGateway, openPhone } from '../../support/call-ends.ts';
 import { childCommands } from '../../support/child-processes.ts';
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
-const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
+import { afterTest } from '../../support/cleanup.ts';
+import { makeFolder } from '../../support/folder.ts';
 
 async function open(
   options: CallGatewayOptions = {},
   rest: RestOptions = {},
   script: CallScript = {},
 ) {
-  const peer = await SipPeer.open({ script });
-  cleanups.push(() => peer.close());
-  const gateway = await createCallGateway({ bindAddress: '127.0.0.1', ...options });
-  cleanups.push(() => gateway.close());
+  const peer = await openPhone({ script });
+  const gateway = await openGateway({ transcoding: {}, ...options });
   const router = createRestRouter(gateway, rest);
   const listener = nodeListener(router);
   const server = createServer((request, response) => void listener(request, response));
@@ -46,7 +37,7 @@ async function open(
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  cleanups.push(() => {
+  afterTest(() => {
     server.closeAllConnections();
     server.close();
   });
@@ -211,7 +202,7 @@ describe('a named stream', () => {
     await call.established();
     const lazy = connect(port, '127.0.0.1');
     lazy.pause();
-    cleanups.push(() => lazy.destroy());
+    afterTest(() => lazy.destroy());
     lazy.write('GET /rest-api/stream/cam.flv HTTP/1.1\r\nhost: x\r\n\r\n');
     await expect.poll(() => gateway.findStreams()[0]?.viewers).toBe(1);
     const tags = await watch(`${base}/stream/cam.flv`, 60);
@@ -230,7 +221,7 @@ describe('a named stream', () => {
     const { gateway, peer, base } = await open({ transcoding: false, maxViewers: 2 });
     await (await startCall(gateway, peer)).established();
     const other = gateway.streams.publish('other', { audio: { codec: 'pcma' } });
-    cleanups.push(() => other.close());
+    afterTest(() => other.close());
     const watching = ['cam', 'other'].map((name) => fetch(`${base}/stream/${name}.flv`));
     const bodies = (await Promise.all(watching)).map(({ body }) => body);
     const refused = await fetch(`${base}/stream/cam.flv`);
@@ -276,8 +267,7 @@ describe('a named stream', () => {
 
 describe('a recording', () => {
   it('is seekable after the end of the call, and an MP4 where that is asked for', async () => {
-    const dir = await mkdtemp(join(tmpdir(), 'rec-'));
-    cleanups.push(() => rm(dir, { recursive: true }));
+    const dir = await makeFolder();
     const { gateway, peer } = await open({
       recording: { dir: join(dir, 'calls'), maxMs: 3000, mp4: true },
     });

@@ -1,41 +1,24 @@
 // Enhanced RTMP: VP8 and Opus of a call go out as they came, where the server takes them, and become H.264 and AAC elsewhere.
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createCallGateway } from '@sipcast/core';
 import type { CallGateway, CallGatewayOptions } from '@sipcast/core';
-import { loadClip, RtmpSink, SipPeer } from '@sipcast/testkit';
-import type { CallScript, RtmpPublication, RtmpSinkOptions } from '@sipcast/testkit';
-import { afterEach, describe, expect, it } from 'vitest';
+import { loadClip, RtmpSink } from '@sipcast/testkit';
+import type { CallScript, RtmpPublication } from '@sipcast/testkit';
+import { describe, expect, it } from 'vitest';
+import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
 import { readEnhanced } from '../../support/enhanced-flv.ts';
 import type { EnhancedMedia } from '../../support/enhanced-flv.ts';
+import { makeFolder } from '../../support/folder.ts';
 import { standStill } from '../../support/stand-still.ts';
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
 
 const BOTH = { video: ['vp08'], audio: ['Opus'] } as const;
 const PHONE: CallScript = { videoCodec: 'VP8', audioCodec: 'opus' };
-
-async function openSink(options: RtmpSinkOptions = {}): Promise<RtmpSink> {
-  const sink = await RtmpSink.open(options);
-  cleanups.push(() => sink.close());
-  return sink;
-}
 
 async function open(
   options: Partial<CallGatewayOptions> = {},
   script: CallScript = PHONE,
 ): Promise<{ gateway: CallGateway; callee: string }> {
-  const peer = await SipPeer.open({ t1Ms: 100, script });
-  const gateway = await createCallGateway({ bindAddress: '127.0.0.1', ...options });
-  cleanups.push(
-    () => peer.close(),
-    () => gateway.close(),
-  );
+  const peer = await openPhone({ t1Ms: 100, script });
+  const gateway = await openGateway({ transcoding: {}, ...options });
   return { gateway, callee: peer.uri };
 }
 
@@ -187,8 +170,7 @@ describe('a VP8 and Opus call', () => {
     const sink = await openSink({ enhanced: BOTH });
     const lines: string[] = [];
     const log = (line: string): void => void lines.push(line);
-    const dir = await mkdtemp(join(tmpdir(), 'enhanced-'));
-    cleanups.push(() => rm(dir, { recursive: true, force: true }));
+    const dir = await makeFolder();
     const { gateway, callee } = await open({
       transcoding: false,
       rtmp: { enhanced: 'auto' },

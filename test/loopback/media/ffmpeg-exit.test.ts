@@ -22,7 +22,7 @@ it('is gone at once, also when it is stopped', async () => {
   const file = join(dir, 'pid');
   const program = `
     import { existsSync } from 'node:fs';
-    import { spawnFfmpeg } from './packages/media/src/spawn-ffmpeg.ts';
+    import { spawnFfmpeg } from './packages/media/src/ffmpeg/spawn.ts';
     spawnFfmpeg('/bin/sh', ['-c', ${JSON.stringify(STOPPED)}, ${JSON.stringify(file)}]);
     setInterval(() => existsSync(${JSON.stringify(file)}) && setTimeout(() => process.exit(1), 50), 10);
   `;

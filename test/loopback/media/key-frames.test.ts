@@ -5,6 +5,7 @@ import type { KeyFrameMethod } from '@sipcast/media';
 import { loadClip } from '@sipcast/testkit';
 import { afterEach, describe, expect, it } from 'vitest';
 import { comparePictures, type MediaCall, openMediaCall } from '../../support/media-call.ts';
+import { until } from '../../support/wait.ts';
 
 const calls: MediaCall[] = [];
 afterEach(async () => {
@@ -22,14 +23,6 @@ async function open(options: Parameters<typeof openMediaCall>[0]): Promise<Media
   const call = await openMediaCall(options);
   calls.push(call);
   return call;
-}
-
-async function until(condition: () => boolean, what: string, timeoutMs = 5000): Promise<void> {
-  for (let waited = 0; waited < timeoutMs; waited += 10) {
-    if (condition()) return;
-    await sleep(10);
-  }
-  throw new Error(`Never came true: ${what}`);
 }
 
 describe('the first key frame', () => {

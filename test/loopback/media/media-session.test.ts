@@ -1,5 +1,6 @@
 // A media session and bare sockets that send to it: who begins when, and changes of what was agreed on.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createSocket } from 'node:dgram';
 import type { Socket } from 'node:dgram';
 import { once } from 'node:events';
@@ -17,12 +18,8 @@ import type {
   NegotiatedMedia,
   NegotiatedMedium,
 } from '@sipcast/media';
-import { afterEach, describe, expect, it } from 'vitest';
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+import { describe, expect, it } from 'vitest';
+import { afterTest } from '../../support/cleanup.ts';
 
 const pool = new PortPool({ min: 37_000, max: 37_099, coolDownMs: 0 });
 const ticker = new Ticker();
@@ -30,11 +27,6 @@ const SETS = decodeSpropParameterSets('Z0LAHtoCgL/lwEQAAAMABAAAAwDIPFi6gA==,aM4P
 const KEY_FRAME = Uint8Array.of(0x65, 0x88, 1, 2);
 const INTER_FRAME = Uint8Array.of(0x41, 0x9a, 1, 2);
 const LOUD = new Uint8Array(160).fill(0x33);
-
-const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
 
 /** One medium of a phone: a socket, and a header in front of whatever is sent. */
 class Line {
@@ -73,7 +65,7 @@ async function open(options: Partial<MediaSessionOptions> = {}): Promise<Rig> {
   for (const { socket } of [audio, video]) {
     socket.bind(0, '127.0.0.1');
     await once(socket, 'listening');
-    cleanups.push(async () => socket.close());
+    afterTest(async () => socket.close());
   }
   const session = await openMediaSession({
     portPool: pool,
@@ -86,7 +78,7 @@ async function open(options: Partial<MediaSessionOptions> = {}): Promise<Rig> {
     random: Math.random,
     ...options,
   });
-  cleanups.push(() => session.close());
+  afterTest(() => session.close());
   const tags: FlvTag[] = [];
   session.addOutput({ push: (tag) => tags.push(tag) });
   const medium = (line: Line, codecs: NegotiatedMedium['codecs']): NegotiatedMedium => ({

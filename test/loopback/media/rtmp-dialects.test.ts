@@ -1,26 +1,15 @@
 // The ways of RTMP servers that are not in the specification: passwords, digests, redirects, names in use, chatter.
 
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { RtmpPublisherOptions } from '@sipcast/media';
-import { RtmpSink } from '@sipcast/testkit';
-import type { RtmpSinkOptions } from '@sipcast/testkit';
+import { openSink } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
 import { testTag, watchPublisher } from '../../support/rtmp-watch.ts';
 import type { WatchedPublisher } from '../../support/rtmp-watch.ts';
 
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
-
-async function openSink(options: RtmpSinkOptions = {}): Promise<RtmpSink> {
-  const sink = await RtmpSink.open(options);
-  cleanups.push(() => sink.close());
-  return sink;
-}
-
 function publish(url: string, options: Partial<RtmpPublisherOptions> = {}): WatchedPublisher {
   const watched = watchPublisher(url, options);
-  cleanups.push(() => watched.publisher.close());
+  afterTest(() => watched.publisher.close());
   return watched;
 }
 

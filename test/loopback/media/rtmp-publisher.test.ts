@@ -1,22 +1,11 @@
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { openRtmpPublisher } from '@sipcast/media';
 import type { FlvTag, RtmpError, RtmpPublisher, RtmpPublisherOptions } from '@sipcast/media';
-import { RtmpSink } from '@sipcast/testkit';
-import type { RtmpSinkOptions } from '@sipcast/testkit';
+import { openSink } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
 import { deferred } from '../../support/deferred.ts';
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
-
-async function openSink(options: RtmpSinkOptions = {}): Promise<RtmpSink> {
-  const sink = await RtmpSink.open(options);
-  cleanups.push(() => sink.close());
-  return sink;
-}
 
 interface Watched {
   readonly publisher: RtmpPublisher;
@@ -49,7 +38,7 @@ function publish(url: string, options: Partial<RtmpPublisherOptions> = {}): Watc
       },
     },
   );
-  cleanups.push(() => publisher.close());
+  afterTest(() => publisher.close());
   return Object.assign(watched, { publisher });
 }
 
@@ -63,7 +52,7 @@ async function rawServer(onSocket: (socket: Socket) => void): Promise<string> {
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve);
   });
-  cleanups.push(async () => {
+  afterTest(async () => {
     for (const socket of sockets) socket.destroy();
     await new Promise((resolve) => server.close(resolve));
   });
@@ -188,7 +177,7 @@ describe('RTMP publisher', () => {
       publisher.send(tag('audio', t, 160));
       t += 20;
     }, 5);
-    cleanups.push(() => Promise.resolve(clearInterval(feed)));
+    afterTest(() => Promise.resolve(clearInterval(feed)));
     await expect.poll(() => publisher.stats.bytesAcknowledged).toBeGreaterThan(200_000);
     expect(publisher.stats.droppedFrames).toBe(0);
     sink.stall();
@@ -215,7 +204,7 @@ describe('RTMP publisher', () => {
       nextIsKey = false;
       t += 20;
     }, 5);
-    cleanups.push(() => Promise.resolve(clearInterval(feed)));
+    afterTest(() => Promise.resolve(clearInterval(feed)));
     await expect.poll(() => watched.publisher.stats.bytesAcknowledged).toBeGreaterThan(100_000);
     sink.stall();
     await expect

@@ -1,39 +1,20 @@
 // Pushes of whole calls to servers with wishes: another server, a password, a name that is still in use, TLS or none.
 
-import { createCallGateway } from '@sipcast/core';
 import type { CallGateway, CallGatewayOptions, RtmpStreamStatus } from '@sipcast/core';
-import { RtmpSink, SipPeer } from '@sipcast/testkit';
-import type { ReceivedTag, RtmpSinkOptions } from '@sipcast/testkit';
-import { afterEach, describe, expect, it } from 'vitest';
+import type { ReceivedTag } from '@sipcast/testkit';
+import { describe, expect, it } from 'vitest';
+import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
-
-async function openSink(options: RtmpSinkOptions = {}): Promise<RtmpSink> {
-  const sink = await RtmpSink.open(options);
-  cleanups.push(() => sink.close());
-  return sink;
-}
-
-async function openGateway(
+async function open(
   options: Partial<CallGatewayOptions> = {},
 ): Promise<{ gateway: CallGateway; callee: string; lines: string[] }> {
-  const peer = await SipPeer.open({ t1Ms: 100 });
+  const peer = await openPhone({ t1Ms: 100 });
   const lines: string[] = [];
   const log = (message: string): void => void lines.push(message);
-  const gateway = await createCallGateway({
-    transcoding: false,
-    bindAddress: '127.0.0.1',
-    rtpPorts: { min: 36_000, max: 36_999 },
+  const gateway = await openGateway({
     logger: { debug: log, info: log, warn: log, error: log },
     ...options,
   });
-  cleanups.push(
-    () => peer.close(),
-    () => gateway.close(),
-  );
   return { gateway, callee: peer.uri, lines };
 }
 
@@ -46,7 +27,7 @@ describe('a server that asks for a new connection', () => {
   it('is fed until the other one has its key frame: no picture is lost, and the status stays', async () => {
     const first = await openSink();
     const second = await openSink();
-    const { gateway, callee } = await openGateway({
+    const { gateway, callee } = await open({
       rtmp: { enhanced: 'auto', mayRedirect: (url) => url === second.url },
     });
     const call = await gateway.startup({ callee, rtmpUrl: first.url, rtmpStream: 'key' });
@@ -75,7 +56,7 @@ describe('a server that asks for a new connection', () => {
   it('is not followed to where the owner has not allowed it', async () => {
     const first = await openSink();
     const second = await openSink();
-    const { gateway, callee, lines } = await openGateway();
+    const { gateway, callee, lines } = await open();
     const call = await gateway.startup({ callee, rtmpUrl: first.url, rtmpStream: 'key' });
     await call.established();
     const old = await first.nextPublication();
@@ -93,7 +74,7 @@ describe('a server with a password', () => {
 
   it('is answered, and neither log nor error nor event says a secret', async () => {
     const sink = await openSink({ auth });
-    const { gateway, callee, lines } = await openGateway();
+    const { gateway, callee, lines } = await open();
     const seen: string[] = [];
     gateway.on('callChange', (_call, view) => {
       // The client's own words come back to it, and to nobody else.
@@ -121,7 +102,7 @@ describe('a name that is still in use', () => {
     const sink = await openSink();
     const code = 'NetStream.Publish.BadName';
     sink.refuse({ at: 'publish', code, description: 'canary-key is already publishing' });
-    const { gateway, callee } = await openGateway();
+    const { gateway, callee } = await open();
     const call = await gateway.startup({ callee, rtmpUrl: sink.url, rtmpStream: 'canary-key' });
     await call.established();
     await new Promise((resolve) => {

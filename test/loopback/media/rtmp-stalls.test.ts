@@ -5,29 +5,24 @@ import { createCallGateway } from '@sipcast/core';
 import type { RtmpPublisherOptions } from '@sipcast/media';
 import { RtmpSink, SipPeer } from '@sipcast/testkit';
 import type { RtmpSinkOptions } from '@sipcast/testkit';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { openSink } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
 import { feedPublisher, testTag, watchPublisher } from '../../support/rtmp-watch.ts';
 import type { WatchedPublisher } from '../../support/rtmp-watch.ts';
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
-
-async function openSink(options: RtmpSinkOptions = {}): Promise<RtmpSink> {
-  const sink = await RtmpSink.open({ keepTags: false, ...options });
-  cleanups.push(() => sink.close());
-  return sink;
-}
+/** Counts what is published to it, and keeps none of it. */
+const openCountingSink = (options: RtmpSinkOptions = {}): Promise<RtmpSink> =>
+  openSink({ keepTags: false, ...options });
 
 function publish(sink: RtmpSink, options: Partial<RtmpPublisherOptions> = {}): WatchedPublisher {
   const watched = watchPublisher(sink.url, options);
-  cleanups.push(() => watched.publisher.close());
+  afterTest(() => watched.publisher.close());
   return watched;
 }
 
 function feed(watched: WatchedPublisher, bytesPerSecond: number): void {
-  cleanups.push(feedPublisher(watched, bytesPerSecond));
+  afterTest(feedPublisher(watched, bytesPerSecond));
 }
 
 describe('a server that stops reading', () => {
@@ -43,7 +38,7 @@ describe('a server that stops reading', () => {
     it(`is known within 10 s by what it says (${how})`, async () => {
       const lines: string[] = [];
       const watch = async (name: string, options: RtmpSinkOptions, bytesPerSecond: number) => {
-        const sink = await openSink(options);
+        const sink = await openCountingSink(options);
         const watched = publish(sink);
         await watched.publishing;
         feed(watched, bytesPerSecond);
@@ -69,7 +64,7 @@ describe('a server that stops reading', () => {
 
   it('costs no more than two seconds of media, one picture, and the sound of a second and a half, whatever it acknowledges', async () => {
     const hold = async (name: string, options: RtmpSinkOptions, bytesPerSecond: number) => {
-      const sink = await openSink(options);
+      const sink = await openCountingSink(options);
       const watched = publish(sink);
       await watched.publishing;
       feed(watched, bytesPerSecond);
@@ -96,7 +91,7 @@ describe('a server that stops reading', () => {
   }, 60_000);
 
   it('is left within a second at the end of the call; one that reads slowly gets all that was queued', async () => {
-    const slow = await openSink({ keepTags: true });
+    const slow = await openCountingSink({ keepTags: true });
     const watched = publish(slow);
     await watched.publishing;
     slow.slow(2_000_000);
@@ -106,7 +101,7 @@ describe('a server that stops reading', () => {
     await slow.publications[0]?.ended;
     expect(slow.publications[0]).toMatchObject({ tagCount: 100, endedOrderly: true });
 
-    const dead = await openSink();
+    const dead = await openCountingSink();
     const left = publish(dead);
     await left.publishing;
     dead.stall();
@@ -122,9 +117,9 @@ describe('a server that stops reading', () => {
 describe('one call to a server that stalls and one that does not', () => {
   it('loses the one within 10 s, gives the other every picture in time, and takes the first up again', async () => {
     const peer = await SipPeer.open({ t1Ms: 100 });
-    const bad = await openSink();
+    const bad = await openCountingSink();
     const arrivals: number[] = [];
-    const good = await openSink({
+    const good = await openCountingSink({
       onTag: ({ type, arrivalMs }) => void (type === 9 && arrivals.push(arrivalMs)),
     });
     const gateway = await createCallGateway({
@@ -132,7 +127,7 @@ describe('one call to a server that stalls and one that does not', () => {
       bindAddress: '127.0.0.1',
       rtpPorts: { min: 38_000, max: 38_999 },
     });
-    cleanups.push(
+    afterTest(
       () => peer.close(),
       () => gateway.close(),
     );

@@ -16,13 +16,9 @@ import {
   Ticker,
 } from '@sipcast/media';
 import type { RtpRemote, RtpSession, RtpSessionHandler, RtpSessionOptions } from '@sipcast/media';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { afterTest } from '../../support/cleanup.ts';
 import { freeUdpPort } from '../../support/ports.ts';
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
 
 async function openSocket(address = '127.0.0.1') {
   const socket: Socket = createSocket('udp4');
@@ -31,7 +27,7 @@ async function openSocket(address = '127.0.0.1') {
   await new Promise<void>((resolve) => {
     socket.bind(0, address, () => resolve());
   });
-  cleanups.push(() => new Promise<void>((resolve) => socket.close(() => resolve())));
+  afterTest(() => new Promise<void>((resolve) => socket.close(() => resolve())));
   return { socket, port: socket.address().port, received };
 }
 
@@ -48,7 +44,7 @@ async function openSession(
     { kind: 'audio', ports, ticker, ssrc: 5, cname: 'c', bindAddress: '127.0.0.1', ...options },
     { onPacket: ({ payload }) => payloads.push(Buffer.from(payload)), ...handler },
   );
-  cleanups.push(() => session.close());
+  afterTest(() => session.close());
   return { session, payloads };
 }
 

@@ -3,7 +3,7 @@
 import { createSocket } from 'node:dgram';
 import type { Socket } from 'node:dgram';
 import { setImmediate, setTimeout } from 'node:timers/promises';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   H264Depacketizer,
   JitterBuffer,
@@ -19,18 +19,14 @@ import {
   testDatagrams,
 } from '../../../packages/media/src/codec/test-h264.ts';
 import { seededRandom } from '../../../packages/media/src/test-random.ts';
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+import { afterTest } from '../../support/cleanup.ts';
 
 async function openPeer(): Promise<Socket> {
   const socket = createSocket('udp4');
   await new Promise<void>((resolve) => {
     socket.bind(0, '127.0.0.1', () => resolve());
   });
-  cleanups.push(() => new Promise<void>((resolve) => socket.close(() => resolve())));
+  afterTest(() => new Promise<void>((resolve) => socket.close(() => resolve())));
   return socket;
 }
 
@@ -60,7 +56,7 @@ async function openPath(peer: Socket) {
     onBroken: () => gate.break(),
   });
   const jitter = new JitterBuffer((packet) => depacketizer.push(packet));
-  cleanups.push(() => session.close());
+  afterTest(() => session.close());
   session.start({
     address: '127.0.0.1',
     port: peer.address().port,

@@ -12,20 +12,9 @@ import type {
   RtpSessionOptions,
 } from '@sipcast/media';
 import { RtpPort } from '@sipcast/testkit';
-import { afterEach, describe, expect, it } from 'vitest';
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
-
-async function until(condition: () => boolean, what: string): Promise<void> {
-  for (let waited = 0; waited < 5000; waited += 5) {
-    if (condition()) return;
-    await sleep(5);
-  }
-  throw new Error(`Never came true: ${what}`);
-}
+import { describe, expect, it } from 'vitest';
+import { afterTest } from '../../support/cleanup.ts';
+import { until } from '../../support/wait.ts';
 
 const AUDIO_TYPES = new Map<number, RtpCodec>([[8, { codec: 'pcma', clockRateHz: 8000 }]]);
 const VIDEO_TYPES = new Map<number, RtpCodec>([
@@ -39,7 +28,7 @@ const OUR_SSRC = 0xabcd;
 
 async function openPhone() {
   const port = await RtpPort.open();
-  cleanups.push(() => port.close());
+  afterTest(() => port.close());
   const rtp: RtpPacket[] = [];
   const rtcp: RtcpPacket[] = [];
   port.listen({ onRtp: (packet) => rtp.push(packet), onRtcp: (packet) => rtcp.push(packet) });
@@ -72,7 +61,7 @@ async function openSession(
     },
     { onPacket: (packet) => packets.push(packet), ...handler },
   );
-  cleanups.push(() => session.close());
+  afterTest(() => session.close());
   return { session, packets };
 }
 

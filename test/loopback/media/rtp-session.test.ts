@@ -3,7 +3,7 @@
 import { createSocket } from 'node:dgram';
 import type { Socket } from 'node:dgram';
 import { setTimeout } from 'node:timers/promises';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   decodeRtcp,
   decodeRtp,
@@ -26,25 +26,14 @@ import type {
   RtpSessionOptions,
 } from '@sipcast/media';
 import { mutations } from '../../../packages/media/src/test-random.ts';
+import { afterTest } from '../../support/cleanup.ts';
+import { until } from '../../support/wait.ts';
 
 const AUDIO_TYPES = new Map<number, RtpCodec>([
   [8, { codec: 'pcma', clockRateHz: 8000 }],
   [101, { codec: 'telephone-event', clockRateHz: 8000 }],
 ]);
 const VIDEO_TYPES = new Map<number, RtpCodec>([[112, { codec: 'h264', clockRateHz: 90_000 }]]);
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
-
-/** Waits until it is so; fails after five seconds. */
-async function until(condition: () => boolean, what: string): Promise<void> {
-  for (let waitedMs = 0; !condition(); waitedMs += 5) {
-    if (waitedMs > 5000) throw new Error(`not within 5 s: ${what}`);
-    await setTimeout(5);
-  }
-}
 
 async function openSocket(): Promise<{ socket: Socket; port: number; received: Buffer[] }> {
   const socket = createSocket('udp4');
@@ -53,7 +42,7 @@ async function openSocket(): Promise<{ socket: Socket; port: number; received: B
   await new Promise<void>((resolve) => {
     socket.bind(0, '127.0.0.1', () => resolve());
   });
-  cleanups.push(() => new Promise<void>((resolve) => socket.close(() => resolve())));
+  afterTest(() => new Promise<void>((resolve) => socket.close(() => resolve())));
   return { socket, port: socket.address().port, received };
 }
 
@@ -101,7 +90,7 @@ async function openSession(
     },
     { onPacket: (packet) => packets.push(packet), ...handler },
   );
-  cleanups.push(() => session.close());
+  afterTest(() => session.close());
   return { session, packets, ticker };
 }
 
@@ -126,7 +115,7 @@ describe('ports', () => {
     await new Promise<void>((resolve) => {
       blocker.bind({ port: 36_001, address: '127.0.0.1', exclusive: true }, () => resolve());
     });
-    cleanups.push(() => new Promise<void>((resolve) => blocker.close(() => resolve())));
+    afterTest(() => new Promise<void>((resolve) => blocker.close(() => resolve())));
     const first = await openSession({ ports });
     const second = await openSession({ ports });
     expect([first.session.localPort, second.session.localPort]).toEqual([36_002, 36_004]);

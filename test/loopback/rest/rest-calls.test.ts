@@ -6,16 +6,15 @@ import type { AddressInfo } from 'node:net';
 import { createCallGateway } from '@sipcast/core';
 import type { CallGateway, CallGatewayOptions, CallView, RtmpPushView } from '@sipcast/core';
 import { createRestRouter, deliverCallEvents, nodeListener } from '@sipcast/rest';
-import { RtmpSink, SipPeer } from '@sipcast/testkit';
-import type { CallScript, RtmpPublication } from '@sipcast/testkit';
+import type { RtmpPublication } from '@sipcast/testkit';
 import { afterEach, describe, expect, it } from 'vitest';
+import { openPhone, openSink } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
 
 const gateways: CallGateway[] = [];
-const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
   // While the phones still answer the BYE.
   await Promise.all(gateways.splice(0).map((gateway) => gateway.close()));
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
 interface Reply {
@@ -42,7 +41,7 @@ async function openApi(options: CallGatewayOptions = {}): Promise<Api> {
   const server = createServer((request, response) => void listener(request, response));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  cleanups.push(async () => {
+  afterTest(async () => {
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
   });
@@ -62,18 +61,6 @@ async function openApi(options: CallGatewayOptions = {}): Promise<Api> {
     return JSON.parse(reply.text) as T;
   };
   return { gateway, ask, json };
-}
-
-async function openPhone(script: CallScript = {}): Promise<SipPeer> {
-  const phone = await SipPeer.open({ script });
-  cleanups.push(() => phone.close());
-  return phone;
-}
-
-async function openSink(): Promise<RtmpSink> {
-  const sink = await RtmpSink.open();
-  cleanups.push(() => sink.close());
-  return sink;
 }
 
 /** Polls until the condition holds of what `find` finds, as clients do. */
@@ -124,7 +111,7 @@ const PUSH_KEYS =
 describe('a call by HTTP', () => {
   it('goes from startup to history', async () => {
     const api = await openApi();
-    const phone = await openPhone({ ring: 50, answerAfterMs: 400 });
+    const phone = await openPhone({ script: { ring: 50, answerAfterMs: 400 } });
     const sink = await openSink();
     const callId = 'whole-call@test';
     const request = {
@@ -243,7 +230,7 @@ describe('a call by HTTP', () => {
 
   it('sends DTMF by both forms of INFO', async () => {
     const api = await openApi();
-    const phone = await openPhone({ telephoneEvent: false });
+    const phone = await openPhone({ script: { telephoneEvent: false } });
     await api.json('/call/startup', { callId: 'info', callee: phone.uri });
     await untilFound(api, 'info', ({ status }) => status === 'ESTABLISHED');
     const call = await phone.nextCall();
@@ -266,10 +253,10 @@ describe('a call by HTTP', () => {
 
   it('answers 404 for a call that the peer has ended, and remembers why', async () => {
     const api = await openApi();
-    const busy = await openPhone({ answer: 486 });
+    const busy = await openPhone({ script: { answer: 486 } });
     await api.json('/call/startup', { callId: 'busy', callee: busy.uri });
     await untilGone(api, '/call/find', { callId: 'busy' });
-    const brief = await openPhone({ hangUpAfterMs: 100 });
+    const brief = await openPhone({ script: { hangUpAfterMs: 100 } });
     await api.json('/call/startup', { callId: 'brief', callee: brief.uri });
     await untilGone(api, '/call/find', { callId: 'brief' });
     expect(await api.json('/call/history')).toMatchObject([
@@ -280,7 +267,7 @@ describe('a call by HTTP', () => {
 
   it('answers 409 for what is taken, until its call has ended', async () => {
     const api = await openApi();
-    const phone = await openPhone({ answer: 'none' });
+    const phone = await openPhone({ script: { answer: 'none' } });
     const sink = await openSink();
     const callee = phone.uri;
     const first = { callId: 'c1', callee, toStream: 's', rtmpUrl: sink.url, rtmpStream: 'k' };
@@ -311,7 +298,7 @@ describe('a call by HTTP', () => {
 
   it('of two requests at once with the same names takes one', async () => {
     const api = await openApi();
-    const phone = await openPhone({ answer: 'none' });
+    const phone = await openPhone({ script: { answer: 'none' } });
     const asked = Array.from({ length: 8 }, (_, index) =>
       api.ask('/call/startup', { callId: `c${index % 2}`, callee: phone.uri }),
     );
@@ -322,7 +309,7 @@ describe('a call by HTTP', () => {
 
   it('answers 503 when as many calls as allowed are live', async () => {
     const api = await openApi({ maxCalls: 1 });
-    const phone = await openPhone({ answer: 'none' });
+    const phone = await openPhone({ script: { answer: 'none' } });
     await api.json('/call/startup', { callId: 'c1', callee: phone.uri });
     const { status, text } = await api.ask('/call/startup', { callId: 'c2', callee: phone.uri });
     expect(status).toBe(503);
@@ -334,7 +321,7 @@ describe('a call by HTTP', () => {
 
   it('answers 503 when the RTP ports are used up, and not when they are free again', async () => {
     const api = await openApi({ rtpPorts: { min: 47_316, max: 47_319 } });
-    const phone = await openPhone({ answer: 'none' });
+    const phone = await openPhone({ script: { answer: 'none' } });
     await api.json('/call/startup', { callId: 'c1', callee: phone.uri });
     const { status, text } = await api.ask('/call/startup', { callId: 'c2', callee: phone.uri });
     expect(status).toBe(503);
@@ -407,13 +394,13 @@ describe('a call by HTTP', () => {
     const deaf = createServer(() => {});
     deaf.listen(0, '127.0.0.1');
     await once(deaf, 'listening');
-    cleanups.push(async () => {
+    afterTest(async () => {
       deaf.closeAllConnections();
       await new Promise((resolve) => deaf.close(resolve));
     });
     const measure = async (withEvents: boolean): Promise<number> => {
       const api = await openApi();
-      const phone = await openPhone({ media: false });
+      const phone = await openPhone({ script: { media: false } });
       const { port } = deaf.address() as AddressInfo;
       const delivery = withEvents
         ? deliverCallEvents(api.gateway, { callAppUrl: `http://127.0.0.1:${port}/CallApp` })

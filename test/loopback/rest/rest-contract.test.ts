@@ -1,11 +1,11 @@
 // The contract against the running router: every answer is as its schema says, every path is there, and the client
 // speaks to it.
 
-import { createCallGateway } from '@sipcast/core';
 import { RestClient, RestClientError } from '@sipcast/rest';
 import type { OpenApiDocument } from '@sipcast/rest';
-import { RtmpSink, SipPeer } from '@sipcast/testkit';
-import { afterEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
+import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
 import { startRestServer } from '../../support/rest-server.ts';
 import {
   callView,
@@ -16,20 +16,12 @@ import {
   viewerToken,
 } from '../../../packages/rest/src/views.ts';
 
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
-
 async function open(basicAuth?: { readonly username: string; readonly password: string }) {
-  const peer = await SipPeer.open();
-  cleanups.push(() => peer.close());
-  const sink = await RtmpSink.open();
-  cleanups.push(() => sink.close());
-  const gateway = await createCallGateway({ bindAddress: '127.0.0.1', transcoding: false });
-  cleanups.push(() => gateway.close());
+  const peer = await openPhone();
+  const sink = await openSink();
+  const gateway = await openGateway();
   const server = await startRestServer(gateway, basicAuth ? { basicAuth } : {});
-  cleanups.push(() => server.close());
+  afterTest(() => server.close());
   const { url } = server;
   const client = new RestClient({ url, ...(basicAuth && { basicAuth }) });
   return { peer, sink, gateway, url, client };

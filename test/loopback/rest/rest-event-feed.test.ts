@@ -4,18 +4,13 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { createCallGateway } from '@sipcast/core';
 import type { CallGateway } from '@sipcast/core';
 import { createRestRouter, nodeListener } from '@sipcast/rest';
 import type { EventFeedOptions, RestRouter } from '@sipcast/rest';
-import { RtmpSink, SipPeer } from '@sipcast/testkit';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { HOSTS } from './rest-http-hosts.ts';
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
 
 interface SentEvent {
   readonly id: string | undefined;
@@ -41,7 +36,7 @@ class EventReader {
     const response = await fetch(url, { headers, signal: abort.signal });
     expect(response.status).toBe(200);
     const reader = new EventReader(response);
-    cleanups.push(() => {
+    afterTest(() => {
       abort.abort();
       return reader.ended;
     });
@@ -81,12 +76,6 @@ class EventReader {
   }
 }
 
-async function openGateway(): Promise<CallGateway> {
-  const gateway = await createCallGateway({ transcoding: false, bindAddress: '127.0.0.1' });
-  cleanups.push(() => gateway.close());
-  return gateway;
-}
-
 async function openServer(
   gateway: CallGateway,
   events: EventFeedOptions = {},
@@ -96,7 +85,7 @@ async function openServer(
   const server = createServer((request, response) => void listener(request, response));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  cleanups.push(() => {
+  afterTest(() => {
     router.close();
     server.closeAllConnections();
     return new Promise((resolve) => server.close(resolve));
@@ -105,18 +94,12 @@ async function openServer(
   return { router, port, url: `http://127.0.0.1:${port}/rest-api/events` };
 }
 
-async function openPhone(): Promise<SipPeer> {
-  const phone = await SipPeer.open();
-  cleanups.push(() => phone.close());
-  return phone;
-}
-
 describe.each(HOSTS)('$name', (host) => {
   it('streams what happens, and ends with the gateway, behind the last event', async () => {
     const phone = await openPhone();
     const gateway = await openGateway();
     const { port, close } = await host.open([createRestRouter(gateway)]);
-    cleanups.push(close);
+    afterTest(close);
     const reader = await EventReader.open(`http://127.0.0.1:${port}/rest-api/events`);
     expect(reader.response.headers.get('content-type')).toBe('text/event-stream');
     await expect
@@ -174,8 +157,7 @@ describe('the event feed', () => {
 
   it('tells of pushes: begun, active, muted, ended; without the secrets of their address', async () => {
     const phone = await openPhone();
-    const sink = await RtmpSink.open();
-    cleanups.push(() => sink.close());
+    const sink = await openSink();
     const gateway = await openGateway();
     const { url } = await openServer(gateway);
     const reader = await EventReader.open(url);
@@ -211,7 +193,7 @@ describe('the event feed', () => {
     const gateway = await openGateway();
     const { router, url, port } = await openServer(gateway, { maxQueuedBytes: 20_000 });
     const slow = connect(port, '127.0.0.1');
-    cleanups.push(() => slow.destroy());
+    afterTest(() => slow.destroy());
     await once(slow, 'connect');
     slow.pause();
     slow.write('GET /rest-api/events HTTP/1.1\r\nHost: a\r\n\r\n');

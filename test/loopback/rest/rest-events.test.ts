@@ -8,12 +8,9 @@ import { performance } from 'node:perf_hooks';
 import type { Call, CallGateway, CallView } from '@sipcast/core';
 import { deliverCallEvents } from '@sipcast/rest';
 import type { CallAppDelivery, CallAppOptions } from '@sipcast/rest';
-import { afterEach, describe, expect, it } from 'vitest';
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+import { describe, expect, it } from 'vitest';
+import { afterTest } from '../../support/cleanup.ts';
+import { until } from '../../support/wait.ts';
 
 interface Arrival {
   readonly path: string;
@@ -47,7 +44,7 @@ class Receiver {
   async open(): Promise<string> {
     this.server.listen(0, '127.0.0.1');
     await once(this.server, 'listening');
-    cleanups.push(async () => {
+    afterTest(async () => {
       this.server.closeAllConnections();
       if (this.server.listening) await new Promise((resolve) => this.server.close(resolve));
     });
@@ -56,14 +53,6 @@ class Receiver {
 
   async count(wanted: number): Promise<void> {
     await until(() => this.arrivals.length >= wanted);
-  }
-}
-
-async function until(condition: () => boolean, ms = 5000): Promise<void> {
-  const endMs = performance.now() + ms;
-  while (!condition()) {
-    if (performance.now() > endMs) throw new Error('waited in vain');
-    await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 
@@ -115,7 +104,7 @@ function source(): { gateway: Source; change: (parts: Partial<CallView>) => void
 
 function deliver(gateway: Source, options: CallAppOptions): CallAppDelivery {
   const delivery = deliverCallEvents(gateway, { retryDelayMs: 20, ...options });
-  cleanups.push(() => delivery.close(0));
+  afterTest(() => delivery.close(0));
   return delivery;
 }
 
@@ -347,7 +336,7 @@ describe('events to callApp', () => {
     });
     receiver.listen(0, '127.0.0.1');
     await once(receiver, 'listening');
-    cleanups.push(() => new Promise((resolve) => receiver.close(resolve)));
+    afterTest(() => new Promise((resolve) => receiver.close(resolve)));
     const { port } = receiver.address() as AddressInfo;
     const callAppUrl = `http://127.0.0.1:${port}/CallApp`;
     const delivery = deliver(gateway, { callAppUrl, retries: 1, retryDelayMs: 5 });

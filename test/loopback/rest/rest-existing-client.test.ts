@@ -1,30 +1,18 @@
 // A client as scripts of the reference product are: it polls from before the startup until 404, sends digits the moment
 // find answers, and leaves out nothing by "".
 
-import { createCallGateway } from '@sipcast/core';
-import { RtmpSink, SipPeer } from '@sipcast/testkit';
-import { afterEach, expect, it } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, it } from 'vitest';
+import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
 import { startRestServer } from '../../support/rest-server.ts';
 
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
-
-const sleep = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms);
-  });
-
 it('sees its call from the first poll after the startup to the 404 of its end', async () => {
-  const peer = await SipPeer.open({ script: { ring: 0, answerAfterMs: 400 } });
-  cleanups.push(() => peer.close());
-  const sink = await RtmpSink.open();
-  cleanups.push(() => sink.close());
-  const gateway = await createCallGateway({ bindAddress: '127.0.0.1', transcoding: false });
-  cleanups.push(() => gateway.close());
+  const peer = await openPhone({ script: { ring: 0, answerAfterMs: 400 } });
+  const sink = await openSink();
+  const gateway = await openGateway();
   const server = await startRestServer(gateway, { cors: '*' });
-  cleanups.push(() => server.close());
+  afterTest(() => server.close());
   const { url } = server;
   const post = (path: string, body: unknown): Promise<Response> =>
     fetch(url + path, {

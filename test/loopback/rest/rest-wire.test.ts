@@ -4,26 +4,21 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { createCallGateway } from '@sipcast/core';
 import { createRestRouter, nodeListener } from '@sipcast/rest';
-import { afterEach, describe, expect, it } from 'vitest';
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+import { describe, expect, it } from 'vitest';
+import { openGateway } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
 
 /** An API and what it told of failures inside. */
 async function openApi(): Promise<{ port: number; failures: unknown[] }> {
   const failures: unknown[] = [];
-  const gateway = await createCallGateway({ bindAddress: '127.0.0.1', transcoding: false });
-  cleanups.push(() => gateway.close());
+  const gateway = await openGateway();
   const onInternalError = (error: unknown): void => void failures.push(error);
   const listener = nodeListener(createRestRouter(gateway, { onInternalError }));
   const server = createServer((request, response) => void listener(request, response));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  cleanups.push(() => new Promise((resolve) => server.close(resolve)));
+  afterTest(() => new Promise((resolve) => server.close(resolve)));
   return { port: (server.address() as AddressInfo).port, failures };
 }
 

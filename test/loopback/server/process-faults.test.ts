@@ -3,32 +3,35 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { createCallGateway } from '@sipcast/core';
-import { RtmpSink, SipPeer } from '@sipcast/testkit';
+import { RtmpSink } from '@sipcast/testkit';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
+import { PrintedLines } from '../../support/printed-lines.ts';
 import { Script } from '../../support/script.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const CLI = 'packages/server/src/cli.ts';
 /** For a busy machine: conditions are waited for, and not times. */
 const PATIENT = { timeout: 20_000 };
-const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   vi.restoreAllMocks();
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
-async function openPhone(...options: Parameters<typeof SipPeer.open>): Promise<SipPeer> {
-  const phone = await SipPeer.open(...options);
-  cleanups.push(() => phone.close());
-  return phone;
-}
-
-async function openSink(): Promise<RtmpSink> {
-  const sink = await RtmpSink.open({});
-  cleanups.push(() => sink.close());
-  return sink;
-}
+/** Starts a server, then takes all files that the process may open but 60. Loading the program would need more. */
+const SHORT_OF_FILES = `
+  import { closeSync, openSync } from "node:fs";
+  import { serve } from "./packages/server/src/index.ts";
+  const { url } = await serve({ port: 0, transcoding: false });
+  const taken = [];
+  try {
+    for (;;) taken.push(openSync("/dev/null"));
+  } catch (error) {
+    if (error.code !== "EMFILE") throw error;
+  }
+  for (const file of taken.slice(-60)) closeSync(file);
+  console.log("API at " + url);
+`;
 
 function post(url: string, body: object): Promise<Response> {
   const headers = { 'content-type': 'application/json' };
@@ -38,19 +41,16 @@ function post(url: string, body: object): Promise<Response> {
 describe('too few open files', () => {
   it('refuse calls and say why, end none that runs, and are enough again when calls end', async () => {
     const phone = await openPhone();
-    const command = `ulimit -n 80; exec '${process.execPath}' --conditions=source --import tsx ${CLI} serve --port 0 --no-transcoding`;
+    const command = `ulimit -n 1024; exec '${process.execPath}' --conditions=source --import tsx --input-type=module --eval '${SHORT_OF_FILES}'`;
     const server = spawn('sh', ['-c', command], {
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'inherit'],
     });
-    cleanups.push(async () => {
+    afterTest(async () => {
       server.kill('SIGKILL');
       if (server.exitCode === null && server.signalCode === null) await once(server, 'exit');
     });
-    let output = '';
-    server.stdout.on('data', (text: Buffer) => (output += text.toString()));
-    await expect.poll(() => output, PATIENT).toMatch(/HTTP API at \S+,/);
-    const url = /HTTP API at (\S+),/.exec(output)?.[1] ?? '';
+    const [, url = ''] = await new PrintedLines(server).first(/^API at (.*)$/, 20_000);
     // Four sockets each: far from enough for all.
     const calls = Array.from({ length: 30 }, (_, n) => `c${n}`);
     const statuses: number[] = [];
@@ -92,8 +92,7 @@ describe('a wall clock that is set', () => {
       const auth = { username: 'alice', password: 'secret' };
       const phone = await openPhone({ script: { auth }, register: { auth } });
       const sink = await openSink();
-      const gateway = await createCallGateway({ bindAddress: '127.0.0.1', transcoding: false });
-      cleanups.push(() => gateway.close());
+      const gateway = await openGateway();
       const account = { sipLogin: 'alice', sipPassword: 'secret', sipRegisterRequired: true };
       const target = { callee: phone.uri, rtmpUrl: sink.url, ...account };
       const first = await gateway.startup({ ...target, rtmpStream: 'first' });
@@ -121,7 +120,7 @@ describe('a process that stands still for half a second', () => {
   it('goes on with its calls, in order, and fills what it missed', async () => {
     const [phone, sink] = [await openPhone(), await openSink()];
     const script = new Script(CLI, ['serve', '--port', '0', '--no-transcoding']);
-    cleanups.push(() => script.kill());
+    afterTest(() => script.kill());
     const [, url = ''] = await script.line(/HTTP API at (\S+),/);
     const target = { rtmpUrl: sink.url, rtmpStream: 'key' };
     await post(`${url}/call/startup`, { callId: 'c1', callee: phone.uri, ...target });

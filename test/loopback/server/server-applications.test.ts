@@ -5,13 +5,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { SipPeer } from '@sipcast/testkit';
 import { serve } from 'sipcast';
-import { afterEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
+import { afterTest } from '../../support/cleanup.ts';
 import { freeTcpPort } from '../../support/ports.ts';
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
 
 async function openApplication(): Promise<{
   callAppUrl: string;
@@ -31,7 +27,7 @@ async function openApplication(): Promise<{
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  cleanups.push(() => server.close());
+  afterTest(() => server.close());
   const { port } = server.address() as AddressInfo;
   return { callAppUrl: `http://127.0.0.1:${port}/App`, events, signed };
 }
@@ -42,7 +38,7 @@ it('tells each application of the calls of its key, and one of all others', asyn
     await openApplication(),
     await SipPeer.open(),
   ];
-  cleanups.push(() => phone.close());
+  afterTest(() => phone.close());
   const server = await serve({
     port: 0,
     transcoding: false,
@@ -50,7 +46,7 @@ it('tells each application of the calls of its key, and one of all others', asyn
     callAppUrl: others.callAppUrl,
     events: { apps: { door: { callAppUrl: own.callAppUrl, secret: 'door-secret' } } },
   });
-  cleanups.push(() => server.close());
+  afterTest(() => server.close());
   for (const [callId, appKey] of [
     ['c1', 'door'],
     ['c2', 'gate'],
@@ -93,7 +89,7 @@ it('has the same API on more ports, and closes them all', async () => {
     log: () => {},
     listeners: ports.map((port) => ({ port })),
   });
-  cleanups.push(() => server.close());
+  afterTest(() => server.close());
   const urls = ports.map((port) => `http://127.0.0.1:${port}/rest-api/call/history`);
   for (const url of urls) expect((await fetch(url)).status).toBe(200);
   await server.close();

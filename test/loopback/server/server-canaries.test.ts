@@ -2,23 +2,20 @@
 
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createCallGateway } from '@sipcast/core';
-import { RtmpSink, SipPeer } from '@sipcast/testkit';
-import { afterEach, describe, expect, it } from 'vitest';
+import { RtmpSink } from '@sipcast/testkit';
+import { describe, expect, it } from 'vitest';
+import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
+import { makeFolder } from '../../support/folder.ts';
 import { Script } from '../../support/script.ts';
 
 const CLI = 'packages/server/src/cli.ts';
 /** So often each kind of call is made. */
 const ROUNDS = Number(process.env['CANARY_ROUNDS'] ?? 2);
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
 
 /** Words that occur nowhere else, by what they are. */
 class Canaries {
@@ -45,7 +42,7 @@ class Canaries {
 
 function run(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Script {
   const script = new Script(CLI, args, environment);
-  cleanups.push(() => script.kill());
+  afterTest(() => script.kill());
   return script;
 }
 
@@ -67,8 +64,7 @@ describe('secrets', () => {
   it('stand in no log, answer, event, metric, page, capture or list of processes', async () => {
     const canaries = new Canaries();
     const secret = (what: string): string => canaries.word(what);
-    const dir = await mkdtemp(join(tmpdir(), 'sipcast-'));
-    cleanups.push(() => rm(dir, { recursive: true, force: true }));
+    const dir = await makeFolder();
 
     const hook = createServer((request, response) => {
       request.on('data', (text: Buffer) => void (events += text.toString()));
@@ -78,7 +74,7 @@ describe('secrets', () => {
     let answered = 0;
     hook.listen(0, '127.0.0.1');
     await once(hook, 'listening');
-    cleanups.push(() => hook.close());
+    afterTest(() => hook.close());
     const { port: hookPort } = hook.address() as AddressInfo;
 
     const hash = run(['passwd', 'made', '--token']);
@@ -162,19 +158,16 @@ gateway:
         fed += Buffer.from(octets as Uint8Array).toString();
     })().catch(() => {});
 
-    const phone = await SipPeer.open({
+    const phone = await openPhone({
       t1Ms: 100,
       register: { auth: { username: 'login', password: secret('SIP password') } },
       script: { auth: { username: 'login', password: secret('SIP password') } },
     });
-    cleanups.push(() => phone.close());
     const auth = { scheme: 'adobe', username: 'pub', password: secret('RTMP password') } as const;
-    const sink = await RtmpSink.open({ auth });
-    cleanups.push(() => sink.close());
+    const sink = await openSink({ auth });
     // Servers repeat what they were told.
     const refuses = async (...repeated: string[]): Promise<RtmpSink> => {
-      const refusing = await RtmpSink.open();
-      cleanups.push(() => refusing.close());
+      const refusing = await openSink();
       const description = `no ${repeated.map(secret).join(' or ')}`;
       refusing.refuse({ at: 'publish', code: 'NetStream.Publish.BadName', description });
       return refusing;
@@ -261,8 +254,7 @@ gateway:
       await check(await ask('/call/history', undefined, `Bearer ${secret('wrong token')}`));
 
       // An account that calls us.
-      const caller = await createCallGateway({ bindAddress: '127.0.0.1', transcoding: false });
-      cleanups.push(() => caller.close());
+      const caller = await openGateway();
       for (const word of ['caller password', 'wrong caller password']) {
         const incoming = await caller.startup({
           callee: `sip:door@127.0.0.1:${sipPort}`,

@@ -2,30 +2,28 @@
 
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { serve } from 'sipcast';
 import type { ServeHandle, ServeOptions } from 'sipcast';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterTest } from '../../support/cleanup.ts';
+import { makeFolder } from '../../support/folder.ts';
 import { freeTcpPort } from '../../support/ports.ts';
 import { makeSelfSigned } from '../../../packages/server/src/http/self-signed.ts';
 import type { SelfSigned } from '../../../packages/server/src/http/self-signed.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-const cleanups: (() => unknown)[] = [];
 let dir: string;
 beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'sipcast-certificate-'));
-  cleanups.push(() => rm(dir, { recursive: true }));
+  dir = await makeFolder();
 });
 afterEach(async () => {
   vi.useRealTimers();
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
 /** Asks over a new connection, and believes `ca` alone. @returns status, and fingerprint of the certificate */
@@ -45,7 +43,7 @@ async function ask(port: number, ca: string): Promise<readonly [number | undefin
 async function follow(port: number, ca: string): Promise<() => string> {
   const target = { host: '127.0.0.1', port, path: '/rest-api/events', ca, agent: false };
   const request = httpsRequest(target).end();
-  cleanups.push(() => request.destroy());
+  afterTest(() => request.destroy());
   const [response] = (await once(request, 'response')) as [IncomingMessage];
   expect(response.statusCode).toBe(200);
   let text = '';
@@ -73,7 +71,7 @@ async function start(https: ServeOptions['https'] & object): Promise<{
     console: false,
     log: (line) => void lines.push(line),
   });
-  cleanups.push(() => server.close(100));
+  afterTest(() => server.close(100));
   const hourly = intervals.mock.calls.filter(([, ms]) => ms === HOUR_MS).map(([run]) => run);
   intervals.mockRestore();
   expect(hourly).toHaveLength(1);
@@ -153,7 +151,7 @@ it('serves a port beside the first, also where that has none', async () => {
     console: false,
     log: () => {},
   });
-  cleanups.push(() => server.close(100));
+  afterTest(() => server.close(100));
   expect(server.httpsPort).toBeUndefined();
   const kept = await readFile(join(dir, 'state', 'https-cert.pem'), 'utf8');
   expect(await ask(secured, kept)).toEqual([200, new X509Certificate(kept).fingerprint256]);

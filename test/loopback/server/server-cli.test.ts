@@ -2,20 +2,17 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { SipPeer } from '@sipcast/testkit';
 import { serve } from 'sipcast';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { openPhone } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
 import { Script } from '../../support/script.ts';
 
 const CLI = 'packages/server/src/cli.ts';
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
 
 function start(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Script {
   const script = new Script(CLI, args, environment);
-  cleanups.push(() => script.kill());
+  afterTest(() => script.kill());
   return script;
 }
 
@@ -33,17 +30,11 @@ function post(url: string, body: unknown, headers: Record<string, string> = {}):
   });
 }
 
-async function openPhone(): Promise<SipPeer> {
-  const phone = await SipPeer.open();
-  cleanups.push(() => phone.close());
-  return phone;
-}
-
 async function busyTcpPort(): Promise<number> {
   const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  cleanups.push(() => new Promise((resolve) => server.close(resolve)));
+  afterTest(() => new Promise((resolve) => server.close(resolve)));
   return (server.address() as AddressInfo).port;
 }
 
@@ -56,7 +47,7 @@ describe('sipcast', () => {
     });
     application.listen(0, '127.0.0.1');
     await once(application, 'listening');
-    cleanups.push(() => new Promise((resolve) => application.close(resolve)));
+    afterTest(() => new Promise((resolve) => application.close(resolve)));
     const { port } = application.address() as AddressInfo;
     const phone = await openPhone();
     const script = start([...SERVE, '--call-app-url', `http://127.0.0.1:${port}/CallApp`]);
@@ -133,7 +124,7 @@ describe('sipcast', () => {
     const phone = await openPhone();
     const lines: string[] = [];
     const server = await serve({ port: 0, log: (line) => lines.push(line) });
-    cleanups.push(() => server.close());
+    afterTest(() => server.close());
     await post(`${server.url}/call/startup`, { callId: 'c1', callee: phone.uri });
     await expect.poll(() => lines.at(-1)).toMatch(/-> ESTABLISHED/);
     phone.mute();
@@ -164,7 +155,7 @@ describe('sipcast', () => {
 
     const sip = createSocket('udp4').bind(0);
     await once(sip, 'listening');
-    cleanups.push(() => new Promise<void>((resolve) => sip.close(() => resolve())));
+    afterTest(() => new Promise<void>((resolve) => sip.close(() => resolve())));
     const { port } = sip.address();
     const other = start([...SERVE, '--sip-port', String(port)]);
     expect(await other.exited).toBe(1);

@@ -3,34 +3,31 @@
 import { X509Certificate } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, readdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findFfmpeg } from '@sipcast/media';
 import { RtmpSink, SipPeer } from '@sipcast/testkit';
 import { serve } from 'sipcast';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { openPhone } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
+import { makeFolder } from '../../support/folder.ts';
 import { freeTcpPort } from '../../support/ports.ts';
 import { Script } from '../../support/script.ts';
 import { makeSelfSigned } from '../../../packages/server/src/http/self-signed.ts';
 
 const DAY_MS = 86_400_000;
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
 
 function run(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Script {
   const script = new Script('packages/server/src/cli.ts', args, environment);
-  cleanups.push(() => script.kill());
+  afterTest(() => script.kill());
   return script;
 }
 
 async function folder(): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), 'sipcast-'));
-  cleanups.push(() => rm(dir, { recursive: true, force: true }));
+  const dir = await makeFolder();
   return dir;
 }
 
@@ -61,7 +58,7 @@ describe('sipcast call', () => {
       await RtmpSink.open({}),
       await folder(),
     ];
-    cleanups.push(
+    afterTest(
       async () => sink.close(),
       () => peer.close(),
     );
@@ -95,7 +92,7 @@ describe('sipcast call', () => {
     await elsewhere.line(/^sipcast: callee names port 9, which may not be connected to/);
     const busy = createSocket('udp4').bind(0);
     await once(busy, 'listening');
-    cleanups.push(async () => busy.close());
+    afterTest(async () => busy.close());
     const taken = run(['call', 'sip:x@127.0.0.1:9', '--sip-port', String(busy.address().port)]);
     expect(await taken.exited).toBe(1);
     await taken.line(/^sipcast: SIP port \d+ is in use$/);
@@ -106,11 +103,10 @@ describe('sipcast push', () => {
   const CALL = { callId: 'c1', toStream: 'camera' };
 
   async function openCamera(): Promise<{ url: string; end: () => Promise<void> }> {
-    const peer = await SipPeer.open({ t1Ms: 100 });
-    cleanups.push(() => peer.close());
+    const peer = await openPhone({ t1Ms: 100 });
     const basicAuth = { username: 'ops', password: 'pass-word' };
     const server = await serve({ port: 0, transcoding: false, log: () => {}, basicAuth });
-    cleanups.push(() => server.close());
+    afterTest(() => server.close());
     const call = await server.gateway.startup({ ...CALL, callee: peer.uri });
     await call.established();
     return { url: server.url, end: () => call.terminate() };
@@ -118,7 +114,7 @@ describe('sipcast push', () => {
 
   it('shows a push, and ends it at Ctrl-C or with its stream', async () => {
     const [{ url, end }, sink] = [await openCamera(), await RtmpSink.open({})];
-    cleanups.push(async () => sink.close());
+    afterTest(async () => sink.close());
     const secrets = {
       SIPCAST_BASIC_AUTH: 'ops:pass-word',
       SIPCAST_RTMP_URL: `${sink.url}/the-key`,
@@ -143,7 +139,7 @@ describe('sipcast push', () => {
 
   it('ends with 1 when it is refused, by the server or the RTMP server, and with 2 for what is no address', async () => {
     const [{ url }, sink] = [await openCamera(), await RtmpSink.open({})];
-    cleanups.push(async () => sink.close());
+    afterTest(async () => sink.close());
     sink.refuse({ at: 'connect', code: 'NetConnection.Connect.Rejected' });
     const account = { SIPCAST_BASIC_AUTH: 'ops:pass-word' };
     const closed = await freeTcpPort();
@@ -242,7 +238,7 @@ describe('sipcast doctor, passwd and config check', () => {
     const expired = await certificate(dir, 'expired', Date.now() - 2 * DAY_MS, 1);
     const good = await certificate(dir, 'good', Date.now(), 30);
     const busy = createServer().listen(0, '127.0.0.1');
-    cleanups.push(async () => void busy.close());
+    afterTest(async () => void busy.close());
     await once(busy, 'listening');
     const { port } = busy.address() as AddressInfo;
     const file = join(dir, 'c.yaml');

@@ -5,17 +5,13 @@ import { connect } from 'node:net';
 import type { NetConnectOpts, Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { serve } from 'sipcast';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Listeners } from '../../../packages/server/src/http/listeners.ts';
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+import { afterTest } from '../../support/cleanup.ts';
 
 async function open(options: NetConnectOpts): Promise<Socket> {
   const socket = connect(options);
-  cleanups.push(() => socket.destroy());
+  afterTest(() => socket.destroy());
   socket.on('error', () => {});
   await once(socket, 'connect');
   return socket;
@@ -30,7 +26,7 @@ async function listen(most: number): Promise<{ port: number; listeners: Listener
     },
     { most, mostPerNetwork: most },
   );
-  cleanups.push(() => listeners.close()());
+  afterTest(() => listeners.close()());
   return { port: await listeners.open('0.0.0.0', 0, undefined, 'port'), listeners };
 }
 
@@ -83,7 +79,7 @@ it('closes what is refused as a WebSocket, also when its client does not', async
     gateway: { transcoding: false },
     log: () => {},
   });
-  cleanups.push(() => server.close(0));
+  afterTest(() => server.close(0));
   const { port } = server;
   const socket = await open({ port, host: '127.0.0.1', allowHalfOpen: true });
   const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\n';
@@ -109,7 +105,7 @@ describe('an upgrade to what is not spoken here', () => {
       gateway: { transcoding: false },
       log: () => {},
     });
-    cleanups.push(() => close(0));
+    afterTest(() => close(0));
     const socket = await open({ port, host: '127.0.0.1' });
     let text = '';
     socket.on('data', (part: Buffer) => (text += part.toString('latin1')));

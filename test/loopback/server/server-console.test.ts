@@ -1,19 +1,15 @@
 // How the server hands out the console: what it is made of does not matter here.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { get } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { serve } from 'sipcast';
 import type { ServeHandle, ServeOptions } from 'sipcast';
-import { afterEach, describe, expect, it } from 'vitest';
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+import { describe, expect, it } from 'vitest';
+import { afterTest } from '../../support/cleanup.ts';
+import { makeFolder } from '../../support/folder.ts';
 
 const FILES = {
   'index.html': '<p>page',
@@ -25,8 +21,7 @@ const FILES = {
 async function openServer(
   options: ServeOptions = {},
 ): Promise<ServeHandle & { origin: string; lines: string[] }> {
-  const dir = await mkdtemp(join(tmpdir(), 'console-'));
-  cleanups.push(() => rm(dir, { recursive: true }));
+  const dir = await makeFolder();
   for (const [name, text] of Object.entries(FILES)) await writeFile(join(dir, name), text);
   const lines: string[] = [];
   const server = await serve({
@@ -36,7 +31,7 @@ async function openServer(
     log: (line) => lines.push(line),
     ...options,
   });
-  cleanups.push(() => server.close());
+  afterTest(() => server.close());
   return { ...server, origin: `http://127.0.0.1:${server.port}`, lines };
 }
 

@@ -1,26 +1,17 @@
 // The program at SIGTERM with calls: those finish, new ones are refused, and what is left at the deadline is ended in order.
 
-import { RtmpSink, SipPeer } from '@sipcast/testkit';
-import { afterEach, describe, expect, it } from 'vitest';
+import { RtmpSink } from '@sipcast/testkit';
+import { describe, expect, it } from 'vitest';
+import { openPhone } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
 import { Script } from '../../support/script.ts';
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
 
 async function start(drainMs: number): Promise<{ script: Script; url: string }> {
   const args = ['serve', '--port', '0', '--no-transcoding', '--set', `drainMs=${drainMs}`];
   const script = new Script('packages/server/src/cli.ts', args);
-  cleanups.push(() => script.kill());
+  afterTest(() => script.kill());
   const [, url = ''] = await script.line(/HTTP API at (\S+),/);
   return { script, url };
-}
-
-async function openPeer(): Promise<SipPeer> {
-  const peer = await SipPeer.open({ t1Ms: 100 });
-  cleanups.push(() => peer.close());
-  return peer;
 }
 
 function post(url: string, body: object): Promise<Response> {
@@ -30,7 +21,7 @@ function post(url: string, body: object): Promise<Response> {
 
 describe('a server that drains', () => {
   it('lets calls finish, refuses new ones, and then ends with 0', async () => {
-    const peer = await openPeer();
+    const peer = await openPhone({ t1Ms: 100 });
     const { script, url } = await start(60_000);
     await post(`${url}/call/startup`, { callId: 'c1', callee: peer.uri });
     await script.line(/c1 \w+ -> ESTABLISHED/);
@@ -47,8 +38,8 @@ describe('a server that drains', () => {
   });
 
   it('says goodbye to peers and RTMP servers at the deadline', async () => {
-    const [peer, sink] = [await openPeer(), await RtmpSink.open({})];
-    cleanups.push(async () => sink.close());
+    const [peer, sink] = [await openPhone({ t1Ms: 100 }), await RtmpSink.open({})];
+    afterTest(async () => sink.close());
     const { script, url } = await start(500);
     const calls = ['c1', 'c2', 'c3'];
     for (const callId of calls) {

@@ -2,24 +2,19 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createCallGateway } from '@sipcast/core';
-import { SipPeer } from '@sipcast/testkit';
 import { pino } from 'pino';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { openGateway, openPhone } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
+import { makeFolder } from '../../support/folder.ts';
 import { Script } from '../../support/script.ts';
 
 const CLI = 'packages/server/src/cli.ts';
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
 
 async function folder(): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), 'sipcast-'));
-  cleanups.push(() => rm(dir, { recursive: true, force: true }));
+  const dir = await makeFolder();
   return dir;
 }
 
@@ -29,14 +24,8 @@ function start(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Sc
     ['serve', '--port', '0', '--no-transcoding', ...args],
     environment,
   );
-  cleanups.push(() => script.kill());
+  afterTest(() => script.kill());
   return script;
-}
-
-async function openPhone(): Promise<SipPeer> {
-  const phone = await SipPeer.open();
-  cleanups.push(() => phone.close());
-  return phone;
 }
 
 function post(url: string, body: unknown): Promise<Response> {
@@ -138,7 +127,7 @@ describe('the log of a server', () => {
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );
     const exited = once(child, 'exit');
-    cleanups.push(async () => {
+    afterTest(async () => {
       child.kill('SIGKILL');
       await exited;
     });
@@ -186,12 +175,7 @@ describe('the log of a gateway', () => {
     const lines: string[] = [];
     const logger = pino({ base: null }, { write: (line: string) => void lines.push(line) });
     const phone = await openPhone();
-    const gateway = await createCallGateway({
-      logger,
-      bindAddress: '127.0.0.1',
-      transcoding: false,
-    });
-    cleanups.push(() => gateway.close());
+    const gateway = await openGateway({ logger });
     const call = await gateway.startup({ callId: 'c1', callee: phone.uri });
     await call.established();
     await call.terminate();

@@ -4,15 +4,10 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import type { IncomingMessage } from 'node:http';
-import { createCallGateway } from '@sipcast/core';
-import { RtmpSink, SipPeer } from '@sipcast/testkit';
-import { afterEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { GatewayMetrics, serve } from 'sipcast';
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
 
 function valueOf(text: string, series: string): number {
   const line = text.split('\n').find((one) => one.startsWith(`${series} `));
@@ -20,22 +15,13 @@ function valueOf(text: string, series: string): number {
 }
 
 it('follows calls from their beginning to their end', async () => {
-  const peer = await SipPeer.open();
-  cleanups.push(() => peer.close());
-  const busy = await SipPeer.open({ script: { answer: 486 } });
-  cleanups.push(() => busy.close());
-  const gone = await SipPeer.open({ script: { answer: 410 } });
-  cleanups.push(() => gone.close());
-  const sink = await RtmpSink.open();
-  cleanups.push(() => sink.close());
-  const gateway = await createCallGateway({
-    bindAddress: '127.0.0.1',
-    transcoding: false,
-    mayConnect: (address) => address !== '127.0.0.9',
-  });
-  cleanups.push(() => gateway.close());
+  const peer = await openPhone();
+  const busy = await openPhone({ script: { answer: 486 } });
+  const gone = await openPhone({ script: { answer: 410 } });
+  const sink = await openSink();
+  const gateway = await openGateway({ mayConnect: (address) => address !== '127.0.0.9' });
   const metrics = new GatewayMetrics(gateway);
-  cleanups.push(() => Promise.resolve(metrics.close()));
+  afterTest(() => Promise.resolve(metrics.close()));
 
   const call = await gateway.startup({
     callee: peer.uri,
@@ -83,10 +69,9 @@ it('has every series that the dashboard shows', async () => {
     new URL('../../../deploy/grafana/sipcast.json', import.meta.url),
     'utf8',
   );
-  const gateway = await createCallGateway({ bindAddress: '127.0.0.1', transcoding: false });
-  cleanups.push(() => gateway.close());
+  const gateway = await openGateway();
   const metrics = new GatewayMetrics(gateway);
-  cleanups.push(() => Promise.resolve(metrics.close()));
+  afterTest(() => Promise.resolve(metrics.close()));
   const text = await metrics.text();
   const named = new Set(dashboard.match(/\b(?:sipcast|nodejs|process)_\w+(?=\{)/g));
   expect(named.size).toBeGreaterThan(15);
@@ -104,7 +89,7 @@ it('serves health, readiness and metrics, the last for who may read', async () =
     basicAuth: { username: 'ops', password: 'correct horse' },
     log: () => {},
   });
-  cleanups.push(() => server.close(100));
+  afterTest(() => server.close(100));
   const origin = new URL(server.url).origin;
   const get = (path: string, headers: Record<string, string> = {}): Promise<Response> =>
     fetch(origin + path, { headers });

@@ -2,27 +2,23 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import type { IncomingMessage, RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { afterTest } from '../../support/cleanup.ts';
+import { makeFolder } from '../../support/folder.ts';
 import { Script } from '../../support/script.ts';
 
 const CLI = 'packages/server/src/cli.ts';
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
 
 async function folder(): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), 'sipcast-'));
-  cleanups.push(() => rm(dir, { recursive: true, force: true }));
+  const dir = await makeFolder();
   return dir;
 }
 
@@ -90,7 +86,7 @@ async function start(
       `https: {port: 0}\ngateway: {transcoding: {enabled: false}}\n${config}`,
   );
   const script = new Script(CLI, ['serve', '--config', file, ...args]);
-  cleanups.push(() => script.kill());
+  afterTest(() => script.kill());
   const [, http = '', https = ''] = await script.line(/HTTP API at (\S+) and (\S+),/);
   // Shown beside the log, on standard error: the first start in a folder of its own.
   const password =
@@ -170,7 +166,7 @@ describe('the production profile', () => {
   it('gives users and tokens what their scope says', async () => {
     const passwd = async (...args: string[]): Promise<string> => {
       const script = new Script(CLI, ['passwd', ...args]);
-      cleanups.push(() => script.kill());
+      afterTest(() => script.kill());
       expect(await script.exited).toBe(0);
       return script.output;
     };
@@ -198,7 +194,7 @@ describe('the production profile', () => {
       const script = new Script(CLI, ['serve', ...args, '--https-port', '0', '--no-transcoding'], {
         SIPCAST_BASIC_AUTH: 'admin:admin',
       });
-      cleanups.push(() => script.kill());
+      afterTest(() => script.kill());
       return script;
     };
     const open = serve('0.0.0.0');
@@ -232,7 +228,7 @@ describe('the production profile', () => {
     const { host, hostname, port } = new URL(http);
     const sendAhead = async (request: string, name = host): Promise<string> => {
       const socket = connect(Number(port), hostname);
-      cleanups.push(async () => void socket.destroy());
+      afterTest(async () => void socket.destroy());
       let text = '';
       socket.on('data', (octets: Buffer) => (text += octets.toString()));
       socket.write(`${request} HTTP/1.1\r\nHost: ${name}\r\n\r\n`.repeat(12));
@@ -330,7 +326,7 @@ describe('the production profile', () => {
       socket.on('close', () => closed++);
       return socket.resume();
     });
-    cleanups.push(async () => sockets.forEach((socket) => socket.destroy()));
+    afterTest(async () => sockets.forEach((socket) => socket.destroy()));
     // Half of the eight stay, with nothing said.
     await expect.poll(() => closed).toBe(16);
     const headers = basic(`admin:${password}`);
@@ -359,7 +355,7 @@ describe('the production profile', () => {
           .on('error', reject)
           .end();
       });
-      cleanups.push(async () => events.destroy());
+      afterTest(async () => events.destroy());
       let isOpen = true;
       events.on('close', () => (isOpen = false));
       events.on('error', () => {});
@@ -404,7 +400,7 @@ describe('the production profile', () => {
     const { http, script } = await start();
     const { port } = new URL(http);
     const socket = connect(Number(port), '127.0.0.1');
-    cleanups.push(async () => socket.destroy());
+    afterTest(async () => socket.destroy());
     socket.on('error', () => {});
     socket.resume();
     socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nX-');
@@ -420,7 +416,7 @@ describe('the production profile', () => {
 describe('the dev profile', () => {
   it('answers to no foreign name on loopback, so that no page can borrow it', async () => {
     const script = new Script(CLI, ['serve', '--port', '0', '--no-transcoding']);
-    cleanups.push(() => script.kill());
+    afterTest(() => script.kill());
     const [, http = ''] = await script.line(/HTTP API at (\S+),/);
     const as = async (host: string, path: string): Promise<number> =>
       (await ask(`${http}${path}`, { headers: { host } })).status;

@@ -1,18 +1,13 @@
 // `/ready` while the ffmpeg that calls need comes and goes.
 
-import { chmod, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createCallGateway } from '@sipcast/core';
 import { findFfmpeg } from '@sipcast/media';
-import { RtmpSink, SipPeer } from '@sipcast/testkit';
 import { serve } from 'sipcast';
-import { afterEach, expect, it } from 'vitest';
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+import { expect, it } from 'vitest';
+import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
+import { makeFolder } from '../../support/folder.ts';
 
 /** What a script does that runs the machine's own, or that of the optional package. */
 async function realFfmpeg(): Promise<string> {
@@ -26,8 +21,7 @@ async function script(path: string, text: string): Promise<void> {
 }
 
 it('tells that ffmpeg is gone or broken, and that it is back', async () => {
-  const dir = await mkdtemp(join(tmpdir(), 'sipcast-ffmpeg-'));
-  cleanups.push(() => rm(dir, { recursive: true }));
+  const dir = await makeFolder();
   const path = join(dir, 'ffmpeg');
   const works = await realFfmpeg();
   await script(path, works);
@@ -38,7 +32,7 @@ it('tells that ffmpeg is gone or broken, and that it is back', async () => {
     ffmpegPath: path,
     log: (line) => void lines.push(line),
   });
-  cleanups.push(() => server.close(100));
+  afterTest(() => server.close(100));
   const ready = async (): Promise<readonly [number, unknown]> => {
     const response = await fetch(new URL('/ready', server.url));
     return [response.status, await response.json()];
@@ -66,25 +60,21 @@ it('tells that ffmpeg is gone or broken, and that it is back', async () => {
 });
 
 it('refuses what needs an encoder while ffmpeg is lost, and goes on with all else', async () => {
-  const dir = await mkdtemp(join(tmpdir(), 'sipcast-ffmpeg-'));
-  cleanups.push(() => rm(dir, { recursive: true }));
+  const dir = await makeFolder();
   const path = join(dir, 'ffmpeg');
   const works = await realFfmpeg();
   await script(path, works);
-  const peer = await SipPeer.open();
-  cleanups.push(() => peer.close());
+  const peer = await openPhone();
   let tags = 0;
-  const sink = await RtmpSink.open({
+  const sink = await openSink({
     keepTags: false,
     onTag: ({ type }, { streamName }) => (tags += type === 8 && streamName === 'before' ? 1 : 0),
   });
-  cleanups.push(() => sink.close());
   const accept = { rtmpUrl: sink.url, rtmpStream: 'incoming' };
   const gateway = { bindAddress: '127.0.0.1', incoming: { rules: [{ accept }] } };
   const server = await serve({ port: 0, console: false, ffmpegPath: path, log: () => {}, gateway });
-  cleanups.push(() => server.close(100));
-  const caller = await createCallGateway({ bindAddress: '127.0.0.1', transcoding: false });
-  cleanups.push(() => caller.close());
+  afterTest(() => server.close(100));
+  const caller = await openGateway();
   const post = async (method: string, body: object) => {
     const response = await fetch(server.url + method, {
       method: 'POST',
@@ -147,7 +137,7 @@ it('refuses what needs an encoder while ffmpeg is lost, and goes on with all els
 
 it('does not ask for an ffmpeg that nobody needs', async () => {
   const server = await serve({ port: 0, console: false, transcoding: false, log: () => {} });
-  cleanups.push(() => server.close(100));
+  afterTest(() => server.close(100));
   expect(server.gateway.ffmpeg).toBeUndefined();
   expect(await server.gateway.checkFfmpeg()).toBeUndefined();
   expect((await fetch(new URL('/ready', server.url))).status).toBe(200);

@@ -5,7 +5,8 @@ import { connect } from 'node:net';
 import type { SipUserAgent } from '@sipcast/sip';
 import { seededRandom } from '@sipcast/testkit';
 import { afterEach, expect, it } from 'vitest';
-import { openUserAgent, until } from './sip-peer.ts';
+import { openUserAgent } from './sip-peer.ts';
+import { until } from '../../support/wait.ts';
 
 const CONNECTIONS = 1000;
 const AT_ONCE = 20;

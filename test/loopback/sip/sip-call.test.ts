@@ -10,15 +10,8 @@ import {
   type SipUserAgent,
 } from '@sipcast/sip';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  dialogRequest,
-  openUserAgent,
-  Recorder,
-  response,
-  say,
-  ScriptedPeer,
-  until,
-} from './sip-peer.ts';
+import { dialogRequest, openUserAgent, Recorder, response, say, ScriptedPeer } from './sip-peer.ts';
+import { until } from '../../support/wait.ts';
 
 const OFFER = 'v=0 offer\r\n';
 let userAgent: SipUserAgent;

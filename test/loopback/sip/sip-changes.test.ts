@@ -18,8 +18,8 @@ import {
   type ResponseParts,
   say,
   ScriptedPeer,
-  until,
 } from './sip-peer.ts';
+import { until } from '../../support/wait.ts';
 
 const ANSWER = 'v=0 peer\r\n';
 const opened: { close(): Promise<void> }[] = [];

@@ -10,21 +10,10 @@ import type {
   SipUserAgentOptions,
   TransportAddress,
 } from '@sipcast/sip';
-import { afterEach, describe, expect, it } from 'vitest';
-import {
-  openUserAgent,
-  Recorder,
-  response,
-  say,
-  ScriptedPeer,
-  SHORT_TIMERS,
-  until,
-} from './sip-peer.ts';
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+import { describe, expect, it } from 'vitest';
+import { openUserAgent, Recorder, response, say, ScriptedPeer, SHORT_TIMERS } from './sip-peer.ts';
+import { afterTest } from '../../support/cleanup.ts';
+import { until } from '../../support/wait.ts';
 
 /** SRV records of `pbx.example` towards ports of 127.0.0.1, in this order. */
 function dnsTo(...ports: number[]): SipDns {
@@ -42,7 +31,7 @@ async function openPeer(
 ): Promise<ScriptedPeer> {
   const peer = new ScriptedPeer();
   await (kind === 'udp' ? peer.openUdp() : peer.openTcp());
-  cleanups.push(() => peer.close());
+  afterTest(() => peer.close());
   peer.script = (message, reply) => {
     if (message.kind !== 'request' || message.method !== 'INVITE') return;
     const statusCode = answer?.(message);
@@ -53,7 +42,7 @@ async function openPeer(
 
 async function open(options: SipUserAgentOptions): Promise<SipUserAgent> {
   const agent = await openUserAgent(options);
-  cleanups.push(() => agent.close());
+  afterTest(() => agent.close());
   return agent;
 }
 
@@ -154,7 +143,7 @@ describe('fail-over', () => {
     const first = await openPeer('udp', () => 503);
     const second = new ScriptedPeer();
     await second.openUdp();
-    cleanups.push(() => second.close());
+    afterTest(() => second.close());
     second.script = (message, reply) => {
       if (message.kind !== 'request' || message.method !== 'INVITE') return;
       const proven = message.headers.has('authorization');
@@ -196,7 +185,7 @@ describe.skipIf(!hasIpv6)('both families', () => {
       },
     );
     await agent.open();
-    cleanups.push(() => agent.close());
+    afterTest(() => agent.close());
     return { agent, invites, sources };
   }
 
@@ -280,7 +269,7 @@ it('calls the server last that does not answer pings, until it answers again', a
     },
     { onServer: ({ port, state }) => states.push(`${port} ${state}`) },
   );
-  cleanups.push(() => agent.close());
+  afterTest(() => agent.close());
   await agent.open();
   await until(() => states.includes(`${first.port} silent`));
   expect(states).toContain(`${second.port} answers`);

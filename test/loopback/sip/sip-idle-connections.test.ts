@@ -4,17 +4,14 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SipUserAgent } from '@sipcast/sip';
-import { afterEach, expect, it } from 'vitest';
-import { Recorder, response, say, ScriptedPeer, until } from './sip-peer.ts';
+import { expect, it } from 'vitest';
+import { Recorder, response, say, ScriptedPeer } from './sip-peer.ts';
+import { afterTest } from '../../support/cleanup.ts';
+import { until } from '../../support/wait.ts';
 
 const CONNECTIONS = Number(process.env.CONNECTIONS ?? 1500);
 /** From as many addresses of the loopback network as are needed; a hundred of each are taken. */
 const PER_ADDRESS = 150;
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
 
 it('are bounded in all and for each address, and keep nobody from a call', async () => {
   const faults: string[] = [];
@@ -23,9 +20,9 @@ it('are bounded in all and for each address, and keep nobody from a call', async
     { onFault: (fault) => faults.push(fault) },
   );
   await agent.open();
-  cleanups.push(() => agent.close());
+  afterTest(() => agent.close());
   const sockets: Socket[] = [];
-  cleanups.push(() => {
+  afterTest(() => {
     for (const socket of sockets) socket.destroy();
   });
   let most = 0;
@@ -52,7 +49,7 @@ it('are bounded in all and for each address, and keep nobody from a call', async
   expect(faults.length).toBe(CONNECTIONS - expected);
 
   const peer = await new ScriptedPeer().openUdp();
-  cleanups.push(() => peer.close());
+  afterTest(() => peer.close());
   peer.script = (message, reply) => {
     if (message.kind !== 'request' || message.method === 'ACK') return;
     const headers = [['contact', `<sip:bob@127.0.0.1:${peer.port}>`] as const];

@@ -13,7 +13,8 @@ import {
   type SipUserAgentOptions,
 } from '@sipcast/sip';
 import { afterEach, describe, expect, it } from 'vitest';
-import { Recorder, response, say, ScriptedPeer, SHORT_TIMERS, until } from './sip-peer.ts';
+import { Recorder, response, say, ScriptedPeer, SHORT_TIMERS } from './sip-peer.ts';
+import { until } from '../../support/wait.ts';
 
 const tagOf = (value: string | undefined): string | undefined =>
   /;tag=([^;]*)/.exec(value ?? '')?.[1];

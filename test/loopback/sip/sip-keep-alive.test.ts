@@ -6,13 +6,10 @@ import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { formatMessage, parseDatagram, StreamParser, SipUserAgent } from '@sipcast/sip';
 
-import { afterEach, expect, it } from 'vitest';
-import { Recorder, response, SHORT_TIMERS, until } from './sip-peer.ts';
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+import { expect, it } from 'vitest';
+import { Recorder, response, SHORT_TIMERS } from './sip-peer.ts';
+import { afterTest } from '../../support/cleanup.ts';
+import { until } from '../../support/wait.ts';
 
 async function openAgent(faults: string[] = []): Promise<SipUserAgent> {
   const agent = new SipUserAgent(
@@ -24,7 +21,7 @@ async function openAgent(faults: string[] = []): Promise<SipUserAgent> {
     { onFault: (fault) => faults.push(fault) },
   );
   await agent.open();
-  cleanups.push(() => agent.close());
+  afterTest(() => agent.close());
   return agent;
 }
 
@@ -42,7 +39,7 @@ it('sends CRLFs to the registrar while it is registered over UDP, and none after
   });
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
-  cleanups.push(() => socket.close());
+  afterTest(() => socket.close());
   const agent = await openAgent();
   const registration = await agent.register({
     registrar: `sip:127.0.0.1:${socket.address().port}`,
@@ -84,7 +81,7 @@ async function openServer(answers: () => boolean): Promise<{
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  cleanups.push(() => {
+  afterTest(() => {
     for (const socket of sockets) socket.destroy();
     server.close();
   });

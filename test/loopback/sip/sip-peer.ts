@@ -284,14 +284,3 @@ export class Recorder implements InviteSessionHandler {
     return this.takesRefer;
   }
 }
-
-/** Waits until `condition` holds. Fails after five seconds. */
-export async function until(condition: () => boolean, what = 'condition'): Promise<void> {
-  const limit = Date.now() + 5000;
-  while (!condition()) {
-    if (Date.now() > limit) throw new Error(`Never came true: ${what}`);
-    await new Promise((resolve) => {
-      setTimeout(resolve, 5);
-    });
-  }
-}

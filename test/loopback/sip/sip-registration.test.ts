@@ -1,18 +1,14 @@
 // Registrations over several servers and through a NAT, on real sockets.
 
 import type { RegisterOptions, SipDns, SipRequest, SipUserAgentOptions } from '@sipcast/sip';
-import { afterEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { openUserAgent, Recorder, response, say, ScriptedPeer } from './sip-peer.ts';
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+import { afterTest } from '../../support/cleanup.ts';
 
 /** Confirms every Contact that is not removed; `via`: what it says of where the request came from. */
 async function openRegistrar(via?: string): Promise<ScriptedPeer> {
   const peer = await new ScriptedPeer().openUdp();
-  cleanups.push(() => peer.close());
+  afterTest(() => peer.close());
   peer.script = (message, reply) => {
     if (message.kind !== 'request') return;
     const headers: [string, string][] = message.headers
@@ -32,7 +28,7 @@ async function openRegistrar(via?: string): Promise<ScriptedPeer> {
 
 async function openAgent(options: SipUserAgentOptions = {}) {
   const agent = await openUserAgent(options);
-  cleanups.push(() => agent.close());
+  afterTest(() => agent.close());
   return agent;
 }
 

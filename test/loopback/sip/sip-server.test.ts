@@ -2,7 +2,8 @@
 
 import { EMPTY_BODY, formatMessage, SipHeaders, type SipRequest, SipUserAgent } from '@sipcast/sip';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { openUserAgent, response, say, ScriptedPeer, SHORT_TIMERS, until } from './sip-peer.ts';
+import { openUserAgent, response, say, ScriptedPeer, SHORT_TIMERS } from './sip-peer.ts';
+import { until } from '../../support/wait.ts';
 
 let userAgent: SipUserAgent;
 let peer: ScriptedPeer;

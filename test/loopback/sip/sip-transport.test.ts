@@ -23,8 +23,8 @@ import {
   say,
   ScriptedPeer,
   SHORT_TIMERS,
-  until,
 } from './sip-peer.ts';
+import { until } from '../../support/wait.ts';
 
 const peers: ScriptedPeer[] = [];
 const userAgents: SipUserAgent[] = [];

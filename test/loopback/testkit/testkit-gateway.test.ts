@@ -5,12 +5,9 @@ import { createCallGateway } from '@sipcast/core';
 import type { StartupRequest } from '@sipcast/core';
 import { loadClip, RtmpSink, SipPeer, UdpRelay } from '@sipcast/testkit';
 import type { CallScript, SipPeerOptions } from '@sipcast/testkit';
-import { afterEach, describe, expect, it } from 'vitest';
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+import { describe, expect, it } from 'vitest';
+import { afterTest } from '../../support/cleanup.ts';
+import { until } from '../../support/wait.ts';
 
 async function openAll(script: CallScript, options: SipPeerOptions = {}) {
   const peer = await SipPeer.open({ t1Ms: 100, script, ...options });
@@ -20,7 +17,7 @@ async function openAll(script: CallScript, options: SipPeerOptions = {}) {
     bindAddress: '127.0.0.1',
     rtpPorts: { min: 37_000, max: 37_999 },
   });
-  cleanups.push(
+  afterTest(
     () => sink.close(),
     () => peer.close(),
     () => gateway.close(),
@@ -28,14 +25,6 @@ async function openAll(script: CallScript, options: SipPeerOptions = {}) {
   const startup = (more: Partial<StartupRequest> = {}) =>
     gateway.startup({ callee: peer.uri, rtmpUrl: sink.url, rtmpStream: 'key', ...more });
   return { peer, sink, gateway, startup };
-}
-
-async function until(condition: () => boolean, what: string): Promise<void> {
-  for (let waited = 0; waited < 10_000; waited += 10) {
-    if (condition()) return;
-    await sleep(10);
-  }
-  throw new Error(`Never came true: ${what}`);
 }
 
 const AVC_NALU = 1;
@@ -269,7 +258,7 @@ describe('the phone and the gateway', () => {
       toClient: { loss: 0.3, reorder: 0.2, duplicate: 0.2 },
       seed: 11,
     });
-    cleanups.push(() => relay.close());
+    afterTest(() => relay.close());
     const call = await gateway.startup({
       callee: 'sip:phone@127.0.0.1',
       sipOutboundProxy: `127.0.0.1:${relay.port}`,

@@ -5,16 +5,12 @@ import { encodeRtcp, H264Depacketizer, ntpMs, Vp8Depacketizer } from '@sipcast/m
 import type { H264AccessUnit, RtcpPacket, RtpPacket, SenderReport, Vp8Frame } from '@sipcast/media';
 import { aLawToMuLaw, loadClip, RtpPort, RtpSender } from '@sipcast/testkit';
 import type { RtpSenderOptions } from '@sipcast/testkit';
-import { afterEach, describe, expect, it } from 'vitest';
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+import { describe, expect, it } from 'vitest';
+import { afterTest } from '../../support/cleanup.ts';
 
 async function openPort(): Promise<RtpPort> {
   const port = await RtpPort.open();
-  cleanups.push(() => port.close());
+  afterTest(() => port.close());
   return port;
 }
 
@@ -48,7 +44,7 @@ async function openPair(
     video: { ...line('video'), ...options.video },
     audio: { ...line('audio'), ...options.audio },
   });
-  cleanups.push(() => Promise.resolve(sender.stop()));
+  afterTest(() => Promise.resolve(sender.stop()));
   return { sender, from, to, rtp, rtcp };
 }
 

@@ -8,18 +8,14 @@ import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TcpRelay, UdpRelay } from '@sipcast/testkit';
 import type { UdpRelayOptions } from '@sipcast/testkit';
-import { afterEach, describe, expect, it } from 'vitest';
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+import { describe, expect, it } from 'vitest';
+import { afterTest } from '../../support/cleanup.ts';
 
 async function openSocket(): Promise<UdpSocket> {
   const socket = createSocket('udp4');
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
-  cleanups.push(() => new Promise<void>((resolve) => socket.close(() => resolve())));
+  afterTest(() => new Promise<void>((resolve) => socket.close(() => resolve())));
   return socket;
 }
 
@@ -27,7 +23,7 @@ async function openUdp(faults: Partial<UdpRelayOptions> = {}) {
   const client = await openSocket();
   const server = await openSocket();
   const relay = await UdpRelay.open({ targetPort: server.address().port, ...faults });
-  cleanups.push(() => relay.close());
+  afterTest(() => relay.close());
   const atServer: number[] = [];
   const atClient: number[] = [];
   server.on('message', (datagram) => atServer.push(datagram.readUInt16BE()));
@@ -143,11 +139,11 @@ async function openTcp() {
     const socket = createConnection(relay.port, '127.0.0.1');
     socket.on('error', () => {});
     await once(socket, 'connect');
-    cleanups.push(() => Promise.resolve(socket.destroy()));
+    afterTest(() => Promise.resolve(socket.destroy()));
     for (let i = 0; i < 200 && accepted.length < relay.stats.connections; i++) await sleep(5);
     return socket;
   };
-  cleanups.push(async () => {
+  afterTest(async () => {
     await relay.close();
     for (const socket of accepted) socket.destroy();
     await new Promise<void>((resolve) => {

@@ -8,18 +8,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RtpPacket } from '@sipcast/media';
 import { RtpPort, SipPeer } from '@sipcast/testkit';
 import type { CallScript, SipPeerOptions } from '@sipcast/testkit';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { openPhone } from '../../support/call-ends.ts';
+import { afterTest } from '../../support/cleanup.ts';
 
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
-
-async function openPeer(options: SipPeerOptions): Promise<SipPeer> {
-  const peer = await SipPeer.open({ t1Ms: 50, ...options });
-  cleanups.push(() => peer.close());
-  return peer;
-}
+const openPeer = (options: SipPeerOptions): Promise<SipPeer> => openPhone({ t1Ms: 50, ...options });
 
 /** Sends text, collects text. */
 class Caller {
@@ -40,7 +33,7 @@ class Caller {
       socket.send(text, peer.port, '127.0.0.1'),
     );
     socket.on('message', (datagram) => caller.received.push(datagram.toString()));
-    cleanups.push(() => new Promise<void>((resolve) => socket.close(() => resolve())));
+    afterTest(() => new Promise<void>((resolve) => socket.close(() => resolve())));
     return caller;
   }
 
@@ -53,7 +46,7 @@ class Caller {
         caller.received.push(text);
       }
     });
-    cleanups.push(() => Promise.resolve(socket.destroy()));
+    afterTest(() => Promise.resolve(socket.destroy()));
     return caller;
   }
 
@@ -280,7 +273,7 @@ describe('SipPeer', () => {
     const peer = await openPeer({ script: { videoCodec: 'VP8' } });
     const caller = await Caller.udp(peer);
     const media = await RtpPort.open();
-    cleanups.push(() => media.close());
+    afterTest(() => media.close());
     const packets: RtpPacket[] = [];
     media.listen({ onRtp: (packet) => packets.push(packet) });
     const vp8 = `m=video ${media.port} RTP/AVP 112 97\r\na=rtpmap:97 VP8/90000\r\n`;
