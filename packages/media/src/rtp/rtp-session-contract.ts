@@ -117,7 +117,7 @@ export interface RtpSessionStats {
   readonly lastRtcpMs: number | null;
   /** By the peer's reports of what we send, smoothed; null while unknown. */
   readonly roundTripMs: number | null;
-  /** Datagrams from other sources than the peer, dropped. */
+  /** Datagrams from other sources than the peer, and STUN messages: dropped. */
   readonly foreign: number;
   /** Bad input by name of the fault. */
   readonly faults: Readonly<Record<string, number>>;

@@ -22,7 +22,7 @@ import {
   type RtpSessionOptions,
   type RtpSessionStats,
 } from './rtp-session-contract.ts';
-import { decodeRtp, isRtcp } from './rtp.ts';
+import { decodeRtp, isRtcp, isStun } from './rtp.ts';
 import type { SoundSource } from './sound-source.ts';
 import { SourceLatch } from './source-latch.ts';
 import { SrtpSession } from './srtp.ts';
@@ -332,6 +332,11 @@ export class RtpSession {
 
   #onRtpSocket(datagram: Buffer, address: string, port: number): void {
     if (this.#closing !== undefined) return;
+    if (isStun(datagram)) {
+      // linphone opens its NAT with binding requests. Without ICE they need no answer.
+      this.#foreign++;
+      return;
+    }
     if (this.#remote !== undefined) this.#receive(datagram, address, port, this.#now());
     else this.#keepEarly(datagram, address, port);
   }
@@ -405,6 +410,10 @@ export class RtpSession {
   /** RTCP has a source of its own: the SDP's, or once another port of the address that media comes from. */
   #onRtcpSocket(datagram: Buffer, address: string, port: number): void {
     if (this.#closing !== undefined || this.#latch === undefined) return;
+    if (isStun(datagram)) {
+      this.#foreign++;
+      return;
+    }
     if (address === this.#rtcpAddress && port === this.#rtcpPort) {
       this.#rtcpSeen = true;
     } else if (this.#rtcpSeen || address !== this.#latch.address) {

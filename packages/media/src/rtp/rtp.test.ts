@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeRtp, encodeRtp, isRtcp } from './rtp.ts';
+import { decodeRtp, encodeRtp, isRtcp, isStun } from './rtp.ts';
 import { mutations } from '../test-random.ts';
 
 const bytes = (hex: string): Uint8Array =>
@@ -101,5 +101,25 @@ describe('isRtcp', () => {
     expect(isRtcp(bytes('8088'))).toBe(false);
     expect(isRtcp(bytes('80e0'))).toBe(false);
     expect(isRtcp(bytes('80'))).toBe(false);
+  });
+});
+
+describe('isStun', () => {
+  const binding = Buffer.from('000100002112a442fc0d178ca39e9d30235ba1f2', 'hex');
+
+  it('knows a binding request', () => {
+    expect(isStun(binding)).toBe(true);
+  });
+
+  it.each([
+    ['is cut off', binding.subarray(0, 19)],
+    ['is RTP', Buffer.concat([Buffer.of(0x80), binding.subarray(1)])],
+    [
+      'has another cookie',
+      Buffer.concat([binding.subarray(0, 7), Buffer.of(0x43), binding.subarray(8)]),
+    ],
+    ['is empty', Buffer.alloc(0)],
+  ])('is false for a datagram that %s', (_what, datagram) => {
+    expect(isStun(datagram)).toBe(false);
   });
 });

@@ -96,3 +96,22 @@ export function encodeRtp(fields: RtpFields): Buffer {
 export function isRtcp(datagram: Uint8Array): boolean {
   return datagram.length >= 2 && datagram[1]! >= 192 && datagram[1]! <= 223;
 }
+
+/**
+ * Whether a datagram is a STUN message (RFC 8489 §5), which shares the port with RTP (RFC 7983 §7).
+ *
+ * ```
+ * |0 0|    message type (14)    |      message length (16)      |
+ * |                  magic cookie 0x2112A442                    |
+ * ```
+ */
+export function isStun(datagram: Uint8Array): boolean {
+  return (
+    datagram.length >= 20 &&
+    datagram[0]! < 4 &&
+    datagram[4] === 0x21 &&
+    datagram[5] === 0x12 &&
+    datagram[6] === 0xa4 &&
+    datagram[7] === 0x42
+  );
+}
