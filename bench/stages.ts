@@ -11,7 +11,7 @@ import {
   H264Depacketizer,
   JitterBuffer,
 } from '@sipcast/media';
-import type { FlvTag, MediaFrame, RtpCodec, RtpPacket } from '@sipcast/media';
+import type { AudioUnit, FlvTag, H264Unit, MediaFrame, RtpCodec, RtpPacket } from '@sipcast/media';
 import { Child } from './child.ts';
 import type { SinkMethods } from './sink.ts';
 
@@ -91,11 +91,9 @@ function measureMedium(kind: 'video' | 'audio', rounds: number): void {
   const frames: MediaFrame[] = [];
   let seen = 0;
   const take = (): void => void seen++;
-  const onBroken = (): void => {};
-  const open = (onFrame: (frame: MediaFrame) => void) =>
-    kind === 'video'
-      ? new H264Depacketizer({ onFrame, onBroken })
-      : new AudioDepacketizer(types, { onFrame, onBroken });
+  const open = () => (kind === 'video' ? new H264Depacketizer() : new AudioDepacketizer(types));
+  const isFrame = (unit: H264Unit | AudioUnit): unit is MediaFrame =>
+    typeof unit === 'object' && 'codec' in unit;
   const datagrams = kind === 'video' ? videoDatagrams() : audioDatagrams();
   const packets = datagrams.map((datagram) => decodeRtp(datagram, 0) as RtpPacket);
   const perPacket = (name: string, round: () => void): void =>
@@ -117,14 +115,15 @@ function measureMedium(kind: 'video' | 'audio', rounds: number): void {
     busy.reset();
     for (const packet of swapped) busy.push(packet);
   });
-  const depacketizer = open(take);
+  const depacketizer = open();
   perPacket('depacketize', () => {
     depacketizer.reset();
-    for (const packet of packets) depacketizer.push(packet);
+    for (const packet of packets) seen += depacketizer.push(packet).length;
   });
 
-  const collector = open((frame) => frames.push(frame));
-  for (const packet of packets) collector.push(packet);
+  const collector = open();
+  for (const packet of packets)
+    for (const unit of collector.push(packet)) if (isFrame(unit)) frames.push(unit);
   const tags: FlvTag[] = [];
   const muxer = new FlvMuxer({ audioCodec: 'pcma', hasVideo: kind === 'video' }, (tag) => {
     if (tags.length < frames.length && (tag.role === 'audio' || tag.type === 9)) tags.push(tag);
@@ -144,8 +143,10 @@ function measureMedium(kind: 'video' | 'audio', rounds: number): void {
     }
   });
 
-  const last = open((frame) => muxer.push(frame, 0));
-  const jitter = new JitterBuffer((packet) => last.push(packet));
+  const last = open();
+  const jitter = new JitterBuffer((packet) => {
+    for (const unit of last.push(packet)) if (isFrame(unit)) muxer.push(unit, 0);
+  });
   perPacket('decode to mux, together', () => {
     jitter.reset();
     last.reset();

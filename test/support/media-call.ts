@@ -86,7 +86,7 @@ export async function openMediaCall(options: MediaCallOptions = {}): Promise<Med
   });
   const tags: FlvTag[] = [];
   let firstKeyFrameMs = Number.NaN;
-  session.addOutput({
+  session.stream.addOutput({
     push: (tag) => {
       tags.push(tag);
       if (tag.role === 'key-frame' && Number.isNaN(firstKeyFrameMs)) {

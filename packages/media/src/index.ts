@@ -78,23 +78,23 @@ export { BlackVideo } from './rtp/black-video.ts';
 export type { BlackVideoLine, BlackVideoOptions } from './rtp/black-video.ts';
 export { AudioTimeline } from './sync/audio-timeline.ts';
 export type { AudioTimelineOptions, AudioTimelineStats } from './sync/audio-timeline.ts';
-export type { Depacketizer, DepacketizerHandler, RtpCodec } from './rtp/depacketizer.ts';
+export type { Depacketizer, RtpCodec } from './rtp/depacketizer.ts';
 export {
   AudioDepacketizer,
   audioDurationMs,
   MAX_AUDIO_PAYLOAD_BYTES,
 } from './rtp/audio-depacketizer.ts';
-export type { AudioDepacketizerHandler, AudioFault } from './rtp/audio-depacketizer.ts';
+export type { AudioFault, AudioUnit, PressedKey } from './rtp/audio-depacketizer.ts';
 export {
   H264Depacketizer,
   MAX_FRAGMENTS_PER_NAL,
   MAX_FRAME_BYTES,
   MAX_NALUS_PER_ACCESS_UNIT,
 } from './rtp/h264-depacketizer.ts';
-export type { H264DepacketizerHandler, H264Fault } from './rtp/h264-depacketizer.ts';
+export type { H264Fault, H264ParameterSet, H264Unit } from './rtp/h264-depacketizer.ts';
 export { DecodeTimestamps, MAX_REORDER_FRAMES } from './sync/decode-timestamps.ts';
 export { MAX_PACKETS_PER_VP8_FRAME, Vp8Depacketizer } from './rtp/vp8-depacketizer.ts';
-export type { Vp8Fault } from './rtp/vp8-depacketizer.ts';
+export type { Vp8Fault, Vp8Unit } from './rtp/vp8-depacketizer.ts';
 export { DtmfDecoder, DtmfSequence } from './rtp/dtmf.ts';
 export type { DtmfOptions, DtmfStep } from './rtp/dtmf.ts';
 export {
@@ -151,13 +151,13 @@ export type {
 export { decodeRtp, encodeRtp, isRtcp } from './rtp/rtp.ts';
 export type { RtpFault, RtpFields } from './rtp/rtp.ts';
 export { openRtpSession } from './rtp/rtp-session.ts';
-export type { RtpSession } from './rtp/rtp-session.ts';
 export type {
-  RtpRemote,
+  RtpSession,
   RtpSessionHandler,
   RtpSessionOptions,
   RtpSessionStats,
-} from './rtp/rtp-session-contract.ts';
+} from './rtp/rtp-session.ts';
+export type { RtpRemote } from './rtp/rtp-remote.ts';
 export { AUDIO_STEP_MS, audioSilence } from './codec/silence.ts';
 export { openFileSound } from './ffmpeg/file-sound.ts';
 export type { FileSoundHandler, FileSoundOptions } from './ffmpeg/file-sound.ts';
@@ -178,11 +178,9 @@ export type {
   MediaSession,
   MediaSessionHandler,
   MediaSessionOptions,
-  MediaStats,
-  NegotiatedMedia,
-  NegotiatedMedium,
-  ReceivedMediaStats,
-} from './session/media-contract.ts';
+} from './session/media-session.ts';
+export type { MediaStats, ReceivedMediaStats } from './session/media-stats.ts';
+export type { NegotiatedMedia, NegotiatedMedium } from './session/negotiated-media.ts';
 export type { ConnectAudio } from './session/peer-sound.ts';
 export { enhancedForm } from './output/output-form.ts';
 export type { EnhancedMedia, OutputForm } from './output/output-form.ts';

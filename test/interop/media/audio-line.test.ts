@@ -23,7 +23,7 @@ import {
   SyncClock,
   Ticker,
 } from '@sipcast/media';
-import type { AudioCodec, FlvTag, RtpCodec, RtpPacket } from '@sipcast/media';
+import type { AudioCodec, AudioUnit, FlvTag, RtpCodec, RtpPacket } from '@sipcast/media';
 import { loadClip, RtpPort, RtpSender } from '@sipcast/testkit';
 import type { Impairments, PhoneAudioCodec } from '@sipcast/testkit';
 import { expect, it } from 'vitest';
@@ -121,16 +121,19 @@ describeWith(['ffmpeg', 'ps'], 'the line of sound', () => {
           });
           const faults: string[] = [];
           const digits: string[] = [];
-          const depacketizer = new AudioDepacketizer(line.payloadTypes, {
-            onFrame: (frame) => {
-              const { rtpTimestamp, arrivalMs } = frame;
+          const depacketizer = new AudioDepacketizer(line.payloadTypes);
+          const take = (unit: AudioUnit): void => {
+            if (typeof unit === 'string') faults.push(unit);
+            else if ('digit' in unit) digits.push(unit.digit);
+            else {
+              const { rtpTimestamp, arrivalMs } = unit;
               if (Number.isNaN(firstArrivalMs)) firstArrivalMs = arrivalMs;
-              timeline.push(frame, clock.mediaTimeMs('audio', rtpTimestamp, arrivalMs));
-            },
-            onBroken: (fault) => faults.push(fault),
-            onDigit: (digit) => digits.push(digit),
+              timeline.push(unit, clock.mediaTimeMs('audio', rtpTimestamp, arrivalMs));
+            }
+          };
+          const jitter = new JitterBuffer((packet) => depacketizer.push(packet).forEach(take), {
+            delayMs: 60,
           });
-          const jitter = new JitterBuffer((packet) => depacketizer.push(packet), { delayMs: 60 });
           line.listen(
             (packet) => jitter.push(packet),
             (nowMs) => {

@@ -39,11 +39,15 @@ describeWith(['ffmpeg'], 'H.264 at its beginning', () => {
   it('decodes the black pictures that we send as black', async () => {
     const port = await RtpPort.open();
     const nalus: Uint8Array[] = [];
-    const depacketizer = new H264Depacketizer({
-      onFrame: (unit) => nalus.push(...unit.nalus),
-      onBroken: (fault) => expect.fail(fault),
+    const depacketizer = new H264Depacketizer();
+    port.listen({
+      onRtp: (packet) => {
+        for (const unit of depacketizer.push(packet)) {
+          if (typeof unit === 'string') expect.fail(unit);
+          else if ('codec' in unit) nalus.push(...unit.nalus);
+        }
+      },
     });
-    port.listen({ onRtp: (packet) => depacketizer.push(packet) });
     const session = await openRtpSession(
       {
         kind: 'video',
@@ -115,13 +119,9 @@ describeWith(['ffmpeg'], 'H.264 at its beginning', () => {
     end();
     expect(units).toHaveLength(200);
     expect(units.slice(1).some(({ isKeyFrame }) => isKeyFrame)).toBe(false);
-    const passed: H264AccessUnit[] = [];
-    const gate = new KeyFrameGate<H264AccessUnit>(
-      (unit) => passed.push(unit),
-      () => {},
-    );
+    const gate = new KeyFrameGate<H264AccessUnit>(() => {});
     // The only IDR picture was before our time.
-    for (const unit of units.slice(1)) gate.push(unit);
+    const passed = units.slice(1).flatMap((unit) => gate.admit(unit) ?? []);
     expect(passed.length).toBeGreaterThan(100);
     expect(passed[0]!.isKeyFrame).toBe(true);
     const parameterSets = units[0]!.nalus.filter((nal) => [7, 8].includes(nalType(nal)));

@@ -11,7 +11,7 @@ import {
   parseSps,
   SyncClock,
 } from '@sipcast/media';
-import type { FlvTag } from '@sipcast/media';
+import type { FlvTag, H264Unit } from '@sipcast/media';
 import { packetizeAccessUnit } from '@sipcast/testkit';
 import { beforeEach, expect, it } from 'vitest';
 import { decodeErrors } from '../../support/flv-check.ts';
@@ -40,32 +40,34 @@ describeWith(['ffmpeg', 'ffprobe'], 'video with B-pictures', () => {
     const muxer = new FlvMuxer({ audioCodec: null, hasVideo: true }, (tag) => tags.push(tag));
     const clock = new SyncClock();
     const timestamps = new DecodeTimestamps();
-    const depacketizer = new H264Depacketizer({
-      onParameterSet: (nal) => {
-        if (told) timestamps.setReorderFrames(parseSps(nal)?.maxReorderFrames);
-      },
-      onFrame: (unit) => {
-        const shownMs = clock.presentationTimeMs('video', unit.rtpTimestamp, unit.arrivalMs);
-        const decodeMs = timestamps.push(shownMs, unit.isKeyFrame);
-        muxer.push(unit, decodeMs, timestamps.compositionMs);
-      },
-      onBroken: (fault) => expect.unreachable(fault),
-    });
+    const depacketizer = new H264Depacketizer();
+    const take = (unit: H264Unit): void => {
+      if (typeof unit === 'string') return expect.unreachable(unit);
+      if ('parameterSet' in unit) {
+        if (told) timestamps.setReorderFrames(parseSps(unit.parameterSet)?.maxReorderFrames);
+        return;
+      }
+      const shownMs = clock.presentationTimeMs('video', unit.rtpTimestamp, unit.arrivalMs);
+      const decodeMs = timestamps.push(shownMs, unit.isKeyFrame);
+      muxer.push(unit, decodeMs, timestamps.compositionMs);
+    };
     let sequenceNumber = 0;
     for (const [index, { nalus }] of clip.video.entries()) {
       const payloads = packetizeAccessUnit(nalus, 1, 1200);
       payloads.forEach((payload, at) =>
-        depacketizer.push({
-          datagram: payload,
-          payloadType: 96,
-          marker: at === payloads.length - 1,
-          sequenceNumber: sequenceNumber++ & 0xffff,
-          // The timestamps wrap in mid-stream.
-          rtpTimestamp: (places[index]! * 3600 - 90_000) >>> 0,
-          ssrc: 1,
-          payload,
-          arrivalMs: 7000 + index * FRAME_MS,
-        }),
+        depacketizer
+          .push({
+            datagram: payload,
+            payloadType: 96,
+            marker: at === payloads.length - 1,
+            sequenceNumber: sequenceNumber++ & 0xffff,
+            // The timestamps wrap in mid-stream.
+            rtpTimestamp: (places[index]! * 3600 - 90_000) >>> 0,
+            ssrc: 1,
+            payload,
+            arrivalMs: 7000 + index * FRAME_MS,
+          })
+          .forEach(take),
       );
     }
     const file = join(dir, 'out.flv');

@@ -51,7 +51,7 @@ describe('the first key frame', () => {
     const before = call.ports.video.received.pictureLosses;
     const tags: string[] = [];
     const askedMs = performance.now();
-    call.session.addOutput({ push: ({ role }) => tags.push(role) });
+    call.session.stream.addOutput({ push: ({ role }) => tags.push(role) });
     await until(() => tags.includes('key-frame'), 'a key frame for the new output');
     expect(call.ports.video.received.pictureLosses).toBe(before);
     expect(performance.now() - askedMs).toBeLessThan(400);
@@ -83,7 +83,10 @@ describe('the first key frame', () => {
     const call = await open({ sender: { keyFrameBy: ['pli'] } });
     await until(() => call.firstKeyFrameMs() > 0, 'a key frame');
     const asked = (): number => call.ports.video.received.pictureLosses;
-    const ends = [call.session.wantKeyFrames(60_000), call.session.wantKeyFrames(1000)];
+    const ends = [
+      call.session.stream.wantKeyFrames(60_000),
+      call.session.stream.wantKeyFrames(1000),
+    ];
     const before = asked();
     await until(() => asked() >= before + 3, 'three requests', 8000);
     const keyFrames = call.tags

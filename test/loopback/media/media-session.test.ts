@@ -80,7 +80,7 @@ async function open(options: Partial<MediaSessionOptions> = {}): Promise<Rig> {
   });
   afterTest(() => session.close());
   const tags: FlvTag[] = [];
-  session.addOutput({ push: (tag) => tags.push(tag) });
+  session.stream.addOutput({ push: (tag) => tags.push(tag) });
   const medium = (line: Line, codecs: NegotiatedMedium['codecs']): NegotiatedMedium => ({
     address: '127.0.0.1',
     rtpPort: line.socket.address().port,
@@ -169,7 +169,7 @@ describe('a change that fails', () => {
       },
     });
     const { session, agreed } = rig;
-    const release = session.prepare({ audio: 'passthrough', video: 'passthrough' });
+    const release = session.stream.prepare({ audio: 'passthrough', video: 'passthrough' });
     const elsewhere = { ...agreed.audio, rtpPort: 9, rtcpPort: 9 };
     const vp8: NegotiatedMedium = {
       ...agreed.video,
@@ -204,7 +204,7 @@ describe('the codec of the peer', () => {
       },
     });
     const { session, agreed } = rig;
-    const release = session.prepare({ audio: 'passthrough', video: 'passthrough' });
+    const release = session.stream.prepare({ audio: 'passthrough', video: 'passthrough' });
     const audio: NegotiatedMedium = {
       ...agreed.audio,
       codecs: [...agreed.audio.codecs, { payloadType: 9, codec: 'g722' }],

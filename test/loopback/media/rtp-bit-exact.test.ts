@@ -47,15 +47,17 @@ async function openPath(peer: Socket) {
       onTick: (nowMs) => void jitter.expire(nowMs),
     },
   );
-  const gate = new KeyFrameGate<H264AccessUnit>(
-    (frame) => frames.push(frame),
-    () => {},
-  );
-  const depacketizer = new H264Depacketizer({
-    onFrame: (frame) => gate.push(frame),
-    onBroken: () => gate.break(),
+  const gate = new KeyFrameGate<H264AccessUnit>(() => {});
+  const depacketizer = new H264Depacketizer();
+  const jitter = new JitterBuffer((packet) => {
+    for (const unit of depacketizer.push(packet)) {
+      if (typeof unit === 'string') gate.break();
+      else if ('codec' in unit) {
+        const admitted = gate.admit(unit);
+        if (admitted) frames.push(admitted);
+      }
+    }
   });
-  const jitter = new JitterBuffer((packet) => depacketizer.push(packet));
   afterTest(() => session.close());
   session.start({
     address: '127.0.0.1',

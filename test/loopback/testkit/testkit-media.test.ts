@@ -51,11 +51,10 @@ async function openPair(
 /** Access units out of packets. */
 function depacketize(packets: readonly RtpPacket[]): H264AccessUnit[] {
   const units: H264AccessUnit[] = [];
-  const depacketizer = new H264Depacketizer({
-    onFrame: (unit) => units.push(unit),
-    onBroken: () => {},
-  });
-  for (const packet of packets) depacketizer.push(packet);
+  const depacketizer = new H264Depacketizer();
+  for (const packet of packets)
+    for (const unit of depacketizer.push(packet))
+      if (typeof unit === 'object' && 'codec' in unit) units.push(unit);
   return units;
 }
 
@@ -111,11 +110,12 @@ describe('RtpSender', () => {
     sender.stop();
     await sleep(30);
     const frames: Vp8Frame[] = [];
-    const depacketizer = new Vp8Depacketizer({
-      onFrame: (frame) => frames.push(frame),
-      onBroken: (fault) => expect.unreachable(fault),
-    });
-    for (const packet of rtp.video) depacketizer.push(packet);
+    const depacketizer = new Vp8Depacketizer();
+    for (const packet of rtp.video)
+      for (const unit of depacketizer.push(packet)) {
+        if (typeof unit === 'string') expect.unreachable(unit);
+        else frames.push(unit);
+      }
     expect(frames.map((frame) => hex([frame.payload]))).toEqual(
       sender.sent.map(({ unit }) => hex([unit.vp8!])),
     );

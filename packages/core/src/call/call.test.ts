@@ -51,13 +51,15 @@ function setUp(request: Partial<StartupRequest> = {}, deps: Partial<CallDeps['us
     video: { rtpPort: 30_002, rtcpPort: 30_003, ssrc: 2 },
     start: vi.fn<(negotiated: NegotiatedMedia) => void>(),
     update: vi.fn<(negotiated: NegotiatedMedia) => void>(),
-    prepare: vi.fn(() => () => {}),
+    stream: {
+      prepare: vi.fn(() => () => {}),
+      finish: vi.fn(() => Promise.resolve()),
+    },
     onKeyFrameRequest: vi.fn(),
     injectAudio: vi.fn(),
     playSound: vi.fn(),
     stats: () => null,
     sendDtmf: vi.fn(() => Promise.resolve()),
-    finish: vi.fn(() => Promise.resolve()),
     close: vi.fn(() => Promise.resolve()),
   };
   const unregister = vi.fn(() => Promise.resolve());

@@ -99,7 +99,7 @@ export class Call extends SafeEmitter<CallEvents> {
       },
       onAnswer: (sdp) => agreement.read(sdp, () => this.#onReanswer(sdp)),
     });
-    this.stream = new NamedStream(startup.toStream, startup.callId, media);
+    this.stream = new NamedStream(startup.toStream, startup.callId, media.stream);
     this.#answered = new Promise((resolve) => {
       this.#resolveAnswered = resolve;
     });
@@ -426,7 +426,7 @@ export class Call extends SafeEmitter<CallEvents> {
         sdp = descriptions.answerFirst(offer);
       }
       // A call that cannot be published as it asked to be is not answered first.
-      if (this.#rtmpPush) this.#heldForm = this.#rtmpPush.prepare(this.#media);
+      if (this.#rtmpPush) this.#heldForm = this.#rtmpPush.prepare(this.#media.stream);
       session.answer(sdp);
     } catch (error) {
       if (this.ended) return;
@@ -493,7 +493,7 @@ export class Call extends SafeEmitter<CallEvents> {
     try {
       this.#media.start(this.#descriptions.begin(described, response));
       // Before the call counts as established: one that cannot be published as it asked to be has failed.
-      if (this.#rtmpPush) release ??= this.#rtmpPush.prepare(this.#media);
+      if (this.#rtmpPush) release ??= this.#rtmpPush.prepare(this.#media.stream);
     } catch (error) {
       release?.();
       this.#descriptions.warn(`unusable answer: ${describe(error)}`);

@@ -16,7 +16,7 @@ export class PublishedStream {
   /** @param onClosed - The name is free again. */
   constructor(name: string, source: FrameStream, onClosed: () => void) {
     this.name = name;
-    this.stream = new NamedStream(name, null, source);
+    this.stream = new NamedStream(name, null, source.stream);
     this.#source = source;
     this.#onClosed = onClosed;
     this.stream.goLive();

@@ -8,11 +8,13 @@ import { MediaError } from '../errors.ts';
 import type { FfmpegBinary } from '../ffmpeg/binary.ts';
 import { FlvMuxer } from '../flv/flv-muxer.ts';
 import type { FlvAudioCodec, VideoFormat } from '../flv/flv-muxer.ts';
-import type { AudioFrame, FlvTag, H264Picture, VideoFrame } from '../codec/frame.ts';
+import type { AudioFrame, VideoFrame } from '../codec/frame.ts';
 import { passesAudio, passesVideo } from './output-form.ts';
 import type { OutputForm } from './output-form.ts';
 import { OutputSet } from './output-set.ts';
 import type { Output, OutputContents } from './output.ts';
+import { PictureFreeze } from './picture-freeze.ts';
+import type { PictureFreezeOptions } from './picture-freeze.ts';
 import type {
   AudioTranscoder,
   OpenAudioTranscoder,
@@ -36,6 +38,7 @@ export interface AacFrame {
   readonly codec: 'aac';
   readonly payload: Uint8Array;
   readonly format: AacFormat;
+  readonly durationMs: number;
 }
 
 /** The media of a stream at present; an absent one was not agreed on. */
@@ -45,16 +48,12 @@ export interface ExpectedMedia {
 }
 
 /** Options of a {@link Rendition}. */
-export interface RenditionOptions {
+export interface RenditionOptions extends PictureFreezeOptions {
   readonly form: OutputForm;
   /** Undefined: transcoding is off. */
   readonly transcoders: SessionTranscoders | undefined;
   /** A silent AAC track where there is only video. */
   readonly silentAudio: boolean;
-  /** Milliseconds without a picture after which the last key frame is sent again; 0: never. */
-  readonly videoFreezeMs: number;
-  /** What was chosen for pictures after a loss: with `continue`, those that refer to others than a frozen one pass. */
-  readonly videoLoss: 'wait' | 'continue';
 }
 
 /** What a rendition tells the session. */
@@ -84,9 +83,6 @@ const SILENCE_LAG_MS = 300;
 const SILENT_TRACK_LAG_MS = 100;
 /** A longer hole is not filled but jumped over. */
 const MAX_FILL_MS = 60_000;
-/** A source with pictures as far apart as the last two were is slow, not stopped: up to half as much more, and this. */
-const SLOW_FACTOR = 1.5;
-const MAX_SLOW_MS = 10_000;
 /** So long the end of a stream waits for its encoders. */
 const FINISH_MS = 500;
 
@@ -115,7 +111,9 @@ export class Rendition {
   readonly form: OutputForm;
   readonly #options: RenditionOptions;
   readonly #handler: RenditionHandler;
+  // Each holds the next: the muxer the freeze, the freeze the outputs.
   readonly #muxer: FlvMuxer;
+  readonly #freeze: PictureFreeze;
   readonly #outputs: OutputSet;
   #expected: ExpectedMedia = {};
   /** The pictures in its tags are VP8. */
@@ -131,24 +129,15 @@ export class Rendition {
   #silenceMs = 0;
   /** Stream's time when the encoder of the audio was started. */
   #encoderSinceMs = 0;
-  #keyFrame: FlvTag | undefined;
-  /** Timestamp of the last picture, -1 before the first, and the stream's time when it came. */
-  #videoMs = -1;
-  #videoSeenMs = 0;
-  /** Stream's time of the last picture that was not a frozen one, and what lay between the last three of them. */
-  #pictureSeenMs = 0;
-  #gapMs = 0;
-  #formerGapMs = 0;
   #streamNowMs = 0;
-  #frozen = false;
-  #frozenFrames = 0;
 
   constructor(options: RenditionOptions, handler: RenditionHandler) {
     this.form = options.form;
     this.#options = options;
     this.#handler = handler;
-    this.#muxer = new FlvMuxer({ audioCodec: null, hasVideo: false }, (tag) => this.#onTag(tag));
     this.#outputs = new OutputSet(() => this.#muxer.preamble);
+    this.#freeze = new PictureFreeze(this.#outputs.push, options, () => handler.onFrozen());
+    this.#muxer = new FlvMuxer({ audioCodec: null, hasVideo: false }, this.#freeze.push);
   }
 
   /** Size and profile, from the first sequence header on. */
@@ -175,7 +164,7 @@ export class Rendition {
     return {
       audio: this.#audioEncoder?.stats ?? null,
       video: this.#videoEncoder?.stats ?? null,
-      frozenFrames: this.#frozenFrames,
+      frozenFrames: this.#freeze.frozenFrames,
       silenceMs: this.#silenceMs,
     };
   }
@@ -275,8 +264,7 @@ export class Rendition {
       this.#aacEndMs = this.#aacDueMs;
       this.#fillAac(streamNowMs - SILENCE_LAG_MS);
     }
-    if (this.#keyFrame && streamNowMs - this.#videoSeenMs >= this.#freezeAfterMs)
-      this.#freeze(this.#keyFrame, streamNowMs);
+    this.#freeze.tick(streamNowMs);
   }
 
   /** Where the next frame of AAC belongs; before the first, when its encoder was started. */
@@ -302,7 +290,7 @@ export class Rendition {
     this.#holders = 0;
     this.#rest();
     this.#outputs.clear();
-    this.#keyFrame = undefined;
+    this.#freeze.forget();
   }
 
   #onEncoderFailed(error: unknown): void {
@@ -325,8 +313,7 @@ export class Rendition {
   }
 
   #forgetPictures(): void {
-    this.#keyFrame = undefined;
-    this.#frozen = false;
+    this.#freeze.forget();
     this.#outputs.forget();
   }
 
@@ -369,12 +356,13 @@ export class Rendition {
     this.#videoEncoder = this.#options.transcoders?.openVideo?.(
       { codec: source },
       {
-        onFrame: (unit, timeMs) => this.#onEncodedVideo(unit, timeMs),
+        onFrame: (unit, timeMs) => this.#muxer.push(unit, timeMs),
         onKeyFrameWanted: () => this.#handler.onKeyFrameWanted(),
         onFailed: (error) => this.#onEncoderFailed(error),
       },
     );
     this.#videoEncoderSource = source;
+    this.#freeze.isEncoded = true;
     // Encoders begin with a key frame of their source.
     this.#handler.onKeyFrameWanted();
   }
@@ -388,10 +376,7 @@ export class Rendition {
     this.#videoEncoder?.close();
     this.#videoEncoder = undefined;
     this.#videoEncoderSource = undefined;
-  }
-
-  #onEncodedVideo(unit: H264Picture, timeMs: number): void {
-    this.#muxer.push(unit, timeMs);
+    this.#freeze.isEncoded = false;
   }
 
   /** Frames go out back to back, each in the place that is nearest to its time. */
@@ -420,57 +405,6 @@ export class Rendition {
       this.#silenceMs += frameMs;
       this.#sendAac(AAC_SILENCE, this.#aacEndMs);
     }
-  }
-
-  get #freezeAfterMs(): number {
-    const { videoFreezeMs } = this.#options;
-    if (videoFreezeMs === 0) return Number.POSITIVE_INFINITY;
-    if (this.#frozen) return videoFreezeMs;
-    const slowMs = Math.min(this.#gapMs, this.#formerGapMs) * SLOW_FACTOR;
-    return Math.max(videoFreezeMs, Math.min(slowMs, MAX_SLOW_MS));
-  }
-
-  #freeze(keyFrame: FlvTag, streamNowMs: number): void {
-    const timestampMs = this.#videoMs + (streamNowMs - this.#videoSeenMs);
-    const isFirst = !this.#frozen;
-    this.#frozen = true;
-    this.#frozenFrames++;
-    this.#onPicture(timestampMs);
-    this.#outputs.push({ ...keyFrame, timestampMs });
-    // What an encoder makes refers to nothing of the source's.
-    if (isFirst && this.#videoEncoderSource === undefined) this.#handler.onFrozen();
-  }
-
-  #noteGap(): void {
-    this.#formerGapMs = this.#gapMs;
-    this.#gapMs = this.#streamNowMs - this.#pictureSeenMs;
-    this.#pictureSeenMs = this.#streamNowMs;
-  }
-
-  #onPicture(timestampMs: number): void {
-    this.#videoMs = timestampMs;
-    this.#videoSeenMs = this.#streamNowMs;
-  }
-
-  #onTag(tag: FlvTag): void {
-    if (tag.type !== 9) {
-      this.#outputs.push(tag);
-      return;
-    }
-    if (this.#frozen) {
-      // The decoder shows a picture that those which follow do not know of.
-      const passes = this.#options.videoLoss === 'continue' && !this.#videoEncoderSource;
-      if (tag.role === 'inter-frame' && !passes) return;
-      if (tag.role !== 'sequence-header') this.#frozen = false;
-    }
-    const isPicture = tag.role !== 'sequence-header';
-    if (isPicture) this.#noteGap();
-    // Frozen pictures run ahead of the stream by the delay of the path, and no two pictures may have one time.
-    const earliestMs = isPicture ? this.#videoMs + 1 : this.#videoMs;
-    const inOrder = tag.timestampMs >= earliestMs ? tag : { ...tag, timestampMs: earliestMs };
-    if (tag.role === 'key-frame') this.#keyFrame = inOrder;
-    if (isPicture) this.#onPicture(inOrder.timestampMs);
-    this.#outputs.push(inOrder);
   }
 }
 

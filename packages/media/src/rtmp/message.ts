@@ -19,7 +19,7 @@ export interface RtmpCommand {
 }
 
 /** A protocol control message (§5.4). `bytes` and `sequence` are u32. */
-export type RtmpControl =
+type RtmpControl =
   | { readonly kind: 'set-chunk-size'; readonly bytes: number }
   | { readonly kind: 'acknowledgement'; readonly sequence: number }
   | { readonly kind: 'window-acknowledgement-size'; readonly bytes: number }

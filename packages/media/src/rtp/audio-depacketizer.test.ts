@@ -21,18 +21,14 @@ function rig() {
   const frames: AudioFrame[] = [];
   const faults: string[] = [];
   const digits: string[] = [];
-  const depacketizer = new AudioDepacketizer(TYPES, {
-    onFrame: (frame) => frames.push(frame),
-    onBroken: (fault) => faults.push(fault),
-    onDigit: (digit) => digits.push(digit),
-  });
+  const depacketizer = new AudioDepacketizer(TYPES);
   const send = (
     sequenceNumber: number,
     payloadType: number,
     payload: Uint8Array,
     rtpTimestamp = 0,
-  ) =>
-    depacketizer.push({
+  ): void => {
+    const units = depacketizer.push({
       datagram: payload,
       payloadType,
       marker: false,
@@ -42,6 +38,12 @@ function rig() {
       payload,
       arrivalMs: 3,
     });
+    for (const unit of units) {
+      if (typeof unit === 'string') faults.push(unit);
+      else if ('digit' in unit) digits.push(unit.digit);
+      else frames.push(unit);
+    }
+  };
   return { depacketizer, frames, faults, digits, send };
 }
 

@@ -2,7 +2,7 @@
 // much sound it holds. Telephone events (RFC 4733) go aside, comfort noise (RFC 3389) nowhere.
 
 import type { AudioCodec } from '../codec/codec.ts';
-import type { Depacketizer, DepacketizerHandler, RtpCodec } from './depacketizer.ts';
+import type { Depacketizer, RtpCodec } from './depacketizer.ts';
 import { DtmfDecoder } from './dtmf.ts';
 import type { AudioFrame, RtpPacket } from '../codec/frame.ts';
 import { opusDurationMs } from '../codec/opus.ts';
@@ -27,35 +27,39 @@ export type AudioFault =
   /** A telephone event that is cut short. */
   | 'dtmf-short';
 
-/** As {@link DepacketizerHandler}, and digits. */
-export interface AudioDepacketizerHandler extends DepacketizerHandler<AudioFrame, AudioFault> {
-  /** A key was pressed: `0`–`9`, `*`, `#`, `A`–`D`. Once per key press, at its first packet. */
-  onDigit?(digit: string): void;
+/** A key was pressed. Once per key press, at its first packet. */
+export interface PressedKey {
+  /** `0`–`9`, `*`, `#`, `A`–`D`. */
+  readonly digit: string;
 }
 
+/** What an {@link AudioDepacketizer} returns. */
+export type AudioUnit = AudioFrame | PressedKey | AudioFault;
+
 /** Packets of unknown payload types are ignored: RtpSession counts and drops them before. */
-export class AudioDepacketizer implements Depacketizer {
+export class AudioDepacketizer implements Depacketizer<AudioUnit> {
   readonly #payloadTypes: ReadonlyMap<number, RtpCodec>;
-  readonly #handler: AudioDepacketizerHandler;
+  /** What the present packet has completed; reused. */
+  readonly #units: AudioUnit[] = [];
   readonly #dtmf = new DtmfDecoder();
   #started = false;
   #ssrc = 0;
   #expected = 0;
 
   /** @param payloadTypes as negotiated: payload type → codec. Not copied; may be changed by the owner. */
-  constructor(payloadTypes: ReadonlyMap<number, RtpCodec>, handler: AudioDepacketizerHandler) {
+  constructor(payloadTypes: ReadonlyMap<number, RtpCodec>) {
     this.#payloadTypes = payloadTypes;
-    this.#handler = handler;
   }
 
-  push(packet: RtpPacket): void {
+  push(packet: RtpPacket): readonly AudioUnit[] {
+    this.#units.length = 0;
     if (this.#started && (packet.sequenceNumber !== this.#expected || packet.ssrc !== this.#ssrc)) {
-      this.#handler.onBroken('audio-loss');
+      this.#units.push('audio-loss');
     }
     this.#started = true;
     this.#ssrc = packet.ssrc;
     this.#expected = (packet.sequenceNumber + 1) & 0xffff;
-    if (packet.payload.length === 0) return;
+    if (packet.payload.length === 0) return this.#units;
     const codec = this.#payloadTypes.get(packet.payloadType)?.codec;
     switch (codec) {
       case 'pcma':
@@ -75,9 +79,11 @@ export class AudioDepacketizer implements Depacketizer {
       case undefined:
         break;
     }
+    return this.#units;
   }
 
   reset(): void {
+    this.#units.length = 0;
     this.#started = false;
     this.#dtmf.reset();
   }
@@ -85,24 +91,24 @@ export class AudioDepacketizer implements Depacketizer {
   #pushSound(codec: AudioCodec, packet: RtpPacket): void {
     const { payload, rtpTimestamp, arrivalMs } = packet;
     if (payload.length > MAX_AUDIO_PAYLOAD_BYTES) {
-      this.#handler.onBroken('audio-oversize');
+      this.#units.push('audio-oversize');
       return;
     }
     const durationMs = audioDurationMs(codec, payload);
     if (durationMs === undefined) {
-      this.#handler.onBroken(codec === 'opus' ? 'opus-malformed' : 'speex-malformed');
+      this.#units.push(codec === 'opus' ? 'opus-malformed' : 'speex-malformed');
     } else if (durationMs > 0) {
-      this.#handler.onFrame({ codec, payload, durationMs, rtpTimestamp, arrivalMs });
+      this.#units.push({ codec, payload, durationMs, rtpTimestamp, arrivalMs });
     }
   }
 
   #pushEvent(packet: RtpPacket): void {
     if (packet.payload.length < 4) {
-      this.#handler.onBroken('dtmf-short');
+      this.#units.push('dtmf-short');
       return;
     }
     const digit = this.#dtmf.push(packet);
-    if (digit !== undefined) this.#handler.onDigit?.(digit);
+    if (digit !== undefined) this.#units.push({ digit });
   }
 }
 

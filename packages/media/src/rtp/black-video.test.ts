@@ -35,11 +35,12 @@ describe('BlackVideo', () => {
     video.use({ payloadType: 97 });
     play(0, 1100);
     const units: H264AccessUnit[] = [];
-    const depacketizer = new H264Depacketizer({
-      onFrame: (unit) => units.push(unit),
-      onBroken: (fault) => expect.fail(fault),
-    });
-    for (const packet of packets) depacketizer.push(packet);
+    const depacketizer = new H264Depacketizer();
+    for (const packet of packets)
+      for (const unit of depacketizer.push(packet)) {
+        if (typeof unit === 'string') expect.fail(unit);
+        else if ('codec' in unit) units.push(unit);
+      }
     expect(
       units.map(({ nalus, isKeyFrame, rtpTimestamp }) => [
         nalus.map(nalType),

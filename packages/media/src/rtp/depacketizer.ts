@@ -10,21 +10,19 @@ export interface RtpCodec {
   readonly clockRateHz: number;
 }
 
-/** What a depacketizer tells its owner, synchronously from within `push`. Handlers must not throw. */
-export interface DepacketizerHandler<Frame, Fault extends string = string> {
-  /** A whole frame, in decoding order. */
-  onFrame(frame: Frame): void;
+/**
+ * Turns the packets of one stream into units: whole frames in decoding order, and a fault's name for each break.
+ * Notices sequence gaps and new SSRCs by itself.
+ *
+ * A fault says that something is missing or malformed; the frame that it belonged to is dropped whole, and the fault
+ * comes before the next frame. For video, later frames may refer to what is gone: ask for a key frame.
+ */
+export interface Depacketizer<Unit> {
   /**
-   * Something is missing or malformed; what it belonged to is dropped whole. Called once per break, before the
-   * next frame. For video: later frames may refer to what is gone, so ask for a key frame.
+   * Takes the next packet in sequence order. Never throws for what a packet holds.
+   * @returns what the packet completes, in order: mostly nothing or one unit. The next call reuses the list.
    */
-  onBroken(fault: Fault): void;
-}
-
-/** Turns the packets of one stream into frames. Notices sequence gaps and new SSRCs by itself. */
-export interface Depacketizer {
-  /** Takes the next packet in sequence order. Never throws for what a packet holds. */
-  push(packet: RtpPacket): void;
+  push(packet: RtpPacket): readonly Unit[];
   /** Forgets half a frame and the place in the sequence; not reported as broken. */
   reset(): void;
 }

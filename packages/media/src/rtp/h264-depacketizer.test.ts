@@ -19,15 +19,19 @@ function rig() {
   const frames: H264AccessUnit[] = [];
   const faults: string[] = [];
   const parameterSets: string[] = [];
-  const depacketizer = new H264Depacketizer({
-    onFrame: (frame) => frames.push(frame),
-    onBroken: (fault) => faults.push(fault),
-    onParameterSet: (nal) => parameterSets.push(Buffer.from(nal).toString('hex')),
-  });
+  const depacketizer = new H264Depacketizer();
+  const push = (packet: RtpPacket): void => {
+    for (const unit of depacketizer.push(packet)) {
+      if (typeof unit === 'string') faults.push(unit);
+      else if ('parameterSet' in unit)
+        parameterSets.push(Buffer.from(unit.parameterSet).toString('hex'));
+      else frames.push(unit);
+    }
+  };
   let sequenceNumber = 65_530;
   const send = (payload: string | Uint8Array, rtpTimestamp = 0, marker = false): void => {
     const octets = typeof payload === 'string' ? hex(payload) : payload;
-    depacketizer.push({
+    push({
       datagram: octets,
       payloadType: 112,
       marker,
@@ -40,7 +44,7 @@ function rig() {
   };
   const lose = (): void => void sequenceNumber++;
   const nalus = (): string[][] => frames.map((frame) => hexNalus(frame.nalus));
-  return { depacketizer, frames, faults, parameterSets, send, lose, nalus };
+  return { depacketizer, push, frames, faults, parameterSets, send, lose, nalus };
 }
 
 const packetOf = (datagram: Uint8Array): RtpPacket => {
@@ -261,9 +265,9 @@ describe('H264Depacketizer', () => {
     fc.assert(
       fc.property(fc.nat(), fc.boolean(), (seed, marker) => {
         const sent = testAccessUnits(20, seededRandom(seed), { firstTimestamp: 0xffff_0000 });
-        const { depacketizer, frames, faults } = rig();
+        const { push, frames, faults } = rig();
         for (const datagram of testDatagrams(sent, { firstSequence: 65_500, marker })) {
-          depacketizer.push(packetOf(datagram));
+          push(packetOf(datagram));
         }
         const expected = marker ? sent : sent.slice(0, -1);
         expect(faults).toEqual([]);
@@ -284,11 +288,11 @@ describe('H264Depacketizer', () => {
         (seed, rate, marker) => {
           const random = seededRandom(seed);
           const sent = testAccessUnits(20, random);
-          const { depacketizer, frames, faults } = rig();
+          const { push, frames, faults } = rig();
           let lost = 0;
           for (const datagram of testDatagrams(sent, { marker })) {
             if (random() < rate) lost++;
-            else depacketizer.push(packetOf(datagram));
+            else push(packetOf(datagram));
           }
           const whole = new Map(sent.map((unit) => [unit.rtpTimestamp, hexNalus(unit.nalus)]));
           for (const frame of frames) {

@@ -1,6 +1,6 @@
 // RFC 6184 packetization modes 0 and 1: single NAL unit, STAP-A, FU-A packets → access units, bit-exact.
 
-import type { Depacketizer, DepacketizerHandler } from './depacketizer.ts';
+import type { Depacketizer } from './depacketizer.ts';
 import { type H264AccessUnit, NAL_HEADROOM_BYTES, type RtpPacket } from '../codec/frame.ts';
 import { beginsPicture, isPictureNal, NAL_TYPE, nalType } from '../codec/h264.ts';
 
@@ -36,14 +36,16 @@ export type H264Fault =
   /** A device that sets the marker on every slice; from now on the timestamp alone ends its pictures. */
   | 'h264-marker-misplaced';
 
-/** As {@link DepacketizerHandler}, and the parameter sets apart. */
-export interface H264DepacketizerHandler extends DepacketizerHandler<H264AccessUnit, H264Fault> {
-  /**
-   * Each intact SPS and PPS as it comes, also of access units that are dropped later: some devices send them
-   * only once. They stand in their access unit as well.
-   */
-  onParameterSet?(nal: Uint8Array): void;
+/**
+ * An intact SPS or PPS as it comes, also of an access unit that is dropped later: some devices send them only once.
+ * It stands in its access unit as well.
+ */
+export interface H264ParameterSet {
+  readonly parameterSet: Uint8Array;
 }
+
+/** What an {@link H264Depacketizer} returns. */
+export type H264Unit = H264AccessUnit | H264ParameterSet | H264Fault;
 
 /**
  * An access unit ends at the marker or, for devices that forget it, at the next timestamp. NAL units come out
@@ -51,8 +53,9 @@ export interface H264DepacketizerHandler extends DepacketizerHandler<H264AccessU
  * NAL units before the first slice that end with a marker or timestamp of their own (SPS and PPS sent apart)
  * join the access unit that follows. An access unit that misses anything is dropped whole.
  */
-export class H264Depacketizer implements Depacketizer {
-  readonly #handler: H264DepacketizerHandler;
+export class H264Depacketizer implements Depacketizer<H264Unit> {
+  /** What the present packet has completed; reused. */
+  readonly #units: H264Unit[] = [];
   #started = false;
   #ssrc = 0;
   #expected = 0;
@@ -79,11 +82,8 @@ export class H264Depacketizer implements Depacketizer {
   #markerMisplaced = false;
   #endedByMarkerAt = -1;
 
-  constructor(handler: H264DepacketizerHandler) {
-    this.#handler = handler;
-  }
-
-  push(packet: RtpPacket): void {
+  push(packet: RtpPacket): readonly H264Unit[] {
+    this.#units.length = 0;
     const { rtpTimestamp } = packet;
     if (packet.sequenceNumber !== this.#expected || packet.ssrc !== this.#ssrc) {
       if (this.#started) this.#noteLoss(rtpTimestamp);
@@ -98,9 +98,11 @@ export class H264Depacketizer implements Depacketizer {
     // An empty payload (padding, keep-alive) carries nothing, but its marker may.
     if (!this.#skipping && packet.payload.length > 0) this.#pushPayload(packet.payload);
     if (packet.marker && !this.#markerMisplaced) this.#endAtMarker();
+    return this.#units;
   }
 
   reset(): void {
+    this.#units.length = 0;
     this.#started = false;
     this.#clearUnit();
     this.#inUnit = false;
@@ -231,7 +233,7 @@ export class H264Depacketizer implements Depacketizer {
       this.#hasPicture = true;
       if (type === NAL_TYPE.idrSlice) this.#isKeyFrame = true;
     } else if (type === NAL_TYPE.sps || type === NAL_TYPE.pps) {
-      this.#handler.onParameterSet?.(nal);
+      this.#units.push({ parameterSet: nal });
     }
     this.#nalus.push(nal);
     this.#bytes += nal.length;
@@ -266,7 +268,7 @@ export class H264Depacketizer implements Depacketizer {
     this.#skipping = this.#inUnit && rtpTimestamp === this.#timestamp;
     this.#headSuspect = true;
     this.#inUnit = this.#skipping;
-    this.#handler.onBroken('h264-loss');
+    this.#units.push('h264-loss');
   }
 
   #endAtTimestamp(): void {
@@ -293,7 +295,7 @@ export class H264Depacketizer implements Depacketizer {
     const withHeadroom = this.#joined;
     this.#nalus = [];
     this.#clearUnit();
-    this.#handler.onFrame({
+    this.#units.push({
       codec: 'h264',
       nalus,
       withHeadroom,
@@ -306,7 +308,7 @@ export class H264Depacketizer implements Depacketizer {
   #break(fault: H264Fault): void {
     this.#clearUnit();
     this.#skipping = true;
-    this.#handler.onBroken(fault);
+    this.#units.push(fault);
   }
 
   #clearUnit(): void {

@@ -7,7 +7,7 @@ import { AudioDepacketizer } from './audio-depacketizer.ts';
 import { H264Depacketizer } from './h264-depacketizer.ts';
 import { Vp8Depacketizer } from './vp8-depacketizer.ts';
 import type { RtpCodec } from './depacketizer.ts';
-import type { VideoFrame } from '../codec/frame.ts';
+import type { RtpPacket } from '../codec/frame.ts';
 import { KeyFrameGate } from '../sync/key-frame-gate.ts';
 import { ReceptionLine } from './reception-line.ts';
 import { ReceptionStats } from './reception-stats.ts';
@@ -101,28 +101,23 @@ function path(codec: TestedCodec) {
   const faults = new Map<string, number>();
   const count = (fault: string): void => void faults.set(fault, (faults.get(fault) ?? 0) + 1);
   let frames = 0;
-  const gate = new KeyFrameGate(
-    () => frames++,
-    () => {},
-  );
-  const toGate = {
-    onFrame: (frame: VideoFrame) => gate.push(frame),
-    onBroken: (fault: string) => {
-      count(fault);
-      gate.break();
-    },
-  };
+  const gate = new KeyFrameGate(() => {});
   const depacketizer =
     codec === 'h264'
-      ? new H264Depacketizer(toGate)
+      ? new H264Depacketizer()
       : codec === 'vp8'
-        ? new Vp8Depacketizer(toGate)
-        : new AudioDepacketizer(AUDIO_TYPES, {
-            onFrame: () => frames++,
-            onBroken: count,
-            onDigit: () => {},
-          });
-  const line = new ReceptionLine((packet) => depacketizer.push(packet), { sendNack: () => {} });
+        ? new Vp8Depacketizer()
+        : new AudioDepacketizer(AUDIO_TYPES);
+  const take = (packet: RtpPacket): void => {
+    for (const unit of depacketizer.push(packet)) {
+      if (typeof unit === 'string') {
+        count(unit);
+        gate.break();
+      } else if ('durationMs' in unit) frames++;
+      else if ('codec' in unit && gate.admit(unit)) frames++;
+    }
+  };
+  const line = new ReceptionLine(take, { sendNack: () => {} });
   line.nack = true;
   const reception = new ReceptionStats(90_000);
   let nowMs = 0;

@@ -14,15 +14,12 @@ const plain = (text: string): string => text.replaceAll(' ', '');
 function rig() {
   const frames: Vp8Frame[] = [];
   const faults: string[] = [];
-  const depacketizer = new Vp8Depacketizer({
-    onFrame: (frame) => frames.push(frame),
-    onBroken: (fault) => faults.push(fault),
-  });
+  const depacketizer = new Vp8Depacketizer();
   let sequenceNumber = 65_533;
   let ssrc = 1;
   const send = (payload: string | Uint8Array, rtpTimestamp = 0, marker = false): void => {
     const octets = typeof payload === 'string' ? hex(payload) : payload;
-    depacketizer.push({
+    const units = depacketizer.push({
       datagram: octets,
       payloadType: 96,
       marker,
@@ -32,6 +29,10 @@ function rig() {
       payload: octets,
       arrivalMs: 5,
     });
+    for (const unit of units) {
+      if (typeof unit === 'string') faults.push(unit);
+      else frames.push(unit);
+    }
   };
   const lose = (): void => void sequenceNumber++;
   const changeSource = (): void => void ssrc++;

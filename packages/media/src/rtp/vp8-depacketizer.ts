@@ -1,6 +1,6 @@
 // RFC 7741: the payloads of VP8 packets → frames, bit-exact.
 
-import type { Depacketizer, DepacketizerHandler } from './depacketizer.ts';
+import type { Depacketizer } from './depacketizer.ts';
 import { MAX_FRAME_BYTES } from './h264-depacketizer.ts';
 import type { RtpPacket, Vp8Frame } from '../codec/frame.ts';
 import { isVp8KeyFrame, parseVp8FrameTag } from '../codec/vp8.ts';
@@ -23,14 +23,18 @@ export type Vp8Fault =
   /** A bound of this file was hit. */
   | 'vp8-oversize';
 
+/** What a {@link Vp8Depacketizer} returns. */
+export type Vp8Unit = Vp8Frame | Vp8Fault;
+
 /**
  * A frame begins with the packet that begins partition 0, and ends at the marker or, for devices that forget it, at
  * the next timestamp. Its partitions are joined in order of the sequence. A frame that misses anything is dropped
  * whole. PictureID and TL0PICIDX are skipped: a gap in the sequence already says that something is missing, and
  * neither of them could say that nothing is.
  */
-export class Vp8Depacketizer implements Depacketizer {
-  readonly #handler: DepacketizerHandler<Vp8Frame, Vp8Fault>;
+export class Vp8Depacketizer implements Depacketizer<Vp8Unit> {
+  /** What the present packet has completed; reused. */
+  readonly #units: Vp8Unit[] = [];
   #started = false;
   #ssrc = 0;
   #expected = 0;
@@ -46,11 +50,8 @@ export class Vp8Depacketizer implements Depacketizer {
   #count = 0;
   #bytes = 0;
 
-  constructor(handler: DepacketizerHandler<Vp8Frame, Vp8Fault>) {
-    this.#handler = handler;
-  }
-
-  push(packet: RtpPacket): void {
+  push(packet: RtpPacket): readonly Vp8Unit[] {
+    this.#units.length = 0;
     const { rtpTimestamp, payload } = packet;
     if (packet.sequenceNumber !== this.#expected || packet.ssrc !== this.#ssrc) {
       if (this.#started) this.#noteLoss();
@@ -64,9 +65,11 @@ export class Vp8Depacketizer implements Depacketizer {
     // An empty payload (padding, keep-alive) carries nothing, but its marker may.
     if (payload.length > 0 && this.#state !== 'skipped') this.#pushPayload(payload);
     if (packet.marker && this.#state !== 'between') this.#end();
+    return this.#units;
   }
 
   reset(): void {
+    this.#units.length = 0;
     this.#started = false;
     this.#clear();
     this.#state = 'between';
@@ -105,7 +108,7 @@ export class Vp8Depacketizer implements Depacketizer {
     this.#clear();
     this.#state = 'between';
     this.#headSuspect = true;
-    this.#handler.onBroken('vp8-loss');
+    this.#units.push('vp8-loss');
   }
 
   #end(): void {
@@ -116,10 +119,10 @@ export class Vp8Depacketizer implements Depacketizer {
     const payload = this.#join();
     this.#clear();
     if (parseVp8FrameTag(payload) === undefined) {
-      this.#handler.onBroken('vp8-frame-tag');
+      this.#units.push('vp8-frame-tag');
       return;
     }
-    this.#handler.onFrame({
+    this.#units.push({
       codec: 'vp8',
       payload,
       isKeyFrame: isVp8KeyFrame(payload),
@@ -144,7 +147,7 @@ export class Vp8Depacketizer implements Depacketizer {
   #break(fault: Vp8Fault): void {
     this.#clear();
     this.#state = 'skipped';
-    this.#handler.onBroken(fault);
+    this.#units.push(fault);
   }
 
   #clear(): void {

@@ -26,7 +26,7 @@ function rig(media: FrameStreamOptions['media'], options: Partial<FrameStreamOpt
     { onKeyFrameWanted: () => wanted.push(nowMs) },
   );
   const tags: FlvTag[] = [];
-  const watch = (): void => stream.addOutput({ push: (tag) => tags.push(tag) });
+  const watch = (): void => stream.stream.addOutput({ push: (tag) => tags.push(tag) });
   const pass = (ms: number): void => {
     for (const endMs = nowMs + ms; nowMs < endMs; ) {
       nowMs += 20;
@@ -53,13 +53,17 @@ describe('FrameStream', () => {
       'audio 20',
       'inter-frame 40',
     ]);
-    expect(stream.figures()).toMatchObject({ audioCodec: 'pcma', videoCodec: 'h264', width: 640 });
+    expect(stream.stream.figures()).toMatchObject({
+      audioCodec: 'pcma',
+      videoCodec: 'h264',
+      width: 640,
+    });
   });
 
   it('takes reordered pictures with their times of decoding', () => {
     const { stream, tags, watch } = rig(H264);
     const shown: [number, number][] = [];
-    stream.tapVideo(({ decodeMs, presentMs }) => shown.push([decodeMs, presentMs]));
+    stream.stream.tapVideo(({ decodeMs, presentMs }) => shown.push([decodeMs, presentMs]));
     watch();
     stream.pushVideo(KEY, 80, { decodeMs: 0 });
     stream.pushVideo(INTER, 200, { decodeMs: 40 });
@@ -76,7 +80,7 @@ describe('FrameStream', () => {
   it('fills holes of the sound when they are half a second old, or when what follows them comes', () => {
     const { stream, pass } = rig({ audio: { codec: 'pcma' } });
     const sounds: StreamAudio[] = [];
-    const end = stream.tapAudio((frame) => sounds.push(frame));
+    const end = stream.stream.tapAudio((frame) => sounds.push(frame));
     const loud = new Uint8Array(160).fill(0x2a);
     stream.pushAudio(loud, 0);
     pass(60);
@@ -105,7 +109,7 @@ describe('FrameStream', () => {
     watch();
     expect(wanted).toEqual([10_000]);
     stream.pushVideo(KEY, 0);
-    const end = stream.wantKeyFrames(2000);
+    const end = stream.stream.wantKeyFrames(2000);
     pass(1980);
     expect(wanted).toHaveLength(1);
     pass(40);
@@ -134,7 +138,7 @@ describe('FrameStream', () => {
 
   it('has a silent track beside video alone where that is wanted', () => {
     const { stream, tags, watch, pass } = rig(H264, { silentAudio: true });
-    expect(stream.contents(stream.form)).toEqual({ hasAudio: true, hasVideo: true });
+    expect(stream.stream.contents(stream.stream.form)).toEqual({ hasAudio: true, hasVideo: true });
     watch();
     stream.pushVideo(KEY, 0);
     pass(500);
@@ -151,7 +155,7 @@ describe('FrameStream', () => {
     } as const;
     const { stream } = rig({ video: { codec: 'vp8' } }, { form: enhanced });
     stream.pushVideo(Buffer.from('10340b9d012a80026801ff', 'hex'), 0);
-    expect(stream.pictureSize(enhanced)).toMatchObject({ width: 640, height: 360 });
+    expect(stream.stream.pictureSize(enhanced)).toMatchObject({ width: 640, height: 360 });
     expect(() => stream.pushVideo(KEY, 40)).toThrow(/octets of one frame/);
   });
 
@@ -162,7 +166,9 @@ describe('FrameStream', () => {
     stream.close();
     expect(beats.size).toBe(0);
     expect(() => stream.pushVideo(KEY, 0)).toThrow(expect.objectContaining({ code: 'CLOSED' }));
-    expect(() => stream.prepare(stream.form)).toThrow(expect.objectContaining({ code: 'CLOSED' }));
+    expect(() => stream.stream.prepare(stream.stream.form)).toThrow(
+      expect.objectContaining({ code: 'CLOSED' }),
+    );
     expect(tags).toEqual([]);
   });
 });

@@ -9,15 +9,12 @@ import type { AudioCodec } from '../codec/codec.ts';
 import { audioDurationMs, MAX_AUDIO_PAYLOAD_BYTES } from '../rtp/audio-depacketizer.ts';
 import { MAX_FRAME_BYTES, MAX_NALUS_PER_ACCESS_UNIT } from '../rtp/h264-depacketizer.ts';
 import { MediaError } from '../errors.ts';
-import type { AudioFrame, Sink, StreamAudio, StreamVideo, VideoFrame } from '../codec/frame.ts';
-import { FrameTaps } from '../output/frame-taps.ts';
+import type { VideoFrame } from '../codec/frame.ts';
 import { isPictureNal, NAL_TYPE, nalType } from '../codec/h264.ts';
-import { KeyFrameWishes } from '../output/key-frame-wishes.ts';
-import type { Output, OutputContents } from '../output/output.ts';
 import type { OutputForm } from '../output/output-form.ts';
-import { Rate } from './received-stats.ts';
-import { RenditionSet } from '../output/rendition-set.ts';
+import { Rate } from './media-stats.ts';
 import type { SessionTranscoders } from '../output/rendition.ts';
+import { StreamHub } from '../output/stream-hub.ts';
 import type { StreamFigures, StreamSource } from '../output/stream-source.ts';
 import type { TickSource } from '../ticker.ts';
 import { isVp8KeyFrame } from '../codec/vp8.ts';
@@ -70,18 +67,13 @@ const DEFAULT_FREEZE_MS = 2000;
  * Frames are to come at the pace of the clock, not faster. Time 0 of the stream is the first frame. Sound in the codecs of
  * RTP is made gap-free with silence; AAC goes out as it comes.
  */
-export class FrameStream implements StreamSource {
-  readonly form: OutputForm;
+export class FrameStream {
   readonly #media: FrameStreamMedia;
   readonly #aac: AacFormat | undefined;
   readonly #options: FrameStreamOptions;
   readonly #handler: FrameStreamHandler;
-  readonly #renditions: RenditionSet;
+  readonly #hub: StreamHub;
   readonly #timeline: AudioTimeline | undefined;
-  readonly #taps = new FrameTaps();
-  readonly #wishes = new KeyFrameWishes((leastMs) => {
-    this.#keyFrameEveryMs = leastMs ?? Number.POSITIVE_INFINITY;
-  });
   #keyFrameEveryMs = Number.POSITIVE_INFINITY;
   #keyFrameMs = Number.NEGATIVE_INFINITY;
   #askedMs = Number.NEGATIVE_INFINITY;
@@ -108,7 +100,6 @@ export class FrameStream implements StreamSource {
       throw invalid('media.audio', 'has a codec that is not known');
     if (video && video.codec !== 'h264' && video.codec !== 'vp8')
       throw invalid('media.video', 'must be h264 or vp8');
-    this.form = form;
     this.#media = media;
     this.#options = options;
     this.#handler = handler;
@@ -118,28 +109,37 @@ export class FrameStream implements StreamSource {
         throw invalid('media.audio', 'has no AudioSpecificConfig of AAC-LC, mono or stereo');
     }
     const { transcoders, silentAudio = false, videoFreezeMs = DEFAULT_FREEZE_MS } = options;
-    this.#renditions = new RenditionSet(
-      form,
-      { transcoders, silentAudio, videoFreezeMs, videoLoss: 'wait' },
+    this.#hub = new StreamHub(
+      { form, transcoders, silentAudio, videoFreezeMs, videoLoss: 'wait' },
       {
-        onKeyFrameWanted: () => this.requestKeyFrame(),
+        requestKeyFrame: () => this.#requestKeyFrame(),
+        setKeyFramePeriod: (everyMs) => {
+          this.#keyFrameEveryMs = everyMs ?? Number.POSITIVE_INFINITY;
+        },
         // Pushed frames have no losses of their own, and what follows a frozen picture goes on with the next key frame.
-        onFrozen: () => this.requestKeyFrame(),
+        onFrozen: () => this.#requestKeyFrame(),
         // Whoever holds the form is told.
         onFailure: () => {},
+        figures: () => this.#figures(),
+        finish: () => this.#finish(),
       },
     );
-    this.#renditions.expect({
+    this.#hub.expect({
       ...(audio && { audio: audio.codec }),
       ...(video && { video: video.codec }),
     });
     if (audio && audio.codec !== 'aac')
-      this.#timeline = new AudioTimeline((frame, timeMs) => this.#onAudio(frame, timeMs), {
+      this.#timeline = new AudioTimeline((frame, timeMs) => this.#hub.pushAudio(frame, timeMs), {
         codec: audio.codec,
         delayMs: LATE_AUDIO_MS,
         fromZero: false,
       });
     options.ticker.add(this.#onTick);
+  }
+
+  /** What outputs are attached to. */
+  get stream(): StreamSource {
+    return this.#hub;
   }
 
   /**
@@ -167,9 +167,7 @@ export class FrameStream implements StreamSource {
     const timeMs = this.#streamTime(timestampMs);
     const { codec } = audio;
     if (codec === 'aac') {
-      const frame = { codec, payload, format: this.#aac!, durationMs };
-      this.#renditions.pushAudio(frame, timeMs);
-      this.#taps.pushAudio(frame, timeMs);
+      this.#hub.pushAudio({ codec, payload, format: this.#aac!, durationMs }, timeMs);
     } else {
       const arrivalMs = this.#options.now();
       this.#timeline?.push({ codec, payload, durationMs, rtpTimestamp: 0, arrivalMs }, timeMs);
@@ -203,78 +201,39 @@ export class FrameStream implements StreamSource {
     const timeMs = this.#streamTime(decodeMs);
     if (frame.codec === 'h264') {
       const sets = frame.nalus.filter((nalu) => isParameterSet(nalu));
-      if (sets.length > 0) this.#renditions.setParameterSets(sets);
+      if (sets.length > 0) this.#hub.setParameterSets(sets);
     }
-    this.#renditions.pushVideo(frame, timeMs, timestampMs - decodeMs);
-    this.#taps.pushVideo(frame, timeMs, timestampMs - decodeMs);
-  }
-
-  prepare(form: OutputForm, onFailed?: (error: unknown) => void): () => void {
-    if (this.#closed) throw new MediaError('CLOSED', 'The stream is closed');
-    return this.#renditions.of(form).hold(onFailed);
-  }
-
-  addOutput(output: Output, form: OutputForm = this.form): void {
-    this.#renditions.of(form).add(output);
-    this.requestKeyFrame();
-  }
-
-  removeOutput(output: Output): void {
-    this.#renditions.remove(output);
-  }
-
-  contents(form: OutputForm): OutputContents {
-    return this.#renditions.of(form).contents;
-  }
-
-  pictureSize(form: OutputForm): { width: number; height: number } | null {
-    return this.#renditions.videoOf(form) ?? null;
-  }
-
-  requestKeyFrame(): void {
-    const nowMs = this.#options.now();
-    if (!this.#media.video || this.#closed || nowMs - this.#askedMs < KEY_FRAME_INTERVAL_MS) return;
-    this.#askedMs = nowMs;
-    this.#handler.onKeyFrameWanted?.();
-  }
-
-  wantKeyFrames(everyMs: number): () => void {
-    return this.#wishes.add(everyMs);
-  }
-
-  tapAudio(sink: Sink<StreamAudio>): () => void {
-    return this.#taps.addAudio(sink);
-  }
-
-  tapVideo(sink: Sink<StreamVideo>): () => void {
-    return this.#taps.addVideo(sink);
-  }
-
-  figures(): StreamFigures {
-    const { audio, video } = this.#media;
-    const { width = null, height = null } = this.#renditions.video ?? {};
-    return {
-      audioCodec: audio?.codec ?? null,
-      videoCodec: video?.codec ?? null,
-      width,
-      height,
-      fps: video ? this.#frameRate.perSecond : null,
-      bitrateBps: this.#bitRate.perSecond,
-    };
-  }
-
-  finish(): Promise<void> {
-    this.#closed = true;
-    this.#options.ticker.remove(this.#onTick);
-    return this.#renditions.finish();
+    this.#hub.pushVideo(frame, timeMs, timestampMs - decodeMs);
   }
 
   /** Ends the encoders and forgets the outputs. Idempotent. */
   close(): void {
     this.#closed = true;
     this.#options.ticker.remove(this.#onTick);
-    this.#taps.clear();
-    this.#renditions.close();
+    this.#hub.close();
+  }
+
+  #requestKeyFrame(): void {
+    const nowMs = this.#options.now();
+    if (!this.#media.video || this.#closed || nowMs - this.#askedMs < KEY_FRAME_INTERVAL_MS) return;
+    this.#askedMs = nowMs;
+    this.#handler.onKeyFrameWanted?.();
+  }
+
+  #figures(): Omit<StreamFigures, 'width' | 'height'> {
+    const { audio, video } = this.#media;
+    return {
+      audioCodec: audio?.codec ?? null,
+      videoCodec: video?.codec ?? null,
+      fps: video ? this.#frameRate.perSecond : null,
+      bitrateBps: this.#bitRate.perSecond,
+    };
+  }
+
+  #finish(): Promise<void> {
+    this.#closed = true;
+    this.#options.ticker.remove(this.#onTick);
+    return Promise.resolve();
   }
 
   get #aacFrameMs(): number {
@@ -289,17 +248,12 @@ export class FrameStream implements StreamSource {
     return Math.max(0, pushedMs - this.#zeroMs);
   }
 
-  #onAudio(frame: AudioFrame, timeMs: number): void {
-    this.#renditions.pushAudio(frame, timeMs);
-    this.#taps.pushAudio(frame, timeMs);
-  }
-
   readonly #onTick = (nowMs: number): void => {
     if (Number.isNaN(this.#zeroMs)) return;
     const streamNowMs = nowMs - this.#zeroNowMs;
     this.#timeline?.tick(streamNowMs, nowMs);
-    this.#renditions.tick(streamNowMs);
-    if (nowMs - this.#keyFrameMs >= this.#keyFrameEveryMs) this.requestKeyFrame();
+    this.#hub.tick(streamNowMs);
+    if (nowMs - this.#keyFrameMs >= this.#keyFrameEveryMs) this.#requestKeyFrame();
     if (nowMs - this.#bitRate.sinceMs < SECOND_MS) return;
     this.#bitRate.note(this.#bits, nowMs);
     this.#frameRate.note(this.#pictures, nowMs);

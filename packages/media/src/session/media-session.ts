@@ -1,39 +1,21 @@
-// One call's media: RTP in, FLV tags out to any number of outputs. The wiring of the whole media path stands here.
+// One call's media: RTP in, FLV tags out to any number of outputs. The session opens the sockets and applies what was
+// negotiated; `audio-path.ts` and `video-path.ts` are the way of a packet.
 
-import { ArrivalDelay } from '../sync/arrival-delay.ts';
-import { AudioTimeline } from '../sync/audio-timeline.ts';
-import { CodecChanges } from '../sync/codec-changes.ts';
-import { AUDIO_CODECS } from '../codec/codec.ts';
-import type { AudioCodec, VideoCodec } from '../codec/codec.ts';
-import { DecodeTimestamps } from '../sync/decode-timestamps.ts';
-import { AudioDepacketizer } from '../rtp/audio-depacketizer.ts';
-import { H264Depacketizer } from '../rtp/h264-depacketizer.ts';
-import { Vp8Depacketizer } from '../rtp/vp8-depacketizer.ts';
-import type { RtpCodec } from '../rtp/depacketizer.ts';
+import type { MediaKind, RtpPacket } from '../codec/frame.ts';
 import { MediaError } from '../errors.ts';
-import type {
-  AudioFrame,
-  MediaKind,
-  RtpPacket,
-  Sink,
-  StreamAudio,
-  StreamVideo,
-  VideoFrame,
-} from '../codec/frame.ts';
-import { FrameTaps } from '../output/frame-taps.ts';
+import type { OutputForm } from '../output/output-form.ts';
+import type { SessionTranscoders } from '../output/rendition.ts';
+import { StreamHub } from '../output/stream-hub.ts';
+import type { StreamFigures, StreamSource } from '../output/stream-source.ts';
+import type { DelayRange } from '../rtp/jitter-delay.ts';
+import type { PortPool } from '../rtp/port-pool.ts';
+import { openRtpSession } from '../rtp/rtp-session.ts';
+import type { RtpSession } from '../rtp/rtp-session.ts';
 import { Inactivity } from '../sync/inactivity.ts';
-import type { JitterGap } from '../rtp/jitter-buffer.ts';
-import { KeyFrameGate } from '../sync/key-frame-gate.ts';
-import { KeyFrameWishes } from '../output/key-frame-wishes.ts';
-import type {
-  LocalMedia,
-  MediaSession,
-  MediaSessionHandler,
-  MediaSessionOptions,
-  MediaStats,
-  NegotiatedMedia,
-} from './media-contract.ts';
-import type { Output, OutputContents } from '../output/output.ts';
+import { StreamClock } from '../sync/stream-clock.ts';
+import type { TickSource } from '../ticker.ts';
+import { AudioPath } from './audio-path.ts';
+import type { MediaStats } from './media-stats.ts';
 import {
   audioRemote,
   expectedMedia,
@@ -42,17 +24,122 @@ import {
   requireMedium,
   videoRemote,
 } from './negotiated-media.ts';
-import type { AgreedCodecs } from './negotiated-media.ts';
+import type { AgreedCodecs, NegotiatedMedia } from './negotiated-media.ts';
 import { PeerSound } from './peer-sound.ts';
 import type { ConnectAudio } from './peer-sound.ts';
-import { ReceivedFigures, VideoFigures } from './received-stats.ts';
-import { ReceptionLine } from '../rtp/reception-line.ts';
-import type { OutputForm } from '../output/output-form.ts';
-import { RenditionSet } from '../output/rendition-set.ts';
-import { openRtpSession } from '../rtp/rtp-session.ts';
-import type { RtpSession } from '../rtp/rtp-session.ts';
-import type { StreamFigures } from '../output/stream-source.ts';
-import { SyncClock } from '../sync/sync-clock.ts';
+import { VideoPath } from './video-path.ts';
+
+/** One RTP/RTCP port pair of ours and the source that we send as. */
+export interface LocalMedia {
+  readonly rtpPort: number;
+  readonly rtcpPort: number;
+  /** u32. */
+  readonly ssrc: number;
+}
+
+/** What the owner of a session is told. */
+export interface MediaSessionHandler {
+  /** Bad input, counted by name; `medium` and `source` for a log line. May come often. */
+  onFault?(fault: string, medium: MediaKind, source: string): void;
+  /** The peer pressed a key (RFC 4733): `0`–`9`, `*`, `#`, `A`–`D`. Once per key press. */
+  onDigit?(digit: string): void;
+  /** The peer sends before `start`: early media, once for each medium. */
+  onEarlyMedia?(): void;
+  /** A key frame is wanted by SIP INFO, which is not ours to send (RFC 5168). */
+  onKeyFrameByInfo?(): void;
+  /** All else was in vain: a re-INVITE that changes nothing may bring a key frame. Every 30 s at most. */
+  onKeyFrameByReinvite?(): void;
+  /** The peer should send and has not for the time-out: once. */
+  onInactive?(kind: 'rtp' | 'rtcp'): void;
+  /** About once a second from `start` on. */
+  onSecond?(): void;
+  /**
+   * An encoder has given up (MediaError), the peer changed to media that cannot be carried (MediaError
+   * `TRANSCODING_DISABLED`), or a bug of ours surfaced in the media path: the owner should end the call.
+   */
+  onFailure?(error: unknown): void;
+}
+
+/** One call's media. */
+export interface MediaSession {
+  /** What outputs are attached to. */
+  readonly stream: StreamSource;
+  readonly audio: LocalMedia;
+  readonly video: LocalMedia;
+  /**
+   * What was agreed on: receiving, sending and the tags begin. Once.
+   * @throws MediaError `TRANSCODING_DISABLED` when what was agreed on would have to be encoded; `INVALID_ARGUMENT` for an
+   * address that is none; what encoders throw that it needs. Nothing has begun then.
+   */
+  start(negotiated: NegotiatedMedia): void;
+  /**
+   * What was agreed on since (re-INVITE, UPDATE): codecs, payload types, addresses, directions, a medium less or more.
+   * Outputs, timestamps and counters go on.
+   * @throws MediaError as `start`; everything is as before then.
+   */
+  update(negotiated: NegotiatedMedia): void;
+  /** The peer asks for a key frame of ours, by SIP INFO. */
+  onKeyFrameRequest(): void;
+  /**
+   * What the peer hears in place of silence: frames of any codec. Before `start` it waits for it; a new one replaces it.
+   * @param connect - Begins to push frames into the sink, and returns what ends that. Undefined: silence again.
+   * @throws MediaError `NO_TRANSCODER` when frames must be encoded and nothing can; `CLOSED`; `NOT_SENDING` when the peer
+   * takes no audio.
+   */
+  injectAudio(connect: ConnectAudio | undefined): void;
+  /**
+   * Plays a sound file to the peer, once, in place of everything else.
+   * @throws MediaError as `injectAudio`.
+   */
+  playSound(path: string): void;
+  /**
+   * Sends digits by RFC 4733, one after the other; `,` is a pause. Resolves when they are sent or the session closes.
+   * @throws MediaError `INVALID_ARGUMENT` when the peer did not negotiate telephone-event.
+   */
+  sendDtmf(digits: string): Promise<void>;
+  /** What was measured so far. */
+  stats(): MediaStats;
+  /** Says RTCP BYE, closes the sockets and frees the ports. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Options of {@link openMediaSession}. */
+export interface MediaSessionOptions {
+  /** Where port pairs come from; shared by all sessions of a gateway. */
+  readonly portPool: PortPool;
+  /** The 20 ms beat; shared likewise. */
+  readonly ticker: TickSource;
+  /** Local IP address to bind. */
+  readonly bindAddress: string;
+  /** May RTP and RTCP be sent to this address? Default: to all. */
+  readonly maySendTo?: (address: string) => boolean;
+  /** RTCP CNAMEs, as in the offer. */
+  readonly audioCname: string;
+  readonly videoCname: string;
+  /** How long a missing packet is waited for, or between which bounds that adapts. Default 20–200 ms. */
+  readonly jitterDelayMs?: number | DelayRange;
+  /** What outputs get that want nothing else. Default: everything passes through. */
+  readonly form?: OutputForm;
+  /** Default: nothing is encoded. */
+  readonly transcoders?: SessionTranscoders;
+  /** A silent AAC track where only video was agreed on. Default false. */
+  readonly silentAudio?: boolean;
+  /** Milliseconds without a picture after which the last key frame is sent again; 0: never. Default 2,000. */
+  readonly videoFreezeMs?: number;
+  /** What happens to pictures after a loss. Default `wait`. */
+  readonly videoLoss?: 'wait' | 'continue';
+  /** Send black H.264 pictures where the peer takes them. Default false. */
+  readonly blackVideo?: boolean;
+  /** Without RTP, or RTCP, for so long the peer counts as gone; 0: never. Default 0. */
+  readonly rtpTimeoutMs?: number;
+  readonly rtcpTimeoutMs?: number;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  /** Unix milliseconds. */
+  readonly wallClock: () => number;
+  /** 0 ≤ n < 1. */
+  readonly random: () => number;
+}
 
 /**
  * Binds two RTP/RTCP port pairs. Packets that come before `start` are kept, within bounds.
@@ -63,125 +150,94 @@ export async function openMediaSession(
   options: MediaSessionOptions,
   handler: MediaSessionHandler = {},
 ): Promise<MediaSession> {
-  const session = new Session(options, handler);
+  const session = new RtpMediaSession(options, handler);
   await session.open();
   return session;
 }
 
 const DEFAULT_FORM: OutputForm = { audio: 'passthrough', video: 'passthrough' };
-/** Audio may be this much later than it was seen to be before silence takes its place: encoders and beats. */
-const AUDIO_GRACE_MS = 60;
 /** When nothing at all has come for this long, silence begins without the peer. */
 const SILENCE_START_MS = 200;
-/** What comes late for longer is not the backlog of a stall, which drains faster: its line of timestamps has moved. */
-const MAX_LATE_MS = 500;
 const SECOND_MS = 1000;
 const DEFAULT_FREEZE_MS = 2000;
 /** Phones that send a key frame as often as wanted do so give or take this. */
 const KEY_FRAME_GRACE_MS = 250;
 
+/** The path of one medium: where its packets go. */
+type Path = AudioPath | VideoPath;
+
 interface EarlyPacket {
-  readonly kind: MediaKind;
+  readonly path: Path;
   readonly packet: RtpPacket;
 }
 
-class Session implements MediaSession {
+class RtpMediaSession implements MediaSession {
+  readonly stream: StreamHub;
   readonly #options: MediaSessionOptions;
   readonly #handler: MediaSessionHandler;
-  readonly form: OutputForm;
-  #audioRtp!: RtpSession;
-  #videoRtp!: RtpSession;
   readonly #audioSsrc: number;
   readonly #videoSsrc: number;
-  #negotiated: NegotiatedMedia | undefined;
-  #closing: Promise<void> | undefined;
-
-  // The media path, from the socket to the renditions; each stage holds its next one.
-  readonly #clock = new SyncClock();
-  readonly #decodeTimes = new DecodeTimestamps();
-  readonly #renditions: RenditionSet;
-  readonly #taps = new FrameTaps();
-  readonly #keyFrameWishes = new KeyFrameWishes((leastMs) => {
-    // A peer that keeps to that by itself is not asked beside it.
-    this.#videoRtp.requestEveryMs =
-      leastMs === undefined ? undefined : leastMs + KEY_FRAME_GRACE_MS;
-  });
-  readonly #audioTypes = new Map<number, RtpCodec>();
-  readonly #videoTypes = new Map<number, RtpCodec>();
-  readonly #videoGate: KeyFrameGate;
-  readonly #h264 = new H264Depacketizer({
-    onFrame: (unit) => this.#videoGate.push(unit),
-    onBroken: (fault) => this.#onBrokenVideo(fault),
-    onParameterSet: (nalu) => this.#onParameterSets([nalu]),
-  });
-  readonly #vp8 = new Vp8Depacketizer({
-    onFrame: (frame) => this.#videoGate.push(frame),
-    onBroken: (fault) => this.#onBrokenVideo(fault),
-  });
-  readonly #audio = new AudioDepacketizer(this.#audioTypes, {
-    onFrame: (frame) => this.#onAudioFrame(frame),
-    onBroken: (fault) => this.#audioFigures.count(fault),
-    onDigit: (digit) => this.#handler.onDigit?.(digit),
-  });
-  readonly #audioLine: ReceptionLine;
-  readonly #videoLine: ReceptionLine;
-  #arrivalDelay = new ArrivalDelay(AUDIO_CODECS.pcma.clockRateHz);
-  #timeline: AudioTimeline | undefined;
+  #audioRtp!: RtpSession;
+  #videoRtp!: RtpSession;
+  readonly #clock = new StreamClock();
+  readonly #audioPath: AudioPath;
+  readonly #videoPath: VideoPath;
   readonly #peerSound: PeerSound;
   readonly #inactivity: Inactivity;
-
+  #negotiated: NegotiatedMedia | undefined;
   /** While the sockets are being started. */
   #early: EarlyPacket[] | undefined;
-  /** Arrival time that is 0 of the stream's time; NaN before. */
-  #zeroMs = Number.NaN;
   #startMs = 0;
-  readonly #audioFigures = new ReceivedFigures<AudioCodec>();
-  readonly #videoFigures = new VideoFigures();
-  readonly #audioCodec = new CodecChanges<AudioCodec>();
-  readonly #videoCodec = new CodecChanges<VideoCodec>();
   #secondMs = Number.NEGATIVE_INFINITY;
+  #closing: Promise<void> | undefined;
 
   constructor(options: MediaSessionOptions, handler: MediaSessionHandler) {
     this.#options = options;
     this.#handler = handler;
-    this.form = options.form ?? DEFAULT_FORM;
     const ssrc = (): number => Math.floor(options.random() * 0x1_0000_0000);
     this.#audioSsrc = ssrc();
     this.#videoSsrc = ssrc();
-    this.#videoGate = new KeyFrameGate(
-      (frame) => this.#onVideoFrame(frame),
-      () => this.#videoRtp.requestKeyFrame(),
-      { afterLoss: options.videoLoss ?? 'wait' },
+    const {
+      form = DEFAULT_FORM,
+      transcoders,
+      silentAudio = false,
+      videoFreezeMs = DEFAULT_FREEZE_MS,
+      videoLoss = 'wait',
+      jitterDelayMs,
+    } = options;
+    const clock = this.#clock;
+    const hub = new StreamHub(
+      { form, transcoders, silentAudio, videoFreezeMs, videoLoss },
+      {
+        requestKeyFrame: () => this.#requestKeyFrame(),
+        setKeyFramePeriod: (everyMs) => this.#setKeyFramePeriod(everyMs),
+        onFrozen: () => this.#videoPath.break(),
+        onFailure: (error) => handler.onFailure?.(error),
+        figures: () => this.#figures(),
+        finish: () => this.#finish(),
+      },
     );
-    const delayMs = options.jitterDelayMs;
-    this.#audioLine = new ReceptionLine((packet) => this.#audio.push(packet), {
-      ...(delayMs !== undefined && { delayMs }),
-      onGap: (cause) => this.#onGap('audio', cause),
+    this.stream = hub;
+    const onCodec = (): void => hub.expect(this.#expectedOf(this.#negotiated!));
+    this.#audioPath = new AudioPath(jitterDelayMs, {
+      clock,
+      hub,
+      rtp: () => this.#audioRtp,
+      onCodec,
+      onDigit: (digit) => handler.onDigit?.(digit),
     });
-    this.#videoLine = new ReceptionLine((packet) => this.#onVideoPacket(packet), {
-      ...(delayMs !== undefined && { delayMs }),
-      onGap: (cause) => this.#onGap('video', cause),
-      sendNack: (lost) => this.#videoRtp.sendNack(lost),
-    });
-    this.#peerSound = new PeerSound(options.transcoders ?? {}, (fault) => {
-      this.#audioFigures.count(fault);
-      this.#handler.onFault?.(fault, 'audio', 'local');
+    this.#videoPath = new VideoPath(
+      { jitterDelayMs, videoLoss },
+      { clock, hub, rtp: () => this.#videoRtp, onCodec },
+    );
+    this.#peerSound = new PeerSound(transcoders ?? {}, (fault) => {
+      this.#audioPath.figures.count(fault);
+      handler.onFault?.(fault, 'audio', 'local');
     });
     this.#inactivity = new Inactivity({
       rtpTimeoutMs: options.rtpTimeoutMs ?? 0,
       rtcpTimeoutMs: options.rtcpTimeoutMs ?? 0,
     });
-    const { transcoders, silentAudio = false, videoFreezeMs = DEFAULT_FREEZE_MS } = options;
-    const videoLoss = options.videoLoss ?? 'wait';
-    this.#renditions = new RenditionSet(
-      this.form,
-      { transcoders, silentAudio, videoFreezeMs, videoLoss },
-      {
-        onKeyFrameWanted: () => this.requestKeyFrame(),
-        onFrozen: () => this.#videoGate.break(),
-        onFailure: (error) => this.#handler.onFailure?.(error),
-      },
-    );
   }
 
   get audio(): LocalMedia {
@@ -205,12 +261,41 @@ class Session implements MediaSession {
     this.#audioRtp.play(this.#peerSound);
   }
 
+  #openRtp(kind: MediaKind, ssrc: number, cname: string): Promise<RtpSession> {
+    const { portPool, ticker, bindAddress, now, wallClock, random, maySendTo } = this.#options;
+    const path = kind === 'audio' ? this.#audioPath : this.#videoPath;
+    return openRtpSession(
+      {
+        kind,
+        ports: portPool,
+        ticker,
+        ssrc,
+        cname,
+        bindAddress,
+        now,
+        wallClock,
+        random,
+        ...(maySendTo && { maySendTo }),
+      },
+      {
+        onPacket: (packet) => this.#onPacket(path, packet),
+        onEarly: () => this.#handler.onEarlyMedia?.(),
+        onSenderReport: (report, arrivalMs) =>
+          this.#clock.sync.onSenderReport(kind, report, arrivalMs),
+        onKeyFrameByInfo: () => this.#handler.onKeyFrameByInfo?.(),
+        onKeyFrameByReinvite: () => this.#handler.onKeyFrameByReinvite?.(),
+        onFault: (fault, address, port) =>
+          this.#handler.onFault?.(fault, kind, `${address}:${port}`),
+      },
+    );
+  }
+
   start(negotiated: NegotiatedMedia): void {
     if (this.#closing) throw new MediaError('CLOSED', 'The session is closed');
     if (this.#negotiated)
       throw new MediaError('INVALID_ARGUMENT', 'The session was started already');
     this.#startMs = this.#options.now();
-    // The sockets last: they hand over what came early, which both media's stages then take in order of arrival.
+    // The sockets last: they hand over what came early, which both media's paths then take in order of arrival.
     const early: EarlyPacket[] = [];
     this.#early = early;
     try {
@@ -219,7 +304,7 @@ class Session implements MediaSession {
       this.#early = undefined;
     }
     early.sort((one, other) => one.packet.arrivalMs - other.packet.arrivalMs);
-    for (const { kind, packet } of early) this.#onPacket(kind, packet);
+    for (const { path, packet } of early) this.#onPacket(path, packet);
     this.#options.ticker.add(this.#onTick);
   }
 
@@ -232,61 +317,103 @@ class Session implements MediaSession {
     if (!wasSending && negotiated.video?.receive) this.#videoRtp.requestKeyFrame();
   }
 
-  prepare(form: OutputForm, onFailed?: (error: unknown) => void): () => void {
-    if (this.#closing) throw new MediaError('CLOSED', 'The session is closed');
-    return this.#renditions.of(form).hold(onFailed);
+  /** Throws before anything has changed. */
+  #apply(negotiated: NegotiatedMedia): void {
+    const before = this.#negotiated;
+    const { audio, video, signallingAddress } = negotiated;
+    if (audio) requireMedium(audio);
+    if (video) requireMedium(video);
+    const expected = this.#expectedOf(negotiated);
+    this.stream.expect(expected);
+    this.#negotiated = negotiated;
+    if (video?.parameterSets) this.#videoPath.setParameterSets(video.parameterSets);
+    if (expected.audio) this.#audioPath.expect(expected.audio);
+    this.#inactivity.expect(
+      !negotiated.held && (audio?.receive === true || video?.receive === true),
+      this.#options.now(),
+    );
+    this.#videoPath.nack = video?.feedback.nack ?? false;
+    const signalling = signallingAddress === undefined ? {} : { signallingAddress };
+    const audioTypes = this.#audioPath.payloadTypes;
+    const videoTypes = this.#videoPath.payloadTypes;
+    fillTypes(audioTypes, audio);
+    fillTypes(videoTypes, video);
+    if (audio || before?.audio)
+      this.#audioRtp.start({ ...audioRemote(audio, before?.audio, audioTypes), ...signalling });
+    if (video || before?.video)
+      this.#videoRtp.start({
+        ...videoRemote(video, before?.video, videoTypes, this.#options.blackVideo),
+        ...signalling,
+      });
+    this.#peerSound.use((audio && lineToSend(audio).codec) ?? null);
   }
 
-  addOutput(output: Output, form: OutputForm = this.form): void {
-    this.#renditions.of(form).add(output);
-    this.requestKeyFrame();
+  #expectedOf(negotiated: NegotiatedMedia): AgreedCodecs {
+    return expectedMedia(negotiated, {
+      audio: this.#audioPath.codec,
+      video: this.#videoPath.codec,
+    });
   }
 
-  removeOutput(output: Output): void {
-    this.#renditions.remove(output);
+  /** The hot path: from the RTP session of a medium to its path. */
+  #onPacket(path: Path, packet: RtpPacket): void {
+    if (this.#early !== undefined) {
+      this.#early.push({ path, packet });
+      return;
+    }
+    try {
+      path.push(packet);
+    } catch (error) {
+      this.#handler.onFailure?.(error);
+    }
   }
 
-  contents(form: OutputForm): OutputContents {
-    return this.#renditions.of(form).contents;
+  readonly #onTick = (nowMs: number): void => {
+    try {
+      this.#tick(nowMs);
+    } catch (error) {
+      this.#handler.onFailure?.(error);
+    }
+  };
+
+  #tick(nowMs: number): void {
+    this.#audioPath.tick(nowMs);
+    this.#videoPath.tick(nowMs);
+    if (nowMs - this.#startMs >= SILENCE_START_MS) this.#clock.begin(this.#startMs);
+    if (this.#clock.hasBegun) {
+      this.#audioPath.fill(nowMs);
+      this.stream.tick(this.#clock.at(nowMs));
+    }
+    if (nowMs - this.#secondMs >= SECOND_MS) this.#everySecond(nowMs);
   }
 
-  requestKeyFrame(): void {
+  #everySecond(nowMs: number): void {
+    this.#secondMs = nowMs;
+    const audio = this.#audioRtp.stats;
+    const video = this.#videoRtp.stats;
+    this.#audioPath.figures.note(audio, nowMs);
+    this.#videoPath.figures.note(video, nowMs);
+    const gone = this.#inactivity.check(
+      latest(audio.lastRtpMs, video.lastRtpMs),
+      latest(audio.lastRtcpMs, video.lastRtcpMs),
+      nowMs,
+    );
+    if (gone) this.#handler.onInactive?.(gone);
+    this.#handler.onSecond?.();
+  }
+
+  #requestKeyFrame(): void {
     if (this.#negotiated?.video) this.#videoRtp.requestKeyFrame();
+  }
+
+  #setKeyFramePeriod(everyMs: number | undefined): void {
+    // A peer that keeps to that by itself is not asked beside it.
+    this.#videoRtp.requestEveryMs =
+      everyMs === undefined ? undefined : everyMs + KEY_FRAME_GRACE_MS;
   }
 
   onKeyFrameRequest(): void {
     this.#videoRtp.sendKeyFrame();
-  }
-
-  pictureSize(form: OutputForm): { width: number; height: number } | null {
-    return this.#renditions.videoOf(form) ?? null;
-  }
-
-  wantKeyFrames(everyMs: number): () => void {
-    return this.#keyFrameWishes.add(everyMs);
-  }
-
-  tapAudio(sink: Sink<StreamAudio>): () => void {
-    return this.#taps.addAudio(sink);
-  }
-
-  tapVideo(sink: Sink<StreamVideo>): () => void {
-    return this.#taps.addVideo(sink);
-  }
-
-  figures(): StreamFigures {
-    const { width = null, height = null } = this.#renditions.video ?? {};
-    const rates = [this.#audioFigures.bitrateBps, this.#videoFigures.bitrateBps].filter(
-      (rate) => rate !== null,
-    );
-    return {
-      audioCodec: this.#audioCodec.codec,
-      videoCodec: this.#videoCodec.codec,
-      width,
-      height,
-      fps: this.#videoFigures.fps,
-      bitrateBps: rates.length === 0 ? null : rates.reduce((sum, rate) => sum + rate, 0),
-    };
   }
 
   injectAudio(connect: ConnectAudio | undefined): void {
@@ -310,37 +437,41 @@ class Session implements MediaSession {
     }
   }
 
+  #figures(): Omit<StreamFigures, 'width' | 'height'> {
+    const audio = this.#audioPath;
+    const video = this.#videoPath;
+    const rates = [audio.figures.bitrateBps, video.figures.bitrateBps].filter(
+      (rate) => rate !== null,
+    );
+    return {
+      audioCodec: audio.codec,
+      videoCodec: video.codec,
+      fps: video.figures.fps,
+      bitrateBps: rates.length === 0 ? null : rates.reduce((sum, rate) => sum + rate, 0),
+    };
+  }
+
   stats(): MediaStats {
     const { audio, video } = this.#negotiated ?? {};
-    const encoders = this.#renditions.stats;
-    const audioRtp = this.#audioRtp.stats;
-    const videoRtp = this.#videoRtp.stats;
-    const audioFigures = this.#audioFigures;
-    const videoFigures = this.#videoFigures;
+    const encoders = this.stream.stats;
+    const { filledMs } = this.#audioPath;
     return {
-      audio: audio ? audioFigures.stats(audioRtp, this.#audioLine, this.#audioCodec.codec) : null,
-      video: video
-        ? videoFigures.videoStats(videoRtp, this.#videoLine, this.#videoCodec.codec, {
-            size: this.#renditions.video,
-            dropped: this.#videoGate.dropped + encoders.framesWithoutParameterSets,
-            frozenFrames: encoders.frozenFrames,
-          })
-        : null,
-      avSkewMs: this.#clock.skewMs,
-      silenceInsertedMs: this.#timeline
-        ? this.#timeline.stats.filledMs + encoders.silenceMs
-        : encoders.silenceMs || null,
+      audio: audio ? this.#audioPath.stats(this.#audioRtp.stats) : null,
+      video: video ? this.#videoPath.stats(this.#videoRtp.stats) : null,
+      avSkewMs: this.#clock.sync.skewMs,
+      silenceInsertedMs:
+        filledMs === undefined ? encoders.silenceMs || null : filledMs + encoders.silenceMs,
       audioTranscoder: encoders.audio,
       videoTranscoder: encoders.video,
     };
   }
 
-  async finish(): Promise<void> {
+  async #finish(): Promise<void> {
     this.#options.ticker.remove(this.#onTick);
     this.#peerSound.close();
-    // What waits behind a hole is sound all the same. Pictures behind one are of no use.
-    if (this.#negotiated) this.#audioLine.reset();
-    await Promise.all([this.#closeRtp(), this.#renditions.finish()]);
+    // Pictures behind a hole are of no use.
+    if (this.#negotiated) this.#audioPath.flush();
+    await this.#closeRtp();
   }
 
   close(): Promise<void> {
@@ -351,240 +482,13 @@ class Session implements MediaSession {
   async #close(): Promise<void> {
     this.#options.ticker.remove(this.#onTick);
     this.#peerSound.close();
-    this.#taps.clear();
     // Whoever still holds the session shall not hold the last pictures with it.
-    this.#renditions.close();
+    this.stream.close();
     await this.#closeRtp();
   }
 
   async #closeRtp(): Promise<void> {
     await Promise.all([this.#audioRtp.close(), this.#videoRtp.close()]);
-  }
-
-  /** Throws before anything has changed. */
-  #apply(negotiated: NegotiatedMedia): void {
-    const before = this.#negotiated;
-    const { audio, video } = negotiated;
-    if (audio) requireMedium(audio);
-    if (video) requireMedium(video);
-    const expected = this.#expectedOf(negotiated);
-    this.#renditions.expect(expected);
-    this.#negotiated = negotiated;
-    if (video?.parameterSets) this.#onParameterSets(video.parameterSets);
-    if (expected.audio) this.#expectAudio(expected.audio);
-    this.#inactivity.expect(
-      !negotiated.held && (audio?.receive === true || video?.receive === true),
-      this.#options.now(),
-    );
-    this.#videoLine.nack = video?.feedback.nack ?? false;
-    const { signallingAddress } = negotiated;
-    const signalling = signallingAddress === undefined ? {} : { signallingAddress };
-    fillTypes(this.#audioTypes, audio);
-    fillTypes(this.#videoTypes, video);
-    if (audio || before?.audio)
-      this.#audioRtp.start({
-        ...audioRemote(audio, before?.audio, this.#audioTypes),
-        ...signalling,
-      });
-    if (video || before?.video)
-      this.#videoRtp.start({
-        ...videoRemote(video, before?.video, this.#videoTypes, this.#options.blackVideo),
-        ...signalling,
-      });
-    this.#peerSound.use((audio && lineToSend(audio).codec) ?? null);
-  }
-
-  #expectedOf(negotiated: NegotiatedMedia): AgreedCodecs {
-    return expectedMedia(negotiated, {
-      audio: this.#audioCodec.codec,
-      video: this.#videoCodec.codec,
-    });
-  }
-
-  #expectAudio(codec: AudioCodec): void {
-    this.#timeline ??= new AudioTimeline((frame, timeMs) => this.#onTimedAudio(frame, timeMs), {
-      codec,
-      delayMs: this.#audioLine.delayMs + AUDIO_GRACE_MS,
-    });
-    this.#timeline.expect(codec);
-    if (this.#audioCodec.codec === null) this.#setAudioClock(codec);
-  }
-
-  #setAudioClock(codec: AudioCodec): void {
-    const { clockRateHz } = AUDIO_CODECS[codec];
-    this.#clock.setClockRate('audio', clockRateHz);
-    this.#arrivalDelay = new ArrivalDelay(clockRateHz);
-  }
-
-  #openRtp(kind: MediaKind, ssrc: number, cname: string): Promise<RtpSession> {
-    const { portPool, ticker, bindAddress, now, wallClock, random, maySendTo } = this.#options;
-    return openRtpSession(
-      {
-        kind,
-        ports: portPool,
-        ticker,
-        ssrc,
-        cname,
-        bindAddress,
-        now,
-        wallClock,
-        random,
-        ...(maySendTo && { maySendTo }),
-      },
-      {
-        onPacket: (packet) => this.#onPacket(kind, packet),
-        onEarly: () => this.#handler.onEarlyMedia?.(),
-        onSenderReport: (report, arrivalMs) => this.#clock.onSenderReport(kind, report, arrivalMs),
-        onKeyFrameByInfo: () => this.#handler.onKeyFrameByInfo?.(),
-        onKeyFrameByReinvite: () => this.#handler.onKeyFrameByReinvite?.(),
-        onFault: (fault, address, port) =>
-          this.#handler.onFault?.(fault, kind, `${address}:${port}`),
-      },
-    );
-  }
-
-  #onPacket(kind: MediaKind, packet: RtpPacket): void {
-    if (this.#early !== undefined) {
-      this.#early.push({ kind, packet });
-      return;
-    }
-    if (Number.isNaN(this.#zeroMs)) this.#zeroMs = packet.arrivalMs;
-    try {
-      if (kind === 'audio') {
-        this.#arrivalDelay.push(packet);
-        this.#audioLine.push(packet);
-      } else {
-        if (this.#videoFigures.frames === 0) this.#videoRtp.requestKeyFrame();
-        this.#videoLine.push(packet);
-      }
-    } catch (error) {
-      this.#handler.onFailure?.(error);
-    }
-  }
-
-  #onVideoPacket(packet: RtpPacket): void {
-    const codec = this.#videoTypes.get(packet.payloadType)?.codec;
-    if (codec === 'h264') this.#h264.push(packet);
-    else if (codec === 'vp8') this.#vp8.push(packet);
-  }
-
-  /** The depacketizers notice losses themselves; a new source begins a new line of timestamps. */
-  #onGap(kind: MediaKind, cause: JitterGap): void {
-    if (cause !== 'ssrc') return;
-    this.#clock.reset(kind);
-    if (kind === 'audio') return;
-    this.#decodeTimes.reset();
-    this.#videoGate.break();
-  }
-
-  /** Milliseconds on the stream's time base, which may have begun long before the first frame. */
-  #streamTime(mediaTimeMs: number): number {
-    return Math.max(0, mediaTimeMs + this.#clock.originMs - this.#zeroMs);
-  }
-
-  #onAudioFrame(frame: AudioFrame): void {
-    if (frame.codec !== this.#audioCodec.codec && !this.#onAudioCodec(frame)) return;
-    const mediaTimeMs = this.#clock.mediaTimeMs('audio', frame.rtpTimestamp, frame.arrivalMs);
-    const timeline = this.#timeline!;
-    timeline.push(frame, this.#streamTime(mediaTimeMs));
-    if (timeline.lateForMs >= MAX_LATE_MS) this.#clock.reset('audio');
-  }
-
-  /** The peer may change between negotiated codecs at any time (RFC 3264 §5.1). Is it followed? */
-  #onAudioCodec({ codec, arrivalMs }: AudioFrame): boolean {
-    const negotiated = this.#negotiated!;
-    const before = this.#audioCodec.codec ?? expectedMedia(negotiated).audio ?? codec;
-    if (!this.#audioCodec.take(codec, arrivalMs)) {
-      this.#audioFigures.count('audio-codec-change');
-      return false;
-    }
-    if (AUDIO_CODECS[codec].clockRateHz !== AUDIO_CODECS[before].clockRateHz)
-      this.#setAudioClock(codec);
-    this.#renditions.expect(this.#expectedOf(negotiated));
-    return true;
-  }
-
-  #onVideoCodec({ codec, arrivalMs }: VideoFrame): boolean {
-    if (!this.#videoCodec.take(codec, arrivalMs)) {
-      this.#onBrokenVideo('video-codec-change');
-      return false;
-    }
-    this.#renditions.expect(this.#expectedOf(this.#negotiated!));
-    return true;
-  }
-
-  #onTimedAudio(frame: AudioFrame, timeMs: number): void {
-    this.#renditions.pushAudio(frame, timeMs);
-    this.#taps.pushAudio(frame, timeMs);
-  }
-
-  #onVideoFrame(frame: VideoFrame): void {
-    if (frame.codec !== this.#videoCodec.codec && !this.#onVideoCodec(frame)) return;
-    this.#videoFigures.frames++;
-    if (frame.isKeyFrame) {
-      this.#videoFigures.keyFrames++;
-      // No decoder can begin with one whose parameter sets were lost: the next may bring them.
-      if (frame.codec === 'vp8' || this.#renditions.parameterSets.complete)
-        this.#videoRtp.keyFrameArrived();
-    }
-    const shownMs = this.#streamTime(
-      this.#clock.presentationTimeMs('video', frame.rtpTimestamp, frame.arrivalMs),
-    );
-    const decodedMs = this.#decodeTimes.push(shownMs, frame.isKeyFrame);
-    const { compositionMs } = this.#decodeTimes;
-    this.#renditions.pushVideo(frame, decodedMs, compositionMs);
-    this.#taps.pushVideo(frame, decodedMs, compositionMs);
-  }
-
-  #onBrokenVideo(fault: string): void {
-    this.#videoFigures.countBroken(fault);
-    this.#videoGate.break();
-  }
-
-  #onParameterSets(nalus: readonly Uint8Array[]): void {
-    this.#renditions.setParameterSets(nalus);
-    this.#decodeTimes.setReorderFrames(this.#renditions.parameterSets.maxReorderFrames);
-  }
-
-  readonly #onTick = (nowMs: number): void => {
-    try {
-      this.#tick(nowMs);
-    } catch (error) {
-      this.#handler.onFailure?.(error);
-    }
-  };
-
-  #tick(nowMs: number): void {
-    this.#audioLine.tick(nowMs, this.#audioRtp.jitterMs, this.#audioRtp.roundTripMs);
-    this.#videoLine.tick(nowMs, this.#videoRtp.jitterMs, this.#videoRtp.roundTripMs);
-    if (Number.isNaN(this.#zeroMs) && nowMs - this.#startMs >= SILENCE_START_MS)
-      this.#zeroMs = this.#startMs;
-    if (!Number.isNaN(this.#zeroMs)) {
-      const streamNowMs = nowMs - this.#zeroMs;
-      const timeline = this.#timeline;
-      if (timeline) {
-        const lateMs = Math.max(this.#audioLine.delayMs, this.#arrivalDelay.valueMs);
-        timeline.delayMs = lateMs + AUDIO_GRACE_MS;
-        timeline.tick(streamNowMs, nowMs);
-      }
-      this.#renditions.tick(streamNowMs);
-    }
-    if (nowMs - this.#secondMs >= SECOND_MS) this.#everySecond(nowMs);
-  }
-
-  #everySecond(nowMs: number): void {
-    this.#secondMs = nowMs;
-    const audio = this.#audioRtp.stats;
-    const video = this.#videoRtp.stats;
-    this.#audioFigures.note(audio, nowMs);
-    this.#videoFigures.note(video, nowMs);
-    const gone = this.#inactivity.check(
-      latest(audio.lastRtpMs, video.lastRtpMs),
-      latest(audio.lastRtcpMs, video.lastRtcpMs),
-      nowMs,
-    );
-    if (gone) this.#handler.onInactive?.(gone);
-    this.#handler.onSecond?.();
   }
 }
 

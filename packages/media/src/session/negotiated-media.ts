@@ -1,13 +1,55 @@
-// What was negotiated, in the words of the stages that it concerns.
+// What was negotiated, and the same in the words of the stages that it concerns.
 
 import { AUDIO_CODECS, VIDEO_CLOCK_RATE_HZ } from '../codec/codec.ts';
 import type { AudioCodec, VideoCodec } from '../codec/codec.ts';
 import type { RtpCodec } from '../rtp/depacketizer.ts';
 import type { KeyFrameMethod } from '../rtp/key-frame-requester.ts';
-import type { NegotiatedMedia, NegotiatedMedium } from './media-contract.ts';
 import type { AudioLine } from '../rtp/audio-packetizer.ts';
-import { requireRemote } from '../rtp/rtp-session-contract.ts';
-import type { RtpRemote } from '../rtp/rtp-session-contract.ts';
+import { requireRemote } from '../rtp/rtp-remote.ts';
+import type { RtpRemote } from '../rtp/rtp-remote.ts';
+import type { SrtpKeys } from '../rtp/srtp.ts';
+
+/** One medium as negotiated. */
+export interface NegotiatedMedium {
+  /** Where we send to, and expect from. */
+  readonly address: string;
+  readonly rtpPort: number;
+  readonly rtcpAddress: string;
+  readonly rtcpPort: number;
+  /** The peer takes media from us, and we offered to send. */
+  readonly send: boolean;
+  /** The peer means to send media; false while it holds the call or only listens. */
+  readonly receive: boolean;
+  /** Payload types on the wire, by codec. */
+  readonly codecs: readonly {
+    readonly payloadType: number;
+    readonly codec: AudioCodec | VideoCodec;
+  }[];
+  /** RFC 4733 events, where negotiated, for each RTP clock. */
+  readonly telephoneEvents: readonly {
+    readonly payloadType: number;
+    readonly clockRateHz: number;
+  }[];
+  /** Feedback (RFC 4585, RFC 5104) that the peer said it takes. */
+  readonly feedback: { readonly pli: boolean; readonly fir: boolean; readonly nack: boolean };
+  /** Keys of SRTP; absent: RTP in the clear. */
+  readonly srtp?: SrtpKeys;
+  /** H.264 parameter sets from the session description. */
+  readonly parameterSets?: readonly Uint8Array[];
+}
+
+/** What offer and answer have agreed on; an absent medium was refused. */
+export interface NegotiatedMedia {
+  readonly audio?: NegotiatedMedium;
+  readonly video?: NegotiatedMedium;
+  /** The peer holds the call: it need not send, whatever its directions say. Default false. */
+  readonly held?: boolean;
+  /**
+   * IP address that the peer signals from, where it signals itself: behind a NAT its media are expected from there.
+   * Default: unknown.
+   */
+  readonly signallingAddress?: string;
+}
 
 function isAudio(codec: AudioCodec | VideoCodec): codec is AudioCodec {
   return codec in AUDIO_CODECS;

@@ -16,63 +16,63 @@ const RECOVERY_IN_9 = Uint8Array.of(6, 6, 2, 0b0001_0101, 0b0001_0000, 0x80);
 function rig(options: KeyFrameGateOptions = {}) {
   const passed: boolean[] = [];
   const asked: string[] = [];
-  const gate = new KeyFrameGate(
-    (frame) => passed.push(frame.isKeyFrame),
-    (cause) => asked.push(cause),
-    options,
-  );
-  return { gate, passed, asked };
+  const gate = new KeyFrameGate((cause) => asked.push(cause), options);
+  const push = (frame: H264AccessUnit | Vp8Frame): void => {
+    const admitted = gate.admit(frame);
+    if (admitted) passed.push(admitted.isKeyFrame);
+  };
+  return { gate, push, passed, asked };
 }
 
 describe('KeyFrameGate', () => {
   it('opens at an IDR, closes at a break, and asks for a key frame while it is closed', () => {
-    const { gate, passed, asked } = rig();
-    gate.push(unit(false));
+    const { gate, push, passed, asked } = rig();
+    push(unit(false));
     expect([passed, asked, gate.isOpen]).toEqual([[], ['start'], false]);
-    gate.push(unit(true));
-    gate.push(unit(false));
+    push(unit(true));
+    push(unit(false));
     expect([passed, asked, gate.isOpen]).toEqual([[true, false], ['start'], true]);
     gate.break();
-    gate.push(unit(false));
-    gate.push(unit(false));
+    push(unit(false));
+    push(unit(false));
     expect(asked).toEqual(['start', 'loss', 'loss', 'loss']);
-    gate.push(unit(true));
+    push(unit(true));
     expect(passed).toEqual([true, false, true]);
     expect(gate.dropped).toBe(3);
   });
 
   it('lets no picture refer to those of another codec', () => {
     const passed: string[] = [];
-    const gate = new KeyFrameGate(
-      ({ codec, isKeyFrame }: H264AccessUnit | Vp8Frame) => passed.push(`${codec} ${isKeyFrame}`),
-      () => {},
-      { afterLoss: 'continue' },
-    );
+    const gate = new KeyFrameGate(() => {}, { afterLoss: 'continue' });
+    const take = (frame: H264AccessUnit | Vp8Frame): void => {
+      const admitted = gate.admit(frame);
+      if (admitted) passed.push(`${admitted.codec} ${admitted.isKeyFrame}`);
+    };
     const vp8: Vp8Frame = { ...unit(true), codec: 'vp8', payload: Uint8Array.of(0) };
-    gate.push(vp8);
-    gate.push(unit(false));
-    gate.push(unit(true));
-    gate.push({ ...vp8, isKeyFrame: false });
+    take(vp8);
+    take(unit(false));
+    take(unit(true));
+    take({ ...vp8, isKeyFrame: false });
     expect(passed).toEqual(['vp8 true', 'h264 true']);
   });
 
   it('still waits for the first one when the start is broken', () => {
-    const { gate, asked } = rig({ afterLoss: 'continue' });
+    const { gate, push, asked } = rig({ afterLoss: 'continue' });
     gate.break();
-    gate.push(unit(false));
+    push(unit(false));
     expect([asked, gate.dropped]).toEqual([['start', 'start'], 1]);
   });
 
   it('goes on after a loss where told so, and asks all the same', () => {
-    const { gate, passed, asked } = rig({ afterLoss: 'continue' });
-    gate.push(unit(true));
+    const { gate, push, passed, asked } = rig({ afterLoss: 'continue' });
+    push(unit(true));
     gate.break();
-    gate.push(unit(false));
+    push(unit(false));
     expect([passed, asked, gate.dropped]).toEqual([[true, false], ['loss'], 0]);
   });
 
   it('serves VP8 too', () => {
-    const { gate, passed } = rig();
+    const { push, passed } = rig();
     const frame: Vp8Frame = {
       codec: 'vp8',
       payload: Uint8Array.of(1),
@@ -80,40 +80,40 @@ describe('KeyFrameGate', () => {
       rtpTimestamp: 0,
       arrivalMs: 0,
     };
-    gate.push(frame);
-    gate.push({ ...frame, isKeyFrame: true });
-    gate.push(frame);
+    push(frame);
+    push({ ...frame, isKeyFrame: true });
+    push(frame);
     expect(passed).toEqual([true, false]);
   });
 
   it('begins at once at a recovery point that is right at once, marked as key frame', () => {
-    const { gate, passed } = rig();
-    gate.push(unit(false));
-    gate.push(unit(false, 40, RECOVERY_NOW));
-    gate.push(unit(false, 80));
+    const { gate, push, passed } = rig();
+    push(unit(false));
+    push(unit(false, 40, RECOVERY_NOW));
+    push(unit(false, 80));
     // While IDR pictures may come, the others stay what they are.
-    gate.push(unit(false, 120, RECOVERY_NOW));
+    push(unit(false, 120, RECOVERY_NOW));
     expect([passed, gate.dropped]).toEqual([[true, false, false], 1]);
   });
 
   it('begins at a gradual recovery point only after 1.5 s without IDR, from then on at each', () => {
-    const { gate, passed } = rig();
-    gate.push(unit(false, 0, RECOVERY_IN_9));
-    gate.push(unit(false, 1499, RECOVERY_IN_9));
+    const { gate, push, passed } = rig();
+    push(unit(false, 0, RECOVERY_IN_9));
+    push(unit(false, 1499, RECOVERY_IN_9));
     expect([passed, gate.isOpen]).toEqual([[], false]);
-    gate.push(unit(false, 1500, RECOVERY_IN_9));
-    gate.push(unit(false, 1540));
-    gate.push(unit(false, 2500, RECOVERY_IN_9));
+    push(unit(false, 1500, RECOVERY_IN_9));
+    push(unit(false, 1540));
+    push(unit(false, 2500, RECOVERY_IN_9));
     expect(passed).toEqual([true, false, true]);
     gate.break();
-    gate.push(unit(false, 2600));
-    gate.push(unit(false, 3500, RECOVERY_IN_9));
+    push(unit(false, 2600));
+    push(unit(false, 3500, RECOVERY_IN_9));
     expect(passed).toEqual([true, false, true, true]);
     // An IDR picture proves that waiting pays.
-    gate.push(unit(true, 3600));
+    push(unit(true, 3600));
     gate.break();
-    gate.push(unit(false, 4000, RECOVERY_IN_9));
-    gate.push(unit(false, 5000, RECOVERY_IN_9));
+    push(unit(false, 4000, RECOVERY_IN_9));
+    push(unit(false, 5000, RECOVERY_IN_9));
     expect([passed.length, gate.isOpen]).toEqual([5, false]);
   });
 });

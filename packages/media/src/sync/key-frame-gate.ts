@@ -1,6 +1,6 @@
 // Lets no picture through that refers to one that is missing: closed until a key frame, closed again by a loss.
 
-import type { Sink, VideoFrame } from '../codec/frame.ts';
+import type { VideoFrame } from '../codec/frame.ts';
 import { recoveryFrameCount } from '../codec/h264-sei.ts';
 
 /** Why a key frame is wanted. */
@@ -19,7 +19,7 @@ export interface KeyFrameGateOptions {
 const GRADUAL_AFTER_MS = 1500;
 
 /**
- * Stands behind a depacketizer: `onFrame → push`, `onBroken → break`. Starts closed.
+ * Stands behind a depacketizer: `admit` for each frame, `break` for each fault. Starts closed.
  *
  * A sender with intra refresh never sends an IDR picture, however often it is asked. Where its H.264 says by a
  * recovery point SEI that a decoder may begin, the gate opens too:
@@ -32,7 +32,6 @@ const GRADUAL_AFTER_MS = 1500;
  * unit goes on marked as key frame, as containers know no third kind, and outputs and players begin only at those.
  */
 export class KeyFrameGate<Frame extends VideoFrame = VideoFrame> {
-  readonly #next: Sink<Frame>;
   readonly #onKeyFrameNeeded: (cause: KeyFrameCause) => void;
   readonly #waits: boolean;
   #open = false;
@@ -47,12 +46,7 @@ export class KeyFrameGate<Frame extends VideoFrame = VideoFrame> {
    * @param onKeyFrameNeeded called for every picture that is dropped and at every `break`: the owner asks the
    *   sender, and throttles (see KeyFrameRequester).
    */
-  constructor(
-    next: Sink<Frame>,
-    onKeyFrameNeeded: (cause: KeyFrameCause) => void,
-    options: KeyFrameGateOptions = {},
-  ) {
-    this.#next = next;
+  constructor(onKeyFrameNeeded: (cause: KeyFrameCause) => void, options: KeyFrameGateOptions = {}) {
     this.#onKeyFrameNeeded = onKeyFrameNeeded;
     this.#waits = options.afterLoss !== 'continue';
   }
@@ -67,8 +61,8 @@ export class KeyFrameGate<Frame extends VideoFrame = VideoFrame> {
     return this.#dropped;
   }
 
-  /** Passes the picture on, or drops it. */
-  push(frame: Frame): void {
+  /** @returns the picture, if it may pass: a recovery point marked as key frame. `undefined`: it is dropped. */
+  admit(frame: Frame): Frame | undefined {
     if (frame.codec !== this.#codec) {
       // Nothing refers to pictures of another codec, whatever the policy.
       this.#open = false;
@@ -77,22 +71,18 @@ export class KeyFrameGate<Frame extends VideoFrame = VideoFrame> {
     if (frame.isKeyFrame) {
       this.#refreshesGradually = false;
       this.#open = true;
-      this.#next(frame);
-      return;
+      return frame;
     }
     // Open, the SEI is looked for only where no IDR is to be expected: outputs that join need a place to begin.
     if ((!this.#open || this.#refreshesGradually) && this.#mayBeginAt(frame)) {
       this.#open = true;
-      this.#next({ ...frame, isKeyFrame: true });
-      return;
+      return { ...frame, isKeyFrame: true };
     }
-    if (this.#open) {
-      this.#next(frame);
-      return;
-    }
+    if (this.#open) return frame;
     if (Number.isNaN(this.#closedSinceMs)) this.#closedSinceMs = frame.arrivalMs;
     this.#dropped++;
     this.#onKeyFrameNeeded(this.#cause);
+    return undefined;
   }
 
   /** Something is missing before the next picture. */

@@ -21,15 +21,15 @@ function play(sources: readonly Source[], units: readonly TestAccessUnit[]) {
   const out: { atMs: number; source: number; isKeyFrame: boolean }[] = [];
   let nowMs = 0;
   let source = 0;
-  const gate = new KeyFrameGate(
-    (frame) => out.push({ atMs: nowMs, source, isKeyFrame: frame.isKeyFrame }),
-    () => {},
-  );
-  const depacketizer = new H264Depacketizer({
-    onFrame: (frame) => gate.push(frame),
-    onBroken: () => gate.break(),
+  const gate = new KeyFrameGate(() => {});
+  const depacketizer = new H264Depacketizer();
+  const line = new ReceptionLine((packet) => {
+    for (const unit of depacketizer.push(packet)) {
+      if (typeof unit === 'string') gate.break();
+      else if ('codec' in unit && gate.admit(unit))
+        out.push({ atMs: nowMs, source, isKeyFrame: unit.isKeyFrame });
+    }
   });
-  const line = new ReceptionLine((packet) => depacketizer.push(packet));
   const beginsMs: number[] = [];
   for (; source < sources.length; source++) {
     const { ssrc, firstSequence, firstTimestamp, payloadType } = sources[source]!;

@@ -61,17 +61,14 @@ describe('payloads of RFC 6184', () => {
       const { video } = loadClip();
       const received: H264AccessUnit[] = [];
       const broken: string[] = [];
-      const depacketizer = new H264Depacketizer({
-        onFrame: (frame) => received.push(frame),
-        onBroken: (fault) => broken.push(fault),
-      });
+      const depacketizer = new H264Depacketizer();
       let sequenceNumber = 65_000;
       for (const { nalus, index } of video) {
         const payloads = packetizeAccessUnit(nalus, mode, size);
         if (mode === 1)
           expect(Math.max(...payloads.map((one) => one.length))).toBeLessThanOrEqual(size);
         for (const [at, payload] of payloads.entries()) {
-          depacketizer.push({
+          const units = depacketizer.push({
             datagram: payload,
             payload,
             payloadType: 96,
@@ -81,6 +78,10 @@ describe('payloads of RFC 6184', () => {
             ssrc: 1,
             arrivalMs: 0,
           });
+          for (const unit of units) {
+            if (typeof unit === 'string') broken.push(unit);
+            else if ('codec' in unit) received.push(unit);
+          }
         }
       }
       expect(broken).toEqual([]);

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { KeyFrameRequester } from '../rtp/key-frame-requester.ts';
-import { Rate, ReceivedFigures, VideoFigures } from './received-stats.ts';
+import { Rate, ReceivedFigures, VideoFigures } from './media-stats.ts';
 import { ReceptionLine } from '../rtp/reception-line.ts';
-import type { RtpSessionStats } from '../rtp/rtp-session-contract.ts';
+import type { RtpSessionStats } from '../rtp/rtp-session.ts';
 
 const RTP: RtpSessionStats = {
   packets: 95,

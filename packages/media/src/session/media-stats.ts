@@ -1,9 +1,67 @@
-// The figures of one received medium, as a call's owner sees them.
+// The figures of a session, and how those of a received medium are counted.
 
 import type { AudioCodec, VideoCodec } from '../codec/codec.ts';
-import type { MediaStats, ReceivedMediaStats } from './media-contract.ts';
+import type { TranscoderStats } from '../ffmpeg/transcoder.ts';
+import type { KeyFrameStats } from '../rtp/key-frame-requester.ts';
 import type { ReceptionLine } from '../rtp/reception-line.ts';
-import type { RtpSessionStats } from '../rtp/rtp-session-contract.ts';
+import type { RtpSessionStats } from '../rtp/rtp-session.ts';
+
+/** What was measured of one received medium; `null` where nothing was. */
+export interface ReceivedMediaStats<Codec extends string = AudioCodec | VideoCodec> {
+  /** Codec of the last frame. */
+  readonly codec: Codec | null;
+  readonly packets: number;
+  readonly bytes: number;
+  /** Packets that never came, by sequence numbers (RFC 3550 §6.4.1). */
+  readonly lost: number;
+  /** Share of packets lost, 0–1. */
+  readonly lossRatio: number | null;
+  /** Interarrival jitter (RFC 3550 §6.4.1) in milliseconds. */
+  readonly jitterMs: number | null;
+  readonly reordered: number;
+  readonly duplicates: number;
+  /** Received payload, averaged over the last seconds. */
+  readonly bitrateBps: number | null;
+  /** How long a missing packet is waited for at present. */
+  readonly jitterDelayMs: number;
+  /** Retransmissions asked for (RFC 4585 §6.2.1). */
+  readonly nacksSent: number;
+  /** Packets that came after they were asked for. */
+  readonly recovered: number;
+  /** Packets dropped by name of their fault. */
+  readonly faults: Readonly<Record<string, number>>;
+}
+
+/** What was measured of a session. */
+export interface MediaStats {
+  readonly audio: ReceivedMediaStats<AudioCodec> | null;
+  readonly video:
+    | (ReceivedMediaStats<VideoCodec> & {
+        /** Pixels, from the sequence parameter set. */
+        readonly width: number | null;
+        readonly height: number | null;
+        readonly fps: number | null;
+        readonly frames: number;
+        readonly keyFrames: number;
+        /** Access units dropped since a part or the parameter sets were lost, or while a key frame was awaited. */
+        readonly droppedFrames: number;
+        /** Key-frame requests sent to the peer, by all methods. */
+        readonly keyFrameRequests: number;
+        /** The same by method, what answered them, and how long the last wanted key frame took. */
+        readonly keyFrameAnswers: KeyFrameStats;
+        /** Times that the last key frame was sent again, since nothing came. */
+        readonly frozenFrames: number;
+      })
+    | null;
+  /** How much video runs behind audio by the peer's sender reports, or `null` while unknown. */
+  readonly avSkewMs: number | null;
+  /** Silence put into the audio, in milliseconds. */
+  readonly silenceInsertedMs: number | null;
+  /** The encoder of the audio; `null` where it passes through. */
+  readonly audioTranscoder: TranscoderStats | null;
+  /** The encoder of the video; `null` where it passes through. */
+  readonly videoTranscoder: TranscoderStats | null;
+}
 
 /** How fast a counter grows, over the last period. */
 export class Rate {

@@ -1,0 +1,153 @@
+// The hub of a stream: frames of its source in; tags and frames out to whatever is attached. The one StreamSource, which a
+// call's session and a stream of an application's frames both own.
+
+import { MediaError } from '../errors.ts';
+import type { AudioFrame, Sink, StreamAudio, StreamVideo, VideoFrame } from '../codec/frame.ts';
+import type { ParameterSets } from '../codec/parameter-sets.ts';
+import type { VideoFormat } from '../flv/flv-muxer.ts';
+import { FrameTaps } from './frame-taps.ts';
+import { KeyFrameWishes } from './key-frame-wishes.ts';
+import type { Output, OutputContents } from './output.ts';
+import type { OutputForm } from './output-form.ts';
+import { RenditionSet } from './rendition-set.ts';
+import type { AacFrame, ExpectedMedia, RenditionOptions, RenditionStats } from './rendition.ts';
+import type { StreamFigures, StreamSource } from './stream-source.ts';
+
+/** What a hub needs of the source that feeds it. */
+export interface StreamHubDeps {
+  /** A key frame is needed. Called often: the source throttles. */
+  requestKeyFrame(): void;
+  /** Outputs want a key frame at least this often from now on; undefined: none wants any. */
+  setKeyFramePeriod(everyMs: number | undefined): void;
+  /** A frozen picture is shown: those that refer to others than it are no use before the next key frame. */
+  onFrozen(): void;
+  /** An encoder of the stream's own form has given up. That of another form ends its outputs alone. */
+  onFailure(error: unknown): void;
+  /** What is known of the media, as received. */
+  figures(): Omit<StreamFigures, 'width' | 'height'>;
+  /** Ends the source. What it still holds is pushed before this returns. */
+  finish(): Promise<void>;
+}
+
+/** Each frame goes to every rendition, and to every tap. Costs a rendition for each form that outputs want. */
+export class StreamHub implements StreamSource {
+  readonly form: OutputForm;
+  readonly #deps: StreamHubDeps;
+  readonly #renditions: RenditionSet;
+  readonly #taps = new FrameTaps();
+  readonly #keyFrameWishes: KeyFrameWishes;
+  #closed = false;
+
+  constructor(options: RenditionOptions, deps: StreamHubDeps) {
+    const { form, ...others } = options;
+    this.form = form;
+    this.#deps = deps;
+    this.#renditions = new RenditionSet(form, others, {
+      onKeyFrameWanted: () => deps.requestKeyFrame(),
+      onFrozen: () => deps.onFrozen(),
+      onFailure: (error) => deps.onFailure(error),
+    });
+    this.#keyFrameWishes = new KeyFrameWishes((leastMs) => deps.setKeyFramePeriod(leastMs));
+  }
+
+  // Outputs: see StreamSource.
+
+  prepare(form: OutputForm, onFailed?: (error: unknown) => void): () => void {
+    if (this.#closed) throw new MediaError('CLOSED', 'The stream is closed');
+    return this.#renditions.of(form).hold(onFailed);
+  }
+
+  addOutput(output: Output, form: OutputForm = this.form): void {
+    this.#renditions.of(form).add(output);
+    this.requestKeyFrame();
+  }
+
+  removeOutput(output: Output): void {
+    this.#renditions.remove(output);
+  }
+
+  contents(form: OutputForm): OutputContents {
+    return this.#renditions.of(form).contents;
+  }
+
+  pictureSize(form: OutputForm): { readonly width: number; readonly height: number } | null {
+    return this.#renditions.videoOf(form) ?? null;
+  }
+
+  requestKeyFrame(): void {
+    this.#deps.requestKeyFrame();
+  }
+
+  wantKeyFrames(everyMs: number): () => void {
+    return this.#keyFrameWishes.add(everyMs);
+  }
+
+  tapAudio(sink: Sink<StreamAudio>): () => void {
+    return this.#taps.addAudio(sink);
+  }
+
+  tapVideo(sink: Sink<StreamVideo>): () => void {
+    return this.#taps.addVideo(sink);
+  }
+
+  figures(): StreamFigures {
+    const { width = null, height = null } = this.#renditions.video ?? {};
+    return { ...this.#deps.figures(), width, height };
+  }
+
+  async finish(): Promise<void> {
+    const ending = this.#deps.finish();
+    await Promise.all([ending, this.#renditions.finish()]);
+  }
+
+  // The source.
+
+  /** Of the stream, for outputs that begin later. */
+  get parameterSets(): ParameterSets {
+    return this.#renditions.parameterSets;
+  }
+
+  /** Size and profile of the pictures; undefined while unknown. */
+  get video(): VideoFormat | undefined {
+    return this.#renditions.video;
+  }
+
+  /** What the encoders do. */
+  get stats(): RenditionStats & { readonly framesWithoutParameterSets: number } {
+    return this.#renditions.stats;
+  }
+
+  /** Which media come from now on. @throws as `RenditionSet.expect`; everything is as before then. */
+  expect(media: ExpectedMedia): void {
+    this.#renditions.expect(media);
+  }
+
+  /** Parameter sets, also those outside of access units. */
+  setParameterSets(nalus: readonly Uint8Array[]): void {
+    this.#renditions.setParameterSets(nalus);
+  }
+
+  /** One frame of sound, at its time: back to back; AAC may have holes. */
+  pushAudio(frame: AudioFrame | AacFrame, timeMs: number): void {
+    this.#renditions.pushAudio(frame, timeMs);
+    this.#taps.pushAudio(frame, timeMs);
+  }
+
+  /** One picture in decoding order; `compositionMs`: how much later it is shown. */
+  pushVideo(frame: VideoFrame, timeMs: number, compositionMs: number): void {
+    this.#renditions.pushVideo(frame, timeMs, compositionMs);
+    this.#taps.pushVideo(frame, timeMs, compositionMs);
+  }
+
+  /** About every 20 ms. */
+  tick(streamNowMs: number): void {
+    this.#renditions.tick(streamNowMs);
+  }
+
+  /** Ends the encoders, and forgets outputs, taps and pictures. Idempotent. */
+  close(): void {
+    this.#closed = true;
+    this.#taps.clear();
+    this.#renditions.close();
+  }
+}

@@ -1,0 +1,152 @@
+// The audio of a call: from RTP packets to sound without holes on the stream's time. The stages stand in the order in
+// which a packet passes them.
+
+import { AUDIO_CODECS } from '../codec/codec.ts';
+import type { AudioCodec } from '../codec/codec.ts';
+import type { AudioFrame, RtpPacket } from '../codec/frame.ts';
+import type { StreamHub } from '../output/stream-hub.ts';
+import { AudioDepacketizer } from '../rtp/audio-depacketizer.ts';
+import type { RtpCodec } from '../rtp/depacketizer.ts';
+import type { DelayRange } from '../rtp/jitter-delay.ts';
+import { ReceptionLine } from '../rtp/reception-line.ts';
+import type { RtpSession, RtpSessionStats } from '../rtp/rtp-session.ts';
+import { ArrivalDelay } from '../sync/arrival-delay.ts';
+import { AudioTimeline } from '../sync/audio-timeline.ts';
+import { CodecChanges } from '../sync/codec-changes.ts';
+import type { StreamClock } from '../sync/stream-clock.ts';
+import { ReceivedFigures } from './media-stats.ts';
+import type { ReceivedMediaStats } from './media-stats.ts';
+
+/** What an audio path needs of its session. */
+export interface AudioPathDeps {
+  readonly clock: StreamClock;
+  readonly hub: StreamHub;
+  /** The RTP session that the packets come from; it is there before the first packet. */
+  rtp(): RtpSession;
+  /** Another codec comes: the hub is to expect it. May throw what the hub throws. */
+  onCodec(): void;
+  /** The peer pressed a key. */
+  onDigit(digit: string): void;
+}
+
+/** Audio may be this much later than it was seen to be before silence takes its place: encoders and beats. */
+const AUDIO_GRACE_MS = 60;
+/** What comes late for longer is not the backlog of a stall, which drains faster: its line of timestamps has moved. */
+const MAX_LATE_MS = 500;
+
+/** RtpSession → reception line → depacketizer → clock → timeline → StreamHub. */
+export class AudioPath {
+  /** As negotiated; filled by the session. */
+  readonly payloadTypes = new Map<number, RtpCodec>();
+  readonly figures = new ReceivedFigures<AudioCodec>();
+  #arrivalDelay = new ArrivalDelay(AUDIO_CODECS.pcma.clockRateHz);
+  readonly #line: ReceptionLine;
+  readonly #depacketizer = new AudioDepacketizer(this.payloadTypes);
+  readonly #codec = new CodecChanges<AudioCodec>();
+  readonly #clock: StreamClock;
+  #timeline: AudioTimeline | undefined;
+  readonly #hub: StreamHub;
+  readonly #deps: AudioPathDeps;
+  /** Codec that was agreed on, before the first frame. */
+  #expected: AudioCodec | undefined;
+
+  constructor(jitterDelayMs: number | DelayRange | undefined, deps: AudioPathDeps) {
+    this.#deps = deps;
+    this.#clock = deps.clock;
+    this.#hub = deps.hub;
+    this.#line = new ReceptionLine((packet) => this.#onPacket(packet), {
+      ...(jitterDelayMs !== undefined && { delayMs: jitterDelayMs }),
+      // The depacketizer notices losses itself; a new source begins a new line of timestamps.
+      onGap: (cause) => {
+        if (cause === 'ssrc') this.#clock.sync.reset('audio');
+      },
+    });
+  }
+
+  /** Codec of the last frame. */
+  get codec(): AudioCodec | null {
+    return this.#codec.codec;
+  }
+
+  /** Silence put in where sound was missing, in milliseconds; undefined while no audio was agreed on. */
+  get filledMs(): number | undefined {
+    return this.#timeline?.stats.filledMs;
+  }
+
+  /** Which codec will come. Silence is of that until it does. */
+  expect(codec: AudioCodec): void {
+    this.#expected = codec;
+    this.#timeline ??= new AudioTimeline((frame, timeMs) => this.#hub.pushAudio(frame, timeMs), {
+      codec,
+      delayMs: this.#line.delayMs + AUDIO_GRACE_MS,
+    });
+    this.#timeline.expect(codec);
+    if (this.#codec.codec === null) this.#setClock(codec);
+  }
+
+  /** Takes the next packet of the wire. */
+  push(packet: RtpPacket): void {
+    this.#arrivalDelay.push(packet);
+    this.#line.push(packet);
+  }
+
+  /** Every 20 ms. */
+  tick(nowMs: number): void {
+    const { jitterMs, roundTripMs } = this.#deps.rtp();
+    this.#line.tick(nowMs, jitterMs, roundTripMs);
+  }
+
+  /** Every 20 ms once the stream has begun: silence, where sound is missing. */
+  fill(nowMs: number): void {
+    const timeline = this.#timeline;
+    if (!timeline) return;
+    const lateMs = Math.max(this.#line.delayMs, this.#arrivalDelay.valueMs);
+    timeline.delayMs = lateMs + AUDIO_GRACE_MS;
+    timeline.tick(this.#clock.at(nowMs), nowMs);
+  }
+
+  /** Hands on what waits behind a hole: it is sound all the same. */
+  flush(): void {
+    this.#line.reset();
+  }
+
+  /** What was measured so far. */
+  stats(rtp: RtpSessionStats): ReceivedMediaStats<AudioCodec> {
+    return this.figures.stats(rtp, this.#line, this.codec);
+  }
+
+  /** The hot path: one packet, in order. */
+  #onPacket(packet: RtpPacket): void {
+    this.#clock.begin(packet.arrivalMs);
+    for (const unit of this.#depacketizer.push(packet)) {
+      if (typeof unit === 'string') this.figures.count(unit);
+      else if ('digit' in unit) this.#deps.onDigit(unit.digit);
+      else this.#onSound(unit);
+    }
+  }
+
+  #onSound(frame: AudioFrame): void {
+    if (frame.codec !== this.#codec.codec && !this.#follows(frame)) return;
+    const timeline = this.#timeline!;
+    timeline.push(frame, this.#clock.soundMs(frame.rtpTimestamp, frame.arrivalMs));
+    if (timeline.lateForMs >= MAX_LATE_MS) this.#clock.sync.reset('audio');
+  }
+
+  /** The peer may change between negotiated codecs at any time (RFC 3264 §5.1). Is it followed? */
+  #follows({ codec, arrivalMs }: AudioFrame): boolean {
+    const before = this.#codec.codec ?? this.#expected ?? codec;
+    if (!this.#codec.take(codec, arrivalMs)) {
+      this.figures.count('audio-codec-change');
+      return false;
+    }
+    if (AUDIO_CODECS[codec].clockRateHz !== AUDIO_CODECS[before].clockRateHz) this.#setClock(codec);
+    this.#deps.onCodec();
+    return true;
+  }
+
+  #setClock(codec: AudioCodec): void {
+    const { clockRateHz } = AUDIO_CODECS[codec];
+    this.#clock.sync.setClockRate('audio', clockRateHz);
+    this.#arrivalDelay = new ArrivalDelay(clockRateHz);
+  }
+}

@@ -1,0 +1,41 @@
+// The time of one stream, on which its tags are stamped: 0 is its first packet, of whichever medium.
+
+import { SyncClock } from './sync-clock.ts';
+
+/** Pure: time is an argument. */
+export class StreamClock {
+  /** Media time of both media; see {@link SyncClock}. */
+  readonly sync = new SyncClock();
+  /** Arrival time that is 0 of the stream's time; NaN before. */
+  #zeroMs = Number.NaN;
+
+  /** Time runs. */
+  get hasBegun(): boolean {
+    return !Number.isNaN(this.#zeroMs);
+  }
+
+  /** The stream begins at this instant, if it has not begun. */
+  begin(nowMs: number): void {
+    if (Number.isNaN(this.#zeroMs)) this.#zeroMs = nowMs;
+  }
+
+  /** Stream time of an instant on the arrival clock. */
+  at(nowMs: number): number {
+    return nowMs - this.#zeroMs;
+  }
+
+  /** Stream time of a sound; per stream it never decreases. Milliseconds, 0 or more. */
+  soundMs(rtpTimestamp: number, arrivalMs: number): number {
+    return this.#streamMs(this.sync.mediaTimeMs('audio', rtpTimestamp, arrivalMs));
+  }
+
+  /** Stream time at which a picture is shown. Milliseconds, 0 or more. */
+  pictureMs(rtpTimestamp: number, arrivalMs: number): number {
+    return this.#streamMs(this.sync.presentationTimeMs('video', rtpTimestamp, arrivalMs));
+  }
+
+  /** The stream may have begun long before the first frame that was timed. */
+  #streamMs(mediaTimeMs: number): number {
+    return Math.max(0, mediaTimeMs + this.sync.originMs - this.#zeroMs);
+  }
+}
