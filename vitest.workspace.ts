@@ -39,15 +39,18 @@ const retry = process.env['CI'] === undefined ? 0 : 1;
 const waitingWorkers = Math.min(8, 2 * availableParallelism());
 
 /**
- * Files that measure how long something takes, or how much processor time or memory it needs. Whatever runs beside them
- * would be measured too, so they run one at a time.
+ * Files that measure latency, or that take a processor away on purpose. Whatever runs beside them would be measured, or
+ * disturbed, so they run one at a time, after the rest.
  */
 const MEASURED = [
-  // Latency of encoding, and the processor time of each encoder.
-  'test/interop/media/transcoder-video.test.ts',
-  // Drift between sound and pictures.
-  'test/interop/media/av-skew.test.ts',
+  // How long sound takes through decoders and encoders of each codec.
+  'test/interop/media/audio-codecs.test.ts',
+  // Drift between sound and pictures, and how soon the first key frame comes.
   'test/interop/media/media-figures.test.ts',
+  // Fills one processor with busy loops, to starve an encoder.
+  'test/interop/media/transcoder.test.ts',
+  // Delay and processor time of the H.264 encoder.
+  'test/interop/media/transcoder-video.test.ts',
 ];
 
 /** unit: no socket, no sleep. loopback: our own peers on 127.0.0.1. interop: programs we did not write. */

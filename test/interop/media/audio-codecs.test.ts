@@ -2,9 +2,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   AAC_FRAME_SAMPLES,
@@ -28,7 +27,7 @@ import type {
   MediaError,
   SoundSource,
 } from '@sipcast/media';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import { countSpeexFrames } from '../../../packages/media/src/codec/speex.ts';
 import { describeWith, findProgram, run } from '../../support/programs.ts';
 import {
@@ -42,6 +41,8 @@ import {
   oggPackets,
   soundFrames,
 } from '../../support/sound.ts';
+import { afterTest } from '../../support/cleanup.ts';
+import { makeFolder } from '../../support/folder.ts';
 
 const TONE = 'aevalsrc=0.3*sin(2*PI*440*t)+0.2*(random(0)-0.5):d=1.2';
 
@@ -76,11 +77,8 @@ function decodeFlv(tags: readonly FlvTag[]): Int16Array {
 describeWith(['ffmpeg', 'ps'], 'audio codecs', () => {
   let dir: string;
   beforeEach(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'audio-'));
-  });
-  afterEach(async () => {
-    await expect.poll(childCount, { timeout: 3000 }).toBe(0);
-    await rm(dir, { recursive: true, force: true });
+    dir = await makeFolder();
+    afterTest(() => expect.poll(childCount).toBe(0));
   });
 
   it('tells the length of Opus packets of every mode', () => {

@@ -1,8 +1,7 @@
 // The H.264 encoder as a real ffmpeg child process: its picture, its time, its faults.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -22,10 +21,12 @@ import type {
   VideoSource,
 } from '@sipcast/media';
 import { loadClip, splitIvf } from '@sipcast/testkit';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import { decodeErrors } from '../../support/flv-check.ts';
 import { describeWith, findProgram, run } from '../../support/programs.ts';
 import { makeReorderedVideo } from '../../support/reordered-video.ts';
+import { afterTest } from '../../support/cleanup.ts';
+import { makeFolder } from '../../support/folder.ts';
 
 const FRAME_MS = 40;
 const BASE_MS = 5000.4;
@@ -78,14 +79,9 @@ interface Taken {
 
 describeWith(['ffmpeg', 'ffprobe', 'ps'], 'the H.264 encoder', () => {
   let dir: string;
-  const opened: { close(): void }[] = [];
   beforeEach(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'h264-'));
-  });
-  afterEach(async () => {
-    for (const one of opened.splice(0)) one.close();
-    await expect.poll(encoders, { timeout: 3000 }).toEqual([]);
-    await rm(dir, { recursive: true, force: true });
+    dir = await makeFolder();
+    afterTest(() => expect.poll(encoders).toEqual([]));
   });
 
   async function open(
@@ -102,7 +98,7 @@ describeWith(['ffmpeg', 'ffprobe', 'ps'], 'the H.264 encoder', () => {
       onKeyFrameWanted: () => wanted++,
       onFailed: (error) => failures.push(error),
     });
-    opened.push(transcoder);
+    afterTest(() => transcoder.close());
     let timeMs = BASE_MS;
     const feed = async (frames: readonly VideoFrame[], everyMs = 10, stepMs = FRAME_MS) => {
       for (const frame of frames) {
@@ -417,9 +413,10 @@ exec cat >/dev/null
       transcoder.close();
       transcoder.push(vp8Frames(1)[0]!, 0);
     }
-    await expect.poll(encoders, { timeout: 5000 }).toEqual([]);
-    expect(listChildren().filter((row) => row.includes('defunct'))).toEqual([]);
-    await expect.poll(descriptors, { timeout: 2000 }).toBeLessThanOrEqual(before + 2);
+    await expect.poll(encoders).toEqual([]);
+    // One that has just ended is a zombie until the event loop comes to collect it.
+    await expect.poll(() => listChildren().filter((row) => row.includes('defunct'))).toEqual([]);
+    await expect.poll(descriptors).toBeLessThanOrEqual(before + 2);
   });
 
   it('leaves no child when its parent is killed', async () => {

@@ -3,8 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createCallGateway } from '@sipcast/core';
 import {
@@ -16,9 +15,11 @@ import {
 } from '@sipcast/media';
 import type { AacFormat, FlvTag, MediaError } from '@sipcast/media';
 import { measureAvSkew, RtmpSink, SipPeer } from '@sipcast/testkit';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import { decodeErrors, summarizeFlv } from '../../support/flv-check.ts';
 import { describeWith, findProgram, run } from '../../support/programs.ts';
+import { afterTest } from '../../support/cleanup.ts';
+import { makeFolder } from '../../support/folder.ts';
 
 const STEP_MS = 20;
 
@@ -55,11 +56,8 @@ async function longestGap(
 describeWith(['ffmpeg', 'ps', 'taskset', 'chrt'], 'the AAC encoder', () => {
   let dir: string;
   beforeEach(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'aac-'));
-  });
-  afterEach(async () => {
-    await expect.poll(encoders, { timeout: 3000 }).toEqual([]);
-    await rm(dir, { recursive: true, force: true });
+    dir = await makeFolder();
+    afterTest(() => expect.poll(encoders).toEqual([]));
   });
 
   async function open(path?: string, codec: 'pcma' | 'opus' = 'pcma') {
@@ -74,6 +72,7 @@ describeWith(['ffmpeg', 'ps', 'taskset', 'chrt'], 'the AAC encoder', () => {
       onFrame: (frame, atMs) => frames.push({ frame, atMs, arrivalMs: performance.now() }),
       onFailed: (error) => failures.push(error),
     });
+    afterTest(() => transcoder.close());
     let timeMs = 5000;
     const feed = async (seconds: number, loudAtMs: (ms: number) => boolean = () => false) => {
       const startedMs = performance.now();

@@ -118,12 +118,10 @@ describe('our re-INVITE', () => {
     expect(again.headers.get('to')).toContain(';tag=bob');
     expect(again.headers.get('contact')).toBe(invite.headers.get('contact'));
     expect(again.headers.get('supported')).toBe('timer');
-    await line.peer.request('ACK', 3);
-    expect(line.peer.requests('ACK').map((ack) => ack.headers.get('cseq'))).toEqual([
-      '1 ACK',
-      '2 ACK',
-      '2 ACK',
-    ]);
+    const acks = (): SipRequest[] =>
+      line.peer.copies('ACK').filter((ack) => ack.headers.get('cseq') === '2 ACK');
+    await until(() => acks().length >= 2, 'an ACK for each 200');
+    expect(new Set(acks().map((ack) => ack.headers.get('via'))).size).toBe(1);
     expect(session.state).toBe('established');
   });
 

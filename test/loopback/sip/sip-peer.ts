@@ -123,17 +123,40 @@ export class ScriptedPeer {
     }
   }
 
-  /** Requests of this method, in order. */
+  /**
+   * Requests of this method, in order, each of them once. With timers as short as {@link SHORT_TIMERS} a busy machine
+   * alone makes a client repeat a request.
+   */
   requests(method: string): SipRequest[] {
+    const seen = new Set<string>();
+    return this.copies(method).filter(({ headers }) => {
+      const key = `${headers.get('via')} ${headers.get('call-id')} ${headers.get('cseq')}`;
+      const isNew = !seen.has(key);
+      seen.add(key);
+      return isNew;
+    });
+  }
+
+  /** Requests of this method as they arrived, retransmissions included. */
+  copies(method: string): SipRequest[] {
     return this.received.filter(
       (m): m is SipRequest => m.kind === 'request' && m.method === method,
     );
   }
 
-  /** The `nth` request of this method, now or later. */
-  async request(method: string, nth = 1): Promise<SipRequest> {
+  /** The `nth` request of this method, now or later, retransmissions not counted. */
+  request(method: string, nth = 1): Promise<SipRequest> {
+    return this.#nth(method, () => this.requests(method)[nth - 1]);
+  }
+
+  /** The `nth` copy of a request of this method, now or later: 2 is its first retransmission. */
+  copy(method: string, nth: number): Promise<SipRequest> {
+    return this.#nth(method, () => this.copies(method)[nth - 1]);
+  }
+
+  async #nth(method: string, find: () => SipRequest | undefined): Promise<SipRequest> {
     for (;;) {
-      const found = this.requests(method)[nth - 1];
+      const found = find();
       if (found !== undefined) return found;
       await this.#next((m) => m.kind === 'request' && m.method === method);
     }
