@@ -101,7 +101,6 @@ async function outage(
   const server = await workshop.startServer({
     preload: new URL('probe.ts', import.meta.url),
     config: {
-      maxLoopLagMs: 0,
       events: {
         callAppUrl: `http://good-0.example:${receiver.port}/CallApp`,
         retries: 1,
@@ -109,7 +108,7 @@ async function outage(
         timeoutMs: 2000,
       },
       // The policy under test: a phone that is silent keeps its call.
-      gateway: { bindAddress: '127.0.0.1', rtpPorts, rtpTimeoutMs: 0 },
+      gateway: { maxLoopLagMs: 0, bindAddress: '127.0.0.1', rtpPorts, rtpTimeoutMs: 0 },
     },
   });
   const names = Array.from({ length: CALLS }, (_, n) => `call-${n}`);
@@ -219,8 +218,7 @@ async function silentPhones(
   workshop.later(() => sink.close());
   const server = await workshop.startServer({
     config: {
-      maxLoopLagMs: 0,
-      gateway: { bindAddress: '127.0.0.1', rtpPorts, rtpTimeoutMs },
+      gateway: { maxLoopLagMs: 0, bindAddress: '127.0.0.1', rtpPorts, rtpTimeoutMs },
     },
   });
   const names = Array.from({ length: CALLS }, (_, n) => `silent-${n}`);

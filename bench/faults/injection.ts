@@ -135,8 +135,8 @@ async function measure({ workshop, quick, rtpPorts }: FaultRun): Promise<readonl
     preload: new URL('probe.ts', import.meta.url),
     config: {
       profile: 'dev',
-      maxLoopLagMs: 0,
       gateway: {
+        maxLoopLagMs: 0,
         bindAddress: '127.0.0.1',
         rtpPorts,
         maxCalls: 900,

@@ -33,8 +33,7 @@ async function measureKills(run: FaultRun): Promise<readonly Measurement[]> {
     const server = await workshop.startServer({
       httpPort,
       config: {
-        maxLoopLagMs: 0,
-        gateway: { bindAddress: '127.0.0.1', sipPort, rtpPorts },
+        gateway: { maxLoopLagMs: 0, bindAddress: '127.0.0.1', sipPort, rtpPorts },
       },
     });
     await until(
@@ -102,8 +101,8 @@ async function measureDraining(run: FaultRun): Promise<readonly Measurement[]> {
   const server = await workshop.startServer({
     config: {
       drainMs: deadlineMs,
-      maxLoopLagMs: 0,
       gateway: {
+        maxLoopLagMs: 0,
         bindAddress: '127.0.0.1',
         transcoding: { enabled: false },
         rtpPorts,

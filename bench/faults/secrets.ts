@@ -59,7 +59,6 @@ async function measure({ workshop, quick, rtpPorts }: FaultRun): Promise<readonl
       log: { format: 'json', level: 'debug' },
       https: { enabled: false },
       http: { requestsPerSecond: 0, startupsPerSecond: 0 },
-      maxLoopLagMs: 0,
       outgoing: { lan: true, sipPorts: ['1-65535'] },
       tokens: [
         { name: 'program', hash: `sha256$${createHash('sha256').update(token).digest('hex')}` },
@@ -69,6 +68,7 @@ async function measure({ workshop, quick, rtpPorts }: FaultRun): Promise<readonl
         secret: secret('eventSecret'),
       },
       gateway: {
+        maxLoopLagMs: 0,
         bindAddress: '127.0.0.1',
         rtpPorts,
         sipTrace: { pcap },

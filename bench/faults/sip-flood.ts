@@ -22,8 +22,7 @@ async function measure(run: FaultRun): Promise<readonly Measurement[]> {
   workshop.later(() => flooder.stop());
   const server = await workshop.startServer({
     config: {
-      maxLoopLagMs: 0,
-      gateway: { transcoding: { enabled: false }, rtpPorts },
+      gateway: { maxLoopLagMs: 0, transcoding: { enabled: false }, rtpPorts },
     },
   });
   const names = Array.from({ length: CALLS }, (_, n) => `call-${n}`);

@@ -26,8 +26,7 @@ async function measure(run: FaultRun): Promise<readonly Measurement[]> {
     config: {
       profile: 'production',
       https: { enabled: false },
-      maxLoopLagMs: 0,
-      gateway: { transcoding: { enabled: false }, rtpPorts },
+      gateway: { maxLoopLagMs: 0, transcoding: { enabled: false }, rtpPorts },
     },
   });
   const found: Measurement[] = [];

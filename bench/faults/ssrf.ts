@@ -45,9 +45,9 @@ async function measure(run: FaultRun): Promise<readonly Measurement[]> {
       https: { enabled: false },
       http: { requestsPerSecond: 0, startupsPerSecond: 0 },
       outgoing: { allow: [ALLOWED], sipPorts: ['1-65535'] },
-      maxLoopLagMs: 0,
       events: { apps, retries: 1, retryDelayMs: 1, timeoutMs: 5000 },
       gateway: {
+        maxLoopLagMs: 0,
         transcoding: { enabled: false },
         rtpPorts,
         inviteTimeoutMs: 3000,
@@ -83,8 +83,12 @@ async function toPorts(
       https: { enabled: false },
       http: { requestsPerSecond: 0, startupsPerSecond: 0 },
       outgoing: { lan: true, sipPorts: [redirecting.port, straying.port] },
-      maxLoopLagMs: 0,
-      gateway: { transcoding: { enabled: false }, rtpPorts, sipTimers: { t1Ms: 20 } },
+      gateway: {
+        maxLoopLagMs: 0,
+        transcoding: { enabled: false },
+        rtpPorts,
+        sipTimers: { t1Ms: 20 },
+      },
     },
   });
   const arrived = since(trap);

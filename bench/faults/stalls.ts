@@ -30,8 +30,8 @@ async function measure(run: FaultRun): Promise<readonly Measurement[]> {
   workshop.later(() => sink.close());
   const server = await workshop.startServer({
     config: {
-      maxLoopLagMs: 0,
       gateway: {
+        maxLoopLagMs: 0,
         bindAddress: '127.0.0.1',
         transcoding: { enabled: false },
         rtpPorts,

@@ -23,7 +23,7 @@ function start(
 }
 
 async function openServer(): Promise<ServeHandle> {
-  const server = await serve({ port: 0, log: () => {} });
+  const server = await serve({ http: { port: 0 }, log: { write: () => {} } });
   afterTest(() => server.close(500));
   return server;
 }
@@ -167,7 +167,11 @@ describe('call-app.ts', () => {
     const secret = `whsec_${Buffer.from('a key of thirty-two octets or so').toString('base64')}`;
     const app = start('call-app', [], { PORT: '0', EVENTS_SECRET: secret });
     const [callAppUrl = ''] = await app.line(/^http:\S+$/);
-    const server = await serve({ port: 0, log: () => {}, callAppUrl, events: { secret } });
+    const server = await serve({
+      http: { port: 0 },
+      log: { write: () => {} },
+      events: { callAppUrl, secret },
+    });
     afterTest(() => server.close(500));
     const call = await server.gateway.startup({ callId: 'c1', callee: phone.uri });
     await call.established();

@@ -35,6 +35,9 @@ export type {
   StreamFilter,
   Viewer,
 } from './gateway/gateway-contract.ts';
+export { GATEWAY_ROWS } from './gateway/gateway-rows.ts';
+export { checkOptions, option } from './option-rows.ts';
+export type { OptionRow, OptionRows, ValueOf, ValuesOf } from './option-rows.ts';
 export { GatewayError } from './errors.ts';
 export type { GatewayErrorCode } from './errors.ts';
 export { silentLogger } from './logger.ts';

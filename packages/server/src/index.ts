@@ -6,12 +6,9 @@ export type { LogOptions } from './log/log.ts';
 export { OutgoingPolicy, PolicyError } from './access/outgoing-policy.ts';
 export type { OutgoingOptions } from './access/outgoing-policy.ts';
 export { serve } from './serve/serve.ts';
-export type {
-  ServeEvents,
-  ServeHandle,
-  ServeListener,
-  ServeOptions,
-} from './serve/serve-options.ts';
+export type { ServeGatewayOptions, ServeOptions } from './config/serve-options.ts';
+export type { Config } from './config/schema.ts';
+export type { ServeHandle } from './serve/serve-handle.ts';
 export { GatewayMetrics } from './http/gateway-metrics.ts';
 export type { ServerCounts } from './http/gateway-metrics.ts';
 export type { ConnectionStats } from './http/connections.ts';

@@ -24,13 +24,11 @@ let dir = '';
 
 async function openServer(options: ServeOptions = {}): Promise<ServeHandle> {
   const server = await serve({
-    port: 0,
-    console: { dir },
-    log: () => {},
-    // Whether this machine is busy decides nothing here.
-    maxLoopLagMs: 0,
+    log: { write: () => {} },
     ...options,
-    gateway: { bindAddress: '127.0.0.1', ...options.gateway },
+    http: { port: 0, consoleDir: dir, ...options.http },
+    // Whether this machine is busy decides nothing here.
+    gateway: { bindAddress: '127.0.0.1', maxLoopLagMs: 0, ...options.gateway },
   });
   afterTest(() => server.close(500));
   return server;
@@ -442,7 +440,7 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
     await first.close(500);
     await expect.poll(() => text(page, '#link-words'), PATIENCE).toBe('Connection lost');
     expect(await page.locator('#link-now').isVisible()).toBe(true);
-    const second = await openServer({ port: first.port });
+    const second = await openServer({ http: { port: first.port } });
     await expect.poll(() => text(page, '#link-words'), PATIENCE).toBe('Connected');
     await second.gateway.startup({ callId: 'c2', callee: phone.uri });
     await page.locator('tr[data-call-id=c2]').waitFor();

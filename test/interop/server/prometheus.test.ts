@@ -60,11 +60,10 @@ describeWith(['prometheus', 'promtool'], 'the dashboard on Prometheus', () => {
     );
     const dashboard = JSON.parse(text) as Dashboard;
     const server = await serve({
-      port: 0,
-      transcoding: false,
-      console: false,
+      http: { port: 0, console: false },
+      gateway: { transcoding: false },
       basicAuth: { username: 'ops', password: 'correct horse' },
-      log: () => {},
+      log: { write: () => {} },
     });
     afterTest(() => server.close(100));
     const peer = await openPhone();

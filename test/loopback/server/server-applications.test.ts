@@ -40,11 +40,13 @@ it('tells each application of the calls of its key, and one of all others', asyn
   ];
   afterTest(() => phone.close());
   const server = await serve({
-    port: 0,
-    transcoding: false,
-    log: () => {},
-    callAppUrl: others.callAppUrl,
-    events: { apps: { door: { callAppUrl: own.callAppUrl, secret: 'door-secret' } } },
+    http: { port: 0 },
+    gateway: { transcoding: false },
+    log: { write: () => {} },
+    events: {
+      callAppUrl: others.callAppUrl,
+      apps: { door: { callAppUrl: own.callAppUrl, secret: 'door-secret' } },
+    },
   });
   afterTest(() => server.close());
   for (const [callId, appKey] of [
@@ -69,14 +71,15 @@ it('tells each application of the calls of its key, and one of all others', asyn
 it('does not start with a secret or a password that is empty', async () => {
   const callAppUrl = 'http://127.0.0.1:9/App';
   for (const [options, problem] of [
-    [{ callAppUrl, events: { secret: '' } }, 'events.secret must hold a key that is not empty'],
+    [{ events: { callAppUrl, secret: '' } }, 'events.secret must hold a key that is not empty'],
     [
       { events: { apps: { door: { callAppUrl, secret: 'whsec_' } } } },
       'events.apps.door.secret must hold a key that is not empty',
     ],
     [{ basicAuth: { username: 'ops', password: '' } }, 'basicAuth: the password is empty'],
   ] as const) {
-    const wanted = { port: 0, transcoding: false, log: () => {}, ...options } as const;
+    const gateway = { transcoding: false } as const;
+    const wanted = { http: { port: 0 }, gateway, log: { write: () => {} }, ...options };
     await expect(serve(wanted)).rejects.toThrow(problem);
   }
 });
@@ -84,10 +87,9 @@ it('does not start with a secret or a password that is empty', async () => {
 it('has the same API on more ports, and closes them all', async () => {
   const ports = [await freeTcpPort(), await freeTcpPort()];
   const server = await serve({
-    port: 0,
-    transcoding: false,
-    log: () => {},
-    listeners: ports.map((port) => ({ port })),
+    http: { port: 0, listeners: ports.map((port) => ({ port })) },
+    gateway: { transcoding: false },
+    log: { write: () => {} },
   });
   afterTest(() => server.close());
   const urls = ports.map((port) => `http://127.0.0.1:${port}/rest-api/call/history`);

@@ -90,7 +90,6 @@ log: {level: debug}
 http: {host: 127.0.0.1, port: 0, requestsPerSecond: 0, startupsPerSecond: 0}
 https: {port: 0}
 outgoing: {lan: true, sipPorts: [1-65535]}
-maxLoopLagMs: 0
 ${hash.output}
 events:
   callAppUrl: http://hook:${secret('event password')}@127.0.0.1:${hookPort}/app?token=${secret('event token')}
@@ -101,6 +100,7 @@ events:
     own: {callAppUrl: 'http://127.0.0.1:9/x?key=${secret('app key')}', secret: whsec_${secret('app secret')}}
 gateway:
   bindAddress: 127.0.0.1
+  maxLoopLagMs: 0
   sipTrace: {pcap: ${pcap}}
   rtmp: {firstConnectTimeoutMs: 500}
   incoming:

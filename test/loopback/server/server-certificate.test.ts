@@ -63,13 +63,11 @@ async function start(https: ServeOptions['https'] & object): Promise<{
   const intervals = vi.spyOn(globalThis, 'setInterval');
   const extra = await freeTcpPort();
   const server = await serve({
-    port: 0,
-    https: { port: 0, ...https },
-    listeners: [{ port: extra, https: true }],
+    http: { port: 0, console: false, listeners: [{ port: extra, https: true }] },
+    https: { enabled: true, port: 0, ...https },
     stateDir: join(dir, 'state'),
-    transcoding: false,
-    console: false,
-    log: (line) => void lines.push(line),
+    gateway: { transcoding: false },
+    log: { write: (line) => void lines.push(line) },
   });
   afterTest(() => server.close(100));
   const hourly = intervals.mock.calls.filter(([, ms]) => ms === HOUR_MS).map(([run]) => run);
@@ -144,12 +142,10 @@ it('is taken up when it is replaced on disk, once both files are whole', async (
 it('serves a port beside the first, also where that has none', async () => {
   const secured = await freeTcpPort();
   const server = await serve({
-    port: 0,
-    listeners: [{ port: secured, https: true }],
+    http: { port: 0, console: false, listeners: [{ port: secured, https: true }] },
     stateDir: join(dir, 'state'),
-    transcoding: false,
-    console: false,
-    log: () => {},
+    gateway: { transcoding: false },
+    log: { write: () => {} },
   });
   afterTest(() => server.close(100));
   expect(server.httpsPort).toBeUndefined();

@@ -123,7 +123,7 @@ describe('sipcast', () => {
   it('does not wait for ever for a peer that is gone', async () => {
     const phone = await openPhone();
     const lines: string[] = [];
-    const server = await serve({ port: 0, log: (line) => lines.push(line) });
+    const server = await serve({ http: { port: 0 }, log: { write: (line) => lines.push(line) } });
     afterTest(() => server.close());
     await post(`${server.url}/call/startup`, { callId: 'c1', callee: phone.uri });
     await expect.poll(() => lines.at(-1)).toMatch(/-> ESTABLISHED/);

@@ -105,7 +105,12 @@ describe('sipcast push', () => {
   async function openCamera(): Promise<{ url: string; end: () => Promise<void> }> {
     const peer = await openPhone({ t1Ms: 100 });
     const basicAuth = { username: 'ops', password: 'pass-word' };
-    const server = await serve({ port: 0, transcoding: false, log: () => {}, basicAuth });
+    const server = await serve({
+      http: { port: 0 },
+      gateway: { transcoding: false },
+      log: { write: () => {} },
+      basicAuth,
+    });
     afterTest(() => server.close());
     const call = await server.gateway.startup({ ...CALL, callee: peer.uri });
     await call.established();

@@ -74,10 +74,9 @@ it('tells connections to two addresses from one port of a client apart', async (
 
 it('closes what is refused as a WebSocket, also when its client does not', async () => {
   const server = await serve({
-    port: 0,
-    console: false,
+    http: { port: 0, console: false },
     gateway: { transcoding: false },
-    log: () => {},
+    log: { write: () => {} },
   });
   afterTest(() => server.close(0));
   const { port } = server;
@@ -100,10 +99,9 @@ describe('an upgrade to what is not spoken here', () => {
 
   async function start(): Promise<{ socket: Socket; answers: () => readonly string[] }> {
     const { port, close } = await serve({
-      port: 0,
-      console: false,
+      http: { port: 0, console: false },
       gateway: { transcoding: false },
-      log: () => {},
+      log: { write: () => {} },
     });
     afterTest(() => close(0));
     const socket = await open({ port, host: '127.0.0.1' });

@@ -19,17 +19,17 @@ const FILES = {
 };
 
 async function openServer(
+  http: ServeOptions['http'] = {},
   options: ServeOptions = {},
 ): Promise<ServeHandle & { origin: string; lines: string[] }> {
   const dir = await makeFolder();
   for (const [name, text] of Object.entries(FILES)) await writeFile(join(dir, name), text);
   const lines: string[] = [];
   const server = await serve({
-    port: 0,
-    transcoding: false,
-    console: { dir },
-    log: (line) => lines.push(line),
     ...options,
+    http: { port: 0, consoleDir: dir, ...http },
+    gateway: { transcoding: false },
+    log: { write: (line) => lines.push(line) },
   });
   afterTest(() => server.close());
   return { ...server, origin: `http://127.0.0.1:${server.port}`, lines };
@@ -76,7 +76,7 @@ describe('the console', () => {
 
   it('is for those that have the account, where there is one', async () => {
     const basicAuth = { username: 'user', password: 'word' };
-    const { consoleUrl = '' } = await openServer({ basicAuth });
+    const { consoleUrl = '' } = await openServer({}, { basicAuth });
     const refused = await fetch(consoleUrl);
     expect(refused.status).toBe(401);
     expect(refused.headers.get('www-authenticate')).toMatch(/^Basic /);
@@ -93,7 +93,7 @@ describe('the console', () => {
   });
 
   it('says that it is not built, and can be switched off', async () => {
-    const absent = await openServer({ console: { dir: '/nowhere' } });
+    const absent = await openServer({ consoleDir: '/nowhere' });
     expect(absent.consoleUrl).toBeUndefined();
     expect(absent.lines).toContain('warning: no console: it is not built (npm run build)');
     const page = await fetch(`${absent.origin}/console/`);

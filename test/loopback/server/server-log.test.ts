@@ -122,7 +122,7 @@ describe('the log of a server', () => {
         '--log-level',
         'debug',
         '--set',
-        'maxLoopLagMs=0',
+        'gateway.maxLoopLagMs=0',
       ],
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );

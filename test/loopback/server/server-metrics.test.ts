@@ -83,11 +83,10 @@ it('has every series that the dashboard shows', async () => {
 
 it('serves health, readiness and metrics, the last for who may read', async () => {
   const server = await serve({
-    port: 0,
-    transcoding: false,
-    console: false,
+    http: { port: 0, console: false },
+    gateway: { transcoding: false },
     basicAuth: { username: 'ops', password: 'correct horse' },
-    log: () => {},
+    log: { write: () => {} },
   });
   afterTest(() => server.close(100));
   const origin = new URL(server.url).origin;

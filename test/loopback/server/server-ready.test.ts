@@ -27,10 +27,9 @@ it('tells that ffmpeg is gone or broken, and that it is back', async () => {
   await script(path, works);
   const lines: string[] = [];
   const server = await serve({
-    port: 0,
-    console: false,
-    ffmpegPath: path,
-    log: (line) => void lines.push(line),
+    http: { port: 0, console: false },
+    gateway: { transcoding: { ffmpegPath: path } },
+    log: { write: (line) => void lines.push(line) },
   });
   afterTest(() => server.close(100));
   const ready = async (): Promise<readonly [number, unknown]> => {
@@ -71,8 +70,12 @@ it('refuses what needs an encoder while ffmpeg is lost, and goes on with all els
     onTag: ({ type }, { streamName }) => (tags += type === 8 && streamName === 'before' ? 1 : 0),
   });
   const accept = { rtmpUrl: sink.url, rtmpStream: 'incoming' };
-  const gateway = { bindAddress: '127.0.0.1', incoming: { rules: [{ accept }] } };
-  const server = await serve({ port: 0, console: false, ffmpegPath: path, log: () => {}, gateway });
+  const incoming = { rules: [{ accept }] };
+  const server = await serve({
+    http: { port: 0, console: false },
+    log: { write: () => {} },
+    gateway: { bindAddress: '127.0.0.1', transcoding: { ffmpegPath: path }, incoming },
+  });
   afterTest(() => server.close(100));
   const caller = await openGateway();
   const post = async (method: string, body: object) => {
@@ -136,7 +139,11 @@ it('refuses what needs an encoder while ffmpeg is lost, and goes on with all els
 }, 30_000);
 
 it('does not ask for an ffmpeg that nobody needs', async () => {
-  const server = await serve({ port: 0, console: false, transcoding: false, log: () => {} });
+  const server = await serve({
+    http: { port: 0, console: false },
+    gateway: { transcoding: false },
+    log: { write: () => {} },
+  });
   afterTest(() => server.close(100));
   expect(server.gateway.ffmpeg).toBeUndefined();
   expect(await server.gateway.checkFfmpeg()).toBeUndefined();

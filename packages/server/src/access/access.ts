@@ -10,10 +10,19 @@ import { describe, ServerError } from '../errors.ts';
 import type { ServerLogger } from '../log/log.ts';
 import { hashPassword, isPasswordHash, randomSecret, verifyPassword } from './password-hash.ts';
 import { replaceFile } from '../replace-file.ts';
-import type { ServeOptions } from '../serve/serve-options.ts';
 
 /** The users of the server that nobody wrote into a configuration. */
 const USERS_FILE = 'users.json';
+
+/** Who may use the server. */
+export interface AccessOptions {
+  readonly profile?: 'dev' | 'production';
+  readonly users?: readonly User[];
+  readonly tokens?: readonly BearerToken[];
+  /** One user with all rights, in clear text. */
+  readonly basicAuth?: { readonly username: string; readonly password: string };
+  readonly stateDir?: string;
+}
 
 /** The folder for what is kept. */
 export function stateDirOf(
@@ -34,7 +43,7 @@ export function stateDirOf(
  * @throws ServerError (rejection) `INVALID_ARGUMENT` naming `users`, `tokens` or `basicAuth`
  */
 export async function openAccess(
-  options: ServeOptions,
+  options: AccessOptions,
   isLoopback: boolean,
   log: ServerLogger,
   announce: (line: string) => void,

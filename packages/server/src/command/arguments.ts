@@ -1,8 +1,20 @@
 // The command line of `sipcast`.
 
 import { parseArgs } from 'node:util';
-import { environmentOverrides } from '../config/read.ts';
-import type { ConfigOverride } from '../config/read.ts';
+import { configFlags, environmentOverrides } from '../config/read.ts';
+import type { ConfigFlag, ConfigOverride } from '../config/read.ts';
+
+/** Flags that stand for one field each, by the tables of options. */
+const FLAGS: readonly ConfigFlag[] = configFlags();
+
+function helpOf({ name, description, fallback, value }: ConfigFlag): string {
+  const sentence = description.charAt(0).toLowerCase() + description.slice(1).replace(/\.$/, '');
+  const isName = /^[A-Z]{2}/.test(description);
+  const words = `${isName ? description.replace(/\.$/, '') : sentence}${fallback === undefined ? '' : ` (default: ${fallback})`}`;
+  const option = `  --${name} <${value}>`;
+  const gap = option.length < 27 ? '' : `\n${' '.repeat(27)}`;
+  return `${option.padEnd(27)}${gap}${words.replaceAll('`', '')}`;
+}
 
 /** Words for `--help`. */
 export const HELP = `Usage: sipcast <command> [options]
@@ -16,30 +28,12 @@ export const HELP = `Usage: sipcast <command> [options]
 
 serve, call and doctor read a configuration; a variable has precedence over the file, and an option over both:
   --config <file>           YAML or JSON (or SIPCAST_CONFIG); see docs/reference/configuration.md
-  --profile dev|production  dev (default): for this machine. production: HTTPS, users, guards
   --set <field>=<value>     any field of the configuration, e.g. --set gateway.rtpTimeoutMs=30000
-  --host <address>          listen for HTTP on this address (default 127.0.0.1; 0.0.0.0 in production)
-  --port <number>           HTTP port (default 8081; 0: one that is free)
-  --https-port <number>     HTTPS port (default 8444)
-  --state-dir <path>        folder for a certificate and a first password that are made
-  --rtp-ports <from>-<to>   ports for RTP and RTCP (default 30000-39999)
-  --sip-port <number>       UDP and TCP port for SIP (default: one that is free)
-  --public-address <ip>     address that SIP peers shall use, behind NAT
-  --sip-tls-cert <file>     certificate (PEM) to show and to accept SIP over TLS with; with --sip-tls-key
-  --sip-tls-key <file>      its private key
-  --sip-tls-ca <file>       authorities that SIP peers are trusted by (default: the system's)
-  --sip-tls-port <number>   TCP port for SIP over TLS (default: one above the SIP port)
-  --sip-pcap <file>         write all SIP to this file for Wireshark, passwords and keys masked
-  --call-app-url <url>      POST call events to <url>/CallStatusEvent
-  --audio aac|passthrough   what RTMP servers get (default aac; passthrough: G.711 as it comes)
-  --ffmpeg <path>           ffmpeg to encode with (default: FFMPEG_PATH, the PATH, @ffmpeg-installer/ffmpeg)
+${FLAGS.map(helpOf).join('\n')}
+  --rtp-ports <from>-<to>   ports for RTP and RTCP (default: 30000-39999)
   --no-transcoding          encode nothing: no ffmpeg is needed; a call that needs it ends FAILED
-  --media-folder <path>     folder of the files that inject_sound may play
-  --record-dir <path>       folder for calls with "record": true
   --lan                     production: private addresses may be connected to
   --no-console              no web console
-  --log-level <level>       debug, info (default), warn, error or silent; of one area: --set log.areas.sip=debug
-  --log-format json|line    default: line; json in production
 
 call
   --rtmp <url>              publish to rtmp://server/app/name
@@ -121,37 +115,20 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** Options that stand for one field. */
-const FIELDS = {
-  profile: 'profile',
-  host: 'http.host',
-  port: 'http.port',
-  'https-port': 'https.port',
-  'state-dir': 'stateDir',
-  'sip-port': 'gateway.sipPort',
-  'public-address': 'gateway.publicAddress',
-  'sip-tls-cert': 'gateway.sipTls.certFile',
-  'sip-tls-key': 'gateway.sipTls.keyFile',
-  'sip-tls-ca': 'gateway.sipTls.caFile',
-  'sip-tls-port': 'gateway.sipTls.port',
-  'sip-pcap': 'gateway.sipTrace.pcap',
-  'call-app-url': 'events.callAppUrl',
-  audio: 'gateway.audio',
-  ffmpeg: 'gateway.transcoding.ffmpegPath',
-  'media-folder': 'gateway.mediaFolder',
-  'record-dir': 'gateway.recording.dir',
-  'log-level': 'log.level',
-  'log-format': 'log.format',
-} as const;
 /** Options without a value that stand for one. */
 const SWITCHES = {
   'no-transcoding': ['gateway.transcoding.enabled', 'false'],
   'no-console': ['http.console', 'false'],
   lan: ['outgoing.lan', 'true'],
 } as const;
-const FIELD_NAMES = Object.keys(FIELDS) as (keyof typeof FIELDS)[];
 const SWITCH_NAMES = Object.keys(SWITCHES) as (keyof typeof SWITCHES)[];
-const CONFIG_OPTIONS = [...FIELD_NAMES, ...SWITCH_NAMES, 'config', 'set', 'rtp-ports'] as const;
+const CONFIG_OPTIONS: readonly string[] = [
+  ...FLAGS.map(({ name }) => name),
+  ...SWITCH_NAMES,
+  'config',
+  'set',
+  'rtp-ports',
+];
 /** Which options a command takes, beside `help` and `version`. */
 const OPTIONS_OF: Readonly<Record<string, readonly string[]>> = {
   serve: CONFIG_OPTIONS,
@@ -228,9 +205,9 @@ function configOf(
   const overrides: ConfigOverride[] = [...environmentOverrides(environment)];
   const set = (name: string, field: string, value: string): void =>
     void overrides.push({ source: `--${name}`, path: field.split('.'), value });
-  for (const name of FIELD_NAMES) {
-    const value = values[name];
-    if (value !== undefined) set(name, FIELDS[name], value);
+  for (const { name, path } of FLAGS) {
+    const value = (values as Readonly<Record<string, unknown>>)[name];
+    if (typeof value === 'string') set(name, path.join('.'), value);
   }
   for (const name of SWITCH_NAMES) {
     const [field, value] = SWITCHES[name];
@@ -309,29 +286,12 @@ function parse(argv: readonly string[]) {
       options: {
         config: text,
         set: { type: 'string', multiple: true },
-        profile: text,
-        host: text,
-        port: text,
-        'https-port': text,
-        'state-dir': text,
+        ...Object.fromEntries(FLAGS.map(({ name }) => [name, text])),
         'rtp-ports': text,
-        'sip-port': text,
-        'sip-tls-cert': text,
-        'sip-tls-key': text,
-        'sip-tls-ca': text,
-        'sip-tls-port': text,
-        'sip-pcap': text,
-        'public-address': text,
-        'call-app-url': text,
-        audio: text,
-        ffmpeg: text,
+        'state-dir': text,
         'no-transcoding': flag,
         'no-console': flag,
         lan: flag,
-        'media-folder': text,
-        'record-dir': text,
-        'log-level': text,
-        'log-format': text,
         rtmp: text,
         record: text,
         login: text,

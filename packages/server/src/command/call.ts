@@ -8,7 +8,8 @@ import { loadConfig } from './load-config.ts';
 import { openGateway } from '../serve/open-gateway.ts';
 import { openLog } from '../log/log.ts';
 import { StatusLine } from './status-line.ts';
-import { Redaction, secretsOf } from '../log/redaction.ts';
+import { Redaction } from '../log/redaction.ts';
+import { secretsOf } from '../serve/secrets.ts';
 import { openPolicy } from '../serve/serve.ts';
 import { printable } from '../printable.ts';
 import { onStopSignal } from './stop-signals.ts';
@@ -25,7 +26,7 @@ export async function runCall(args: ConfigArguments, request: CallArguments): Pr
   const redaction = new Redaction();
   redaction.hold(secretsOf(options));
   // The status line tells what goes well.
-  const logging = { level: 'warn', format: 'line', ...options.logging } as const;
+  const logging = { level: 'warn', format: 'line', ...options.log } as const;
   const log = openLog(logging, redaction, (text) => process.stderr.write(text), {
     withTime: false,
   });

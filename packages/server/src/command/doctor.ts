@@ -19,7 +19,8 @@ import { describe } from '../errors.ts';
 import { loadConfig } from './load-config.ts';
 import { gatewayOptionsOf } from '../serve/open-gateway.ts';
 import { OutgoingPolicy } from '../access/outgoing-policy.ts';
-import type { ServeOptions } from '../serve/serve-options.ts';
+import type { ServeOptions } from '../config/serve-options.ts';
+import { httpsOf } from '../serve/serve.ts';
 import { printable } from '../printable.ts';
 
 /** What one look has found. */
@@ -173,14 +174,13 @@ function lossesOf(
 
 async function httpPorts(options: ServeOptions): Promise<readonly Finding[]> {
   const isProduction = options.profile === 'production';
-  const host = options.host ?? (isProduction ? '0.0.0.0' : '127.0.0.1');
-  const ports = [{ what: 'HTTP port', host, port: options.port ?? 8081, field: 'http.port' }];
-  const { https = isProduction } = options;
-  if (https !== false) {
-    const port = (https === true ? undefined : https.port) ?? 8444;
-    ports.push({ what: 'HTTPS port', host, port, field: 'https.port' });
-  }
-  for (const [index, one] of (options.listeners ?? []).entries()) {
+  const { http = {} } = options;
+  const host = http.host ?? (isProduction ? '0.0.0.0' : '127.0.0.1');
+  const ports = [{ what: 'HTTP port', host, port: http.port ?? 8081, field: 'http.port' }];
+  const https = httpsOf(options);
+  if (https)
+    ports.push({ what: 'HTTPS port', host, port: https.port ?? 8444, field: 'https.port' });
+  for (const [index, one] of (http.listeners ?? []).entries()) {
     const what = one.https === true ? 'HTTPS port' : 'HTTP port';
     const field = `http.listeners.${index}.port`;
     ports.push({ what, host: one.host ?? host, port: one.port, field });
@@ -207,8 +207,7 @@ async function httpPorts(options: ServeOptions): Promise<readonly Finding[]> {
 
 /** Some of the range, spread over it. */
 async function rtpPorts(options: ServeOptions): Promise<Finding> {
-  const range = options.rtpPorts ?? options.gateway?.rtpPorts ?? { min: 30_000, max: 39_999 };
-  const { min, max } = range;
+  const { min = 30_000, max = 39_999 } = options.gateway?.rtpPorts ?? {};
   const calls = Math.floor((max - min + 1) / 4);
   const step = Math.max(1, Math.floor((max - min + 1) / RTP_PROBES));
   let taken = 0;
@@ -234,7 +233,7 @@ async function rtpPorts(options: ServeOptions): Promise<Finding> {
 
 /** Which address peers will see, as far as this machine can know. */
 async function addresses(options: ServeOptions): Promise<Finding> {
-  const given = options.publicAddress ?? options.gateway?.publicAddress;
+  const given = options.gateway?.publicAddress;
   const what = 'Address';
   if (given !== undefined)
     return { what, verdict: 'ok', words: `peers are told ${[given].flat().join(', ')}` };
@@ -268,8 +267,9 @@ async function addressOnTheWayOut(): Promise<string | undefined> {
 }
 
 async function names(options: ServeOptions): Promise<Finding> {
-  const urls = Object.values(options.events?.apps ?? {}).map(({ callAppUrl }) => callAppUrl);
-  if (options.callAppUrl !== undefined) urls.push(options.callAppUrl);
+  const { callAppUrl: common, apps = {} } = options.events ?? {};
+  const urls = Object.values(apps).map(({ callAppUrl }) => callAppUrl);
+  if (common !== undefined) urls.push(common);
   const hosts = [...new Set(['localhost', ...urls.map((url) => new URL(url).hostname)])].filter(
     (host) => isIP(host.replace(/^\[(.*)\]$/, '$1')) === 0,
   );
@@ -305,8 +305,8 @@ async function clock(): Promise<Finding> {
 
 /** Where sounds are read and recordings written: else found out by the first call that wants them. */
 async function folders(options: ServeOptions): Promise<readonly Finding[]> {
-  const { gateway = {}, mediaFolder = gateway.mediaFolder } = options;
-  const recordDir = options.recordDir ?? gateway.recording?.dir;
+  const { mediaFolder, recording } = options.gateway ?? {};
+  const recordDir = recording?.dir;
   const findings: Finding[] = [];
   const look = async (finding: Omit<Finding, 'verdict'>, seen: Promise<string>): Promise<void> => {
     const { what, words, mend } = finding;
@@ -349,8 +349,8 @@ async function nearestFolder(path: string): Promise<string> {
 }
 
 async function stateAndCertificate(options: ServeOptions): Promise<readonly Finding[]> {
-  const { profile, https = profile === 'production' } = options;
-  if (https === false && profile !== 'production')
+  const https = httpsOf(options);
+  if (https === undefined && options.profile !== 'production')
     return [{ what: 'Certificate', verdict: 'note', words: 'no HTTPS in this configuration' }];
   const stateDir = stateDirOf(options.stateDir);
   const state = await mkdir(stateDir, { recursive: true, mode: 0o700 })
@@ -370,9 +370,9 @@ async function stateAndCertificate(options: ServeOptions): Promise<readonly Find
       }),
     );
   // Without the folder no certificate can be made: that is one thing to mend.
-  const isMade = https === true || (https !== false && https.certFile === undefined);
-  if (https === false || (isMade && state.verdict === 'bad')) return [state];
-  const certificate = await openCertificate(https === true ? {} : https, stateDir, Date.now()).then(
+  if (https === undefined || (https.certFile === undefined && state.verdict === 'bad'))
+    return [state];
+  const certificate = await openCertificate(https, stateDir, Date.now()).then(
     ({ cert, isSelfSigned, fingerprint256 }) =>
       validity(
         'Certificate',

@@ -10,22 +10,12 @@ import { describe, ServerError } from '../errors.ts';
 import { gatewayOptionsOf } from '../serve/open-gateway.ts';
 import { isPasswordHash } from '../access/password-hash.ts';
 import { OutgoingPolicy, PolicyError } from '../access/outgoing-policy.ts';
-import type { ServeOptions } from '../serve/serve-options.ts';
+import type { ServeOptions } from '../config/serve-options.ts';
 
 /** What a command runs with. */
 export interface LoadedConfig extends ReadConfig {
   readonly options: ServeOptions;
 }
-
-/** Options of `serve` that are called otherwise in a file. */
-const FIELD_OF: Readonly<Record<string, string>> = {
-  port: 'http.port',
-  host: 'http.host',
-  sipPort: 'gateway.sipPort',
-  ffmpegPath: 'gateway.transcoding.ffmpegPath',
-  callAppUrl: 'events.callAppUrl',
-};
-const OWN_SECTIONS = /^(?:http|log|https|users|tokens|events|outgoing|stateDir|listeners)(?:\.|$)/;
 
 /** @throws ConfigError (rejection) */
 export async function loadConfig({
@@ -66,31 +56,29 @@ async function check(options: ServeOptions, read: ReadConfig): Promise<void> {
     if (error instanceof PolicyError) throw problem(read, `outgoing.${error.field}`, error.message);
     const { field } = error as { field?: string };
     if (field === undefined) throw error;
-    throw problem(read, field, describe(error));
+    const isServers = error instanceof ServerError;
+    throw problem(read, isServers ? field : `gateway.${field}`, describe(error));
   }
   for (const [index, { name, password }] of (options.users ?? []).entries()) {
     if (isPasswordHash(password)) continue;
     const field = `users.${index}.password`;
     throw problem(read, field, `${name}: must be what sipcast passwd prints`);
   }
-  const urls: (readonly [string, string])[] = Object.entries(options.events?.apps ?? {}).map(
+  const { callAppUrl: common, apps = {} } = options.events ?? {};
+  const urls: (readonly [string, string])[] = Object.entries(apps).map(
     ([appKey, { callAppUrl }]) => [`events.apps.${appKey}.callAppUrl`, callAppUrl] as const,
   );
-  if (options.callAppUrl !== undefined) urls.push(['callAppUrl', options.callAppUrl]);
+  if (common !== undefined) urls.push(['events.callAppUrl', common]);
   for (const [field, url] of urls) {
     if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
       throw problem(read, field, 'must be an http or https URL');
   }
 }
 
-function problem(read: ReadConfig, name: string, message: string): ConfigError {
-  const known = FIELD_OF[name];
-  const field = known ?? (OWN_SECTIONS.test(name) ? name : `gateway.${name}`);
-  const path = field
-    .replace(/^listeners/, 'http.listeners')
-    .split('.')
-    .map((part) => (/^\d+$/.test(part) ? Number(part) : part));
-  // The message names the field as the gateway calls it.
-  const text = message.startsWith(name) ? message.slice(name.length).replace(/^:? /, '') : message;
+function problem(read: ReadConfig, field: string, message: string): ConfigError {
+  const path = field.split('.').map((part) => (/^\d+$/.test(part) ? Number(part) : part));
+  // The message may name the field, as the configuration or as the gateway calls it.
+  const name = [field, field.replace(/^gateway\./, '')].find((one) => message.startsWith(one));
+  const text = name === undefined ? message : message.slice(name.length).replace(/^:? /, '');
   return new ConfigError([{ place: read.placeOf(path), field, message: text }]);
 }

@@ -1,84 +1,26 @@
-// From a configuration to the options of `serve`.
+// From a configuration file to the options of `serve`.
 
-import type { CallGatewayOptions } from '@sipcast/core';
-import type { GatewayConfig } from './gateway.ts';
+import { GATEWAY_ROWS } from '@sipcast/core';
+import type { OptionRow } from '@sipcast/core';
 import type { Config } from './schema.ts';
-import type { ServeOptions } from '../serve/serve-options.ts';
+import type { ServeGatewayOptions, ServeOptions } from './serve-options.ts';
 
-/** Without the `undefined` that optional keys of the schema may have in its types, and never have. */
-type Given<T> = T extends readonly (infer U)[]
-  ? readonly Given<U>[]
-  : T extends object
-    ? { [K in keyof T]: Given<Exclude<T[K], undefined>> }
-    : T;
+const DEFAULT_JITTER_DELAY_MS = { minMs: 20, maxMs: 200 };
 
-/** The options that a configuration stands for. */
-export function optionsOf(read: Config): ServeOptions {
-  const { http = {}, https, events = {}, gateway, ...config } = read as Given<Config>;
-  const { callAppUrl, ...delivery } = events;
-  const {
-    enabled = config.profile === 'production' || https?.certFile !== undefined,
-    ...certificate
-  } = https ?? {};
-  const { cors, allowedHosts, maxConnections, maxConnectionsPerAddress } = http;
-  const { requestsPerSecond, startupsPerSecond } = http;
-  const { stateDir, profile, users, tokens, outgoing, maxLoopLagMs } = config;
-  const { sipTls, rtmp } = gateway ?? {};
-  const { certFile, keyFile, caFile, port: tlsPort } = sipTls ?? {};
-  const files = given({ certFile, keyFile, caFile, port: tlsPort });
-  return given({
-    profile,
-    stateDir,
-    host: http.host,
-    port: http.port,
-    console: http.console,
-    listeners: http.listeners,
-    cors,
-    allowedHosts,
-    maxConnections,
-    maxConnectionsPerAddress,
-    requestsPerSecond,
-    startupsPerSecond,
-    https: enabled && certificate,
-    users,
-    tokens,
-    callAppUrl,
-    events: delivery,
-    outgoing,
-    maxLoopLagMs,
-    logging: config.log,
-    sipTls: Object.keys(files).length > 0 ? files : undefined,
-    rtmpCaFile: rtmp?.tls?.caFile,
-    gateway: gateway && gatewayOptionsOf(gateway),
-  });
+/** The options that a configuration stands for: a section that a file switches off by `enabled` is `false` in code. */
+export function optionsOf({ gateway, ...config }: Config): ServeOptions {
+  return { ...config, ...(gateway && { gateway: gatewayOptionsOf(gateway) }) };
 }
 
-function gatewayOptionsOf(gateway: Given<GatewayConfig>): CallGatewayOptions {
-  const { sipTls, sipGuard, transcoding, rtmp, incoming, jitterDelayMs, rtpPorts, ...same } =
-    gateway;
-  const { certFile: _c, keyFile: _k, caFile: _a, port: _p, ...tls } = sipTls ?? {};
-  const { enabled: isGuarded = true, ...guard } = sipGuard ?? {};
-  const { enabled: transcodes = true, ...encoding } = transcoding ?? {};
-  const { tls: rtmpTls, ...pushes } = rtmp ?? {};
-  const { caFile: _rtmpCa, ...checks } = rtmpTls ?? {};
-  return {
-    ...same,
-    ...(sipTls && { sipTls: tls }),
-    ...(sipGuard && { sipGuard: isGuarded && guard }),
-    ...(transcoding && { transcoding: transcodes && encoding }),
-    ...(rtmp && { rtmp: { ...pushes, ...(rtmpTls && { tls: checks }) } }),
-    ...(incoming && { incoming }),
-    ...(jitterDelayMs && {
-      jitterDelayMs: { minMs: jitterDelayMs.minMs ?? 20, maxMs: jitterDelayMs.maxMs ?? 200 },
-    }),
-    ...(rtpPorts && { rtpPorts }),
-  };
-}
-
-/** Without keys whose value is undefined. */
-function given<T extends Readonly<Record<string, unknown>>>(
-  options: T,
-): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  const entries = Object.entries(options).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
+function gatewayOptionsOf(gateway: NonNullable<Config['gateway']>): ServeGatewayOptions {
+  const options: Record<string, unknown> = { ...gateway };
+  for (const [name, row] of Object.entries<OptionRow>(GATEWAY_ROWS)) {
+    const value = options[name];
+    if (row.kind !== 'section' || row.orFalse !== true || value === undefined) continue;
+    const { enabled = true, ...others } = value as { readonly enabled?: boolean };
+    options[name] = enabled && others;
+  }
+  const { jitterDelayMs } = gateway;
+  if (jitterDelayMs) options['jitterDelayMs'] = { ...DEFAULT_JITTER_DELAY_MS, ...jitterDelayMs };
+  return options as ServeGatewayOptions;
 }

@@ -158,33 +158,18 @@ gateway:
 `;
     expect(optionsOf(readConfig({ file: { name: 'f', text } }).config)).toEqual({
       profile: 'production',
-      host: '::',
-      port: 80,
+      http: { host: '::', port: 80, listeners: [{ port: 9091 }], requestsPerSecond: 5 },
       https: { port: 443, names: ['a.example'] },
-      listeners: [{ port: 9091 }],
-      requestsPerSecond: 5,
-      callAppUrl: 'http://a/C',
-      events: { retries: 1, apps: { k: { callAppUrl: 'http://b/C' } } },
+      events: { callAppUrl: 'http://a/C', retries: 1, apps: { k: { callAppUrl: 'http://b/C' } } },
       outgoing: { lan: true, deny: ['10.0.0.1'], sipPorts: [5060, '5070-5080'] },
-      sipTls: { certFile: 'c', keyFile: 'k', port: 5061 },
-      rtmpCaFile: 'ca',
       gateway: {
         sipPort: 5060,
-        sipTls: { requireClientCertificate: true },
+        sipTls: { certFile: 'c', keyFile: 'k', port: 5061, requireClientCertificate: true },
         sipGuard: false,
         transcoding: { audioBitrateBps: 96_000 },
         jitterDelayMs: { minMs: 20, maxMs: 300 },
-        rtmp: { giveUpMs: 5, tls: { insecure: true } },
+        rtmp: { giveUpMs: 5, tls: { caFile: 'ca', insecure: true } },
       },
     });
-  });
-
-  it('switches HTTPS on in production, or with a certificate', () => {
-    const https = (text: string): unknown =>
-      optionsOf(readConfig({ file: { name: 'f', text } }).config).https;
-    expect(https('')).toBe(false);
-    expect(https('profile: production')).toEqual({});
-    expect(https('profile: production\nhttps: {enabled: false}')).toBe(false);
-    expect(https('https: {certFile: c, keyFile: k}')).toEqual({ certFile: 'c', keyFile: 'k' });
   });
 });

@@ -62,6 +62,7 @@ export interface FieldSchema {
   readonly type?: string;
   readonly description?: string;
   readonly fallback?: string;
+  readonly flag?: string;
   readonly enum?: readonly unknown[];
   readonly properties?: Readonly<Record<string, FieldSchema>>;
   readonly required?: readonly string[];
@@ -143,6 +144,27 @@ export function environmentOverrides(
 export function variableOf(path: readonly string[]): string {
   const words = path.map((name) => name.replaceAll(/([a-z])([A-Z])/g, '$1_$2').toUpperCase());
   return `SIPCAST_${words.join('_')}`;
+}
+
+/** A command-line flag that stands for one field. */
+export interface ConfigFlag {
+  /** Without dashes. */
+  readonly name: string;
+  readonly path: readonly string[];
+  readonly description: string;
+  readonly fallback: string | undefined;
+  /** What goes behind it, for `--help`: the words to choose from, or the kind of value. */
+  readonly value: string;
+}
+
+/** The flags of all fields that have one, in the order of the table. */
+export function configFlags(): readonly ConfigFlag[] {
+  return fieldsOf(CONFIG_SCHEMA).flatMap(({ path, schema }) => {
+    const { flag, description = '', fallback, type } = schema;
+    if (flag === undefined) return [];
+    const value = schema.enum?.join('|') ?? (type === 'integer' ? 'number' : 'text');
+    return [{ name: flag, path, description, fallback, value }];
+  });
 }
 
 /** Every field that holds a value of its own, in order. */

@@ -4,7 +4,6 @@
 
 import { maskSecrets } from '@sipcast/core';
 import type { CallGateway } from '@sipcast/core';
-import type { ServeOptions } from '../serve/serve-options.ts';
 
 const MASK = '***';
 /** Longer texts are cut before they are looked through: the patterns take time linear to the length, and lines are no novels. */
@@ -92,30 +91,11 @@ export class Redaction {
   }
 }
 
-/** What is secret of the options of a server. */
-export function secretsOf(options: ServeOptions): readonly (string | undefined)[] {
-  const { basicAuth, events, users = [], tokens = [], gateway = {} } = options;
-  const rules = gateway.incoming?.rules ?? [];
-  return [
-    basicAuth?.password,
-    basicAuth && Buffer.from(`${basicAuth.username}:${basicAuth.password}`).toString('base64'),
-    events?.secret,
-    ...Object.values(events?.apps ?? {}).map(({ secret }) => secret),
-    ...users.map(({ password }) => password),
-    ...tokens.map(({ hash }) => hash),
-    gateway.sipTls?.passphrase,
-    ...rules.flatMap(({ auth, accept }) => [
-      ...Object.values(auth?.users ?? {}),
-      ...keysIn(accept?.rtmpUrl, accept?.rtmpStream, accept?.toStream ?? ''),
-    ]),
-  ];
-}
-
 /**
  * Password, query and, where it is no part of `ids`, name of an RTMP target; behind the application of a whole URL comes its
  * key.
  */
-function keysIn(
+export function keysIn(
   url: string | null | undefined,
   name: string | null | undefined,
   ids: string,

@@ -6,18 +6,18 @@ import type { CallAppDelivery, CallAppOptions } from '@sipcast/rest';
 import { describe, ServerError } from '../errors.ts';
 import type { ServerLogger } from '../log/log.ts';
 import type { OutgoingPolicy } from '../access/outgoing-policy.ts';
-import type { ServeOptions } from './serve-options.ts';
+import type { ServeOptions } from '../config/serve-options.ts';
 
 /** All deliveries of a server. */
 export interface EventDeliveries {
-  /** @param drainMs - What is queued is waited for so long. */
+  /** @param drainMs - Longest wait for queued events. */
   close(drainMs?: number): Promise<void>;
 }
 
 /** @throws ServerError `INVALID_ARGUMENT` naming the URL or the secret */
 export function openEvents(
   gateway: Pick<CallGateway, 'on' | 'off'>,
-  { callAppUrl, events: { apps = {}, ...common } = {} }: ServeOptions,
+  { events: { callAppUrl, apps = {}, ...common } = {} }: Pick<ServeOptions, 'events'>,
   policy: OutgoingPolicy | undefined,
   log: ServerLogger,
 ): EventDeliveries {
@@ -36,7 +36,7 @@ export function openEvents(
       for (const delivery of deliveries) void delivery.close(0);
       const words = describe(error);
       if (words.startsWith('secret ')) {
-        const own = field === 'callAppUrl' ? 'events' : field.replace(/\.callAppUrl$/, '');
+        const own = field.replace(/\.callAppUrl$/, '');
         throw new ServerError('INVALID_ARGUMENT', `${own}.${words}`, `${own}.secret`, error);
       }
       const problem = `${field} must be an http or https URL`;
@@ -52,7 +52,7 @@ export function openEvents(
     });
   }
   if (callAppUrl !== undefined)
-    open('callAppUrl', { callAppUrl, accepts: (appKey) => !own.has(appKey) });
+    open('events.callAppUrl', { callAppUrl, accepts: (appKey) => !own.has(appKey) });
   return {
     close: async (drainMs) => {
       await Promise.all(deliveries.map((delivery) => delivery.close(drainMs)));

@@ -1,4 +1,4 @@
-// The gateway of a server: its options out of those of `serve`, and what is wrong in the words of `serve`.
+// Opens the gateway of a server, and reports errors in its options by their names in the configuration.
 
 import { readFile } from 'node:fs/promises';
 import { createCallGateway } from '@sipcast/core';
@@ -6,9 +6,9 @@ import type { CallGateway, CallGatewayOptions, Logger } from '@sipcast/core';
 import { describe, ServerError, unavailable } from '../errors.ts';
 import { DEFAULT_CONNECTIONS } from '../http/listeners.ts';
 import { type OutgoingPolicy, PolicyError, sipPortsOf } from '../access/outgoing-policy.ts';
-import type { ServeOptions } from './serve-options.ts';
+import type { ServeGatewayOptions, ServeOptions } from '../config/serve-options.ts';
 
-/** Late by more than this for a second, a process hurts the calls that it has. */
+/** A process that is this late for a second disturbs its calls. */
 const MAX_LOOP_LAG_MS = 250;
 
 /** @throws ServerError (rejection) `INVALID_ARGUMENT`, `PORT_UNAVAILABLE` */
@@ -24,9 +24,8 @@ export async function openGateway(
     const { code, field } = error as { code?: string; field?: string };
     const wrongOption = code === 'INVALID_ARGUMENT' || code === 'NO_TRANSCODER';
     if (wrongOption && field !== undefined)
-      throw new ServerError('INVALID_ARGUMENT', describe(error), field, error);
-    const port = options.sipPort ?? options.gateway?.sipPort ?? 0;
-    throw unavailable('sipPort', `SIP port ${port}`, error);
+      throw new ServerError('INVALID_ARGUMENT', describe(error), `gateway.${field}`, error);
+    throw unavailable('gateway.sipPort', `SIP port ${options.gateway?.sipPort ?? 0}`, error);
   }
 }
 
@@ -51,38 +50,20 @@ export async function gatewayOptionsOf(
   policy: OutgoingPolicy | undefined,
   logger: Logger,
 ): Promise<CallGatewayOptions> {
-  const { sipPort, sipPcap, rtpPorts, publicAddress, audio, mediaFolder, recordDir } = options;
-  const sipTls = options.sipTls && {
-    ...options.gateway?.sipTls,
-    ...(await readSipTls(options.sipTls)),
-  };
+  const { sipTls, rtmp, ...gateway } = options.gateway ?? {};
   const sipDestinationPorts = destinationPorts(options);
-  const { rtmpCaFile } = options;
-  const rtmpCa = rtmpCaFile && (await read('rtmp.tls.caFile', rtmpCaFile));
-  const rtmp = options.gateway?.rtmp;
   return {
     logger,
     maxLoopLagMs: MAX_LOOP_LAG_MS,
-    // Whoever watches holds a connection for as long: queries must still find one.
-    maxViewers: Math.floor((options.maxConnections ?? DEFAULT_CONNECTIONS) / 2),
-    ...options.gateway,
-    ...(options.maxLoopLagMs === undefined ? {} : { maxLoopLagMs: options.maxLoopLagMs }),
+    // Each viewer holds a connection: some must stay free for queries.
+    maxViewers: Math.floor((options.http?.maxConnections ?? DEFAULT_CONNECTIONS) / 2),
+    ...gateway,
     ...(policy && {
       mayConnect: (address, _purpose, host) => policy.mayConnect(address, host),
     }),
     ...(sipDestinationPorts && { sipDestinationPorts }),
-    ...(rtmpCa && { rtmp: { ...rtmp, tls: { ...rtmp?.tls, ca: rtmpCa } } }),
-    ...(sipPort === undefined ? {} : { sipPort }),
-    ...(sipTls === undefined ? {} : { sipTls }),
-    ...(sipPcap === undefined ? {} : { sipTrace: { ...options.gateway?.sipTrace, pcap: sipPcap } }),
-    ...(rtpPorts === undefined ? {} : { rtpPorts }),
-    ...(publicAddress === undefined ? {} : { publicAddress }),
-    ...(audio === undefined ? {} : { audio }),
-    ...transcodingOf(options),
-    ...(mediaFolder === undefined ? {} : { mediaFolder }),
-    ...(recordDir === undefined
-      ? {}
-      : { recording: { ...options.gateway?.recording, dir: recordDir } }),
+    ...(sipTls && { sipTls: await readSipTls(sipTls) }),
+    ...(rtmp && { rtmp: await readRtmp(rtmp) }),
   };
 }
 
@@ -98,24 +79,22 @@ async function readSipTls({
   certFile,
   keyFile,
   caFile,
-  port,
-}: NonNullable<ServeOptions['sipTls']>): Promise<NonNullable<CallGatewayOptions['sipTls']>> {
+  ...tls
+}: NonNullable<ServeGatewayOptions['sipTls']>): Promise<NonNullable<CallGatewayOptions['sipTls']>> {
   return {
-    ...(certFile === undefined ? {} : { cert: await read('sipTls.certFile', certFile) }),
-    ...(keyFile === undefined ? {} : { key: await read('sipTls.keyFile', keyFile) }),
-    ...(caFile === undefined ? {} : { ca: await read('sipTls.caFile', caFile) }),
-    ...(port === undefined ? {} : { port }),
+    ...tls,
+    ...(certFile !== undefined && { cert: await read('gateway.sipTls.certFile', certFile) }),
+    ...(keyFile !== undefined && { key: await read('gateway.sipTls.keyFile', keyFile) }),
+    ...(caFile !== undefined && { ca: await read('gateway.sipTls.caFile', caFile) }),
   };
 }
 
-function transcodingOf({
-  transcoding,
-  ffmpegPath,
-  gateway,
-}: ServeOptions): Pick<CallGatewayOptions, 'transcoding'> {
-  if (transcoding === false) return { transcoding };
-  // A path does not undo what else is said of encoding.
-  return ffmpegPath === undefined
-    ? {}
-    : { transcoding: { ...(gateway?.transcoding || undefined), ffmpegPath } };
+async function readRtmp({
+  tls,
+  ...rtmp
+}: NonNullable<ServeGatewayOptions['rtmp']>): Promise<NonNullable<CallGatewayOptions['rtmp']>> {
+  if (tls === undefined) return rtmp;
+  const { caFile, ...checks } = tls;
+  if (caFile === undefined) return { ...rtmp, tls: checks };
+  return { ...rtmp, tls: { ...checks, ca: await read('gateway.rtmp.tls.caFile', caFile) } };
 }

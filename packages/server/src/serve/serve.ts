@@ -19,9 +19,11 @@ import { LogOutput } from '../log/log-output.ts';
 import type { ListenerHandler } from '../http/listeners.ts';
 import { asServerError, openGateway } from './open-gateway.ts';
 import { OutgoingPolicy } from '../access/outgoing-policy.ts';
-import { Redaction, secretsOf } from '../log/redaction.ts';
+import { Redaction } from '../log/redaction.ts';
+import { secretsOf } from './secrets.ts';
 import { RequestGate } from '../access/request-gate.ts';
-import type { ServeHandle, ServeOptions } from './serve-options.ts';
+import type { ServeOptions } from '../config/serve-options.ts';
+import type { ServeHandle } from './serve-handle.ts';
 import { sendFailure, StatusPages } from '../http/status-pages.ts';
 
 type Https = CertificateOptions & { readonly port?: number | undefined };
@@ -45,7 +47,7 @@ export interface OpenLog {
 
 /** The log that options ask for: lines to `log`, else to standard output. */
 export function openServerLog(options: ServeOptions): OpenLog {
-  const { profile, log: take, logging = {} } = options;
+  const { profile, log: { write: take, ...logging } = {} } = options;
   const redaction = new Redaction();
   redaction.hold(secretsOf(options));
   if (take) {
@@ -79,9 +81,10 @@ export async function serveLogged(
   options: ServeOptions,
   { log, redaction, lost, flush }: OpenLog,
 ): Promise<ServeHandle> {
-  const { profile = 'dev', port = 8081, listeners: more = [] } = options;
+  const { profile = 'dev', http = {} } = options;
+  const { port = 8081, listeners: more = [] } = http;
   const isProduction = profile === 'production';
-  const host = options.host ?? (isProduction ? '0.0.0.0' : '127.0.0.1');
+  const host = http.host ?? (isProduction ? '0.0.0.0' : '127.0.0.1');
   const isLocal = [host, ...more.map((one) => one.host ?? host)].every(isLoopback);
   const policy = openPolicy(options);
   const https = httpsOf(options);
@@ -92,9 +95,9 @@ export async function serveLogged(
   const authorize = await openAccess(options, isLocal, log, showOnce);
   const gate = new RequestGate({
     // A page that borrows our address has no password; without one, only our own names count.
-    allowedHosts: options.allowedHosts ?? (authorize ? undefined : []),
-    requestsPerSecond: options.requestsPerSecond ?? (isProduction ? 50 : 0),
-    startupsPerSecond: options.startupsPerSecond ?? (isProduction ? 10 : 0),
+    allowedHosts: http.allowedHosts ?? (authorize ? undefined : []),
+    requestsPerSecond: http.requestsPerSecond ?? (isProduction ? 50 : 0),
+    startupsPerSecond: http.startupsPerSecond ?? (isProduction ? 10 : 0),
     now: () => performance.now(),
   });
   const gateway = await openGateway(options, policy, log);
@@ -103,7 +106,7 @@ export async function serveLogged(
   try {
     const events = openEvents(gateway, options, policy, log);
     opened.push(() => events.close(0));
-    const cors = corsOf(options) ?? (!isProduction && isLocal && !authorize ? '*' : undefined);
+    const cors = corsOf(http.cors) ?? (!isProduction && isLocal && !authorize ? '*' : undefined);
     const router = createRestRouter(gateway, {
       ...(authorize && { authorize }),
       ...(cors && { cors }),
@@ -111,7 +114,7 @@ export async function serveLogged(
       onInternalError: (error) => log.child({ area: 'rest' }).error(describe(error)),
     });
     opened.push(() => router.close());
-    const pages = openConsole(options.console ?? true);
+    const pages = http.console === false ? undefined : new ConsolePages(http.consoleDir);
     const metrics = new GatewayMetrics(gateway, {
       linesLost: lost,
       connections: () => listeners.stats,
@@ -122,19 +125,19 @@ export async function serveLogged(
     opened.push(() => ffmpeg.close());
     const status = new StatusPages(gateway, metrics, ffmpeg);
     const handler = handlerOf(router, gate, [status, ...(pages ? [pages] : [])], log);
-    const { maxConnections = DEFAULT_CONNECTIONS } = options;
-    const { maxConnectionsPerAddress = Math.ceil(maxConnections / 2) } = options;
+    const { maxConnections = DEFAULT_CONNECTIONS } = http;
+    const { maxConnectionsPerAddress = Math.ceil(maxConnections / 2) } = http;
     const listeners = new Listeners(handler, {
       most: maxConnections,
       mostPerNetwork: maxConnectionsPerAddress,
     });
     opened.push(() => void listeners.close()());
-    const httpPort = await listeners.open(host, port, undefined, 'port');
+    const httpPort = await listeners.open(host, port, undefined, 'http.port');
     const httpsPort =
       https && (await listeners.open(host, https.port ?? 8444, certificate, 'https.port'));
     for (const [index, one] of more.entries()) {
       const secured = one.https === true ? certificate : undefined;
-      await listeners.open(one.host ?? host, one.port, secured, `listeners.${index}.port`);
+      await listeners.open(one.host ?? host, one.port, secured, `http.listeners.${index}.port`);
     }
     if (pages?.isBuilt === false) log.warn('no console: it is not built (npm run build)');
     if (certificate) opened.push(watchCertificate(certificate, options, listeners, log));
@@ -183,12 +186,13 @@ export function openPolicy({ profile, outgoing }: ServeOptions): OutgoingPolicy 
   }
 }
 
-function httpsOf({ profile, https = profile === 'production' }: ServeOptions): Https | undefined {
-  if (typeof https === 'object') return https;
-  return https ? {} : undefined;
+/** Options of HTTPS; undefined: there is none. */
+export function httpsOf({ profile, https = {} }: ServeOptions): Https | undefined {
+  const { enabled = profile === 'production' || https.certFile !== undefined, ...options } = https;
+  return enabled ? options : undefined;
 }
 
-function corsOf({ cors }: ServeOptions): '*' | readonly string[] | undefined {
+function corsOf(cors: readonly string[] | undefined): '*' | readonly string[] | undefined {
   return cors?.includes('*') ? '*' : cors;
 }
 
@@ -269,11 +273,6 @@ function watchCertificate(
     look().catch((error: unknown) => log.warn(describe(error)));
   }, CERTIFICATE_CHECK_MS).unref();
   return () => clearInterval(timer);
-}
-
-function openConsole(wanted: boolean | { readonly dir: string }): ConsolePages | undefined {
-  if (wanted === false) return undefined;
-  return new ConsolePages(wanted === true ? undefined : wanted.dir);
 }
 
 function originOf(scheme: string, host: string, port: number): string {

@@ -1,0 +1,376 @@
+// The table of the gateway's options; names are those of `CallGatewayOptions`.
+
+import { option } from '../option-rows.ts';
+
+const { checked, count, flag, list, port, record, section, text, texts, time, word } = option;
+
+/** Audio codecs that an offer may name. */
+export const OFFERED_AUDIO = ['pcma', 'pcmu', 'g722', 'opus', 'speex-nb', 'speex-wb'] as const;
+/** Video codecs that an offer may name. */
+export const OFFERED_VIDEO = ['h264-mode1', 'h264-mode0', 'vp8'] as const;
+/** SRTP suites (RFC 4568 §6.2, RFC 6188). */
+export const SRTP_SUITES = [
+  'AES_CM_128_HMAC_SHA1_80',
+  'AES_CM_128_HMAC_SHA1_32',
+  'AES_256_CM_HMAC_SHA1_80',
+  'AES_256_CM_HMAC_SHA1_32',
+] as const;
+const PRESETS = ['ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium'] as const;
+
+const MAX_JITTER_DELAY_MS = 9999;
+const MAX_BYTES = Number.MAX_SAFE_INTEGER;
+
+const audio = word(
+  ['aac', 'passthrough'],
+  'Audio sent to RTMP servers: AAC, or G.711 and wideband Speex unchanged.',
+  'aac, or passthrough without transcoding',
+);
+const video = word(
+  ['passthrough', 'reencode'],
+  'H.264 goes out unchanged, or is encoded again.',
+  'passthrough',
+);
+
+const match = {
+  calledUser: text('User part of the Request-URI; `*` matches anything.'),
+  calledDomain: text('Host of the Request-URI.'),
+  callerUser: text('User part of From.'),
+  callerDomain: text('Host of From.'),
+  source: texts('Addresses or networks that the INVITE may come from, e.g. `10.0.0.0/8`.'),
+  headers: record('Values of headers, by name.', 'text'),
+};
+
+const accept = {
+  toStream: text(
+    'Stream name. `{called}`, `{caller}` and `{callId}` are replaced here and in the next two.',
+  ),
+  rtmpUrl: text('RTMP server to publish to.'),
+  rtmpStream: text('Name to publish under.'),
+  hasAudio: flag('false: audio is only received.', 'true'),
+  hasVideo: flag('false: video is only received.', 'true'),
+  appKey: text('Application key.', 'defaultApp'),
+  record: flag('Record the call.', 'false'),
+  audio,
+  video,
+  custom: record('Any object; repeated in the call and its events.', 'any'),
+};
+
+const rule = {
+  match: section('All given conditions must hold.', match),
+  auth: section('Callers must know the password of one of these users.', {
+    users: record('Passwords (at least 8 characters) by user.', 'text', { isRequired: true }),
+    algorithms: texts('Digest algorithms of the challenge, preferred first.', 'SHA-256, MD5', {
+      words: ['SHA-256', 'MD5'],
+      least: 1,
+    }),
+  }),
+  accept: section('Takes the call.', accept),
+  reject: section('Refuses the call.', {
+    code: count('SIP status.', undefined, { least: 300, most: 699, isRequired: true }),
+    reason: text('SIP reason phrase.', 'Declined'),
+  }),
+};
+
+const timer = (about: string, fallback: string) => time(about, fallback, { least: 1 });
+
+/** Options of a push's connection, of the gateway, a call or a push. */
+export const RTMP_ROWS = {
+  streamPrefix: text('Put before every stream name on the wire.', 'none', {
+    pattern: /^[A-Za-z0-9._~+-]{0,64}$/,
+    problem: 'hold only letters, digits and . _ ~ + -',
+  }),
+  firstConnectTimeoutMs: timer('A push that never came up is given up after this time.', '10000'),
+  giveUpMs: time('A lost push is given up after this time.', 'never', {
+    most: Number.POSITIVE_INFINITY,
+    isFractional: true,
+  }),
+  maxReconnects: count('A push is given up after this many failures in a row.', 'no limit', {
+    most: 1_000_000,
+  }),
+  reconnectMinMs: timer('First delay before connecting again.', '250'),
+  reconnectMaxMs: timer('Longest delay in the first five minutes.', '600'),
+  reconnectLateMaxMs: timer('Longest delay after five minutes.', '5000'),
+  stallTimeoutMs: timer('A connection without progress for this long is lost.', '8000'),
+  highWaterMs: timer('Media outstanding before video is dropped.', '2000'),
+  coalesceMs: count('Longest time that audio waits for a picture.', '40', { most: 1000 }),
+  enhanced: word(['off', 'auto', 'force'], 'Enhanced RTMP.', 'as the server is known'),
+  probe: flag('Ping servers that acknowledge nothing, to see whether they still read.', 'true'),
+  tls: section('How servers of `rtmps:` URLs are verified.', {
+    caFile: text('PEM file: trusted authorities.', "the system's", { only: 'file' }),
+    ca: checked('Trusted authorities in PEM.', pemProblem, { only: 'code' }),
+    fingerprint256: text('SHA-256 fingerprint; when given, it alone decides.', 'none', {
+      pattern: /^(?:[0-9a-f]{2}:?){31}[0-9a-f]{2}$/i,
+      problem: 'be 64 hexadecimal digits',
+    }),
+    insecure: flag('Verify nothing.', 'false'),
+  }),
+};
+
+/** Options of the gateway. */
+export const GATEWAY_ROWS = {
+  bindAddress: text('IP address to bind SIP and RTP to; `::` is IPv6 and IPv4.', '0.0.0.0', {
+    isCheckedByUser: true,
+  }),
+  publicAddress: texts(
+    'IP addresses that SIP peers use, behind NAT; one for each family.',
+    'found for each destination',
+    { orOne: true, flag: 'public-address', isCheckedByUser: true },
+  ),
+  learnsAddress: flag('Believe registrars over UDP about our own address.', 'true'),
+  sipPort: port('UDP and TCP port for SIP.', 'any free one', {
+    flag: 'sip-port',
+    isCheckedByUser: true,
+  }),
+  rtpPorts: section(
+    'Ports for RTP and RTCP; four for each call.',
+    {
+      min: count('First port.', '30000', { least: 1, most: 65_535 }),
+      max: count('Last port.', '39999', { least: 1, most: 65_535 }),
+    },
+    { isCheckedByUser: true },
+  ),
+  userAgentName: text('User-Agent header.', 'sipcast', { isCheckedByUser: true }),
+  sipTls: section(
+    'SIP over TLS. Connections are accepted when there are a certificate and a key.',
+    {
+      certFile: text('PEM file: certificate with its chain.', undefined, {
+        flag: 'sip-tls-cert',
+        only: 'file',
+      }),
+      keyFile: text('PEM file: its private key.', undefined, { flag: 'sip-tls-key', only: 'file' }),
+      passphrase: text('Passphrase of an encrypted key.'),
+      caFile: text('PEM file: authorities that SIP peers are trusted by.', "the system's", {
+        flag: 'sip-tls-ca',
+        only: 'file',
+      }),
+      port: port('TCP port for SIP over TLS.', 'one above the SIP port', { flag: 'sip-tls-port' }),
+      requireClientCertificate: flag('Connecting peers must present a certificate.', 'false'),
+      minVersion: word(['TLSv1.2', 'TLSv1.3'], 'Oldest version of TLS.', 'TLSv1.2'),
+      handshakeTimeoutMs: timer('Limit for the handshake.', '10000'),
+      insecure: flag('Accept peers without a valid certificate.', 'false'),
+    },
+    { isCheckedByUser: true },
+  ),
+  sipKeepAlive: section(
+    'How NAT bindings are kept open.',
+    {
+      udpMs: timer('Interval over UDP while registered.', '25000'),
+      streamMs: timer('Interval on connections.', '100000'),
+    },
+    { isCheckedByUser: true },
+  ),
+  sipPing: section(
+    'Servers that are asked by OPTIONS whether they are up.',
+    {
+      servers: texts('SIP URIs; a server that does not answer is tried last.', 'none'),
+      intervalMs: time('Interval between two OPTIONS to one address.', '30000', { least: 1000 }),
+    },
+    { isCheckedByUser: true },
+  ),
+  sipGuard: section(
+    'Limits, bans and silence for requests from strangers.',
+    {
+      trusted: texts('Addresses or networks without limits.', 'none'),
+      strangers: word(
+        ['drop', 'answer'],
+        'Whether strangers get an answer to requests other than INVITEs that match a rule.',
+        'drop',
+      ),
+      perSource: count('Requests of one address a second.', '50', { least: 1 }),
+      total: count('Requests of all strangers together a second.', '1000', { least: 1 }),
+      strikes: count('Bad requests within a minute before an address is banned.', '20', {
+        least: 1,
+      }),
+      banMs: timer('Duration of a ban.', '600000'),
+    },
+    { orFalse: true, isCheckedByUser: true },
+  ),
+  sipTimers: section(
+    'SIP timers of RFC 3261 §17.1.1.1.',
+    {
+      t1Ms: timer('Round-trip estimate.', '500'),
+      t2Ms: timer('Longest retransmission interval.', '4000'),
+      t4Ms: timer('Longest life of a message in the network.', '5000'),
+      timerBMs: timer('INVITE without any response.', '64 × t1Ms'),
+      timerDMs: timer('Retransmitted final responses are absorbed.', '64 × t1Ms'),
+      timerFMs: timer('Other request without a final response.', '64 × t1Ms'),
+      timerHMs: timer('Wait for an ACK.', '64 × t1Ms'),
+      timerIMs: timer('Retransmitted ACKs are absorbed.', 't4Ms'),
+      timerJMs: timer('Retransmitted requests are absorbed.', '64 × t1Ms'),
+      timerKMs: timer('Retransmitted final responses to other requests are absorbed.', 't4Ms'),
+      timerLMs: timer('Retransmitted INVITEs that were accepted are absorbed.', '64 × t1Ms'),
+      timerMMs: timer('Retransmitted 2xx to our INVITEs are absorbed.', '64 × t1Ms'),
+    },
+    { isCheckedByUser: true },
+  ),
+  sessionTimer: section(
+    'Session timers (RFC 4028).',
+    {
+      mode: word(['off', 'accept', 'request'], 'When a call has one.', 'accept'),
+      expiresSeconds: count('Interval to ask for.', '1800', { least: 90, most: 86_400 }),
+      minSeconds: count('Shortest interval to accept.', '90', { least: 90, most: 86_400 }),
+    },
+    { isCheckedByUser: true },
+  ),
+  maxRedirects: count('Redirections followed for one call.', '3', { most: 10 }),
+  incoming: section(
+    'Who may call. Incoming calls are denied by default.',
+    {
+      rules: list('The first rule that matches decides.', rule, { isRequired: true }),
+      realm: text('Digest realm.', 'sipcast'),
+    },
+    { isCheckedByUser: true },
+  ),
+  sipTrace: section('What is kept of SIP messages.', {
+    maxMessages: count('Messages kept of each call.', '200', { most: 100_000 }),
+    maxBytes: count('Characters kept of each call.', '262144', { most: 1 << 30 }),
+    pcap: text('Capture file of all SIP for Wireshark, passwords and keys masked.', 'none', {
+      flag: 'sip-pcap',
+    }),
+    pcapMaxBytes: count('Size at which a new file begins.', '67108864', {
+      least: 100_000,
+      most: MAX_BYTES,
+    }),
+    secrets: flag('The file contains passwords and keys.', 'false'),
+  }),
+  inviteTimeoutMs: timer('A call without a final answer ends after this time.', '180000'),
+  jitterDelayMs: section(
+    'How long to wait for a missing RTP packet.',
+    {
+      minMs: count('At least.', '20', { most: MAX_JITTER_DELAY_MS }),
+      maxMs: count('At most.', '200', { most: MAX_JITTER_DELAY_MS }),
+    },
+    { isCheckedByUser: true },
+  ),
+  audio: { ...audio, flag: 'audio', isCheckedByUser: true },
+  video: { ...video, isCheckedByUser: true },
+  transcoding: section(
+    'Encoding by ffmpeg. Without it, a call that needs an encoder ends FAILED.',
+    {
+      ffmpegPath: text('Path of ffmpeg.', '`FFMPEG_PATH`, the `PATH`, `@ffmpeg-installer/ffmpeg`', {
+        flag: 'ffmpeg',
+        isCheckedByUser: true,
+      }),
+      audioBitrateBps: count('AAC bitrate.', '64000', {
+        least: 16_000,
+        most: 320_000,
+        isCheckedByUser: true,
+      }),
+      sampleRateHz: word([44_100, 48_000], 'Sample rate of AAC.', '44100', {
+        isCheckedByUser: true,
+      }),
+      videoBitrateBps: count('Video bitrate.', '800000', {
+        least: 50_000,
+        most: 20_000_000,
+        isCheckedByUser: true,
+      }),
+      videoWidth: count('The picture is scaled down to fit; even.', 'no bound', {
+        least: 16,
+        most: 4096,
+        isCheckedByUser: true,
+      }),
+      videoHeight: count('As `videoWidth`.', 'no bound', {
+        least: 16,
+        most: 4096,
+        isCheckedByUser: true,
+      }),
+      videoFps: count('Most pictures per second.', 'as received', {
+        least: 1,
+        most: 120,
+        isCheckedByUser: true,
+      }),
+      videoPreset: word(PRESETS, 'Slower presets look better at the same bitrate.', 'veryfast', {
+        isCheckedByUser: true,
+      }),
+      maxAudioEncoders: count('Audio encoders at once.', '32 for each core', { most: 10_000 }),
+      maxVideoEncoders: count('Video encoders at once.', '4 for each core', { most: 10_000 }),
+      openAudio: checked('Audio encoder of your own.', functionProblem, { only: 'code' }),
+      openVideo: checked('Video encoder of your own.', functionProblem, { only: 'code' }),
+    },
+    { orFalse: true },
+  ),
+  silentAudio: flag('A video-only call carries a silent track.', 'true, unless audio passes'),
+  videoFreezeMs: time('The last key frame is repeated at this interval; 0: never.', '2000', {
+    isFractional: true,
+  }),
+  videoLoss: word(['wait', 'continue'], 'After a loss: wait for a key frame, or go on.', 'wait'),
+  blackVideo: flag('Send a black picture to peers that take H.264.', 'false'),
+  rtpTimeoutMs: time('A peer without RTP for this long ends the call; 0: never.', '60000', {
+    isFractional: true,
+  }),
+  rtcpTimeoutMs: time('The same for RTCP.', '0', { isFractional: true }),
+  mediaFolder: text('Folder of the files that `inject_sound` may play.', 'none', {
+    flag: 'media-folder',
+  }),
+  recording: section('Where and how calls with `record` are recorded.', {
+    dir: text('Folder of recordings; created when missing.', undefined, {
+      flag: 'record-dir',
+      isRequired: true,
+    }),
+    maxBytes: count('A new file begins at this size.', 'never', { least: 1, most: MAX_BYTES }),
+    maxMs: count('A new file begins after this time.', 'never', { least: 1, most: MAX_BYTES }),
+    mp4: flag('Also write an MP4 of each file.', 'false'),
+  }),
+  maxViewersPerStream: count('Viewers of one stream at once.', '100', { most: 1_000_000 }),
+  maxViewers: count(
+    'Viewers of all streams together. Each holds a connection, and the API needs some, too.',
+    'half of `http.maxConnections`',
+    { most: 1_000_000 },
+  ),
+  maxCalls: count('More live calls are refused.', '1000', { least: 1, most: 1_000_000 }),
+  maxLoopLagMs: count(
+    'New calls are refused while events wait this long for the processor; 0: never.',
+    '0; 250 in the server',
+    { most: 60_000 },
+  ),
+  historySize: count('Ended calls that are remembered.', '1000', { most: 1_000_000 }),
+  offer: section('What our offers contain.', {
+    audioCodecs: texts(
+      `In order of preference; of ${OFFERED_AUDIO.join(', ')}.`,
+      'pcma, pcmu, speex-wb, g722, opus',
+      { words: OFFERED_AUDIO, least: 1 },
+    ),
+    videoCodecs: texts(
+      `In order of preference; of ${OFFERED_VIDEO.join(', ')}.`,
+      OFFERED_VIDEO.join(', '),
+      { words: OFFERED_VIDEO, least: 1 },
+    ),
+    srtp: word(['off', 'optional', 'required'], 'Media encryption by SRTP (SDES).', 'off'),
+    srtpSuites: texts(
+      `In order of preference; of ${SRTP_SUITES.join(', ')}.`,
+      SRTP_SUITES.slice(0, 2).join(', '),
+      { words: SRTP_SUITES, least: 1 },
+    ),
+    profileLevelId: text('Of H.264, six hexadecimal digits.', '420020', {
+      pattern: /^[0-9A-Fa-f]{6}$/,
+      problem: 'be six hexadecimal digits',
+    }),
+    extraAudioLines: texts('Lines at the end of the audio section.', 'none', {
+      isCheckedByUser: true,
+    }),
+    extraVideoLines: texts('Lines at the end of the video section.', 'none', {
+      isCheckedByUser: true,
+    }),
+  }),
+  rtmp: section('How pushes connect.', {
+    ...RTMP_ROWS,
+    mayRedirect: checked('Whether a redirection may be followed.', functionProblem, {
+      only: 'code',
+    }),
+  }),
+  mayConnect: checked('Whether an address may be connected to.', functionProblem, { only: 'code' }),
+};
+
+function functionProblem(value: unknown): string | undefined {
+  return typeof value === 'function' ? undefined : 'be a function';
+}
+
+function pemProblem(value: unknown): string | undefined {
+  const all: readonly unknown[] = Array.isArray(value) ? value : [value];
+  return all.length > 0 && all.every(isPem) ? undefined : 'be one or several certificates in PEM';
+}
+
+function isPem(value: unknown): boolean {
+  const isBytes = typeof value === 'string' || value instanceof Uint8Array;
+  return isBytes && Buffer.from(value).includes('-----BEGIN CERTIFICATE-----');
+}

@@ -1,0 +1,30 @@
+// Options of `serve`: those of a configuration file, and what only code can give.
+
+import type { CallGatewayOptions } from '@sipcast/core';
+import type { Config } from './schema.ts';
+
+type SipTls = NonNullable<CallGatewayOptions['sipTls']>;
+type Rtmp = NonNullable<CallGatewayOptions['rtmp']>;
+
+/** Options of the gateway, with files in place of certificates where that is handier. */
+export interface ServeGatewayOptions extends Omit<CallGatewayOptions, 'sipTls' | 'rtmp'> {
+  readonly sipTls?: SipTls & {
+    readonly certFile?: string;
+    readonly keyFile?: string;
+    readonly caFile?: string;
+  };
+  readonly rtmp?: Omit<Rtmp, 'tls'> & {
+    readonly tls?: NonNullable<Rtmp['tls']> & { readonly caFile?: string };
+  };
+}
+
+/**
+ * Options of `serve`. All have defaults. Names, bounds and defaults are those of the configuration file; see its reference.
+ */
+export interface ServeOptions extends Omit<Config, 'gateway' | 'log'> {
+  readonly gateway?: ServeGatewayOptions;
+  /** What is logged. `write` takes one line without time and line end, in place of standard output. */
+  readonly log?: NonNullable<Config['log']> & { readonly write?: (line: string) => void };
+  /** One user with all rights, in clear text; the password is not empty. */
+  readonly basicAuth?: { readonly username: string; readonly password: string };
+}
