@@ -1,20 +1,14 @@
 // The table of the gateway's options; names are those of `CallGatewayOptions`.
 
+import { AUDIO_CODECS, SRTP_SUITES } from '@sipcast/media';
+import { OFFERED_VIDEO_CODECS } from '../negotiation/negotiation.ts';
 import { option } from '../option-rows.ts';
+import type { CallGatewayOptions } from './gateway-contract.ts';
 
 const { checked, count, flag, list, port, record, section, text, texts, time, word } = option;
 
-/** Audio codecs that an offer may name. */
-export const OFFERED_AUDIO = ['pcma', 'pcmu', 'g722', 'opus', 'speex-nb', 'speex-wb'] as const;
-/** Video codecs that an offer may name. */
-export const OFFERED_VIDEO = ['h264-mode1', 'h264-mode0', 'vp8'] as const;
-/** SRTP suites (RFC 4568 §6.2, RFC 6188). */
-export const SRTP_SUITES = [
-  'AES_CM_128_HMAC_SHA1_80',
-  'AES_CM_128_HMAC_SHA1_32',
-  'AES_256_CM_HMAC_SHA1_80',
-  'AES_256_CM_HMAC_SHA1_32',
-] as const;
+const OFFERED_AUDIO = Object.keys(AUDIO_CODECS) as (keyof typeof AUDIO_CODECS)[];
+const OFFERED_SUITES = Object.keys(SRTP_SUITES) as (keyof typeof SRTP_SUITES)[];
 const PRESETS = ['ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium'] as const;
 
 const MAX_JITTER_DELAY_MS = 9999;
@@ -71,7 +65,8 @@ const rule = {
   }),
 };
 
-const timer = (about: string, fallback: string) => time(about, fallback, { least: 1 });
+const timer = (about: string, fallback: string) =>
+  time(about, fallback, { least: 1, isFractional: true });
 
 /** Options of a push's connection, of the gateway, a call or a push. */
 export const RTMP_ROWS = {
@@ -233,7 +228,9 @@ export const GATEWAY_ROWS = {
     }),
     secrets: flag('The file contains passwords and keys.', 'false'),
   }),
-  inviteTimeoutMs: timer('A call without a final answer ends after this time.', '180000'),
+  inviteTimeoutMs: time('A call without a final answer ends after this time.', '180000', {
+    least: 1,
+  }),
   jitterDelayMs: section(
     'How long to wait for a missing RTP packet.',
     {
@@ -307,8 +304,16 @@ export const GATEWAY_ROWS = {
       flag: 'record-dir',
       isRequired: true,
     }),
-    maxBytes: count('A new file begins at this size.', 'never', { least: 1, most: MAX_BYTES }),
-    maxMs: count('A new file begins after this time.', 'never', { least: 1, most: MAX_BYTES }),
+    maxBytes: count('A new file begins at this size.', 'never', {
+      least: 1,
+      most: MAX_BYTES,
+      isFractional: true,
+    }),
+    maxMs: count('A new file begins after this time.', 'never', {
+      least: 1,
+      most: MAX_BYTES,
+      isFractional: true,
+    }),
     mp4: flag('Also write an MP4 of each file.', 'false'),
   }),
   maxViewersPerStream: count('Viewers of one stream at once.', '100', { most: 1_000_000 }),
@@ -331,15 +336,15 @@ export const GATEWAY_ROWS = {
       { words: OFFERED_AUDIO, least: 1 },
     ),
     videoCodecs: texts(
-      `In order of preference; of ${OFFERED_VIDEO.join(', ')}.`,
-      OFFERED_VIDEO.join(', '),
-      { words: OFFERED_VIDEO, least: 1 },
+      `In order of preference; of ${OFFERED_VIDEO_CODECS.join(', ')}.`,
+      OFFERED_VIDEO_CODECS.join(', '),
+      { words: OFFERED_VIDEO_CODECS, least: 1 },
     ),
     srtp: word(['off', 'optional', 'required'], 'Media encryption by SRTP (SDES).', 'off'),
     srtpSuites: texts(
-      `In order of preference; of ${SRTP_SUITES.join(', ')}.`,
-      SRTP_SUITES.slice(0, 2).join(', '),
-      { words: SRTP_SUITES, least: 1 },
+      `In order of preference; of ${OFFERED_SUITES.join(', ')}.`,
+      OFFERED_SUITES.slice(0, 2).join(', '),
+      { words: OFFERED_SUITES, least: 1 },
     ),
     profileLevelId: text('Of H.264, six hexadecimal digits.', '420020', {
       pattern: /^[0-9A-Fa-f]{6}$/,
@@ -374,3 +379,30 @@ function isPem(value: unknown): boolean {
   const isBytes = typeof value === 'string' || value instanceof Uint8Array;
   return isBytes && Buffer.from(value).includes('-----BEGIN CERTIFICATE-----');
 }
+
+/** Objects that only code can give, and that their users check. */
+type OnlyInCode = 'logger' | 'sipDns' | 'sipTransports' | 'sipDestinationPorts';
+type Rows = typeof GATEWAY_ROWS;
+type Fields<K extends keyof CallGatewayOptions> = keyof Exclude<
+  NonNullable<CallGatewayOptions[K]>,
+  false | number | string
+>;
+type Sections =
+  | 'offer'
+  | 'rtmp'
+  | 'recording'
+  | 'sessionTimer'
+  | 'sipGuard'
+  | 'sipKeepAlive'
+  | 'sipPing'
+  | 'sipTimers'
+  | 'sipTrace'
+  | 'transcoding';
+type MissingIn<K extends Sections> = Exclude<Fields<K>, keyof Rows[K]['rows']>;
+/** Asked by the gateway's own `mayConnect`, or by what stands in the same section. */
+type OwnedByGateway = 'mayConnect' | 'lookup';
+type Missing =
+  | Exclude<keyof CallGatewayOptions, keyof Rows | OnlyInCode>
+  | Exclude<{ [K in Sections]: MissingIn<K> }[Sections], OwnedByGateway>;
+// Does not compile while an option of the gateway has no row.
+true satisfies [Missing] extends [never] ? true : Missing;

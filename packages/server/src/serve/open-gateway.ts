@@ -23,8 +23,11 @@ export async function openGateway(
     if (error instanceof ServerError) throw error;
     const { code, field } = error as { code?: string; field?: string };
     const wrongOption = code === 'INVALID_ARGUMENT' || code === 'NO_TRANSCODER';
-    if (wrongOption && field !== undefined)
-      throw new ServerError('INVALID_ARGUMENT', describe(error), `gateway.${field}`, error);
+    if (wrongOption && field !== undefined) {
+      // The media package names the option as its own.
+      const name = field === 'ffmpegPath' ? 'transcoding.ffmpegPath' : field;
+      throw new ServerError('INVALID_ARGUMENT', describe(error), `gateway.${name}`, error);
+    }
     throw unavailable('gateway.sipPort', `SIP port ${options.gateway?.sipPort ?? 0}`, error);
   }
 }
