@@ -4,7 +4,7 @@
 import { GatewayError } from './errors.ts';
 
 /** Longest time that a timer of Node.js takes. */
-export const MAX_TIMER_MS = 0x7fff_ffff;
+const MAX_TIMER_MS = 0x7fff_ffff;
 
 interface RowBase {
   /** One sentence: what the option does. */
@@ -21,7 +21,7 @@ interface RowBase {
 }
 
 /** A text that is not empty. */
-export interface TextRow extends RowBase {
+interface TextRow extends RowBase {
   readonly kind: 'text';
   readonly pattern?: RegExp;
   /** Completes "must …" when the value does not match. */
@@ -29,7 +29,7 @@ export interface TextRow extends RowBase {
 }
 
 /** A number; whole unless `isFractional`. Names end in the unit, e.g. `Ms`, `Bytes`. */
-export interface CountRow extends RowBase {
+interface CountRow extends RowBase {
   readonly kind: 'count';
   readonly least: number;
   readonly most: number;
@@ -37,18 +37,18 @@ export interface CountRow extends RowBase {
 }
 
 /** `true` or `false`. */
-export interface FlagRow extends RowBase {
+interface FlagRow extends RowBase {
   readonly kind: 'flag';
 }
 
 /** One of some words or numbers. */
-export interface WordRow extends RowBase {
+interface WordRow extends RowBase {
   readonly kind: 'word';
   readonly words: readonly (string | number)[];
 }
 
 /** A list of texts, or of some words. In code a single text may stand for a list of one where `orOne` says so. */
-export interface TextsRow extends RowBase {
+interface TextsRow extends RowBase {
   readonly kind: 'texts';
   readonly words?: readonly string[];
   readonly least?: number;
@@ -60,7 +60,7 @@ export interface TextsRow extends RowBase {
 }
 
 /** Options that belong together. */
-export interface SectionRow extends RowBase {
+interface SectionRow extends RowBase {
   readonly kind: 'section';
   readonly rows: OptionRows;
   /** In code `false` switches the whole off; in files its field `enabled` does. */
@@ -70,19 +70,19 @@ export interface SectionRow extends RowBase {
 }
 
 /** A list of sections. */
-export interface ListRow extends RowBase {
+interface ListRow extends RowBase {
   readonly kind: 'list';
   readonly of: OptionRows;
 }
 
 /** Sections or texts by free names. */
-export interface RecordRow extends RowBase {
+interface RecordRow extends RowBase {
   readonly kind: 'record';
   readonly of: OptionRows | 'text' | 'any';
 }
 
 /** A value that has a check of its own. */
-export interface CheckedRow extends RowBase {
+interface CheckedRow extends RowBase {
   readonly kind: 'checked';
   /** Completes "must …" when the value is wrong; undefined when it is right. */
   readonly check: (value: unknown) => string | undefined;
@@ -249,8 +249,9 @@ function problemOf(row: OptionRow, value: unknown, field: string): string | unde
     case 'record':
       return isObject(value) ? undefined : 'be an object';
     case 'checked':
-      return row.check(value);
+      break;
   }
+  return row.check(value);
 }
 
 function sectionProblem({ rows, orFalse, orNumber }: SectionRow, value: unknown, field: string) {

@@ -69,7 +69,7 @@ const timer = (about: string, fallback: string) =>
   time(about, fallback, { least: 1, isFractional: true });
 
 /** Options of a push's connection, of the gateway, a call or a push. */
-export const RTMP_ROWS = {
+const RTMP_ROWS = {
   streamPrefix: text('Put before every stream name on the wire.', 'none', {
     pattern: /^[A-Za-z0-9._~+-]{0,64}$/,
     problem: 'hold only letters, digits and . _ ~ + -',
@@ -401,8 +401,8 @@ type Sections =
 type MissingIn<K extends Sections> = Exclude<Fields<K>, keyof Rows[K]['rows']>;
 /** Asked by the gateway's own `mayConnect`, or by what stands in the same section. */
 type OwnedByGateway = 'mayConnect' | 'lookup';
-type Missing =
-  | Exclude<keyof CallGatewayOptions, keyof Rows | OnlyInCode>
-  | Exclude<{ [K in Sections]: MissingIn<K> }[Sections], OwnedByGateway>;
-// Does not compile while an option of the gateway has no row.
-true satisfies [Missing] extends [never] ? true : Missing;
+type MissingOption = Exclude<keyof CallGatewayOptions, keyof Rows | OnlyInCode>;
+type MissingField = Exclude<{ [K in Sections]: MissingIn<K> }[Sections], OwnedByGateway>;
+// Neither compiles while an option of the gateway has no row.
+true satisfies [MissingOption] extends [never] ? true : MissingOption;
+true satisfies [MissingField] extends [never] ? true : MissingField;

@@ -22,5 +22,5 @@ function gatewayOptionsOf(gateway: NonNullable<Config['gateway']>): ServeGateway
   }
   const { jitterDelayMs } = gateway;
   if (jitterDelayMs) options['jitterDelayMs'] = { ...DEFAULT_JITTER_DELAY_MS, ...jitterDelayMs };
-  return options as ServeGatewayOptions;
+  return options;
 }

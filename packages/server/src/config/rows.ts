@@ -66,7 +66,7 @@ const AREAS: Readonly<Record<(typeof LOG_AREAS)[number], string>> = {
 const areaLevel = (area: keyof typeof AREAS) => word(LOG_LEVELS, AREAS[area], '`log.level`');
 
 /** Options of the log. */
-export const LOG_ROWS = {
+const LOG_ROWS = {
   level: word(LOG_LEVELS, 'Lowest level that is written.', 'info', { flag: 'log-level' }),
   format: word(
     ['json', 'line'],

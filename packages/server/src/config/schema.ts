@@ -58,14 +58,14 @@ function valueOf(row: OptionRow): z.ZodType {
       return z.array(sectionOf(row.of));
     case 'record':
       return z.record(z.string(), recordOf(row.of));
-    case 'checked': {
-      const { check } = row;
-      return z.unknown().superRefine((value, context) => {
-        const problem = check(value);
-        if (problem !== undefined) context.addIssue({ code: 'custom', message: `must ${problem}` });
-      });
-    }
+    case 'checked':
+      break;
   }
+  const { check } = row;
+  return z.unknown().superRefine((value, context) => {
+    const problem = check(value);
+    if (problem !== undefined) context.addIssue({ code: 'custom', message: `must ${problem}` });
+  });
 }
 
 function portOr(pattern: RegExp, problem: string): z.ZodType {
