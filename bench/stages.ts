@@ -10,8 +10,9 @@ import {
   FlvMuxer,
   H264Depacketizer,
   JitterBuffer,
-} from '@sipcast/media';
-import type { AudioUnit, FlvTag, H264Unit, MediaFrame, RtpCodec, RtpPacket } from '@sipcast/media';
+} from '@sipcast/media/wire';
+import type { FlvTag } from '@sipcast/media';
+import type { AudioUnit, H264Unit, MediaFrame, RtpCodec, RtpPacket } from '@sipcast/media/wire';
 import { Child } from './child.ts';
 import type { SinkMethods } from './sink.ts';
 

@@ -1,4 +1,4 @@
-// Keeps the public API of each package as one declaration file under docs/api-report (--write), or checks that the
+// Keeps the public API of each package, all its doors, as one declaration file under docs/api-report (--write), or checks that the
 // built packages still have it, so that a change of the API is seen in review.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,14 +9,24 @@ const write = process.argv.includes('--write');
 const folder = join(root, 'docs/api-report');
 if (write) mkdirSync(folder, { recursive: true });
 
+/** Every door of a package and what the doors share, whose file name has a hash that says nothing. */
+function declarationsOf(dist) {
+  const files = readdirSync(dist).filter((file) => file.endsWith('.d.ts'));
+  const texts = files.map((file) => `// ${file}\n${readFileSync(join(dist, file), 'utf8')}`);
+  return texts
+    .toSorted()
+    .join('\n')
+    .replace(/-[\w-]{8}(?=\.(?:d\.ts|js)\b)/g, '');
+}
+
 let stale = 0;
 for (const name of readdirSync(join(root, 'packages'))) {
-  const declarations = join(root, 'packages', name, 'dist/index.d.ts');
-  if (!existsSync(declarations)) {
+  const dist = join(root, 'packages', name, 'dist');
+  if (!existsSync(join(dist, 'index.d.ts'))) {
     console.error(`${name} is not built: npm run build`);
     process.exit(1);
   }
-  const text = readFileSync(declarations, 'utf8');
+  const text = declarationsOf(dist);
   const report = join(folder, `${name}.d.ts.txt`);
   if (write) writeFileSync(report, text);
   else if (!existsSync(report) || readFileSync(report, 'utf8') !== text) {

@@ -1,8 +1,8 @@
 // A small reader of Enhanced RTMP tags for tests, written from the tables of the specification ("Enhanced RTMP v2",
 // ExVideoTagHeader and ExAudioTagHeader) and not from our writer; and containers that Debian's ffmpeg knows, for what is in them.
 
-import { decodeAmf0, EcmaArray } from '@sipcast/media';
-import type { Amf0Value } from '@sipcast/media';
+import { decodeAmf0, EcmaArray } from '@sipcast/media/wire';
+import type { Amf0Value } from '@sipcast/media/wire';
 import { OggWriter, opusHeads } from '../../packages/media/src/codec/ogg.ts';
 
 interface Tag {

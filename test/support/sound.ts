@@ -1,6 +1,7 @@
 // Sound for tests: beeps encoded by ffmpeg into RTP payloads of any codec, and payloads decoded by ffmpeg to find them again.
 
-import { AUDIO_CODECS, AUDIO_STEP_MS, audioDurationMs } from '@sipcast/media';
+import { AUDIO_CODECS } from '@sipcast/media';
+import { AUDIO_STEP_MS, audioDurationMs } from '@sipcast/media/wire';
 import type { AudioCodec, AudioFrame } from '@sipcast/media';
 import { execFileSync } from 'node:child_process';
 import { OggReader, OggWriter, opusHeads, speexHeads } from '../../packages/media/src/codec/ogg.ts';

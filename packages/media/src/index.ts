@@ -1,57 +1,26 @@
-export { AAC_FRAME_SAMPLES, AAC_SILENCE, AdtsReader, monoAacFormat } from './codec/aac.ts';
-export type { AacFormat, AdtsReaderHandler } from './codec/aac.ts';
-export { annexB, splitAnnexB } from './codec/annex-b.ts';
-export { amf0Object, decodeAmf0, EcmaArray, encodeAmf0, MAX_AMF0_DEPTH } from './flv/amf0.ts';
-export type { Amf0Fault, Amf0Value } from './flv/amf0.ts';
-export { AUDIO_CODECS, VIDEO_CLOCK_RATE_HZ } from './codec/codec.ts';
-export type { AudioCodec, AudioCodecFacts, G711Codec, VideoCodec } from './codec/codec.ts';
-export { CongestionGate } from './rtmp/congestion-gate.ts';
-export type { CongestionGateOptions } from './rtmp/congestion-gate.ts';
+// What a user of the library needs: sessions, streams, outputs, encoders. The stages below are behind `@sipcast/media/wire`.
+
 export { MediaError, RtmpError } from './errors.ts';
 export type { MediaErrorCode, RtmpErrorCode } from './errors.ts';
-export {
-  ENHANCED_CODEC_ID,
-  enhancedOpusHeader,
-  enhancedOpusTag,
-  enhancedVp8Header,
-  enhancedVp8Tag,
-} from './flv/enhanced-tags.ts';
-export { FlvReader, formatFlvHeader, formatFlvTag, readFlvTags } from './flv/flv-file.ts';
-export type { FlvFault, FlvFileTag, FlvReaderHandler } from './flv/flv-file.ts';
-export { FlvRecorder } from './output/flv-recorder.ts';
-export type {
-  FlvRecorderHandler,
-  FlvRecorderOptions,
-  FlvRecording,
-} from './output/flv-recorder.ts';
-export { remuxToMp4 } from './ffmpeg/remux.ts';
-export { FlvViewer } from './output/flv-viewer.ts';
-export type { FlvViewerHandler, FlvViewerStats, FlvViewerTarget } from './output/flv-viewer.ts';
-export { NAL_HEADROOM_BYTES } from './codec/frame.ts';
+export { Ticker } from './ticker.ts';
+export { annexB } from './codec/annex-b.ts';
+export { AUDIO_CODECS } from './codec/codec.ts';
+export type { AudioCodec, VideoCodec } from './codec/codec.ts';
 export type {
   AudioFrame,
   FlvTag,
-  FlvTagRole,
-  H264AccessUnit,
-  H264Picture,
-  MediaFrame,
-  MediaKind,
-  RtpPacket,
   Sink,
   StreamAudio,
   StreamVideo,
   VideoFrame,
-  Vp8Frame,
 } from './codec/frame.ts';
-export {
-  ChunkReader,
-  ChunkWriter,
-  DEFAULT_CHUNK_BYTES,
-  MAX_CHUNK_BYTES,
-  MAX_CHUNK_STREAMS,
-} from './rtmp/chunk.ts';
-export type { ChunkFault, ChunkReaderHandler, ChunkMessage } from './rtmp/chunk.ts';
+export { decodeSpropParameterSets, parseSps } from './codec/h264.ts';
+export { formatFlvHeader, formatFlvTag, readFlvTags } from './flv/flv-file.ts';
+export { PortPool } from './rtp/port-pool.ts';
+export { newSrtpKey, SRTP_SUITES } from './rtp/srtp.ts';
+export type { SrtpKeys } from './rtp/srtp.ts';
 export type { RtmpCapabilities, RtmpEnhancedMode } from './rtmp/capabilities.ts';
+export { openRtmpPublisher } from './rtmp/publication.ts';
 export type {
   RtmpPublisher,
   RtmpPublisherHandler,
@@ -59,134 +28,37 @@ export type {
   RtmpPublisherStats,
   RtmpTlsOptions,
 } from './rtmp/publisher.ts';
-export {
-  ClientHandshake,
-  findHandshakeDigest,
-  HANDSHAKE_BYTES,
-  handshakeSignature,
-  signHandshakePacket,
-} from './rtmp/handshake.ts';
-export type { HandshakeParty, HandshakeStep } from './rtmp/handshake.ts';
-export { MAX_RTMP_BODY_BYTES } from './rtmp/link.ts';
-export { openRtmpPublisher } from './rtmp/publication.ts';
-export { adviseRtmpTarget, RTMP_TARGETS, rtmpTargetOf } from './output/rtmp-targets.ts';
-export type { RtmpTarget, RtmpTargetAdvice } from './output/rtmp-targets.ts';
-export { parseRtmpUrl, redactRtmpUrl, resolveRtmpUrl } from './rtmp/url.ts';
-export type { RtmpUrl } from './rtmp/url.ts';
-export { ArrivalDelay } from './sync/arrival-delay.ts';
-export { BlackVideo } from './rtp/black-video.ts';
-export type { BlackVideoLine, BlackVideoOptions } from './rtp/black-video.ts';
-export { AudioTimeline } from './sync/audio-timeline.ts';
-export type { AudioTimelineOptions, AudioTimelineStats } from './sync/audio-timeline.ts';
-export type { Depacketizer, RtpCodec } from './rtp/depacketizer.ts';
-export {
-  AudioDepacketizer,
-  audioDurationMs,
-  MAX_AUDIO_PAYLOAD_BYTES,
-} from './rtp/audio-depacketizer.ts';
-export type { AudioFault, AudioUnit, PressedKey } from './rtp/audio-depacketizer.ts';
-export {
-  H264Depacketizer,
-  MAX_FRAGMENTS_PER_NAL,
-  MAX_FRAME_BYTES,
-  MAX_NALUS_PER_ACCESS_UNIT,
-} from './rtp/h264-depacketizer.ts';
-export type { H264Fault, H264ParameterSet, H264Unit } from './rtp/h264-depacketizer.ts';
-export { DecodeTimestamps, MAX_REORDER_FRAMES } from './sync/decode-timestamps.ts';
-export { MAX_PACKETS_PER_VP8_FRAME, Vp8Depacketizer } from './rtp/vp8-depacketizer.ts';
-export type { Vp8Fault, Vp8Unit } from './rtp/vp8-depacketizer.ts';
-export { DtmfDecoder, DtmfSequence } from './rtp/dtmf.ts';
-export type { DtmfOptions, DtmfStep } from './rtp/dtmf.ts';
-export {
-  beginsPicture,
-  decodeAvcConfiguration,
-  decodeSpropParameterSets,
-  encodeAvcConfiguration,
-  isPictureNal,
-  NAL_TYPE,
-  nalType,
-  parseSps,
-  unescapeNal,
-} from './codec/h264.ts';
-export type { MayConnect } from './rtmp/guarded-lookup.ts';
-export { recoveryFrameCount } from './codec/h264-sei.ts';
-export type { SequenceParameters } from './codec/h264.ts';
-export { JITTER_BUFFER_SLOTS, JitterBuffer } from './rtp/jitter-buffer.ts';
-export type { JitterBufferOptions, JitterBufferStats, JitterGap } from './rtp/jitter-buffer.ts';
-export { JitterDelay } from './rtp/jitter-delay.ts';
-export type { DelayRange } from './rtp/jitter-delay.ts';
-export { KeyFrameGate } from './sync/key-frame-gate.ts';
-export type { KeyFrameCause, KeyFrameGateOptions } from './sync/key-frame-gate.ts';
-export { KeyFrameRequester } from './rtp/key-frame-requester.ts';
-export type {
-  KeyFrameMethod,
-  KeyFrameRequesterOptions,
-  KeyFrameStats,
-} from './rtp/key-frame-requester.ts';
-export { NackRequester } from './rtp/nack-requester.ts';
-export type { NackRequesterOptions, NackStats } from './rtp/nack-requester.ts';
-export { AudioPacketizer } from './rtp/audio-packetizer.ts';
-export type { AudioLine, AudioPacketizerOptions } from './rtp/audio-packetizer.ts';
-export { PortPool } from './rtp/port-pool.ts';
-export type { PortPoolOptions } from './rtp/port-pool.ts';
-export { ReceptionLine } from './rtp/reception-line.ts';
-export type { ReceptionLineOptions, ReceptionLineStats } from './rtp/reception-line.ts';
-export { ReceptionStats } from './rtp/reception-stats.ts';
-export { decodeRtcp, encodeRtcp, MAX_RTCP_PACKETS, ntpMs, unixToNtp } from './rtp/rtcp.ts';
-export type {
-  ApplicationPacket,
-  Bye,
-  FullIntraRequest,
-  Nack,
-  OtherRtcp,
-  PictureLoss,
-  ReceiverReport,
-  ReportBlock,
-  RtcpCompound,
-  RtcpFault,
-  RtcpPacket,
-  SenderReport,
-  SourceDescription,
-} from './rtp/rtcp.ts';
-export { decodeRtp, encodeRtp, isRtcp } from './rtp/rtp.ts';
-export type { RtpFault, RtpFields } from './rtp/rtp.ts';
-export { openRtpSession } from './rtp/rtp-session.ts';
-export type {
-  RtpSession,
-  RtpSessionHandler,
-  RtpSessionOptions,
-  RtpSessionStats,
-} from './rtp/rtp-session.ts';
-export type { RtpRemote } from './rtp/rtp-remote.ts';
-export { AUDIO_STEP_MS, audioSilence } from './codec/silence.ts';
+export { parseRtmpUrl } from './rtmp/url.ts';
+export { findFfmpeg } from './ffmpeg/binary.ts';
+export type { FfmpegBinary } from './ffmpeg/binary.ts';
 export { openFileSound } from './ffmpeg/file-sound.ts';
-export type { FileSoundHandler, FileSoundOptions } from './ffmpeg/file-sound.ts';
-export { LiveSound } from './ffmpeg/live-sound.ts';
-export type { LiveSoundHandler, LiveSoundOptions, LiveSoundStats } from './ffmpeg/live-sound.ts';
-export type { SoundSource } from './rtp/sound-source.ts';
-export { SourceLatch } from './rtp/source-latch.ts';
-export type { SourceLatchOptions } from './rtp/source-latch.ts';
-export { SyncClock } from './sync/sync-clock.ts';
-export type { SyncClockOptions } from './sync/sync-clock.ts';
-export { Ticker } from './ticker.ts';
-export type { TickerOptions, TickSource } from './ticker.ts';
-export { FlvMuxer, silencedTag } from './flv/flv-muxer.ts';
-export type { FlvAudioCodec, FlvMuxerOptions, VideoFormat } from './flv/flv-muxer.ts';
-export { openMediaSession } from './session/media-session.ts';
+export { openFfmpegTranscoders } from './ffmpeg/open-transcoders.ts';
+export type { FfmpegOptions, FfmpegTranscoders } from './ffmpeg/open-transcoders.ts';
+export { remuxToMp4 } from './ffmpeg/remux.ts';
 export type {
-  LocalMedia,
-  MediaSession,
-  MediaSessionHandler,
-  MediaSessionOptions,
-} from './session/media-session.ts';
-export type { MediaStats, ReceivedMediaStats } from './session/media-stats.ts';
-export type { NegotiatedMedia, NegotiatedMedium } from './session/negotiated-media.ts';
-export type { ConnectAudio } from './session/peer-sound.ts';
+  AudioTranscoder,
+  AudioTranscoderHandler,
+  OpenAudioTranscoder,
+  OpenVideoTranscoder,
+  TranscoderStats,
+  VideoTranscoder,
+  VideoTranscoderHandler,
+} from './ffmpeg/transcoder.ts';
+export { FlvRecorder } from './output/flv-recorder.ts';
+export type {
+  FlvRecorderHandler,
+  FlvRecorderOptions,
+  FlvRecording,
+} from './output/flv-recorder.ts';
+export { FlvViewer } from './output/flv-viewer.ts';
+export type { FlvViewerHandler, FlvViewerStats, FlvViewerTarget } from './output/flv-viewer.ts';
 export { enhancedForm } from './output/output-form.ts';
-export type { EnhancedMedia, OutputForm } from './output/output-form.ts';
-export type { SessionTranscoders } from './output/rendition.ts';
-export { OutputSet } from './output/output-set.ts';
+export type { OutputForm } from './output/output-form.ts';
 export type { Output, OutputContents } from './output/output.ts';
+export type { SessionTranscoders } from './output/rendition.ts';
+export { adviseRtmpTarget } from './output/rtmp-targets.ts';
+export type { RtmpTargetAdvice } from './output/rtmp-targets.ts';
+export type { StreamFigures, StreamSource } from './output/stream-source.ts';
 export { FrameStream } from './session/frame-stream.ts';
 export type {
   FrameStreamHandler,
@@ -194,30 +66,11 @@ export type {
   FrameStreamOptions,
   PictureTimes,
 } from './session/frame-stream.ts';
-export type { StreamFigures, StreamSource } from './output/stream-source.ts';
-export { findFfmpeg } from './ffmpeg/binary.ts';
+export { openMediaSession } from './session/media-session.ts';
 export type {
-  FfmpegBinary,
-  FfmpegCapabilities,
-  FfmpegDecoding,
-  FfmpegEncoding,
-  FfmpegWanted,
-} from './ffmpeg/binary.ts';
-export { openFfmpegTranscoders } from './ffmpeg/open-transcoders.ts';
-export type { FfmpegOptions, FfmpegTranscoders } from './ffmpeg/open-transcoders.ts';
-export type {
-  AudioTranscoder,
-  AudioTranscoderHandler,
-  TranscoderStats,
-  OpenAudioTranscoder,
-  OpenVideoTranscoder,
-  VideoSource,
-  VideoTranscoder,
-  VideoTranscoderHandler,
-} from './ffmpeg/transcoder.ts';
-export { openFfmpegVideo, VIDEO_PRESETS } from './ffmpeg/video-transcoder.ts';
-export type { FfmpegVideoOptions, VideoPreset } from './ffmpeg/video-transcoder.ts';
-export { isVp8KeyFrame, parseVp8FrameTag } from './codec/vp8.ts';
-export type { Vp8FrameTag } from './codec/vp8.ts';
-export { newSrtpKey, SRTP_SALT_BYTES, SRTP_SUITES, SrtpSession } from './rtp/srtp.ts';
-export type { SrtpFault, SrtpKeys, SrtpSuite } from './rtp/srtp.ts';
+  MediaSession,
+  MediaSessionHandler,
+  MediaSessionOptions,
+} from './session/media-session.ts';
+export type { MediaStats } from './session/media-stats.ts';
+export type { NegotiatedMedia, NegotiatedMedium } from './session/negotiated-media.ts';

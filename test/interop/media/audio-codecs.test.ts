@@ -6,27 +6,23 @@ import { writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import {
+  findFfmpeg,
+  formatFlvHeader,
+  formatFlvTag,
+  openFfmpegTranscoders,
+  openFileSound,
+} from '@sipcast/media';
+import {
   AAC_FRAME_SAMPLES,
   AAC_SILENCE,
   monoAacFormat,
   AUDIO_STEP_MS,
   audioSilence,
-  findFfmpeg,
   FlvMuxer,
-  formatFlvHeader,
-  formatFlvTag,
   LiveSound,
-  openFfmpegTranscoders,
-  openFileSound,
-} from '@sipcast/media';
-import type {
-  AacFormat,
-  AudioCodec,
-  AudioFrame,
-  FlvTag,
-  MediaError,
-  SoundSource,
-} from '@sipcast/media';
+} from '@sipcast/media/wire';
+import type { AudioCodec, AudioFrame, FlvTag, MediaError } from '@sipcast/media';
+import type { AacFormat, SoundSource } from '@sipcast/media/wire';
 import { beforeEach, expect, it } from 'vitest';
 import { countSpeexFrames } from '../../../packages/media/src/codec/speex.ts';
 import { describeWith, findProgram, run } from '../../support/programs.ts';

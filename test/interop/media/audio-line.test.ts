@@ -7,23 +7,26 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   AUDIO_CODECS,
+  findFfmpeg,
+  formatFlvHeader,
+  formatFlvTag,
+  openFfmpegTranscoders,
+  openFileSound,
+  PortPool,
+  Ticker,
+} from '@sipcast/media';
+import {
   AUDIO_STEP_MS,
   AudioDepacketizer,
   AudioTimeline,
   audioSilence,
-  findFfmpeg,
   FlvMuxer,
-  formatFlvHeader,
-  formatFlvTag,
   JitterBuffer,
-  openFfmpegTranscoders,
-  openFileSound,
   openRtpSession,
-  PortPool,
   SyncClock,
-  Ticker,
-} from '@sipcast/media';
-import type { AudioCodec, AudioUnit, FlvTag, RtpCodec, RtpPacket } from '@sipcast/media';
+} from '@sipcast/media/wire';
+import type { AudioCodec, FlvTag } from '@sipcast/media';
+import type { AudioUnit, RtpCodec, RtpPacket } from '@sipcast/media/wire';
 import { loadClip, RtpPort, RtpSender } from '@sipcast/testkit';
 import type { Impairments, PhoneAudioCodec } from '@sipcast/testkit';
 import { expect, it } from 'vitest';

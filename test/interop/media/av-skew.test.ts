@@ -2,7 +2,8 @@
 
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FlvMuxer, formatFlvHeader, formatFlvTag } from '@sipcast/media';
+import { formatFlvHeader, formatFlvTag } from '@sipcast/media';
+import { FlvMuxer } from '@sipcast/media/wire';
 import type { FlvTag } from '@sipcast/media';
 import { loadClip, measureAvSkew } from '@sipcast/testkit';
 import { beforeEach, expect, it } from 'vitest';

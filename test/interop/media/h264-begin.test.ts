@@ -4,16 +4,15 @@ import { mkdtemp, rm, writeFile, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { PortPool, Ticker } from '@sipcast/media';
 import {
   beginsPicture,
   H264Depacketizer,
   KeyFrameGate,
   nalType,
   openRtpSession,
-  PortPool,
-  Ticker,
-} from '@sipcast/media';
-import type { H264AccessUnit } from '@sipcast/media';
+} from '@sipcast/media/wire';
+import type { H264AccessUnit } from '@sipcast/media/wire';
 import { RtpPort } from '@sipcast/testkit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { decodeErrors, splitAnnexB } from '../../support/flv-check.ts';

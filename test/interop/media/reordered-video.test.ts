@@ -2,16 +2,10 @@
 
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  DecodeTimestamps,
-  FlvMuxer,
-  formatFlvHeader,
-  formatFlvTag,
-  H264Depacketizer,
-  parseSps,
-  SyncClock,
-} from '@sipcast/media';
-import type { FlvTag, H264Unit } from '@sipcast/media';
+import { formatFlvHeader, formatFlvTag, parseSps } from '@sipcast/media';
+import { DecodeTimestamps, FlvMuxer, H264Depacketizer, SyncClock } from '@sipcast/media/wire';
+import type { FlvTag } from '@sipcast/media';
+import type { H264Unit } from '@sipcast/media/wire';
 import { packetizeAccessUnit } from '@sipcast/testkit';
 import { beforeEach, expect, it } from 'vitest';
 import { decodeErrors } from '../../support/flv-check.ts';

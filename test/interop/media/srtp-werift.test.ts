@@ -1,7 +1,7 @@
 // SRTP and SRTCP against werift's, both ways, over a wrap of the sequence number.
 
 import { randomBytes } from 'node:crypto';
-import { SrtpSession } from '@sipcast/media';
+import { SrtpSession } from '@sipcast/media/wire';
 import { describe, expect, it } from 'vitest';
 import { RtpPacket, SrtcpSession, SrtpSession as WeriftSrtp } from 'werift-rtp';
 

@@ -4,22 +4,16 @@ import { execFileSync, spawn } from 'node:child_process';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  FlvMuxer,
-  formatFlvHeader,
-  formatFlvTag,
-  openFfmpegTranscoders,
-  parseSps,
-} from '@sipcast/media';
+import { formatFlvHeader, formatFlvTag, openFfmpegTranscoders, parseSps } from '@sipcast/media';
+import { FlvMuxer } from '@sipcast/media/wire';
+import type { MediaError, VideoFrame } from '@sipcast/media';
 import type {
   FfmpegVideoOptions,
   H264AccessUnit,
   H264Picture,
-  MediaError,
   SequenceParameters,
-  VideoFrame,
   VideoSource,
-} from '@sipcast/media';
+} from '@sipcast/media/wire';
 import { loadClip, splitIvf } from '@sipcast/testkit';
 import { beforeEach, expect, it } from 'vitest';
 import { decodeErrors } from '../../support/flv-check.ts';

@@ -6,14 +6,10 @@ import { once } from 'node:events';
 import { rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createCallGateway } from '@sipcast/core';
-import {
-  audioSilence,
-  FlvMuxer,
-  formatFlvHeader,
-  formatFlvTag,
-  openFfmpegTranscoders,
-} from '@sipcast/media';
-import type { AacFormat, FlvTag, MediaError } from '@sipcast/media';
+import { formatFlvHeader, formatFlvTag, openFfmpegTranscoders } from '@sipcast/media';
+import { audioSilence, FlvMuxer } from '@sipcast/media/wire';
+import type { FlvTag, MediaError } from '@sipcast/media';
+import type { AacFormat } from '@sipcast/media/wire';
 import { measureAvSkew, RtmpSink, SipPeer } from '@sipcast/testkit';
 import { beforeEach, expect, it } from 'vitest';
 import { decodeErrors, summarizeFlv } from '../../support/flv-check.ts';

@@ -2,8 +2,10 @@
 // one's own, at streams of either kind.
 
 import type { Output, PublishedStream } from '@sipcast/core';
-import { AdtsReader, annexB, findFfmpeg, FlvReader } from '@sipcast/media';
-import type { AacFormat, FlvFileTag, FlvTag, StreamAudio, StreamVideo } from '@sipcast/media';
+import { annexB, findFfmpeg } from '@sipcast/media';
+import { AdtsReader, FlvReader } from '@sipcast/media/wire';
+import type { FlvTag, StreamAudio, StreamVideo } from '@sipcast/media';
+import type { AacFormat, FlvFileTag } from '@sipcast/media/wire';
 import { loadClip } from '@sipcast/testkit';
 import { describe, expect, it } from 'vitest';
 import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';

@@ -1,7 +1,7 @@
 // Key frames on real sockets: a phone that heeds only one way of asking, and a stream that begins in the middle.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { KeyFrameMethod } from '@sipcast/media';
+import type { KeyFrameMethod } from '@sipcast/media/wire';
 import { loadClip } from '@sipcast/testkit';
 import { afterEach, describe, expect, it } from 'vitest';
 import { comparePictures, type MediaCall, openMediaCall } from '../../support/media-call.ts';

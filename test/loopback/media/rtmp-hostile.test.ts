@@ -2,14 +2,10 @@
 
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import {
-  amf0Object,
-  ChunkWriter,
-  encodeAmf0,
-  HANDSHAKE_BYTES,
-  openRtmpPublisher,
-} from '@sipcast/media';
-import type { Amf0Value, RtmpError } from '@sipcast/media';
+import { openRtmpPublisher } from '@sipcast/media';
+import { amf0Object, ChunkWriter, encodeAmf0, HANDSHAKE_BYTES } from '@sipcast/media/wire';
+import type { RtmpError } from '@sipcast/media';
+import type { Amf0Value } from '@sipcast/media/wire';
 import { seededRandom } from '@sipcast/testkit';
 import { expect, it } from 'vitest';
 

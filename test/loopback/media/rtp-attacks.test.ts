@@ -6,16 +6,20 @@ import type { Socket } from 'node:dgram';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { PortPool, Ticker } from '@sipcast/media';
 import {
   decodeRtp,
   encodeRtcp,
   encodeRtp,
   openRtpSession,
-  PortPool,
   ReceptionLine,
-  Ticker,
-} from '@sipcast/media';
-import type { RtpRemote, RtpSession, RtpSessionHandler, RtpSessionOptions } from '@sipcast/media';
+} from '@sipcast/media/wire';
+import type {
+  RtpRemote,
+  RtpSession,
+  RtpSessionHandler,
+  RtpSessionOptions,
+} from '@sipcast/media/wire';
 import { describe, expect, it } from 'vitest';
 import { afterTest } from '../../support/cleanup.ts';
 import { freeUdpPort } from '../../support/ports.ts';

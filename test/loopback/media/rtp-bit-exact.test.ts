@@ -4,15 +4,9 @@ import { createSocket } from 'node:dgram';
 import type { Socket } from 'node:dgram';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import {
-  H264Depacketizer,
-  JitterBuffer,
-  KeyFrameGate,
-  openRtpSession,
-  PortPool,
-  Ticker,
-} from '@sipcast/media';
-import type { H264AccessUnit, RtpSession } from '@sipcast/media';
+import { PortPool, Ticker } from '@sipcast/media';
+import { H264Depacketizer, JitterBuffer, KeyFrameGate, openRtpSession } from '@sipcast/media/wire';
+import type { H264AccessUnit, RtpSession } from '@sipcast/media/wire';
 import {
   hexNalus,
   testAccessUnits,

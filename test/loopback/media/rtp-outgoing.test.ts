@@ -1,7 +1,8 @@
 // What an RTP session sends on real sockets: keep-alives, black pictures, NACK; and a peer that moves, holds and returns.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { encodeRtcp, encodeRtp, openRtpSession, PortPool, Ticker, unixToNtp } from '@sipcast/media';
+import { PortPool, Ticker } from '@sipcast/media';
+import { encodeRtcp, encodeRtp, openRtpSession, unixToNtp } from '@sipcast/media/wire';
 import type {
   RtcpPacket,
   RtpCodec,
@@ -10,7 +11,7 @@ import type {
   RtpSession,
   RtpSessionHandler,
   RtpSessionOptions,
-} from '@sipcast/media';
+} from '@sipcast/media/wire';
 import { RtpPort } from '@sipcast/testkit';
 import { describe, expect, it } from 'vitest';
 import { afterTest } from '../../support/cleanup.ts';

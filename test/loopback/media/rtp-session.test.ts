@@ -4,6 +4,7 @@ import { createSocket } from 'node:dgram';
 import type { Socket } from 'node:dgram';
 import { setTimeout } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { PortPool, Ticker } from '@sipcast/media';
 import {
   decodeRtcp,
   decodeRtp,
@@ -11,12 +12,10 @@ import {
   encodeRtcp,
   encodeRtp,
   openRtpSession,
-  PortPool,
-  Ticker,
   unixToNtp,
-} from '@sipcast/media';
+} from '@sipcast/media/wire';
+import type { MediaError } from '@sipcast/media';
 import type {
-  MediaError,
   RtcpPacket,
   RtpCodec,
   RtpPacket,
@@ -24,7 +23,7 @@ import type {
   RtpSession,
   RtpSessionHandler,
   RtpSessionOptions,
-} from '@sipcast/media';
+} from '@sipcast/media/wire';
 import { mutations } from '../../../packages/media/src/test-random.ts';
 import { afterTest } from '../../support/cleanup.ts';
 import { until } from '../../support/wait.ts';

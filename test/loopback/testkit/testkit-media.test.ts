@@ -1,8 +1,14 @@
 // RtpSender against real sockets: what it sends is what it says, in real time, whatever the line does to it.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { encodeRtcp, H264Depacketizer, ntpMs, Vp8Depacketizer } from '@sipcast/media';
-import type { H264AccessUnit, RtcpPacket, RtpPacket, SenderReport, Vp8Frame } from '@sipcast/media';
+import { encodeRtcp, H264Depacketizer, ntpMs, Vp8Depacketizer } from '@sipcast/media/wire';
+import type {
+  H264AccessUnit,
+  RtcpPacket,
+  RtpPacket,
+  SenderReport,
+  Vp8Frame,
+} from '@sipcast/media/wire';
 import { aLawToMuLaw, loadClip, RtpPort, RtpSender } from '@sipcast/testkit';
 import type { RtpSenderOptions } from '@sipcast/testkit';
 import { describe, expect, it } from 'vitest';

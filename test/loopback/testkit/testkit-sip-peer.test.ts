@@ -5,7 +5,7 @@ import { createSocket } from 'node:dgram';
 import { createConnection } from 'node:net';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RtpPacket } from '@sipcast/media';
+import type { RtpPacket } from '@sipcast/media/wire';
 import { RtpPort, SipPeer } from '@sipcast/testkit';
 import type { CallScript, SipPeerOptions } from '@sipcast/testkit';
 import { describe, expect, it } from 'vitest';

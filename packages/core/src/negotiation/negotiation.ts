@@ -2,14 +2,8 @@
 // media side's session. Plain data in, plain data out.
 
 import { AUDIO_CODECS, decodeSpropParameterSets, newSrtpKey } from '@sipcast/media';
-import type {
-  AudioCodec,
-  LocalMedia,
-  NegotiatedMedia,
-  NegotiatedMedium,
-  SrtpSuite,
-  VideoCodec,
-} from '@sipcast/media';
+import type { AudioCodec, NegotiatedMedia, NegotiatedMedium, VideoCodec } from '@sipcast/media';
+import type { LocalMedia, SrtpSuite } from '@sipcast/media/wire';
 import type {
   AnsweredMedia,
   CodecDescription,

@@ -1,4 +1,5 @@
-import type { FlvTag, SoundSource } from '@sipcast/media';
+import type { FlvTag } from '@sipcast/media';
+import type { SoundSource } from '@sipcast/media/wire';
 import { describe, expect, it } from 'vitest';
 import { PushSound } from './push-sound.ts';
 

@@ -1,7 +1,8 @@
 // A sound file in place of the audio of a push: its frames take the places of those of the stream. Opus comes in the tags of
 // Enhanced RTMP, with the FourCC behind the first octet.
 
-import type { AudioCodec, FlvTag, SoundSource } from '@sipcast/media';
+import type { AudioCodec, FlvTag } from '@sipcast/media';
+import type { SoundSource } from '@sipcast/media/wire';
 
 /** Codecs of audio tags by their FLV sound format (FLV 10.1 §E.4.2.1). */
 const CODECS: Readonly<Record<number, AudioCodec | 'aac'>> = {

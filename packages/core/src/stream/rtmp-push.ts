@@ -1,7 +1,8 @@
 // One stream going to one RTMP server, for as long as the stream lives: connects, reconnects, tells the truth.
 
 import type { LookupFunction } from 'node:net';
-import { adviseRtmpTarget, enhancedForm, parseRtmpUrl, silencedTag } from '@sipcast/media';
+import { adviseRtmpTarget, enhancedForm, parseRtmpUrl } from '@sipcast/media';
+import { silencedTag } from '@sipcast/media/wire';
 import type {
   FlvTag,
   openRtmpPublisher,
@@ -13,9 +14,9 @@ import type {
   RtmpPublisher,
   RtmpTargetAdvice,
   RtmpTlsOptions,
-  RtmpUrl,
   StreamSource,
 } from '@sipcast/media';
+import type { RtmpUrl } from '@sipcast/media/wire';
 import { SafeEmitter } from '../emitter.ts';
 import { PushSound } from './push-sound.ts';
 import type { OpenPushSound } from './push-sound.ts';

@@ -1,5 +1,5 @@
-import { H264Depacketizer } from '@sipcast/media';
-import type { H264AccessUnit } from '@sipcast/media';
+import { H264Depacketizer } from '@sipcast/media/wire';
+import type { H264AccessUnit } from '@sipcast/media/wire';
 import { describe, expect, it } from 'vitest';
 import { loadClip } from './clip.ts';
 import { packetizeAccessUnit } from './h264-payloads.ts';

@@ -1,8 +1,8 @@
 // The RTP and RTCP sockets of one medium at the phone's end, and what arrives there, counted.
 
 import type { RemoteInfo, Socket } from 'node:dgram';
-import { decodeRtcp, decodeRtp, isRtcp } from '@sipcast/media';
-import type { ReportBlock, RtcpPacket, RtpPacket } from '@sipcast/media';
+import { decodeRtcp, decodeRtp, isRtcp } from '@sipcast/media/wire';
+import type { ReportBlock, RtcpPacket, RtpPacket } from '@sipcast/media/wire';
 import { bindUdp, closeUdp } from '../udp-socket.ts';
 
 /** One key press that was received, by whichever way. */

@@ -1,8 +1,8 @@
 // Plays a clip over RTP as a phone does: real pace, RTCP sender reports, key frames on request, a bad line on request.
 
 import { randomInt } from 'node:crypto';
-import { DtmfSequence, encodeRtcp, unixToNtp } from '@sipcast/media';
-import type { DtmfOptions, KeyFrameMethod, Nack, RtcpPacket } from '@sipcast/media';
+import { DtmfSequence, encodeRtcp, unixToNtp } from '@sipcast/media/wire';
+import type { DtmfOptions, KeyFrameMethod, Nack, RtcpPacket } from '@sipcast/media/wire';
 import { loadClip } from './clip.ts';
 import type { Clip, ClipAccessUnit } from './clip.ts';
 import { packetizeAccessUnit } from './h264-payloads.ts';

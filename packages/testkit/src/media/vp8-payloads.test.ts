@@ -1,5 +1,5 @@
-import { JitterBuffer, Vp8Depacketizer, decodeRtp, encodeRtp } from '@sipcast/media';
-import type { RtpPacket, Vp8Frame } from '@sipcast/media';
+import { JitterBuffer, Vp8Depacketizer, decodeRtp, encodeRtp } from '@sipcast/media/wire';
+import type { RtpPacket, Vp8Frame } from '@sipcast/media/wire';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { loadClip } from './clip.ts';

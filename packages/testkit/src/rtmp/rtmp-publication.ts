@@ -3,7 +3,7 @@
 import { createWriteStream } from 'node:fs';
 import type { WriteStream } from 'node:fs';
 import { formatFlvHeader, formatFlvTag } from '@sipcast/media';
-import type { Amf0Value } from '@sipcast/media';
+import type { Amf0Value } from '@sipcast/media/wire';
 
 /** One audio, video or data message as it arrived. */
 export interface ReceivedTag {

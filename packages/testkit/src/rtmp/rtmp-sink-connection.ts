@@ -11,8 +11,8 @@ import {
   HANDSHAKE_BYTES,
   handshakeSignature,
   signHandshakePacket,
-} from '@sipcast/media';
-import type { Amf0Value, ChunkMessage } from '@sipcast/media';
+} from '@sipcast/media/wire';
+import type { Amf0Value, ChunkMessage } from '@sipcast/media/wire';
 import type { SinkAuthenticator } from './rtmp-sink-auth.ts';
 import type { PublicationParts, ReceivedTag, RtmpPublication } from './rtmp-publication.ts';
 import type { RtmpRefusal, RtmpSinkOptions } from './rtmp-sink-options.ts';

@@ -5,7 +5,7 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
-import type { Amf0Value } from '@sipcast/media';
+import type { Amf0Value } from '@sipcast/media/wire';
 import { SinkAuthenticator } from './rtmp-sink-auth.ts';
 import { SinkConnection } from './rtmp-sink-connection.ts';
 import { RtmpPublication } from './rtmp-publication.ts';

@@ -1,7 +1,7 @@
 // One call at the phone: plays its script, answers the caller, and judges it (RFC 3261 §12–§15).
 
 import { randomBytes } from 'node:crypto';
-import type { DtmfOptions } from '@sipcast/media';
+import type { DtmfOptions } from '@sipcast/media/wire';
 import { EMPTY_BODY, parseNameAddress, parseUri, SipHeaders } from '@sipcast/sip';
 import type { SipMessage, SipRequest, SipResponse } from '@sipcast/sip';
 import type { CallScript, ReinviteChange } from './call-script.ts';
