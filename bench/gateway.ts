@@ -71,7 +71,7 @@ const methods = {
 export type GatewayMethods = typeof methods;
 
 function snapshot(): GatewaySnapshot {
-  const calls = gateway!.calls;
+  const calls = gateway!.calls.live;
   let packets = 0;
   let lost = 0;
   let frames = 0;

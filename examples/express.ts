@@ -11,7 +11,7 @@ const app = express();
 app.use(express.json());
 app.use(expressMiddleware(createRestRouter(callGateway, { mount: '/api' })));
 app.get('/', (_request, response) => {
-  response.send(`${callGateway.calls.length} calls\n`);
+  response.send(`${callGateway.calls.live.length} calls\n`);
 });
 
 const server = app.listen(Number(process.env['PORT'] ?? 8081), '127.0.0.1', () => {

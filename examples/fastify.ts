@@ -16,7 +16,7 @@ callGateway.on('callChange', (_call, { callId, status }) => console.log(callId, 
 const app = fastify();
 const router = createRestRouter(callGateway, { mount: '/api', basicAuth: { username, password } });
 await app.register(fastifyPlugin(router));
-app.get('/', () => `${callGateway.calls.length} calls\n`);
+app.get('/', () => `${callGateway.calls.live.length} calls\n`);
 app.addHook('onClose', () => callGateway.close());
 
 const origin = await app.listen({ port: Number(PORT), host: '127.0.0.1' });

@@ -18,7 +18,7 @@ app.all('/api/*', (context) => {
   const { address = 'unknown' } = getConnInfo(context).remote;
   return router.fetch(context.req.raw, { clientAddress: address });
 });
-app.get('/', (context) => context.text(`${callGateway.calls.length} calls\n`));
+app.get('/', (context) => context.text(`${callGateway.calls.live.length} calls\n`));
 
 const options = {
   fetch: app.fetch,

@@ -14,7 +14,7 @@ app.use(async (context, next) => {
 });
 app.use(koaMiddleware(createRestRouter(callGateway, { mount: '/api' })));
 app.use((context) => {
-  context.body = `${callGateway.calls.length} calls\n`;
+  context.body = `${callGateway.calls.live.length} calls\n`;
 });
 
 const server = app.listen(Number(process.env['PORT'] ?? 8081), '127.0.0.1', () => {

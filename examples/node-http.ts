@@ -10,7 +10,7 @@ callGateway.on('callChange', (_call, { callId, status }) => console.log(callId, 
 const router = createRestRouter(callGateway, { mount: '/api' });
 const api = nodeListener(router);
 const server = createServer((request, response) => {
-  if (request.url === '/') response.end(`${callGateway.calls.length} calls\n`);
+  if (request.url === '/') response.end(`${callGateway.calls.live.length} calls\n`);
   else void api(request, response);
 });
 server.on('upgrade', (request, socket, head) => {

@@ -4,8 +4,29 @@
 import { EventEmitter } from 'eventemitter3';
 import type { Logger } from './logger.ts';
 
-/** Logs what a listener throws; listeners registered behind it do not hear that one event. */
-export class SafeEmitter<Events extends EventEmitter.ValidEventTypes> extends EventEmitter<Events> {
+/** Where applications listen: what calls, pushes and gateways show of their emitter. */
+export interface Emitter<Events extends EventEmitter.ValidEventTypes> {
+  on<Name extends EventEmitter.EventNames<Events>>(
+    event: Name,
+    listener: EventEmitter.EventListener<Events, Name>,
+  ): this;
+  /** As `on`, for the next event alone. */
+  once<Name extends EventEmitter.EventNames<Events>>(
+    event: Name,
+    listener: EventEmitter.EventListener<Events, Name>,
+  ): this;
+  off<Name extends EventEmitter.EventNames<Events>>(
+    event: Name,
+    listener: EventEmitter.EventListener<Events, Name>,
+  ): this;
+  listenerCount(event: EventEmitter.EventNames<Events>): number;
+}
+
+/** Logs what a listener throws; the listeners registered after it miss that one event. */
+export class SafeEmitter<Events extends EventEmitter.ValidEventTypes>
+  extends EventEmitter<Events>
+  implements Emitter<Events>
+{
   readonly #logger: Logger;
 
   constructor(logger: Logger) {

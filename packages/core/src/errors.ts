@@ -60,3 +60,8 @@ export class GatewayError extends Error {
     this.sipStatus = details.sipStatus;
   }
 }
+
+/** The `INVALID_ARGUMENT` error for a field. */
+export function invalidArgument(field: string, problem: string): GatewayError {
+  return new GatewayError('INVALID_ARGUMENT', `${field} ${problem}`, { field });
+}

@@ -1,77 +1,24 @@
-export { Admission } from './gateway/admission.ts';
-export type { AdmissionOptions } from './gateway/admission.ts';
-export { AccountRegistration } from './registration/account-registration.ts';
-export type {
-  RegistrationAccount,
-  RegistrationDeps,
-  RegistrationEvents,
-  RegistrationState,
-  RegistrationView,
-} from './registration/account-registration.ts';
-export { Call } from './call/call.ts';
-export type {
-  CallChange,
-  CallEvents,
-  CallView,
-  EndedBy,
-  ReceivedDtmf,
-} from './call/call-contract.ts';
-export type { DtmfType } from './call/dtmf-info.ts';
-export type { TranscodingOptions } from './gateway/encoders.ts';
-export {
-  CallGateway,
-  createCallGateway,
-  maskSecrets,
-} from './gateway/call-gateway.ts';
-export { validateGatewayOptions } from './gateway/gateway-options.ts';
-export type {
-  CallFilter,
-  CallGatewayEvents,
-  CallGatewayOptions,
-  ConnectPurpose,
-  GatewayDeps,
-  PushFilter,
-  PushRequest,
-  StreamFilter,
-  Viewer,
-} from './gateway/gateway-contract.ts';
+export { createCallGateway } from './gateway/gateway.ts';
+export type { GatewayDeps } from './gateway/gateway.ts';
+export { validateGatewayOptions } from './gateway/validate-gateway-options.ts';
+export type { CallGatewayOptions, ConnectPurpose } from './gateway/gateway-options.ts';
 export { GATEWAY_ROWS } from './gateway/gateway-rows.ts';
 export { checkOptions, option } from './option-rows.ts';
 export type { OptionRow, OptionRows, ValueOf, ValuesOf } from './option-rows.ts';
-export { GatewayError } from './errors.ts';
-export type { GatewayErrorCode } from './errors.ts';
-export { silentLogger } from './logger.ts';
-export type { LogArea, LogFields, Logger, LogLevel } from './logger.ts';
-export { NamedStream } from './stream/named-stream.ts';
-export { PublishedStream } from './stream/published-stream.ts';
-export { Streams } from './gateway/streams.ts';
-export type { PublishOptions } from './gateway/streams.ts';
-export type { AddOutputOptions, StreamView } from './stream/named-stream.ts';
-export type { FfmpegBinary, Output, OutputContents } from '@sipcast/media';
-export type { OfferedVideoCodec, OfferOptions } from './negotiation/negotiation.ts';
-export type {
-  AccountRequest,
-  OutputFormOptions,
-  ResolvedStartup,
-  StartupRequest,
-} from './call/options.ts';
-export type { OpenPushSound } from './stream/push-sound.ts';
-export type { RecordingOptions } from './stream/recording.ts';
-export { RtmpPush } from './stream/rtmp-push.ts';
-export type {
-  PushRtmpOptions,
-  RtmpOptions,
-  RtmpPushEvents,
-  RtmpPushTarget,
-  RtmpPushView,
-} from './stream/rtmp-push.ts';
-export { SipTrace } from './trace/sip-trace.ts';
-export type { SipTraceEntry, SipTraceLimits } from './trace/sip-trace.ts';
-export type { SipTraceOptions } from './trace/sip-traces.ts';
-export { CALL_TRANSITIONS, isFinal, mayFollow, RTMP_TRANSITIONS } from './status.ts';
-export type { CallStatus, FinalCallStatus, FinalOf, RtmpStreamStatus } from './status.ts';
-export { IncomingCall } from './incoming/incoming-call.ts';
-export type { LaunchIncoming } from './incoming/incoming-call.ts';
+export type { CallGateway, CallGatewayEvents } from './gateway/call-gateway.ts';
+export type { AccountRequest } from './gateway/account-request.ts';
+export type { Accounts } from './gateway/accounts.ts';
+export type { CallFilter, Calls } from './gateway/calls.ts';
+export type { TranscodingOptions } from './gateway/encoders.ts';
+export type { Pushes, PushFilter, PushRequest } from './gateway/pushes.ts';
+export type { PublishOptions, StreamFilter, Streams, Viewer } from './gateway/streams.ts';
+export type { Call, CallEvents } from './call/call.ts';
+export type { EndedBy } from './call/call-ending.ts';
+export type { CallChange } from './call/call-progress.ts';
+export type { CallView } from './call/call-view.ts';
+export type { DtmfType, ReceivedDtmf } from './call/dtmf-info.ts';
+export type { ResolvedStartup, StartupRequest } from './call/startup.ts';
+export type { IncomingCall } from './incoming/incoming-call.ts';
 export type {
   IncomingAccept,
   IncomingFacts,
@@ -79,3 +26,29 @@ export type {
   IncomingOptions,
   IncomingRule,
 } from './incoming/incoming-rules.ts';
+export type { OfferedVideoCodec, OfferOptions } from './negotiation/negotiation.ts';
+export type {
+  AccountRegistration,
+  RegistrationAccount,
+  RegistrationEvents,
+  RegistrationState,
+  RegistrationView,
+} from './registration/account-registration.ts';
+export type { AddOutputOptions, NamedStream, StreamView } from './stream/named-stream.ts';
+export type { OutputFormOptions } from './stream/output-form.ts';
+export type { PublishedStream } from './stream/published-stream.ts';
+export type { RecordingOptions } from './stream/recording.ts';
+export type { PushRtmpOptions, RtmpOptions } from './stream/rtmp-options.ts';
+export type { RtmpPush, RtmpPushEvents, RtmpPushView } from './stream/rtmp-push.ts';
+export type { SipTraceEntry } from './trace/sip-trace.ts';
+export type { SipTraceOptions } from './trace/sip-traces.ts';
+export { CALL_TRANSITIONS, isFinal, mayFollow, RTMP_TRANSITIONS } from './status.ts';
+export type { CallStatus, FinalCallStatus, FinalOf, RtmpStreamStatus } from './status.ts';
+export { GatewayError } from './errors.ts';
+export type { GatewayErrorCode } from './errors.ts';
+export { silentLogger } from './logger.ts';
+export type { LogArea, LogFields, Logger, LogLevel } from './logger.ts';
+export type { Emitter } from './emitter.ts';
+export type { FfmpegBinary, Output, OutputContents } from '@sipcast/media';
+/** For those who write SIP down themselves: the same masks as in `trace()`. */
+export { maskSecrets } from '@sipcast/sip';

@@ -130,6 +130,12 @@ function time<const M extends More<CountRow>>(about: string, fallback?: string, 
   return { kind: 'count', ...base(about, fallback), ...bounds, ...(more as M) } as const;
 }
 
+/** A time of at least a millisecond, fractions allowed. */
+function timer<const M extends More<CountRow>>(about: string, fallback?: string, more?: M) {
+  const bounds = { least: 1, most: MAX_TIMER_MS, isFractional: true };
+  return { kind: 'count', ...base(about, fallback), ...bounds, ...(more as M) } as const;
+}
+
 /** A port to listen on; 0: any free one. */
 function port<const M extends More<CountRow>>(about: string, fallback?: string, more?: M) {
   const bounds = { least: 0, most: 65_535 };
@@ -195,6 +201,7 @@ export const option = {
   text,
   count,
   time,
+  timer,
   port,
   flag,
   word,

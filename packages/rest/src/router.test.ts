@@ -14,8 +14,16 @@ const PUSH = { mediaSessionId: 'c1-1', streamName: 's' } as RtmpPushView;
 
 type Calls = [method: string, ...args: unknown[]][];
 
+/** What a test has otherwise than {@link fakeGateway}. */
+interface Overrides {
+  readonly startup?: RestGateway['startup'];
+  readonly calls?: Partial<RestGateway['calls']>;
+  readonly pushes?: Partial<RestGateway['pushes']>;
+  readonly call?: { sendDtmf(): Promise<void> };
+}
+
 /** A gateway that notes what it is asked for, and knows the call `c1` and the push `c1-1`. */
-function fakeGateway(overrides: Partial<RestGateway> = {}): { calls: Calls; gateway: RestGateway } {
+function fakeGateway(overrides: Overrides = {}): { calls: Calls; gateway: RestGateway } {
   const calls: Calls = [];
   const note = <T>(result: T, ...call: Calls[number]): T => {
     calls.push(call);
@@ -29,72 +37,69 @@ function fakeGateway(overrides: Partial<RestGateway> = {}): { calls: Calls; gate
     hold: () => note(Promise.resolve(), 'hold'),
     resume: () => note(Promise.resolve(), 'resume'),
     transfer: (target: string) => note(Promise.resolve(), 'transfer', target),
+    sendDtmf: (digits: string, type: string) => note(Promise.resolve(), 'sendDtmf', digits, type),
+    injectStream: ({ name }: { name: string }) => note(undefined, 'injectStream', name),
+    stopInjection: () => note(undefined, 'stopInjection'),
+    ...overrides.call,
+  };
+  const push = {
+    close: () => note(Promise.resolve(), 'closePush'),
+    mute: () => note(undefined, 'mute'),
+    unmute: () => note(undefined, 'unmute'),
+    stopSound: () => note(undefined, 'stopSound'),
   };
   const gateway: RestGateway = {
     startup: async (request, address) => note(call as never, 'startup', request, address),
-    find: (filter) => note([CALL], 'find', filter),
-    get: (callId) => {
-      known('CALL_NOT_FOUND', callId, 'c1', 'callId');
-      return call as never;
+    calls: {
+      find: (filter) => note([CALL], 'calls.find', filter),
+      get: (callId) => {
+        known('CALL_NOT_FOUND', callId, 'c1', 'callId');
+        return call as never;
+      },
+      history: (limit) => note([CALL], 'history', ...(limit === undefined ? [] : [limit])),
+      trace: (callId) => {
+        known('CALL_NOT_FOUND', callId, 'c1', 'callId');
+        return note([], 'trace', callId);
+      },
+      injectSound: async (callId, fileName) => {
+        known('CALL_NOT_FOUND', callId, 'c1', 'callId');
+        known('FILE_NOT_FOUND', fileName, 'ding.wav', 'fileName');
+        note(undefined, 'injectSound', callId, fileName);
+      },
+      ...overrides.calls,
     },
-    sendDtmf: (callId, digits, type) => {
-      known('CALL_NOT_FOUND', callId, 'c1', 'callId');
-      return note(Promise.resolve(), 'sendDtmf', digits, type);
+    pushes: {
+      start: (request) => note(PUSH, 'pushes.start', request),
+      find: (filter) => note([PUSH], 'pushes.find', filter),
+      get: (id) => {
+        known('PUSH_NOT_FOUND', id, 'c1-1', 'mediaSessionId');
+        return push as never;
+      },
+      playSound: async (id, soundFile, loop) => {
+        known('PUSH_NOT_FOUND', id, 'c1-1', 'mediaSessionId');
+        known('FILE_NOT_FOUND', soundFile, 'ding.wav', 'soundFile');
+        note(undefined, 'playSound', id, soundFile, loop);
+      },
+      ...overrides.pushes,
     },
-    injectStream: (callId, streamName) => {
-      known('CALL_NOT_FOUND', callId, 'c1', 'callId');
-      known('STREAM_NOT_FOUND', streamName, 's1', 'streamName');
-      note(undefined, 'injectStream', callId, streamName);
+    streams: {
+      find: (filter) =>
+        note(filter?.streamName === 'other' ? [] : [STREAM], 'streams.find', filter),
+      get: (name) => {
+        known('STREAM_NOT_FOUND', name, 's1', 'streamName');
+        return { name } as never;
+      },
+      watch: (name, target, onEnded) => {
+        known('STREAM_NOT_FOUND', name, 's1', 'streamName');
+        target.write(Buffer.from('FLV'));
+        setImmediate(onEnded);
+        return note({ close: () => {}, stats: () => ({ bytes: 3, dropped: 0 }) }, 'watch');
+      },
     },
-    stopInjection: (callId) => {
-      known('CALL_NOT_FOUND', callId, 'c1', 'callId');
-      note(undefined, 'stopInjection', callId);
-    },
-    injectSound: async (callId, fileName) => {
-      known('CALL_NOT_FOUND', callId, 'c1', 'callId');
-      known('FILE_NOT_FOUND', fileName, 'ding.wav', 'fileName');
-      note(undefined, 'injectSound', callId, fileName);
-    },
-    findStreams: (filter) =>
-      note(filter?.streamName === 'other' ? [] : [STREAM], 'findStreams', filter),
-    watchStream: (name, target, onEnded) => {
-      known('STREAM_NOT_FOUND', name, 's1', 'streamName');
-      target.write(Buffer.from('FLV'));
-      setImmediate(onEnded);
-      return note({ close: () => {}, stats: () => ({ bytes: 3, dropped: 0 }) }, 'watchStream');
-    },
-    startPush: (request) => note(PUSH, 'startPush', request),
-    findPushes: (filter) => note([PUSH], 'findPushes', filter),
-    terminatePush: (id) => {
-      known('PUSH_NOT_FOUND', id, 'c1-1', 'mediaSessionId');
-      return note(Promise.resolve(), 'terminatePush');
-    },
-    mutePush: (id) => {
-      known('PUSH_NOT_FOUND', id, 'c1-1', 'mediaSessionId');
-      note(undefined, 'mutePush');
-    },
-    unmutePush: (id) => {
-      known('PUSH_NOT_FOUND', id, 'c1-1', 'mediaSessionId');
-      note(undefined, 'unmutePush');
-    },
-    playPushSound: async (id, soundFile, loop) => {
-      known('PUSH_NOT_FOUND', id, 'c1-1', 'mediaSessionId');
-      known('FILE_NOT_FOUND', soundFile, 'ding.wav', 'soundFile');
-      note(undefined, 'playPushSound', id, soundFile, loop);
-    },
-    stopPushSound: (id) => {
-      known('PUSH_NOT_FOUND', id, 'c1-1', 'mediaSessionId');
-      note(undefined, 'stopPushSound', id);
-    },
-    history: (limit) => note([CALL], 'history', ...(limit === undefined ? [] : [limit])),
     nodeId: 'n@127.0.0.1',
     on: () => gateway as never,
     off: () => gateway as never,
-    trace: (callId) => {
-      known('CALL_NOT_FOUND', callId, 'c1', 'callId');
-      return note([], 'trace', callId);
-    },
-    ...overrides,
+    ...(overrides.startup && { startup: overrides.startup }),
   };
   return { calls, gateway };
 }
@@ -109,7 +114,7 @@ interface Asked {
 async function ask(
   path: string,
   init: { method?: string; body?: unknown; headers?: Record<string, string> } = {},
-  overrides: Partial<RestGateway> = {},
+  overrides: Overrides = {},
   options: RestOptions = {},
 ): Promise<Asked> {
   const { calls, gateway } = fakeGateway(overrides);
@@ -138,15 +143,15 @@ describe('methods', () => {
   const id = { mediaSessionId: 'c1-1' };
   const cases: [path: string, body: unknown, answer: unknown, ...call: unknown[]][] = [
     ['/call/startup', startup, {}, 'startup', startup, '192.0.2.7'],
-    ['/call/find', { callId: 'c1' }, [CALL], 'find', { callId: 'c1' }],
+    ['/call/find', { callId: 'c1' }, [CALL], 'calls.find', { callId: 'c1' }],
     [
       '/call/find',
       { sipStatus: '180', hasAudio: 'true' },
       [CALL],
-      'find',
+      'calls.find',
       { sipStatus: 180, hasAudio: true },
     ],
-    ['/call/find_all', undefined, [CALL], 'find', undefined],
+    ['/call/find_all', undefined, [CALL], 'calls.find', undefined],
     ['/call/history', undefined, [CALL], 'history'],
     ['/call/history', { limit: '5' }, [CALL], 'history', 5],
     ['/call/terminate', { callId: 'c1' }, '', 'terminate'],
@@ -167,14 +172,14 @@ describe('methods', () => {
       '/push/startup',
       push,
       PUSH,
-      'startPush',
+      'pushes.start',
       { ...push, rtmpTransponderFullUrl: false, muted: false },
     ],
     [
       '/push/startup',
       { ...push, rtmpTransponderFullUrl: 'true', options: { action: 'mute' } },
       PUSH,
-      'startPush',
+      'pushes.start',
       { ...push, rtmpTransponderFullUrl: true, muted: true },
     ],
     [
@@ -185,7 +190,7 @@ describe('methods', () => {
         rtmp: { enhanced: 'force', maxReconnects: '3', giveUpMs: '', tls: { insecure: true } },
       },
       PUSH,
-      'startPush',
+      'pushes.start',
       {
         ...push,
         rtmpTransponderFullUrl: false,
@@ -193,11 +198,11 @@ describe('methods', () => {
         rtmp: { enhanced: 'force', maxReconnects: 3 },
       },
     ],
-    ['/push/find', { streamName: 'rtmp_s' }, [PUSH], 'findPushes', { streamName: 'rtmp_s' }],
-    ['/push/find_all', undefined, [PUSH], 'findPushes', undefined],
-    ['/push/terminate', id, '', 'terminatePush'],
-    ['/push/mute', id, '', 'mutePush'],
-    ['/push/unmute', id, '', 'unmutePush'],
+    ['/push/find', { streamName: 'rtmp_s' }, [PUSH], 'pushes.find', { streamName: 'rtmp_s' }],
+    ['/push/find_all', undefined, [PUSH], 'pushes.find', undefined],
+    ['/push/terminate', id, '', 'closePush'],
+    ['/push/mute', id, '', 'mute'],
+    ['/push/unmute', id, '', 'unmute'],
   ];
 
   for (const [path, body, answer, ...call] of cases) {
@@ -230,11 +235,11 @@ describe('methods', () => {
 
   it('GET /call/find takes its fields from the query', async () => {
     const { calls } = await ask('/call/find?callId=c1&hasVideo=false&caller=', { method: 'GET' });
-    expect(calls).toEqual([['find', { callId: 'c1', hasVideo: false }]]);
+    expect(calls).toEqual([['calls.find', { callId: 'c1', hasVideo: false }]]);
   });
 
   it('answers 404 where nothing is found, and an empty history all the same', async () => {
-    const empty = { find: () => [], findPushes: () => [], history: () => [] };
+    const empty = { calls: { find: () => [], history: () => [] }, pushes: { find: () => [] } };
     for (const path of ['/call/find', '/call/find_all', '/push/find', '/push/find_all'])
       expect(errorOf(await ask(path, {}, empty)).status).toBe(404);
     expect((await ask('/call/history', {}, empty)).text).toBe('[]');
@@ -244,10 +249,10 @@ describe('methods', () => {
     const stream = { callId: 'c1', streamName: 's1' };
     for (const path of ['/call/inject_stream', '/call/inject_stream/startup']) {
       const { status, text, calls } = await ask(path, { body: stream });
-      expect([status, text, calls]).toEqual([200, '', [['injectStream', 'c1', 's1']]]);
+      expect([status, text, calls]).toEqual([200, '', [['injectStream', 's1']]]);
     }
     const ended = await ask('/call/inject_stream/terminate', { body: { callId: 'c1' } });
-    expect([ended.status, ended.text, ended.calls]).toEqual([200, '', [['stopInjection', 'c1']]]);
+    expect([ended.status, ended.text, ended.calls]).toEqual([200, '', [['stopInjection']]]);
     const sound = { callId: 'c1', fileName: 'ding.wav' };
     const played = await ask('/call/inject_sound', { body: sound });
     const call = ['injectSound', 'c1', 'ding.wav'];
@@ -270,15 +275,11 @@ describe('methods', () => {
     ] as const) {
       const body = { mediaSessionId, soundFile: 'ding.wav', ...(loop !== undefined && { loop }) };
       const { status, text, calls } = await ask('/push/sound_on', { body });
-      const call = ['playPushSound', mediaSessionId, 'ding.wav', expected];
+      const call = ['playSound', mediaSessionId, 'ding.wav', expected];
       expect([status, text, calls]).toEqual([200, '', [call]]);
     }
     const off = await ask('/push/sound_off', { body: { mediaSessionId } });
-    expect([off.status, off.text, off.calls]).toEqual([
-      200,
-      '',
-      [['stopPushSound', mediaSessionId]],
-    ]);
+    expect([off.status, off.text, off.calls]).toEqual([200, '', [['stopSound']]]);
     const body = { mediaSessionId, soundFile: 'other.wav' };
     expect(errorOf(await ask('/push/sound_on', { body }))).toMatchObject({
       status: 404,
@@ -577,7 +578,7 @@ describe('failures', () => {
       throw new Error('secret path /root');
     };
     const onInternalError = (error: unknown): void => void failures.push(error);
-    const asked = await ask('/call/find', {}, { find }, { onInternalError });
+    const asked = await ask('/call/find', {}, { calls: { find } }, { onInternalError });
     expect(errorOf(asked)).toMatchObject({
       status: 500,
       code: 'INTERNAL',
@@ -610,9 +611,13 @@ describe('failures', () => {
   it('tells at once that DTMF cannot be sent, and does not wait for what can', async () => {
     const body = { callId: 'c1', dtmf: '1' };
     const refused = () => Promise.reject(new GatewayError('CALL_STATE', 'use INFO'));
-    expect((await ask('/call/send_dtmf', { body }, { sendDtmf: refused })).status).toBe(409);
+    expect((await ask('/call/send_dtmf', { body }, { call: { sendDtmf: refused } })).status).toBe(
+      409,
+    );
     const waiting = () => new Promise<void>(() => {});
-    expect((await ask('/call/send_dtmf', { body }, { sendDtmf: waiting })).status).toBe(200);
+    expect((await ask('/call/send_dtmf', { body }, { call: { sendDtmf: waiting } })).status).toBe(
+      200,
+    );
   });
 });
 

@@ -7,10 +7,13 @@ import type { Context } from 'hono';
 import type {
   CallFilter,
   CallGateway,
+  Calls,
+  Pushes,
   PushFilter,
   PushRtmpOptions,
   StartupRequest,
   StreamFilter,
+  Streams,
 } from '@sipcast/core';
 import { basicAuthorization, requireText } from './authorization.ts';
 import type { Authorize, RestCredentials } from './authorization.ts';
@@ -29,30 +32,11 @@ export const API_VERSION = '1.0.0';
 const ANY_ORIGIN = 'http://localhost';
 
 /** What the API needs of a gateway. */
-export type RestGateway = Pick<
-  CallGateway,
-  | 'startup'
-  | 'find'
-  | 'get'
-  | 'sendDtmf'
-  | 'injectStream'
-  | 'stopInjection'
-  | 'injectSound'
-  | 'startPush'
-  | 'findPushes'
-  | 'terminatePush'
-  | 'mutePush'
-  | 'unmutePush'
-  | 'playPushSound'
-  | 'stopPushSound'
-  | 'findStreams'
-  | 'watchStream'
-  | 'history'
-  | 'nodeId'
-  | 'on'
-  | 'off'
-  | 'trace'
->;
+export interface RestGateway extends Pick<CallGateway, 'startup' | 'nodeId' | 'on' | 'off'> {
+  readonly calls: Pick<Calls, 'find' | 'get' | 'history' | 'trace' | 'injectSound'>;
+  readonly pushes: Pushes;
+  readonly streams: Pick<Streams, 'find' | 'get' | 'watch'>;
+}
 
 /** Options of the API. */
 export interface RestOptions {
@@ -140,7 +124,7 @@ function notFoundIfEmpty<T>(found: readonly T[], code: string): readonly T[] {
 
 function routesOf(gateway: RestGateway, viewers: StreamViewers): readonly Route[] {
   const injectStream: Method<'/call/inject_stream'> = ({ callId, streamName }) =>
-    gateway.injectStream(callId, streamName);
+    gateway.calls.get(callId).injectStream(gateway.streams.get(streamName));
   return [
     method('/call/startup', async (body, { clientAddress }) => {
       // What is absent has no key: parseBody saw to it.
@@ -148,40 +132,44 @@ function routesOf(gateway: RestGateway, viewers: StreamViewers): readonly Route[
       return {};
     }),
     method('/call/find', (body) =>
-      notFoundIfEmpty(gateway.find(body as CallFilter), 'CALL_NOT_FOUND'),
+      notFoundIfEmpty(gateway.calls.find(body as CallFilter), 'CALL_NOT_FOUND'),
     ),
-    method('/call/find_all', () => notFoundIfEmpty(gateway.find(), 'CALL_NOT_FOUND')),
-    method('/call/history', ({ limit }) => gateway.history(limit)),
-    method('/call/trace', ({ callId }) => gateway.trace(callId)),
+    method('/call/find_all', () => notFoundIfEmpty(gateway.calls.find(), 'CALL_NOT_FOUND')),
+    method('/call/history', ({ limit }) => gateway.calls.history(limit)),
+    method('/call/trace', ({ callId }) => gateway.calls.trace(callId)),
     method('/stream/find', (body) =>
-      notFoundIfEmpty(gateway.findStreams(body as StreamFilter), 'STREAM_NOT_FOUND'),
+      notFoundIfEmpty(gateway.streams.find(body as StreamFilter), 'STREAM_NOT_FOUND'),
     ),
-    method('/stream/find_all', () => notFoundIfEmpty(gateway.findStreams(), 'STREAM_NOT_FOUND')),
+    method('/stream/find_all', () => notFoundIfEmpty(gateway.streams.find(), 'STREAM_NOT_FOUND')),
     method('/stream/token', ({ streamName, ttlSeconds }) => {
-      notFoundIfEmpty(gateway.findStreams({ streamName }), 'STREAM_NOT_FOUND');
+      notFoundIfEmpty(gateway.streams.find({ streamName }), 'STREAM_NOT_FOUND');
       return viewers.tokenFor(streamName, ttlSeconds, Date.now());
     }),
     method('/call/terminate', ({ callId }) => {
       // Its end is seen by find and by events: a peer that does not answer the BYE must not hold up the client.
-      void gateway.get(callId).terminate();
+      void gateway.calls.get(callId).terminate();
     }),
-    method('/call/hold', ({ callId }) => gateway.get(callId).hold()),
-    method('/call/resume', ({ callId }) => gateway.get(callId).resume()),
-    method('/call/transfer', ({ callId, target }) => gateway.get(callId).transfer(target)),
+    method('/call/hold', ({ callId }) => gateway.calls.get(callId).hold()),
+    method('/call/resume', ({ callId }) => gateway.calls.get(callId).resume()),
+    method('/call/transfer', ({ callId, target }) => gateway.calls.get(callId).transfer(target)),
     method('/call/send_dtmf', async ({ callId, dtmf, type }) => {
-      const sent = gateway.sendDtmf(callId, dtmf, type);
+      const sent = gateway.calls.get(callId).sendDtmf(dtmf, type);
       sent.catch(() => {});
       // Digits may wait for the answer to the call, and this answer must not. What is known at once is told.
       await Promise.race([sent, new Promise(setImmediate)]);
     }),
     method('/call/inject_stream', injectStream),
     method('/call/inject_stream/startup', injectStream),
-    method('/call/inject_stream/terminate', ({ callId }) => gateway.stopInjection(callId)),
-    method('/call/inject_sound', ({ callId, fileName }) => gateway.injectSound(callId, fileName)),
+    method('/call/inject_stream/terminate', ({ callId }) =>
+      gateway.calls.get(callId).stopInjection(),
+    ),
+    method('/call/inject_sound', ({ callId, fileName }) =>
+      gateway.calls.injectSound(callId, fileName),
+    ),
     method(
       '/push/startup',
       ({ streamName, rtmpUrl, rtmpTransponderFullUrl, options, audio, video, rtmp }) =>
-        gateway.startPush({
+        gateway.pushes.start({
           streamName,
           rtmpUrl,
           ...(audio && { audio }),
@@ -192,18 +180,20 @@ function routesOf(gateway: RestGateway, viewers: StreamViewers): readonly Route[
         }),
     ),
     method('/push/find', (body) =>
-      notFoundIfEmpty(gateway.findPushes(body as PushFilter), 'PUSH_NOT_FOUND'),
+      notFoundIfEmpty(gateway.pushes.find(body as PushFilter), 'PUSH_NOT_FOUND'),
     ),
-    method('/push/find_all', () => notFoundIfEmpty(gateway.findPushes(), 'PUSH_NOT_FOUND')),
+    method('/push/find_all', () => notFoundIfEmpty(gateway.pushes.find(), 'PUSH_NOT_FOUND')),
     method('/push/terminate', ({ mediaSessionId }) => {
-      void gateway.terminatePush(mediaSessionId);
+      void gateway.pushes.get(mediaSessionId).close();
     }),
-    method('/push/mute', ({ mediaSessionId }) => gateway.mutePush(mediaSessionId)),
-    method('/push/unmute', ({ mediaSessionId }) => gateway.unmutePush(mediaSessionId)),
+    method('/push/mute', ({ mediaSessionId }) => gateway.pushes.get(mediaSessionId).mute()),
+    method('/push/unmute', ({ mediaSessionId }) => gateway.pushes.get(mediaSessionId).unmute()),
     method('/push/sound_on', ({ mediaSessionId, soundFile, loop }) =>
-      gateway.playPushSound(mediaSessionId, soundFile, loop),
+      gateway.pushes.playSound(mediaSessionId, soundFile, loop),
     ),
-    method('/push/sound_off', ({ mediaSessionId }) => gateway.stopPushSound(mediaSessionId)),
+    method('/push/sound_off', ({ mediaSessionId }) =>
+      gateway.pushes.get(mediaSessionId).stopSound(),
+    ),
   ];
 }
 

@@ -3,7 +3,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { CallGateway, Viewer } from '@sipcast/core';
+import type { Streams, Viewer } from '@sipcast/core';
 import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
 import { describeError, errorBody } from './errors.ts';
@@ -20,7 +20,9 @@ export interface ViewerToken {
 }
 
 /** What this needs of a gateway. */
-export type StreamGateway = Pick<CallGateway, 'watchStream'>;
+export interface StreamGateway {
+  readonly streams: Pick<Streams, 'watch'>;
+}
 
 /** How many octets a response takes before they count as waiting. */
 const HIGH_WATER_BYTES = 64 * 1024;
@@ -85,7 +87,7 @@ export class StreamViewers {
               return Math.max(0, HIGH_WATER_BYTES - (controller.desiredSize ?? HIGH_WATER_BYTES));
             },
           };
-          viewer = this.#gateway.watchStream(streamName, target, () => controller.close());
+          viewer = this.#gateway.streams.watch(streamName, target, () => controller.close());
         },
         cancel: () => viewer?.close(),
       },
@@ -139,7 +141,7 @@ export class StreamViewers {
     };
     try {
       // Before the handshake: what cannot be watched is refused as HTTP.
-      viewer = this.#gateway.watchStream(streamName, target, () => webSocket?.close(1000));
+      viewer = this.#gateway.streams.watch(streamName, target, () => webSocket?.close(1000));
     } catch (error) {
       return refuse(socket, error, request.url ?? '');
     }

@@ -96,8 +96,8 @@ describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip with SRTP', () 
       dial: `sip:studio@127.0.0.1:${gateway.sipTlsPort};transport=tls`,
     });
     afterTest(() => phone.stop());
-    await expect.poll(() => gateway.calls.length, { timeout: 10_000 }).toBe(1);
-    const call = gateway.calls[0]!;
+    await expect.poll(() => gateway.calls.live.length, { timeout: 10_000 }).toBe(1);
+    const call = gateway.calls.live[0]!;
     await call.established();
     expect(call.trace().every(({ transport }) => transport === 'TLS')).toBe(true);
     await judge(gateway, call, 'RTP/SAVP');
@@ -118,8 +118,8 @@ describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip with SRTP', () 
       dial: `sip:studio@127.0.0.1:${gateway.sipPort}`,
     });
     afterTest(() => phone.stop());
-    await expect.poll(() => gateway.calls.length, { timeout: 10_000 }).toBe(1);
-    const call = gateway.calls[0]!;
+    await expect.poll(() => gateway.calls.live.length, { timeout: 10_000 }).toBe(1);
+    const call = gateway.calls.live[0]!;
     await call.established();
     await judge(gateway, call, protocol);
   });

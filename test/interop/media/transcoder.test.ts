@@ -292,8 +292,8 @@ exit 3
     const publication = await sink.nextPublication();
     await sleep(4000);
     expect(call.stats()?.audioTranscoder).toMatchObject({ framesDropped: 0, restarts: 0 });
-    const [push] = gateway.findPushes();
-    gateway.mutePush(push?.mediaSessionId ?? '');
+    const [push] = gateway.pushes.find();
+    gateway.pushes.get(push?.mediaSessionId ?? '').mute();
     await sleep(1500);
     await call.terminate();
     await publication.ended;

@@ -158,7 +158,7 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
     expect(await page.inputValue('#f-callee')).toBe(phone.uri);
     expect(await page.inputValue('#f-sipLogin')).toBe('operator');
     expect(await page.inputValue('#f-sipPassword')).toBe('');
-    expect(server.gateway.calls).toHaveLength(1);
+    expect(server.gateway.calls.live).toHaveLength(1);
   });
 
   it('is worked by keyboard alone: call, choose, keys, hang up', async () => {
@@ -215,7 +215,7 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
     await page.keyboard.press('Enter');
     expect(await peer.ended).toMatchObject({ by: 'caller', how: 'bye' });
     await expect.poll(() => text(page, '#ended'), PATIENCE).toContain('Normal call clearing');
-    expect(server.gateway.calls.map(({ callId }) => callId)).toEqual(['other']);
+    expect(server.gateway.calls.live.map(({ callId }) => callId)).toEqual(['other']);
   });
 
   it('shows calls that come in as such, and offers for them what it offers for others', async () => {
@@ -274,8 +274,8 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
       callee: `sip:studio@127.0.0.1:${peer.sipPort}`,
     });
     await call.established();
-    await expect.poll(() => peer.calls[0]?.status).toBe('ESTABLISHED');
-    const [other] = peer.calls;
+    await expect.poll(() => peer.calls.live[0]?.status).toBe('ESTABLISHED');
+    const [other] = peer.calls.live;
     const { page } = await openPage(`${consoleOf(server)}?call=c1`);
     const status = () => expect.poll(() => text(page, '#call-status'), PATIENCE);
     await page.locator('#call').waitFor();
@@ -358,13 +358,13 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
     await page.keyboard.press('Enter');
     await expect.poll(() => text(page, '#pushes .badge'), PATIENCE).toBe('On air');
     await page.getByRole('button', { name: 'Mute' }).click();
-    await expect.poll(() => server.gateway.findPushes()[0]?.muted, PATIENCE).toBe(true);
+    await expect.poll(() => server.gateway.pushes.find()[0]?.muted, PATIENCE).toBe(true);
     await page.getByRole('button', { name: 'Unmute' }).click();
-    await expect.poll(() => server.gateway.findPushes()[0]?.muted, PATIENCE).toBe(false);
+    await expect.poll(() => server.gateway.pushes.find()[0]?.muted, PATIENCE).toBe(false);
     await page.getByRole('button', { name: 'End', exact: true }).click();
     await page.waitForTimeout(400);
     await page.getByRole('button', { name: 'Really end?' }).click();
-    await expect.poll(() => server.gateway.findPushes(), PATIENCE).toEqual([]);
+    await expect.poll(() => server.gateway.pushes.find(), PATIENCE).toEqual([]);
     await expect.poll(() => page.locator('#pushes li').count(), PATIENCE).toBe(0);
   });
 
@@ -492,7 +492,7 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
         visibleName: 'Anna Berg',
       });
       await guest.established();
-      gateway.startPush({ streamName: 'studio-1', rtmpUrl: 'rtmp://127.0.0.1:9/backup' });
+      gateway.pushes.start({ streamName: 'studio-1', rtmpUrl: 'rtmp://127.0.0.1:9/backup' });
       const { page } = await openPage(`${consoleOf(server)}?call=c1`, { colorScheme });
       await expect.poll(() => isPlaying(page), PATIENCE).toBe(true);
       const shots = process.env['SCREENSHOTS'];

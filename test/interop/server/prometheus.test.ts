@@ -89,7 +89,7 @@ describeWith(['prometheus', 'promtool'], 'the dashboard on Prometheus', () => {
         rtmpUrl: sink.url,
         rtmpStream: name,
       });
-      const live = server.gateway.get(callId);
+      const live = server.gateway.calls.get(callId);
       await live.established();
       await expect.poll(() => live.stats()?.video?.keyFrames ?? 0).toBeGreaterThan(0);
       return () => live.terminate();

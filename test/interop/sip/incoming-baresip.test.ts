@@ -36,8 +36,8 @@ describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip as the caller',
       dial: `sip:studio@127.0.0.1:${gateway.sipPort}`,
     });
     afterTest(() => phone.stop());
-    await expect.poll(() => gateway.calls.length, { timeout: 10_000 }).toBe(1);
-    const [call] = gateway.calls;
+    await expect.poll(() => gateway.calls.live.length, { timeout: 10_000 }).toBe(1);
+    const [call] = gateway.calls.live;
     await call!.established();
     await expect.poll(() => call!.rtmpStreamStatus, { timeout: 10_000 }).toBe('RTMP_STREAM_ACTIVE');
     await sleep(3000);

@@ -119,7 +119,11 @@ describeWith(['kamailio', 'openssl'], 'kamailio', () => {
 
   it('keeps a standing registration, lengthened as the registrar wants it', async () => {
     await open();
-    const registration = gateway.register({ ...account, sipTransport: 'tls', expiresSeconds: 5 });
+    const registration = gateway.accounts.register({
+      ...account,
+      sipTransport: 'tls',
+      expiresSeconds: 5,
+    });
     await registration.registered();
     const { expiresAt, contact } = registration.view();
     expect(contact).toContain('transport=tls');

@@ -45,8 +45,8 @@ describeWith(['linphonec', 'nginx', 'ffmpeg', 'ffprobe', 'openssl'], 'linphonec'
 
   async function calledBy(gateway: CallGateway, phone: Linphonec, target: string): Promise<Call> {
     phone.type(`call ${target}`);
-    await expect.poll(() => gateway.calls.length).toBe(1);
-    const call = gateway.calls[0]!;
+    await expect.poll(() => gateway.calls.live.length).toBe(1);
+    const call = gateway.calls.live[0]!;
     await call.established();
     await expect.poll(() => call.rtmpStreamStatus).toBe('RTMP_STREAM_ACTIVE');
     return call;

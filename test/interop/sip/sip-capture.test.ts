@@ -37,7 +37,7 @@ describeWith(['tshark'], 'a capture of SIP', () => {
       });
       await call.established();
       await call.terminate();
-      expect(gateway.trace(call.callId)).toEqual(call.trace());
+      expect(gateway.calls.trace(call.callId)).toEqual(call.trace());
       return { trace: call.trace(), sipPort, peerPort: peer.port };
     } finally {
       await gateway.close();

@@ -302,7 +302,7 @@ describeWith(['sipp'], 'sipp as the callee', () => {
     await call.established();
     await call.terminate();
     await sipp.done();
-    expect(gateway.calls).toEqual([]);
+    expect(gateway.calls.live).toEqual([]);
   });
 
   it('answers late: the INVITE comes again until then', async () => {

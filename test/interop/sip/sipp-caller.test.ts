@@ -69,7 +69,7 @@ describeWith(['sipp'], 'sipp as the caller', () => {
         .bye(10);
       const sipp = await call(gateway, scenario, [], transport);
       await sipp.done();
-      await expect.poll(() => gateway.calls).toEqual([]);
+      await expect.poll(() => gateway.calls.live).toEqual([]);
       expect(statuses).toEqual([
         'PENDING',
         'ESTABLISHED',
@@ -149,7 +149,7 @@ describeWith(['sipp'], 'sipp as the caller', () => {
       .send('ACK', 1, { branch: 'invite' });
     await (await call(gateway, scenario)).done();
     await closed[0];
-    expect(gateway.calls).toEqual([]);
+    expect(gateway.calls.live).toEqual([]);
   });
 
   it('that wants to replace another call, or what nobody knows, is refused', async () => {
@@ -162,7 +162,7 @@ describeWith(['sipp'], 'sipp as the caller', () => {
       refused(406, ['Accept: text/plain']),
     ])
       await (await call(gateway, scenario)).done();
-    expect(gateway.calls).toEqual([]);
+    expect(gateway.calls.live).toEqual([]);
   });
 
   it('is asked for its password', async () => {
@@ -190,8 +190,8 @@ describeWith(['sipp'], 'sipp as the caller', () => {
     const scenario = invite().response(200).pause(1700).send('ACK', 1).pause(100).bye(2);
     await (await call(gateway, scenario)).done();
     await expect.poll(() => statuses).toEqual(['PENDING', 'ESTABLISHED', 'FINISH']);
-    const trace = gateway.history()[0]!.callId;
-    const sent = gateway
+    const trace = gateway.calls.history()[0]!.callId;
+    const sent = gateway.calls
       .trace(trace)
       .filter((one) => one.direction === 'out' && one.startLine === 'SIP/2.0 200 OK');
     // After 500 and 1,500 ms, and that of the BYE.
@@ -206,10 +206,10 @@ describeWith(['sipp'], 'sipp as the caller', () => {
       .response(200)
       .answerKept(200);
     const sipp = await call(gateway, scenario);
-    await expect.poll(() => gateway.calls[0]?.status).toBe('ESTABLISHED');
-    await gateway.calls[0]!.terminate();
+    await expect.poll(() => gateway.calls.live[0]?.status).toBe('ESTABLISHED');
+    await gateway.calls.live[0]!.terminate();
     await sipp.done();
-    expect(gateway.calls).toEqual([]);
+    expect(gateway.calls.live).toEqual([]);
   });
 
   it('is held and transferred by us', async () => {
@@ -231,8 +231,8 @@ describeWith(['sipp'], 'sipp as the caller', () => {
       .response(200)
       .ended();
     const sipp = await call(gateway, scenario);
-    await expect.poll(() => gateway.calls[0]?.status).toBe('ESTABLISHED');
-    const [taken] = gateway.calls;
+    await expect.poll(() => gateway.calls.live[0]?.status).toBe('ESTABLISHED');
+    const [taken] = gateway.calls.live;
     await taken!.hold();
     expect(taken!.status).toBe('HOLD');
     await taken!.transfer('sip:dave@example.com');
@@ -255,8 +255,8 @@ describeWith(['sipp'], 'sipp as the caller', () => {
       .change('INVITE', 3, { ...MEDIA, version: 4, direction: 'recvonly' }, ['a=sendonly'])
       .ended();
     const sipp = await call(gateway, scenario);
-    await expect.poll(() => gateway.calls[0]?.status).toBe('ESTABLISHED');
-    const [taken] = gateway.calls;
+    await expect.poll(() => gateway.calls.live[0]?.status).toBe('ESTABLISHED');
+    const [taken] = gateway.calls.live;
     await taken!.hold();
     expect(taken!.status).toBe('HOLD');
     const answers = () =>
@@ -295,6 +295,6 @@ describeWith(['sipp'], 'sipp as the caller', () => {
     );
     await (await call(gateway, scenario)).done();
     expect(targets).toEqual(['sip:dave@example.com']);
-    await expect.poll(() => gateway.calls).toEqual([]);
+    await expect.poll(() => gateway.calls.live).toEqual([]);
   });
 });

@@ -127,6 +127,6 @@ describeWith(['sipp', 'ffmpeg'], 'sipp', () => {
     await publication.ended;
     expect(publication.endedOrderly).toBe(true);
     expect(await sipp.running.exited, sipp.running.output()).toBe(0);
-    expect(gateway.find()).toEqual([]);
+    expect(gateway.calls.find()).toEqual([]);
   });
 });

@@ -50,7 +50,7 @@ describe('a call', () => {
         toStream: 'studio',
       });
       call.on('status', (status) => statuses.push(status));
-      expect(gateway.find({ callId: call.callId })).toHaveLength(1);
+      expect(gateway.calls.find({ callId: call.callId })).toHaveLength(1);
       await call.established();
       const publication = await sink.nextPublication();
       await expect.poll(() => publication.tagCount, { timeout: 5000 }).toBeGreaterThan(60);
@@ -70,8 +70,8 @@ describe('a call', () => {
         'FINISH',
       ]);
       expect(peer.violations).toEqual([]);
-      expect(gateway.find()).toEqual([]);
-      expect(gateway.history()[0]).toMatchObject({ callId: call.callId, status: 'FINISH' });
+      expect(gateway.calls.find()).toEqual([]);
+      expect(gateway.calls.history()[0]).toMatchObject({ callId: call.callId, status: 'FINISH' });
       expect(gateway.faults).toEqual({});
     });
   }
@@ -178,9 +178,9 @@ describe('a call', () => {
       sipPassword: 'secret',
       sipDomain: `127.0.0.1:${peer.port}`,
     };
-    const registration = gateway.register(account);
+    const registration = gateway.accounts.register(account);
     await registration.registered();
-    expect(gateway.registrations).toEqual([
+    expect(gateway.accounts.list()).toEqual([
       expect.objectContaining({ state: 'registered', problem: null }),
     ]);
     const call = await gateway.startup({
@@ -283,25 +283,29 @@ describe('a call', () => {
       rtmpStream: 'main',
     });
     // Before the answer: the name is only reserved.
-    const early = gateway.startPush({ streamName: 'studio', rtmpUrl: sinks[1].url, muted: true });
+    const early = gateway.pushes.start({
+      streamName: 'studio',
+      rtmpUrl: sinks[1].url,
+      muted: true,
+    });
     expect(early).toMatchObject({ status: 'RTMP_STREAM_WAIT', muted: true });
     // The server of the call's own push takes the stream under its own name as well, once.
     const beside = { streamName: 'studio', rtmpUrl: sinks[0].url };
-    const second0 = gateway.startPush(beside);
-    expect(() => gateway.startPush(beside)).toThrow(
+    const second0 = gateway.pushes.start(beside);
+    expect(() => gateway.pushes.start(beside)).toThrow(
       expect.objectContaining({ code: 'PUSH_EXISTS' }),
     );
-    await gateway.terminatePush(second0.mediaSessionId);
+    await gateway.pushes.get(second0.mediaSessionId).close();
     await call.established();
     await sleep(300);
     const full = `${sinks[2].url}/other-name?key=1`;
-    const late = gateway.startPush({
+    const late = gateway.pushes.start({
       streamName: 'studio',
       rtmpUrl: full,
       rtmpTransponderFullUrl: true,
     });
-    expect(gateway.findPushes({ streamName: 'rtmp_studio' })).toHaveLength(2);
-    expect(gateway.findPushes()).toHaveLength(3);
+    expect(gateway.pushes.find({ streamName: 'rtmp_studio' })).toHaveLength(2);
+    expect(gateway.pushes.find()).toHaveLength(3);
     const [main, second, third] = await Promise.all(sinks.map((sink) => sink.nextPublication()));
     expect(third?.streamName).toBe('other-name?key=1');
     for (const publication of [main, second, third]) {
@@ -311,9 +315,9 @@ describe('a call', () => {
     }
     const sounds = second?.tags.filter((tag) => tag.type === 8) ?? [];
     expect(sounds.every((tag) => tag.body.subarray(1).every((octet) => octet === 0xd5))).toBe(true);
-    await gateway.terminatePush(late.mediaSessionId);
+    await gateway.pushes.get(late.mediaSessionId).close();
     await third?.ended;
-    expect(gateway.findPushes()).toHaveLength(2);
+    expect(gateway.pushes.find()).toHaveLength(2);
     const before = main?.tagCount ?? 0;
     await expect.poll(() => main?.tagCount, { timeout: 5000 }).toBeGreaterThan(before + 20);
     expect(call.status).toBe('ESTABLISHED');
@@ -341,9 +345,11 @@ describe('a call', () => {
     expect(await refused({ rtmpUrl: base.rtmpUrl, rtmpStream: 'other' })).toBe('accepted');
     expect(await refused({})).toBe('TOO_MANY_CALLS');
     const push = { streamName: 's', rtmpUrl: 'rtmp://127.0.0.1:1/b' };
-    gateway.startPush(push);
-    expect(() => gateway.startPush(push)).toThrow(expect.objectContaining({ code: 'PUSH_EXISTS' }));
-    expect(() => gateway.startPush({ ...push, streamName: 'none' })).toThrow(
+    gateway.pushes.start(push);
+    expect(() => gateway.pushes.start(push)).toThrow(
+      expect.objectContaining({ code: 'PUSH_EXISTS' }),
+    );
+    expect(() => gateway.pushes.start({ ...push, streamName: 'none' })).toThrow(
       expect.objectContaining({ code: 'STREAM_NOT_FOUND' }),
     );
     const small = await openGateway({ rtpPorts: { min: 24_010, max: 24_013 } });
@@ -402,7 +408,7 @@ describe('a call', () => {
     expect(second.view()).toMatchObject({ status: 'FINISH', rtmpStreamStatus: null });
     expect(told).toEqual(['call second', 'FINISH second']);
     expect(peer.calls).toHaveLength(1);
-    expect(gateway.findPushes()).toEqual([]);
+    expect(gateway.pushes.find()).toEqual([]);
     // Its name is free again.
     const third = await gateway.startup({ callee: peer.uri, ...target });
     await third.established();

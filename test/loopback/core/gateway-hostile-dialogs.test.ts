@@ -68,8 +68,8 @@ async function openLine(options: CallGatewayOptions = {}) {
     expect(accepted.statusCode).toBe(200);
     learn(accepted);
     say('ACK', 1);
-    await expect.poll(() => gateway.calls[0]?.status).toBe('ESTABLISHED');
-    return { call: gateway.calls[0]!, answer: Buffer.from(accepted.body).toString() };
+    await expect.poll(() => gateway.calls.live[0]?.status).toBe('ESTABLISHED');
+    return { call: gateway.calls.live[0]!, answer: Buffer.from(accepted.body).toString() };
   };
   let sequence = 1;
   /** Offers anew; returns the answer, or the status of the refusal. */
@@ -229,9 +229,9 @@ it('a flood of INVITEs beside the rules opens no more calls than may be', async 
       line.received.filter((one) => one.kind === 'response' && one.statusCode === 503).length >=
       195,
   );
-  expect(line.gateway.calls.length).toBeLessThanOrEqual(5);
+  expect(line.gateway.calls.live.length).toBeLessThanOrEqual(5);
   // None of them is acknowledged: 64·T1 later there is nothing left.
-  await expect.poll(() => line.gateway.calls.length, { timeout: 10_000 }).toBe(0);
+  await expect.poll(() => line.gateway.calls.live.length, { timeout: 10_000 }).toBe(0);
 });
 
 describe('a call that ends', () => {
@@ -249,7 +249,7 @@ describe('a call that ends', () => {
         if (state === 'before the ACK') {
           line.say('INVITE', 1, sdp(1, AUDIO));
           line.learn(await line.final('INVITE', 1));
-          call = line.gateway.calls[0]!;
+          call = line.gateway.calls.live[0]!;
         } else call = (await line.establish(sdp(1, AUDIO))).call;
         if (state === 'on hold') await line.reoffer(sdp(2, AUDIO, 'a=inactive\r\n'));
         const open: Promise<unknown>[] = [];
@@ -259,7 +259,7 @@ describe('a call that ends', () => {
         if (side === 'theirs') line.say('BYE', line.next());
         else void call.terminate();
         await settled;
-        await expect.poll(() => line.gateway.calls.length, { timeout: 10_000 }).toBe(0);
+        await expect.poll(() => line.gateway.calls.live.length, { timeout: 10_000 }).toBe(0);
         await expect.poll(sockets, { timeout: 5000 }).toBeLessThanOrEqual(idle);
       }
     },

@@ -29,8 +29,8 @@ const at = (gateway: CallGateway, user = 'studio'): string =>
 
 /** The newest call of a gateway. */
 async function callOf(gateway: CallGateway): Promise<Call> {
-  await expect.poll(() => gateway.calls.length).toBeGreaterThan(0);
-  return gateway.calls.at(-1)!;
+  await expect.poll(() => gateway.calls.live.length).toBeGreaterThan(0);
+  return gateway.calls.live.at(-1)!;
 }
 
 interface Pair {
@@ -80,7 +80,7 @@ describe('an incoming call', () => {
     await call.closed();
     expect(call.view()).toMatchObject({ status: 'FAILED', info: 'Failed by request timeout' });
     expect(studio.faults['sip-unknown-caller']).toBeGreaterThan(0);
-    expect(studio.calls).toEqual([]);
+    expect(studio.calls.live).toEqual([]);
     expect(call.trace().every(({ direction }) => direction === 'out')).toBe(true);
   });
 
@@ -116,7 +116,7 @@ describe('an incoming call', () => {
     await outgoing.established();
     const incoming = await callOf(studio);
     await incoming.established();
-    expect(studio.find({ callId: 'call-7@alice' })[0]).toMatchObject({
+    expect(studio.calls.find({ callId: 'call-7@alice' })[0]).toMatchObject({
       incoming: true,
       status: 'ESTABLISHED',
       sipStatus: 200,
@@ -127,8 +127,8 @@ describe('an incoming call', () => {
       rtmpStream: 'studio',
       custom: { show: 7 },
     });
-    expect(studio.find()[0]?.sdp).toContain('m=video');
-    expect(studio.find()[0]?.sipMessageRaw).toContain('ACK sip:');
+    expect(studio.calls.find()[0]?.sdp).toContain('m=video');
+    expect(studio.calls.find()[0]?.sipMessageRaw).toContain('ACK sip:');
     const publication = await sink.nextPublication();
     await expect.poll(() => publication.tags.length, { timeout: 5000 }).toBeGreaterThan(3);
     expect(publication.streamName).toBe('studio');
@@ -236,8 +236,8 @@ describe('an incoming call', () => {
     const call = await caller.startup({ callee: at(studio) });
     await call.closed();
     expect(call.view()).toMatchObject({ status: 'FAILED', sipStatus: 488 });
-    await expect.poll(() => studio.calls.length).toBe(0);
-    expect(studio.history()[0]).toMatchObject({ incoming: true, info: 'No common codecs' });
+    await expect.poll(() => studio.calls.live.length).toBe(0);
+    expect(studio.calls.history()[0]).toMatchObject({ incoming: true, info: 'No common codecs' });
   });
 
   it('of a source that never acknowledges gets no media, and a bounded answer', async () => {
@@ -287,7 +287,7 @@ describe('an incoming call', () => {
     const call = await caller.startup({ callee: at(studio) });
     await call.closed();
     expect(call.view()).toMatchObject({ status: 'FAILED', sipStatus: 603 });
-    expect(studio.calls).toEqual([]);
+    expect(studio.calls.live).toEqual([]);
   });
 
   it('over the limit is refused with 503 and a time to come back', async () => {
@@ -461,8 +461,8 @@ describe('transfer', () => {
     await done;
     await outgoing.closed();
     expect((await callOf(third)).view()).toMatchObject({ callee: 'show', incoming: true });
-    expect(caller.calls.length).toBe(1);
-    await expect.poll(() => studio.calls.length).toBe(0);
+    expect(caller.calls.live.length).toBe(1);
+    await expect.poll(() => studio.calls.live.length).toBe(0);
   });
 
   it('is declined by default: the call goes on', async () => {

@@ -67,12 +67,12 @@ it('ends at once, is never placed, and its binding is removed when it comes', as
   await ended.terminate();
   expect(performance.now() - beganMs).toBeLessThan(500);
   expect(ended.view()).toMatchObject({ status: 'FINISH', info: 'Normal call clearing' });
-  expect(gateway.calls).toEqual([]);
+  expect(gateway.calls.live).toEqual([]);
   // The registrar has said nothing so far.
   expect(asked()).toEqual(['3600']);
   waiting.shift()?.();
   await expect.poll(asked).toEqual(['3600', '0']);
-  await expect.poll(() => gateway.registrations).toEqual([]);
+  await expect.poll(() => gateway.accounts.list()).toEqual([]);
   expect(registrar.requests('INVITE')).toEqual([]);
 });
 

@@ -55,9 +55,9 @@ it(`${CALLS} calls leave no socket, timer, port or listener`, {
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
 
-  expect(gateway.calls).toEqual([]);
-  expect(gateway.findPushes()).toEqual([]);
-  expect(gateway.history()).toHaveLength(Math.min(CALLS, 1000));
+  expect(gateway.calls.live).toEqual([]);
+  expect(gateway.pushes.find()).toEqual([]);
+  expect(gateway.calls.history()).toHaveLength(Math.min(CALLS, 1000));
   expect(gateway.listenerCount('callChange')).toBe(0);
   expect(peer.violations).toEqual([]);
   await expect.poll(() => sink.connectionCount).toBe(0);

@@ -3,7 +3,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createCallGateway } from '@sipcast/core';
-import type { CallGateway } from '@sipcast/core';
+import type { Call, CallGateway } from '@sipcast/core';
 import { formatMessage, SipHeaders } from '@sipcast/sip';
 import type { SipDns, SipMessage, SipRequest } from '@sipcast/sip';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -128,6 +128,11 @@ it('are told to come again while a new name is looked up, and refused when it le
   expect(call.status).toBe('ESTABLISHED');
 });
 
+/** What the media session does when a key frame is needed and all other ways were in vain: not for applications. */
+function wantKeyFrame(call: Call): void {
+  (call as Call & { onKeyFrameByReinvite(): void }).onKeyFrameByReinvite();
+}
+
 it('may be new in the answer to a hold', async () => {
   answering(description('127.0.0.1'), description('moved.example.com', 2));
   const call = await gateway.startup({ callee: `sip:bob@127.0.0.1:${peer.port}` });
@@ -146,7 +151,7 @@ it.each([
   answering(description('127.0.0.1'), description(host, 2));
   const call = await gateway.startup({ callee: `sip:bob@127.0.0.1:${peer.port}` });
   await call.established();
-  call.onKeyFrameByReinvite();
+  wantKeyFrame(call);
   await peer.request('ACK', 2);
   if (info === null) await expect.poll(() => call.view().sdp).toContain(host);
   else await call.closed();
@@ -176,7 +181,7 @@ it('are waited for in the order in which they came', async () => {
   answering(description('127.0.0.1'), description('slow.example.com', 2), held);
   const call = await gateway.startup({ callee: `sip:bob@127.0.0.1:${peer.port}` });
   await call.established();
-  call.onKeyFrameByReinvite();
+  wantKeyFrame(call);
   await peer.request('ACK', 2);
   const holding = call.hold();
   const invite = await peer.request('INVITE');
@@ -219,7 +224,7 @@ it('that call are answered, or refused', async () => {
     await until(() => peer.received.some(isFinal));
     expect(peer.received.find(isFinal)).toMatchObject({ statusCode });
   }
-  expect(gateway.history().map(({ info }) => info)).toEqual([
+  expect(gateway.calls.history().map(({ info }) => info)).toEqual([
     'Failed by error: nowhere.example.com does not resolve',
   ]);
 });

@@ -145,7 +145,7 @@ describe('codecs', () => {
     const { gateway, sink, peer } = await onAir({}, { audio: 'passthrough' });
     const call = await gateway.startup({ callee: peer.uri, toStream: 'studio' });
     await call.established();
-    const { mediaSessionId } = gateway.startPush({
+    const { mediaSessionId } = gateway.pushes.start({
       streamName: 'studio',
       rtmpUrl: sink.url,
       audio: 'aac',
@@ -156,7 +156,7 @@ describe('codecs', () => {
     await expect.poll(() => frames(other, 8).length, { timeout: 10_000 }).toBeGreaterThan(25);
     expect(frames(other, 8)[0]?.body[0]).toBe(0xaf);
     expect(gateway.encoders).toEqual({ audio: 1, video: 1 });
-    await gateway.terminatePush(mediaSessionId);
+    await gateway.pushes.get(mediaSessionId).close();
     expect(gateway.encoders).toEqual({ audio: 0, video: 0 });
     await expect.poll(encoders, { timeout: 3000 }).toBe(0);
   });
@@ -179,7 +179,7 @@ describe('codecs', () => {
     const call = await gateway.startup({ callee: peer.uri, toStream: 'studio' });
     await call.established();
     const rtmpUrl = sink.url;
-    gateway.startPush({ streamName: 'studio', rtmpUrl, audio: 'aac' });
+    gateway.pushes.start({ streamName: 'studio', rtmpUrl, audio: 'aac' });
     const statuses: string[] = [];
     call.stream.pushes[0]?.on('status', (status) => statuses.push(status));
     await expect.poll(() => call.stream.pushes.length, { timeout: 5000 }).toBe(0);
@@ -396,7 +396,7 @@ describe('the peer', () => {
     ] as const) {
       const peer = await openPhone({ script: { audioCodec } });
       const call = await gateway.startup({ callee: peer.uri });
-      gateway.injectStream(call.callId, 'music');
+      gateway.calls.get(call.callId).injectStream(gateway.streams.get('music'));
       await call.established();
       const phone = await peer.nextCall();
       const isSilent = (): boolean => {
@@ -404,7 +404,7 @@ describe('the peer', () => {
         return payload.length === 3 || payload.every((octet) => octet === silence);
       };
       await expect.poll(isSilent, { timeout: 8000, interval: 15 }).toBe(false);
-      gateway.stopInjection(call.callId);
+      gateway.calls.get(call.callId).stopInjection();
       await expect.poll(isSilent, { timeout: 3000, interval: 15 }).toBe(true);
       await sleep(200);
       expect(isSilent()).toBe(true);
@@ -412,7 +412,9 @@ describe('the peer', () => {
       await call.terminate();
       expect(peer.violations).toEqual([]);
     }
-    expect(() => gateway.injectStream(from.callId, 'nothing')).toThrow(/No such stream/);
+    expect(() =>
+      gateway.calls.get(from.callId).injectStream(gateway.streams.get('nothing')),
+    ).toThrow(/No such stream/);
   });
 
   it('hears a file of the media folder once, and no file from elsewhere', async () => {
@@ -421,17 +423,17 @@ describe('the peer', () => {
     afterTest(() => rm(join(dir, '..', `outside-${process.pid}.wav`)));
     const { gateway, call, phone } = await onAir({}, { mediaFolder: dir });
     for (const name of ['../ding.wav', '/etc/passwd', 'ding.txt', '.ding.wav', 'a/../ding.wav', ''])
-      await expect(gateway.injectSound(call.callId, name), name).rejects.toMatchObject({
+      await expect(gateway.calls.injectSound(call.callId, name), name).rejects.toMatchObject({
         code: 'INVALID_ARGUMENT',
         field: 'fileName',
       });
-    await expect(gateway.injectSound(call.callId, 'none.wav')).rejects.toMatchObject({
+    await expect(gateway.calls.injectSound(call.callId, 'none.wav')).rejects.toMatchObject({
       code: 'FILE_NOT_FOUND',
     });
     const loud = (): boolean =>
       (phone.audio!.received.lastPacket?.payload ?? []).some((octet) => octet !== 0xd5);
     expect(loud()).toBe(false);
-    await gateway.injectSound(call.callId, 'ding.wav');
+    await gateway.calls.injectSound(call.callId, 'ding.wav');
     await expect.poll(loud, { timeout: 5000, interval: 15 }).toBe(true);
     await sleep(1500);
     expect(loud()).toBe(false);
@@ -443,7 +445,7 @@ describe('the peer', () => {
     const peer = await openPhone({ script: {} });
     const call = await gateway.startup({ callee: peer.uri, hasAudio: false, toStream: 'a' });
     await call.established();
-    expect(() => gateway.injectStream(call.callId, 'a')).toThrow(
+    expect(() => gateway.calls.get(call.callId).injectStream(gateway.streams.get('a'))).toThrow(
       expect.objectContaining({ code: 'CALL_STATE' }),
     );
     const phone = await peer.nextCall();
@@ -457,7 +459,7 @@ describe('the peer', () => {
     await writeFile(join(dir, 'loud.wav'), wav(loadClip().audio.subarray(0, 8000)));
     const { gateway, publication, phone } = await onAir({ video: false }, { mediaFolder: dir });
     phone.sender?.pause();
-    const [push] = gateway.findPushes();
+    const [push] = gateway.pushes.find();
     const id = push?.mediaSessionId ?? '';
     /** Octets of the last frames: a frame of silence is short. */
     const size = (): number =>
@@ -465,17 +467,17 @@ describe('the peer', () => {
         .slice(-10)
         .reduce((sum, { body }) => sum + body.length, 0);
     await expect.poll(size, { timeout: 8000 }).toBeLessThan(300);
-    await gateway.playPushSound(id, 'loud.wav', true);
+    await gateway.pushes.playSound(id, 'loud.wav', true);
     await expect.poll(size, { timeout: 8000 }).toBeGreaterThan(800);
-    expect(gateway.findPushes()[0]?.soundEnabled).toBe(true);
+    expect(gateway.pushes.find()[0]?.soundEnabled).toBe(true);
     await sleep(1500);
     expect(size()).toBeGreaterThan(800);
-    gateway.stopPushSound(id);
+    gateway.pushes.get(id).stopSound();
     await expect.poll(size, { timeout: 3000 }).toBeLessThan(300);
-    await gateway.playPushSound(id, 'loud.wav');
+    await gateway.pushes.playSound(id, 'loud.wav');
     await expect.poll(size, { timeout: 8000 }).toBeGreaterThan(800);
-    await expect.poll(() => gateway.findPushes()[0]?.soundEnabled, { timeout: 5000 }).toBe(false);
-    await expect(gateway.playPushSound(id, '../loud.wav')).rejects.toMatchObject({
+    await expect.poll(() => gateway.pushes.find()[0]?.soundEnabled, { timeout: 5000 }).toBe(false);
+    await expect(gateway.pushes.playSound(id, '../loud.wav')).rejects.toMatchObject({
       field: 'soundFile',
     });
     expect(largestGap(times(frames(publication, 8)))).toBeLessThanOrEqual(24);

@@ -124,7 +124,7 @@ it('a forbidden address in an offer is refused by 488', async () => {
   const isFinal = (one: SipMessage): boolean => one.kind === 'response' && one.statusCode >= 200;
   await until(() => peer.received.some(isFinal));
   expect(peer.received.find(isFinal)).toMatchObject({ statusCode: 488 });
-  expect(gateway.history()[0]).toMatchObject({
+  expect(gateway.calls.history()[0]).toMatchObject({
     sipStatus: 488,
     info: `Failed by error: RTP would go to ${FORBIDDEN}, an address that may not be connected to`,
   });

@@ -88,10 +88,10 @@ it('a request that names another port is refused, and names the field', async ()
         code: 'INVALID_ARGUMENT',
         field,
       });
-  expect(() => gateway.register({ sipDomain: host, sipLogin: 'x' })).toThrow(
+  expect(() => gateway.accounts.register({ sipDomain: host, sipLogin: 'x' })).toThrow(
     /sipDomain names port/,
   );
-  expect([gateway.calls, trap.arrivals]).toEqual([[], 0]);
+  expect([gateway.calls.live, trap.arrivals]).toEqual([[], 0]);
 });
 
 it.each(['udp', 'tcp'] as const)(
@@ -161,9 +161,9 @@ it.each(['udp', 'tcp'] as const)(
     const callee = `sip:studio@127.0.0.1:${studio.sipPort}`;
     const call = await phone.startup({ callee, sipTransport });
     await call.established();
-    await expect.poll(() => studio.calls[0]?.status).toBe('ESTABLISHED');
-    await studio.calls[0]?.hold();
-    await studio.calls[0]?.terminate();
+    await expect.poll(() => studio.calls.live[0]?.status).toBe('ESTABLISHED');
+    await studio.calls.live[0]?.hold();
+    await studio.calls.live[0]?.terminate();
     await call.closed();
     expect(call.view()).toMatchObject({ status: 'FINISH', endedBy: 'remote' });
     expect(studio.faults['sip-forbidden-destination']).toBeUndefined();

@@ -74,7 +74,7 @@ describe('a stream of one’s own', () => {
       stream.pushAudio(alaw(at), ms);
       pushedMs = ms + 20;
     });
-    gateway.startPush({ streamName: 'mine', rtmpUrl: sink.url });
+    gateway.pushes.start({ streamName: 'mine', rtmpUrl: sink.url });
     const publication = await sink.nextPublication();
     await expect.poll(() => publication.tags.length, { timeout: 8000 }).toBeGreaterThan(20);
     const endMs = pushedMs;
@@ -88,7 +88,7 @@ describe('a stream of one’s own', () => {
     const sink = await openSink();
     const stream = gateway.streams.publish('mine', G711);
     playClip(stream);
-    const push = gateway.startPush({ streamName: 'mine', rtmpUrl: sink.url });
+    const push = gateway.pushes.start({ streamName: 'mine', rtmpUrl: sink.url });
     expect(push.mediaSessionId).toMatch(/^mine-/);
     const { tags } = await sink.nextPublication();
     await expect
@@ -121,13 +121,13 @@ describe('a stream of one’s own', () => {
     await expect
       .poll(() => gateway.streams.find()[0]?.fps ?? 0, { timeout: 4000 })
       .toBeGreaterThan(15);
-    expect(gateway.findPushes({ streamName: 'mine' })[0]).toMatchObject({
+    expect(gateway.pushes.find({ streamName: 'mine' })[0]).toMatchObject({
       width: 640,
       height: 360,
     });
     await stream.close();
     expect(gateway.streams.find()).toEqual([]);
-    expect(gateway.findPushes()).toEqual([]);
+    expect(gateway.pushes.find()).toEqual([]);
     expect(sink.publications[0]?.endedOrderly).toBe(true);
   });
 
@@ -210,7 +210,7 @@ describe('a stream of one’s own', () => {
     const opus = gateway.streams.publish('opus', { audio: { codec: 'opus' } });
     play(20, (at, ms) => opus.pushAudio(clip.sounds.opus![at % 900]!, ms));
     for (const name of ['aac', 'g711', 'opus']) {
-      gateway.injectStream(call.callId, name);
+      gateway.calls.get(call.callId).injectStream(gateway.streams.get(name));
       // Silence is 0xD5 alone; the clip beeps once a second.
       const heard = new Set<string>();
       const isLoud = (): boolean => {
@@ -222,7 +222,7 @@ describe('a stream of one’s own', () => {
       // An encoder that a busy machine does not let begin is started anew after three seconds.
       await expect.poll(isLoud, { timeout: 15_000, interval: 10, message: name }).toBe(true);
     }
-    gateway.stopInjection(call.callId);
+    gateway.calls.get(call.callId).stopInjection();
     expect(gateway.faults['audio-inject-failed']).toBeUndefined();
   });
 
@@ -234,7 +234,7 @@ describe('a stream of one’s own', () => {
       audio: { codec: 'aac', audioSpecificConfig: format.audioSpecificConfig },
     });
     play(1024_000 / 44_100, (at, ms) => stream.pushAudio(frames[at % frames.length]!, ms));
-    gateway.startPush({ streamName: 'mine', rtmpUrl: sink.url });
+    gateway.pushes.start({ streamName: 'mine', rtmpUrl: sink.url });
     const { tags } = await sink.nextPublication();
     const octets: FlvFileTag[] = [];
     const reader = new FlvReader(
@@ -258,13 +258,13 @@ describe('a stream of one’s own', () => {
     expect(gateway.streams.get('mine').viewers).toBe(1);
     viewer.close();
     expect(gateway.streams.get('mine').viewers).toBe(0);
-    const { mediaSessionId } = gateway.findPushes()[0]!;
-    gateway.mutePush(mediaSessionId);
+    const { mediaSessionId } = gateway.pushes.find()[0]!;
+    gateway.pushes.get(mediaSessionId).mute();
     // A channel pair of silence, as the stream is stereo.
     await expect
       .poll(() => Buffer.from(tags.at(-1)!.body).toString('hex'))
       .toBe('af01211004608c1c');
-    await expect(gateway.playPushSound(mediaSessionId, 'ding.wav')).rejects.toThrow();
+    await expect(gateway.pushes.playSound(mediaSessionId, 'ding.wav')).rejects.toThrow();
   });
 
   it('of VP8 and Opus passes to servers that take them', async () => {
@@ -277,7 +277,7 @@ describe('a stream of one’s own', () => {
     const { video, sounds } = clip;
     play(20, (at, ms) => stream.pushAudio(sounds.opus![at % 900]!, ms));
     play(FRAME_MS, (at, ms) => stream.pushVideo(video[at % video.length]!.vp8!, ms));
-    gateway.startPush({ streamName: 'mine', rtmpUrl: sink.url });
+    gateway.pushes.start({ streamName: 'mine', rtmpUrl: sink.url });
     const { tags } = await sink.nextPublication();
     await expect.poll(() => readEnhanced(tags).vp8.length, { timeout: 5000 }).toBeGreaterThan(25);
     expect(readEnhanced(tags).opus.length).toBeGreaterThan(25);

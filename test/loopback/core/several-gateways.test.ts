@@ -47,7 +47,7 @@ it('two gateways share a process and a range of ports, and nothing else', async 
       rtmpUrl: sink.url,
       rtmpStream: `one-${index}`,
     });
-  await Promise.all([left, right].map((gateway) => gateway.get('one').established()));
+  await Promise.all([left, right].map((gateway) => gateway.calls.get('one').established()));
   const publications = [await sink.nextPublication(), await sink.nextPublication()];
   expect(publications.map(({ streamName }) => streamName).toSorted()).toEqual(['one-0', 'one-1']);
   expect(left.nodeId).not.toBe(right.nodeId);
@@ -72,10 +72,10 @@ it('two gateways share a process and a range of ports, and nothing else', async 
   const goesOn = publications.find(({ streamName }) => streamName === 'one-1');
   const before = goesOn?.tagCount ?? 0;
   await expect.poll(() => goesOn?.tagCount).toBeGreaterThan(before + 50);
-  expect(right.get('one').status).toBe('ESTABLISHED');
+  expect(right.calls.get('one').status).toBe('ESTABLISHED');
   expect(phone.calls.filter(({ status }) => status === 'ended')).toHaveLength(1);
   await expect(leftClient.startCall({ callee: phone.uri })).rejects.toMatchObject({ status: 503 });
   await rightClient.startCall({ callId: 'two', callee: phone.uri });
-  await right.get('two').established();
+  await right.calls.get('two').established();
   expect(phone.violations).toEqual([]);
 });

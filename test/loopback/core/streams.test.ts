@@ -86,9 +86,9 @@ describe('a named stream', () => {
     const late = await watch(`${base}/stream/cam.flv`, 1);
     expect(performance.now() - startMs).toBeLessThan(1000);
     expect(isKey(late.find(isPicture)!)).toBe(true);
-    const [view] = gateway.findStreams({ streamName: 'cam' });
+    const [view] = gateway.streams.find({ streamName: 'cam' });
     expect(view).toMatchObject({ live: true, videoCodec: 'h264', width: 640, height: 360 });
-    await expect.poll(() => gateway.findStreams()[0]?.viewers).toBe(0);
+    await expect.poll(() => gateway.streams.find()[0]?.viewers).toBe(0);
     expect(gateway.encoders.audio).toBe(0);
     expect((await fetch(`${base}/stream/other.flv`)).status).toBe(404);
     expect((await fetch(`${base}/stream/find?streamName=other`)).status).toBe(404);
@@ -147,9 +147,9 @@ describe('a named stream', () => {
     const pictures = () => [...readFlvTags(Buffer.concat(parts))].filter(isPicture);
     await expect.poll(() => pictures().length, { timeout: 5000 }).toBeGreaterThan(20);
     expect(isKey(pictures()[0]!)).toBe(true);
-    expect(gateway.findStreams()[0]?.viewers).toBe(1);
+    expect(gateway.streams.find()[0]?.viewers).toBe(1);
     socket.close();
-    await expect.poll(() => gateway.findStreams()[0]?.viewers, { timeout: 3000 }).toBe(0);
+    await expect.poll(() => gateway.streams.find()[0]?.viewers, { timeout: 3000 }).toBe(0);
     const second = new WebSocket(`ws://127.0.0.1:${port}/rest-api/stream/cam.flv`);
     await once(second, 'open');
     await call.terminate();
@@ -206,17 +206,17 @@ describe('a named stream', () => {
     lazy.pause();
     afterTest(() => lazy.destroy());
     lazy.write('GET /rest-api/stream/cam.flv HTTP/1.1\r\nhost: x\r\n\r\n');
-    await expect.poll(() => gateway.findStreams()[0]?.viewers).toBe(1);
+    await expect.poll(() => gateway.streams.find()[0]?.viewers).toBe(1);
     const tags = await watch(`${base}/stream/cam.flv`, 60);
     const times = tags.filter(isPicture).map(({ timestampMs }) => timestampMs);
     expect(Math.max(...times.slice(1).map((at, index) => at - times[index]!))).toBeLessThan(120);
-    await expect.poll(() => gateway.findStreams()[0]?.viewers).toBe(1);
+    await expect.poll(() => gateway.streams.find()[0]?.viewers).toBe(1);
     const others = [watch(`${base}/stream/cam.flv`, 110)];
-    await expect.poll(() => gateway.findStreams()[0]?.viewers).toBe(2);
+    await expect.poll(() => gateway.streams.find()[0]?.viewers).toBe(2);
     expect((await fetch(`${base}/stream/cam.flv`)).status).toBe(503);
     await Promise.all(others);
     lazy.destroy();
-    await expect.poll(() => gateway.findStreams()[0]?.viewers, { timeout: 3000 }).toBe(0);
+    await expect.poll(() => gateway.streams.find()[0]?.viewers, { timeout: 3000 }).toBe(0);
   });
 
   it('has so many viewers of all streams together', async () => {
@@ -233,7 +233,7 @@ describe('a named stream', () => {
     ]);
     for (const body of bodies) await body?.cancel();
     await expect
-      .poll(() => gateway.findStreams().reduce((sum, { viewers }) => sum + viewers, 0))
+      .poll(() => gateway.streams.find().reduce((sum, { viewers }) => sum + viewers, 0))
       .toBe(0);
   });
 
@@ -241,7 +241,7 @@ describe('a named stream', () => {
     const { gateway, peer } = await open({ transcoding: false }, {}, { answerAfterMs: 100 });
     const call = await startCall(gateway, peer);
     const told: string[] = [];
-    const stream = gateway.getStream('cam');
+    const stream = gateway.streams.get('cam');
     const form = { audio: 'passthrough', video: 'passthrough' } as const;
     stream.addOutput(
       {
@@ -281,7 +281,7 @@ describe('a recording', () => {
     call.on('recorded', (file) => files.push(file));
     await call.established();
     await sleep(6500);
-    expect(gateway.findStreams()[0]?.viewers).toBe(0);
+    expect(gateway.streams.find()[0]?.viewers).toBe(0);
     await call.terminate();
     const names = await readdir(join(dir, 'calls'));
     expect(names.filter((name) => name.endsWith('.flv')).length).toBeGreaterThanOrEqual(2);
@@ -320,6 +320,6 @@ describe('a recording', () => {
         code: 'INVALID_ARGUMENT',
         field: 'record',
       });
-    expect(gateway.calls).toEqual([]);
+    expect(gateway.calls.live).toEqual([]);
   });
 });

@@ -96,8 +96,8 @@ describe('a VP8 and Opus call', () => {
       rtmpUrl: takesAll.url,
       rtmpStream: 'key',
     });
-    gateway.startPush({ streamName: 'cam', rtmpUrl: takesOpus.url });
-    gateway.startPush({ streamName: 'cam', rtmpUrl: plain.url });
+    gateway.pushes.start({ streamName: 'cam', rtmpUrl: takesOpus.url });
+    gateway.pushes.start({ streamName: 'cam', rtmpUrl: plain.url });
     await call.established();
     await pictures(await takesAll.nextPublication(), 25);
     const media = async (sink: RtmpSink, vp8: boolean, count: number): Promise<EnhancedMedia> => {
@@ -129,8 +129,8 @@ describe('a VP8 and Opus call', () => {
     const force = await openSink();
     const { gateway, callee } = await open();
     const call = await gateway.startup({ callee, toStream: 'cam' });
-    gateway.startPush({ streamName: 'cam', rtmpUrl: off.url, rtmp: { enhanced: 'off' } });
-    gateway.startPush({ streamName: 'cam', rtmpUrl: force.url, rtmp: { enhanced: 'force' } });
+    gateway.pushes.start({ streamName: 'cam', rtmpUrl: off.url, rtmp: { enhanced: 'off' } });
+    gateway.pushes.start({ streamName: 'cam', rtmpUrl: force.url, rtmp: { enhanced: 'force' } });
     await call.established();
     const forced = await pictures(await force.nextPublication(), 25);
     expect([...forced.plain]).toEqual([]);
@@ -217,7 +217,7 @@ describe('a VP8 and Opus call', () => {
     const call = await gateway.startup({ callee, toStream: 'cam' });
     await call.established();
     for (const sink of [enhanced, plain]) {
-      gateway.startPush({ streamName: 'cam', rtmpUrl: sink.url });
+      gateway.pushes.start({ streamName: 'cam', rtmpUrl: sink.url });
       const { tags } = await sink.nextPublication();
       const kinds = (): string[] => [...readEnhanced(tags).plain].toSorted();
       await expect.poll(kinds, { timeout: 5000 }).toEqual(['8.10', '9.7']);
@@ -230,8 +230,8 @@ describe('a VP8 and Opus call', () => {
     const { gateway, callee } = await open({ transcoding: false, rtmp: { enhanced: 'force' } });
     const call = await gateway.startup({ callee, toStream: 'cam' });
     await call.established();
-    await expect.poll(() => gateway.findStreams()[0]?.width ?? null, { timeout: 5000 }).toBe(640);
-    gateway.startPush({ streamName: 'cam', rtmpUrl: sink.url });
+    await expect.poll(() => gateway.streams.find()[0]?.width ?? null, { timeout: 5000 }).toBe(640);
+    gateway.pushes.start({ streamName: 'cam', rtmpUrl: sink.url });
     const { tags } = await sink.nextPublication();
     await expect.poll(() => tags.length).toBeGreaterThan(10);
     const kinds = tags.map(({ type, body }) => `${type}.${type === 18 ? '' : body[0]! & 15}`);
@@ -245,7 +245,7 @@ describe('a VP8 and Opus call', () => {
     const { gateway, callee } = await open({ transcoding: false, rtmp: { enhanced: 'force' } });
     const call = await gateway.startup({ callee, toStream: 'cam' });
     await call.established();
-    gateway.startPush({ streamName: 'cam', rtmpUrl: sink.url, muted: true });
+    gateway.pushes.start({ streamName: 'cam', rtmpUrl: sink.url, muted: true });
     const { tags } = await sink.nextPublication();
     await expect.poll(() => readEnhanced(tags).opus.length, { timeout: 5000 }).toBeGreaterThan(20);
     const octets = new Set(readEnhanced(tags).opus.map((one) => one.octets.toString('hex')));

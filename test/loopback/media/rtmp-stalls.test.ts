@@ -138,7 +138,7 @@ describe('one call to a server that stalls and one that does not', () => {
       rtmpStream: 'key',
     });
     await call.established();
-    gateway.startPush({ streamName: 'cam', rtmpUrl: good.url });
+    gateway.pushes.start({ streamName: 'cam', rtmpUrl: good.url });
     await expect.poll(() => call.rtmpStreamStatus).toBe('RTMP_STREAM_ACTIVE');
     await expect.poll(() => arrivals.length, { timeout: 5000 }).toBeGreaterThan(25);
     const rssBefore = process.memoryUsage().rss;

@@ -91,13 +91,14 @@ const VIEW: CallView = {
   pushes: [],
 };
 
-type Source = Pick<CallGateway, 'on' | 'off' | 'emit' | 'listenerCount'>;
+type Source = Pick<CallGateway, 'on' | 'off' | 'listenerCount'>;
 
 /** The events of a gateway without the gateway. */
 function source(): { gateway: Source; change: (parts: Partial<CallView>) => void } {
-  const gateway = new EventEmitter() as unknown as Source;
+  const emitter = new EventEmitter();
+  const gateway = emitter as unknown as Source;
   const change = (parts: Partial<CallView>): void => {
-    gateway.emit('callChange', {} as Call, { ...VIEW, ...parts }, ['status']);
+    emitter.emit('callChange', {} as Call, { ...VIEW, ...parts }, ['status']);
   };
   return { gateway, change };
 }

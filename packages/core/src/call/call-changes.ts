@@ -5,8 +5,8 @@ import { describe } from './call-ending.ts';
 import { GatewayError } from '../errors.ts';
 import type { SessionAgreement } from '../negotiation/session-agreement.ts';
 
-/** The call. */
-interface CallChangesOwner {
+/** What the changes ask of their call. */
+export interface CallChangesHandler {
   /** The session while the call is established. */
   session(): InviteSession | undefined;
   /** The peer's answer to an offer of ours. Throws, or rejects, where it cannot be used. */
@@ -16,15 +16,15 @@ interface CallChangesOwner {
 /** The changes of one call. */
 export class CallChanges {
   readonly #agreement: SessionAgreement;
-  readonly #owner: CallChangesOwner;
+  readonly #handler: CallChangesHandler;
   /** Hold and resume, one after the other. */
   #holding: Promise<void> = Promise.resolve();
   #mayRepeat = true;
   #transferTarget: string | null = null;
 
-  constructor(agreement: SessionAgreement, owner: CallChangesOwner) {
+  constructor(agreement: SessionAgreement, handler: CallChangesHandler) {
     this.#agreement = agreement;
-    this.#owner = owner;
+    this.#handler = handler;
   }
 
   /** Whom the peer is to call in place of us, while it tries. */
@@ -44,7 +44,7 @@ export class CallChanges {
     if (this.#agreement.holding === wanted) return;
     try {
       const answer = await session.reoffer(() => this.#agreement.holdOffer(wanted));
-      if (this.#owner.session() !== undefined) await this.#owner.onAnswer(answer);
+      if (this.#handler.session() !== undefined) await this.#handler.onAnswer(answer);
     } catch (cause) {
       this.#agreement.withdrawOffer();
       throw asRefusal(cause, 'callId');
@@ -57,7 +57,7 @@ export class CallChanges {
    */
   repeat(): void {
     if (!this.#mayRepeat) return;
-    this.#owner
+    this.#handler
       .session()
       ?.refresh()
       .catch(() => {
@@ -84,7 +84,7 @@ export class CallChanges {
   }
 
   #requireSession(): InviteSession {
-    const session = this.#owner.session();
+    const session = this.#handler.session();
     if (session !== undefined) return session;
     throw new GatewayError('CALL_STATE', 'The call is not established', { field: 'callId' });
   }

@@ -3,12 +3,12 @@
 import { isIP } from 'node:net';
 import type { MediaSession } from '@sipcast/media';
 import type { InviteSessionHandler, SipResponse } from '@sipcast/sip';
-import type { CallDeps, CallOptions } from './call-contract.ts';
 import { describe } from './call-ending.ts';
 import { childLogger } from '../logger.ts';
 import type { Logger } from '../logger.ts';
 import { MediaDestinations } from '../negotiation/media-destinations.ts';
-import type { ResolvedStartup } from './options.ts';
+import type { CallDeps, CallOptions } from './call-options.ts';
+import type { ResolvedStartup } from './startup.ts';
 import { SessionAgreement } from '../negotiation/session-agreement.ts';
 import type { Agreed } from '../negotiation/session-agreement.ts';
 

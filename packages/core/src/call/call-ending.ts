@@ -3,6 +3,9 @@
 import type { SessionEnding } from '@sipcast/sip';
 import { GatewayError } from '../errors.ts';
 
+/** Who ended the call. */
+export type EndedBy = 'local' | 'remote' | 'network' | 'gateway';
+
 /** The reference product's words for the reasons of an end. */
 export const INFO = {
   normal: 'Normal call clearing',

@@ -1,31 +1,76 @@
 // A call as clients see it: every key always there, `null` when unset.
 
-import type { CallView } from './call-contract.ts';
-import type { ResolvedStartup } from './options.ts';
+import type { MediaStats } from '@sipcast/media';
+import type { CallStatus, RtmpStreamStatus } from '../status.ts';
+import type { RtmpPushView } from '../stream/rtmp-push.ts';
+import type { EndedBy } from './call-ending.ts';
+import type { CallProgress } from './call-progress.ts';
+import type { ResolvedStartup } from './startup.ts';
 
-/** What changes in a call. */
+/** A call as clients see it: every key always there, `null` when unset. */
+export interface CallView {
+  readonly custom: Readonly<Record<string, unknown>>;
+  readonly nodeId: string;
+  readonly appKey: string;
+  readonly sessionId: string;
+  readonly callId: string;
+  readonly parentCallId: null;
+  readonly incoming: boolean;
+  readonly status: CallStatus;
+  /** Last SIP status code, e.g. 180, 200, 486. */
+  readonly sipStatus: number | null;
+  readonly rtmpUrl: string | null;
+  readonly rtmpStream: string | null;
+  readonly streamName: string | null;
+  readonly rtmpStreamStatus: RtmpStreamStatus | null;
+  readonly caller: string;
+  readonly callee: string;
+  readonly hasAudio: boolean;
+  readonly hasVideo: boolean;
+  /** The peer's answer. */
+  readonly sdp: string | null;
+  readonly visibleName: string;
+  readonly inviteParameters: null;
+  readonly mediaProvider: 'Flash';
+  /** The last SIP message received. */
+  readonly sipMessageRaw: string | null;
+  readonly isMsrp: false;
+  /** Whom the peer is to call in place of us, while it tries. */
+  readonly target: string | null;
+  readonly holdForTransfer: boolean;
+  /**
+   * Why the call ended, once it has. Before: how its registration stands, where it needs one (`Registering`, `Registered`,
+   * `Registration failed: …`).
+   */
+  readonly info: string | null;
+  readonly endedBy: EndedBy | null;
+  /** ISO 8601. */
+  readonly createdAt: string;
+  readonly establishedAt: string | null;
+  readonly endedAt: string | null;
+  readonly media: MediaStats | null;
+  readonly pushes: readonly RtmpPushView[];
+}
+
+/** What changes in a call beside its progress. */
 type CallFacts = Pick<
   CallView,
   | 'nodeId'
   | 'sessionId'
-  | 'status'
-  | 'sipStatus'
   | 'rtmpStreamStatus'
   | 'sdp'
   | 'sipMessageRaw'
   | 'target'
-  | 'info'
-  | 'endedBy'
   | 'media'
   | 'pushes'
-> & {
-  readonly createdAtMs: number;
-  readonly establishedAtMs: number | null;
-  readonly endedAtMs: number | null;
-};
+>;
 
 /** The view of a call: what was asked for, and what became of it. */
-export function describeCall(startup: ResolvedStartup, facts: CallFacts): CallView {
+export function describeCall(
+  startup: ResolvedStartup,
+  progress: CallProgress,
+  facts: CallFacts,
+): CallView {
   return {
     custom: startup.custom,
     nodeId: facts.nodeId,
@@ -34,8 +79,8 @@ export function describeCall(startup: ResolvedStartup, facts: CallFacts): CallVi
     callId: startup.callId,
     parentCallId: null,
     incoming: startup.incoming,
-    status: facts.status,
-    sipStatus: facts.sipStatus,
+    status: progress.status,
+    sipStatus: progress.sipStatus,
     rtmpUrl: startup.rtmpUrl,
     rtmpStream: startup.rtmpStream,
     streamName: startup.toStream,
@@ -52,11 +97,11 @@ export function describeCall(startup: ResolvedStartup, facts: CallFacts): CallVi
     isMsrp: false,
     target: facts.target,
     holdForTransfer: facts.target !== null,
-    info: facts.info,
-    endedBy: facts.endedBy,
-    createdAt: new Date(facts.createdAtMs).toISOString(),
-    establishedAt: isoOrNull(facts.establishedAtMs),
-    endedAt: isoOrNull(facts.endedAtMs),
+    info: progress.info,
+    endedBy: progress.endedBy,
+    createdAt: new Date(progress.createdAtMs).toISOString(),
+    establishedAt: isoOrNull(progress.establishedAtMs),
+    endedAt: isoOrNull(progress.endedAtMs),
     media: facts.media,
     pushes: facts.pushes,
   };

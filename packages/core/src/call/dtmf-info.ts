@@ -6,6 +6,14 @@ import { GatewayError } from '../errors.ts';
 /** How DTMF travels: RFC 4733 events in RTP, or SIP INFO in one of two forms. */
 export type DtmfType = 'RFC2833' | 'INFO' | 'INFO_RELAY';
 
+/** A key that the peer pressed. */
+export interface ReceivedDtmf {
+  /** One of `0-9 * # A-D`. */
+  readonly digit: string;
+  /** How it came. */
+  readonly type: DtmfType;
+}
+
 /** All of them. */
 const DTMF_TYPES: readonly DtmfType[] = ['RFC2833', 'INFO', 'INFO_RELAY'];
 

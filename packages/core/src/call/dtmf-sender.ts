@@ -5,8 +5,8 @@ import { checkDigits, InfoDigitSender } from './dtmf-info.ts';
 import type { DtmfType } from './dtmf-info.ts';
 import { GatewayError } from '../errors.ts';
 
-/** The call. */
-interface DtmfSenderOwner {
+/** What the sender asks of its call. */
+export interface DtmfSenderHandler {
   /** The answer has come, or the call has ended without. */
   readonly answered: Promise<void>;
   readonly closed: Promise<void>;
@@ -19,19 +19,19 @@ interface DtmfSenderOwner {
 
 /** The digits of one call. */
 export class DtmfSender {
-  readonly #owner: DtmfSenderOwner;
+  readonly #handler: DtmfSenderHandler;
   #queue: Promise<void> = Promise.resolve();
 
-  constructor(owner: DtmfSenderOwner) {
-    this.#owner = owner;
+  constructor(handler: DtmfSenderHandler) {
+    this.#handler = handler;
   }
 
   /** See `Call.sendDtmf`. */
   send(digits: string, type: DtmfType): Promise<void> {
     checkDigits(digits, type);
     const sent = this.#queue.then(async () => {
-      await this.#owner.answered;
-      if (this.#owner.isOver()) return;
+      await this.#handler.answered;
+      if (this.#handler.isOver()) return;
       await (type === 'RFC2833' ? this.#events(digits) : this.#infos(digits, type));
     });
     this.#queue = sent.catch(() => {});
@@ -39,15 +39,15 @@ export class DtmfSender {
   }
 
   async #infos(digits: string, type: 'INFO' | 'INFO_RELAY'): Promise<void> {
-    const { closed } = this.#owner;
-    const session = this.#owner.session();
+    const { closed } = this.#handler;
+    const session = this.#handler.session();
     if (!session) return;
-    await new InfoDigitSender(session, closed, () => this.#owner.isOver()).send(digits, type);
+    await new InfoDigitSender(session, closed, () => this.#handler.isOver()).send(digits, type);
   }
 
   async #events(digits: string): Promise<void> {
     try {
-      await this.#owner.sendEvents(digits.toUpperCase());
+      await this.#handler.sendEvents(digits.toUpperCase());
     } catch (cause) {
       const problem = 'The peer takes no RFC 4733 events; use INFO';
       throw new GatewayError('CALL_STATE', problem, { cause });

@@ -1,8 +1,8 @@
 // SIP INFO in a call, both ways: whole pictures that are asked for (RFC 5168), and keys that are pressed.
 
 import type { InviteSession, SipRequest } from '@sipcast/sip';
-import type { ReceivedDtmf } from './call-contract.ts';
 import { parseInfoDigit } from './dtmf-info.ts';
+import type { ReceivedDtmf } from './dtmf-info.ts';
 
 /** RFC 5168 §7: asks the encoder for a whole picture. */
 const PICTURE_FAST_UPDATE = {
@@ -12,8 +12,8 @@ const PICTURE_FAST_UPDATE = {
     '</to_encoder></vc_primitive></media_control>\r\n',
 } as const;
 
-/** The call. */
-interface InfoRequestsOwner {
+/** What a call does with them. */
+export interface InfoRequestsHandler {
   /** The peer asks for a whole picture of ours. */
   onPictureWanted(): void;
   /** The peer pressed a key. */
@@ -22,12 +22,12 @@ interface InfoRequestsOwner {
 
 /** The INFO requests of one call. */
 export class InfoRequests {
-  readonly #owner: InfoRequestsOwner;
+  readonly #handler: InfoRequestsHandler;
   /** The peer has refused to be asked for a picture so. */
   #isRefused = false;
 
-  constructor(owner: InfoRequestsOwner) {
-    this.#owner = owner;
+  constructor(handler: InfoRequestsHandler) {
+    this.#handler = handler;
   }
 
   /** Asks the peer for a whole picture, unless it has refused that before. */
@@ -48,12 +48,12 @@ export class InfoRequests {
     if (request.body.length === 0) return { statusCode: 200 };
     const type = (request.headers.get('content-type') ?? '').split(';')[0]!.trim().toLowerCase();
     if (type === PICTURE_FAST_UPDATE.contentType) {
-      this.#owner.onPictureWanted();
+      this.#handler.onPictureWanted();
       return { statusCode: 200 };
     }
     const dtmf = parseInfoDigit(type, Buffer.from(request.body).toString('utf8'));
     if (dtmf === undefined) return { statusCode: 415, reasonPhrase: 'Unsupported Media Type' };
-    if (dtmf.digit !== undefined) this.#owner.onDtmf({ digit: dtmf.digit, type: dtmf.type });
+    if (dtmf.digit !== undefined) this.#handler.onDtmf({ digit: dtmf.digit, type: dtmf.type });
     return { statusCode: 200 };
   }
 }

@@ -1,45 +1,63 @@
 // The calls of a gateway, by their Call-IDs: those that live, those that are ending, and what is remembered of the others.
 
-import type { Call } from '../call/call.ts';
-import type { CallChange, CallView, ReceivedDtmf } from '../call/call-contract.ts';
+import type { CallChange } from '../call/call-progress.ts';
+import type { CallView } from '../call/call-view.ts';
+import type { ReceivedDtmf } from '../call/dtmf-info.ts';
+import type { GatewayCall } from '../call/gateway-call.ts';
 import { GatewayError } from '../errors.ts';
-import type { CallFilter } from './gateway-contract.ts';
+import { findSound } from '../stream/media-folder.ts';
+import type { SipTraceEntry } from '../trace/sip-trace.ts';
+import type { SipTraces } from '../trace/sip-traces.ts';
+import type { CallFilter, Calls } from './calls.ts';
 
-/** What the owner of a {@link CallTable} is told. */
+/** What a {@link CallTable} reports. */
 export interface CallTableHandler {
-  /** What the view tells has changed; a call that has ended is not found any more. */
-  onChange(call: Call, view: CallView, changed: readonly CallChange[]): void;
+  /** What the view shows has changed; a call that has ended is not found any more. */
+  onChange(call: GatewayCall, view: CallView, changed: readonly CallChange[]): void;
   /** The peer pressed a key. */
-  onDtmf(call: Call, dtmf: ReceivedDtmf): void;
+  onDtmf(call: GatewayCall, dtmf: ReceivedDtmf): void;
   /** It ended, and all that it held is released. Once for each. */
-  onClosed(call: Call): void;
+  onClosed(call: GatewayCall): void;
+}
+
+/** Settings of a {@link CallTable}. */
+export interface CallTableOptions {
+  /** Ended calls that are remembered. Default 1,000. */
+  readonly historySize?: number;
+  /** Folder of the files that may be played. Default: none. */
+  readonly mediaFolder?: string;
 }
 
 /** Finds calls until they have ended, and remembers the newest of those. */
-export class CallTable {
-  readonly #live = new Map<string, Call>();
+export class CallTable implements Calls {
+  readonly #byCallId = new Map<string, GatewayCall>();
   /** Calls that have ended and still hold something. */
-  readonly #closing = new Set<Call>();
+  readonly #closing = new Set<GatewayCall>();
   readonly #history: CallView[] = [];
-  readonly #historySize: number;
+  readonly #options: CallTableOptions;
+  readonly #traces: SipTraces;
   readonly #handler: CallTableHandler;
 
-  /** @param historySize ended calls that are remembered */
-  constructor(historySize: number, handler: CallTableHandler) {
-    this.#historySize = historySize;
+  constructor(options: CallTableOptions, traces: SipTraces, handler: CallTableHandler) {
+    this.#options = options;
+    this.#traces = traces;
     this.#handler = handler;
   }
 
-  /** In order of their start. */
-  get live(): ReadonlyMap<string, Call> {
-    return this.#live;
+  /** Live calls, in order of their start. */
+  get byCallId(): ReadonlyMap<string, GatewayCall> {
+    return this.#byCallId;
   }
 
-  /** Of a Call-ID that no live call has. */
-  add(call: Call): void {
-    this.#live.set(call.callId, call);
+  get live(): readonly GatewayCall[] {
+    return [...this.#byCallId.values()];
+  }
+
+  /** Adds a call with a Call-ID that no live call has. */
+  add(call: GatewayCall): void {
+    this.#byCallId.set(call.callId, call);
     call.on('change', (view, changed) => {
-      if (call.ended && this.#live.get(call.callId) === call) this.#retire(call, view);
+      if (call.ended && this.#byCallId.get(call.callId) === call) this.#retire(call, view);
       this.#handler.onChange(call, view, changed);
     });
     call.on('dtmf', (dtmf) => this.#handler.onDtmf(call, dtmf));
@@ -49,19 +67,17 @@ export class CallTable {
     });
   }
 
-  /** The live call. @throws GatewayError `CALL_NOT_FOUND`. */
-  get(callId: string): Call {
-    const call = this.#live.get(callId);
+  get(callId: string): GatewayCall {
+    const call = this.#byCallId.get(callId);
     if (!call) throw new GatewayError('CALL_NOT_FOUND', 'No such call', { field: 'callId' });
     return call;
   }
 
-  /** Live calls that match all given fields; none: an empty array. */
-  find(filter: CallFilter): CallView[] {
+  find(filter: CallFilter = {}): CallView[] {
     const found: CallView[] = [];
     // The Call-ID is the key: a poller of one call costs nothing, however many there are.
-    const one = filter.callId === undefined ? undefined : this.#live.get(filter.callId);
-    const candidates = filter.callId === undefined ? this.#live.values() : one ? [one] : [];
+    const one = filter.callId === undefined ? undefined : this.#byCallId.get(filter.callId);
+    const candidates = filter.callId === undefined ? this.#byCallId.values() : one ? [one] : [];
     for (const call of candidates) {
       const view = call.view();
       if (
@@ -75,9 +91,17 @@ export class CallTable {
     return found;
   }
 
-  /** Ended calls, newest first, at most so many. */
-  history(limit: number): readonly CallView[] {
+  history(limit = Number.POSITIVE_INFINITY): readonly CallView[] {
     return this.#history.slice(0, limit);
+  }
+
+  trace(callId: string): SipTraceEntry[] {
+    return this.#traces.find(callId) ?? this.get(callId).trace();
+  }
+
+  async injectSound(callId: string, fileName: string): Promise<void> {
+    const call = this.get(callId);
+    call.injectSound(await findSound(this.#options.mediaFolder, fileName));
   }
 
   /** Resolves when the calls that were ending have released what they held. */
@@ -85,10 +109,10 @@ export class CallTable {
     await Promise.all([...this.#closing].map((call) => call.closed()));
   }
 
-  #retire(call: Call, view: CallView): void {
-    this.#live.delete(call.callId);
+  #retire(call: GatewayCall, view: CallView): void {
+    this.#byCallId.delete(call.callId);
     this.#closing.add(call);
     this.#history.unshift(view);
-    if (this.#history.length > this.#historySize) this.#history.pop();
+    if (this.#history.length > (this.#options.historySize ?? 1000)) this.#history.pop();
   }
 }

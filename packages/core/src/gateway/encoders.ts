@@ -11,10 +11,9 @@ import type {
   OutputForm,
   SessionTranscoders,
 } from '@sipcast/media';
-import { GatewayError } from '../errors.ts';
+import { GatewayError, invalidArgument } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import { invalid } from '../call/options.ts';
-import type { OutputFormOptions } from '../call/options.ts';
+import type { OutputFormOptions } from '../stream/output-form.ts';
 
 /** How media are encoded. */
 export interface TranscodingOptions extends FfmpegOptions {
@@ -334,14 +333,15 @@ function checkForm(
   encodesVideo: boolean,
 ): void {
   if (audio !== undefined && audio !== 'aac' && audio !== 'passthrough')
-    throw invalid('audio', 'must be aac or passthrough');
+    throw invalidArgument('audio', 'must be aac or passthrough');
   if (video !== undefined && video !== 'reencode' && video !== 'passthrough')
-    throw invalid('video', 'must be reencode or passthrough');
+    throw invalidArgument('video', 'must be reencode or passthrough');
   if (transcodes && video === 'reencode' && !encodesVideo)
-    throw invalid('video', 'cannot be reencode: this ffmpeg lacks x264 or a decoder');
+    throw invalidArgument('video', 'cannot be reencode: this ffmpeg lacks x264 or a decoder');
   if (transcodes) return;
-  if (audio === 'aac') throw invalid('audio', 'cannot be aac while transcoding is off');
-  if (video === 'reencode') throw invalid('video', 'cannot be reencode while transcoding is off');
+  if (audio === 'aac') throw invalidArgument('audio', 'cannot be aac while transcoding is off');
+  if (video === 'reencode')
+    throw invalidArgument('video', 'cannot be reencode while transcoding is off');
 }
 
 function invalidOption(field: string, message: string, cause: unknown): GatewayError {

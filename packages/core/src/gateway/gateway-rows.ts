@@ -3,9 +3,11 @@
 import { AUDIO_CODECS, SRTP_SUITES } from '@sipcast/media';
 import { OFFERED_VIDEO_CODECS } from '../negotiation/negotiation.ts';
 import { option } from '../option-rows.ts';
-import type { CallGatewayOptions } from './gateway-contract.ts';
+import { RTMP_ROWS } from '../stream/rtmp-options.ts';
+import type { CallGatewayOptions } from './gateway-options.ts';
 
-const { checked, count, flag, list, port, record, section, text, texts, time, word } = option;
+const { checked, count, flag, list, port, record, section, text, texts, time, timer, word } =
+  option;
 
 const OFFERED_AUDIO = Object.keys(AUDIO_CODECS) as (keyof typeof AUDIO_CODECS)[];
 const OFFERED_SUITES = Object.keys(SRTP_SUITES) as (keyof typeof SRTP_SUITES)[];
@@ -62,42 +64,6 @@ const rule = {
   reject: section('Refuses the call.', {
     code: count('SIP status.', undefined, { least: 300, most: 699, isRequired: true }),
     reason: text('SIP reason phrase.', 'Declined'),
-  }),
-};
-
-const timer = (about: string, fallback: string) =>
-  time(about, fallback, { least: 1, isFractional: true });
-
-/** Options of a push's connection, of the gateway, a call or a push. */
-const RTMP_ROWS = {
-  streamPrefix: text('Put before every stream name on the wire.', 'none', {
-    pattern: /^[A-Za-z0-9._~+-]{0,64}$/,
-    problem: 'hold only letters, digits and . _ ~ + -',
-  }),
-  firstConnectTimeoutMs: timer('A push that never came up is given up after this time.', '10000'),
-  giveUpMs: time('A lost push is given up after this time.', 'never', {
-    most: Number.POSITIVE_INFINITY,
-    isFractional: true,
-  }),
-  maxReconnects: count('A push is given up after this many failures in a row.', 'no limit', {
-    most: 1_000_000,
-  }),
-  reconnectMinMs: timer('First delay before connecting again.', '250'),
-  reconnectMaxMs: timer('Longest delay in the first five minutes.', '600'),
-  reconnectLateMaxMs: timer('Longest delay after five minutes.', '5000'),
-  stallTimeoutMs: timer('A connection without progress for this long is lost.', '8000'),
-  highWaterMs: timer('Media outstanding before video is dropped.', '2000'),
-  coalesceMs: count('Longest time that audio waits for a picture.', '40', { most: 1000 }),
-  enhanced: word(['off', 'auto', 'force'], 'Enhanced RTMP.', 'as the server is known'),
-  probe: flag('Ping servers that acknowledge nothing, to see whether they still read.', 'true'),
-  tls: section('How servers of `rtmps:` URLs are verified.', {
-    caFile: text('PEM file: trusted authorities.', "the system's", { only: 'file' }),
-    ca: checked('Trusted authorities in PEM.', pemProblem, { only: 'code' }),
-    fingerprint256: text('SHA-256 fingerprint; when given, it alone decides.', 'none', {
-      pattern: /^(?:[0-9a-f]{2}:?){31}[0-9a-f]{2}$/i,
-      problem: 'be 64 hexadecimal digits',
-    }),
-    insecure: flag('Verify nothing.', 'false'),
   }),
 };
 
@@ -357,27 +323,12 @@ export const GATEWAY_ROWS = {
       isCheckedByUser: true,
     }),
   }),
-  rtmp: section('How pushes connect.', {
-    ...RTMP_ROWS,
-    mayRedirect: checked('Whether a redirection may be followed.', functionProblem, {
-      only: 'code',
-    }),
-  }),
+  rtmp: section('How pushes connect.', RTMP_ROWS),
   mayConnect: checked('Whether an address may be connected to.', functionProblem, { only: 'code' }),
 };
 
 function functionProblem(value: unknown): string | undefined {
   return typeof value === 'function' ? undefined : 'be a function';
-}
-
-function pemProblem(value: unknown): string | undefined {
-  const all: readonly unknown[] = Array.isArray(value) ? value : [value];
-  return all.length > 0 && all.every(isPem) ? undefined : 'be one or several certificates in PEM';
-}
-
-function isPem(value: unknown): boolean {
-  const isBytes = typeof value === 'string' || value instanceof Uint8Array;
-  return isBytes && Buffer.from(value).includes('-----BEGIN CERTIFICATE-----');
 }
 
 /** Objects that only code can give, and that their users check. */

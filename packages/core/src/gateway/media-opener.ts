@@ -9,13 +9,13 @@ import type {
   OutputForm,
   RtmpEnhancedMode,
 } from '@sipcast/media';
-import type { Call } from '../call/call.ts';
+import type { GatewayCall } from '../call/gateway-call.ts';
 import type { CallEncoders, Encoders } from './encoders.ts';
 import { GatewayError } from '../errors.ts';
 import type { FaultLog } from '../fault-log.ts';
-import type { CallGatewayOptions } from './gateway-contract.ts';
-import { asGatewayError } from './gateway-options.ts';
-import type { OutputFormOptions } from '../call/options.ts';
+import type { OutputFormOptions } from '../stream/output-form.ts';
+import type { CallGatewayOptions } from './gateway-options.ts';
+import { asGatewayError } from './sip-options.ts';
 
 /** What opening media needs. */
 export interface MediaOpenerDeps {
@@ -60,7 +60,7 @@ export class MediaOpener {
     callId: string,
     form: OutputForm,
     encoders: CallEncoders,
-    call: () => Call | undefined,
+    call: () => GatewayCall | undefined,
   ): Promise<MediaSession> {
     const options = this.#options;
     const { now, wallClock, random, faults } = this.#deps;

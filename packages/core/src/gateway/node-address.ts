@@ -1,7 +1,7 @@
 // The address in a gateway's `nodeId`.
 
 import { networkInterfaces } from 'node:os';
-import type { CallGatewayOptions } from './gateway-contract.ts';
+import type { CallGatewayOptions } from './gateway-options.ts';
 
 /** The public address, the one bound to, or the first of this machine that is not for itself only. */
 export function nodeAddress(

@@ -1,119 +1,134 @@
 // The pushes of a gateway, by their ids.
 
 import { randomBytes } from 'node:crypto';
-import { adviseRtmpTarget } from '@sipcast/media';
+import { adviseRtmpTarget, openFileSound } from '@sipcast/media';
 import type { OutputForm, RtmpEnhancedMode } from '@sipcast/media';
 import { GatewayError } from '../errors.ts';
-import type { PushFilter, PushRequest } from './gateway-contract.ts';
 import { childLogger } from '../logger.ts';
-import type { NamedStream } from '../stream/named-stream.ts';
-import { invalid, validateRtmpTarget } from '../call/options.ts';
-import { RtmpPush } from '../stream/rtmp-push.ts';
-import type {
-  PushRtmpOptions,
-  RtmpOptions,
-  RtmpPushDeps,
-  RtmpPushView,
-} from '../stream/rtmp-push.ts';
+import { GatewayPush } from '../stream/gateway-push.ts';
+import type { GatewayPushDeps } from '../stream/gateway-push.ts';
+import type { GatewayStream } from '../stream/gateway-stream.ts';
+import { findSound } from '../stream/media-folder.ts';
+import { formOptionsOf } from '../stream/output-form.ts';
+import type { OutputFormOptions } from '../stream/output-form.ts';
+import { validateRtmpOptions } from '../stream/rtmp-options.ts';
+import type { PushRtmpOptions, RtmpOptions } from '../stream/rtmp-options.ts';
+import type { RtmpPushView } from '../stream/rtmp-push.ts';
+import type { Encoders } from './encoders.ts';
+import { pushAddressOf } from './push-address.ts';
+import type { PushAddress } from './push-address.ts';
+import type { Pushes, PushFilter, PushRequest } from './pushes.ts';
 
-/** What the owner of a {@link PushTable} is told. */
+/** Settings of a {@link PushTable}. */
+export interface PushTableOptions {
+  readonly rtmp: RtmpOptions;
+  readonly silentAudio?: boolean;
+  /** Folder of the files that may be played. Default: none. */
+  readonly mediaFolder?: string;
+}
+
+/** What a {@link PushTable} asks and reports. */
 export interface PushTableHandler {
-  /** A push is there, or what its view tells has changed. */
-  onChange(push: RtmpPush, callId: string): void;
+  /** @throws GatewayError `STREAM_NOT_FOUND`. */
+  streamOf(name: string): GatewayStream;
+  /** The form that a live call has asked for. */
+  formOf(callId: string): OutputFormOptions;
+  /** A push has started, or what its view shows has changed. */
+  onChange(push: GatewayPush, callId: string): void;
   /** Once for each. */
-  onClosed(push: RtmpPush, callId: string): void;
+  onClosed(push: GatewayPush, callId: string): void;
+}
+
+/** A push that is made. */
+export interface NewPush extends PushAddress {
+  /** Of the call whose stream it is; else the name of the stream. */
+  readonly callId: string;
+  /** Default true. */
+  readonly isOfCall?: boolean;
+  readonly streamName: string;
+  readonly rtmpUrl: string;
+  readonly form: OutputForm;
+  readonly muted?: boolean;
+  readonly rtmp?: PushRtmpOptions;
 }
 
 /** Makes pushes and finds them until they are closed. */
-export class PushTable {
-  readonly #options: RtmpOptions;
-  readonly #silentAudio: boolean | undefined;
-  readonly #deps: RtmpPushDeps;
+export class PushTable implements Pushes {
+  readonly #options: PushTableOptions;
+  readonly #encoders: Encoders;
+  readonly #deps: GatewayPushDeps;
   readonly #handler: PushTableHandler;
-  readonly #pushes = new Map<string, { readonly push: RtmpPush; readonly callId: string }>();
+  readonly #pushes = new Map<string, GatewayPush>();
 
   constructor(
-    { rtmp, silentAudio }: { readonly rtmp: RtmpOptions; readonly silentAudio?: boolean },
-    deps: RtmpPushDeps,
+    options: PushTableOptions,
+    encoders: Encoders,
+    deps: GatewayPushDeps,
     handler: PushTableHandler,
   ) {
-    this.#options = rtmp;
-    this.#silentAudio = silentAudio;
+    this.#options = options;
+    this.#encoders = encoders;
     this.#deps = deps;
     this.#handler = handler;
   }
 
-  /**
-   * `connectUrl` and `publishName` where they are not `rtmpUrl` and, behind the prefix, `streamName`; `isOfCall` false where
-   * `callId` is the name of a stream of one's own.
-   */
-  create(
-    callId: string,
-    streamName: string,
-    rtmpUrl: string,
-    parts: {
-      form: OutputForm;
-      muted?: boolean;
-      connectUrl?: string;
-      publishName?: string;
-      rtmp?: PushRtmpOptions;
-      isOfCall?: boolean;
-    },
-  ): RtmpPush {
+  /** A push that is found from now on; it connects when it is attached to a stream. */
+  create(wanted: NewPush): GatewayPush {
+    const { callId, isOfCall = true, streamName, rtmpUrl, form, muted = false, rtmp } = wanted;
+    const { rtmp: options, silentAudio } = this.#options;
     const mediaSessionId = `${callId}-${randomBytes(6).toString('hex')}`;
-    const { isOfCall = true } = parts;
     const about = { area: 'rtmp', mediaSessionId, ...(isOfCall && { callId }) } as const;
-    const push = new RtmpPush(
+    const push = new GatewayPush(
       {
         mediaSessionId,
         streamName,
         rtmpUrl,
-        connectUrl: parts.connectUrl ?? rtmpUrl,
-        publishName: parts.publishName ?? `${this.#options.streamPrefix ?? ''}${streamName}`,
-        muted: parts.muted ?? false,
-        form: parts.form,
-        ...(this.#silentAudio !== undefined && { silentAudio: this.#silentAudio }),
-        ...(parts.rtmp && { rtmp: parts.rtmp }),
+        connectUrl: wanted.connectUrl ?? rtmpUrl,
+        publishName: wanted.publishName ?? `${options.streamPrefix ?? ''}${streamName}`,
+        muted,
+        form,
+        ...(silentAudio !== undefined && { silentAudio }),
+        ...(rtmp && { rtmp }),
       },
-      this.#options,
+      options,
       { ...this.#deps, logger: childLogger(this.#deps.logger, about) },
     );
-    this.#pushes.set(mediaSessionId, { push, callId });
-    push.on('status', () => this.#handler.onChange(push, callId));
+    this.#pushes.set(mediaSessionId, push);
+    const report = (): void => this.#handler.onChange(push, callId);
+    push.on('status', report);
+    push.on('change', report);
     push.once('closed', () => {
       this.#pushes.delete(mediaSessionId);
       this.#handler.onClosed(push, callId);
     });
-    this.#handler.onChange(push, callId);
+    report();
     return push;
   }
 
-  /**
-   * Pushes a stream to one more server.
-   * @param form of the push; asked for when nothing else is in its way
-   * @throws GatewayError `PUSH_EXISTS`, and what `form` and the stream's encoders throw
-   */
-  start(
-    stream: NamedStream,
-    { streamName, rtmpUrl, muted = false, rtmp = {} }: PushRequest,
-    target: PushTarget,
-    form: () => OutputForm,
-  ): RtmpPush {
+  start(request: PushRequest): RtmpPushView {
+    const { streamName, rtmpUrl, muted = false, rtmp = {} } = request;
+    validateRtmpOptions(rtmp);
+    const address = pushAddressOf(request);
+    const stream = this.#handler.streamOf(streamName);
+    const { callId } = stream;
+    const own = callId === null ? {} : this.#handler.formOf(callId);
     // The call's own push may go to the same server under another name.
     const exists = stream.pushes.some(
-      (push) => push.target.rtmpUrl === rtmpUrl && push.target.streamName === streamName,
+      ({ target }) => target.rtmpUrl === rtmpUrl && target.streamName === streamName,
     );
-    if (exists)
-      throw new GatewayError('PUSH_EXISTS', 'This stream is pushed there already', {
-        field: 'rtmpUrl',
-      });
-    const { callId } = stream;
-    const push = this.create(callId ?? streamName, streamName, rtmpUrl, {
+    if (exists) {
+      const problem = 'This stream is pushed there already';
+      throw new GatewayError('PUSH_EXISTS', problem, { field: 'rtmpUrl' });
+    }
+    const push = this.create({
+      callId: callId ?? streamName,
+      isOfCall: callId !== null,
+      streamName,
+      rtmpUrl,
+      form: this.#encoders.formOf({ ...own, ...formOptionsOf(request) }),
       muted,
       rtmp,
-      isOfCall: callId !== null,
-      form: form(),
-      ...target,
+      ...address,
     });
     try {
       stream.attach(push);
@@ -121,28 +136,13 @@ export class PushTable {
       void push.close();
       throw error;
     }
-    return push;
+    return push.view();
   }
 
-  /** Does something to a push that its view tells, e.g. mutes it. @throws GatewayError `PUSH_NOT_FOUND` */
-  change(mediaSessionId: string, step: (push: RtmpPush) => void): void {
-    const push = this.get(mediaSessionId);
-    step(push);
-    this.#handler.onChange(push, this.#pushes.get(mediaSessionId)?.callId ?? '');
-  }
-
-  /** Whether a push there will speak Enhanced RTMP. @param url - `null`: one that is not known yet. */
-  enhancedOf(url: string | null, rtmp: PushRtmpOptions): RtmpEnhancedMode {
-    const form = { audio: 'passthrough', video: 'passthrough' } as const;
-    const known = url === null ? undefined : adviseRtmpTarget(url, form, true);
-    return rtmp.enhanced ?? this.#options.enhanced ?? known?.enhanced ?? 'off';
-  }
-
-  /** Those that match all given fields, and were not terminated. */
-  find(filter: PushFilter): RtmpPushView[] {
+  find(filter: PushFilter = {}): RtmpPushView[] {
     const bare = (name: string): string => name.replace(/^rtmp_/, '');
     const found: RtmpPushView[] = [];
-    for (const { push } of this.#pushes.values()) {
+    for (const push of this.#pushes.values()) {
       if (push.terminated) continue;
       const { streamName, rtmpUrl } = push.target;
       if (filter.streamName !== undefined && bare(filter.streamName) !== bare(streamName)) continue;
@@ -152,47 +152,33 @@ export class PushTable {
     return found;
   }
 
-  /** @throws GatewayError `PUSH_NOT_FOUND` */
-  get(mediaSessionId: string): RtmpPush {
-    const push = this.#pushes.get(mediaSessionId)?.push;
+  get(mediaSessionId: string): GatewayPush {
+    const push = this.#pushes.get(mediaSessionId);
     if (!push || push.terminated)
       throw new GatewayError('PUSH_NOT_FOUND', 'No such push', { field: 'mediaSessionId' });
     return push;
   }
-}
 
-/** Where a push connects and what it publishes, where that is not its `rtmpUrl` and stream. */
-export interface PushTarget {
-  readonly connectUrl?: string;
-  readonly publishName?: string;
-}
-
-/**
- * Where a push connects and what it publishes, where the request says so itself; empty: as the stream is named.
- * @throws GatewayError `INVALID_ARGUMENT` naming the field.
- */
-export function pushTarget({
-  streamName,
-  rtmpUrl,
-  rtmpTransponderFullUrl = false,
-}: PushRequest): PushTarget {
-  if (!rtmpTransponderFullUrl) {
-    validateRtmpTarget(rtmpUrl, streamName, 'streamName');
-    return {};
+  async playSound(mediaSessionId: string, soundFile: string, loop = false): Promise<void> {
+    const push = this.get(mediaSessionId);
+    const path = await findSound(this.#options.mediaFolder, soundFile, 'soundFile');
+    const { ffmpeg, aacRateHz } = this.#encoders;
+    if (!ffmpeg) {
+      const problem = 'Sound needs ffmpeg, and transcoding is off';
+      throw new GatewayError('NOT_IMPLEMENTED', problem, { field: 'soundFile' });
+    }
+    if (!push.takesSounds) {
+      const problem = 'No sound can stand in for the AAC of a stream of your own';
+      throw new GatewayError('NOT_IMPLEMENTED', problem, { field: 'soundFile' });
+    }
+    const free = this.#encoders.takeSoundSlot();
+    push.playSound((codec) => openFileSound({ ffmpeg, path, codec, aacRateHz, loop }), free);
   }
-  const [connectUrl, publishName] = splitFullUrl(rtmpUrl);
-  validateRtmpTarget(connectUrl, publishName, 'rtmpUrl');
-  return { connectUrl, publishName };
-}
 
-/** `rtmp://host/app/key?query` into where to connect and what to publish. */
-function splitFullUrl(url: string): [string, string] {
-  const query = url.indexOf('?');
-  const path = query < 0 ? url : url.slice(0, query);
-  const slash = path.lastIndexOf('/');
-  const key = path.slice(slash + 1) + (query < 0 ? '' : url.slice(query));
-  if (!/^rtmps?:\/\/[^/]+\/.+\/[^/]+$/i.test(path)) {
-    throw invalid('rtmpUrl', 'must end in /app/name when rtmpTransponderFullUrl is true');
+  /** Whether a push there will speak Enhanced RTMP. @param url - `null`: one that is not known yet. */
+  enhancedOf(url: string | null, rtmp: PushRtmpOptions): RtmpEnhancedMode {
+    const form = { audio: 'passthrough', video: 'passthrough' } as const;
+    const known = url === null ? undefined : adviseRtmpTarget(url, form, true);
+    return rtmp.enhanced ?? this.#options.rtmp.enhanced ?? known?.enhanced ?? 'off';
   }
-  return [path.slice(0, slash), key];
 }

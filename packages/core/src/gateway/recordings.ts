@@ -1,9 +1,9 @@
 // Which calls of a gateway are recorded, and where.
 
 import type { OutputForm } from '@sipcast/media';
-import type { Call } from '../call/call.ts';
+import type { GatewayCall } from '../call/gateway-call.ts';
+import { invalidArgument } from '../errors.ts';
 import { childLogger } from '../logger.ts';
-import { invalid } from '../call/options.ts';
 import { Recording } from '../stream/recording.ts';
 import type { RecordingDeps, RecordingOptions } from '../stream/recording.ts';
 
@@ -23,12 +23,12 @@ export class Recordings {
     if (record === false) return undefined;
     const dir = record === true ? this.#options?.dir : record.dir;
     if (dir === undefined)
-      throw invalid('record', 'needs a folder: the gateway has no recording.dir');
+      throw invalidArgument('record', 'needs a folder: the gateway has no recording.dir');
     return dir;
   }
 
   /** Records a call from now on, until it ends. */
-  start(call: Call, dir: string, form: OutputForm): void {
+  start(call: GatewayCall, dir: string, form: OutputForm): void {
     const recording = new Recording(
       call.stream.name ?? call.callId,
       { ...this.#options, dir },

@@ -1,6 +1,6 @@
 // What only one live call may have: its Call-ID, its stream's name, the stream that it publishes.
 
-import type { Call } from '../call/call.ts';
+import type { GatewayCall } from '../call/gateway-call.ts';
 import { GatewayError } from '../errors.ts';
 
 /** What a call asks for. */
@@ -13,7 +13,7 @@ export interface Reserved {
 
 /** Kept for calls that are being started, and compared with those that live. */
 export class Reservations {
-  readonly #calls: ReadonlyMap<string, Call>;
+  readonly #calls: ReadonlyMap<string, GatewayCall>;
   readonly #hasStream: (name: string) => boolean;
   readonly #names = new Set<string>();
 
@@ -21,7 +21,7 @@ export class Reservations {
    * @param calls - The live ones, by Call-ID.
    * @param hasStream - Whether a live stream has this name.
    */
-  constructor(calls: ReadonlyMap<string, Call>, hasStream: (name: string) => boolean) {
+  constructor(calls: ReadonlyMap<string, GatewayCall>, hasStream: (name: string) => boolean) {
     this.#calls = calls;
     this.#hasStream = hasStream;
   }

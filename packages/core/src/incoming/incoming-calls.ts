@@ -4,12 +4,13 @@ import { DigestServer, parseNameAddress, parseUri } from '@sipcast/sip';
 import type { IncomingInvite, InviteDecision } from '@sipcast/sip';
 import { describe } from '../call/call-ending.ts';
 import type { FaultLog } from '../fault-log.ts';
-import { IncomingCall } from './incoming-call.ts';
-import type { LaunchIncoming } from './incoming-call.ts';
+import type { IncomingCall } from './incoming-call.ts';
 import { fillIn, IncomingRules } from './incoming-rules.ts';
 import type { IncomingFacts, IncomingOptions, IncomingRule } from './incoming-rules.ts';
 import { childLogger } from '../logger.ts';
 import type { Logger } from '../logger.ts';
+import { PendingInvite } from './pending-invite.ts';
+import type { LaunchIncoming } from './pending-invite.ts';
 
 /** What the gateway does with callers. */
 export interface IncomingCallsHandler {
@@ -87,7 +88,7 @@ export class IncomingCalls {
       };
     }
     if (rule?.accept !== undefined) {
-      const incoming = new IncomingCall(invite, facts, this.#handler.launch);
+      const incoming = new PendingInvite(invite, facts, this.#handler.launch);
       incoming.accept(fillIn(rule.accept, facts)).catch((error: unknown) => {
         const about = { area: 'sip', callId: facts.callId } as const;
         const logger = childLogger(this.#deps.logger, about);
@@ -101,7 +102,7 @@ export class IncomingCalls {
   #offer(invite: IncomingInvite, facts: IncomingFacts): InviteDecision {
     // It is taken, and so told 100, only where somebody is there for it.
     if (this.#handler.isAwaited()) {
-      this.#handler.onIncoming(new IncomingCall(invite, facts, this.#handler.launch));
+      this.#handler.onIncoming(new PendingInvite(invite, facts, this.#handler.launch));
       return 'taken';
     }
     return this.#refuse('sip-unknown-caller', facts);

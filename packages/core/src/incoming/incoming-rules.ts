@@ -1,10 +1,11 @@
 // Who may call us, and what becomes of the call: declarative rules, matched against an INVITE. Pure.
 
 import { BlockList, isIP } from 'node:net';
-import { GatewayError } from '../errors.ts';
+import { resolveStartup } from '../call/startup.ts';
+import type { ResolvedStartup } from '../call/startup.ts';
+import { GatewayError, invalidArgument } from '../errors.ts';
 import type { GatewayErrorCode } from '../errors.ts';
-import { invalid, resolveStartup } from '../call/options.ts';
-import type { OutputFormOptions, ResolvedStartup } from '../call/options.ts';
+import type { OutputFormOptions } from '../stream/output-form.ts';
 
 /** What becomes of calls that come in. Without rules, and without a listener to `incomingCall`, they meet silence. */
 export interface IncomingOptions {
@@ -107,7 +108,7 @@ export class IncomingRules {
   /** @throws GatewayError `INVALID_ARGUMENT` naming e.g. `incoming.rules.0.match.source` */
   constructor(options: IncomingOptions) {
     const { rules } = options;
-    if (!Array.isArray(rules)) throw invalid('incoming.rules', 'must be an array');
+    if (!Array.isArray(rules)) throw invalidArgument('incoming.rules', 'must be an array');
     this.#rules = options.rules.map((rule, index) => compile(rule, `incoming.rules.${index}`));
   }
 
@@ -181,10 +182,11 @@ const SAMPLE: IncomingFacts = {
 
 /** Finds at the start what would otherwise refuse every call. */
 function tryOut(accept: IncomingAccept, place: string): void {
-  if (typeof accept !== 'object' || accept === null) throw invalid(place, 'must be an object');
+  if (typeof accept !== 'object' || accept === null)
+    throw invalidArgument(place, 'must be an object');
   for (const field of ['toStream', 'rtmpUrl', 'rtmpStream'] as const) {
     if (accept[field] !== undefined && typeof accept[field] !== 'string')
-      throw invalid(`${place}.${field}`, 'must be a text');
+      throw invalidArgument(`${place}.${field}`, 'must be a text');
   }
   try {
     resolveIncoming(fillIn(accept, SAMPLE), SAMPLE);
@@ -217,13 +219,13 @@ function compile(
   rule: IncomingRule,
   field: string,
 ): { readonly rule: IncomingRule; matches(facts: IncomingFacts): boolean } {
-  if (typeof rule !== 'object' || rule === null) throw invalid(field, 'must be an object');
+  if (typeof rule !== 'object' || rule === null) throw invalidArgument(field, 'must be an object');
   const { match = {}, accept, reject, auth } = rule;
   if ((accept === undefined) === (reject === undefined))
-    throw invalid(field, 'must have one of accept and reject');
+    throw invalidArgument(field, 'must have one of accept and reject');
   const code = reject?.code ?? 603;
   if (!Number.isInteger(code) || code < 300 || code > 699)
-    throw invalid(`${field}.reject.code`, 'must be an integer from 300 to 699');
+    throw invalidArgument(`${field}.reject.code`, 'must be an integer from 300 to 699');
   if (auth !== undefined) {
     checkUsers(auth.users, `${field}.auth.users`);
     checkAlgorithms(auth.algorithms, `${field}.auth.algorithms`);
@@ -257,9 +259,9 @@ function compile(
 function pattern(text: unknown, field: string): RegExp | undefined {
   if (text === undefined) return undefined;
   if (typeof text !== 'string' || text === '' || text.length > 256)
-    throw invalid(field, 'must be a text of 1 to 256 characters');
+    throw invalidArgument(field, 'must be a text of 1 to 256 characters');
   const parts = text.split(/\*+/).map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'));
-  if (parts.length > 5) throw invalid(field, 'must hold at most four *');
+  if (parts.length > 5) throw invalidArgument(field, 'must hold at most four *');
   return new RegExp(`^${parts.join('.*?')}$`, 'is');
 }
 
@@ -272,7 +274,7 @@ function sourcesIn(source: IncomingMatch['source'], field: string): BlockList | 
     const prefix = match?.[2];
     const bits = family === 6 ? 128 : 32;
     if (match?.[1] === undefined || family === 0 || Number(prefix ?? 0) > bits)
-      throw invalid(field, `has no address or network: ${JSON.stringify(one)}`);
+      throw invalidArgument(field, `has no address or network: ${JSON.stringify(one)}`);
     list.addSubnet(match[1], Number(prefix ?? bits), family === 6 ? 'ipv6' : 'ipv4');
   }
   return list;
@@ -287,15 +289,15 @@ function checkAlgorithms(algorithms: unknown, field: string): void {
   if (algorithms === undefined) return;
   const known = (one: unknown): boolean => one === 'SHA-256' || one === 'MD5';
   if (!Array.isArray(algorithms) || algorithms.length === 0 || !algorithms.every(known))
-    throw invalid(field, 'must be a list of SHA-256 and MD5');
+    throw invalidArgument(field, 'must be a list of SHA-256 and MD5');
 }
 
 function checkUsers(users: unknown, field: string): void {
   const isRecord = typeof users === 'object' && users !== null && !Array.isArray(users);
   const entries = isRecord ? Object.entries(users) : [];
-  if (entries.length === 0) throw invalid(field, 'must name at least one user');
+  if (entries.length === 0) throw invalidArgument(field, 'must name at least one user');
   for (const [name, password] of entries as [string, unknown][]) {
     if (typeof password !== 'string' || password.length < 8)
-      throw invalid(`${field}.${name}`, 'must be a password of at least 8 characters');
+      throw invalidArgument(`${field}.${name}`, 'must be a password of at least 8 characters');
   }
 }

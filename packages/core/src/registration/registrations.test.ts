@@ -1,7 +1,8 @@
 import { SipError } from '@sipcast/sip';
 import type { Registration } from '@sipcast/sip';
 import { describe, expect, it } from 'vitest';
-import { refreshDelayMs, registrationInfo, retryDelayMs } from './account-registration.ts';
+import { registrationInfo } from './account-registration.ts';
+import { refreshDelayMs, retryDelayMs } from './held-registration.ts';
 import type {
   RegistrationAccount,
   RegistrationState,

@@ -1,20 +1,20 @@
 // The accounts of a gateway: one registration for each, shared by the calls and standing handles that need it.
 
 import type { Registration } from '@sipcast/sip';
-import { AccountRegistration } from './account-registration.ts';
 import type {
   RegistrationAccount,
-  RegistrationDeps,
   RegistrationState,
   RegistrationView,
 } from './account-registration.ts';
+import { HeldRegistration } from './held-registration.ts';
+import type { RegistrationDeps } from './held-registration.ts';
 
 /** All registrations of a gateway. */
 export class Registrations {
   readonly #deps: RegistrationDeps;
   readonly #onState: (view: RegistrationView, previous: RegistrationState) => void;
   /** By what tells accounts apart. */
-  readonly #byKey = new Map<string, AccountRegistration>();
+  readonly #byKey = new Map<string, HeldRegistration>();
   /** Un-REGISTERs that are under way, by the same. */
   readonly #ending = new Map<string, Promise<void>>();
 
@@ -64,7 +64,7 @@ export class Registrations {
   }
 
   /** A standing registration; the same for the same account. */
-  stand(account: RegistrationAccount): AccountRegistration {
+  stand(account: RegistrationAccount): HeldRegistration {
     const registration = this.#of(account);
     registration.stand();
     return registration;
@@ -76,7 +76,7 @@ export class Registrations {
     await Promise.all([...closing, ...this.#ending.values()]);
   }
 
-  #of(account: RegistrationAccount): AccountRegistration {
+  #of(account: RegistrationAccount): HeldRegistration {
     const key = keyOf(account);
     const known = this.#byKey.get(key);
     if (known !== undefined) return known;
@@ -86,7 +86,7 @@ export class Registrations {
       await before;
       return this.#deps.register(one);
     };
-    const registration = new AccountRegistration(account, { ...this.#deps, register }, () => {
+    const registration = new HeldRegistration(account, { ...this.#deps, register }, () => {
       this.#byKey.delete(key);
       const ended = new Promise<void>((resolve) => {
         registration.on('state', ({ state }) => {

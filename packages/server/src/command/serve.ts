@@ -29,7 +29,7 @@ export async function runServe(args: ConfigArguments): Promise<void> {
     process.on(signal, () => {
       if (isStopping) process.exit(1);
       isStopping = true;
-      const { length } = server.gateway.calls;
+      const { length } = server.gateway.calls.live;
       const patience =
         drainMs > 0 && length > 0
           ? `${length} calls may finish within ${Math.ceil(drainMs / 1000)} s`
@@ -38,7 +38,7 @@ export async function runServe(args: ConfigArguments): Promise<void> {
       void server
         .drain(drainMs)
         .then(() => {
-          const left = server.gateway.calls.length;
+          const left = server.gateway.calls.live.length;
           if (left > 0 && drainMs > 0) log.info(`ending ${left} calls`);
           return server.close();
         })

@@ -151,7 +151,7 @@ export class GatewayMetrics {
 
   /** All metrics in the text format of Prometheus. */
   text(): Promise<string> {
-    for (const call of this.#gateway.calls) this.#read(call);
+    for (const call of this.#gateway.calls.live) this.#read(call);
     return this.#registry.metrics();
   }
 
@@ -186,14 +186,14 @@ export class GatewayMetrics {
     };
     gauge('sipcast_calls', 'Live calls by status', ['status'], (made) => {
       for (const status of LIVE) made.set({ status }, 0);
-      for (const { status } of gateway.calls) made.inc({ status });
+      for (const { status } of gateway.calls.live) made.inc({ status });
     });
     gauge('sipcast_pushes', 'RTMP pushes by status', ['status'], (made) => {
       for (const status of PUSH_STATUSES) made.set({ status }, 0);
-      for (const { status } of gateway.findPushes()) made.inc({ status });
+      for (const { status } of gateway.pushes.find()) made.inc({ status });
     });
     gauge('sipcast_viewers', 'Viewers of all streams', [], (made) => {
-      made.set(gateway.findStreams().reduce((sum, { viewers }) => sum + viewers, 0));
+      made.set(gateway.streams.find().reduce((sum, { viewers }) => sum + viewers, 0));
     });
     gauge('sipcast_encoders', 'Encoders that run or are reserved', ['medium'], (made) => {
       const { audio, video } = gateway.encoders;
@@ -210,7 +210,7 @@ export class GatewayMetrics {
     );
     gauge('sipcast_worst_jitter_seconds', 'Largest jitter of a live call', ['medium'], (made) => {
       for (const medium of ['audio', 'video'] as const) {
-        const all = gateway.calls.map((call) => call.stats()?.[medium]?.jitterMs ?? 0);
+        const all = gateway.calls.live.map((call) => call.stats()?.[medium]?.jitterMs ?? 0);
         made.set({ medium }, Math.max(0, ...all) / 1000);
       }
     });
@@ -219,7 +219,7 @@ export class GatewayMetrics {
       'Largest skew of a live call, either way',
       [],
       (made) => {
-        const all = gateway.calls.map((call) => Math.abs(call.stats()?.avSkewMs ?? 0));
+        const all = gateway.calls.live.map((call) => Math.abs(call.stats()?.avSkewMs ?? 0));
         made.set(Math.max(0, ...all) / 1000);
       },
     );
@@ -274,7 +274,7 @@ export class GatewayMetrics {
     const before = this.#pushSeen.get(mediaSessionId) ?? { reconnects: 0, dropped: 0 };
     this.#reconnects.inc(Math.max(0, reconnects - before.reconnects));
     this.#dropped.inc(Math.max(0, dropped - before.dropped));
-    const isLive = this.#gateway.findPushes().some((one) => one.mediaSessionId === mediaSessionId);
+    const isLive = this.#gateway.pushes.find().some((one) => one.mediaSessionId === mediaSessionId);
     if (isLive) this.#pushSeen.set(mediaSessionId, { reconnects, dropped });
     else this.#pushSeen.delete(mediaSessionId);
   }

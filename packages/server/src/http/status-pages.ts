@@ -42,7 +42,7 @@ export class StatusPages {
       return true;
     }
     if (path === '/ready') {
-      if (this.#gateway.admission.isDraining)
+      if (this.#gateway.isDraining)
         send(response, 503, 'application/json', '{"status":"draining"}\n', { 'retry-after': '60' });
       else if (this.#ffmpeg.problem !== undefined)
         send(response, 503, 'application/json', NO_FFMPEG);

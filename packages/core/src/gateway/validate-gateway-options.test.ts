@@ -1,8 +1,9 @@
 import { SipError } from '@sipcast/sip';
 import { describe, expect, it } from 'vitest';
-import { createCallGateway } from './call-gateway.ts';
-import type { CallGatewayOptions } from './gateway-contract.ts';
-import { asGatewayError, validateGatewayOptions } from './gateway-options.ts';
+import { createCallGateway } from './gateway.ts';
+import type { CallGatewayOptions } from './gateway-options.ts';
+import { asGatewayError } from './sip-options.ts';
+import { validateGatewayOptions } from './validate-gateway-options.ts';
 
 const bad: [object, string][] = [
   [{ rtpPorts: { min: 5, max: 1 } }, 'rtpPorts'],

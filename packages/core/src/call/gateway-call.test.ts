@@ -9,11 +9,12 @@ import type {
   SipResponse,
 } from '@sipcast/sip';
 import { describe, expect, it, vi } from 'vitest';
-import { Call } from './call.ts';
-import type { CallDeps, CallOptions, CallView } from './call-contract.ts';
+import type { CallDeps, CallOptions } from './call-options.ts';
+import type { CallView } from './call-view.ts';
+import { GatewayCall } from './gateway-call.ts';
 import { silentLogger } from '../logger.ts';
-import { resolveStartup } from './options.ts';
-import type { StartupRequest } from './options.ts';
+import { resolveStartup } from './startup.ts';
+import type { StartupRequest } from './startup.ts';
 
 const ANSWER = `v=0
 o=- 1 1 IN IP4 127.0.0.1
@@ -75,7 +76,7 @@ function setUp(request: Partial<StartupRequest> = {}, deps: Partial<CallDeps['us
     inviteTimeoutMs: 1000,
     trace: { entries: () => [] },
   };
-  const call = new Call(startup, media as unknown as MediaSession, options, {
+  const call = new GatewayCall(startup, media as unknown as MediaSession, options, {
     userAgent: {
       localAddressFor: () => Promise.resolve('127.0.0.1'),
       invite: (options, handler) => {
@@ -101,7 +102,7 @@ async function answered(request: Partial<StartupRequest> = {}) {
   return parts;
 }
 
-describe('Call', () => {
+describe('GatewayCall', () => {
   it('goes from NEW to ESTABLISHED by what the peer answers', async () => {
     const { call, sip, media, changes } = setUp();
     expect(call.status).toBe('NEW');

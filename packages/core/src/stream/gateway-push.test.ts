@@ -10,8 +10,9 @@ import type {
 } from '@sipcast/media';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { silentLogger } from '../logger.ts';
-import { RtmpPush } from './rtmp-push.ts';
-import type { RtmpOptions, RtmpPushDeps, RtmpPushTarget } from './rtmp-push.ts';
+import { GatewayPush } from './gateway-push.ts';
+import type { GatewayPushDeps, PushTarget } from './gateway-push.ts';
+import type { RtmpOptions } from './rtmp-options.ts';
 
 const PLAIN = { vp8: false, opus: false, reconnect: false };
 
@@ -26,8 +27,8 @@ interface Connection {
 function setUp(
   options: RtmpOptions = {},
   url = 'rtmp://server/live',
-  parts: Partial<RtmpPushDeps> &
-    Pick<RtmpPushTarget, 'rtmp' | 'silentAudio'> & { cannot?: (form: OutputForm) => boolean } = {},
+  parts: Partial<GatewayPushDeps> &
+    Pick<PushTarget, 'rtmp' | 'silentAudio'> & { cannot?: (form: OutputForm) => boolean } = {},
 ) {
   const { rtmp, silentAudio, cannot = () => false, ...deps } = parts;
   const connections: Connection[] = [];
@@ -60,7 +61,7 @@ function setUp(
     pictureSize: (form: OutputForm) =>
       form.enhanced ? { width: 320, height: 180 } : { width: 640, height: 360 },
   } as unknown as StreamSource;
-  const push = new RtmpPush(
+  const push = new GatewayPush(
     {
       mediaSessionId: 'call-1',
       streamName: 'cam',
@@ -120,7 +121,7 @@ function setUp(
 const lost = new RtmpError('CONNECTION_LOST', 'gone');
 const refusedPort = new RtmpError('CONNECT_FAILED', 'ECONNREFUSED');
 
-describe('RtmpPush', () => {
+describe('GatewayPush', () => {
   beforeEach(() => {
     vi.useFakeTimers();
   });
@@ -206,11 +207,11 @@ describe('RtmpPush', () => {
     last().handler.onPublishing(PLAIN);
     const body = Buffer.from([0x72, 1, 2, 3]);
     const tag: FlvTag = { type: 8, timestampMs: 0, body, role: 'audio' };
-    push.muted = true;
+    push.mute();
     outputs[0]?.push(tag);
     outputs[0]?.push({ ...tag, body: Buffer.from([0x82, 1, 2]) });
     outputs[0]?.push({ ...tag, body: Buffer.from([0xaf, 1, 2, 3, 4]) });
-    push.muted = false;
+    push.unmute();
     outputs[0]?.push(tag);
     expect(last().sent.map((one) => Buffer.from(one.body).toString('hex'))).toEqual([
       '72d5d5d5',

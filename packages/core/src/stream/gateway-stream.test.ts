@@ -1,7 +1,7 @@
 // The end of a stream: outputs may flush, and none can hold it open.
 
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { NamedStream } from './named-stream.ts';
+import { GatewayStream } from './gateway-stream.ts';
 import type { StreamSource } from '@sipcast/media';
 
 beforeEach(() => {
@@ -20,7 +20,7 @@ const source = {
 } as unknown as StreamSource;
 
 it('waits for outputs that flush, and not for ever for one that never does', async () => {
-  const stream = new NamedStream('s', 'c', source);
+  const stream = new GatewayStream('s', 'c', source);
   const order: string[] = [];
   stream.addOutput({
     push: () => {},

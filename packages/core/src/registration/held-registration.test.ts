@@ -3,7 +3,7 @@
 import { SipError } from '@sipcast/sip';
 import type { Registration } from '@sipcast/sip';
 import { describe, expect, it } from 'vitest';
-import { AccountRegistration } from './account-registration.ts';
+import { HeldRegistration } from './held-registration.ts';
 import { silentLogger } from '../logger.ts';
 
 interface Question {
@@ -31,7 +31,7 @@ function setUp() {
     unregister: () => ask('un-REGISTER'),
     abandon: () => void happened.push('abandoned'),
   };
-  const registration = new AccountRegistration(
+  const registration = new HeldRegistration(
     { registrar: 'sip:pbx', from: { uri: 'sip:alice@pbx' }, transport: 'udp' },
     {
       register: () => ask('REGISTER').then(() => binding as Registration),

@@ -1,24 +1,12 @@
-// What callers may ask for: the gateway's options and a call's request, validated and with defaults filled in.
+// A request for a call, and what it resolves to: validated, with defaults filled in.
 
-import { parseRtmpUrl } from '@sipcast/media';
 import { parseUri } from '@sipcast/sip';
 import type { SipUri } from '@sipcast/sip';
-import type { RegistrationAccount } from '../registration/account-registration.ts';
-import { GatewayError } from '../errors.ts';
-import type { PushRtmpOptions } from '../stream/rtmp-push.ts';
-
-/** In which form media go out. */
-export interface OutputFormOptions {
-  /** AAC, or G.711 and 16 kHz Speex as they come. Default: the gateway's; for a push: its call's. */
-  readonly audio?: 'aac' | 'passthrough';
-  /** H.264 as it comes, or encoded anew. Default: the gateway's; for a push: its call's. */
-  readonly video?: 'passthrough' | 'reencode';
-}
-
-/** What a request says of its form, and nothing else of it. */
-export function formOptionsOf({ audio, video }: OutputFormOptions): OutputFormOptions {
-  return { ...(audio !== undefined && { audio }), ...(video !== undefined && { video }) };
-}
+import { GatewayError, invalidArgument } from '../errors.ts';
+import { checkStreamName, validateRtmpTarget } from '../stream/names.ts';
+import { formOptionsOf } from '../stream/output-form.ts';
+import type { OutputFormOptions } from '../stream/output-form.ts';
+import type { PushRtmpOptions } from '../stream/rtmp-options.ts';
 
 /** Whom to call and where to publish: the fields of `POST /call/startup`. */
 export interface StartupRequest extends OutputFormOptions {
@@ -71,23 +59,6 @@ export interface StartupRequest extends OutputFormOptions {
   readonly sipHeaders?: Readonly<Record<string, string>>;
 }
 
-/** An account to keep registered, for calls that come in. */
-export interface AccountRequest
-  extends Pick<
-    StartupRequest,
-    | 'sipLogin'
-    | 'sipAuthenticationName'
-    | 'sipPassword'
-    | 'sipOutboundProxy'
-    | 'sipPort'
-    | 'sipTransport'
-  > {
-  /** Host part of the account, and the registrar. */
-  readonly sipDomain: string;
-  /** Asked for; the registrar decides. Default 3,600. */
-  readonly expiresSeconds?: number;
-}
-
 /** A request after validation: nothing is open any more. */
 export interface ResolvedStartup {
   /** The peer called us. */
@@ -126,7 +97,7 @@ export interface ResolvedStartup {
 }
 
 /** Whether requests may go to this port of a host. */
-type AllowsPort = (host: string, port: number) => boolean;
+export type AllowsPort = (host: string, port: number) => boolean;
 
 // RFC 3261 §25.1: callid = word [ "@" word ].
 const CALL_ID =
@@ -137,10 +108,6 @@ const CONTROL = /[\u0000-\u001f\u007f]/;
 const LONE_SURROGATE = /\p{Cs}/u;
 const HOST_PORT = /^(?:sip:)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?(?:;lr)?$/;
 const TOKEN = /^[A-Za-z0-9\-.!%*_+`'~]+$/;
-const STREAM_NAME = /^[A-Za-z0-9_~@+:-][A-Za-z0-9._~@+:-]{0,127}$/;
-// What RTMP servers take as a key, query included, and no path step upwards.
-const RTMP_STREAM =
-  /^(?!(?:.*(?:\/|%2[fF]))?(?:\.|%2[eE]){2}(?:\/|%2[fF]|$))[A-Za-z0-9!$&'()*+,;=:@._~%?/-]{1,512}$/;
 const MAX_CUSTOM_BYTES = 4096;
 /** Extra headers of an INVITE: enough for any PBX, and it must still fit a datagram or a few. */
 const MAX_HEADERS = 32;
@@ -189,11 +156,11 @@ export function resolveStartup(
   allowsPort: AllowsPort = () => true,
 ): ResolvedStartup {
   if (typeof request !== 'object' || request === null)
-    throw invalid('request', 'must be an object');
+    throw invalidArgument('request', 'must be an object');
   const callId = text(request, 'callId', 256) ?? newCallId();
-  if (!CALL_ID.test(callId)) throw invalid('callId', 'is no RFC 3261 Call-ID');
+  if (!CALL_ID.test(callId)) throw invalidArgument('callId', 'is no RFC 3261 Call-ID');
   const callee = text(request, 'callee', 1024);
-  if (callee === undefined) throw invalid('callee', 'is required');
+  if (callee === undefined) throw invalidArgument('callee', 'is required');
   const caller = text(request, 'sipLogin', 256) ?? 'sipcast';
   const domain = hostPort(request, 'sipDomain');
   const proxy = hostPort(request, 'sipOutboundProxy');
@@ -202,7 +169,7 @@ export function resolveStartup(
   const uri = parseSip(target, 'callee');
   // RFC 3261 §19.1.1, table 1: neither may stand in To, and what they ask for would be lost in silence.
   if (target.includes('?') || uri.parameters.has('method'))
-    throw invalid('callee', 'must have no headers and no method parameter');
+    throw invalidArgument('callee', 'must have no headers and no method parameter');
   const transport = resolveTransport(request, uri);
   const fromHost = domain?.text ?? bracketed(uri.host);
   const { scheme } = uri;
@@ -246,66 +213,12 @@ export function resolveStartup(
     rtmp: request.rtmp ?? {},
     hasAudio: flag(request, 'hasAudio', true),
     hasVideo: flag(request, 'hasVideo', true),
-    form: {
-      ...(request.audio !== undefined && { audio: request.audio }),
-      ...(request.video !== undefined && { video: request.video }),
-    },
+    form: formOptionsOf(request),
     srtp: resolveSrtp(request.srtp),
     record: resolveRecord(request.record),
     custom: resolveCustom(request.custom),
     headers: resolveHeaders(request.sipHeaders),
   };
-}
-
-/**
- * An account, validated.
- *
- * @param allowsPort - Default: all ports.
- * @throws GatewayError `INVALID_ARGUMENT`, with `field`.
- */
-export function resolveAccount(
-  request: AccountRequest,
-  allowsPort?: AllowsPort,
-): RegistrationAccount {
-  if (typeof request !== 'object' || request === null)
-    throw invalid('request', 'must be an object');
-  const { sipDomain, expiresSeconds = 3600, ...account } = request;
-  if (typeof sipDomain !== 'string' || sipDomain === '') throw invalid('sipDomain', 'is required');
-  if (!Number.isInteger(expiresSeconds) || expiresSeconds < 1 || expiresSeconds > 0x7fff_ffff)
-    throw invalid('expiresSeconds', 'must be an integer from 1');
-  // A call to the domain itself says all of it.
-  const { registrar, from, transport, credentials, registrarHop } = resolveStartup(
-    { ...account, sipDomain, callee: 'registrar' },
-    () => 'none',
-    allowsPort,
-  );
-  return {
-    registrar,
-    from,
-    transport,
-    outboundProxy: registrarHop,
-    expiresSeconds,
-    ...(credentials && { credentials }),
-  };
-}
-
-/**
- * An RTMP target, validated.
- *
- * @param nameField - Where the stream's name was given. Default `rtmpStream`.
- * @throws GatewayError naming `rtmpUrl` or `nameField`.
- */
-export function validateRtmpTarget(url: string, stream: string, nameField = 'rtmpStream'): void {
-  try {
-    parseRtmpUrl(url);
-  } catch (cause) {
-    throw new GatewayError('INVALID_ARGUMENT', `rtmpUrl: ${messageOf(cause)}`, {
-      field: 'rtmpUrl',
-      cause,
-    });
-  }
-  if (!RTMP_STREAM.test(stream))
-    throw invalid(nameField, 'has a character that no RTMP server takes, or is too long');
 }
 
 function hopTo(host: string, known: number | undefined): { host: string; port?: number } {
@@ -316,13 +229,13 @@ function hopTo(host: string, known: number | undefined): { host: string; port?: 
 function resolveTransport(request: StartupRequest, uri: SipUri): ResolvedStartup['transport'] {
   const named = uri.parameters.get('transport')?.toLowerCase();
   if (named !== undefined && named !== 'udp' && named !== 'tcp' && named !== 'tls')
-    throw invalid('callee', 'has a transport other than udp, tcp and tls');
+    throw invalidArgument('callee', 'has a transport other than udp, tcp and tls');
   const transport = request.sipTransport ?? (uri.scheme === 'sips' ? 'tls' : (named ?? 'udp'));
   if (!['udp', 'tcp', 'tls', 'auto'].includes(transport))
-    throw invalid('sipTransport', 'must be udp, tcp, tls or auto');
+    throw invalidArgument('sipTransport', 'must be udp, tcp, tls or auto');
   // RFC 3261 §26.2.2: it would not be what sips: promises.
   if (uri.scheme === 'sips' && transport !== 'tls' && transport !== 'auto')
-    throw invalid('sipTransport', 'must be tls for a sips: callee');
+    throw invalidArgument('sipTransport', 'must be tls for a sips: callee');
   return uri.scheme === 'sips' ? 'tls' : transport;
 }
 
@@ -333,8 +246,8 @@ function resolveRtmp(request: StartupRequest): {
   const rtmpUrl = text(request, 'rtmpUrl', 2048) ?? null;
   const rtmpStream = text(request, 'rtmpStream', 512) ?? null;
   if (rtmpUrl === null && rtmpStream === null) return { rtmpUrl, rtmpStream };
-  if (rtmpUrl === null) throw invalid('rtmpUrl', 'is required together with rtmpStream');
-  if (rtmpStream === null) throw invalid('rtmpStream', 'is required together with rtmpUrl');
+  if (rtmpUrl === null) throw invalidArgument('rtmpUrl', 'is required together with rtmpStream');
+  if (rtmpStream === null) throw invalidArgument('rtmpStream', 'is required together with rtmpUrl');
   validateRtmpTarget(rtmpUrl, rtmpStream);
   return { rtmpUrl, rtmpStream };
 }
@@ -344,7 +257,7 @@ function requirePort(hop: Named, sipPort: number | undefined, allowsPort: Allows
   const number = hop.port ?? sipPort;
   if (number === undefined || allowsPort(hop.host, number)) return;
   const field = hop.port === undefined ? 'sipPort' : hop.field;
-  throw invalid(field, `names port ${number}, which may not be connected to`);
+  throw invalidArgument(field, `names port ${number}, which may not be connected to`);
 }
 
 /** A callee that is a user alone has host and port of the domain. */
@@ -363,11 +276,11 @@ function targetOf(callee: string, domain: HostPort | undefined): string {
     !callee.includes('@') &&
     /^tel:/i.test(callee)
   ) {
-    throw invalid('callee', 'must be a user, user@host, or a SIP URI');
+    throw invalidArgument('callee', 'must be a user, user@host, or a SIP URI');
   }
   const at = callee.lastIndexOf('@');
   if (at >= 0) return `sip:${escapeUser(callee.slice(0, at))}@${callee.slice(at + 1)}`;
-  if (!domain) throw invalid('callee', 'has no host, and there is no sipDomain');
+  if (!domain) throw invalidArgument('callee', 'has no host, and there is no sipDomain');
   return `sip:${escapeUser(callee)}@${domain.text}`;
 }
 
@@ -389,11 +302,11 @@ function hostPort(
   const value = text(request, field, 256);
   if (value === undefined) return undefined;
   const match = HOST_PORT.exec(value);
-  if (!match?.[1]) throw invalid(field, 'must be host or host:port');
+  if (!match?.[1]) throw invalidArgument(field, 'must be host or host:port');
   const portText = match[2];
   const number = portText === undefined ? undefined : Number(portText);
   if (number !== undefined && (number < 1 || number > 65_535))
-    throw invalid(field, 'has a port out of 1 to 65535');
+    throw invalidArgument(field, 'has a port out of 1 to 65535');
   const host = match[1].replace(/^\[|\]$/g, '');
   return {
     field,
@@ -429,24 +342,25 @@ function text(
 ): string | undefined {
   const value: unknown = request[field];
   if (value === undefined || value === null || value === '') return undefined;
-  if (typeof value !== 'string') throw invalid(field, 'must be a string');
-  if (value.length > maxLength) throw invalid(field, `is longer than ${maxLength} characters`);
-  if (CONTROL.test(value)) throw invalid(field, 'has a control character');
-  if (LONE_SURROGATE.test(value)) throw invalid(field, 'is no well-formed Unicode');
+  if (typeof value !== 'string') throw invalidArgument(field, 'must be a string');
+  if (value.length > maxLength)
+    throw invalidArgument(field, `is longer than ${maxLength} characters`);
+  if (CONTROL.test(value)) throw invalidArgument(field, 'has a control character');
+  if (LONE_SURROGATE.test(value)) throw invalidArgument(field, 'is no well-formed Unicode');
   return value;
 }
 
 function flag(request: StartupRequest, field: keyof StartupRequest, fallback: boolean): boolean {
   const value: unknown = request[field];
   if (value === undefined || value === null) return fallback;
-  if (typeof value !== 'boolean') throw invalid(field, 'must be true or false');
+  if (typeof value !== 'boolean') throw invalidArgument(field, 'must be true or false');
   return value;
 }
 
 function port(value: unknown): number | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > 65_535) {
-    throw invalid('sipPort', 'must be an integer from 1 to 65535');
+    throw invalidArgument('sipPort', 'must be an integer from 1 to 65535');
   }
   return value;
 }
@@ -454,7 +368,7 @@ function port(value: unknown): number | undefined {
 function resolveSrtp(srtp: unknown): ResolvedStartup['srtp'] {
   if (srtp === undefined || srtp === null) return undefined;
   if (srtp !== 'off' && srtp !== 'optional' && srtp !== 'required')
-    throw invalid('srtp', 'must be off, optional or required');
+    throw invalidArgument('srtp', 'must be off, optional or required');
   return srtp;
 }
 
@@ -463,14 +377,14 @@ function resolveRecord(record: unknown): boolean | { readonly dir: string } {
   if (typeof record === 'boolean') return record;
   const { dir } = record as { dir?: unknown };
   if (typeof dir !== 'string' || dir === '' || CONTROL.test(dir))
-    throw invalid('record', 'must be true, false or { dir }');
+    throw invalidArgument('record', 'must be true, false or { dir }');
   return { dir };
 }
 
 function resolveCustom(custom: unknown): Readonly<Record<string, unknown>> {
   if (custom === undefined || custom === null) return {};
   if (typeof custom !== 'object' || Array.isArray(custom))
-    throw invalid('custom', 'must be an object');
+    throw invalidArgument('custom', 'must be an object');
   let json: string;
   try {
     json = JSON.stringify(custom);
@@ -481,7 +395,7 @@ function resolveCustom(custom: unknown): Readonly<Record<string, unknown>> {
     });
   }
   if (Buffer.byteLength(json) > MAX_CUSTOM_BYTES)
-    throw invalid('custom', `is longer than ${MAX_CUSTOM_BYTES} bytes`);
+    throw invalidArgument('custom', `is longer than ${MAX_CUSTOM_BYTES} bytes`);
   // A copy: what the caller changes later must not change events.
   return JSON.parse(json) as Record<string, unknown>;
 }
@@ -489,38 +403,28 @@ function resolveCustom(custom: unknown): Readonly<Record<string, unknown>> {
 function resolveHeaders(headers: unknown): readonly (readonly [string, string])[] {
   if (headers === undefined || headers === null) return [];
   if (typeof headers !== 'object' || Array.isArray(headers))
-    throw invalid('sipHeaders', 'must be an object');
+    throw invalidArgument('sipHeaders', 'must be an object');
   const entries = Object.entries(headers);
   if (entries.length > MAX_HEADERS)
-    throw invalid('sipHeaders', `has more than ${MAX_HEADERS} headers`);
+    throw invalidArgument('sipHeaders', `has more than ${MAX_HEADERS} headers`);
   if (Buffer.byteLength(JSON.stringify(entries)) > MAX_HEADERS_BYTES) {
-    throw invalid('sipHeaders', `is longer than ${MAX_HEADERS_BYTES} bytes in all`);
+    throw invalidArgument('sipHeaders', `is longer than ${MAX_HEADERS_BYTES} bytes in all`);
   }
   return entries.map(([name, value]: [string, unknown]) => {
     if (!TOKEN.test(name))
-      throw invalid('sipHeaders', `has a malformed name: ${JSON.stringify(name)}`);
-    if (OWN_HEADERS.has(name.toLowerCase())) throw invalid('sipHeaders', `must not set ${name}`);
+      throw invalidArgument('sipHeaders', `has a malformed name: ${JSON.stringify(name)}`);
+    if (OWN_HEADERS.has(name.toLowerCase()))
+      throw invalidArgument('sipHeaders', `must not set ${name}`);
     if (
       typeof value !== 'string' ||
       CONTROL.test(value) ||
       LONE_SURROGATE.test(value) ||
       value.length > 2048
     ) {
-      throw invalid('sipHeaders', `has a value for ${name} that is no plain string`);
+      throw invalidArgument('sipHeaders', `has a value for ${name} that is no plain string`);
     }
     return [name, value] as const;
   });
-}
-
-/** @throws GatewayError `INVALID_ARGUMENT` for what cannot be the name of a stream. */
-export function checkStreamName(field: string, name: unknown): void {
-  if (typeof name === 'string' && STREAM_NAME.test(name)) return;
-  throw invalid(field, 'may hold letters, digits and . _ ~ @ + : - and must not begin with a dot');
-}
-
-/** The `INVALID_ARGUMENT` error for a field. */
-export function invalid(field: string, problem: string): GatewayError {
-  return new GatewayError('INVALID_ARGUMENT', `${field} ${problem}`, { field });
 }
 
 function messageOf(cause: unknown): string {

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { GatewayError } from '../errors.ts';
-import { resolveAccount, resolveStartup } from './options.ts';
-import type { AccountRequest, StartupRequest } from './options.ts';
+import { resolveAccount } from '../gateway/account-request.ts';
+import type { AccountRequest } from '../gateway/account-request.ts';
+import { resolveStartup } from './startup.ts';
+import type { StartupRequest } from './startup.ts';
 
 const resolve = (request: object) => resolveStartup(request as StartupRequest, () => 'made@here');
 

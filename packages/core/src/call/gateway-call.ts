@@ -1,0 +1,517 @@
+// A call as the gateway drives it: its SIP session, its media, its named stream, and the statuses that clients see.
+
+import type { MediaSession, MediaStats } from '@sipcast/media';
+import { formatMessage, maskSecrets } from '@sipcast/sip';
+import type {
+  IncomingSession,
+  InviteSession,
+  InviteSessionHandler,
+  Registration,
+  SessionEnding,
+  SipMessage,
+  SipResponse,
+  TransportAddress,
+} from '@sipcast/sip';
+import { SafeEmitter } from '../emitter.ts';
+import { GatewayError } from '../errors.ts';
+import { childLogger } from '../logger.ts';
+import { registrationInfo } from '../registration/account-registration.ts';
+import { statusOfProvisional } from '../status.ts';
+import type { CallStatus, FinalCallStatus, RtmpStreamStatus } from '../status.ts';
+import type { GatewayPush } from '../stream/gateway-push.ts';
+import { GatewayStream } from '../stream/gateway-stream.ts';
+import type { NamedStream } from '../stream/named-stream.ts';
+import type { SipTraceEntry } from '../trace/sip-trace.ts';
+import type { Call, CallEvents } from './call.ts';
+import { CallChanges } from './call-changes.ts';
+import { CallDescriptions } from './call-descriptions.ts';
+import {
+  describe,
+  INFO,
+  infoOf,
+  infoOfMediaFailure,
+  isOrderly,
+  isTheirDescription,
+  soundFailure,
+} from './call-ending.ts';
+import type { EndedBy } from './call-ending.ts';
+import type { CallDeps, CallOptions } from './call-options.ts';
+import { CallProgress } from './call-progress.ts';
+import type { CallChange } from './call-progress.ts';
+import { describeCall } from './call-view.ts';
+import type { CallView } from './call-view.ts';
+import type { DtmfType } from './dtmf-info.ts';
+import { DtmfSender } from './dtmf-sender.ts';
+import { InfoRequests } from './info-requests.ts';
+import type { ResolvedStartup } from './startup.ts';
+
+/** A call as the gateway drives it. */
+export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
+  readonly stream: GatewayStream;
+  readonly #startup: ResolvedStartup;
+  readonly #options: CallOptions;
+  readonly #deps: CallDeps;
+  readonly #media: MediaSession;
+  readonly #progress: CallProgress;
+  #rtmpPush: GatewayPush | undefined;
+  #session: InviteSession | undefined;
+  #registration: Pick<Registration, 'unregister'> | undefined;
+  readonly #descriptions: CallDescriptions;
+  /** An incoming call: keeps the encoders of its push from the answer to the ACK. */
+  #heldForm: (() => void) | undefined;
+  /** RTP came before the answer. */
+  #earlyMedia = false;
+  #lastMessage: SipMessage | undefined;
+  #terminating = false;
+  /** Aborts with the end: nobody waits for a registrar that is slow. */
+  readonly #over = new AbortController();
+  /** Our BYE, until its answer. */
+  #hungUp: Promise<void> | undefined;
+  readonly #infos: InfoRequests;
+  readonly #changes: CallChanges;
+  readonly #dtmf: DtmfSender;
+  #answered: Promise<void>;
+  #resolveAnswered: () => void = () => {};
+  #closed: Promise<void>;
+  #resolveClosed: () => void = () => {};
+  #lastMediaStats: MediaStats | null = null;
+
+  constructor(startup: ResolvedStartup, media: MediaSession, options: CallOptions, deps: CallDeps) {
+    super(deps.logger);
+    this.#startup = startup;
+    this.#options = options;
+    this.#media = media;
+    this.#deps = deps;
+    this.#progress = new CallProgress(deps, {
+      onStatus: (status, previous) => this.emit('status', status, previous),
+      onChange: (changed) => this.#changed(changed),
+    });
+    this.#descriptions = new CallDescriptions(startup, media, options, deps);
+    const { agreement } = this.#descriptions;
+    this.#changes = new CallChanges(agreement, {
+      session: () => {
+        const isUp = this.#progress.isEstablished && !this.ended && !this.#terminating;
+        return isUp ? this.#session : undefined;
+      },
+      onAnswer: (sdp) => agreement.read(sdp, () => this.#onReanswer(sdp)),
+    });
+    this.stream = new GatewayStream(startup.toStream, startup.callId, media.stream);
+    this.#answered = new Promise((resolve) => {
+      this.#resolveAnswered = resolve;
+    });
+    this.#closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    this.#infos = new InfoRequests({
+      onPictureWanted: () => media.onKeyFrameRequest(),
+      onDtmf: (dtmf) => this.emit('dtmf', dtmf),
+    });
+    this.#dtmf = new DtmfSender({
+      answered: this.#answered,
+      closed: this.#closed,
+      isOver: () => this.ended || this.#terminating,
+      session: () => this.#session,
+      sendEvents: (digits) => media.sendDtmf(digits),
+    });
+  }
+
+  get callId(): string {
+    return this.#startup.callId;
+  }
+
+  get status(): CallStatus {
+    return this.#progress.status;
+  }
+
+  get rtmpStreamStatus(): RtmpStreamStatus | null {
+    return this.#rtmpPush?.status ?? null;
+  }
+
+  get ended(): boolean {
+    return this.#progress.ended;
+  }
+
+  get request(): Omit<ResolvedStartup, 'credentials'> {
+    const { credentials: _, ...request } = this.#startup;
+    return request;
+  }
+
+  view(): CallView {
+    const { nodeId, sessionId } = this.#options;
+    const raw = this.#lastMessage;
+    const { remote } = this.#descriptions.agreement;
+    return describeCall(this.#startup, this.#progress, {
+      nodeId,
+      sessionId,
+      rtmpStreamStatus: this.rtmpStreamStatus,
+      sdp: remote && maskSecrets(remote),
+      sipMessageRaw: raw ? maskSecrets(Buffer.from(formatMessage(raw)).toString()) : null,
+      target: this.#changes.transferTarget,
+      media: this.stats(),
+      pushes: this.stream.pushes.map((push) => push.view()),
+    });
+  }
+
+  trace(): SipTraceEntry[] {
+    return this.#options.trace.entries();
+  }
+
+  stats(): MediaStats | null {
+    if (!this.#progress.isEstablished) return null;
+    return this.ended ? this.#lastMediaStats : this.#media.stats();
+  }
+
+  async established(): Promise<void> {
+    await this.#answered;
+    const { isEstablished, status, info, sipStatus } = this.#progress;
+    if (isEstablished) return;
+    const message = `Call ${this.callId} ended ${status}: ${info}`;
+    const details = sipStatus === null ? {} : { sipStatus };
+    throw new GatewayError('CALL_FAILED', message, details);
+  }
+
+  closed(): Promise<void> {
+    return this.#closed;
+  }
+
+  terminate(): Promise<void> {
+    if (!this.ended && !this.#terminating) {
+      this.#terminating = true;
+      this.#hungUp = this.#session?.terminate();
+      // RFC 3261 §15.1.1: with the BYE the session is over, whether the peer answers it or not; a CANCEL may still fail.
+      if (!this.#session || this.#progress.isEstablished) this.#end('FINISH', INFO.normal, 'local');
+    }
+    return this.#closed;
+  }
+
+  sendDtmf(digits: string, type: DtmfType = 'RFC2833'): Promise<void> {
+    return this.#dtmf.send(digits, type);
+  }
+
+  /** The push that `rtmpUrl` and `rtmpStream` ask for. */
+  attachRtmpPush(push: GatewayPush): void {
+    this.#rtmpPush = push;
+    push.on('status', (status) => {
+      this.emit('rtmpStreamStatus', status);
+      this.#changed(['rtmpStreamStatus']);
+    });
+    this.stream.attach(push);
+  }
+
+  /** Something inside went wrong; this call ends, and no other. */
+  fail(error: unknown): void {
+    if (this.ended) return;
+    this.#deps.logger.error(error instanceof Error ? String(error.stack) : String(error));
+    this.#abandon(infoOfMediaFailure(error));
+  }
+
+  /** The peer sends nothing any more. */
+  onInactive(kind: 'rtp' | 'rtcp'): void {
+    if (this.ended) return;
+    const logger = childLogger(this.#deps.logger, { area: 'rtp' });
+    logger.warn(`no ${kind.toUpperCase()} from the peer`);
+    this.#abandon(INFO.rtpActivity);
+  }
+
+  /** The peer pressed a key, by RFC 4733. */
+  onDigit(digit: string): void {
+    this.emit('dtmf', { digit, type: 'RFC2833' });
+  }
+
+  /** Whether the media of this call may be sent to an address. */
+  maySendTo(address: string): boolean {
+    return this.#descriptions.maySendTo(address);
+  }
+
+  /** A second has passed. */
+  onSecond(): void {
+    if (this.listenerCount('stats') === 0) return;
+    const stats = this.stats();
+    if (stats && !this.ended) this.emit('stats', stats);
+  }
+
+  /** A key frame is needed, and RTCP was in vain. */
+  onKeyFrameByInfo(): void {
+    if (this.#session && !this.ended) this.#infos.askForPicture(this.#session);
+  }
+
+  /** Everything else was in vain. */
+  onKeyFrameByReinvite(): void {
+    this.#changes.repeat();
+  }
+
+  injectStream(source: Pick<NamedStream, 'tapAudio'>): void {
+    this.#soundOf(() => this.#media.injectAudio((sink) => source.tapAudio(sink)));
+  }
+
+  stopInjection(): void {
+    this.#media.injectAudio(undefined);
+  }
+
+  injectSound(path: string): void {
+    this.#soundOf(() => this.#media.playSound(path));
+  }
+
+  #soundOf(begin: () => void): void {
+    if (this.ended || this.#terminating)
+      throw new GatewayError('CALL_STATE', 'The call has ended', { field: 'callId' });
+    try {
+      begin();
+    } catch (cause) {
+      throw soundFailure(cause);
+    }
+  }
+
+  hold(): Promise<void> {
+    return this.#changes.hold(true);
+  }
+
+  resume(): Promise<void> {
+    return this.#changes.hold(false);
+  }
+
+  async transfer(target: string): Promise<void> {
+    await this.#changes.transfer(target);
+    void this.terminate();
+  }
+
+  #abandon(info: string): void {
+    if (this.#session && this.#session.state !== 'ended') this.#hangUp(info);
+    else this.#end('FAILED', info, 'gateway');
+  }
+
+  /** RTP comes before the answer. */
+  onEarlyMedia(): void {
+    this.#earlyMedia = true;
+    this.#ringWithMedia();
+  }
+
+  /** Dials, once. What goes wrong ends the call; it never rejects. */
+  async place(): Promise<void> {
+    // A listener of the gateway's `call` may have ended it.
+    if (this.ended) return;
+    this.#progress.move('PENDING');
+    try {
+      await this.#dial();
+    } catch (error) {
+      if (this.ended) return;
+      // The registration was refused or not answered, or there is no way to the peer.
+      const { statusCode } = error as { statusCode?: number };
+      if (statusCode === undefined) return this.#end('FAILED', infoOf(error), 'network');
+      const info = infoOf(error, { statusCode, reasonPhrase: describe(error) });
+      this.#end('FAILED', info, 'remote', statusCode);
+    }
+  }
+
+  async #dial(): Promise<void> {
+    const startup = this.#startup;
+    const { userAgent } = this.#deps;
+    const { host, port } = startup.nextHop;
+    const address = await userAgent.localAddressFor(host, port, startup.transport);
+    if (this.ended) return;
+    const credentials = startup.credentials ? { credentials: startup.credentials } : {};
+    const outboundProxy = startup.outboundProxy ? { outboundProxy: startup.outboundProxy } : {};
+    const { transport } = startup;
+    if (startup.registerRequired) {
+      const { registrar, from, registrarHop } = startup;
+      const registration = await userAgent.register(
+        { registrar, from, transport, ...credentials, outboundProxy: registrarHop },
+        (view) => {
+          if (!this.ended) this.#progress.note(registrationInfo(view));
+        },
+        this.#over.signal,
+      );
+      if (this.ended) return;
+      this.#registration = registration;
+    }
+    this.#descriptions.describe(address, Math.floor(this.#progress.createdAtMs));
+    const { inviteTimeoutMs, maxRedirects } = this.#options;
+    this.#session = userAgent.invite(
+      {
+        callId: startup.callId,
+        target: startup.target,
+        from: startup.from,
+        transport,
+        headers: startup.headers,
+        offer: this.#descriptions.agreement.firstOffer(),
+        inviteTimeoutMs,
+        ...(maxRedirects !== undefined && { maxRedirects }),
+        ...credentials,
+        ...outboundProxy,
+      },
+      this.sessionHandler,
+    );
+  }
+
+  /** Answers a call that came in. What goes wrong ends the call; it never rejects. */
+  async receive(
+    session: IncomingSession,
+    offer: string | undefined,
+    source: TransportAddress,
+  ): Promise<void> {
+    if (this.ended) return session.reject(603, 'Decline');
+    this.#session = session;
+    const descriptions = this.#descriptions;
+    descriptions.onPeer(source.address);
+    this.#progress.move('PENDING');
+    try {
+      const address = await this.#deps.userAgent.localAddressFor(source.address, source.port);
+      descriptions.describe(address, Math.floor(this.#progress.createdAtMs));
+      if (this.ended) return;
+      let sdp: string;
+      if (offer === undefined) sdp = descriptions.agreement.firstOffer();
+      else {
+        await descriptions.agreement.hosts.lookUp(offer);
+        if (this.ended) return;
+        sdp = descriptions.answerFirst(offer);
+      }
+      // A call that cannot be published as it asked to be is not answered first.
+      if (this.#rtmpPush) this.#heldForm = this.#rtmpPush.prepare(this.#media.stream);
+      session.answer(sdp);
+    } catch (error) {
+      if (this.ended) return;
+      descriptions.warn(`unusable offer: ${describe(error)}`);
+      const isTheirs = isTheirDescription(error);
+      const sipStatus = isTheirs ? 488 : 500;
+      this.#end('FAILED', infoOfMediaFailure(error), 'gateway', sipStatus);
+      session.reject(sipStatus, isTheirs ? 'Not Acceptable Here' : 'Server Internal Error');
+    }
+  }
+
+  /** What the SIP session of this call reports to. */
+  readonly sessionHandler: InviteSessionHandler = {
+    // What goes wrong in here is ours, and must not reach the user agent.
+    onProvisional: (response) => this.#guard(() => this.#onProvisional(response)),
+    onAnswered: (response, answer) =>
+      this.#guard(() => {
+        const described = this.#descriptions.firstAnswerIn(response, answer);
+        const { agreement } = this.#descriptions;
+        return agreement.read(described, () => this.#onAnswered(response, described));
+      }),
+    onReoffer: (sdp) => this.#onReoffer(sdp),
+    onOfferWanted: () => this.#descriptions.agreement.freshOffer(),
+    onReanswer: (sdp) =>
+      this.#guard(() => this.#descriptions.agreement.read(sdp, () => this.#onReanswer(sdp))),
+    answerInUse: () => this.#descriptions.agreement.reading,
+    onRefer: (refer) => {
+      if (this.listenerCount('refer') === 0) return false;
+      this.emit('refer', refer);
+      return true;
+    },
+    onDialogRequest: (request) => this.#infos.answer(request),
+    onMessage: (direction, message, remote) => {
+      if (direction !== 'in') return;
+      this.#lastMessage = message;
+      this.#descriptions.onPeer(remote.address);
+    },
+    onEnded: (ending) => this.#guard(() => this.#onEnded(ending)),
+  };
+
+  #guard(step: () => Promise<void> | undefined | void): void {
+    try {
+      step()?.catch((error: unknown) => this.fail(error));
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  #onProvisional(response: SipResponse): void {
+    this.#descriptions.onProvisional(response);
+    this.#progress.move(statusOfProvisional(response.statusCode), response.statusCode);
+    this.#ringWithMedia();
+  }
+
+  /** Early media has been announced, and flows. RTP alone may be that of a peer which is just answering. */
+  #ringWithMedia(): void {
+    if (this.#earlyMedia && this.#descriptions.hasEarly) this.#progress.move('RING_MEDIA');
+  }
+
+  #onAnswered(response: SipResponse, described: string): void {
+    if (this.ended) return;
+    let release = this.#heldForm;
+    this.#heldForm = undefined;
+    try {
+      this.#media.start(this.#descriptions.begin(described, response));
+      // Before the call counts as established: one that cannot be published as it asked to be has failed.
+      if (this.#rtmpPush) release ??= this.#rtmpPush.prepare(this.#media.stream);
+    } catch (error) {
+      release?.();
+      this.#descriptions.warn(`unusable answer: ${describe(error)}`);
+      return this.#hangUp(infoOfMediaFailure(error), response.statusCode);
+    }
+    if (!this.#terminating) {
+      this.#progress.establish(response.statusCode);
+      this.stream.goLive();
+    }
+    release?.();
+    if (this.#terminating) return;
+    this.#resolveAnswered();
+  }
+
+  #onReoffer(sdp: string): ReturnType<InviteSessionHandler['onReoffer']> {
+    const reply = this.#descriptions.onReoffer(sdp);
+    if ('statusCode' in reply) return reply;
+    this.#progress.move(reply.held ? 'HOLD' : 'ESTABLISHED');
+    return { answer: reply.answer };
+  }
+
+  /** The answer to an offer of ours inside the call. @throws SipError, and the session goes on as it was */
+  #onReanswer(sdp: string): void {
+    if (this.ended) return;
+    const held = this.#descriptions.onReanswer(sdp);
+    this.#progress.move(held ? 'HOLD' : 'ESTABLISHED');
+  }
+
+  /** Ends an answered call for a reason of our own: as in `terminate`, a peer that is gone need not answer the BYE. */
+  #hangUp(info: string, sipStatus?: number): void {
+    this.#hungUp = this.#session?.terminate();
+    this.#end('FAILED', info, 'gateway', sipStatus);
+  }
+
+  #onEnded(ending: SessionEnding): void {
+    const { statusCode, reasonPhrase, endedBy } = ending;
+    if (this.#terminating || ending.cancelled)
+      return this.#end('FINISH', INFO.normal, 'local', statusCode);
+    if (isOrderly(ending)) return this.#end('FINISH', INFO.normal, endedBy, statusCode);
+    if (statusCode === 486 || statusCode === 600)
+      return this.#end('BUSY', reasonPhrase ?? 'Busy', endedBy, statusCode);
+    this.#end('FAILED', infoOf(ending.error, ending), endedBy, statusCode);
+  }
+
+  /** The one way into a final status. Releases everything the call holds; see docs/lifecycle.md. */
+  #end(status: FinalCallStatus, info: string, endedBy: EndedBy, sipStatus?: number): void {
+    if (this.ended) return;
+    this.#heldForm?.();
+    this.#heldForm = undefined;
+    this.#lastMediaStats = this.#progress.isEstablished ? this.#media.stats() : null;
+    this.#over.abort();
+    this.#progress.end(status, { info, endedBy, ...(sipStatus !== undefined && { sipStatus }) });
+    this.#resolveAnswered();
+    void this.#release();
+  }
+
+  async #release(): Promise<void> {
+    const problems = await Promise.allSettled([
+      this.#endMedia(),
+      this.#hungUp,
+      this.#registration?.unregister(),
+    ]);
+    for (const problem of problems) {
+      if (problem.status === 'rejected') this.#deps.logger.warn(describe(problem.reason));
+    }
+    this.#resolveClosed();
+    this.emit('closed');
+  }
+
+  async #endMedia(): Promise<void> {
+    try {
+      await this.stream.end();
+    } finally {
+      await this.#media.close();
+    }
+  }
+
+  #changed(changed: readonly CallChange[]): void {
+    if (this.listenerCount('change') > 0) this.emit('change', this.view(), changed);
+  }
+}

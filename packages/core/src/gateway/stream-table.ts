@@ -1,0 +1,116 @@
+// The named streams of a gateway: those of calls, and those that applications publish.
+
+import { FlvViewer } from '@sipcast/media';
+import type {
+  FlvViewerTarget,
+  FrameStream,
+  FrameStreamHandler,
+  FrameStreamMedia,
+  OutputForm,
+} from '@sipcast/media';
+import { GatewayError } from '../errors.ts';
+import { FramePublication } from '../stream/frame-publication.ts';
+import type { GatewayStream } from '../stream/gateway-stream.ts';
+import type { StreamView } from '../stream/named-stream.ts';
+import { checkStreamName } from '../stream/names.ts';
+import type { OutputFormOptions } from '../stream/output-form.ts';
+import type { PublishOptions, StreamFilter, Streams, Viewer } from './streams.ts';
+
+/** Limits of the streams. */
+export interface StreamTableOptions {
+  /** Default 100. */
+  readonly maxViewersPerStream?: number;
+  /** Default: any number. */
+  readonly maxViewers?: number;
+}
+
+/** What the gateway does for its streams. */
+export interface StreamTableHandler {
+  /** Those of the live calls, with and without a name. */
+  callStreams(): readonly GatewayStream[];
+  /** The name is kept for a call that is being started. */
+  isReserved(name: string): boolean;
+  /** Opens the source of a stream of one's own. */
+  openSource(
+    media: FrameStreamMedia,
+    form: OutputFormOptions,
+    handler: FrameStreamHandler,
+  ): FrameStream;
+  /** What browsers play. */
+  viewerForm(): OutputForm;
+}
+
+/** The streams of the live calls, and those that applications publish. */
+export class StreamTable implements Streams {
+  readonly #handler: StreamTableHandler;
+  readonly #maxViewersPerStream: number;
+  readonly #maxViewers: number;
+  readonly #published = new Map<string, FramePublication>();
+
+  constructor(options: StreamTableOptions, handler: StreamTableHandler) {
+    this.#handler = handler;
+    this.#maxViewersPerStream = options.maxViewersPerStream ?? 100;
+    this.#maxViewers = options.maxViewers ?? Number.POSITIVE_INFINITY;
+  }
+
+  find({ streamName }: StreamFilter = {}): StreamView[] {
+    return this.#all()
+      .filter(({ name }) => streamName === undefined || name === streamName)
+      .map((stream) => stream.view());
+  }
+
+  has(streamName: string): boolean {
+    return this.#all().some(({ name }) => name === streamName);
+  }
+
+  get(streamName: string): GatewayStream {
+    const stream = this.#all().find(({ name }) => name === streamName);
+    if (!stream)
+      throw new GatewayError('STREAM_NOT_FOUND', 'No such stream', { field: 'streamName' });
+    return stream;
+  }
+
+  publish(name: string, options: PublishOptions): FramePublication {
+    checkStreamName('name', name);
+    if (this.has(name) || this.#handler.isReserved(name))
+      throw new GatewayError('STREAM_EXISTS', 'A live stream has this name', { field: 'name' });
+    const { form = {}, onKeyFrameWanted, ...media } = options;
+    const source = this.#handler.openSource(media, form, {
+      ...(onKeyFrameWanted && { onKeyFrameWanted }),
+    });
+    const published = new FramePublication(name, source, () => this.#published.delete(name));
+    this.#published.set(name, published);
+    return published;
+  }
+
+  watch(streamName: string, target: FlvViewerTarget, onEnded: () => void): Viewer {
+    const stream = this.get(streamName);
+    if (stream.viewers >= this.#maxViewersPerStream)
+      throw new GatewayError('TOO_MANY_VIEWERS', 'As many watch this stream as are allowed');
+    const all = this.#all().reduce((sum, { viewers }) => sum + viewers, 0);
+    if (all >= this.#maxViewers)
+      throw new GatewayError('TOO_MANY_VIEWERS', 'As many watch streams here as are allowed');
+    const viewer = new FlvViewer(target, {
+      onKeyFrameWanted: () => stream.requestKeyFrame(),
+      onStalled: () => {
+        close();
+        onEnded();
+      },
+      onEnded,
+    });
+    // The stream may let go of it before `addOutput` returns.
+    let close = (): void => {};
+    close = stream.addOutput(viewer, this.#handler.viewerForm(), { isViewer: true });
+    return { close: () => close(), stats: () => viewer.stats };
+  }
+
+  /** Closes the published streams. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#published.values()].map((one) => one.close()));
+  }
+
+  #all(): GatewayStream[] {
+    const own = [...this.#published.values()].map(({ stream }) => stream);
+    return [...this.#handler.callStreams().filter(({ name }) => name !== null), ...own];
+  }
+}

@@ -1,0 +1,163 @@
+// A stream as the gateway drives it: its source, its outputs and its pushes, from the reservation to the end.
+
+import type {
+  Output,
+  OutputForm,
+  Sink,
+  StreamAudio,
+  StreamFigures,
+  StreamSource,
+  StreamVideo,
+} from '@sipcast/media';
+import { Attachment } from './attachment.ts';
+import type { GatewayPush } from './gateway-push.ts';
+import type { AddOutputOptions, NamedStream, StreamView } from './named-stream.ts';
+
+const NOTHING: StreamFigures = {
+  audioCodec: null,
+  videoCodec: null,
+  width: null,
+  height: null,
+  fps: null,
+  bitrateBps: null,
+};
+
+/** A stream as the gateway drives it. */
+export class GatewayStream implements NamedStream {
+  readonly name: string | null;
+  readonly callId: string | null;
+  readonly #source: StreamSource;
+  readonly #pushes = new Set<GatewayPush>();
+  readonly #attachments = new Set<Attachment>();
+  #state: 'reserved' | 'live' | 'ended' = 'reserved';
+
+  constructor(name: string | null, callId: string | null, source: StreamSource) {
+    this.name = name;
+    this.callId = callId;
+    this.#source = source;
+  }
+
+  get live(): boolean {
+    return this.#state === 'live';
+  }
+
+  get pushes(): readonly GatewayPush[] {
+    return [...this.#pushes].filter((push) => !push.terminated);
+  }
+
+  get viewers(): number {
+    let viewers = 0;
+    for (const { isViewer } of this.#attachments) if (isViewer) viewers++;
+    return viewers;
+  }
+
+  view(): StreamView {
+    return {
+      streamName: this.name ?? '',
+      callId: this.callId,
+      live: this.live,
+      ...(this.live ? this.#source.figures() : NOTHING),
+      viewers: this.viewers,
+      pushes: this.pushes.length,
+    };
+  }
+
+  /**
+   * Attaches a push; it connects now, or when the stream goes live.
+   * @throws MediaError `TRANSCODERS_BUSY` when its form needs an encoder that cannot be had.
+   */
+  attach(push: GatewayPush): void {
+    if (this.#state === 'live') push.start(this.#source);
+    this.#pushes.add(push);
+    push.once('closed', () => this.#pushes.delete(push));
+  }
+
+  addOutput(
+    output: Output,
+    form?: Partial<OutputForm>,
+    { isViewer = false }: AddOutputOptions = {},
+  ): () => void {
+    const own = this.#source.form;
+    const wanted = form ? { audio: own.audio, video: own.video, ...form } : own;
+    const attachment = new Attachment(output, wanted, isViewer, (thrower, error) =>
+      this.#dismiss(thrower, error),
+    );
+    if (this.#state === 'live') this.#connect(attachment);
+    if (this.#state === 'ended') void attachment.end();
+    else this.#attachments.add(attachment);
+    return () => this.#leave(attachment);
+  }
+
+  requestKeyFrame(): void {
+    if (this.#state === 'live') this.#source.requestKeyFrame();
+  }
+
+  tapAudio(sink: Sink<StreamAudio>): () => void {
+    return this.#source.tapAudio(sink);
+  }
+
+  tapVideo(sink: Sink<StreamVideo>): () => void {
+    let begun = false;
+    const end = this.#source.tapVideo((picture) => {
+      begun ||= picture.isKeyFrame;
+      if (begun) sink(picture);
+    });
+    this.requestKeyFrame();
+    return end;
+  }
+
+  /** Media comes. */
+  goLive(): void {
+    this.#state = 'live';
+    for (const push of this.#pushes) {
+      try {
+        push.start(this.#source);
+      } catch (error) {
+        push.refuse(error);
+      }
+    }
+    for (const attachment of this.#attachments) {
+      try {
+        this.#connect(attachment);
+      } catch (error) {
+        this.#dismiss(attachment, error);
+      }
+    }
+  }
+
+  /** What is still on its way reaches the outputs; every push is flushed and closed, every other output ended. */
+  async end(): Promise<void> {
+    this.#state = 'ended';
+    await this.#source.finish();
+    const attachments = [...this.#attachments];
+    for (const attachment of attachments) this.#leave(attachment);
+    await Promise.all([
+      ...attachments.map((attachment) => attachment.end()),
+      ...[...this.#pushes].map((push) => push.close()),
+    ]);
+  }
+
+  #connect(attachment: Attachment): void {
+    const { form } = attachment;
+    attachment.release = this.#source.prepare(form, (error) => this.#dismiss(attachment, error));
+    try {
+      attachment.onLive(this.#source.contents(form));
+    } catch (error) {
+      this.#leave(attachment);
+      throw error;
+    }
+    this.#source.addOutput(attachment, form);
+  }
+
+  #dismiss(attachment: Attachment, error: unknown): void {
+    this.#leave(attachment);
+    void attachment.end(error);
+  }
+
+  #leave(attachment: Attachment): void {
+    this.#attachments.delete(attachment);
+    this.#source.removeOutput(attachment);
+    attachment.release?.();
+    attachment.release = undefined;
+  }
+}
