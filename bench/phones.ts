@@ -92,7 +92,7 @@ async function respond(request: SipRequest, reply: (octets: Uint8Array) => void)
     if (phones.has(callId)) return; // A repetition: the answer is under way.
     const phone = await openPhone(callId);
     const body = Buffer.from(sdpAnswer(phone));
-    const ok = createResponse(request, 200, 'OK', 'phone', body);
+    const ok = { ...createResponse(request, 200, 'OK', 'phone'), body };
     ok.headers.append('contact', `<sip:phone@${HOST}:${sip.address().port}>`);
     if (ok.headers.get('content-type') === undefined)
       ok.headers.append('content-type', 'application/sdp');

@@ -228,7 +228,10 @@ export class TestWire {
     tag = 'peer',
   ): void {
     const reason = `Reason ${statusCode}`;
-    const response = createResponse(request, statusCode, reason, tag, Buffer.from(body));
+    const response = {
+      ...createResponse(request, statusCode, reason, tag),
+      body: Buffer.from(body),
+    };
     for (const [name, value] of headers) response.headers.append(name, value);
     if (body !== '') response.headers.append('content-type', 'application/sdp');
     this.receive(response);

@@ -5,7 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Call, CallGateway, CallStatus } from '@sipcast/core';
-import { RtmpSink } from '@sipcast/testkit';
+import type { RtmpSink } from '@sipcast/testkit';
 import type { CallScript, RtmpPublication } from '@sipcast/testkit';
 import { beforeEach, expect, it } from 'vitest';
 import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';

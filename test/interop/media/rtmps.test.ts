@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { RtmpSink } from '@sipcast/testkit';
+import type { RtmpSink } from '@sipcast/testkit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { RtmpTlsOptions } from '@sipcast/media';
 import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';

@@ -13,7 +13,7 @@ import type {
   IncomingOptions,
   StartupRequest,
 } from '@sipcast/core';
-import { RtmpSink } from '@sipcast/testkit';
+import type { RtmpSink } from '@sipcast/testkit';
 import { describe, expect, it } from 'vitest';
 import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
 import { afterTest } from '../../support/cleanup.ts';

@@ -6,8 +6,15 @@ import { join } from 'node:path';
 import { createCallGateway } from '@sipcast/core';
 import type { Call, CallGateway, CallGatewayOptions, ReceivedDtmf } from '@sipcast/core';
 import { MediaError } from '@sipcast/media';
-import { loadClip, RtmpSink, SipPeer } from '@sipcast/testkit';
-import type { CallScript, PeerCall, ReceivedTag, RtmpPublication } from '@sipcast/testkit';
+import { loadClip } from '@sipcast/testkit';
+import type {
+  CallScript,
+  PeerCall,
+  ReceivedTag,
+  RtmpPublication,
+  RtmpSink,
+  SipPeer,
+} from '@sipcast/testkit';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
 import { childCommands } from '../../support/child-processes.ts';

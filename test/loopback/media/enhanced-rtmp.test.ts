@@ -1,8 +1,8 @@
 // Enhanced RTMP: VP8 and Opus of a call go out as they came, where the server takes them, and become H.264 and AAC elsewhere.
 
 import type { CallGateway, CallGatewayOptions } from '@sipcast/core';
-import { loadClip, RtmpSink } from '@sipcast/testkit';
-import type { CallScript, RtmpPublication } from '@sipcast/testkit';
+import { loadClip } from '@sipcast/testkit';
+import type { CallScript, RtmpPublication, RtmpSink } from '@sipcast/testkit';
 import { describe, expect, it } from 'vitest';
 import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
 import { readEnhanced } from '../../support/enhanced-flv.ts';

@@ -3,8 +3,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createCallGateway } from '@sipcast/core';
 import type { RtmpPublisherOptions } from '@sipcast/media';
-import { RtmpSink, SipPeer } from '@sipcast/testkit';
-import type { RtmpSinkOptions } from '@sipcast/testkit';
+import { SipPeer } from '@sipcast/testkit';
+import type { RtmpSinkOptions, RtmpSink } from '@sipcast/testkit';
 import { describe, expect, it } from 'vitest';
 import { openSink } from '../../support/call-ends.ts';
 import { afterTest } from '../../support/cleanup.ts';

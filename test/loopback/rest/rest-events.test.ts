@@ -98,7 +98,7 @@ function source(): { gateway: Source; change: (parts: Partial<CallView>) => void
   const emitter = new EventEmitter();
   const gateway = emitter as unknown as Source;
   const change = (parts: Partial<CallView>): void => {
-    emitter.emit('callChange', {} as Call, { ...VIEW, ...parts }, ['status']);
+    emitter.emit('callChange', {}, { ...VIEW, ...parts }, ['status']);
   };
   return { gateway, change };
 }

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { RtmpSink } from '@sipcast/testkit';
+import type { RtmpSink } from '@sipcast/testkit';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
 import { afterTest } from '../../support/cleanup.ts';

@@ -6,7 +6,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { RtmpSink } from '@sipcast/testkit';
+import type { RtmpSink } from '@sipcast/testkit';
 import { describe, expect, it } from 'vitest';
 import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
 import { afterTest } from '../../support/cleanup.ts';

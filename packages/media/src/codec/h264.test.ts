@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { MediaError } from '../errors.ts';
+import type { MediaError } from '../errors.ts';
 import {
   beginsPicture,
   decodeAvcConfiguration,

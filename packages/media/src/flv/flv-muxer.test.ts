@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { decodeAmf0, EcmaArray } from './amf0.ts';
+import type { EcmaArray } from './amf0.ts';
+import { decodeAmf0 } from './amf0.ts';
 import { FlvMuxer, silencedTag } from './flv-muxer.ts';
 import { audioSilence } from '../codec/silence.ts';
 import type { FlvMuxerOptions } from './flv-muxer.ts';

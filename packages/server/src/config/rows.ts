@@ -3,7 +3,8 @@
 
 import { GATEWAY_ROWS, option } from '@sipcast/core';
 import { PORT_OR_RANGE } from '../access/outgoing-policy.ts';
-import { LOG_AREAS, LOG_LEVELS } from '../log/log.ts';
+import type { LOG_AREAS } from '../log/log.ts';
+import { LOG_LEVELS } from '../log/log.ts';
 
 const { count, flag, list, port, record, section, text, texts, time, word } = option;
 

@@ -38,22 +38,21 @@ export class StatusPages {
     if (method !== 'GET' && method !== 'HEAD') return false;
     const [path] = pathAndQuery(url).split('?', 1);
     if (path === '/health') {
-      send(response, 200, 'application/json', '{"status":"up"}\n');
+      send(response, 200, '{"status":"up"}\n');
       return true;
     }
     if (path === '/ready') {
       if (this.#gateway.isDraining)
-        send(response, 503, 'application/json', '{"status":"draining"}\n', { 'retry-after': '60' });
-      else if (this.#ffmpeg.problem !== undefined)
-        send(response, 503, 'application/json', NO_FFMPEG);
-      else send(response, 200, 'application/json', '{"status":"ready"}\n');
+        send(response, 503, '{"status":"draining"}\n', { 'retry-after': '60' });
+      else if (this.#ffmpeg.problem !== undefined) send(response, 503, NO_FFMPEG);
+      else send(response, 200, '{"status":"ready"}\n');
       return true;
     }
     if (path !== '/metrics') return false;
     void check(request)
       .then(() => this.#metrics.text())
       .then(
-        (text) => send(response, 200, this.#metrics.contentType, text),
+        (text) => send(response, 200, text, { 'content-type': this.#metrics.contentType }),
         (error: unknown) => sendFailure(response, error),
       );
     return true;
@@ -63,19 +62,21 @@ export class StatusPages {
 /** Tells somebody who wanted a page, in plain words, why there is none. */
 export function sendFailure(response: ServerResponse, error: unknown): void {
   const { status, message, headers } = describeError(error);
-  send(response, status, 'text/plain; charset=utf-8', `${message}\n`, headers);
+  send(response, status, `${message}\n`, {
+    'content-type': 'text/plain; charset=utf-8',
+    ...headers,
+  });
 }
 
 function send(
   response: ServerResponse,
   status: number,
-  type: string,
   text: string,
   headers: Readonly<Record<string, string>> = {},
 ): void {
   response
     .writeHead(status, {
-      'content-type': type,
+      'content-type': 'application/json',
       'cache-control': 'no-store',
       'x-content-type-options': 'nosniff',
       ...headers,

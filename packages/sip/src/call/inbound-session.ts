@@ -173,9 +173,7 @@ export class InboundSession implements IncomingSession, DialogHandler {
       this.#reliable = new ReliableProvisional(
         this.#transaction,
         response,
-        this.#rseq,
-        this.#deps.timers,
-        this.#deps.clock,
+        { ...this.#deps, rseq: this.#rseq },
         () => {
           this.#reliable = undefined;
           const error = new SipError('TIMEOUT', 'No PRACK came', { statusCode: 408 });

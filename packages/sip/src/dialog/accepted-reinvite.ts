@@ -4,6 +4,15 @@ import type { SipResponse } from '../message/message.ts';
 import type { Clock, SipTimers, TimerHandle } from '../timers.ts';
 import type { ServerTransaction } from '../transaction/transaction-layer.ts';
 
+interface AcceptedReinviteOptions {
+  /** CSeq number of the re-INVITE. */
+  readonly sequence: number;
+  /** The 2xx holds our offer: the ACK must hold the answer. */
+  readonly awaitsAnswer: boolean;
+  readonly timers: SipTimers;
+  readonly clock: Clock;
+}
+
 /** Repeats the 2xx after T1, 2·T1 … T2, over any transport; gives up after 64·T1. */
 export class AcceptedReinvite {
   /** CSeq number that the ACK must carry. */
@@ -20,10 +29,7 @@ export class AcceptedReinvite {
   constructor(
     transaction: ServerTransaction,
     response: SipResponse,
-    sequence: number,
-    awaitsAnswer: boolean,
-    timers: SipTimers,
-    clock: Clock,
+    { sequence, awaitsAnswer, timers, clock }: AcceptedReinviteOptions,
     expired: () => void,
   ) {
     this.sequence = sequence;

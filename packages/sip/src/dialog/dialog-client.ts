@@ -28,6 +28,19 @@ export interface RequestContent {
   readonly body: Uint8Array;
 }
 
+/** A dialog, and where its INVITE went to or came from. */
+interface DialogWay {
+  readonly dialog: Dialog;
+  readonly first: Hop;
+}
+
+interface ReinviteAttempt {
+  readonly content: RequestContent;
+  readonly limitMs: number;
+  /** From 1. */
+  readonly attempt: number;
+}
+
 /** Sends requests in the dialogs of one call. */
 export class DialogClient {
   readonly #deps: SessionDeps;
@@ -68,31 +81,31 @@ export class DialogClient {
     this.#sources.add(`${address} ${port}`);
   }
 
-  /** Sends a request, and again for a challenge; `done` is called once. `first`: where the INVITE went. */
+  /** Sends a request, and again for a challenge; `done` is called once. */
   request(
-    dialog: Dialog,
-    first: Hop,
+    { dialog, first }: DialogWay,
     method: string,
     content: RequestContent | undefined,
     done: (outcome: Outcome) => void,
-    attempt = 1,
   ): void {
-    const send = (hop: Hop): void => {
-      try {
-        this.#deps.layer.send(this.#create(dialog, method, content), hop, {
-          onResponse: (response) => {
-            if (response.statusCode < 200) return;
-            if (this.#answers(response, attempt))
-              this.request(dialog, first, method, content, done, attempt + 1);
-            else done({ response });
-          },
-          onFailure: (error) => done({ error }),
-        });
-      } catch (error) {
-        done({ error: asSipError(error) });
-      }
+    const attempted = (attempt: number): void => {
+      const send = (hop: Hop): void => {
+        try {
+          this.#deps.layer.send(this.#create(dialog, method, content), hop, {
+            onResponse: (response) => {
+              if (response.statusCode < 200) return;
+              if (this.#answers(response, attempt)) attempted(attempt + 1);
+              else done({ response });
+            },
+            onFailure: (error) => done({ error }),
+          });
+        } catch (error) {
+          done({ error: asSipError(error) });
+        }
+      };
+      this.reach(dialog, first, send, (error) => done({ error }));
     };
-    this.reach(dialog, first, send, (error) => done({ error }));
+    attempted(1);
   }
 
   /**
@@ -100,12 +113,18 @@ export class DialogClient {
    * within `limitMs` it is cancelled, and counts as timed out. `done` is called once.
    */
   reinvite(
-    dialog: Dialog,
-    first: Hop,
+    way: DialogWay,
     content: RequestContent,
     limitMs: number,
     done: (outcome: Outcome) => void,
-    attempt = 1,
+  ): void {
+    this.#reinvite(way, { content, limitMs, attempt: 1 }, done);
+  }
+
+  #reinvite(
+    { dialog, first }: DialogWay,
+    { content, limitMs, attempt }: ReinviteAttempt,
+    done: (outcome: Outcome) => void,
   ): void {
     const { layer, clock } = this.#deps;
     let finished = false;
@@ -155,7 +174,7 @@ export class DialogClient {
             timer.cancel();
             if (statusCode < 300) accepted(response);
             else if (this.#answers(response, attempt))
-              this.reinvite(dialog, first, content, limitMs, finish, attempt + 1);
+              this.#reinvite({ dialog, first }, { content, limitMs, attempt: attempt + 1 }, finish);
             else finish({ response });
           },
           onFailure: (error) => {

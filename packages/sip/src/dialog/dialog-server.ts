@@ -23,6 +23,13 @@ import { parseCSeq } from '../message/uri.ts';
 const NO_DIALOG: Verdict = { statusCode: 481, reasonPhrase: 'Call/Transaction Does Not Exist' };
 const OK: Verdict = { statusCode: 200, reasonPhrase: 'OK' };
 
+interface DialogServerOptions {
+  readonly timer: SessionTimer;
+  readonly localTag: string;
+  /** Our session description; `''` while there is none. */
+  readonly localSdp: string;
+}
+
 /** The call that the requests belong to. */
 export interface DialogServerHandler {
   /** The dialog, early or confirmed, with the peer's tag. */
@@ -58,14 +65,11 @@ export class DialogServer {
   #acknowledged: ((answer: string | undefined) => void) | undefined;
   #idle: (() => void)[] = [];
 
-  /** `localSdp`: our session description; `''` while there is none. */
   constructor(
     deps: SessionDeps,
     handler: DialogServerHandler,
     session: InviteSessionHandler,
-    timer: SessionTimer,
-    localTag: string,
-    localSdp: string,
+    { timer, localTag, localSdp }: DialogServerOptions,
   ) {
     this.#deps = deps;
     this.#handler = handler;
@@ -121,10 +125,7 @@ export class DialogServer {
     this.#reinvite = new AcceptedReinvite(
       transaction,
       response,
-      sequence,
-      awaitsAnswer,
-      this.#deps.timers,
-      this.#deps.clock,
+      { ...this.#deps, sequence, awaitsAnswer },
       () => {
         this.#settled();
         this.#handler.onUnacknowledged();
@@ -279,9 +280,10 @@ export class DialogServer {
   /** A response with our tag, and a session description. */
   response(request: SipRequest, statusCode: number, reason: string, sdp?: string): SipResponse {
     const body = sdp === undefined ? EMPTY_BODY : Buffer.from(sdp, 'utf8');
-    const response = createResponse(request, statusCode, reason, this.#localTag, body);
+    const response = createResponse(request, statusCode, reason, this.#localTag);
     return {
       ...response,
+      body,
       headers: response.headers.append('server', this.#deps.userAgentName),
     };
   }

@@ -90,9 +90,7 @@ export class DialogUsage {
         onExtension: (transaction) => this.#onExtension(transaction),
       },
       session,
-      this.timer,
-      parts.localTag,
-      parts.localSdp,
+      { timer: this.timer, localTag: parts.localTag, localSdp: parts.localSdp },
     );
     this.changes = new SessionChanges({
       handler: {
@@ -100,9 +98,10 @@ export class DialogUsage {
           const dialog = handler.confirmed();
           const hop = handler.hop();
           if (dialog === undefined || hop === undefined) done(NOTHING_THERE);
-          else if (method === 'INVITE') this.client.reinvite(dialog, hop, content, limitMs, done);
+          else if (method === 'INVITE')
+            this.client.reinvite({ dialog, first: hop }, content, limitMs, done);
           else
-            this.client.request(dialog, hop, method, content, (outcome) => {
+            this.client.request({ dialog, first: hop }, method, content, (outcome) => {
               if ('response' in outcome && outcome.response.statusCode < 300)
                 dialog.refreshTarget(outcome.response.headers);
               done(outcome);
@@ -190,7 +189,7 @@ export class DialogUsage {
   ): void {
     const hop = this.#handler.hop();
     if (hop === undefined || dialog === undefined) done(NOTHING_THERE);
-    else this.client.request(dialog, hop, method, content, done);
+    else this.client.request({ dialog, first: hop }, method, content, done);
   }
 
   /** Our BYE is next: {@link stop}, and the peer is told the end of its transfer. */

@@ -5,6 +5,13 @@ import type { Clock, SipTimers, TimerHandle } from '../timers.ts';
 import type { ServerTransaction } from '../transaction/transaction-layer.ts';
 import { parseCSeq } from '../message/uri.ts';
 
+interface ReliableProvisionalOptions {
+  /** RSeq of the response (RFC 3262 §3). */
+  readonly rseq: number;
+  readonly timers: SipTimers;
+  readonly clock: Clock;
+}
+
 /** Repeats the response after T1, 2·T1, 4·T1 …; gives up after 64·T1. */
 export class ReliableProvisional {
   readonly #rack: string;
@@ -17,9 +24,7 @@ export class ReliableProvisional {
   constructor(
     transaction: ServerTransaction,
     response: SipResponse,
-    rseq: number,
-    timers: SipTimers,
-    clock: Clock,
+    { rseq, timers, clock }: ReliableProvisionalOptions,
     expired: () => void,
   ) {
     const { sequence, method } = parseCSeq(transaction.request.headers.get('cseq') ?? '');

@@ -64,23 +64,17 @@ function isAbsoluteUri(text: string, from: number, to: number): boolean {
     if (i === from || !laterOnly) break;
   }
   if (i === from || text.charCodeAt(i) !== 0x3a || i + 1 >= to) return false;
-  return skipUriCharacters(text, i + 1, to, 0, 0) === to;
+  return skipUriCharacters(text, i + 1, to, 0) === to;
 }
 
 /**
- * Walks characters that may stand in a URI, up to `to` or one of the two stop codes. Returns -1 at white space, a
+ * Walks characters that may stand in a URI, up to `to` or the stop code. Returns -1 at white space, a
  * control character, a delimiter (`<`, `>`, `"`) or an incomplete escape.
  */
-function skipUriCharacters(
-  text: string,
-  from: number,
-  to: number,
-  stop1: number,
-  stop2: number,
-): number {
+function skipUriCharacters(text: string, from: number, to: number, stop: number): number {
   for (let i = from; i < to; i++) {
     const code = text.charCodeAt(i);
-    if (code === stop1 || code === stop2) return i;
+    if (code === stop) return i;
     if (code <= 0x20 || code === 0x7f || code === 0x22 || code === 0x3c || code === 0x3e) return -1;
     if (code === 0x25) {
       if (i + 2 >= to || !isHexCode(text.charCodeAt(i + 1)) || !isHexCode(text.charCodeAt(i + 2)))
@@ -116,10 +110,10 @@ function locateUri(text: string, from: number, to: number, field: string): UriLa
   const atSign = text.indexOf('@', at);
   if (atSign >= 0 && atSign < to) {
     userFrom = at;
-    userTo = skipUriCharacters(text, at, atSign, 0x3a, 0x3a);
+    userTo = skipUriCharacters(text, at, atSign, 0x3a);
     if (userTo <= userFrom) throw syntaxError(field, 'Bad user part in a URI');
     if (userTo < atSign) {
-      passwordTo = skipUriCharacters(text, userTo + 1, atSign, 0, 0);
+      passwordTo = skipUriCharacters(text, userTo + 1, atSign, 0);
       if (passwordTo < 0) throw syntaxError(field, 'Bad password in a URI');
     }
     at = atSign + 1;
@@ -139,13 +133,13 @@ function locateUri(text: string, from: number, to: number, field: string): UriLa
   let parametersFrom = -1;
   if (at < to && text.charCodeAt(at) === 0x3b) {
     parametersFrom = at;
-    at = skipUriCharacters(text, at, to, 0x3f, 0x3f);
+    at = skipUriCharacters(text, at, to, 0x3f);
     if (at < 0) throw syntaxError(field, 'Bad parameter in a URI');
   }
   let headersFrom = -1;
   if (at < to && text.charCodeAt(at) === 0x3f) {
     headersFrom = at + 1;
-    if (skipUriCharacters(text, headersFrom, to, 0, 0) < 0)
+    if (skipUriCharacters(text, headersFrom, to, 0) < 0)
       throw syntaxError(field, 'Bad header in a URI');
     at = to;
   }

@@ -119,8 +119,10 @@ function answeredMedia(
   media: OfferedMedia,
   codecs: readonly CodecDescription[],
   remote: RemoteMedia | undefined,
-  muxOffered: boolean,
-  crypto: AgreedCrypto | undefined,
+  {
+    muxOffered,
+    crypto,
+  }: { readonly muxOffered: boolean; readonly crypto: AgreedCrypto | undefined },
 ): AnsweredMedia {
   if (remote === undefined) {
     return {
@@ -201,7 +203,7 @@ export function parseAnswer(offer: SessionDescription, sdp: string): AnsweredMed
     // RFC 5761 §5.1.1: rtcp-mux in an answer counts only if it was offered.
     const muxOffered = offer.extraLines?.[media.kind]?.includes('a=rtcp-mux') ?? false;
     const crypto = answeredCrypto(media.crypto ?? [], aligned[index]?.crypto ?? []);
-    return answeredMedia(media, media.codecs, aligned[index], muxOffered, crypto);
+    return answeredMedia(media, media.codecs, aligned[index], { muxOffered, crypto });
   });
   requireUsable(answered);
   return answered;
@@ -249,7 +251,10 @@ export function answerReoffer(
     const theirs = aligned[index];
     const capability = own.capability ?? { codecs: own.codecs, direction: own.direction };
     const chosen = chooseCrypto(own.crypto ?? [], theirs?.crypto ?? []);
-    const answered = answeredMedia(own, capability.codecs, theirs, false, chosen?.agreed);
+    const answered = answeredMedia(own, capability.codecs, theirs, {
+      muxOffered: false,
+      crypto: chosen?.agreed,
+    });
     peer.push(answered);
     if (!answered.accepted || theirs === undefined) {
       media.push(own);

@@ -26,7 +26,6 @@ export function createResponse(
   statusCode: number,
   reasonPhrase: string,
   toTag: string,
-  body: Uint8Array = EMPTY_BODY,
 ): SipResponse {
   const headers = new SipHeaders();
   for (const via of request.headers.getAll('via')) headers.append('via', via);
@@ -39,7 +38,7 @@ export function createResponse(
   ] as const) {
     if (value !== undefined) headers.append(name, value);
   }
-  return { kind: 'response', statusCode, reasonPhrase, headers, body };
+  return { kind: 'response', statusCode, reasonPhrase, headers, body: EMPTY_BODY };
 }
 
 /** The tag of a From or To value, or `undefined`; also when the value cannot be read. */

@@ -152,6 +152,12 @@ interface Server extends ServerTransaction {
   octets: Uint8Array | undefined;
 }
 
+interface ReplyOptions {
+  /** The response as it goes out. Default: made of it. */
+  readonly octets?: Uint8Array | undefined;
+  readonly failed?: () => void;
+}
+
 /** All transactions of one user agent. Look-ups are O(1). */
 export class TransactionLayer implements TransportHandler {
   readonly #options: TransactionLayerOptions;
@@ -282,8 +288,7 @@ export class TransactionLayer implements TransportHandler {
     const machine = new Transaction(
       request.method === 'INVITE' ? 'invite-client' : 'non-invite-client',
       reliable,
-      this.#options.timers,
-      this.#options.clock,
+      this.#options,
       {
         perform: (action) => {
           if (action === 'send') this.#sendClient(client, request, octets);
@@ -432,14 +437,14 @@ export class TransactionLayer implements TransportHandler {
     const machine = new Transaction(
       request.method === 'INVITE' ? 'invite-server' : 'non-invite-server',
       reliable,
-      this.#options.timers,
-      this.#options.clock,
+      this.#options,
       {
         perform: (action) => {
           if (action === 'send' && server.response !== undefined) {
-            this.#reply(server.response, source, via, server.octets, () =>
-              machine.handle('transport error'),
-            );
+            this.#reply(server.response, source, via, {
+              octets: server.octets,
+              failed: () => machine.handle('transport error'),
+            });
           } else if (action === 'pass' && server.message !== undefined) {
             this.#handler.onAck(server.message);
           }
@@ -492,19 +497,18 @@ export class TransactionLayer implements TransportHandler {
     response: SipResponse,
     source: TransportAddress,
     via: Via,
-    octets: Uint8Array = formatMessage(response),
-    failed: () => void = () => {},
+    { octets = formatMessage(response), failed }: ReplyOptions = {},
   ): void {
     this.#transmit(response, octets, source, (error) => {
       if (error === undefined) return;
       if (source.connectionId === undefined) {
-        failed();
+        failed?.();
         return;
       }
       const { protocol, address } = source;
       const again = { protocol, address, port: via.port ?? defaultPort(protocol) };
       this.#transmit(response, octets, again, (fatal) => {
-        if (fatal !== undefined) failed();
+        if (fatal !== undefined) failed?.();
       });
     });
   }

@@ -26,10 +26,15 @@ const EVENTS: readonly TransactionEvent[] = [
 function machine(kind: TransactionKind, reliable = false) {
   const clock = new ManualClock();
   const done: string[] = [];
-  const transaction = new Transaction(kind, reliable, completeTimers(), clock, {
-    perform: (action) => void done.push(`${clock.now()} ${action}`),
-    terminated: () => void done.push(`${clock.now()} over`),
-  });
+  const transaction = new Transaction(
+    kind,
+    reliable,
+    { timers: completeTimers(), clock },
+    {
+      perform: (action) => void done.push(`${clock.now()} ${action}`),
+      terminated: () => void done.push(`${clock.now()} over`),
+    },
+  );
   transaction.start();
   return { clock, done, transaction };
 }

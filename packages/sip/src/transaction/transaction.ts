@@ -212,6 +212,12 @@ export interface TransactionHandler {
   terminated(): void;
 }
 
+/** What a transaction needs of its layer. */
+interface TransactionDeps {
+  readonly timers: SipTimers;
+  readonly clock: Clock;
+}
+
 /** Runs one machine. */
 export class Transaction {
   readonly kind: TransactionKind;
@@ -228,8 +234,7 @@ export class Transaction {
   constructor(
     kind: TransactionKind,
     reliable: boolean,
-    timers: SipTimers,
-    clock: Clock,
+    { timers, clock }: TransactionDeps,
     handler: TransactionHandler,
   ) {
     this.kind = kind;

@@ -1,7 +1,7 @@
 // The contract between the transaction layer and whatever carries SIP messages (RFC 3261 §18). UDP, TCP and TLS are in
 // transport-udp.ts, transport-tcp.ts and transport-tls.ts; users may bring others.
 
-import { SipError } from '../errors.ts';
+import type { SipError } from '../errors.ts';
 import type { ParseOutcome } from '../message/message-head.ts';
 import type { Clock } from '../timers.ts';
 

@@ -26,7 +26,7 @@ export interface RtpLineOptions {
   /** Default `rtpPort + 1`. */
   readonly rtcpPort?: number;
   /** 0–127. Default 96 for video; for audio the static one, or 97 (Opus), 98, 99 (Speex). */
-  readonly payloadType?: number;
+  readonly payloadType?: number | undefined;
   /** u32. Default random. */
   readonly ssrc?: number;
   /** u16; 65,530 lets it wrap soon. Default random. */
@@ -140,6 +140,15 @@ function soundOf(clip: Clip, codec: PhoneAudioCodec): readonly Uint8Array[] {
   return clip.sounds[codec] ?? [];
 }
 
+/** Header fields of an RTP packet to send. */
+interface SentPacket {
+  readonly marker: boolean;
+  /** u32. */
+  readonly rtpTimestamp: number;
+  /** Default: that of the line. */
+  readonly payloadType?: number | undefined;
+}
+
 /** One SSRC: header, counters, line. */
 class RtpLine {
   readonly options: RtpLineOptions;
@@ -191,10 +200,8 @@ class RtpLine {
   /** @returns false when the line lost it. */
   send(
     payload: Uint8Array,
-    marker: boolean,
-    rtpTimestamp: number,
+    { marker, rtpTimestamp, payloadType = this.payloadType }: SentPacket,
     nowMs: number,
-    payloadType = this.payloadType,
   ): boolean {
     const datagram = Buffer.allocUnsafe(RTP_HEADER_BYTES + payload.length);
     datagram[0] = 0x80;
@@ -484,7 +491,7 @@ export class RtpSender {
     let lostPackets = 0;
     for (let i = 0; i < payloads.length; i++) {
       const marker = i === payloads.length - 1;
-      if (!line.send(payloads[i]!, marker, rtpTimestamp, nowMs)) lostPackets++;
+      if (!line.send(payloads[i]!, { marker, rtpTimestamp }, nowMs)) lostPackets++;
     }
     line.frames++;
     const { keepSent = true, onAccessUnit } = this.#options;
@@ -513,7 +520,7 @@ export class RtpSender {
     }
     // RFC 3551 §4.1: the marker begins a talkspurt.
     const payload = this.#sound[position % this.#audioSteps]!;
-    line.send(payload, !this.#talking, rtpTimestamp, nowMs);
+    line.send(payload, { marker: !this.#talking, rtpTimestamp }, nowMs);
     this.#talking = true;
     line.frames++;
   }
@@ -539,7 +546,8 @@ export class RtpSender {
     if (event.marker) this.#eventTimestamp = rtpTimestamp;
     const segment = Math.round((event.segmentTicks * line.clockHz) / eventClockHz);
     const begin = (this.#eventTimestamp + segment) % 2 ** 32;
-    line.send(event.payload, event.marker, begin, nowMs, eventPayloadType);
+    const { payload, marker } = event;
+    line.send(payload, { marker, rtpTimestamp: begin, payloadType: eventPayloadType }, nowMs);
     return true;
   }
 

@@ -28,8 +28,7 @@ function open(protocol: 'udp' | 'tcp') {
   const server = new InviteServer(
     INVITE,
     { protocol, address: '192.0.2.1', port: 5060 },
-    { t1Ms: T1_MS, respond: () => sentAtMs.push(performance.now() - beganMs) },
-    timers,
+    { t1Ms: T1_MS, respond: () => sentAtMs.push(performance.now() - beganMs), timers },
     { isOver: () => over, onUnacknowledged: (statusCode) => unacknowledged.push(statusCode) },
   );
   const end = (): void => {

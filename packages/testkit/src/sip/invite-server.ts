@@ -14,12 +14,16 @@ export interface InviteServerHandler {
   onUnacknowledged(statusCode: number): void;
 }
 
+interface InviteServerDeps extends Pick<PeerCallDeps, 'respond' | 't1Ms'> {
+  /** Timers of the call, which may clear them at any time. */
+  readonly timers: TimerSet;
+}
+
 /** One INVITE of the caller and what was said to it. */
 export class InviteServer {
   readonly request: SipRequest;
   readonly origin: Origin;
-  readonly #deps: Pick<PeerCallDeps, 'respond' | 't1Ms'>;
-  readonly #timers: TimerSet;
+  readonly #deps: InviteServerDeps;
   readonly #handler: InviteServerHandler;
   #last: SipResponse | undefined;
   #lastAtMs = 0;
@@ -28,18 +32,15 @@ export class InviteServer {
   #sent2xx = 0;
   #retransmission: NodeJS.Timeout | undefined;
 
-  /** @param timers of the call, which may clear them at any time */
   constructor(
     request: SipRequest,
     origin: Origin,
-    deps: Pick<PeerCallDeps, 'respond' | 't1Ms'>,
-    timers: TimerSet,
+    deps: InviteServerDeps,
     handler: InviteServerHandler,
   ) {
     this.request = request;
     this.origin = origin;
     this.#deps = deps;
-    this.#timers = timers;
     this.#handler = handler;
   }
 
@@ -101,7 +102,7 @@ export class InviteServer {
   #repeat(statusCode: number, waitMs: number, waitedMs: number): void {
     const { t1Ms } = this.#deps;
     const isSuccess = statusCode < 300;
-    this.#retransmission = this.#timers.after(waitMs, () => {
+    this.#retransmission = this.#deps.timers.after(waitMs, () => {
       if (this.#acks > 0 || (isSuccess && this.#handler.isOver())) return;
       if (waitedMs + waitMs >= 64 * t1Ms) {
         this.#handler.onUnacknowledged(statusCode);

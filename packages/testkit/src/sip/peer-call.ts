@@ -248,13 +248,18 @@ export class PeerCall {
   }
 
   #newServer(request: SipRequest, origin: Origin): InviteServer {
-    const server = new InviteServer(request, origin, this.#deps, this.#timers, {
-      isOver: () => this.#ending !== undefined,
-      onUnacknowledged: (statusCode) => {
-        this.#violation(`${statusCode < 300 ? '2xx' : statusCode} was never acknowledged`);
-        if (statusCode < 300) void this.hangUp();
+    const server = new InviteServer(
+      request,
+      origin,
+      { ...this.#deps, timers: this.#timers },
+      {
+        isOver: () => this.#ending !== undefined,
+        onUnacknowledged: (statusCode) => {
+          this.#violation(`${statusCode < 300 ? '2xx' : statusCode} was never acknowledged`);
+          if (statusCode < 300) void this.hangUp();
+        },
       },
-    });
+    );
     this.#invites.set(branchOf(request), server);
     return server;
   }

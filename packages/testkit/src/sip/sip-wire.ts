@@ -39,8 +39,7 @@ export class SipWire {
   private constructor(
     host: string,
     port: number,
-    udp: UdpSocket | undefined,
-    tcp: Server | undefined,
+    { udp, tcp }: { readonly udp: UdpSocket | undefined; readonly tcp: Server | undefined },
     handler: SipWireHandler,
   ) {
     this.host = host;
@@ -69,14 +68,14 @@ export class SipWire {
     for (let attempt = 1; ; attempt++) {
       const datagrams = udp ? await bindUdp(host, port) : undefined;
       const bound = datagrams?.address().port ?? port;
-      if (!tcp) return new SipWire(host, bound, datagrams, undefined, handler);
+      if (!tcp) return new SipWire(host, bound, { udp: datagrams, tcp: undefined }, handler);
       const server = createServer();
       try {
         server.listen(bound, host);
         await once(server, 'listening');
         const address = server.address();
         const listening = typeof address === 'object' && address !== null ? address.port : bound;
-        return new SipWire(host, listening, datagrams, server, handler);
+        return new SipWire(host, listening, { udp: datagrams, tcp: server }, handler);
       } catch (error) {
         datagrams?.close();
         if (port !== 0 || attempt >= BIND_ATTEMPTS) throw error;
