@@ -44,6 +44,7 @@ export type {
   VideoTranscoder,
   VideoTranscoderHandler,
 } from './ffmpeg/transcoder.ts';
+export { AudioOverride } from './output/audio-override.ts';
 export { FlvRecorder } from './output/flv-recorder.ts';
 export type {
   FlvRecorderHandler,
@@ -58,6 +59,7 @@ export type { Output, OutputContents } from './output/output.ts';
 export type { SessionTranscoders } from './output/rendition.ts';
 export { adviseRtmpTarget } from './output/rtmp-targets.ts';
 export type { RtmpTargetAdvice } from './output/rtmp-targets.ts';
+export type { OpenSound } from './output/sound-replacement.ts';
 export type { StreamFigures, StreamSource } from './output/stream-source.ts';
 export { FrameStream } from './session/frame-stream.ts';
 export type {

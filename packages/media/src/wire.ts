@@ -33,6 +33,8 @@ export { isVp8KeyFrame, parseVp8FrameTag } from './codec/vp8.ts';
 export type { Vp8FrameTag } from './codec/vp8.ts';
 export { amf0Object, decodeAmf0, EcmaArray, encodeAmf0, MAX_AMF0_DEPTH } from './flv/amf0.ts';
 export type { Amf0Fault, Amf0Value } from './flv/amf0.ts';
+export { silencedTag } from './flv/audio-tag.ts';
+export type { FlvAudioCodec } from './flv/audio-tag.ts';
 export {
   ENHANCED_CODEC_ID,
   enhancedOpusHeader,
@@ -42,8 +44,8 @@ export {
 } from './flv/enhanced-tags.ts';
 export { FlvReader } from './flv/flv-file.ts';
 export type { FlvFault, FlvFileTag, FlvReaderHandler } from './flv/flv-file.ts';
-export { FlvMuxer, silencedTag } from './flv/flv-muxer.ts';
-export type { FlvAudioCodec, FlvMuxerOptions, VideoFormat } from './flv/flv-muxer.ts';
+export { FlvMuxer } from './flv/flv-muxer.ts';
+export type { FlvMuxerOptions, VideoFormat } from './flv/flv-muxer.ts';
 export {
   AudioDepacketizer,
   audioDurationMs,
@@ -159,6 +161,7 @@ export type { EnhancedMedia } from './output/output-form.ts';
 export { OutputSet } from './output/output-set.ts';
 export { RTMP_TARGETS, rtmpTargetOf } from './output/rtmp-targets.ts';
 export type { RtmpTarget } from './output/rtmp-targets.ts';
+export type { SoundReplacementHandler } from './output/sound-replacement.ts';
 export type { LocalMedia } from './session/media-session.ts';
 export type { ReceivedMediaStats } from './session/media-stats.ts';
 export type { ConnectAudio } from './session/peer-sound.ts';

@@ -6,7 +6,7 @@ import {
   enhancedVp8Header,
   enhancedVp8Tag,
 } from './enhanced-tags.ts';
-import { silencedTag } from './flv-muxer.ts';
+import { silencedTag } from './audio-tag.ts';
 import type { FlvTag, Vp8Frame } from '../codec/frame.ts';
 
 /** A reader of our own for these tags, written from the tables of the specification, bit by bit. */

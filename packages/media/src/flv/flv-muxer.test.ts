@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { EcmaArray } from './amf0.ts';
 import { decodeAmf0 } from './amf0.ts';
-import { FlvMuxer, silencedTag } from './flv-muxer.ts';
-import { audioSilence } from '../codec/silence.ts';
+import { FlvMuxer } from './flv-muxer.ts';
 import type { FlvMuxerOptions } from './flv-muxer.ts';
 import { NAL_HEADROOM_BYTES } from '../codec/frame.ts';
 import type { FlvTag, H264AccessUnit } from '../codec/frame.ts';
@@ -246,32 +245,5 @@ describe('FlvMuxer', () => {
     });
     muxer.pushAac(Buffer.from('a'), 20);
     expect(metadataOf(tags[3])).toMatchObject({ audiosamplerate: 48_000, width: 640 });
-  });
-});
-
-describe('silencedTag', () => {
-  const tag = (body: string, role: FlvTag['role'] = 'audio'): FlvTag => ({
-    type: 8,
-    timestampMs: 7,
-    body: Buffer.from(body, 'hex'),
-    role,
-  });
-
-  it.each([
-    ['72112233', '72d5d5d5'],
-    ['82112233', '82ffffff'],
-    ['af01112233', 'af0101182007'],
-    ['af0121112233', 'af01211004608c1c'],
-    ['b2112233', `b2${Buffer.from(audioSilence('speex-wb')).toString('hex')}`],
-    ['22112233', '22112233'],
-  ])('%s becomes %s', (before, after) => {
-    const silent = silencedTag(tag(before));
-    expect(Buffer.from(silent.body).toString('hex')).toBe(after);
-    expect(silent).toMatchObject({ type: 8, timestampMs: 7, role: 'audio' });
-  });
-
-  it('leaves everything else as it is', () => {
-    const header = tag('af001208', 'sequence-header');
-    expect(silencedTag(header)).toBe(header);
   });
 });

@@ -1,19 +1,19 @@
 // Frames to FLV tags (Adobe FLV 10.1, annex E).
 
-import { AAC_SILENCE, AAC_STEREO_SILENCE, isAacStereo } from '../codec/aac.ts';
 import type { AacFormat } from '../codec/aac.ts';
 import { amf0Object, EcmaArray, encodeAmf0 } from './amf0.ts';
 import type { Amf0Value } from './amf0.ts';
+import { SOUND_FORMAT } from './audio-tag.ts';
+import type { FlvAudioCodec } from './audio-tag.ts';
 import {
   ENHANCED_CODEC_ID,
   enhancedOpusHeader,
   enhancedOpusTag,
   enhancedVp8Header,
   enhancedVp8Tag,
-  isEnhancedOpusTag,
 } from './enhanced-tags.ts';
 import { NAL_HEADROOM_BYTES } from '../codec/frame.ts';
-import type { AudioCodec, G711Codec, VideoCodec } from '../codec/codec.ts';
+import type { AudioCodec, VideoCodec } from '../codec/codec.ts';
 import type { AudioFrame, FlvTag, H264Picture, Sink, Vp8Frame } from '../codec/frame.ts';
 import {
   encodeAvcConfiguration,
@@ -22,11 +22,7 @@ import {
   nalType,
   parseSps,
 } from '../codec/h264.ts';
-import { audioSilence } from '../codec/silence.ts';
 import { parseVp8FrameTag } from '../codec/vp8.ts';
-
-/** Audio that FLV can carry (FLV 10.1 §E.4.2.1); Opus in the tags of Enhanced RTMP alone. */
-export type FlvAudioCodec = G711Codec | 'speex-wb' | 'aac' | 'opus';
 
 /** What a stream carries: known before its first frame. */
 export interface FlvMuxerOptions {
@@ -56,13 +52,6 @@ const MAX_COMPOSITION_MS = 0x7fffff;
 const MAX_PARAMETER_SET_BYTES = 4096;
 /** Of each kind; the record has room for 31 SPS, and real streams have one. */
 const MAX_PARAMETER_SETS = 31;
-/** Sound format; FLV fixes 8 kHz mono for G.711 and 16 kHz mono for Speex, whatever the rate bits say. */
-const SOUND_FORMAT: Readonly<Record<Exclude<FlvAudioCodec, 'opus'>, number>> = {
-  pcma: 7,
-  pcmu: 8,
-  aac: 10,
-  'speex-wb': 11,
-};
 const SOUND_FORMAT_OF: Readonly<Partial<Record<AudioCodec, number>>> = SOUND_FORMAT;
 /** `audiocodecid` of the metadata. */
 const AUDIO_CODEC_ID: Readonly<Record<FlvAudioCodec, number>> = {
@@ -337,35 +326,6 @@ export class FlvMuxer {
     const body = encodeAmf0('onMetaData', new EcmaArray(amf0Object(entries)));
     this.#metadata = { type: 18, timestampMs, body, role: 'metadata' };
     this.#sink(this.#metadata);
-  }
-}
-
-/** The same audio tag with silence in it; other tags, and those of sound formats that are not ours, stay as they are. */
-export function silencedTag(tag: FlvTag): FlvTag {
-  if (tag.role !== 'audio') return tag;
-  if (isEnhancedOpusTag(tag)) return enhancedOpusTag(audioSilence('opus'), tag.timestampMs);
-  const head = tag.body[0] ?? 0;
-  switch (head >> 4) {
-    case SOUND_FORMAT.aac:
-      return {
-        ...tag,
-        body: Buffer.from([
-          head,
-          1,
-          ...(isAacStereo(tag.body.subarray(2)) ? AAC_STEREO_SILENCE : AAC_SILENCE),
-        ]),
-      };
-    case SOUND_FORMAT['speex-wb']:
-      return { ...tag, body: Buffer.from([head, ...audioSilence('speex-wb')]) };
-    case SOUND_FORMAT.pcma:
-    case SOUND_FORMAT.pcmu: {
-      const codec = head >> 4 === SOUND_FORMAT.pcma ? 'pcma' : 'pcmu';
-      const body = Buffer.alloc(tag.body.length, audioSilence(codec)[0]);
-      body[0] = head;
-      return { ...tag, body };
-    }
-    default:
-      return tag;
   }
 }
 

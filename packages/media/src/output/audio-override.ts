@@ -1,0 +1,84 @@
+// A decorator of outputs: silence, or a sound, in place of the audio of the stream, without a break.
+
+import type { FlvTag } from '../codec/frame.ts';
+import { silencedTag } from '../flv/audio-tag.ts';
+import type { Output, OutputContents } from './output.ts';
+import { SoundReplacement } from './sound-replacement.ts';
+import type { OpenSound, SoundReplacementHandler } from './sound-replacement.ts';
+
+/** What the outputs that it decorates hear. They all hear the same. */
+export class AudioOverride {
+  /** Silence, whatever is played. */
+  muted: boolean;
+  #sound: SoundReplacement | undefined;
+
+  /** @param muted - Default false. */
+  constructor(muted = false) {
+    this.muted = muted;
+  }
+
+  /** A sound is being played in place of the audio. */
+  get isPlaying(): boolean {
+    return this.#sound !== undefined;
+  }
+
+  /**
+   * Plays a sound in place of the audio, from the next tag on and until it ends. The one before it ends.
+   *
+   * @param open - Called with the codec of the stream, and again when that changes.
+   */
+  play(open: OpenSound, handler: SoundReplacementHandler = {}): void {
+    this.stop();
+    const sound: SoundReplacement = new SoundReplacement(open, {
+      onEnded: () => {
+        if (this.#sound === sound) this.#sound = undefined;
+        handler.onEnded?.();
+      },
+      onClosed: () => handler.onClosed?.(),
+    });
+    this.#sound = sound;
+  }
+
+  /** The stream's own audio again. */
+  stop(): void {
+    this.#sound?.close();
+    this.#sound = undefined;
+  }
+
+  /** @returns an output that hands on what it gets to this one, with the audio that is to be heard. */
+  over(output: Output): Output {
+    return new OverriddenOutput(this, output);
+  }
+
+  /** For {@link over}: what is heard of a tag, handed to an output. */
+  push(tag: FlvTag, output: Output): void {
+    if (this.#sound === undefined) {
+      output.push(this.muted ? silencedTag(tag) : tag);
+      return;
+    }
+    for (const heard of this.#sound.replace(tag))
+      output.push(this.muted ? silencedTag(heard) : heard);
+  }
+}
+
+class OverriddenOutput implements Output {
+  readonly #override: AudioOverride;
+  readonly #output: Output;
+
+  constructor(override: AudioOverride, output: Output) {
+    this.#override = override;
+    this.#output = output;
+  }
+
+  onLive(contents: OutputContents): void {
+    this.#output.onLive?.(contents);
+  }
+
+  push(tag: FlvTag): void {
+    this.#override.push(tag, this.#output);
+  }
+
+  onEnded(error?: unknown): void | Promise<void> {
+    return this.#output.onEnded?.(error);
+  }
+}
