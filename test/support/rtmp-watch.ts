@@ -73,8 +73,8 @@ export function feedPublisher(watched: WatchedPublisher, bytesPerSecond: number)
       const isKey = at % 1000 === 0 || watched.keyFramesWanted > 0;
       if (isKey) watched.keyFramesWanted = 0;
       const role = isKey ? 'key-frame' : 'inter-frame';
-      watched.publisher.send(testTag(role, at, Math.round(bytesPerSecond / 25)));
-      watched.publisher.send(testTag('audio', at, 160));
+      watched.publisher.push(testTag(role, at, Math.round(bytesPerSecond / 25)));
+      watched.publisher.push(testTag('audio', at, 160));
     }
   }, 10);
   return () => clearInterval(timer);

@@ -33,7 +33,6 @@ export { isVp8KeyFrame, parseVp8FrameTag } from './codec/vp8.ts';
 export type { Vp8FrameTag } from './codec/vp8.ts';
 export { amf0Object, decodeAmf0, EcmaArray, encodeAmf0, MAX_AMF0_DEPTH } from './flv/amf0.ts';
 export type { Amf0Fault, Amf0Value } from './flv/amf0.ts';
-export { silencedTag } from './flv/audio-tag.ts';
 export type { FlvAudioCodec } from './flv/audio-tag.ts';
 export {
   ENHANCED_CODEC_ID,

@@ -43,7 +43,7 @@ describeWith(['openssl'], 'RTMPS', () => {
     afterTest(() => watched.publisher.close());
     const error = await Promise.race([watched.publishing.then(() => undefined), watched.ended]);
     if (!error) {
-      expect(watched.publisher.send(testTag('key-frame', 0, 100_000))).toBe('sent');
+      expect(watched.publisher.push(testTag('key-frame', 0, 100_000))).toBe('sent');
       await watched.publisher.close();
     }
     return error ? `${error.code} ${error.reason}` : 'let in';

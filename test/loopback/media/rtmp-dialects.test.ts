@@ -149,7 +149,7 @@ describe('RTMP dialects', () => {
     await watched.publishing;
     sink.sendStatus({ level: 'status', code: 'NetStream.Publish.Notice' });
     sink.sendStatus({ level: 'error', code: 'NetStream.Record.Failed' });
-    watched.publisher.send(testTag('key-frame', 0));
+    watched.publisher.push(testTag('key-frame', 0));
     await expect.poll(() => sink.publications[0]?.tagCount).toBe(1);
     expect(watched.endings).toEqual([]);
     sink.sendStatus({ level: 'status', code: 'NetStream.Unpublish.Success' });
@@ -205,7 +205,7 @@ describe('Enhanced RTMP', () => {
       sink.requestReconnect(tcUrl);
       sink.requestReconnect(tcUrl);
       await expect.poll(() => watched.reconnects).toEqual([expected]);
-      expect(watched.publisher.send(testTag('key-frame', 0))).toBe('sent');
+      expect(watched.publisher.push(testTag('key-frame', 0))).toBe('sent');
       await watched.publisher.close();
     }
     const nowhere = publish(sink.url);

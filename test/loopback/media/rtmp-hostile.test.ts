@@ -47,7 +47,7 @@ async function publishTo(
           { url, streamName: 'x' },
           {
             onPublishing: () => {
-              publisher.send({
+              publisher.push({
                 type: 9,
                 timestampMs: 0,
                 body: Buffer.alloc(100),

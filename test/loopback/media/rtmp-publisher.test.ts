@@ -70,7 +70,7 @@ describe('RTMP publisher', () => {
   it('publishes with the documented commands, rebases time to 0, and ends orderly', async () => {
     const sink = await openSink();
     const { publisher, publishing, ended } = publish(`${sink.url}/instance?token=1`);
-    expect(publisher.send(tag('key-frame', 0))).toBe('skipped');
+    expect(publisher.push(tag('key-frame', 0))).toBe('skipped');
     await publishing;
     for (const one of [
       tag('metadata', 5000),
@@ -79,7 +79,7 @@ describe('RTMP publisher', () => {
       tag('audio', 5010),
       tag('inter-frame', 5040),
     ]) {
-      expect(publisher.send(one)).toBe('sent');
+      expect(publisher.push(one)).toBe('sent');
     }
     await publisher.close();
     expect(await ended).toBeUndefined();
@@ -159,7 +159,7 @@ describe('RTMP publisher', () => {
     await publisher.close();
     await publisher.close();
     expect(endings).toHaveLength(1);
-    expect(publisher.send(tag('audio', 0))).toBe('skipped');
+    expect(publisher.push(tag('audio', 0))).toBe('skipped');
   });
 
   it('sees a stalled server by its acknowledgements, drops video in a bounded queue, and ends STALLED', async () => {
@@ -173,8 +173,8 @@ describe('RTMP publisher', () => {
     await publishing;
     let t = 0;
     const feed = setInterval(() => {
-      publisher.send(tag(t % 1000 === 0 ? 'key-frame' : 'inter-frame', t, 5000));
-      publisher.send(tag('audio', t, 160));
+      publisher.push(tag(t % 1000 === 0 ? 'key-frame' : 'inter-frame', t, 5000));
+      publisher.push(tag('audio', t, 160));
       t += 20;
     }, 5);
     afterTest(() => Promise.resolve(clearInterval(feed)));
@@ -200,7 +200,7 @@ describe('RTMP publisher', () => {
     const feed = setInterval(() => {
       if (watched.keyFramesWanted > 0) nextIsKey = true;
       watched.keyFramesWanted = 0;
-      watched.publisher.send(tag(nextIsKey ? 'key-frame' : 'inter-frame', t, 5000));
+      watched.publisher.push(tag(nextIsKey ? 'key-frame' : 'inter-frame', t, 5000));
       nextIsKey = false;
       t += 20;
     }, 5);
@@ -226,7 +226,7 @@ describe('RTMP publisher', () => {
     const { publisher, publishing } = publish(sink.url, { windowBytes: 10_000 });
     await publishing;
     for (let t = 0; t < 10_000; t += 20)
-      publisher.send(tag(t === 0 ? 'key-frame' : 'inter-frame', t, 1000));
+      publisher.push(tag(t === 0 ? 'key-frame' : 'inter-frame', t, 1000));
     await expect.poll(() => publisher.stats.bytesSent).toBeGreaterThan(500_000);
     expect(publisher.stats).toMatchObject({ bytesAcknowledged: null, droppedFrames: 0 });
     await expect.poll(() => sink.publications[0]?.tagCount).toBe(500);

@@ -96,7 +96,7 @@ describe('a server that stops reading', () => {
     await watched.publishing;
     slow.slow(2_000_000);
     for (let t = 0; t < 1000; t += 10)
-      watched.publisher.send(testTag(t === 0 ? 'key-frame' : 'inter-frame', t, 9000));
+      watched.publisher.push(testTag(t === 0 ? 'key-frame' : 'inter-frame', t, 9000));
     await watched.publisher.close();
     await slow.publications[0]?.ended;
     expect(slow.publications[0]).toMatchObject({ tagCount: 100, endedOrderly: true });
@@ -106,7 +106,7 @@ describe('a server that stops reading', () => {
     await left.publishing;
     dead.stall();
     for (let t = 0; t < 8000; t += 10)
-      left.publisher.send(testTag(t === 0 ? 'key-frame' : 'inter-frame', t, 9000));
+      left.publisher.push(testTag(t === 0 ? 'key-frame' : 'inter-frame', t, 9000));
     const beganMs = performance.now();
     await left.publisher.close();
     expect(performance.now() - beganMs).toBeLessThan(1200);

@@ -84,8 +84,11 @@ function setUp(
         };
         connections.push(connection);
         return {
-          send: (tag) => {
+          push: (tag) => {
+            const isFirst = connection.sent.every(({ role }) => role !== tag.role);
             connection.sent.push(tag);
+            if (isFirst && (tag.role === 'key-frame' || tag.role === 'audio'))
+              handler.onFirstSent?.(tag.role);
             return 'sent';
           },
           stats: {

@@ -1,10 +1,9 @@
 // One stream going to one RTMP server, for as long as the stream lives: connects, reconnects, tells the truth.
 
-import { adviseRtmpTarget, enhancedForm, parseRtmpUrl } from '@sipcast/media';
-import { silencedTag } from '@sipcast/media/wire';
+import { adviseRtmpTarget, AudioOverride, enhancedForm, parseRtmpUrl } from '@sipcast/media';
 import type { RtmpUrl } from '@sipcast/media/wire';
 import type {
-  FlvTag,
+  OpenSound,
   openRtmpPublisher,
   Output,
   OutputForm,
@@ -16,8 +15,6 @@ import type {
   StreamSource,
 } from '@sipcast/media';
 import { SafeEmitter } from '../emitter.ts';
-import { PushSound } from './push-sound.ts';
-import type { OpenPushSound } from './push-sound.ts';
 import { childLogger } from '../logger.ts';
 import type { Logger } from '../logger.ts';
 import { mayFollow, RTMP_TRANSITIONS } from '../status.ts';
@@ -72,8 +69,9 @@ const FINAL_AT_FIRST: ReadonlySet<string | undefined> = new Set([
 
 /** One connection. There are two for a moment when the server asks for a new one. */
 interface Leg {
-  readonly output: Output;
   readonly publisher: RtmpPublisher;
+  /** The publisher, with the audio that is to be heard. */
+  readonly output: Output;
   /** What its server gets; that of the target before it has answered. */
   form: OutputForm;
   /** Lets go of the encoders for that. */
@@ -83,7 +81,7 @@ interface Leg {
 /** A push as the gateway drives it. */
 export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush {
   readonly target: PushTarget;
-  #muted: boolean;
+  readonly #audio: AudioOverride;
   readonly #options: RtmpOptions;
   readonly #deps: GatewayPushDeps;
   #media: StreamSource | undefined;
@@ -107,7 +105,6 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
   #lastError: RtmpError | undefined;
   /** Why it never began. */
   #refusal: string | null = null;
-  #sound: PushSound | undefined;
   /** Lets go of the encoders that run from one connection to the next. */
   #bridge: (() => void) | undefined;
   #unwantKeyFrames: (() => void) | undefined;
@@ -117,7 +114,7 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
   constructor(target: PushTarget, options: RtmpOptions, deps: GatewayPushDeps) {
     super(deps.logger);
     this.target = target;
-    this.#muted = target.muted;
+    this.#audio = new AudioOverride(target.muted);
     this.#options = { ...options, ...target.rtmp };
     this.#deps = deps;
     const { connectUrl, form, silentAudio = true } = target;
@@ -134,7 +131,7 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
   }
 
   get muted(): boolean {
-    return this.#muted;
+    return this.#audio.muted;
   }
 
   /** `close()` was called: it is gone for clients, although the connection may still be flushed. */
@@ -201,33 +198,23 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
   }
 
   /** Replaces the audio by a sound, until that ends. The one before it ends. `onClosed`: it has, for whatever reason. */
-  playSound(open: OpenPushSound, onClosed: () => void = () => {}): void {
-    this.#dropSound();
-    const onEnded = (): void => {
-      if (this.#sound === sound) this.#sound = undefined;
-    };
-    const sound = new PushSound(open, onEnded, onClosed);
-    this.#sound = sound;
+  playSound(open: OpenSound, onClosed: () => void = () => {}): void {
+    this.#audio.play(open, { onClosed });
     this.emit('change');
   }
 
   stopSound(): void {
-    this.#dropSound();
+    this.#audio.stop();
     this.emit('change');
   }
 
-  #dropSound(): void {
-    this.#sound?.close();
-    this.#sound = undefined;
-  }
-
   mute(): void {
-    this.#muted = true;
+    this.#audio.muted = true;
     this.emit('change');
   }
 
   unmute(): void {
-    this.#muted = false;
+    this.#audio.muted = false;
     this.emit('change');
   }
 
@@ -242,8 +229,8 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
       rtmpTransponderFullUrl: connectUrl !== rtmpUrl,
       width: size?.width ?? null,
       height: size?.height ?? null,
-      muted: this.#muted,
-      soundEnabled: this.#sound !== undefined,
+      muted: this.#audio.muted,
+      soundEnabled: this.#audio.isPlaying,
       options: this.target.muted ? { action: 'mute' } : {},
       status: this.#status,
       bytesSent: live.reduce((sum, { bytesSent }) => sum + bytesSent, this.#bytesSent),
@@ -264,7 +251,7 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
     clearTimeout(this.#retry);
     const legs = [...this.#legs];
     for (const { output } of legs) this.#media?.removeOutput(output);
-    this.#dropSound();
+    this.#audio.stop();
     this.#unwantKeyFrames?.();
     for (const leg of legs) letGo(leg);
     this.#crossBridge();
@@ -279,46 +266,41 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
   #openLeg(url: string): Leg {
     const { tls, mayRedirect, mayConnect, lookup, probe } = this.#options;
     const enhanced = this.#enhanced;
+    const publisher = this.#deps.openRtmpPublisher(
+      {
+        url,
+        streamName: this.target.publishName,
+        stallTimeoutMs: this.#options.stallTimeoutMs ?? 8000,
+        highWaterMs: this.#options.highWaterMs ?? 2000,
+        coalesceMs: this.#options.coalesceMs ?? 40,
+        ...(tls !== undefined && { tls }),
+        enhanced,
+        ...(mayRedirect !== undefined && { mayRedirect }),
+        ...(mayConnect !== undefined && { mayConnect }),
+        ...(lookup !== undefined && { lookup }),
+        ...(probe !== undefined && { probe }),
+      },
+      {
+        onPublishing: (capabilities) => this.#onPublishing(leg, capabilities),
+        onFirstSent: (role) => this.#onFirstSent(leg, role),
+        onKeyFrameWanted: () => this.#media?.requestKeyFrame(),
+        onReconnectRequested: (other) => this.#onReconnectRequested(leg, other),
+        onEnded: (error) => this.#onEnded(leg, error),
+      },
+    );
     const leg: Leg = {
       form: this.target.form,
       release: undefined,
-      output: { push: (tag) => this.#send(leg, tag) },
-      publisher: this.#deps.openRtmpPublisher(
-        {
-          url,
-          streamName: this.target.publishName,
-          stallTimeoutMs: this.#options.stallTimeoutMs ?? 8000,
-          highWaterMs: this.#options.highWaterMs ?? 2000,
-          coalesceMs: this.#options.coalesceMs ?? 40,
-          ...(tls !== undefined && { tls }),
-          enhanced,
-          ...(mayRedirect !== undefined && { mayRedirect }),
-          ...(mayConnect !== undefined && { mayConnect }),
-          ...(lookup !== undefined && { lookup }),
-          ...(probe !== undefined && { probe }),
-        },
-        {
-          onPublishing: (capabilities) => this.#onPublishing(leg, capabilities),
-          onKeyFrameWanted: () => this.#media?.requestKeyFrame(),
-          onReconnectRequested: (other) => this.#onReconnectRequested(leg, other),
-          onEnded: (error) => this.#onEnded(leg, error),
-        },
-      ),
+      publisher,
+      output: this.#audio.over(publisher),
     };
     this.#legs.add(leg);
     return leg;
   }
 
-  #send(leg: Leg, tag: FlvTag): void {
-    if (this.#sound) for (const heard of this.#sound.replace(tag)) this.#sendHeard(leg, heard);
-    else this.#sendHeard(leg, tag);
-  }
-
-  #sendHeard(leg: Leg, tag: FlvTag): void {
-    const sent = leg.publisher.send(this.#muted ? silencedTag(tag) : tag);
-    if (leg !== this.#next || sent !== 'sent') return;
-    if (tag.role === 'key-frame' || (tag.role === 'audio' && !this.#hasPictures(leg)))
-      this.#handOver();
+  #onFirstSent(leg: Leg, role: 'key-frame' | 'audio'): void {
+    if (leg !== this.#next) return;
+    if (role === 'key-frame' || !this.#hasPictures(leg)) this.#handOver();
   }
 
   /**

@@ -131,7 +131,7 @@ function publish(pieces: readonly Uint8Array[], hello = true) {
     {
       onPublishing: () => {
         published = true;
-        publisher.send({ type: 9, timestampMs: 0, body: Buffer.alloc(10), role: 'key-frame' });
+        publisher.push({ type: 9, timestampMs: 0, body: Buffer.alloc(10), role: 'key-frame' });
       },
       onKeyFrameWanted: () => {},
       onReconnectRequested: () => {},

@@ -108,6 +108,7 @@ class Publication implements RtmpPublisher {
   #awaited: number | undefined;
   #baseMs = Number.NaN;
   readonly #lastMs = { 8: 0, 9: 0, 18: 0 };
+  readonly #hasSent = { 'key-frame': false, audio: false };
   #keyFrameAskedMs = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -142,7 +143,7 @@ class Publication implements RtmpPublisher {
     };
   }
 
-  send(tag: FlvTag): 'sent' | 'skipped' {
+  push(tag: FlvTag): 'sent' | 'skipped' {
     if (this.#phase !== 'publishing') return 'skipped';
     if (!this.#gate.admit(tag, this.#outstandingBytes())) {
       if (this.#gate.wantsKeyFrame) this.#askForKeyFrame(tag.timestampMs);
@@ -153,7 +154,14 @@ class Publication implements RtmpPublisher {
     if (Number.isNaN(this.#baseMs) && !describes) this.#baseMs = tag.timestampMs;
     this.#link.writeTag(tag, this.#messageStreamId, this.#relativeMs(tag));
     this.#link.flushSoon(tag.type === VIDEO);
+    if (tag.role === 'key-frame' || tag.role === 'audio') this.#noteSent(tag.role);
     return 'sent';
+  }
+
+  #noteSent(role: 'key-frame' | 'audio'): void {
+    if (this.#hasSent[role]) return;
+    this.#hasSent[role] = true;
+    this.#handler.onFirstSent?.(role);
   }
 
   /** On the connection's time base; per medium it never decreases. */

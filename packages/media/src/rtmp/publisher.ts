@@ -70,6 +70,8 @@ export interface RtmpPublisherOptions {
 export interface RtmpPublisherHandler {
   /** Once, when the server has accepted the publication: tags may be sent. */
   onPublishing(capabilities: RtmpCapabilities): void;
+  /** The first key frame has been sent, or the first audio. Once each, from within `push`. */
+  onFirstSent?(role: 'key-frame' | 'audio'): void;
   /** Video was skipped and a key frame would end that; at most once per 500 ms. */
   onKeyFrameWanted(): void;
   /**
@@ -95,8 +97,8 @@ export interface RtmpPublisherStats {
 
 /** One publication. */
 export interface RtmpPublisher {
-  /** Sends or skips a tag; before `onPublishing` and after the end it is skipped. Never throws. */
-  send(tag: FlvTag): 'sent' | 'skipped';
+  /** Sends or skips a tag; before `onPublishing` and after the end it is skipped. Never throws: it may be an output. */
+  push(tag: FlvTag): 'sent' | 'skipped';
   readonly stats: RtmpPublisherStats;
   /** Flushes what is queued, says FCUnpublish and deleteStream, and closes. Resolves after `onEnded`. Idempotent. */
   close(): Promise<void>;
