@@ -19,6 +19,8 @@ export interface TickerOptions {
 /** Node.js reads 32 datagrams of a socket in one turn of its loop: as many as a call of 160 packets a second gets in this time. */
 const STALL_PER_TURN_MS = 200;
 const MAX_TURNS = 8;
+/** A peer in this process, or one that stood still with it, needs two turns to send what it owes. */
+const SENDER_TURNS = 2;
 
 /**
  * Has a timer only while somebody listens; so it needs no closing. After a stall of the whole process the beat waits until what
@@ -70,7 +72,7 @@ export class Ticker implements TickSource {
     this.#timer = undefined;
     const lateMs = this.#now() - this.#dueMs;
     if (lateMs <= this.#periodMs) this.#beat();
-    else this.#beatAfter(Math.min(Math.ceil(lateMs / STALL_PER_TURN_MS), MAX_TURNS));
+    else this.#beatAfter(Math.min(Math.ceil(lateMs / STALL_PER_TURN_MS), MAX_TURNS) + SENDER_TURNS);
   };
 
   /** Immediates run behind timers and sockets. */

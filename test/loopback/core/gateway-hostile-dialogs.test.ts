@@ -6,7 +6,6 @@ import type { Call, CallGatewayOptions } from '@sipcast/core';
 import { parseDatagram } from '@sipcast/sip';
 import type { SipMessage, SipResponse } from '@sipcast/sip';
 import { describe, expect, it } from 'vitest';
-import {} from '../sip/sip-peer.ts';
 import { afterTest } from '../../support/cleanup.ts';
 import { openGateway } from '../../support/call-ends.ts';
 import { until } from '../../support/wait.ts';

@@ -7,7 +7,6 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { connect, type Socket as TcpSocket } from 'node:net';
 import { SipUserAgent } from '@sipcast/sip';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {} from './sip-peer.ts';
 import { until } from '../../support/wait.ts';
 
 const FOLDER = new URL('../../vectors/rfc4475/', import.meta.url);
