@@ -21,11 +21,16 @@ export type {
   InviteSession,
   InviteSessionState,
 } from './call/call-session.ts';
-export type { InviteSessionHandler, SessionEnding } from './dialog/session-handler.ts';
+export type {
+  InviteSessionHandler,
+  PeerDescription,
+  SessionEnding,
+} from './dialog/session-handler.ts';
 export type { OutboundProxy, TransportPreference } from './transport/next-hop.ts';
 export {
   EMPTY_BODY,
   formatMessage,
+  type MessageSource,
   SipHeaders,
   type SipMessage,
   type SipRequest,

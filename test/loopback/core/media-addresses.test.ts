@@ -4,10 +4,10 @@ import { createSocket } from 'node:dgram';
 import type { Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { createCallGateway } from '@sipcast/core';
-import type { CallGateway, Logger } from '@sipcast/core';
-import { formatMessage, SipHeaders } from '@sipcast/sip';
-import type { SipMessage, SipRequest } from '@sipcast/sip';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { CallGateway, GatewayDeps, Logger } from '@sipcast/core';
+import { formatMessage, SipHeaders, SipUserAgent } from '@sipcast/sip';
+import type { InviteSessionHandler, SipMessage, SipRequest } from '@sipcast/sip';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { dialogRequest, response, say, ScriptedPeer } from '../sip/sip-peer.ts';
 import type { Reply } from '../sip/sip-peer.ts';
 import { until } from '../../support/wait.ts';
@@ -16,6 +16,7 @@ import { until } from '../../support/wait.ts';
 const FORBIDDEN = '127.0.0.2';
 
 let gateway: CallGateway;
+let openGateway: (deps: Partial<GatewayDeps>) => Promise<CallGateway>;
 let peer: ScriptedPeer;
 let sockets: Socket[];
 let warnings: string[];
@@ -32,14 +33,19 @@ beforeEach(async () => {
     error: (message) => void warnings.push(message),
   };
   peer = await new ScriptedPeer().openUdp();
-  gateway = await createCallGateway({
-    bindAddress: '127.0.0.1',
-    transcoding: false,
-    logger,
-    sipGuard: { strangers: 'answer' },
-    incoming: { rules: [{ accept: {} }] },
-    mayConnect: (address) => allowed.includes(address),
-  });
+  openGateway = (deps) =>
+    createCallGateway(
+      {
+        bindAddress: '127.0.0.1',
+        transcoding: false,
+        logger,
+        sipGuard: { strangers: 'answer' },
+        incoming: { rules: [{ accept: {} }] },
+        mayConnect: (address) => allowed.includes(address),
+      },
+      deps,
+    );
+  gateway = await openGateway({});
 });
 
 afterEach(async () => {
@@ -106,24 +112,29 @@ it('the same address, allowed, gets RTP: the trap is seen to work', async () => 
   await expect.poll(() => trap.packets).toBeGreaterThan(10);
 });
 
-it('a forbidden address in an offer is refused by 488', async () => {
-  const trap = await listen(FORBIDDEN);
+/** Calls the gateway with this description; resolves with its final response. */
+async function invite(sdp: string): Promise<SipMessage> {
   const headers = new SipHeaders()
-    .append('via', `SIP/2.0/UDP 127.0.0.1:${peer.port};branch=z9hG4bK-forbidden`)
-    .append('from', '<sip:bob@127.0.0.1>;tag=forbidden')
+    .append('via', `SIP/2.0/UDP 127.0.0.1:${peer.port};branch=z9hG4bK-incoming`)
+    .append('from', '<sip:bob@127.0.0.1>;tag=bob')
     .append('to', '<sip:us@127.0.0.1>')
-    .append('call-id', 'forbidden')
+    .append('call-id', 'incoming')
     .append('cseq', '1 INVITE')
     .append('contact', `<sip:bob@127.0.0.1:${peer.port}>`)
     .append('content-type', 'application/sdp');
-  const body = Buffer.from(description(FORBIDDEN, trap.port));
+  const body = Buffer.from(sdp);
   const uri = 'sip:us@127.0.0.1';
-  const invite: SipRequest = { kind: 'request', method: 'INVITE', uri, headers, body };
+  const request: SipRequest = { kind: 'request', method: 'INVITE', uri, headers, body };
   peer.script = () => {};
-  peer.send(formatMessage(invite), gateway.sipPort);
+  peer.send(formatMessage(request), gateway.sipPort);
   const isFinal = (one: SipMessage): boolean => one.kind === 'response' && one.statusCode >= 200;
   await until(() => peer.received.some(isFinal));
-  expect(peer.received.find(isFinal)).toMatchObject({ statusCode: 488 });
+  return peer.received.find(isFinal)!;
+}
+
+it('a forbidden address in an offer is refused by 488', async () => {
+  const trap = await listen(FORBIDDEN);
+  expect(await invite(description(FORBIDDEN, trap.port))).toMatchObject({ statusCode: 488 });
   expect(gateway.calls.history()[0]).toMatchObject({
     sipStatus: 488,
     info: `Failed by error: RTP would go to ${FORBIDDEN}, an address that may not be connected to`,
@@ -150,24 +161,80 @@ it('a forbidden address in a re-INVITE is refused by 488, and the call goes on a
   expect(trap.packets).toBe(0);
 });
 
-it('a private address of a peer behind a NAT gets nothing, and media are answered where they come from', async () => {
-  const phone = await listen('127.0.0.1');
-  const placed = await call(description('192.168.77.7', 4000));
-  await placed.established();
-  expect(warnings.join()).toContain('no RTP to 192.168.77.7');
-  const invite = await peer.request('INVITE');
-  const sdp = Buffer.from(invite.body).toString();
-  const port = Number(/^m=audio (\d+)/m.exec(sdp)?.[1]);
-  let sequence = 0;
-  const pace = setInterval(() => {
-    const packet = Buffer.alloc(12 + 160);
-    packet.writeUInt16BE(0x8008, 0);
-    packet.writeUInt16BE(++sequence, 2);
-    packet.writeUInt32BE(sequence * 160, 4);
-    packet.writeUInt32BE(7, 8);
-    phone.socket.send(packet, port, '127.0.0.1');
-  }, 20);
-  await expect.poll(() => phone.packets, { timeout: 10_000 }).toBeGreaterThan(10);
-  clearInterval(pace);
-  expect(placed.stats()?.audio?.packets).toBeGreaterThan(0);
-});
+/** Acknowledges a call of the peer's, so that the gateway can end it at once, and answers its BYE. */
+function hangUpQuietly({ headers: accepted }: SipMessage): void {
+  const headers = accepted.clone().set('cseq', '1 ACK');
+  headers.setFirst('via', `SIP/2.0/UDP 127.0.0.1:${peer.port};branch=z9hG4bK-ack`);
+  const uri = `sip:us@127.0.0.1:${gateway.sipPort}`;
+  const body = new Uint8Array(0);
+  peer.send(formatMessage({ kind: 'request', method: 'ACK', uri, headers, body }), gateway.sipPort);
+  peer.script = (message: SipMessage, reply: Reply) => {
+    if (message.kind === 'request') say(reply, response(message, 200, { tag: 'bob' }));
+  };
+}
+
+/** A user agent that shows no message to anything that traces. */
+class UntracedUserAgent extends SipUserAgent {
+  constructor(...[options, handler = {}]: ConstructorParameters<typeof SipUserAgent>) {
+    const { onTraffic: _, onInvite, ...others } = handler;
+    super(options, {
+      ...others,
+      ...(onInvite && {
+        onInvite: (incoming) =>
+          onInvite({ ...incoming, take: (session) => incoming.take(untraced(session)) }),
+      }),
+    });
+  }
+
+  override invite(...[options, handler]: Parameters<SipUserAgent['invite']>) {
+    return super.invite(options, untraced(handler));
+  }
+}
+
+function untraced({ onMessage: _, ...others }: InviteSessionHandler): InviteSessionHandler {
+  return others;
+}
+
+describe.each([
+  ['with traces', {}],
+  ['without traces', { createUserAgent: (...args) => new UntracedUserAgent(...args) }],
+] satisfies [string, Partial<GatewayDeps>][])(
+  'a private address of a peer behind a NAT, %s',
+  (_, deps) => {
+    beforeEach(async () => {
+      await gateway.close();
+      gateway = await openGateway(deps);
+    });
+
+    it('gets nothing, and media are answered where they come from', async () => {
+      const phone = await listen('127.0.0.1');
+      const placed = await call(description('192.168.77.7', 4000));
+      await placed.established();
+      expect(warnings.join()).toContain('no RTP to 192.168.77.7');
+      const invite = await peer.request('INVITE');
+      const sdp = Buffer.from(invite.body).toString();
+      const port = Number(/^m=audio (\d+)/m.exec(sdp)?.[1]);
+      let sequence = 0;
+      const pace = setInterval(() => {
+        const packet = Buffer.alloc(12 + 160);
+        packet.writeUInt16BE(0x8008, 0);
+        packet.writeUInt16BE(++sequence, 2);
+        packet.writeUInt32BE(sequence * 160, 4);
+        packet.writeUInt32BE(7, 8);
+        phone.socket.send(packet, port, '127.0.0.1');
+      }, 20);
+      await expect.poll(() => phone.packets, { timeout: 10_000 }).toBeGreaterThan(10);
+      clearInterval(pace);
+      expect(placed.stats()?.audio?.packets).toBeGreaterThan(0);
+    });
+
+    it('is no reason to refuse its call', async () => {
+      const accepted = await invite(description('192.168.77.7', 4000));
+      expect(accepted).toMatchObject({ statusCode: 200 });
+      hangUpQuietly(accepted);
+      expect(warnings.join()).toContain('no RTP to 192.168.77.7');
+      const isTraced = gateway.calls.trace('incoming').length > 0;
+      expect(isTraced).toBe(!('createUserAgent' in deps));
+    });
+  },
+);

@@ -111,7 +111,7 @@ describe('our re-INVITE', () => {
       line.respond(request, 200, reply, { body: 'v=0 held\r\n' });
       return true;
     };
-    await expect(session.reoffer('v=0 hold\r\n')).resolves.toBe('v=0 held\r\n');
+    await expect(session.reoffer('v=0 hold\r\n')).resolves.toMatchObject({ sdp: 'v=0 held\r\n' });
     const again = await line.peer.request('INVITE', 2);
     expect(Buffer.from(again.body).toString()).toBe('v=0 hold\r\n');
     expect(again.headers.get('cseq')).toBe('2 INVITE');
@@ -160,7 +160,7 @@ describe('our re-INVITE', () => {
     });
     expect(session.state).toBe('established');
     line.answer = () => false;
-    await expect(session.reoffer('v=0 resume\r\n')).resolves.toBe(ANSWER);
+    await expect(session.reoffer('v=0 resume\r\n')).resolves.toMatchObject({ sdp: ANSWER });
   });
 
   it('waits after 491, two to four seconds as the owner of the Call-ID, and tries again', async () => {
@@ -338,7 +338,9 @@ describe('our re-INVITE', () => {
       line.respond(request, 200, reply, { body: 'v=0 updated\r\n' });
       return true;
     };
-    await expect(session.reoffer('v=0 hold\r\n', 'UPDATE')).resolves.toBe('v=0 updated\r\n');
+    await expect(session.reoffer('v=0 hold\r\n', 'UPDATE')).resolves.toMatchObject({
+      sdp: 'v=0 updated\r\n',
+    });
     expect(line.peer.requests('ACK').length).toBe(1);
   });
 

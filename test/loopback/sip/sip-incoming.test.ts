@@ -510,7 +510,9 @@ describe('what the caller may ask for', () => {
       if (message.kind === 'request' && message.method !== 'ACK')
         say(reply, response(message, 200, { body: 'v=0 ok\r\n' }));
     };
-    await expect(line.taken.session!.reoffer('v=0 hold\r\n')).resolves.toBe('v=0 ok\r\n');
+    await expect(line.taken.session!.reoffer('v=0 hold\r\n')).resolves.toMatchObject({
+      sdp: 'v=0 ok\r\n',
+    });
     const ours = await line.caller.request('INVITE');
     expect(ours.headers.get('cseq')).toBe('1 INVITE');
     await line.caller.request('ACK');

@@ -1,6 +1,6 @@
 // What a call asks of its peer once it is established: hold, resume, transfer.
 
-import type { InviteSession } from '@sipcast/sip';
+import type { InviteSession, PeerDescription } from '@sipcast/sip';
 import { describe } from './call-ending.ts';
 import { GatewayError } from '../errors.ts';
 import type { SessionAgreement } from '../negotiation/session-agreement.ts';
@@ -10,7 +10,7 @@ export interface CallChangesHandler {
   /** The session while the call is established. */
   session(): InviteSession | undefined;
   /** The peer's answer to an offer of ours. Throws, or rejects, where it cannot be used. */
-  onAnswer(sdp: string): Promise<void> | undefined;
+  onAnswer(answer: PeerDescription): Promise<void> | undefined;
 }
 
 /** The changes of one call. */

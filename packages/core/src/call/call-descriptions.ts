@@ -2,7 +2,7 @@
 
 import { isIP } from 'node:net';
 import type { MediaSession } from '@sipcast/media';
-import type { InviteSessionHandler, SipResponse } from '@sipcast/sip';
+import type { InviteSessionHandler, MessageSource, SipResponse } from '@sipcast/sip';
 import { describe } from './call-ending.ts';
 import { childLogger } from '../logger.ts';
 import type { Logger } from '../logger.ts';
@@ -29,8 +29,9 @@ export class CallDescriptions {
   #agreed: Agreed | undefined;
   /** The newest session description of a provisional response, and To of that response. */
   #early: { readonly to: string | undefined; readonly sdp: string } | undefined;
-  /** Where the peer's last message came from. */
+  /** Where the peer's last offer, answer or provisional response came from. */
   #peerAddress: string | undefined;
+  #isDescribed = false;
 
   constructor(
     startup: ResolvedStartup,
@@ -49,7 +50,7 @@ export class CallDescriptions {
       new MediaDestinations({
         mayConnect,
         isNamed: (address) => this.agreement.hosts.ledTo(address),
-        calledHost: startup.incoming ? undefined : startup.nextHop.host,
+        calledHost: startup.incoming ? undefined : startup.calledHost,
       });
   }
 
@@ -58,9 +59,17 @@ export class CallDescriptions {
     return this.#early !== undefined;
   }
 
-  /** A message of the peer's came from there. A transport of the embedder's own may have other addresses: those are no news. */
-  onPeer(address: string): void {
-    if (isIP(address) !== 0) this.#peerAddress = address;
+  /** {@link describe} was called: the way to the peer is known. */
+  get isDescribed(): boolean {
+    return this.#isDescribed;
+  }
+
+  /**
+   * An offer, an answer or a provisional response of the peer's came from there. A transport of the application's own may have
+   * addresses that are not IP: those change nothing.
+   */
+  cameFrom(source: MessageSource | undefined): void {
+    if (source !== undefined && isIP(source.address) !== 0) this.#peerAddress = source.address;
   }
 
   /** Whether media may be sent to an address. */
@@ -76,6 +85,7 @@ export class CallDescriptions {
    */
   describe(address: string, sessionId: number): void {
     const { callId, hasAudio, hasVideo, srtp } = this.#startup;
+    this.#isDescribed = true;
     this.agreement.describe({
       address,
       callId,
@@ -96,7 +106,8 @@ export class CallDescriptions {
   }
 
   /** A provisional response has come. */
-  onProvisional({ body, headers }: SipResponse): void {
+  onProvisional({ body, headers, source }: SipResponse): void {
+    this.cameFrom(source);
     if (body.length === 0) return;
     this.#early = { to: headers.get('to'), sdp: Buffer.from(body).toString('utf8') };
   }

@@ -42,7 +42,7 @@ function setUp(request: Partial<StartupRequest> = {}, deps: Partial<CallDeps['us
     callId: 'id',
     state: 'calling' as InviteSession['state'],
     sendInfo: vi.fn(() => Promise.resolve(200)),
-    reoffer: vi.fn(() => Promise.resolve('')),
+    reoffer: vi.fn(() => Promise.resolve({ sdp: '', source: undefined })),
     refresh: vi.fn(() => Promise.resolve()),
     refer: vi.fn(() => Promise.resolve({ statusCode: 200, reasonPhrase: 'OK' })),
     terminate: vi.fn(() => Promise.resolve()),
@@ -81,6 +81,8 @@ function setUp(request: Partial<StartupRequest> = {}, deps: Partial<CallDeps['us
       localAddressFor: () => Promise.resolve('127.0.0.1'),
       invite: (options, handler) => {
         Object.assign(sip, { options, handler });
+        // As the user agent does when it has found the way.
+        if (typeof options.offer === 'function') options.offer('127.0.0.1');
         return session;
       },
       resolve: (host) => Promise.reject(new Error(host)),

@@ -3,14 +3,15 @@
 import type { MediaSession, MediaStats } from '@sipcast/media';
 import { formatMessage, maskSecrets } from '@sipcast/sip';
 import type {
+  IncomingInvite,
   IncomingSession,
   InviteSession,
   InviteSessionHandler,
+  MessageSource,
   Registration,
   SessionEnding,
   SipMessage,
   SipResponse,
-  TransportAddress,
 } from '@sipcast/sip';
 import { SafeEmitter } from '../emitter.ts';
 import { GatewayError } from '../errors.ts';
@@ -93,7 +94,10 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
         const isUp = this.#progress.isEstablished && !this.ended && !this.#terminating;
         return isUp ? this.#session : undefined;
       },
-      onAnswer: (sdp) => agreement.read(sdp, () => this.#onReanswer(sdp)),
+      onAnswer: ({ sdp, source }) => {
+        this.#descriptions.cameFrom(source);
+        return agreement.read(sdp, () => this.#onReanswer(sdp));
+      },
     });
     this.stream = new GatewayStream(startup.toStream, startup.callId, media.stream);
     this.#answered = new Promise((resolve) => {
@@ -306,9 +310,6 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
   async #dial(): Promise<void> {
     const startup = this.#startup;
     const { userAgent } = this.#deps;
-    const { host, port } = startup.nextHop;
-    const address = await userAgent.localAddressFor(host, port, startup.transport);
-    if (this.ended) return;
     const credentials = startup.credentials ? { credentials: startup.credentials } : {};
     const outboundProxy = startup.outboundProxy ? { outboundProxy: startup.outboundProxy } : {};
     const { transport } = startup;
@@ -324,7 +325,6 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
       if (this.ended) return;
       this.#registration = registration;
     }
-    this.#descriptions.describe(address, Math.floor(this.#progress.createdAtMs));
     const { inviteTimeoutMs, maxRedirects } = this.#options;
     this.#session = userAgent.invite(
       {
@@ -333,7 +333,7 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
         from: startup.from,
         transport,
         headers: startup.headers,
-        offer: this.#descriptions.agreement.firstOffer(),
+        offer: (address) => this.#offer(address),
         inviteTimeoutMs,
         ...(maxRedirects !== undefined && { maxRedirects }),
         ...credentials,
@@ -343,16 +343,21 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
     );
   }
 
+  #offer(localAddress: string): string {
+    this.#descriptions.describe(localAddress, Math.floor(this.#progress.createdAtMs));
+    return this.#descriptions.agreement.firstOffer();
+  }
+
   /** Answers a call that came in. What goes wrong ends the call; it never rejects. */
   async receive(
     session: IncomingSession,
-    offer: string | undefined,
-    source: TransportAddress,
+    { offer, request, source }: Pick<IncomingInvite, 'offer' | 'request' | 'source'>,
   ): Promise<void> {
     if (this.ended) return session.reject(603, 'Decline');
     this.#session = session;
     const descriptions = this.#descriptions;
-    descriptions.onPeer(source.address);
+    descriptions.cameFrom(source);
+    this.#lastMessage = request;
     this.#progress.move('PENDING');
     try {
       const address = await this.#deps.userAgent.localAddressFor(source.address, source.port);
@@ -382,16 +387,20 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
   readonly sessionHandler: InviteSessionHandler = {
     // What goes wrong in here is ours, and must not reach the user agent.
     onProvisional: (response) => this.#guard(() => this.#onProvisional(response)),
-    onAnswered: (response, answer) =>
+    onAnswered: (response, answer, source) =>
       this.#guard(() => {
+        this.#descriptions.cameFrom(source);
         const described = this.#descriptions.firstAnswerIn(response, answer);
         const { agreement } = this.#descriptions;
         return agreement.read(described, () => this.#onAnswered(response, described));
       }),
-    onReoffer: (sdp) => this.#onReoffer(sdp),
+    onReoffer: (sdp, source) => this.#onReoffer(sdp, source),
     onOfferWanted: () => this.#descriptions.agreement.freshOffer(),
-    onReanswer: (sdp) =>
-      this.#guard(() => this.#descriptions.agreement.read(sdp, () => this.#onReanswer(sdp))),
+    onReanswer: (sdp, source) =>
+      this.#guard(() => {
+        this.#descriptions.cameFrom(source);
+        return this.#descriptions.agreement.read(sdp, () => this.#onReanswer(sdp));
+      }),
     answerInUse: () => this.#descriptions.agreement.reading,
     onRefer: (refer) => {
       if (this.listenerCount('refer') === 0) return false;
@@ -399,10 +408,9 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
       return true;
     },
     onDialogRequest: (request) => this.#infos.answer(request),
-    onMessage: (direction, message, remote) => {
-      if (direction !== 'in') return;
-      this.#lastMessage = message;
-      this.#descriptions.onPeer(remote.address);
+    // For the view alone: what decides anything comes with the other events.
+    onMessage: (direction, message) => {
+      if (direction === 'in') this.#lastMessage = message;
     },
     onEnded: (ending) => this.#guard(() => this.#onEnded(ending)),
   };
@@ -448,7 +456,11 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
     this.#resolveAnswered();
   }
 
-  #onReoffer(sdp: string): ReturnType<InviteSessionHandler['onReoffer']> {
+  #onReoffer(
+    sdp: string,
+    source: MessageSource | undefined,
+  ): ReturnType<InviteSessionHandler['onReoffer']> {
+    this.#descriptions.cameFrom(source);
     const reply = this.#descriptions.onReoffer(sdp);
     if ('statusCode' in reply) return reply;
     this.#progress.move(reply.held ? 'HOLD' : 'ESTABLISHED');
@@ -469,7 +481,10 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
   }
 
   #onEnded(ending: SessionEnding): void {
-    const { statusCode, reasonPhrase, endedBy } = ending;
+    const { reasonPhrase, endedBy } = ending;
+    // A call to which no way was found has no SIP status: nothing was sent.
+    const isSent = this.#startup.incoming || this.#descriptions.isDescribed;
+    const statusCode = isSent ? ending.statusCode : undefined;
     if (this.#terminating || ending.cancelled)
       return this.#end('FINISH', INFO.normal, 'local', statusCode);
     if (isOrderly(ending)) return this.#end('FINISH', INFO.normal, endedBy, statusCode);

@@ -19,7 +19,7 @@ describe('resolveStartup', () => {
       registrarHop: { host: 'host' },
       credentials: undefined,
       outboundProxy: undefined,
-      nextHop: { host: 'host' },
+      calledHost: 'host',
       transport: 'udp',
       registerRequired: false,
       caller: 'sipcast',
@@ -72,8 +72,10 @@ describe('resolveStartup', () => {
     it(`addresses ${JSON.stringify(request)}`, () => {
       const resolved = resolve(request);
       expect(resolved.target).toBe(target);
-      expect(resolved.nextHop).toEqual({ host: hop[0], port: hop[1] });
-      expect(resolved.outboundProxy !== undefined).toBe(proxied);
+      expect(resolved.calledHost).toBe(hop[0]);
+      // Without a proxy host and port are those of the target.
+      const proxy = proxied ? { host: hop[0], port: hop[1] } : undefined;
+      expect(resolved.outboundProxy).toEqual(proxy);
     });
   }
 
@@ -200,21 +202,21 @@ describe('resolveStartup', () => {
       { callee: 'a@b', sipTransport: 'tls' },
       { transport: 'tls', target: 'sip:a@b' },
     ],
-    [{ callee: 'sip:a@b;transport=TLS' }, { transport: 'tls', nextHop: { host: 'b' } }],
+    [{ callee: 'sip:a@b;transport=TLS' }, { transport: 'tls', calledHost: 'b' }],
     [
       { callee: 'sips:a@b', sipLogin: 'me' },
       { transport: 'tls', target: 'sips:a@b', from: { uri: 'sips:me@b' }, registrar: 'sips:b' },
     ],
     [{ callee: 'sips:a@b', sipTransport: 'auto' }, { transport: 'tls' }],
     // Without a port the records of the domain decide.
-    [{ callee: 'a@b' }, { transport: 'udp', nextHop: { host: 'b' }, registrarHop: { host: 'b' } }],
+    [{ callee: 'a@b' }, { transport: 'udp', calledHost: 'b', registrarHop: { host: 'b' } }],
     [{ callee: 'a@b', sipPort: 5080 }, { outboundProxy: { host: 'b', port: 5080 } }],
   ];
   for (const [request, expected] of ways) {
     it(`knows the way of ${JSON.stringify(request)}`, () => {
       const resolved = resolve(request);
       expect(resolved).toMatchObject(expected);
-      if (!('sipPort' in request)) expect(resolved.nextHop).not.toHaveProperty('port');
+      if (!('sipPort' in request)) expect(resolved.outboundProxy).toBeUndefined();
     });
   }
 

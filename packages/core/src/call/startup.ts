@@ -75,8 +75,8 @@ export interface ResolvedStartup {
   readonly credentials: { readonly username: string; readonly password: string } | undefined;
   /** Where requests go, where it is not what the target says. */
   readonly outboundProxy: { readonly host: string; readonly port?: number } | undefined;
-  /** Host and port of the first hop, for choosing the local address. */
-  readonly nextHop: { readonly host: string; readonly port?: number };
+  /** Host that the INVITE goes to first, as it was named. */
+  readonly calledHost: string;
   readonly transport: 'udp' | 'tcp' | 'tls' | 'auto';
   readonly registerRequired: boolean;
   readonly caller: string;
@@ -202,7 +202,7 @@ export function resolveStartup(
     registrarHop: hopTo(registrarHop.host, registrarPort),
     credentials: password === undefined ? undefined : { username, password },
     outboundProxy: redirected ? hopTo(hop.host, hopPort) : undefined,
-    nextHop: hopTo(hop.host, hopPort),
+    calledHost: hop.host,
     transport,
     registerRequired,
     caller,

@@ -44,14 +44,14 @@ export class PendingInvite implements IncomingCall {
     const to = (): InviteSessionHandler | undefined => this.#call?.sessionHandler;
     this.#session = invite.take({
       onProvisional: () => {},
-      onAnswered: (response, answer) => to()?.onAnswered(response, answer),
-      onReoffer: (sdp) =>
-        to()?.onReoffer(sdp) ?? { statusCode: 491, reasonPhrase: 'Request Pending' },
+      onAnswered: (...answered) => to()?.onAnswered(...answered),
+      onReoffer: (...offer) =>
+        to()?.onReoffer(...offer) ?? { statusCode: 491, reasonPhrase: 'Request Pending' },
       onOfferWanted: () => to()?.onOfferWanted?.() ?? '',
-      onReanswer: (sdp) => to()?.onReanswer?.(sdp),
+      onReanswer: (...answer) => to()?.onReanswer?.(...answer),
       onRefer: (refer) => to()?.onRefer?.(refer) ?? false,
       onDialogRequest: (request) => to()?.onDialogRequest?.(request) ?? { statusCode: 200 },
-      onMessage: (direction, message, remote) => to()?.onMessage?.(direction, message, remote),
+      onMessage: (...message) => to()?.onMessage?.(...message),
       onEnded: (ending) => this.#onEnded(ending),
     });
   }
@@ -79,9 +79,7 @@ export class PendingInvite implements IncomingCall {
     try {
       return await this.#launch(options, this.facts, (call) => {
         this.#call = call;
-        const { offer, source, request } = this.#invite;
-        call.sessionHandler.onMessage?.('in', request, source);
-        void call.receive(this.#session, offer, source);
+        void call.receive(this.#session, this.#invite);
         if (this.#ending !== undefined) call.sessionHandler.onEnded(this.#ending);
       });
     } catch (error) {

@@ -2,7 +2,7 @@
 
 import type { DigestCredentials } from '../auth/digest.ts';
 import type { SessionOffer } from '../dialog/session-changes.ts';
-import type { InviteSessionHandler } from '../dialog/session-handler.ts';
+import type { InviteSessionHandler, PeerDescription } from '../dialog/session-handler.ts';
 import type { TransferOutcome } from '../dialog/transfers.ts';
 import {
   checkCallId,
@@ -32,8 +32,11 @@ export interface InviteOptions {
   readonly transport: TransportPreference;
   /** Extra headers of the INVITE. */
   readonly headers?: readonly (readonly [string, string])[];
-  /** Session description offered. */
-  readonly offer: string;
+  /**
+   * Session description offered, or what makes it when the way to the target is known: once, before the INVITE is sent.
+   * `localAddress`: ours, as the target reaches it.
+   */
+  readonly offer: string | ((localAddress: string) => string);
   /** Without a final answer for so long, the call is cancelled and ends with `TIMEOUT`. Default 180,000. */
   readonly inviteTimeoutMs?: number;
   /** Redirections that are followed in all, 0–10; no address is asked twice. Default 3. */
@@ -67,7 +70,7 @@ export interface InviteSession {
    * Rejects with SipError `REJECTED` with `statusCode` (the session goes on as it was), `BAD_SDP`, `AUTH_FAILED`,
    * `TIMEOUT`, `TRANSPORT`, or `CLOSED` when there is no established dialog, or not any more.
    */
-  reoffer(sdp: SessionOffer, method?: 'INVITE' | 'UPDATE'): Promise<string>;
+  reoffer(sdp: SessionOffer, method?: 'INVITE' | 'UPDATE'): Promise<PeerDescription>;
   /**
    * Offers again, by re-INVITE, what stands, unchanged; after the changes before it. Resolves with its end; a description in
    * the answer goes to `onReanswer`. Rejects as `reoffer`, but that a peer that does not answer (`TIMEOUT`, 408) keeps its call.
@@ -123,7 +126,10 @@ export function checkInviteOptions(options: InviteOptions): SipUri {
   checkProxy(options.outboundProxy);
   checkTransport(options.transport);
   checkHeaders(options.headers);
-  if (typeof options.offer !== 'string' || options.offer === '') {
+  if (
+    typeof options.offer !== 'function' &&
+    (typeof options.offer !== 'string' || options.offer === '')
+  ) {
     throw invalidArgument('offer', 'must not be empty');
   }
   if (options.inviteTimeoutMs !== undefined) {

@@ -8,10 +8,15 @@ import { asSipError } from '../errors.ts';
 import { contactFor } from '../dialog/session-deps.ts';
 import type { DialogHandler, SessionDeps } from '../dialog/session-deps.ts';
 import type { IncomingSession, InviteSessionState } from './call-session.ts';
-import type { InviteSessionHandler, SessionEnding } from '../dialog/session-handler.ts';
+import type {
+  InviteSessionHandler,
+  PeerDescription,
+  SessionEnding,
+} from '../dialog/session-handler.ts';
 import { lostSession } from '../dialog/session-handler.ts';
 import {
   EMPTY_BODY,
+  type MessageSource,
   type SipMessage,
   type SipRequest,
   type SipResponse,
@@ -211,8 +216,8 @@ export class InboundSession implements IncomingSession, DialogHandler {
       if (body !== undefined) this.#usage.server.localSdp = body;
       this.#released();
       const awaitsAnswer = !hasOffer(request) && body !== undefined;
-      this.#usage.server.accept(this.#transaction, response, awaitsAnswer, (answer) =>
-        this.#onConfirmed(response, answer ?? this.#earlyAnswer),
+      this.#usage.server.accept(this.#transaction, response, awaitsAnswer, (answer, source) =>
+        this.#onConfirmed(response, answer ?? this.#earlyAnswer, source),
       );
     });
   }
@@ -242,7 +247,11 @@ export class InboundSession implements IncomingSession, DialogHandler {
   }
 
   /** The ACK of our 2xx: only now media may flow to an address that so far only a description named. */
-  #onConfirmed(response: SipResponse, answer: string | undefined): void {
+  #onConfirmed(
+    response: SipResponse,
+    answer: string | undefined,
+    source: MessageSource | undefined,
+  ): void {
     if (this.#state === 'ended') return;
     this.#confirmed = true;
     if (this.#plan !== undefined) {
@@ -250,7 +259,7 @@ export class InboundSession implements IncomingSession, DialogHandler {
       return;
     }
     this.#state = 'established';
-    this.#handler.onAnswered(response, answer);
+    this.#handler.onAnswered(response, answer, source);
   }
 
   // --- where we are
@@ -387,7 +396,7 @@ export class InboundSession implements IncomingSession, DialogHandler {
     return this.#usage.sendInfo(contentType, body);
   }
 
-  reoffer(sdp: SessionOffer, method?: 'INVITE' | 'UPDATE'): Promise<string> {
+  reoffer(sdp: SessionOffer, method?: 'INVITE' | 'UPDATE'): Promise<PeerDescription> {
     return this.#usage.reoffer(sdp, method);
   }
 
@@ -441,7 +450,7 @@ export class InboundSession implements IncomingSession, DialogHandler {
     }
     // RFC 3264 §4: its first offer has no answer yet, and there is no second one before.
     if (this.#early === undefined) return NOT_ACCEPTABLE;
-    const reply = this.#handler.onReoffer(described);
+    const reply = this.#handler.onReoffer(described, prack.source);
     // RFC 3262 §3 wants a 2xx, and with it an answer; where there is none, the peer learns why.
     if ('statusCode' in reply) return reply;
     this.#reoffered = true;

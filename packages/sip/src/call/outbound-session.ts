@@ -11,7 +11,11 @@ import { contactFor } from '../dialog/session-deps.ts';
 import { lostSession } from '../dialog/session-handler.ts';
 import type { DialogHandler, SessionDeps } from '../dialog/session-deps.ts';
 import type { InviteOptions, InviteSession, InviteSessionState } from './call-session.ts';
-import type { InviteSessionHandler, SessionEnding } from '../dialog/session-handler.ts';
+import type {
+  InviteSessionHandler,
+  PeerDescription,
+  SessionEnding,
+} from '../dialog/session-handler.ts';
 import type { TransportPreference } from '../transport/next-hop.ts';
 import {
   EMPTY_BODY,
@@ -116,7 +120,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
       handler,
       {
         localTag: this.#localTag,
-        localSdp: options.offer,
+        localSdp: '',
         transport: options.transport,
         digest: this.#digest,
         ownsCallId: true,
@@ -146,6 +150,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
       const [hop, ...others] = await this.#deps.locate(next);
       if (this.#state !== 'starting') return;
       this.#hop = hop;
+      this.#offer(hop);
       this.#inviteTimer?.cancel();
       this.#others = others;
       const limitMs = this.#options.inviteTimeoutMs ?? DEFAULT_INVITE_TIMEOUT_MS;
@@ -206,9 +211,16 @@ export class OutboundSession implements InviteSession, DialogHandler {
     for (const [name] of given) headers.delete(name);
     for (const [name, value] of given) headers.append(name, value);
     headers.append('content-type', 'application/sdp');
-    const body = Buffer.from(this.#options.offer, 'utf8');
+    const body = Buffer.from(this.#usage.server.localSdp, 'utf8');
     const uri = requestUri(this.#requestUri);
     return this.#usage.client.authorized({ kind: 'request', method: 'INVITE', uri, headers, body });
+  }
+
+  /** Once: what is sent elsewhere later, after a redirection, offers the same. */
+  #offer({ localHost }: Hop): void {
+    const { offer } = this.#options;
+    if (this.#usage.server.localSdp !== '') return;
+    this.#usage.server.localSdp = typeof offer === 'function' ? offer(localHost) : offer;
   }
 
   #contact(hop: Hop): string {
@@ -366,7 +378,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
         this.#bye(this.#plan); // RFC 3261 §9.1: the 200 was faster than our CANCEL.
       } else if (this.#state === 'established' && !this.#answered) {
         this.#answered = true;
-        this.#handler.onAnswered(response);
+        this.#handler.onAnswered(response, undefined, response.source);
       }
     };
     if (this.#hop === undefined) return;
@@ -527,7 +539,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
     return this.#usage.sendInfo(contentType, body);
   }
 
-  reoffer(sdp: SessionOffer, method?: 'INVITE' | 'UPDATE'): Promise<string> {
+  reoffer(sdp: SessionOffer, method?: 'INVITE' | 'UPDATE'): Promise<PeerDescription> {
     return this.#usage.reoffer(sdp, method);
   }
 

@@ -4,7 +4,12 @@ import { AcceptedReinvite } from './accepted-reinvite.ts';
 import type { Dialog } from './dialog.ts';
 import type { InviteSessionHandler } from './session-handler.ts';
 import type { SessionDeps } from './session-deps.ts';
-import { EMPTY_BODY, type SipRequest, type SipResponse } from '../message/message.ts';
+import {
+  EMPTY_BODY,
+  type MessageSource,
+  type SipRequest,
+  type SipResponse,
+} from '../message/message.ts';
 import {
   ALLOWED_METHODS,
   CAPABILITIES,
@@ -62,7 +67,9 @@ export class DialogServer {
   localSdp: string;
   #reinvite: AcceptedReinvite | undefined;
   /** Takes the ACK of the first INVITE, and the answer in it. */
-  #acknowledged: ((answer: string | undefined) => void) | undefined;
+  #acknowledged:
+    | ((answer: string | undefined, source: MessageSource | undefined) => void)
+    | undefined;
   #idle: (() => void)[] = [];
 
   constructor(
@@ -116,7 +123,7 @@ export class DialogServer {
     transaction: ServerTransaction,
     response: SipResponse,
     awaitsAnswer: boolean,
-    acknowledged?: (answer: string | undefined) => void,
+    acknowledged?: (answer: string | undefined, source: MessageSource | undefined) => void,
   ): void {
     this.#acknowledged = acknowledged;
     // A further re-INVITE says as much as the ACK for the one before it.
@@ -146,8 +153,9 @@ export class DialogServer {
     const answer = hasAnswer ? Buffer.from(request.body).toString('utf8') : undefined;
     const acknowledged = this.#acknowledged;
     this.#acknowledged = undefined;
-    if (acknowledged !== undefined) acknowledged(answer);
-    else if (answer !== undefined) this.#session.onReanswer?.(answer);
+    const { source } = request;
+    if (acknowledged !== undefined) acknowledged(answer, source);
+    else if (answer !== undefined) this.#session.onReanswer?.(answer, source);
     return true;
   }
 
@@ -228,7 +236,10 @@ export class DialogServer {
     }
     let sdp: string | undefined;
     if (hasOffer) {
-      const reply = this.#session.onReoffer(Buffer.from(request.body).toString('utf8'));
+      const reply = this.#session.onReoffer(
+        Buffer.from(request.body).toString('utf8'),
+        request.source,
+      );
       if ('statusCode' in reply) {
         this.answer(transaction, reply);
         return;

@@ -112,9 +112,13 @@ function notify(on: DialogStage, status: string, state: string): void {
   ]);
 }
 
+function isAnswer(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'sdp' in value;
+}
+
 function outcome(told: string[], name: string, promise: Promise<unknown>): void {
   promise.then(
-    (value) => told.push(`${name}: ${typeof value === 'string' ? 'agreed' : 'transferred'}`),
+    (value) => told.push(`${name}: ${isAnswer(value) ? 'agreed' : 'transferred'}`),
     (error: { code?: string; statusCode?: number }) =>
       told.push(`${name}: ${error.code} ${error.statusCode ?? ''}`.trim()),
   );

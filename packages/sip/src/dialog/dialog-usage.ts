@@ -6,7 +6,7 @@ import { DialogClient, type Outcome, type RequestContent } from './dialog-client
 import { DialogServer } from './dialog-server.ts';
 import type { DigestClient } from '../auth/digest.ts';
 import { SipError } from '../errors.ts';
-import type { InviteSessionHandler } from './session-handler.ts';
+import type { InviteSessionHandler, PeerDescription } from './session-handler.ts';
 import type { SessionDeps } from './session-deps.ts';
 import type { TransportPreference } from '../transport/next-hop.ts';
 import type { SipHeaders, SipRequest } from '../message/message.ts';
@@ -112,7 +112,7 @@ export class DialogUsage {
         agreed: (sdp) => {
           this.server.localSdp = sdp;
         },
-        onRefreshed: (answer) => session.onReanswer?.(answer),
+        onRefreshed: ({ sdp, source }) => session.onReanswer?.(sdp, source),
         idle: () => this.server.idle(),
         takesUpdate: () => this.#peerAllows.includes('UPDATE'),
         onLost: (error) => handler.onLost(error),
@@ -140,7 +140,10 @@ export class DialogUsage {
   }
 
   /** See `InviteSession.reoffer`. */
-  async reoffer(sdp: SessionOffer, method: 'INVITE' | 'UPDATE' = 'INVITE'): Promise<string> {
+  async reoffer(
+    sdp: SessionOffer,
+    method: 'INVITE' | 'UPDATE' = 'INVITE',
+  ): Promise<PeerDescription> {
     this.#requireEstablished();
     return this.changes.offer(sdp, method);
   }

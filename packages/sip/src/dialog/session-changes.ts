@@ -4,6 +4,7 @@ import type { Outcome, RequestContent } from './dialog-client.ts';
 import { SipError } from '../errors.ts';
 import { EMPTY_BODY, type SipHeaders, type SipResponse } from '../message/message.ts';
 import { isSdp } from './request-policy.ts';
+import type { PeerDescription } from './session-handler.ts';
 import type { SessionTimer } from './session-timer.ts';
 import type { Clock, TimerHandle } from '../timers.ts';
 
@@ -38,7 +39,7 @@ interface SessionChangesHandler {
   /** Resolves when no offer of the peer's is being worked on. */
   idle(): Promise<void>;
   /** The peer's answer to the offer of a refresh. */
-  onRefreshed(answer: string): void;
+  onRefreshed(answer: PeerDescription): void;
   /** The peer takes UPDATE. */
   takesUpdate(): boolean;
   /** The peer does not know the dialog any more, or does not answer (RFC 3261 §12.2.1.2). */
@@ -89,7 +90,7 @@ export class SessionChanges {
    * @throws SipError (rejection) `REJECTED` with `statusCode`: the session goes on as it was; `BAD_SDP` when the peer
    * accepts without an answer; `AUTH_FAILED`, `TIMEOUT`, `TRANSPORT`; `CLOSED` when the session ends before.
    */
-  offer(sdp: SessionOffer, method: 'INVITE' | 'UPDATE' = 'INVITE'): Promise<string> {
+  offer(sdp: SessionOffer, method: 'INVITE' | 'UPDATE' = 'INVITE'): Promise<PeerDescription> {
     return this.#enqueue(async () => {
       const { response, offered = '' } = await this.#change(method, sdp);
       const answer = answerIn(response);
@@ -230,6 +231,7 @@ export class SessionChanges {
   }
 }
 
-function answerIn({ body, headers }: SipResponse): string | undefined {
-  return body.length > 0 && isSdp(headers) ? Buffer.from(body).toString('utf8') : undefined;
+function answerIn({ body, headers, source }: SipResponse): PeerDescription | undefined {
+  if (body.length === 0 || !isSdp(headers)) return undefined;
+  return { sdp: Buffer.from(body).toString('utf8'), source };
 }

@@ -1,7 +1,7 @@
 // What a session reports to whoever placed or took its call.
 
 import type { SipError } from '../errors.ts';
-import type { SipMessage, SipRequest, SipResponse } from '../message/message.ts';
+import type { MessageSource, SipMessage, SipRequest, SipResponse } from '../message/message.ts';
 import type { TransportAddress } from '../transport/transport.ts';
 import type { ReferRequest } from './transfers.ts';
 
@@ -20,17 +20,28 @@ export interface SessionEnding {
   readonly error?: SipError;
 }
 
+/** A session description of the peer's, and where the message that carried it came from. */
+export interface PeerDescription {
+  readonly sdp: string;
+  /** Undefined only where a transport of the application's own does not say. */
+  readonly source: MessageSource | undefined;
+}
+
 /** What a call reports. Called synchronously from the socket's or a timer's turn; must not throw. */
 export interface InviteSessionHandler {
   /** Each 1xx, 100 too, until the final response. Not after `terminate`. */
   onProvisional(response: SipResponse): void;
   /**
    * Once, with the first 2xx. A call that was placed: the peer's, its ACK is already sent. A call that was taken: ours, when
-   * its ACK has come; `answer`: the peer's answer in the ACK, where the 2xx was the offer.
+   * its ACK has come; `answer`: the peer's answer in the ACK, where the 2xx was the offer. `source`: where the 2xx of the peer,
+   * or its ACK, came from.
    */
-  onAnswered(response: SipResponse, answer?: string): void;
+  onAnswered(response: SipResponse, answer?: string, source?: MessageSource): void;
   /** The peer offers anew (re-INVITE or UPDATE with a body): the answer, or a final status that leaves the session as it is. */
-  onReoffer(sdp: string):
+  onReoffer(
+    sdp: string,
+    source?: MessageSource,
+  ):
     | { readonly answer: string }
     | {
         readonly statusCode: number;
@@ -40,7 +51,7 @@ export interface InviteSessionHandler {
   /** An offerless re-INVITE asks for an offer. Absent: the description that stands is offered again. */
   onOfferWanted?(): string;
   /** The answer, in the ACK, to our description that an offerless re-INVITE asked for; or that to a refresh of ours. */
-  onReanswer?(sdp: string): void;
+  onReanswer?(sdp: string, source?: MessageSource): void;
   /**
    * Whether an answer of the peer's is not in use yet, e.g. because a name in it is being looked up: until what this returns
    * resolves, offers of the peer's are answered 491, and ours wait. Must not reject. `undefined`, or absent: none.
@@ -50,7 +61,7 @@ export interface InviteSessionHandler {
   onRefer?(refer: ReferRequest): boolean;
   /** INFO, MESSAGE, NOTIFY and others in the dialog. Absent: INFO without body 200, with body 415, others 405 or 501. */
   onDialogRequest?(request: SipRequest): { statusCode: number; reasonPhrase?: string };
-  /** Every message of this call, retransmissions included, as sent or received. */
+  /** For display: every message of this call, retransmissions included, as sent or received. Nothing else depends on it. */
   onMessage?(direction: 'in' | 'out', message: SipMessage, remote: TransportAddress): void;
   /** Exactly once, and the last call to this handler. */
   onEnded(ending: SessionEnding): void;

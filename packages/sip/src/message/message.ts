@@ -145,6 +145,16 @@ export class SipHeaders {
   }
 }
 
+/** Where a message came from. */
+export interface MessageSource {
+  /** Upper case as in a Via, e.g. `UDP`. */
+  readonly protocol: string;
+  /** IP literal, IPv6 without brackets. */
+  readonly address: string;
+  /** 1–65535. */
+  readonly port: number;
+}
+
 /** A request (RFC 3261 §7.1). */
 export interface SipRequest {
   readonly kind: 'request';
@@ -155,6 +165,8 @@ export interface SipRequest {
   readonly headers: SipHeaders;
   /** Exactly the octets of the body; empty when there is none. */
   readonly body: Uint8Array;
+  /** Set by the transaction layer on what it receives; absent in requests of ours. */
+  readonly source?: MessageSource;
 }
 
 /** A response (RFC 3261 §7.2). */
@@ -165,6 +177,8 @@ export interface SipResponse {
   readonly reasonPhrase: string;
   readonly headers: SipHeaders;
   readonly body: Uint8Array;
+  /** Set by the transaction layer on what it receives; absent in responses of ours. */
+  readonly source?: MessageSource;
 }
 
 /** Any SIP message. */

@@ -71,13 +71,15 @@ export function followUp(invite: SipRequest, method: string, toValue: string): S
 
 /** RFC 3261 §18.2.1 and RFC 3581 §4: what the top Via must say of the real source. */
 export function withSource(request: SipRequest, via: Via, source: TransportAddress): SipRequest {
+  const { protocol, address, port } = source;
+  const received = { ...request, source: { protocol, address, port } };
   const asksPort = via.parameters.has('rport');
-  if (!asksPort && via.host === source.address) return request;
+  if (!asksPort && via.host === address) return received;
   const parameters = new Map(via.parameters);
-  parameters.set('received', source.address);
-  if (asksPort) parameters.set('rport', String(source.port));
+  parameters.set('received', address);
+  if (asksPort) parameters.set('rport', String(port));
   const headers = request.headers.clone().setFirst('via', formatVia({ ...via, parameters }));
-  return { ...request, headers };
+  return { ...received, headers };
 }
 
 /** Key of a client transaction (RFC 3261 §17.1.3): branch and method; the response's CSeq names the latter. */

@@ -370,12 +370,14 @@ export class TransactionLayer implements TransportHandler {
     client.handler.onFailure(error);
   }
 
-  #response(response: SipResponse, source: TransportAddress, head: string | undefined): void {
-    const { headers } = response;
+  #response(received: SipResponse, source: TransportAddress, head: string | undefined): void {
+    const { headers } = received;
+    const { protocol, address, port } = source;
+    const response: SipResponse = { ...received, source: { protocol, address, port } };
     // RFC 3261 §8.1.3.3: more than one Via is not ours, §18.1.2: nor is one of another sent-by (the branch decides that).
     const branch = parseVia(headers.get('via') ?? '').parameters.get('branch') ?? '';
     const { method } = parseCSeq(headers.get('cseq') ?? '');
-    this.#handler.onTraffic('in', response, source, () => octetsOf(response, head));
+    this.#handler.onTraffic('in', response, source, () => octetsOf(received, head));
     const client = this.#clients.get(clientKey(branch, method));
     if (client === undefined || headers.getAll('via').length > 1) {
       if (client === undefined && this.#handler.onUnmatchedResponse(response)) return;
