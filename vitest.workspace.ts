@@ -47,6 +47,8 @@ const MEASURED = [
   'test/interop/media/audio-codecs.test.ts',
   // Drift between sound and pictures, and how soon the first key frame comes.
   'test/interop/media/media-figures.test.ts',
+  // How many lost packets come again in time.
+  'test/interop/media/rtp-loss.test.ts',
   // Fills one processor with busy loops, to starve an encoder.
   'test/interop/media/transcoder.test.ts',
   // Delay and processor time of the H.264 encoder.

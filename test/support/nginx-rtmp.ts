@@ -1,10 +1,11 @@
 // nginx with its RTMP module, recording everything that is published to it.
 
-import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freeTcpPort, waitForTcp } from './ports.ts';
 import { start } from './programs.ts';
 import type { Running } from './programs.ts';
+import { until } from './wait.ts';
 
 /** A running nginx. */
 export interface NginxRtmp {
@@ -13,6 +14,8 @@ export interface NginxRtmp {
   readonly url: string;
   /** Recorded files, oldest first. */
   recordings(): string[];
+  /** Recorded files whose path has this in it, oldest first, when nginx has closed them: there is at least one. */
+  finished(name?: string): Promise<readonly string[]>;
   /** SIGKILL: no goodbye to anybody. */
   kill(): Promise<void>;
   /** SIGSTOP: it reads nothing, and its connections stay. */
@@ -64,16 +67,37 @@ rtmp {
     }
   };
   await open();
+  const recordings = (): string[] =>
+    readdirSync(recordDir)
+      .map((name) => join(recordDir, name))
+      .toSorted((a, b) => statSync(a).birthtimeMs - statSync(b).birthtimeMs);
+  const openFiles = (): string[] => {
+    const folder = `/proc/${running?.child.pid}/fd`;
+    return readdirSync(folder).flatMap((name) => {
+      try {
+        return readlinkSync(join(folder, name));
+      } catch {
+        // Closed in between.
+        return [];
+      }
+    });
+  };
   const kill = async (): Promise<void> => {
     await running?.stop('SIGKILL');
   };
   return {
     port,
     url: `rtmp://127.0.0.1:${port}/live`,
-    recordings: () =>
-      readdirSync(recordDir)
-        .map((name) => join(recordDir, name))
-        .toSorted((a, b) => statSync(a).birthtimeMs - statSync(b).birthtimeMs),
+    recordings,
+    finished: async (name = '') => {
+      const named = (): string[] => recordings().filter((path) => path.includes(name));
+      const isFinished = (): boolean => {
+        const files = named();
+        return files.length > 0 && !openFiles().some((path) => files.includes(path));
+      };
+      await until(isFinished, `nginx has closed its recordings ${name}`);
+      return named();
+    },
     kill,
     pause: () => void running?.child.kill('SIGSTOP'),
     unpause: () => void running?.child.kill('SIGCONT'),

@@ -77,7 +77,7 @@ describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip with default op
         const callMs = performance.now() - startMs;
         await call.terminate();
         // nginx closes the file when the publisher has left.
-        await sleep(400);
+        await nginx.finished(`${name}-`);
         const recording = await probeRecording(file);
         console.log(
           `baresip ${name}: call ${callMs.toFixed(0)} ms; ${describeRecording(recording)}`,

@@ -50,8 +50,7 @@ describeWith(['nginx', 'ffmpeg', 'ffprobe'], 'figures', () => {
     const stats = call.stats();
     const sent = phone.sender!.stats.video!;
     await call.terminate();
-    await sleep(400);
-    const file = nginx.recordings().find((path) => path.includes(`${name}-`)) ?? '';
+    const [file = ''] = await nginx.finished(`${name}-`);
     return { file, stats, sent };
   }
 

@@ -56,8 +56,7 @@ describeWith(['linphonec', 'nginx', 'ffmpeg', 'ffprobe'], 'linphonec', () => {
         const stats = call.stats();
         const callMs = performance.now() - startMs;
         await call.terminate();
-        await sleep(400);
-        const file = nginx.recordings().find((path) => path.includes(`${name}-`)) ?? '';
+        const [file = ''] = await nginx.finished(`${name}-`);
         const recording = await probeRecording(file);
         const decode = ['-v', 'error', '-i', file, '-f', 's16le', '-ar', '8000', '-ac', '1', '-'];
         const { stdout } = await run('ffmpeg', decode);

@@ -45,8 +45,7 @@ describeWith(['nginx', 'ffmpeg', 'ffprobe', 'sipp'], 'pictures', () => {
     await sleep(playMs);
     const stats = call.stats();
     await call.terminate();
-    await sleep(400);
-    const file = nginx.recordings().find((path) => path.includes(`${name}-`)) ?? '';
+    const [file = ''] = await nginx.finished(`${name}-`);
     const recording = await probeRecording(file);
     console.log(`${name}: ${describeRecording(recording)}`);
     expect(recording.errors).toBe('');

@@ -81,8 +81,7 @@ describeWith(['sipp', 'nginx', 'ffmpeg', 'ffprobe'], 'sipp with default options'
     const callMs = performance.now() - startMs;
     await call.terminate();
     expect(await sipp.running.exited, sipp.running.output()).toBe(0);
-    await sleep(400);
-    const files = nginx.recordings().filter((path) => path.includes(`${name}-`));
+    const files = await nginx.finished(`${name}-`);
     expect(files).toHaveLength(1);
     const file = files[0]!;
     const recording = await probeRecording(file);

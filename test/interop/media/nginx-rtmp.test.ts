@@ -53,8 +53,7 @@ describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip to nginx-rtmp',
     expect(call.stats()?.video?.keyFrameRequests).toBeGreaterThan(0);
     await call.terminate();
     // nginx closes the file when the publisher has left.
-    await sleep(300);
-    const [file = ''] = nginx.recordings();
+    const [file = ''] = await nginx.finished();
     expect(await decodeErrors(file)).toBe('');
     const recorded = summarizeFlv(file);
     expect(recorded.video.slice(0, 2)).toEqual(['header', 'key']);
@@ -99,7 +98,7 @@ describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip to nginx-rtmp',
     }
     await sleep(2500);
     await call.terminate();
-    await sleep(300);
+    const files = await nginx.finished();
     const active = statuses
       .filter(([status]) => status === 'RTMP_STREAM_ACTIVE')
       .map(([, at]) => at);
@@ -108,7 +107,6 @@ describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip to nginx-rtmp',
     console.log(
       `publishing resumed ${resumedMs.map((ms) => ms.toFixed(0)).join(', ')} ms after the port was open`,
     );
-    const files = nginx.recordings();
     expect(files).toHaveLength(3);
     for (const file of files) {
       expect(summarizeFlv(file).video.slice(0, 2), file).toEqual(['header', 'key']);

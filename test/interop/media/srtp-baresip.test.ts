@@ -44,8 +44,7 @@ describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip with SRTP', () 
     expect(call.view().sdp).toContain('a=crypto:');
     expect(Object.keys(gateway.faults).filter((name) => name.includes('srtp'))).toEqual([]);
     await call.terminate();
-    await sleep(500);
-    const [file = ''] = nginx.recordings();
+    const [file = ''] = await nginx.finished();
     expect(await decodeErrors(file)).toBe('');
     expect(summarizeFlv(file).videoTimesMs.length).toBeGreaterThan(70);
   }

@@ -54,8 +54,7 @@ describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip as the caller',
     // It answers the BYE first and tells its user then.
     await expect.poll(() => phone.output()).toMatch(/session closed|terminated/i);
     // nginx closes the file when the publisher has left.
-    await sleep(500);
-    const [file = ''] = nginx.recordings();
+    const [file = ''] = await nginx.finished();
     expect(await decodeErrors(file)).toBe('');
     const recorded = summarizeFlv(file);
     expect(recorded.video.slice(0, 2)).toEqual(['header', 'key']);

@@ -54,15 +54,13 @@ describeWith(['linphonec', 'nginx', 'ffmpeg', 'ffprobe', 'openssl'], 'linphonec'
 
   /** Milliseconds of the beeps in what was recorded, which must be whole. */
   async function recordedBeeps(): Promise<number[]> {
-    let file: string | undefined;
     // nginx closes the file when the publisher has left.
-    await expect.poll(() => (file = nginx.recordings()[0])).toBeDefined();
-    await sleep(400);
-    const { audio, errors } = await probeRecording(file!);
+    const [file = ''] = await nginx.finished();
+    const { audio, errors } = await probeRecording(file);
     expect(errors).toBe('');
     expect(audio).toMatchObject({ codec: 'aac', sampleRateHz: 44_100, backwards: 0 });
     expect(audio!.largestStepMs).toBeLessThanOrEqual(24);
-    const decode = ['-v', 'error', '-i', file!, '-f', 's16le', '-ar', '8000', '-ac', '1', '-'];
+    const decode = ['-v', 'error', '-i', file, '-f', 's16le', '-ar', '8000', '-ac', '1', '-'];
     const { stdout } = await run('ffmpeg', decode);
     return findBeeps(new Int16Array(stdout.buffer, stdout.byteOffset, stdout.length >> 1));
   }

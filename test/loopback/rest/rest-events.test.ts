@@ -5,7 +5,7 @@ import type { IncomingHttpHeaders, Server, ServerResponse } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { performance } from 'node:perf_hooks';
-import type { Call, CallGateway, CallView } from '@sipcast/core';
+import type { CallGateway, CallView } from '@sipcast/core';
 import { deliverCallEvents } from '@sipcast/rest';
 import type { CallAppDelivery, CallAppOptions } from '@sipcast/rest';
 import { describe, expect, it } from 'vitest';
