@@ -11,7 +11,7 @@ const packages = {
   sip: {},
   media: {},
   core: { '@sipcast/sip': 'values', '@sipcast/media': 'values', '@sipcast/media/wire': 'values' },
-  rest: { '@sipcast/core': 'types' },
+  rest: { '@sipcast/core': 'values' },
   server: {
     '@sipcast/core': 'values',
     '@sipcast/rest': 'values',

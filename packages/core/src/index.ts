@@ -17,7 +17,9 @@ export type { EndedBy } from './call/call-ending.ts';
 export type { CallChange } from './call/call-progress.ts';
 export type { CallView } from './call/call-view.ts';
 export type { DtmfType, ReceivedDtmf } from './call/dtmf-info.ts';
-export type { ResolvedStartup, StartupRequest } from './call/startup.ts';
+export { STARTUP_ROWS } from './call/startup-rows.ts';
+export type { ResolvedStartup } from './call/startup.ts';
+export type { StartupRequest } from './call/startup-request.ts';
 export type { IncomingCall } from './incoming/incoming-call.ts';
 export type {
   IncomingAccept,
@@ -38,6 +40,7 @@ export type { AddOutputOptions, NamedStream, StreamView } from './stream/named-s
 export type { OutputFormOptions } from './stream/output-form.ts';
 export type { PublishedStream } from './stream/published-stream.ts';
 export type { RecordingOptions } from './stream/recording.ts';
+export { RTMP_ROWS } from './stream/rtmp-options.ts';
 export type { PushRtmpOptions, RtmpOptions } from './stream/rtmp-options.ts';
 export type { RtmpPush, RtmpPushEvents, RtmpPushView } from './stream/rtmp-push.ts';
 export type { SipTraceEntry } from './trace/sip-trace.ts';

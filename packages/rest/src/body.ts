@@ -1,6 +1,8 @@
 // Request bodies: reading them within bounds, and the schemas of every method. Existing clients send numbers and
 // booleans as strings, and empty strings for what they leave out; unknown fields are ignored.
 
+import { option, RTMP_ROWS, STARTUP_ROWS } from '@sipcast/core';
+import type { OptionRow, OptionRows, ValueOf } from '@sipcast/core';
 import { z } from 'zod';
 import { RestError } from './errors.ts';
 
@@ -114,60 +116,81 @@ const flag = z.preprocess(
 const toNumber = (value: unknown): unknown =>
   typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : absent(value);
 const integer = z.preprocess(toNumber, z.number().int().optional());
-const object = z.preprocess(absent, z.record(z.string(), z.unknown()).optional());
-const audioForm = z.preprocess(absent, z.enum(['aac', 'passthrough']).optional());
-const videoForm = z.preprocess(absent, z.enum(['passthrough', 'reencode']).optional());
+const wordOf = (words: readonly (string | number)[]): z.ZodType =>
+  z.preprocess(absent, z.enum(words.map(String)).optional());
 
-/** How one push connects, where it differs from the gateway. Times in milliseconds; the gateway says what is out of range. */
-const rtmpOptions = z.preprocess(
-  absent,
-  z
-    .object({
-      firstConnectTimeoutMs: integer,
-      giveUpMs: integer,
-      maxReconnects: integer,
-      reconnectMinMs: integer,
-      reconnectMaxMs: integer,
-      reconnectLateMaxMs: integer,
-      enhanced: z.preprocess(absent, z.enum(['off', 'auto', 'force']).optional()),
-    })
-    .optional(),
-);
+/** A field as clients send it. Bounds and what fields mean together are the gateway's to check. */
+function fieldOf(row: OptionRow): z.ZodType {
+  switch (row.kind) {
+    case 'text':
+      return row.isRequired === true ? requiredText : text;
+    case 'count':
+      return integer;
+    case 'flag':
+      return flag;
+    case 'word':
+      return wordOf(row.words);
+    case 'section':
+      return z.preprocess(absent, z.object(fieldsOf(row.rows)).optional());
+    case 'record': {
+      const values = row.of === 'text' ? z.string() : z.unknown();
+      return z.preprocess(absent, z.record(z.string(), values).optional());
+    }
+    case 'texts':
+    case 'list':
+    case 'checked':
+      break;
+  }
+  throw new TypeError(`A field cannot be a ${row.kind}`);
+}
+
+type Fields<Rows> = {
+  readonly [Name in keyof Rows]: z.ZodType<ValueOf<Rows[Name]> | undefined>;
+};
+
+/** The schema of each field, by its row. */
+function fieldsOf<const Rows extends object>(rows: Rows): Fields<Rows> {
+  const fields = Object.entries(rows as OptionRows).map(([name, row]) => {
+    const { about, fallback } = row;
+    const words = fallback === undefined ? about : `${about} Default: ${fallback}.`;
+    return [name, fieldOf(row).describe(words)];
+  });
+  return Object.fromEntries(fields) as Fields<Rows>;
+}
+
+/** What clients may say of a push's connection: neither files of certificates nor where it may be sent. */
+const {
+  firstConnectTimeoutMs,
+  giveUpMs,
+  maxReconnects,
+  reconnectMinMs,
+  reconnectMaxMs,
+  reconnectLateMaxMs,
+  enhanced,
+} = RTMP_ROWS;
+const rtmp = option.section('How the push connects, where that differs from the gateway.', {
+  firstConnectTimeoutMs,
+  giveUpMs,
+  maxReconnects,
+  reconnectMinMs,
+  reconnectMaxMs,
+  reconnectLateMaxMs,
+  enhanced,
+});
+const { audio, video, ...startupRows } = STARTUP_ROWS;
 
 /** Schemas of the request bodies, by method. */
 export const BODIES = {
-  callStartup: z.object({
-    callId: text.describe('SIP Call-ID, unique among live calls; default: generated'),
-    callee: requiredText.describe('User, user@host or SIP URI'),
-    sipLogin: text.describe('User part of From'),
-    sipAuthenticationName: text.describe('Digest user; default: sipLogin'),
-    sipPassword: text.describe('Digest password; never shown again'),
-    sipDomain: text.describe('Host of From, of a callee without one, and the registrar'),
-    sipOutboundProxy: text.describe('Next hop, host or host:port'),
-    sipPort: integer.describe('Port of the next hop'),
-    sipTransport: z
-      .preprocess(absent, z.enum(['udp', 'tcp', 'tls', 'auto']).optional())
-      .describe('Default udp'),
-    sipRegisterRequired: flag.describe('REGISTER before the INVITE'),
-    visibleName: text.describe('Display name of From'),
-    appKey: text.describe('Copied to events; default defaultApp'),
-    toStream: text.describe('Publish as a local stream of this name'),
-    rtmpUrl: text.describe('RTMP server; together with rtmpStream'),
-    rtmpStream: text.describe('Name to publish under; together with rtmpUrl'),
-    rtmp: rtmpOptions.describe('How it connects, where that differs from the gateway'),
-    hasAudio: flag.describe('true: sendrecv, false: recvonly; default true'),
-    hasVideo: flag.describe('As hasAudio, for video'),
-    srtp: z
-      .preprocess(absent, z.enum(['off', 'optional', 'required']).optional())
-      .describe('SRTP with keys in the description; default: the gateway’s'),
-    audio: audioForm.describe('What RTMP servers get of the audio'),
-    video: videoForm.describe('What RTMP servers get of the video'),
-    record: flag.describe('Record the call'),
-    custom: object.describe('Echoed in the call and its events, at most 4 KiB'),
-    sipHeaders: z
-      .preprocess(absent, z.record(z.string(), z.string()).optional())
-      .describe('Extra headers of the INVITE'),
-  }),
+  callStartup: z.object(
+    fieldsOf({
+      ...startupRows,
+      audio,
+      video,
+      rtmp,
+      // Which folder is for the operator to say.
+      record: option.flag('Record the call.', 'false'),
+    }),
+  ),
   callFind: z.object({
     callId: text,
     callee: text,
@@ -197,9 +220,7 @@ export const BODIES = {
     streamName: requiredText,
     rtmpUrl: requiredText,
     rtmpTransponderFullUrl: flag,
-    rtmp: rtmpOptions,
-    audio: audioForm,
-    video: videoForm,
+    ...fieldsOf({ rtmp, audio, video }),
     options: z.preprocess(
       absent,
       z.object({ action: z.preprocess(absent, z.enum(['mute']).optional()) }).optional(),

@@ -78,7 +78,7 @@ describe('the document', () => {
     expect(schema.required).toEqual(['callee']);
     expect(schema.properties?.['callee']).toEqual({
       type: 'string',
-      description: 'User, user@host or SIP URI',
+      description: 'User, user@host or SIP URI.',
     });
     expect(schema.properties?.['hasAudio']?.type).toBe('boolean');
     const undescribed = Object.entries(schema.properties ?? {}).filter(

@@ -14,7 +14,7 @@ import type { CallView } from './call-view.ts';
 import { GatewayCall } from './gateway-call.ts';
 import { silentLogger } from '../logger.ts';
 import { resolveStartup } from './startup.ts';
-import type { StartupRequest } from './startup.ts';
+import type { StartupRequest } from './startup-request.ts';
 
 const ANSWER = `v=0
 o=- 1 1 IN IP4 127.0.0.1

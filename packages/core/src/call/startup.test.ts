@@ -3,7 +3,7 @@ import { GatewayError } from '../errors.ts';
 import { resolveAccount } from '../gateway/account-request.ts';
 import type { AccountRequest } from '../gateway/account-request.ts';
 import { resolveStartup } from './startup.ts';
-import type { StartupRequest } from './startup.ts';
+import type { StartupRequest } from './startup-request.ts';
 
 const resolve = (request: object) => resolveStartup(request as StartupRequest, () => 'made@here');
 

@@ -1,63 +1,15 @@
-// A request for a call, and what it resolves to: validated, with defaults filled in.
+// What a request for a call resolves to: validated, with defaults filled in.
 
 import { parseUri } from '@sipcast/sip';
 import type { SipUri } from '@sipcast/sip';
 import { GatewayError, invalidArgument } from '../errors.ts';
 import { checkStreamName, validateRtmpTarget } from '../stream/names.ts';
 import { formOptionsOf } from '../stream/output-form.ts';
+import { checkOptions } from '../option-rows.ts';
 import type { OutputFormOptions } from '../stream/output-form.ts';
 import type { PushRtmpOptions } from '../stream/rtmp-options.ts';
-
-/** Whom to call and where to publish: the fields of `POST /call/startup`. */
-export interface StartupRequest extends OutputFormOptions {
-  /** SIP Call-ID, unique among live calls (RFC 3261 `callid`, at most 256 characters). Default: generated. */
-  readonly callId?: string;
-  /** User, `user@host`, or SIP URI. */
-  readonly callee: string;
-  /** User part of From. Default `sipcast`. */
-  readonly sipLogin?: string;
-  /** Digest user. Default: `sipLogin`. */
-  readonly sipAuthenticationName?: string;
-  /** Digest password; never shown again. */
-  readonly sipPassword?: string;
-  /** Host part of From, of a callee without one, and the registrar. Default: the callee's host. */
-  readonly sipDomain?: string;
-  /** Next hop, `host` or `host:port`. Default: the host of the callee's URI. */
-  readonly sipOutboundProxy?: string;
-  /** Port of the next hop. Default: what SRV records of the host say, else 5060, or 5061 for TLS. */
-  readonly sipPort?: number;
-  /**
-   * `auto`: what NAPTR and SRV records say, else UDP, but TCP for requests above 1,300 bytes. Default: `tls` for a `sips:`
-   * callee, else the `transport` of its URI, else `udp`.
-   */
-  readonly sipTransport?: 'udp' | 'tcp' | 'tls' | 'auto';
-  /** REGISTER before the INVITE, un-REGISTER after the call. Default false. */
-  readonly sipRegisterRequired?: boolean;
-  /** From display name. Default: `sipLogin`. */
-  readonly visibleName?: string;
-  /** Copied to events. Default `defaultApp`. */
-  readonly appKey?: string;
-  /** Publish the received media as a local stream of this name. */
-  readonly toStream?: string;
-  /** RTMP server; together with `rtmpStream`. */
-  readonly rtmpUrl?: string;
-  /** Name (key) to publish under; together with `rtmpUrl`. */
-  readonly rtmpStream?: string;
-  /** How the push to `rtmpUrl` connects and reconnects, where it differs from the gateway's `rtmp`. */
-  readonly rtmp?: PushRtmpOptions;
-  /** `true`: `a=sendrecv`; `false`: `a=recvonly`. Default true. */
-  readonly hasAudio?: boolean;
-  /** As `hasAudio`, for video. Default true. */
-  readonly hasVideo?: boolean;
-  /** SRTP with keys in the description. Default: the gateway's `offer.srtp`. */
-  readonly srtp?: 'off' | 'optional' | 'required';
-  /** Record the call into the gateway's `recording.dir`, or into another folder. Default false. */
-  readonly record?: boolean | { readonly dir: string };
-  /** Echoed in the call and its events; at most 4 KiB as JSON. Default `{}`. */
-  readonly custom?: Readonly<Record<string, unknown>>;
-  /** Extra headers of the INVITE: at most 32, and 8 KiB in all. */
-  readonly sipHeaders?: Readonly<Record<string, string>>;
-}
+import type { StartupRequest } from './startup-request.ts';
+import { STARTUP_ROWS } from './startup-rows.ts';
 
 /** A request after validation: nothing is open any more. */
 export interface ResolvedStartup {
@@ -151,20 +103,18 @@ const OWN_HEADERS = new Set([
  * @throws GatewayError `INVALID_ARGUMENT`, with `field`.
  */
 export function resolveStartup(
-  request: StartupRequest,
+  given: StartupRequest,
   newCallId: () => string,
   allowsPort: AllowsPort = () => true,
 ): ResolvedStartup {
-  if (typeof request !== 'object' || request === null)
-    throw invalidArgument('request', 'must be an object');
+  const request = checkedRequest(given);
   const callId = text(request, 'callId', 256) ?? newCallId();
   if (!CALL_ID.test(callId)) throw invalidArgument('callId', 'is no RFC 3261 Call-ID');
   const callee = text(request, 'callee', 1024);
-  if (callee === undefined) throw invalidArgument('callee', 'is required');
   const caller = text(request, 'sipLogin', 256) ?? 'sipcast';
   const domain = hostPort(request, 'sipDomain');
   const proxy = hostPort(request, 'sipOutboundProxy');
-  const sipPort = port(request.sipPort);
+  const { sipPort, sipRegisterRequired: registerRequired = false } = request;
   const target = targetOf(callee, domain);
   const uri = parseSip(target, 'callee');
   // RFC 3261 §19.1.1, table 1: neither may stand in To, and what they ask for would be lost in silence.
@@ -185,7 +135,6 @@ export function resolveStartup(
   const hopPort = hop.port ?? sipPort;
   const registrarPort = registrarHop.port ?? sipPort;
   requirePort(hop, sipPort, allowsPort);
-  const registerRequired = flag(request, 'sipRegisterRequired', false);
   if (registerRequired) requirePort(registrarHop, sipPort, allowsPort);
   const redirected = proxy !== undefined || (sipPort !== undefined && uri.port === undefined);
 
@@ -211,10 +160,10 @@ export function resolveStartup(
     toStream,
     ...rtmp,
     rtmp: request.rtmp ?? {},
-    hasAudio: flag(request, 'hasAudio', true),
-    hasVideo: flag(request, 'hasVideo', true),
+    hasAudio: request.hasAudio ?? true,
+    hasVideo: request.hasVideo ?? true,
     form: formOptionsOf(request),
-    srtp: resolveSrtp(request.srtp),
+    srtp: request.srtp,
     record: resolveRecord(request.record),
     custom: resolveCustom(request.custom),
     headers: resolveHeaders(request.sipHeaders),
@@ -231,8 +180,6 @@ function resolveTransport(request: StartupRequest, uri: SipUri): ResolvedStartup
   if (named !== undefined && named !== 'udp' && named !== 'tcp' && named !== 'tls')
     throw invalidArgument('callee', 'has a transport other than udp, tcp and tls');
   const transport = request.sipTransport ?? (uri.scheme === 'sips' ? 'tls' : (named ?? 'udp'));
-  if (!['udp', 'tcp', 'tls', 'auto'].includes(transport))
-    throw invalidArgument('sipTransport', 'must be udp, tcp, tls or auto');
   // RFC 3261 §26.2.2: it would not be what sips: promises.
   if (uri.scheme === 'sips' && transport !== 'tls' && transport !== 'auto')
     throw invalidArgument('sipTransport', 'must be tls for a sips: callee');
@@ -335,14 +282,33 @@ function parseSip(uri: string, field: string): SipUri {
   }
 }
 
-function text(
+/** The fields that have a value, each of its kind. Empty texts and `null` count as absent. */
+function checkedRequest(given: StartupRequest): StartupRequest {
+  if (typeof given !== 'object' || given === null)
+    throw invalidArgument('request', 'must be an object');
+  const present = Object.entries(given).filter(
+    ([, value]) => value !== undefined && value !== null && value !== '',
+  );
+  const request = Object.fromEntries(present) as unknown as StartupRequest;
+  if (request.callee === undefined) throw invalidArgument('callee', 'is required');
+  checkOptions(STARTUP_ROWS, request);
+  return request;
+}
+
+type TextField = {
+  [Field in keyof StartupRequest]-?: NonNullable<StartupRequest[Field]> extends string
+    ? Field
+    : never;
+}[keyof StartupRequest];
+
+/** A text that SIP can carry. */
+function text<Field extends TextField>(
   request: StartupRequest,
-  field: keyof StartupRequest,
+  field: Field,
   maxLength: number,
-): string | undefined {
-  const value: unknown = request[field];
-  if (value === undefined || value === null || value === '') return undefined;
-  if (typeof value !== 'string') throw invalidArgument(field, 'must be a string');
+): StartupRequest[Field] {
+  const value = request[field];
+  if (value === undefined) return value;
   if (value.length > maxLength)
     throw invalidArgument(field, `is longer than ${maxLength} characters`);
   if (CONTROL.test(value)) throw invalidArgument(field, 'has a control character');
@@ -350,41 +316,11 @@ function text(
   return value;
 }
 
-function flag(request: StartupRequest, field: keyof StartupRequest, fallback: boolean): boolean {
-  const value: unknown = request[field];
-  if (value === undefined || value === null) return fallback;
-  if (typeof value !== 'boolean') throw invalidArgument(field, 'must be true or false');
-  return value;
+function resolveRecord(record: StartupRequest['record'] = false): ResolvedStartup['record'] {
+  return typeof record === 'boolean' ? record : { dir: record.dir };
 }
 
-function port(value: unknown): number | undefined {
-  if (value === undefined || value === null) return undefined;
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > 65_535) {
-    throw invalidArgument('sipPort', 'must be an integer from 1 to 65535');
-  }
-  return value;
-}
-
-function resolveSrtp(srtp: unknown): ResolvedStartup['srtp'] {
-  if (srtp === undefined || srtp === null) return undefined;
-  if (srtp !== 'off' && srtp !== 'optional' && srtp !== 'required')
-    throw invalidArgument('srtp', 'must be off, optional or required');
-  return srtp;
-}
-
-function resolveRecord(record: unknown): boolean | { readonly dir: string } {
-  if (record === undefined || record === null) return false;
-  if (typeof record === 'boolean') return record;
-  const { dir } = record as { dir?: unknown };
-  if (typeof dir !== 'string' || dir === '' || CONTROL.test(dir))
-    throw invalidArgument('record', 'must be true, false or { dir }');
-  return { dir };
-}
-
-function resolveCustom(custom: unknown): Readonly<Record<string, unknown>> {
-  if (custom === undefined || custom === null) return {};
-  if (typeof custom !== 'object' || Array.isArray(custom))
-    throw invalidArgument('custom', 'must be an object');
+function resolveCustom(custom: StartupRequest['custom'] = {}): ResolvedStartup['custom'] {
   let json: string;
   try {
     json = JSON.stringify(custom);
@@ -400,10 +336,7 @@ function resolveCustom(custom: unknown): Readonly<Record<string, unknown>> {
   return JSON.parse(json) as Record<string, unknown>;
 }
 
-function resolveHeaders(headers: unknown): readonly (readonly [string, string])[] {
-  if (headers === undefined || headers === null) return [];
-  if (typeof headers !== 'object' || Array.isArray(headers))
-    throw invalidArgument('sipHeaders', 'must be an object');
+function resolveHeaders(headers: StartupRequest['sipHeaders'] = {}): ResolvedStartup['headers'] {
   const entries = Object.entries(headers);
   if (entries.length > MAX_HEADERS)
     throw invalidArgument('sipHeaders', `has more than ${MAX_HEADERS} headers`);

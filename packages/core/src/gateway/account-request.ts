@@ -1,7 +1,8 @@
 // A request to keep an account registered, and what it resolves to.
 
 import { resolveStartup } from '../call/startup.ts';
-import type { AllowsPort, StartupRequest } from '../call/startup.ts';
+import type { AllowsPort } from '../call/startup.ts';
+import type { StartupRequest } from '../call/startup-request.ts';
 import { invalidArgument } from '../errors.ts';
 import type { RegistrationAccount } from '../registration/account-registration.ts';
 

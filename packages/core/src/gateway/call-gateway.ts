@@ -6,7 +6,7 @@ import type { Call } from '../call/call.ts';
 import type { CallChange } from '../call/call-progress.ts';
 import type { CallView } from '../call/call-view.ts';
 import type { ReceivedDtmf } from '../call/dtmf-info.ts';
-import type { StartupRequest } from '../call/startup.ts';
+import type { StartupRequest } from '../call/startup-request.ts';
 import type { Emitter } from '../emitter.ts';
 import type { IncomingCall } from '../incoming/incoming-call.ts';
 import type { RegistrationState, RegistrationView } from '../registration/account-registration.ts';

@@ -7,7 +7,6 @@ import type { ResolvedStartup } from '../call/startup.ts';
 import { GatewayError } from '../errors.ts';
 import { childLogger } from '../logger.ts';
 import { prepareFolder } from '../stream/recording.ts';
-import { validateRtmpOptions } from '../stream/rtmp-options.ts';
 import type { SipTraces } from '../trace/sip-traces.ts';
 import type { Admission } from './admission.ts';
 import type { CallTable } from './call-table.ts';
@@ -73,7 +72,6 @@ export class CallLauncher {
     begin: (call: GatewayCall) => void,
   ): Promise<GatewayCall> {
     const { admission, calls, reservations, pushes, recordings, media } = this.#deps;
-    validateRtmpOptions(startup.rtmp);
     const form = this.#deps.encoders.formOf(startup.form);
     const { callId, rtmpUrl, rtmp } = startup;
     const ownForm = media.ownForm(form, pushes.enhancedOf(rtmpUrl, rtmp));

@@ -8,7 +8,7 @@ import type { ServerState } from '@sipcast/sip';
 import type { Call } from '../call/call.ts';
 import type { CallOptions } from '../call/call-options.ts';
 import { resolveStartup } from '../call/startup.ts';
-import type { StartupRequest } from '../call/startup.ts';
+import type { StartupRequest } from '../call/startup-request.ts';
 import { SafeEmitter } from '../emitter.ts';
 import { FaultLog } from '../fault-log.ts';
 import { IncomingCalls } from '../incoming/incoming-calls.ts';
