@@ -7,17 +7,17 @@ export type MediaErrorCode =
   /** No free RTP/RTCP port pair in the configured range. */
   | 'NO_PORTS'
   | 'SOCKET'
-  /** No ffmpeg, or none that can do what is needed. */
+  /** There is no ffmpeg, or it lacks a codec that is needed. */
   | 'NO_TRANSCODER'
-  /** Media that would have to be encoded, while transcoding is off. */
+  /** The media needs encoding, and transcoding is off. */
   | 'TRANSCODING_DISABLED'
-  /** As many encoders run as are allowed. */
+  /** The limit of running encoders is reached. */
   | 'TRANSCODERS_BUSY'
   /** The peer takes no audio from us. */
   | 'NOT_SENDING'
-  /** The encoder ended again and again. */
+  /** The encoder kept crashing. */
   | 'TRANSCODER_FAILED'
-  /** A sound that should be played cannot be read or decoded. */
+  /** A sound cannot be read or decoded. */
   | 'SOUND_FAILED'
   | 'CLOSED';
 
@@ -44,17 +44,17 @@ export type RtmpErrorCode =
   | 'INVALID_URL'
   /** Name look-up or TCP connection failed. */
   | 'CONNECT_FAILED'
-  /** Every address of the host is one that `mayConnect` refuses. */
+  /** `mayConnect` refuses every address of the host. */
   | 'CONNECT_FORBIDDEN'
-  /** No TLS connection, or one to somebody else; `reason` says which check failed. */
+  /** The TLS handshake failed, or the server is not the expected one; `reason` says which check failed. */
   | 'TLS_FAILED'
-  /** The server wants a user and password, and has none or the wrong ones of us. */
+  /** The server requires a user and password, and they are missing or wrong. */
   | 'AUTH_FAILED'
-  /** The server sent us elsewhere, and that is not allowed. */
+  /** The server redirects to an address that is not allowed. */
   | 'REDIRECT_REFUSED'
   /** A phase (connect, handshake, publish) took longer than its time-out. */
   | 'TIMEOUT'
-  /** The server broke the protocol, or went past one of our bounds. */
+  /** The server broke the protocol, or exceeded one of our limits. */
   | 'PROTOCOL'
   /** `connect` was refused (NetConnection.Connect.Rejected and kin); `statusCode` holds the server's code. */
   | 'CONNECT_REJECTED'

@@ -5,7 +5,7 @@ describe('Ticker', () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
-  it('beats without drift though each timer is late', () => {
+  it('ticks without drift although each timer is late', () => {
     let lateMs = 0;
     const ticker = new Ticker({ now: () => Date.now() + lateMs });
     const startMs = Date.now();
@@ -19,7 +19,7 @@ describe('Ticker', () => {
     expect(beats.length).toBeLessThanOrEqual(501);
   });
 
-  it('has no timer when nobody listens, and can start again', () => {
+  it('has no timer without listeners, and can start again', () => {
     const ticker = new Ticker();
     let beats = 0;
     const listen = (): void => void beats++;
@@ -50,7 +50,7 @@ describe('Ticker', () => {
     expect([calls, vi.getTimerCount()]).toEqual([['first'], 0]);
   });
 
-  it('beats after a stall when what waited has had its turn', () => {
+  it('ticks after a stall once everything that waited has run', () => {
     let extraMs = 0;
     const ticker = new Ticker({ now: () => Date.now() + extraMs });
     const order: string[] = [];
@@ -65,7 +65,7 @@ describe('Ticker', () => {
     extraMs = 5000;
     vi.advanceTimersToNextTimer();
     expect(vi.getTimerCount()).toBe(1);
-    // Between the two, nobody is left; and somebody comes anew.
+    // Between the two, no listener is left; then one is added again.
     ticker.remove(listen);
     expect(vi.getTimerCount()).toBe(0);
     ticker.add(listen);
@@ -74,7 +74,7 @@ describe('Ticker', () => {
     ticker.remove(listen);
   });
 
-  it('does not make up for a stall by a burst', () => {
+  it('does not catch up on a stall in a burst', () => {
     let extraMs = 0;
     const ticker = new Ticker({ now: () => Date.now() + extraMs });
     let beats = 0;

@@ -1,8 +1,8 @@
-// One timer for many sessions: a 20 ms beat that does not drift.
+// One timer for many sessions: a 20 ms tick that does not drift.
 
-/** A beat that sessions share. */
+/** A tick that sessions share. */
 export interface TickSource {
-  /** Calls `callback` on every beat from now on. The same function twice counts once. Callbacks must not throw. */
+  /** Calls `callback` on every tick from now on. Adding the same function twice has no effect. Callbacks must not throw. */
   add(callback: (nowMs: number) => void): void;
   /** Stops calling it. */
   remove(callback: (nowMs: number) => void): void;
@@ -19,12 +19,12 @@ export interface TickerOptions {
 /** Node.js reads 32 datagrams of a socket in one turn of its loop: as many as a call of 160 packets a second gets in this time. */
 const STALL_PER_TURN_MS = 200;
 const MAX_TURNS = 8;
-/** A peer in this process, or one that stood still with it, needs two turns to send what it owes. */
+/** A peer in this process, or one stalled with it, needs two turns to send what is due. */
 const SENDER_TURNS = 2;
 
 /**
- * Has a timer only while somebody listens; so it needs no closing. After a stall of the whole process the beat waits until what
- * lies in the sockets was read, and until other timers have run: nothing is too late that only we have not looked at.
+ * Runs its timer only while it has listeners, so it needs no closing. After a stall of the whole process it waits until the
+ * sockets have been read and other timers have run: data that has arrived but was not read yet must not count as late.
  */
 export class Ticker implements TickSource {
   readonly #periodMs: number;
@@ -39,7 +39,7 @@ export class Ticker implements TickSource {
     this.#now = options.now ?? (() => performance.now());
   }
 
-  /** How many listen. */
+  /** Number of listeners. */
   get size(): number {
     return this.#callbacks.size;
   }
@@ -63,7 +63,7 @@ export class Ticker implements TickSource {
   #arm(): void {
     const nowMs = this.#now();
     this.#dueMs += this.#periodMs;
-    // After a stall: no burst of beats to catch up; listeners see the time that passed.
+    // After a stall: no burst of ticks to catch up; listeners see the time that passed.
     if (this.#dueMs < nowMs) this.#dueMs = nowMs;
     this.#timer = setTimeout(this.#onDue, Math.max(1, Math.round(this.#dueMs - nowMs)));
   }
@@ -71,20 +71,20 @@ export class Ticker implements TickSource {
   readonly #onDue = (): void => {
     this.#timer = undefined;
     const lateMs = this.#now() - this.#dueMs;
-    if (lateMs <= this.#periodMs) this.#beat();
-    else this.#beatAfter(Math.min(Math.ceil(lateMs / STALL_PER_TURN_MS), MAX_TURNS) + SENDER_TURNS);
+    if (lateMs <= this.#periodMs) this.#tick();
+    else this.#tickAfter(Math.min(Math.ceil(lateMs / STALL_PER_TURN_MS), MAX_TURNS) + SENDER_TURNS);
   };
 
   /** Immediates run behind timers and sockets. */
-  #beatAfter(turns: number): void {
+  #tickAfter(turns: number): void {
     this.#turn = setImmediate(() => {
       this.#turn = undefined;
-      if (turns > 1) this.#beatAfter(turns - 1);
-      else this.#beat();
+      if (turns > 1) this.#tickAfter(turns - 1);
+      else this.#tick();
     });
   }
 
-  readonly #beat = (): void => {
+  readonly #tick = (): void => {
     const nowMs = this.#now();
     for (const callback of this.#callbacks) callback(nowMs);
     if (this.#callbacks.size > 0 && this.#timer === undefined) this.#arm();

@@ -26,7 +26,7 @@ function read(pieces: Iterable<Uint8Array>): {
 }
 
 describe('AdtsReader', () => {
-  it('gives the format once, and frames without their headers, at every cut', () => {
+  it('reports the format once, and frames without headers, wherever the input is cut', () => {
     const stream = Buffer.concat([Buffer.from('00ff', 'hex'), FIRST, SILENCE, SILENCE]);
     for (let cut = 0; cut <= stream.length; cut++) {
       const { formats, frames, skipped } = read([stream.subarray(0, cut), stream.subarray(cut)]);
@@ -39,7 +39,7 @@ describe('AdtsReader', () => {
     expect(read(Array.from(stream, (octet) => Uint8Array.of(octet))).frames).toHaveLength(3);
   });
 
-  it('never throws, and does not hold more than one frame', () => {
+  it('never throws, and holds at most one frame', () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 50 }), { maxLength: 20 }), (pieces) => {
         read(pieces);

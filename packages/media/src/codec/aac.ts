@@ -1,4 +1,4 @@
-// AAC-LC as streams carry it: ADTS frames from an encoder, and what decoders must know first (ISO/IEC 14496-3).
+// AAC-LC as streams carry it: ADTS frames from an encoder, and the configuration that a decoder needs first (ISO/IEC 14496-3).
 //
 //  ADTS header, 7 octets (9 with CRC)
 //  syncword(12) id(1) layer(2) no-crc(1) | profile(2) frequency(4) private(1) channels(3) … length(13) fullness(11) blocks(2)
@@ -12,10 +12,10 @@ export const AAC_FRAME_SAMPLES = 1024;
  */
 export const AAC_SILENCE: Uint8Array = Uint8Array.of(0x01, 0x18, 0x20, 0x07);
 
-/** The same of two channels, as a channel pair element. */
+/** The same for two channels, as a channel pair element. */
 export const AAC_STEREO_SILENCE: Uint8Array = Uint8Array.of(0x21, 0x10, 0x04, 0x60, 0x8c, 0x1c);
 
-/** The first three bits of a frame say of which kind its first element is; 1: a channel pair (ISO/IEC 14496-3 table 4.85). */
+/** The first three bits of a frame are the type of its first element; 1 is a channel pair (ISO/IEC 14496-3 table 4.85). */
 export function isAacStereo(frame: Uint8Array): boolean {
   return (frame[0] ?? 0) >> 5 === 1;
 }
@@ -26,7 +26,7 @@ const FREQUENCIES_HZ = [
   96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000,
 ] as const;
 
-/** What a stream's frames have in common. */
+/** Properties that all frames of a stream share. */
 export interface AacFormat {
   readonly sampleRateHz: number;
   /** 1–7. */
@@ -39,11 +39,11 @@ export interface AacFormat {
 export interface AdtsReaderHandler {
   /** Before the first frame, and when it changes. */
   onFormat(format: AacFormat): void;
-  /** One frame without its header; ours to keep. */
+  /** One frame without its header. The receiver may keep it. */
   onFrame(frame: Uint8Array): void;
 }
 
-/** Cuts an ADTS stream into frames. Feed it pieces of any size; octets that are no frame are skipped and counted. */
+/** Cuts an ADTS stream into frames. Feed it pieces of any size; octets that belong to no frame are skipped and counted. */
 export class AdtsReader {
   readonly #handler: AdtsReaderHandler;
   #pending: Buffer = Buffer.alloc(0);
@@ -59,7 +59,7 @@ export class AdtsReader {
     return this.#skippedBytes;
   }
 
-  /** Takes what came next. */
+  /** Takes the next octets. */
   push(octets: Uint8Array): void {
     const bytes = Buffer.concat([this.#pending, octets]);
     let at = 0;
@@ -96,7 +96,7 @@ export function monoAacFormat(sampleRateHz: 44_100 | 48_000): AacFormat {
   return formatOf(OBJECT_TYPE_LC, FREQUENCIES_HZ.indexOf(sampleRateHz), 1);
 }
 
-/** What an AudioSpecificConfig says; undefined when it is not that of AAC-LC, mono or stereo, with a usual rate. */
+/** Parses an AudioSpecificConfig; undefined unless it is AAC-LC, mono or stereo, at a standard rate. */
 export function aacFormatOf(audioSpecificConfig: Uint8Array): AacFormat | undefined {
   const [high = 0, low = 0] = audioSpecificConfig;
   const frequency = ((high & 7) << 1) | (low >> 7);
@@ -116,7 +116,7 @@ function formatOf(objectType: number, frequency: number, channels: number): AacF
   };
 }
 
-/** A frame with the ADTS header that it needs outside of a container. */
+/** A frame with an ADTS header, for use outside a container. */
 export function formatAdts(frame: Uint8Array, { audioSpecificConfig }: AacFormat): Buffer {
   const config = ((audioSpecificConfig[0] ?? 0) << 8) | (audioSpecificConfig[1] ?? 0);
   const [objectType, frequency, channels] = [config >> 11, (config >> 7) & 0x0f, (config >> 3) & 7];

@@ -20,7 +20,7 @@ describe('annexB', () => {
     });
   }
 
-  it('puts together what it splits', () => {
+  it('joins what it splits', () => {
     const nalus = [Uint8Array.of(0x67, 1, 0, 2), Uint8Array.of(0x65, 9)];
     expect(hex(splitAnnexB(annexB(nalus)))).toEqual(hex(nalus));
   });

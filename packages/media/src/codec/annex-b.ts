@@ -1,13 +1,13 @@
-// NAL units in a stream of octets (ITU-T H.264 annex B): start codes before each.
+// NAL units in a byte stream (ITU-T H.264 annex B): a start code before each.
 
 const START_CODE = Uint8Array.of(0, 0, 0, 1);
 
-/** NAL units with start codes of four octets before them: what decoders and files want. */
+/** NAL units with four-octet start codes, as decoders and files expect. */
 export function annexB(nalus: readonly Uint8Array[]): Buffer {
   return Buffer.concat(nalus.flatMap((nalu) => [START_CODE, nalu]));
 }
 
-/** NAL units as views, without start codes of three or four octets and the zeros behind them; empty ones are left out. */
+/** NAL units as views, without their start codes of three or four octets and without trailing zeros; empty ones are left out. */
 export function splitAnnexB(octets: Uint8Array): Uint8Array[] {
   const nalus: Uint8Array[] = [];
   let start = -1;

@@ -9,13 +9,13 @@ export type G711Codec = Extract<AudioCodec, 'pcma' | 'pcmu'>;
 /** Video codecs that can be received. */
 export type VideoCodec = 'h264' | 'vp8';
 
-/** What stands behind a codec's name. */
+/** Facts about an audio codec. */
 export interface AudioCodecFacts {
-  /** In `a=rtpmap`, in any case. */
+  /** Name in `a=rtpmap`, case-insensitive. */
   readonly encodingName: string;
-  /** RTP clock. G.722 has 8000 by mistake of RFC 1890, kept by RFC 3551 §4.5.2. */
+  /** RTP clock. G.722 has 8000, an error of RFC 1890 that RFC 3551 §4.5.2 keeps. */
   readonly clockRateHz: number;
-  /** Of the sound inside. */
+  /** Sampling rate of the sound itself. */
   readonly sampleRateHz: number;
   /** Static payload type (RFC 3551 §6), where there is one. */
   readonly staticPayloadType?: number;

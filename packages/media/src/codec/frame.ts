@@ -6,12 +6,12 @@ import type { AudioCodec } from './codec.ts';
 /** Consumes one item before returning. Must not throw. */
 export type Sink<T> = (item: T) => void;
 
-/** Which of the two media of a call. */
+/** One of the two media of a call. */
 export type MediaKind = 'audio' | 'video';
 
 /** One RTP packet (RFC 3550 §5.1), decoded without a copy. */
 export interface RtpPacket {
-  /** The datagram that it came in; ours to keep. */
+  /** The datagram that carried it. Not reused: it may be kept. */
   readonly datagram: Uint8Array;
   /** 0–127. */
   readonly payloadType: number;
@@ -22,7 +22,7 @@ export interface RtpPacket {
   readonly rtpTimestamp: number;
   /** u32. */
   readonly ssrc: number;
-  /** View into `datagram`, behind CSRCs and extension, without padding. */
+  /** View into `datagram`, after CSRCs and extension, without padding. */
   readonly payload: Uint8Array;
   /** Monotonic milliseconds at which the datagram was read. */
   readonly arrivalMs: number;
@@ -34,14 +34,14 @@ export const NAL_HEADROOM_BYTES = 9;
 /** One coded picture (ITU-T H.264 §7.4.1.2.3): its NAL units without start codes, in decoding order. */
 export interface H264Picture {
   readonly codec: 'h264';
-  /** Each at least one octet; may contain SPS, PPS, SEI beside the slices. Never changed after this. */
+  /** Each at least one octet; may contain SPS, PPS and SEI besides the slices. Immutable from here on. */
   readonly nalus: readonly Uint8Array[];
   /**
-   * One of `nalus` before which its buffer has {@link NAL_HEADROOM_BYTES} octets that belong to nobody: a container
-   * can write its header there, and needs no copy of the frame.
+   * One of `nalus` before which its buffer has {@link NAL_HEADROOM_BYTES} unused octets: a container
+   * can write its header there instead of copying the frame.
    */
   readonly withHeadroom?: Uint8Array | undefined;
-  /** An IDR slice is among them. */
+  /** Contains an IDR slice. */
   readonly isKeyFrame: boolean;
 }
 
@@ -55,7 +55,7 @@ export interface H264AccessUnit extends H264Picture {
 /** One VP8 frame (RFC 6386), without the payload descriptors of its packets. */
 export interface Vp8Frame {
   readonly codec: 'vp8';
-  /** Frame tag, partitions and all. Never changed after this. */
+  /** The whole frame: tag and partitions. Immutable from here on. */
   readonly payload: Uint8Array;
   readonly isKeyFrame: boolean;
   readonly rtpTimestamp: number;
@@ -71,26 +71,26 @@ export interface AudioFrame {
   readonly codec: AudioCodec;
   /** As on the wire: for Opus and Speex one packet, which may hold several of their frames. */
   readonly payload: Uint8Array;
-  /** Of the sound in the payload; above 0. */
+  /** Duration of the sound in the payload; above 0. */
   readonly durationMs: number;
   readonly rtpTimestamp: number;
   readonly arrivalMs: number;
 }
 
-/** Sound of a stream, as those get it that want frames instead of tags. */
+/** Sound of a stream, for consumers that want frames instead of tags. */
 export interface StreamAudio {
   readonly codec: AudioCodec | 'aac';
-  /** One packet; of AAC one frame without header. Shared: not to be changed. */
+  /** One packet; for AAC, one frame without header. Shared: do not modify. */
   readonly payload: Uint8Array;
-  /** Of the sound in the payload; above 0. */
+  /** Duration of the sound in the payload; above 0. */
   readonly durationMs: number;
-  /** Of its first sample, in milliseconds on the stream's time base. */
+  /** Time of its first sample, in milliseconds on the stream's time base. */
   readonly timestampMs: number;
-  /** Of AAC alone. */
+  /** Only for AAC. */
   readonly format?: AacFormat;
 }
 
-/** One coded picture of a stream, in decoding order. Shared: not to be changed. */
+/** One coded picture of a stream, in decoding order. Shared: do not modify. */
 export type StreamVideo = {
   readonly isKeyFrame: boolean;
   /** Milliseconds on the stream's time base; never decreases. */
@@ -100,7 +100,7 @@ export type StreamVideo = {
 } & (
   | {
       readonly codec: 'h264';
-      /** NAL units without start codes; {@link annexB} puts these before them. */
+      /** NAL units without start codes; {@link annexB} adds them. */
       readonly nalus: readonly Uint8Array[];
     }
   | { readonly codec: 'vp8'; readonly payload: Uint8Array }
@@ -109,7 +109,7 @@ export type StreamVideo = {
 /** Any frame. */
 export type MediaFrame = H264AccessUnit | AudioFrame;
 
-/** What a tag is to an output that must choose what to keep and what to drop. */
+/** The part a tag plays, for outputs that must choose what to keep and what to drop. */
 export type FlvTagRole = 'metadata' | 'sequence-header' | 'key-frame' | 'inter-frame' | 'audio';
 
 /** One FLV tag, which is also one RTMP message; built once, shared by all outputs, never changed. */

@@ -21,7 +21,7 @@ describe('convertG711', () => {
     });
   }
 
-  it('is off by one step at most when it goes there and back', () => {
+  it('is off by at most one step after a round trip', () => {
     for (let code = 0; code < 0x80; code++) {
       for (const sign of [0, 0x80]) {
         const back = convert('pcmu', convert('pcma', (code | sign) ^ 0x55)) ^ 0x55;

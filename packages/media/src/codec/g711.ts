@@ -1,4 +1,4 @@
-// G.711 from one law to the other, by way of linear samples (ITU-T G.711).
+// Converts G.711 from one law to the other, through linear samples (ITU-T G.711).
 
 import type { G711Codec } from './codec.ts';
 
@@ -21,7 +21,7 @@ const TABLES: Readonly<Record<G711Codec, Int16Array>> = {
   }),
 };
 
-/** One law's octets in the other law, by the nearest sample. */
+/** For each octet of one law, the octet of the other law with the nearest sample. */
 const OTHER_LAW: Readonly<Record<G711Codec, Uint8Array>> = {
   pcma: nearest(TABLES.pcma, TABLES.pcmu),
   pcmu: nearest(TABLES.pcmu, TABLES.pcma),

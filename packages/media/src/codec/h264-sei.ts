@@ -1,14 +1,14 @@
-// Recovery point SEI: where a decoder may begin although there is no IDR picture. ITU-T H.264 §7.3.2.3.1, §D.1.8, §D.2.8.
+// Recovery point SEI: where a decoder may start without an IDR picture. ITU-T H.264 §7.3.2.3.1, §D.1.8, §D.2.8.
 
 import { BitReader, NAL_TYPE, nalType, unescapeNal } from './h264.ts';
 
 const RECOVERY_POINT = 6;
-/** Longest SEI that is looked at; a recovery point stands in a short one, user data may be long. */
+/** Longest SEI that is parsed; a recovery point is in a short one, user data may be long. */
 const MAX_SEI_BYTES = 4096;
 
 /**
- * `recovery_frame_cnt` of the first recovery point among the NAL units: so many frames later the pictures are right,
- * 0: from this one on. Undefined when there is none.
+ * `recovery_frame_cnt` of the first recovery point among the NAL units: the number of frames until pictures are correct,
+ * 0 for this one already. Undefined when there is none.
  */
 export function recoveryFrameCount(nalus: readonly Uint8Array[]): number | undefined {
   for (const nal of nalus) {

@@ -70,11 +70,11 @@ describe('parseSps', () => {
     ['no VUI, Baseline', '6742001eda0280f680', 0],
     ['no VUI, Main', '674d001ef40501e880', undefined],
     ['a VUI that is cut short', '674d400deca0a0fd80880000030008000003019078', undefined],
-  ])('tells how far pictures are reordered: %s', (_name, sps, frames) => {
+  ])('reports how far pictures are reordered: %s', (_name, sps, frames) => {
     expect(parseSps(hex(sps))?.maxReorderFrames).toBe(frames);
   });
 
-  it('refuses what is none, what is cut, and absurd sizes', () => {
+  it('refuses other NAL units, truncated ones and absurd sizes', () => {
     expect(parseSps(PPS)).toBeUndefined();
     expect(parseSps(new Uint8Array(0))).toBeUndefined();
     expect(parseSps(BASELINE.subarray(0, 7))).toBeUndefined();
@@ -202,12 +202,12 @@ describe('beginsPicture', () => {
 describe('decodeAvcConfiguration', () => {
   const record = encodeAvcConfiguration([BASELINE, HIGH], [PPS]);
 
-  it('gives back the parameter sets, SPS first', () => {
+  it('returns the parameter sets, SPS first', () => {
     const sets = decodeAvcConfiguration(record).map((set) => Buffer.from(set).toString('hex'));
     expect(sets).toEqual([BASELINE, HIGH, PPS].map((set) => Buffer.from(set).toString('hex')));
   });
 
-  it('gives nothing for what is cut short, has short lengths, or is none', () => {
+  it('returns nothing for a truncated record, short lengths, or something else', () => {
     for (let cut = 0; cut < record.length; cut++) {
       expect(decodeAvcConfiguration(record.subarray(0, cut))).toEqual([]);
     }

@@ -2,7 +2,7 @@
 
 import { MediaError } from '../errors.ts';
 
-/** nal_unit_type values that are treated by name (H.264 table 7-1). */
+/** nal_unit_type values that the code refers to by name (H.264 table 7-1). */
 export const NAL_TYPE = {
   slice: 1,
   idrSlice: 5,
@@ -33,7 +33,7 @@ export function beginsPicture(nal: Uint8Array): boolean {
   return (type === 1 || type === 2 || type === 5) && ((nal[1] ?? 0) & 0x80) !== 0;
 }
 
-/** What a sequence parameter set says of the picture. */
+/** What a sequence parameter set says about the picture. */
 export interface SequenceParameters {
   /** 66 Baseline, 77 Main, 100 High … */
   readonly profileIdc: number;
@@ -50,11 +50,11 @@ export interface SequenceParameters {
   readonly width: number;
   /** Pixels after cropping. */
   readonly height: number;
-  /** Frames per second by the VUI timing, when it is there and sane (0–1000). */
+  /** Frames per second according to the VUI timing, when present and sane (0–1000). */
   readonly fps: number | undefined;
   /**
-   * Most pictures that come before one in decoding order and after it in output order, 0–16: by the VUI, or 0 where
-   * profile or order type forbid any. Undefined: not told.
+   * Most pictures that precede one in decoding order and follow it in output order, 0–16: from the VUI, or 0 where
+   * the profile or order type forbids any. Undefined: unknown.
    */
   readonly maxReorderFrames: number | undefined;
 }
@@ -62,10 +62,10 @@ export interface SequenceParameters {
 /** Profiles with chroma and bit depth fields (H.264 §7.3.2.1.1). */
 const HIGH_PROFILES = new Set([100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135]);
 const MAX_PICTURE_SIDE = 16_384;
-/** Longest parameter set that is looked at; real ones stay below 200 octets. */
+/** Longest parameter set that is parsed; real ones stay below 200 octets. */
 const MAX_PARAMETER_SET_BYTES = 4096;
 
-/** Reads an SPS, header octet included. Undefined when it is none, is cut short, or its values are absurd. */
+/** Parses an SPS, header octet included. Undefined for another NAL unit, a truncated one or absurd values. */
 export function parseSps(nal: Uint8Array): SequenceParameters | undefined {
   if (nalType(nal) !== NAL_TYPE.sps || nal.length < 5 || nal.length > MAX_PARAMETER_SET_BYTES) {
     return undefined;
@@ -139,7 +139,7 @@ interface Vui {
   readonly maxReorderFrames?: number | undefined;
 }
 
-/** H.264 §E.1.1. What is cut short, or absurd, is not told. */
+/** H.264 §E.1.1. Truncated or absurd values are left out. */
 function readVui(bits: BitReader): Vui {
   if (bits.read(1) === 1 && bits.read(8) === 255) bits.read(32);
   if (bits.read(1) === 1) bits.read(1);
@@ -268,7 +268,7 @@ export function encodeAvcConfiguration(
 }
 
 /**
- * The parameter sets of an AVCDecoderConfigurationRecord, SPS first, as views. Empty when it is none, is cut short, or
+ * The parameter sets of an AVCDecoderConfigurationRecord, SPS first, as views. Empty when it is malformed, truncated, or
  * does not announce 4-octet lengths.
  */
 export function decodeAvcConfiguration(record: Uint8Array): Uint8Array[] {
@@ -288,7 +288,7 @@ export function decodeAvcConfiguration(record: Uint8Array): Uint8Array[] {
   return sets;
 }
 
-/** Most parameter sets taken from one `sprop-parameter-sets`. */
+/** Limit of parameter sets taken from one `sprop-parameter-sets`. */
 const MAX_SPROP_SETS = 16;
 
 /**

@@ -37,12 +37,12 @@ describe('OggReader', () => {
     expect(read(Array.from(stream, (octet) => Uint8Array.of(octet)))).toEqual(expected);
   });
 
-  it('takes packets up to its bound', () => {
+  it('accepts packets up to its limit', () => {
     const packet = new Uint8Array(MAX_OGG_PACKET_BYTES).fill(7);
     expect(read([new OggWriter().page(packet, 0)]).packets).toEqual([hexOf(packet)]);
   });
 
-  it('joins packets over pages, and never holds more than its bound', () => {
+  it('joins packets across pages, and never holds more than its limit', () => {
     // A full page of 255 segments of 255 octets has no end of a packet; it is made from one that has.
     const whole = new OggWriter().page(new Uint8Array(MAX_OGG_PACKET_BYTES), 0);
     const endless = Buffer.concat([whole, Buffer.alloc(1)]);
@@ -68,7 +68,7 @@ describe('OggReader', () => {
     ]);
   });
 
-  it('finds its way behind garbage and damage, and throws at nothing', () => {
+  it('recovers after garbage and damage, and never throws', () => {
     fc.assert(
       fc.property(fc.nat(), (seed) => {
         const random = seededRandom(seed);

@@ -1,4 +1,4 @@
-// Ogg pages (RFC 3533) as pipes to and from ffmpeg need them: one packet a page out, any well-formed stream in. Heads of
+// Ogg pages (RFC 3533) for pipes to and from ffmpeg: writes one packet per page, reads any well-formed stream. Headers of
 // Opus (RFC 7845 §5) and Speex streams (Speex manual, "Ogg file format").
 //
 //  'OggS' version(8) flags(8) granule position(64) serial(32) page number(32) CRC(32) segments(8) lacing values…
@@ -21,7 +21,7 @@ const CRC = Uint32Array.from({ length: 256 }, (_, octet) => {
   return remainder >>> 0;
 });
 
-/** The checksum of a page whose own field counts as 0. */
+/** The checksum of a page, its own field taken as 0. */
 function checksum(page: Uint8Array): number {
   let crc = 0;
   for (let at = 0; at < page.length; at++) {
@@ -42,9 +42,9 @@ export class OggWriter {
   }
 
   /**
-   * The page of one packet; the first one is marked as the stream's beginning.
+   * The page of one packet; the first one is marked as the beginning of the stream.
    * @param packet - 0–{@link MAX_OGG_PACKET_BYTES} octets.
-   * @param granulePosition - Samples at the end of the packet, below 2⁵³; 0 for heads.
+   * @param granulePosition - Samples at the end of the packet, below 2⁵³; 0 for headers.
    */
   page(packet: Uint8Array, granulePosition: number): Buffer {
     const full = Math.floor(packet.length / 255);
@@ -105,16 +105,16 @@ function comment(): Buffer {
   return packet;
 }
 
-/** Finds the packets of an Ogg stream. Octets that are no page, and damaged pages, are skipped and counted. */
+/** Finds the packets of an Ogg stream. Octets outside pages, and damaged pages, are skipped and counted. */
 export class OggReader {
   readonly #onPacket: (packet: Uint8Array) => void;
   #pending: Buffer = Buffer.alloc(0);
-  /** Beginning of a packet that goes on in the next page. */
+  /** Beginning of a packet that continues in the next page. */
   #parts: Uint8Array[] = [];
   #partBytes = 0;
   #skippedBytes = 0;
 
-  /** @param onPacket - One whole packet, ours to keep; heads included. */
+  /** @param onPacket - Receives each complete packet, headers included, and may keep it. */
   constructor(onPacket: (packet: Uint8Array) => void) {
     this.#onPacket = onPacket;
   }
@@ -124,7 +124,7 @@ export class OggReader {
     return this.#skippedBytes;
   }
 
-  /** Takes what came next; pieces of any size. */
+  /** Takes the next octets, in pieces of any size. */
   push(octets: Uint8Array): void {
     const bytes = Buffer.concat([this.#pending, octets]);
     let at = 0;
@@ -155,7 +155,7 @@ export class OggReader {
 
   #takePage(page: Buffer, segments: number): void {
     if ((page[5]! & CONTINUED) === 0) this.#forgetPart();
-    // A packet that goes on from a page that was lost.
+    // The rest of a packet whose first page was lost.
     let isBroken = (page[5]! & CONTINUED) !== 0 && this.#parts.length === 0;
     let at = PAGE_HEAD_BYTES + segments;
     let length = 0;

@@ -1,8 +1,8 @@
-// What must be known of an Opus packet without decoding it (RFC 6716 §3.1–3.2).
+// The duration of an Opus packet, without decoding it (RFC 6716 §3.1–3.2).
 //
 //  TOC octet: config(5) stereo(1) code(2); code 0: one frame, 1: two equal, 2: two, 3: a count octet follows
 
-/** RFC 6716 §3.2.5 [R5]: more is no Opus packet. */
+/** RFC 6716 §3.2.5 [R5]: an Opus packet is not longer. */
 const MAX_OPUS_PACKET_MS = 120;
 
 const SILK_MS = [10, 20, 40, 60] as const;
@@ -18,8 +18,8 @@ const FRAME_MS: readonly number[] = [
 const MAX_FRAME_BYTES = 1275;
 
 /**
- * How much sound a packet holds: 2.5–120 ms. A packet with frames of no octets (DTX) has its length, too.
- * @returns undefined for what RFC 6716 §3.4 says is malformed.
+ * How much sound a packet holds: 2.5–120 ms. Frames without octets (DTX) count with their length.
+ * @returns undefined for a packet that is malformed by RFC 6716 §3.4.
  */
 export function opusDurationMs(packet: Uint8Array): number | undefined {
   const toc = packet[0];

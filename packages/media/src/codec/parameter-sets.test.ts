@@ -9,7 +9,7 @@ const [SPS = new Uint8Array(0), PPS = new Uint8Array(0)] = decodeSpropParameterS
 const OTHER_PPS = Uint8Array.of(0x68, 0x48, 0xe3, 0xc8);
 
 describe('parameter sets', () => {
-  it('are complete with one of each kind; what is none is passed over', () => {
+  it('are complete with one of each kind; other NAL units are ignored', () => {
     const sets = new ParameterSets();
     sets.push(SPS);
     sets.push(Uint8Array.of(0x65, 1, 2));

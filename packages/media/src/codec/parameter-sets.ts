@@ -1,8 +1,8 @@
-// The H.264 parameter sets of a stream, for those that begin with it later.
+// The H.264 parameter sets of a stream, for consumers that join later.
 
 import { NAL_TYPE, nalType, parseSps } from './h264.ts';
 
-/** More than this is garbage: real streams have one or two of each. */
+/** More than this is garbage: a real stream has one or two of each kind. */
 const MAX_SETS = 32;
 const MAX_SET_BYTES = 4096;
 
@@ -11,23 +11,23 @@ export class ParameterSets {
   #nalus: readonly Uint8Array[] = [];
   #maxReorderFrames: number | undefined;
 
-  /** Copies, in the order in which they came last. */
+  /** Copies, in order of their latest arrival. */
   get nalus(): readonly Uint8Array[] {
     return this.#nalus;
   }
 
-  /** There is at least one of each kind: a decoder can begin. */
+  /** There is at least one of each kind: a decoder can start. */
   get complete(): boolean {
     const types = this.#nalus.map(nalType);
     return types.includes(NAL_TYPE.sps) && types.includes(NAL_TYPE.pps);
   }
 
-  /** Of the newest sequence parameter set; undefined where it does not tell. */
+  /** From the newest sequence parameter set; undefined where it does not say. */
   get maxReorderFrames(): number | undefined {
     return this.#maxReorderFrames;
   }
 
-  /** Takes one NAL unit; what is no parameter set is passed over. */
+  /** Takes one NAL unit; ignores anything but parameter sets. */
   push(nalu: Uint8Array): void {
     const type = nalType(nalu);
     if (type !== NAL_TYPE.sps && type !== NAL_TYPE.pps) return;
@@ -36,7 +36,7 @@ export class ParameterSets {
     if (last !== undefined && same(last, nalu)) return;
     if (type === NAL_TYPE.sps) this.#maxReorderFrames = parseSps(nalu)?.maxReorderFrames;
     const others = this.#nalus.filter((one) => !same(one, nalu));
-    // A copy: the view would keep the whole datagram alive for the length of the call.
+    // A copy: the view would keep the whole datagram alive for as long as the call.
     this.#nalus = [...others, Uint8Array.from(nalu)].slice(-MAX_SETS);
   }
 }

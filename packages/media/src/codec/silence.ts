@@ -1,5 +1,5 @@
-// Encoded silence of each codec: what stands in for sound that is not there. That each decodes to silence, and that
-// the sound behind it goes on cleanly, is shown by test/interop/media/audio-codecs.test.ts.
+// Encoded silence of each codec, for gaps in the sound. That each decodes to silence, and that
+// the sound after it continues cleanly, is shown by test/interop/media/audio-codecs.test.ts.
 
 import type { AudioCodec } from './codec.ts';
 
@@ -18,7 +18,7 @@ const SILENCE: Readonly<Record<AudioCodec, Uint8Array>> = {
   g722: new Uint8Array(OCTETS_64K).fill(0xff),
   // A full-band CELT frame of 20 ms, mono, with its silence flag (RFC 6716 §4.3).
   opus: hex('f8fffe'),
-  // Zeros as libspeex encodes them. A frame of mode 0 would be shorter, and is no silence: decoders go on with noise
+  // Zeros as libspeex encodes them. A frame of mode 0 would be shorter, but is not silence: decoders continue with noise
   // as loud as the sound before.
   'speex-nb': hex('2e9d1b9a2002017fffffffffff8100bfffffffffffc0805fffffffffffe0402ffffffffffff7'),
   'speex-wb': hex(
@@ -26,7 +26,7 @@ const SILENCE: Readonly<Record<AudioCodec, Uint8Array>> = {
   ),
 };
 
-/** 20 ms of silence, as one RTP payload. Shared: not to be written to. */
+/** 20 ms of silence, as one RTP payload. Shared: do not modify. */
 export function audioSilence(codec: AudioCodec): Uint8Array {
   return SILENCE[codec];
 }

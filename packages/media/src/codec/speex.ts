@@ -5,7 +5,7 @@
 
 /** Length of one frame. */
 export const SPEEX_FRAME_MS = 20;
-/** One second: more is no packet of a call. */
+/** One second: no packet of a call is longer. */
 export const MAX_SPEEX_FRAMES = 50;
 
 /** Bits of a narrow-band frame by mode, the five of its head included. */
@@ -20,8 +20,8 @@ const NO_FRAME = -1;
 const MALFORMED = -2;
 
 /**
- * Frames in a packet, of narrow band or wide band alike; 0 when it holds none.
- * @returns undefined when it is cut short, has a mode that does not exist, or more than {@link MAX_SPEEX_FRAMES}.
+ * Number of frames in a packet, narrow band or wide band; 0 when it holds none.
+ * @returns undefined when it is truncated, uses a mode that does not exist, or has more than {@link MAX_SPEEX_FRAMES}.
  */
 export function countSpeexFrames(packet: Uint8Array): number | undefined {
   let count = 0;

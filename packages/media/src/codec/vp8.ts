@@ -1,11 +1,11 @@
 // The frame tag of VP8: RFC 6386 §9.1.
 
-/** What the first octets of a VP8 frame say. */
+/** The header of a VP8 frame. */
 export interface Vp8FrameTag {
   readonly isKeyFrame: boolean;
   /** 0–3 are defined; the reconstruction filters, not the syntax, depend on it. */
   readonly version: number;
-  /** False for a frame that is only referred to. */
+  /** False for a frame that is only a reference. */
   readonly showFrame: boolean;
   /** Octets of the first partition. */
   readonly firstPartitionBytes: number;
@@ -17,7 +17,7 @@ export interface Vp8FrameTag {
 const TAG_BYTES = 3;
 const KEY_FRAME_HEAD_BYTES = 10;
 
-/** Bit 0 of a frame's first octet says the contrary (RFC 6386 §9.1). False for an empty frame. */
+/** Bit 0 of the first octet is the inverse of this (RFC 6386 §9.1). False for an empty frame. */
 export function isVp8KeyFrame(frame: Uint8Array): boolean {
   return frame.length > 0 && (frame[0]! & 1) === 0;
 }
@@ -25,7 +25,7 @@ export function isVp8KeyFrame(frame: Uint8Array): boolean {
 /**
  * Reads the tag: `| size 0 (19, little-endian) | show | version (3) | inter |`, in a key frame also
  * `| 9D 01 2A | scale (2) width (14) | scale (2) height (14) |`, little-endian.
- * Undefined when the frame is cut short, or is a key frame without its start code or without any pixel.
+ * Undefined when the frame is truncated, or is a key frame without its start code or with an empty picture.
  */
 export function parseVp8FrameTag(frame: Uint8Array): Vp8FrameTag | undefined {
   if (frame.length < TAG_BYTES) return undefined;

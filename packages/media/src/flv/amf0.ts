@@ -1,6 +1,6 @@
 // AMF0 (Action Message Format, version 0): the values of RTMP commands and FLV script data.
 
-/** Deepest nesting that is decoded; the specification sets none, hostile peers do. */
+/** Deepest nesting that is decoded. The specification has no limit; a hostile peer could exploit that. */
 export const MAX_AMF0_DEPTH = 16;
 
 /** An associative array with a length field: what `onMetaData` carries (AMF0 §2.10). */
@@ -24,7 +24,7 @@ export type Amf0Value =
   | EcmaArray
   | readonly Amf0Value[];
 
-/** Why octets are no AMF0. */
+/** Why AMF0 cannot be decoded. */
 export type Amf0Fault = 'amf0-truncated' | 'amf0-unknown-type' | 'amf0-too-deep';
 
 const NUMBER = 0;
@@ -44,7 +44,7 @@ export function amf0Object(entries: Readonly<Record<string, Amf0Value>>): Map<st
   return new Map(Object.entries(entries));
 }
 
-/** The octets of several values, one after the other. Strings above 65,535 octets become long strings. */
+/** Encodes values, one after the other. Strings above 65,535 octets become long strings. */
 export function encodeAmf0(...values: readonly Amf0Value[]): Buffer {
   const parts: Buffer[] = [];
   for (const value of values) encodeValue(value, parts);
@@ -115,7 +115,7 @@ function encodeEntries(entries: ReadonlyMap<string, Amf0Value>, parts: Buffer[])
   parts.push(Buffer.from([0, 0, OBJECT_END]));
 }
 
-/** All values in these octets, or why they are none. Never throws; nesting is bounded. */
+/** Decodes all values, or returns the fault. Never throws; nesting is limited. */
 export function decodeAmf0(bytes: Uint8Array): Amf0Value[] | Amf0Fault {
   const reader = new Reader(bytes);
   const values: Amf0Value[] = [];

@@ -1,4 +1,4 @@
-// The audio tags of FLV (Adobe FLV 10.1 §E.4.2): which codec is in one, and the same tag with other sound in it.
+// The audio tags of FLV (Adobe FLV 10.1 §E.4.2): the codec of a tag, and the same tag with another sound in it.
 
 import { AAC_SILENCE, AAC_STEREO_SILENCE, isAacStereo } from '../codec/aac.ts';
 import type { G711Codec } from '../codec/codec.ts';
@@ -32,7 +32,7 @@ const CODEC_OF_FORMAT: ReadonlyMap<number, FlvAudioCodec> = new Map([
   [SOUND_FORMAT['speex-wb'], 'speex-wb'],
 ]);
 
-/** Codec of the sound in a tag; `undefined` for one without sound, and for sound formats that are not ours. */
+/** Codec of the sound in a tag; `undefined` for one without sound, and for sound formats that we do not send. */
 export function codecOfTag(tag: FlvTag): FlvAudioCodec | undefined {
   if (tag.role !== 'audio') return undefined;
   return isEnhancedOpusTag(tag) ? 'opus' : CODEC_OF_FORMAT.get((tag.body[0] ?? 0) >> 4);
@@ -48,7 +48,7 @@ export function withSound(tag: FlvTag, codec: FlvAudioCodec, sound: Uint8Array):
   return { ...tag, body: Buffer.concat([tag.body.subarray(0, HEAD_BYTES[codec]), sound]) };
 }
 
-/** The same audio tag with silence in it; other tags, and those of sound formats that are not ours, stay as they are. */
+/** The same audio tag with silence in it; other tags, and those in sound formats that we do not send, are returned unchanged. */
 export function silencedTag(tag: FlvTag): FlvTag {
   if (tag.role !== 'audio') return tag;
   if (isEnhancedOpusTag(tag)) return enhancedOpusTag(audioSilence('opus'), tag.timestampMs);

@@ -9,7 +9,7 @@ import {
 import { silencedTag } from './audio-tag.ts';
 import type { FlvTag, Vp8Frame } from '../codec/frame.ts';
 
-/** A reader of our own for these tags, written from the tables of the specification, bit by bit. */
+/** An independent reader of these tags, written from the tables of the specification. */
 function read({ type, body }: FlvTag): Record<string, unknown> {
   const bits = [...body].map((octet) => octet.toString(2).padStart(8, '0')).join('');
   let at = 0;

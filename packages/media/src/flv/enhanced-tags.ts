@@ -1,4 +1,4 @@
-// FLV tags of Enhanced RTMP v2 for VP8 and Opus, one track. For servers that said they take them (`RtmpCapabilities`).
+// FLV tags of Enhanced RTMP v2 for VP8 and Opus, one track. For servers that announced support (`RtmpCapabilities`).
 //
 //  video  1 frame-type(3) packet-type(4) | FourCC(4) | body    audio  9(4) packet-type(4) | FourCC(4) | body
 
@@ -25,10 +25,10 @@ export const ENHANCED_CODEC_ID: Readonly<Record<'vp8' | 'opus', number>> = {
 };
 
 /**
- * Begins a VP8 stream, and begins it anew when the size of its pictures changes.
+ * Starts a VP8 stream; sent again when the picture size changes.
  *
- * @param keyFrame - The one that follows.
- * @returns `undefined` when its head cannot be read.
+ * @param keyFrame - The key frame that follows.
+ * @returns `undefined` when its header cannot be parsed.
  */
 export function enhancedVp8Header(keyFrame: Vp8Frame, timestampMs: number): FlvTag | undefined {
   const head = parseVp8FrameTag(keyFrame.payload);
@@ -49,9 +49,9 @@ export function enhancedVp8Tag(frame: Vp8Frame, timestampMs: number): FlvTag {
 }
 
 /**
- * Begins an Opus stream.
+ * Starts an Opus stream.
  *
- * @param channels - Of the decoder's output. Default 2, as in RTP (RFC 7587 §7): a packet says itself what it holds.
+ * @param channels - Of the decoder's output. Default 2, as in RTP (RFC 7587 §7): each packet states its own channels.
  */
 export function enhancedOpusHeader(timestampMs: number, channels: 1 | 2 = 2): FlvTag {
   const head = Buffer.alloc(OPUS_HEAD_BYTES);

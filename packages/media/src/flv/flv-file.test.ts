@@ -41,7 +41,7 @@ describe('FLV files', () => {
     expect([...readFlvTags(Buffer.from('not an FLV file'))]).toEqual([]);
   });
 
-  it('are read as they come, cut anywhere', () => {
+  it('are read as they arrive, cut anywhere', () => {
     const file = Buffer.concat([
       formatFlvHeader({ hasAudio: true, hasVideo: true }),
       ...tags.map(formatFlvTag),
@@ -51,13 +51,13 @@ describe('FLV files', () => {
       expect(readPieces(pieces)).toEqual({ read: tags, faults: [] });
     }
     expect(readPieces(Array.from(file, (octet) => Uint8Array.of(octet))).read).toEqual(tags);
-    // A longer header of a later version is passed over.
+    // A longer header of a later version is skipped.
     const longer = Buffer.concat([file.subarray(0, 9), Buffer.alloc(5), file.subarray(9)]);
     longer.writeUInt32BE(14, 5);
     expect(readPieces([longer]).read).toEqual(tags);
   });
 
-  it('end at what is no FLV, and at a tag above the bound', () => {
+  it('end at data that is not FLV, and at a tag above the limit', () => {
     expect(readPieces([Buffer.from('not an FLV file')])).toEqual({
       read: [],
       faults: ['flv-signature'],

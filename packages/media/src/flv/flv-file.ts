@@ -14,7 +14,7 @@ export function formatFlvHeader(contents: {
   return Buffer.from([0x46, 0x4c, 0x56, 1, flags, 0, 0, 0, 9, 0, 0, 0, 0]);
 }
 
-/** One tag as it stands in an FLV file, with the size behind it. `timestampMs` is written modulo 2³². */
+/** One tag as an FLV file holds it, followed by its size. `timestampMs` is written modulo 2³². */
 export function formatFlvTag(tag: Pick<FlvTag, 'type' | 'timestampMs' | 'body'>): Buffer {
   const { type, body } = tag;
   const timestampMs = Math.round(tag.timestampMs) % 0x1_0000_0000;
@@ -31,7 +31,7 @@ export function formatFlvTag(tag: Pick<FlvTag, 'type' | 'timestampMs' | 'body'>)
 
 /** A tag read from a file. */
 export interface FlvFileTag {
-  /** 8 audio, 9 video, 18 script data; others are passed on as they are. */
+  /** 8 audio, 9 video, 18 script data; others are passed through. */
   readonly type: number;
   /** Milliseconds, u32. */
   readonly timestampMs: number;
@@ -40,8 +40,8 @@ export interface FlvFileTag {
 }
 
 /**
- * The tags of an FLV file, in order. Ends at the first tag that is not whole, as after a crash of its writer.
- * Yields nothing when the octets do not begin with an FLV header.
+ * The tags of an FLV file, in order. Ends at the first incomplete tag, as after a crash of the writer.
+ * Yields nothing when the data does not start with an FLV header.
  */
 export function* readFlvTags(file: Uint8Array): Generator<FlvFileTag> {
   const bytes = Buffer.from(file.buffer, file.byteOffset, file.length);
@@ -59,16 +59,16 @@ export function* readFlvTags(file: Uint8Array): Generator<FlvFileTag> {
 
 /** Why a {@link FlvReader} stopped. */
 export type FlvFault =
-  /** It does not begin as an FLV file does. */
+  /** It does not start with an FLV header. */
   | 'flv-signature'
-  /** A tag above the bound. */
+  /** A tag above the limit. */
   | 'flv-oversize';
 
-/** What a {@link FlvReader} tells its owner, from within `push`. Handlers must not throw. */
+/** What an {@link FlvReader} reports, from within `push`. Handlers must not throw. */
 export interface FlvReaderHandler {
-  /** A whole tag; its body is the owner's alone. */
+  /** A complete tag. The receiver may keep its body. */
   onTag(tag: FlvFileTag): void;
-  /** Nothing more is read. At most once. */
+  /** Reading has stopped. At most once. */
   onFault(fault: FlvFault): void;
 }
 
@@ -80,7 +80,7 @@ const SIZE_BYTES = 4;
 export class FlvReader {
   readonly #handler: FlvReaderHandler;
   readonly #maxBodyBytes: number;
-  /** What is read at present, and how much of it is there. `rest`: a longer file header, and the size behind a tag. */
+  /** The part being read, and how much of it has arrived. `rest`: a longer file header, and the size after a tag. */
   #part: 'head' | 'rest' | 'tag' | 'body' | 'nothing' = 'head';
   #octets = Buffer.allocUnsafe(FILE_HEAD_BYTES);
   #filled = 0;

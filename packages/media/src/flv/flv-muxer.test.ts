@@ -105,7 +105,7 @@ describe('FlvMuxer', () => {
     );
   });
 
-  it('repeats no header for repeated parameter sets, and frames them out', () => {
+  it('repeats no header for repeated parameter sets, and removes them from the frames', () => {
     const { muxer, tags } = mux();
     muxer.push(unit(SPS_360, PPS, IDR), 0);
     muxer.push(unit(Buffer.from([9, 0xf0]), SLICE), 40);
@@ -234,7 +234,7 @@ describe('FlvMuxer', () => {
     expect(muxer.preamble.map((tag) => tag.role)).toEqual(['metadata', 'sequence-header']);
   });
 
-  it('says no sampling rate of AAC before it is known', () => {
+  it('states no sampling rate of AAC before it is known', () => {
     const { muxer, tags } = mux({ audioCodec: 'aac' });
     muxer.push(unit(SPS_360, PPS, IDR), 0);
     expect(metadataOf(tags[0])).not.toHaveProperty('audiosamplerate');

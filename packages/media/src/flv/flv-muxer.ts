@@ -35,7 +35,7 @@ export interface FlvMuxerOptions {
   readonly encoderName?: string;
 }
 
-/** What is known of a stream's video, from its sequence parameter set or the head of a VP8 key frame. */
+/** What is known about a stream's video, from its sequence parameter set or the header of a VP8 key frame. */
 export interface VideoFormat {
   /** Cropped size in pixels. */
   readonly width: number;
@@ -50,7 +50,7 @@ const VIDEO_CODEC_AVC = 7;
 const MAX_COMPOSITION_MS = 0x7fffff;
 /** Longer ones are garbage; real ones stay below 200 octets. */
 const MAX_PARAMETER_SET_BYTES = 4096;
-/** Of each kind; the record has room for 31 SPS, and real streams have one. */
+/** Limit for each kind; the record has room for 31 SPS, and real streams have one. */
 const MAX_PARAMETER_SETS = 31;
 const SOUND_FORMAT_OF: Readonly<Partial<Record<AudioCodec, number>>> = SOUND_FORMAT;
 /** `audiocodecid` of the metadata. */
@@ -64,12 +64,12 @@ const SAMPLE_RATE_HZ: Readonly<Record<Exclude<FlvAudioCodec, 'aac'>, number>> = 
   'speex-wb': 16_000,
   opus: 48_000,
 };
-/** AAC is always marked as 44 kHz stereo: its own configuration tells the truth (FLV 10.1 §E.4.2.1). */
+/** AAC is always marked as 44 kHz stereo: its own configuration has the real values (FLV 10.1 §E.4.2.1). */
 const AAC_HEAD = 0xaf;
 const SOUND_SIZE_16_BIT = 0x02;
 
 /**
- * Turns frames into tags, and keeps what an output that joins later needs first. The metadata comes before the
+ * Turns frames into tags, and keeps the headers for outputs that join later. The metadata comes before the
  * first tag and again when the video's format changes; a sequence header comes only when the parameter sets
  * change, right before the IDR that uses them.
  */
@@ -80,7 +80,7 @@ export class FlvMuxer {
   #sps: Uint8Array[] = [];
   #pps: Uint8Array[] = [];
   #parameterSetsChanged = false;
-  /** Those that the sequence header in force holds. */
+  /** The sets in the current sequence header. */
   #inHeader: readonly Uint8Array[] = [];
   #video: VideoFormat | undefined;
   #metadata: FlvTag | undefined;
@@ -116,12 +116,12 @@ export class FlvMuxer {
     return this.#video;
   }
 
-  /** Video frames that were dropped, since no SPS and PPS had come. */
+  /** Video frames dropped because no SPS and PPS had arrived. */
   get framesWithoutParameterSets(): number {
     return this.#framesWithoutParameterSets;
   }
 
-  /** What the stream carries from now on, where that changes: the metadata is sent again before the next frame. */
+  /** What the stream carries from now on. After a change, the metadata is sent again before the next frame. */
   expect(media: Pick<FlvMuxerOptions, 'audioCodec' | 'hasVideo' | 'videoCodec'>): void {
     const { audioCodec, hasVideo, videoCodec = 'h264' } = this.#options;
     const newCodec = media.videoCodec ?? 'h264';
@@ -129,7 +129,7 @@ export class FlvMuxer {
       return;
     this.#options = { ...this.#options, ...media, videoCodec: newCodec };
     this.#metadataIsStale = this.#metadata !== undefined;
-    // A stream that comes back to a codec begins with its header again.
+    // A stream that returns to a codec starts with its header again.
     if (media.audioCodec !== audioCodec) this.#audioHeader = undefined;
     if (newCodec === videoCodec) return;
     this.#sequenceHeader = undefined;
@@ -138,16 +138,16 @@ export class FlvMuxer {
     this.#parameterSetsChanged = this.#sps.length > 0;
   }
 
-  /** Parameter sets from the session description (`sprop-parameter-sets`): in-band ones win over them. */
+  /** Parameter sets from the session description (`sprop-parameter-sets`): in-band ones override them. */
   setParameterSets(nalus: readonly Uint8Array[]): void {
     for (const nalu of nalus) this.#takeParameterSet(nalu);
   }
 
   /**
-   * Takes one frame, in decoding order. What FLV cannot carry, or was not said to come, is left out.
+   * Takes one frame, in decoding order. Media that FLV cannot carry, or that was not expected, is left out.
    * @param timestampMs - Milliseconds on the stream's time base; must not decrease per medium. For video with
    *   reordered pictures the decoding time (see `DecodeTimestamps`).
-   * @param compositionMs - How much later a picture is shown than decoded, 0 or more. Default 0.
+   * @param compositionMs - How long after decoding a picture is shown, 0 or more. Default 0.
    */
   push(frame: H264Picture | Vp8Frame | AudioFrame, timestampMs: number, compositionMs = 0): void {
     if (frame.codec === 'h264') this.#pushVideo(frame, timestampMs, compositionMs);
@@ -211,7 +211,7 @@ export class FlvMuxer {
     this.#sink(enhancedVp8Tag(frame, timestampMs));
   }
 
-  /** A new size or profile of the pictures is told before them. */
+  /** Announces a new picture size or profile before the first such picture. */
   #noteVp8(keyFrame: Vp8Frame, timestampMs: number): void {
     const size = parseVp8FrameTag(keyFrame.payload);
     const header = enhancedVp8Header(keyFrame, timestampMs);
@@ -233,7 +233,7 @@ export class FlvMuxer {
     for (const nalu of frame.nalus) {
       const type = nalType(nalu);
       if (type === NAL_TYPE.sps || type === NAL_TYPE.pps) {
-        // They travel in the sequence header; one that is not in it, in the middle of a GOP, stays where it is.
+        // They travel in the sequence header. One that is not in it, in the middle of a GOP, stays in the stream.
         this.#takeParameterSet(nalu);
         if (frame.isKeyFrame || includesOctets(this.#inHeader, nalu)) continue;
       } else if (NAL_TYPES_LEFT_OUT.has(type)) continue;
@@ -270,14 +270,14 @@ export class FlvMuxer {
   #takeParameterSet(nalu: Uint8Array): void {
     const type = nalType(nalu);
     const isSps = type === NAL_TYPE.sps;
-    // SPS extensions (13) stand in `sprop-parameter-sets` too, and have no place in the record of these profiles.
+    // `sprop-parameter-sets` may hold SPS extensions (13), which the record of these profiles cannot.
     if (!isSps && type !== NAL_TYPE.pps) return;
     const list = isSps ? this.#sps : this.#pps;
     if (includesOctets(list, nalu)) return;
     const id = isSps ? parseSps(nalu)?.id : ppsId(nalu);
     if (id === undefined || nalu.length > MAX_PARAMETER_SET_BYTES) return;
     const others = list.filter((known) => (isSps ? parseSps(known)?.id : ppsId(known)) !== id);
-    // A copy: the view would keep the whole datagram alive for the length of the call.
+    // A copy: the view would keep the whole datagram alive for as long as the call.
     const updated = [...others, Uint8Array.from(nalu)].slice(-MAX_PARAMETER_SETS);
     if (isSps) this.#sps = updated;
     else this.#pps = updated;
@@ -296,7 +296,7 @@ export class FlvMuxer {
       profileLevelId: Buffer.from(sps.subarray(1, 4)).toString('hex'),
     };
     this.#emitMetadata(timestampMs);
-    // The newest SPS first: its profile and level head the record.
+    // The newest SPS first: its profile and level come first in the record.
     const record = encodeAvcConfiguration([sps, ...this.#sps.slice(0, -1)], this.#pps);
     const body = Buffer.concat([Buffer.from([0x17, 0, 0, 0, 0]), record]);
     this.#inHeader = [...this.#sps, ...this.#pps];
@@ -316,7 +316,7 @@ export class FlvMuxer {
     }
     if (audioCodec) {
       entries['audiocodecid'] = AUDIO_CODEC_ID[audioCodec];
-      // That of AAC is known from its first frame on; then the metadata is sent again.
+      // The rate of AAC is known from its first frame; then the metadata is sent again.
       const sampleRateHz =
         audioCodec === 'aac' ? this.#aacFormat?.sampleRateHz : SAMPLE_RATE_HZ[audioCodec];
       if (sampleRateHz !== undefined) entries['audiosamplerate'] = sampleRateHz;
