@@ -69,7 +69,7 @@ describe('AudioDepacketizer', () => {
     expect([frames, faults, digits]).toEqual([[], [], ['5']]);
   });
 
-  it('tells the length of each codec from the payload', () => {
+  it('derives the duration from the payload, for each codec', () => {
     const { send, frames } = rig();
     send(1, 9, new Uint8Array(160));
     send(2, 97, audioSilence('opus'));
@@ -98,7 +98,7 @@ describe('AudioDepacketizer', () => {
     expect(frames).toHaveLength(1);
   });
 
-  it('throws at nothing, and every frame has a length', () => {
+  it('never throws, and every frame has a duration', () => {
     const payloadTypes = fc.constantFrom(0, 8, 9, 13, 96, 97, 98, 99, 101, 127);
     const packets = fc.array(
       fc.tuple(payloadTypes, fc.uint8Array({ maxLength: 80 }), fc.nat(3), fc.nat(2 ** 32 - 1)),

@@ -1,5 +1,5 @@
-// Audio payloads: G.711 and G.722 (RFC 3551 §4.5), Opus (RFC 7587), Speex (RFC 5574). Each packet is a frame, however
-// much sound it holds. Telephone events (RFC 4733) go aside, comfort noise (RFC 3389) nowhere.
+// Audio payloads: G.711 and G.722 (RFC 3551 §4.5), Opus (RFC 7587), Speex (RFC 5574). Each packet is one frame, of any
+// duration. Telephone events (RFC 4733) become digits, comfort noise (RFC 3389) is dropped.
 
 import type { AudioCodec } from '../codec/codec.ts';
 import type { Depacketizer, RtpCodec } from './depacketizer.ts';
@@ -8,23 +8,23 @@ import type { AudioFrame, RtpPacket } from '../codec/frame.ts';
 import { opusDurationMs } from '../codec/opus.ts';
 import { countSpeexFrames, SPEEX_FRAME_MS } from '../codec/speex.ts';
 
-/** Most octets of one audio packet: one second of G.711. */
+/** Limit of octets in one audio packet: one second of G.711. */
 export const MAX_AUDIO_PAYLOAD_BYTES = 8000;
 
-/** Octets of a millisecond of G.711, and of G.722. */
+/** Octets per millisecond of G.711 and of G.722. */
 const OCTETS_PER_MS = 8;
 
 /** Why audio is missing or was dropped. */
 export type AudioFault =
-  /** A gap in the sequence, or another SSRC. The frame that follows is whole. */
+  /** A gap in the sequence, or another SSRC. The frame that follows is intact. */
   | 'audio-loss'
   /** A payload larger than {@link MAX_AUDIO_PAYLOAD_BYTES}. */
   | 'audio-oversize'
-  /** No Opus packet by RFC 6716 §3.4. */
+  /** Not an Opus packet by RFC 6716 §3.4. */
   | 'opus-malformed'
-  /** A Speex packet that is cut short, or of modes that do not exist. */
+  /** A Speex packet that is truncated, or uses modes that do not exist. */
   | 'speex-malformed'
-  /** A telephone event that is cut short. */
+  /** A truncated telephone event. */
   | 'dtmf-short';
 
 /** A key was pressed. Once per key press, at its first packet. */
@@ -36,17 +36,17 @@ export interface PressedKey {
 /** What an {@link AudioDepacketizer} returns. */
 export type AudioUnit = AudioFrame | PressedKey | AudioFault;
 
-/** Packets of unknown payload types are ignored: RtpSession counts and drops them before. */
+/** Packets of unknown payload types are ignored: RtpSession has counted and dropped them. */
 export class AudioDepacketizer implements Depacketizer<AudioUnit> {
   readonly #payloadTypes: ReadonlyMap<number, RtpCodec>;
-  /** What the present packet has completed; reused. */
+  /** What the current packet has completed; reused. */
   readonly #units: AudioUnit[] = [];
   readonly #dtmf = new DtmfDecoder();
   #started = false;
   #ssrc = 0;
   #expected = 0;
 
-  /** @param payloadTypes as negotiated: payload type → codec. Not copied; may be changed by the owner. */
+  /** @param payloadTypes as negotiated: payload type → codec. Not copied; the caller may change it. */
   constructor(payloadTypes: ReadonlyMap<number, RtpCodec>) {
     this.#payloadTypes = payloadTypes;
   }
@@ -112,7 +112,7 @@ export class AudioDepacketizer implements Depacketizer<AudioUnit> {
   }
 }
 
-/** How much sound a payload holds, 0 for none (a Speex packet may be all padding); undefined when it is malformed. */
+/** Duration of the sound in a payload, 0 for none (a Speex packet may be all padding); undefined when malformed. */
 export function audioDurationMs(codec: AudioCodec, payload: Uint8Array): number | undefined {
   if (codec === 'opus') return opusDurationMs(payload);
   if (codec === 'speex-nb' || codec === 'speex-wb') {

@@ -28,7 +28,7 @@ describe('AudioPacketizer', () => {
     expect([packetizer.packetCount, packetizer.octetCount]).toEqual([3, 480]);
   });
 
-  it('puts events on the same line, with the timestamp of their begin, then goes on', () => {
+  it('puts events on the same line, with the timestamp of their beginning, then continues', () => {
     const packetizer = line();
     packetizer.use({ codec: 'pcma', payloadType: 8, eventPayloadType: 101 });
     packetizer.step();
@@ -66,7 +66,7 @@ describe('AudioPacketizer', () => {
     expect(digits).toEqual(['1']);
   });
 
-  it('is silent on the wire without a codec, while its time goes on', () => {
+  it('sends nothing without a codec, while its time continues', () => {
     const packetizer = line();
     expect(packetizer.step()).toBeUndefined();
     packetizer.skip(10);
@@ -93,7 +93,7 @@ describe('AudioPacketizer', () => {
     expect(packetizer.rtpTimestamp).toBe((0xffff_ff80 + 52 * ticks) % 2 ** 32);
   });
 
-  it('tells durations in the clock of the events, on the timestamps of the sound', () => {
+  it('counts durations in the clock of the events, on the timestamps of the sound', () => {
     for (const [eventClockRateHz, duration] of [
       [48_000, 960],
       [8000, 160],
@@ -111,7 +111,7 @@ describe('AudioPacketizer', () => {
     }
   });
 
-  it('plays a source in place of silence, closes it at its end, and when it is replaced', () => {
+  it('plays a source instead of silence, and closes it when it ends or is replaced', () => {
     const closed: string[] = [];
     const source = (name: string, frames: number): SoundSource => ({
       read: () => (frames-- > 0 ? Uint8Array.of(frames) : undefined),

@@ -1,4 +1,4 @@
-// Our own audio towards the peer: silence, sound that is played, and telephone events on one RTP line, one step per 20 ms.
+// Audio that we send: silence, played sound and telephone events on one RTP line, one step per 20 ms.
 
 import { AUDIO_CODECS } from '../codec/codec.ts';
 import type { AudioCodec } from '../codec/codec.ts';
@@ -21,19 +21,19 @@ export interface AudioPacketizerOptions {
   readonly firstTimestamp: number;
 }
 
-/** What the line carries at present; can change in mid-call. */
+/** What the line carries; may change during a call. */
 export interface AudioLine {
   /** Sound and silence are sent with this codec; undefined: only events. */
   readonly codec?: AudioCodec;
   readonly payloadType?: number;
   /** Telephone events can be sent. */
   readonly eventPayloadType?: number;
-  /** RTP clock of the events, from their rtpmap: durations are told in it. Default: that of the codec, else 8000. */
+  /** RTP clock of the events, from their rtpmap: the unit of durations. Default: the codec's clock, else 8000. */
   readonly eventClockRateHz?: number;
 }
 
 /**
- * One SSRC, one sequence, one line of timestamps in the clock of the codec. `step` is to be called once per 20 ms; it
+ * One SSRC, one sequence, one line of timestamps in the clock of the codec. Call `step` once per 20 ms; it
  * keeps no clock.
  */
 export class AudioPacketizer {
@@ -43,7 +43,7 @@ export class AudioPacketizer {
   #sequenceNumber: number;
   #timestamp: number;
   #sequence: DtmfSequence | undefined;
-  /** Of the begin of the tone that is being sent. */
+  /** Timestamp of the beginning of the current tone. */
   #eventTimestamp = 0;
   #source: SoundSource | undefined;
   #talking = false;
@@ -56,12 +56,12 @@ export class AudioPacketizer {
     this.#timestamp = options.firstTimestamp >>> 0;
   }
 
-  /** RTP packets made, for sender reports. */
+  /** RTP packets sent, for sender reports. */
   get packetCount(): number {
     return this.#packets;
   }
 
-  /** Payload octets made, for sender reports. */
+  /** Payload octets sent, for sender reports. */
   get octetCount(): number {
     return this.#octets;
   }
@@ -71,7 +71,7 @@ export class AudioPacketizer {
     return this.#timestamp;
   }
 
-  /** RTP clock of the line at present. */
+  /** Current RTP clock of the line. */
   get clockRateHz(): number {
     return this.#clockRateHz;
   }
@@ -81,22 +81,22 @@ export class AudioPacketizer {
     return this.#sequence === undefined;
   }
 
-  /** Sets what is sent from the next step on. A source that plays must be of the new codec: replace it, too. */
+  /** Sets what is sent from the next step on. A playing source must use the new codec: replace it, too. */
   use(line: AudioLine): void {
     this.#line = line;
     const { codec, eventClockRateHz = DEFAULT_CLOCK_RATE_HZ } = line;
-    // Same SSRC: the timestamps go on from where they are, at the new pace.
+    // Same SSRC: the timestamps continue from where they are, at the new pace.
     this.#clockRateHz = codec === undefined ? eventClockRateHz : AUDIO_CODECS[codec].clockRateHz;
   }
 
-  /** Begins to send digits in place of sound. Only when `idle`; replaces what is running otherwise. */
+  /** Starts to send digits instead of sound. Call it when `idle`; otherwise it replaces the current digits. */
   sendDigits(sequence: DtmfSequence): void {
     this.#sequence = sequence;
   }
 
   /**
-   * Sends this in place of silence, from the next step on; undefined: silence again. The source is ours from here: it
-   * is closed when it has ended or is replaced. Its time goes on under digits, so that live sound stays live.
+   * Plays this instead of silence, from the next step on; undefined: silence again. Takes over the source: it
+   * is closed when it has ended or is replaced. Digits do not pause it, so that live sound stays live.
    */
   play(source: SoundSource | undefined): void {
     if (source !== this.#source) this.#source?.close();
@@ -116,8 +116,8 @@ export class AudioPacketizer {
       if (event?.marker) this.#eventTimestamp = now;
       if (event !== undefined && eventPayloadType !== undefined) {
         this.#talking = false;
-        // RFC 4733 §2.2.1: all packets of an event carry the timestamp of its begin, on the line of the sound. Time that is
-        // skipped meanwhile changes nothing: it would be another event, and the digit be heard twice.
+        // RFC 4733 §2.2.1: all packets of an event carry the timestamp of its beginning, on the sound's timeline. Skipped
+        // time does not change it: that would be another event, and the digit would be heard twice.
         const segment = Math.round((event.segmentTicks * this.#clockRateHz) / eventClockRateHz);
         const begin = this.#eventTimestamp + segment;
         return this.#encode(eventPayloadType, event.marker, begin, event.payload);
@@ -133,7 +133,7 @@ export class AudioPacketizer {
     return this.#encode(payloadType, marker, now, sound ?? audioSilence(codec));
   }
 
-  /** Lets time pass without packets: after a stall, what was missed is not sent late. */
+  /** Lets time pass without packets: after a stall, missed steps are not sent late. */
   skip(steps: number): void {
     const ticks = (steps * this.#clockRateHz) / STEPS_PER_SECOND;
     this.#timestamp = (this.#timestamp + ticks) % 2 ** 32;

@@ -1,9 +1,9 @@
-// The contract between the jitter buffer and the media: packets of one stream in order in, whole frames out.
+// The contract of depacketizers: packets of one stream in sequence order in, complete frames out.
 
 import type { AudioCodec, VideoCodec } from '../codec/codec.ts';
 import type { RtpPacket } from '../codec/frame.ts';
 
-/** What an RTP payload type stands for in a call, as negotiated. */
+/** What an RTP payload type means in a call, as negotiated. */
 export interface RtpCodec {
   readonly codec: VideoCodec | AudioCodec | 'telephone-event' | 'comfort-noise';
   /** RTP clock, from rtpmap. */
@@ -11,18 +11,18 @@ export interface RtpCodec {
 }
 
 /**
- * Turns the packets of one stream into units: whole frames in decoding order, and a fault's name for each break.
+ * Turns the packets of one stream into units: complete frames in decoding order, and the name of a fault for each break.
  * Notices sequence gaps and new SSRCs by itself.
  *
- * A fault says that something is missing or malformed; the frame that it belonged to is dropped whole, and the fault
- * comes before the next frame. For video, later frames may refer to what is gone: ask for a key frame.
+ * A fault says that something is missing or malformed. The frame that it belongs to is dropped, and the fault
+ * comes before the next frame. For video, later frames may refer to the lost one: request a key frame.
  */
 export interface Depacketizer<Unit> {
   /**
-   * Takes the next packet in sequence order. Never throws for what a packet holds.
-   * @returns what the packet completes, in order: mostly nothing or one unit. The next call reuses the list.
+   * Takes the next packet in sequence order. Never throws, whatever the packet contains.
+   * @returns what the packet completes, in order: usually nothing or one unit. The next call reuses the list.
    */
   push(packet: RtpPacket): readonly Unit[];
-  /** Forgets half a frame and the place in the sequence; not reported as broken. */
+  /** Forgets an incomplete frame and the position in the sequence, without a fault. */
   reset(): void;
 }

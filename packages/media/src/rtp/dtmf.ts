@@ -1,4 +1,4 @@
-// Telephone events: RFC 4733 §2.3 and §2.5, both ways, as machines without a clock.
+// Telephone events: RFC 4733 §2.3 and §2.5, in both directions, without a clock.
 
 import { MediaError } from '../errors.ts';
 import type { RtpPacket } from '../codec/frame.ts';
@@ -6,9 +6,9 @@ import type { RtpPacket } from '../codec/frame.ts';
 /** Event codes 0–15 in order (RFC 4733 §3.2). */
 const DIGITS = '0123456789*#ABCD';
 const STEPS_PER_SECOND = 50;
-/** RFC 4733 §2.3.5: all that its field can hold. */
+/** RFC 4733 §2.3.5: the largest value of its field. */
 const MAX_DURATION_TICKS = 0xffff;
-/** RFC 4733 §2.5.1.4: the last packet of an event goes out three times. */
+/** RFC 4733 §2.5.1.4: the last packet of an event is sent three times. */
 const END_PACKETS = 3;
 
 /** Options of a {@link DtmfSequence}. Times are rounded to 20 ms. */
@@ -30,14 +30,14 @@ export interface DtmfStep {
   /** Set on the first packet of an event. */
   readonly marker: boolean;
   /**
-   * Ticks from the event's begin, the step with the marker, to that of this segment, whose RTP timestamp this packet carries:
-   * 0 but for tones that are too long for one (RFC 4733 §2.5.1.3).
+   * Ticks from the event's beginning, the step with the marker, to that of this segment, whose RTP timestamp the packet carries:
+   * 0 except for tones too long for one segment (RFC 4733 §2.5.1.3).
    */
   readonly segmentTicks: number;
 }
 
 /**
- * A text of digits as steps of 20 ms. Accepts `0`–`9`, `*`, `#`, `A`–`D` in either case, and `,` for a pause.
+ * A string of digits as steps of 20 ms. Accepts `0`–`9`, `*`, `#`, `A`–`D` in either case, and `,` for a pause.
  */
 export class DtmfSequence {
   readonly #digits: string;
@@ -67,14 +67,14 @@ export class DtmfSequence {
     this.#volume = Math.round(volume);
   }
 
-  /** True when every step was taken, the gap behind the last digit included. */
+  /** True when every step has been taken, including the gap after the last digit. */
   get done(): boolean {
     return this.#index >= this.#digits.length;
   }
 
   /**
    * Advances by 20 ms: the packet of this step, or undefined for a step of silence.
-   * @param clockRateHz - Of the payload type that carries it: 8000–48,000, a multiple of 50.
+   * @param clockRateHz - Clock of the payload type that carries it: 8000–48,000, a multiple of 50.
    */
   next(clockRateHz = 8000): DtmfStep | undefined {
     const digit = this.#digits[this.#index];
@@ -89,7 +89,7 @@ export class DtmfSequence {
     if (step >= this.#toneSteps + END_PACKETS - 1) return undefined;
     const stepTicks = clockRateHz / STEPS_PER_SECOND;
     const toneTicks = Math.min(step + 1, this.#toneSteps) * stepTicks;
-    // RFC 4733 §2.5.1.3: a tone that is too long for the field goes on as another segment, without marker; the last
+    // RFC 4733 §2.5.1.3: a tone too long for the field continues as another segment, without marker; the last
     // packet of a segment has the longest duration and is not marked as an end.
     const segment = Math.floor(Math.max(0, toneTicks - stepTicks - 1) / MAX_DURATION_TICKS);
     const segmentTicks = toneTicks - segment * MAX_DURATION_TICKS;
@@ -120,14 +120,14 @@ function requireRange(field: string, value: number, from: number, to: number): v
   }
 }
 
-/** Finds key presses in telephone-event packets; one per event, however often it is repeated. */
+/** Finds key presses in telephone-event packets; one per event, however often its packets are repeated. */
 export class DtmfDecoder {
   #ssrc = -1;
   #timestamp = -1;
   #event = -1;
 
   /**
-   * @returns the digit when this packet is the first seen of its event; undefined for updates, repetitions,
+   * @returns the digit if this is the first packet of its event; undefined for updates, repetitions,
    *   events beyond 15 (flash, fax tones) and payloads under 4 octets.
    */
   push(packet: RtpPacket): string | undefined {

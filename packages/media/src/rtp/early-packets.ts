@@ -1,8 +1,8 @@
-// What comes to a media port before the peer's answer: kept within bounds, the newest first to stay.
+// Packets that arrive at a media port before the peer's answer: a limited number is kept, the newest.
 
-/** Octets held, the oldest given up for the newest. */
+/** Limit of octets held; the oldest packets are dropped for new ones. */
 const MAX_EARLY_BYTES = 2 * 1024 * 1024;
-/** What came before the answer by more than this is early media, not the beginning of the call. */
+/** Packets that precede the answer by more than this are early media, not the beginning of the call. */
 const MAX_EARLY_MS = 1000;
 
 /** One datagram and where it came from. */
@@ -19,12 +19,12 @@ export class EarlyPackets {
   #packets: EarlyPacket[] = [];
   #bytes = 0;
 
-  /** @param limit most packets that are kept. */
+  /** @param limit of packets that are kept. */
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  /** Keeps one more. @returns how many were given up for it. */
+  /** Adds a packet. @returns how many were dropped for it. */
   push(packet: EarlyPacket): number {
     this.#packets.push(packet);
     this.#bytes += packet.datagram.length;
@@ -36,14 +36,14 @@ export class EarlyPackets {
     return given;
   }
 
-  /** Those of the last second, in order of arrival; nothing is kept any more. */
+  /** Removes and returns the packets of the last second, in order of arrival. */
   take(nowMs: number): EarlyPacket[] {
     const packets = this.#packets.filter(({ arrivalMs }) => nowMs - arrivalMs <= MAX_EARLY_MS);
     this.clear();
     return packets;
   }
 
-  /** Forgets them. */
+  /** Drops all packets. */
   clear(): void {
     this.#packets = [];
     this.#bytes = 0;

@@ -92,7 +92,7 @@ describe('H264Depacketizer', () => {
     expect(nalus()).toEqual([['6588'], ['419a', '411a']]);
   });
 
-  it('joins parameter sets sent apart to the picture that follows', () => {
+  it('joins parameter sets sent separately to the picture that follows', () => {
     const { send, nalus, faults } = rig();
     send('67 42', 100, true);
     send('68 ce', 200, true);
@@ -249,7 +249,7 @@ describe('H264Depacketizer', () => {
     expect([...big.frames, ...many.frames, ...thin.frames]).toEqual([]);
   });
 
-  it('starts in mid-picture without yielding half of it, and starts anew after reset', () => {
+  it('starts in mid-picture without yielding half of it, and starts over after a reset', () => {
     const { depacketizer, send, nalus, faults } = rig();
     send('41 1a', 0, true);
     send('65 88', 1, true);
@@ -261,7 +261,7 @@ describe('H264Depacketizer', () => {
     expect(faults).toEqual([]);
   });
 
-  it('gives back any access units bit-exact, over the sequence wrap, with and without marker', () => {
+  it('returns any access units bit-exact, over the sequence wrap, with and without marker', () => {
     fc.assert(
       fc.property(fc.nat(), fc.boolean(), (seed, marker) => {
         const sent = testAccessUnits(20, seededRandom(seed), { firstTimestamp: 0xffff_0000 });

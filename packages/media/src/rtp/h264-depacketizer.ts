@@ -4,11 +4,11 @@ import type { Depacketizer } from './depacketizer.ts';
 import { type H264AccessUnit, NAL_HEADROOM_BYTES, type RtpPacket } from '../codec/frame.ts';
 import { beginsPicture, isPictureNal, NAL_TYPE, nalType } from '../codec/h264.ts';
 
-/** Most octets of NAL units in one access unit. */
+/** Limit of octets in one access unit, all NAL units together. */
 export const MAX_FRAME_BYTES = 4 * 1024 * 1024;
-/** Most NAL units in one access unit. */
+/** Limit of NAL units in one access unit. */
 export const MAX_NALUS_PER_ACCESS_UNIT = 512;
-/** Most FU-A packets of one NAL unit. */
+/** Limit of FU-A packets of one NAL unit. */
 export const MAX_FRAGMENTS_PER_NAL = 16_384;
 
 /** Why an access unit was dropped. */
@@ -31,14 +31,14 @@ export type H264Fault =
   /** NAL types 0, 30, 31, or a packet type inside an aggregate. */
   | 'h264-nal-type'
   | 'h264-forbidden-bit'
-  /** A bound of this file was hit. */
+  /** A limit of this file was exceeded. */
   | 'h264-oversize'
-  /** A device that sets the marker on every slice; from now on the timestamp alone ends its pictures. */
+  /** The device sets the marker on every slice; from now on only the timestamp ends its pictures. */
   | 'h264-marker-misplaced';
 
 /**
- * An intact SPS or PPS as it comes, also of an access unit that is dropped later: some devices send them only once.
- * It stands in its access unit as well.
+ * An intact SPS or PPS as it arrives, even if its access unit is dropped later: some devices send them only once.
+ * It is also part of its access unit.
  */
 export interface H264ParameterSet {
   readonly parameterSet: Uint8Array;
@@ -49,17 +49,17 @@ export type H264Unit = H264AccessUnit | H264ParameterSet | H264Fault;
 
 /**
  * An access unit ends at the marker or, for devices that forget it, at the next timestamp. NAL units come out
- * exactly as sent and in order: delimiters (9), SEI and filler (12) too; who writes a container may leave those out.
- * NAL units before the first slice that end with a marker or timestamp of their own (SPS and PPS sent apart)
- * join the access unit that follows. An access unit that misses anything is dropped whole.
+ * exactly as sent and in order, including delimiters (9), SEI and filler (12); a container may leave those out.
+ * NAL units before the first slice that end with a marker or timestamp of their own (SPS and PPS sent separately)
+ * join the access unit that follows. An access unit with anything missing is dropped as a whole.
  */
 export class H264Depacketizer implements Depacketizer<H264Unit> {
-  /** What the present packet has completed; reused. */
+  /** What the current packet has completed; reused. */
   readonly #units: H264Unit[] = [];
   #started = false;
   #ssrc = 0;
   #expected = 0;
-  /** The access unit in work. */
+  /** The access unit being assembled. */
   #inUnit = false;
   #timestamp = 0;
   #lastArrivalMs = 0;
@@ -67,17 +67,17 @@ export class H264Depacketizer implements Depacketizer<H264Unit> {
   #bytes = 0;
   #hasPicture = false;
   #isKeyFrame = false;
-  /** It is broken: ignore the rest of it. */
+  /** The access unit is broken: ignore the rest of it. */
   #skipping = false;
-  /** Its first packets may be missing: its first slice must begin the picture. */
+  /** The first packets may be missing: the first slice must begin the picture. */
   #headSuspect = true;
-  /** The NAL unit in fragments. */
+  /** The NAL unit being joined from fragments. */
   #fragments: (Uint8Array | undefined)[] = [];
   #fragmentCount = 0;
   #fragmentBytes = 0;
   #fragmentHeader = 0;
   #inFragments = false;
-  /** The newest NAL unit that was joined from fragments. */
+  /** The latest NAL unit that was joined from fragments. */
   #joined: Uint8Array | undefined;
   #markerMisplaced = false;
   #endedByMarkerAt = -1;
@@ -188,7 +188,7 @@ export class H264Depacketizer implements Depacketizer<H264Unit> {
       this.#break('h264-oversize');
       return;
     }
-    // Start and end in one packet is against §5.8, but loses nothing.
+    // Start and end in one packet violates §5.8, but loses nothing.
     if ((fuHeader & 0x40) !== 0) this.#joinFragments();
   }
 
@@ -196,7 +196,7 @@ export class H264Depacketizer implements Depacketizer<H264Unit> {
     const bytes = this.#fragmentBytes;
     const { buffer } = Buffer.allocUnsafeSlow(NAL_HEADROOM_BYTES + bytes);
     const nal = new Uint8Array(buffer, NAL_HEADROOM_BYTES, bytes);
-    // From the last to the first, each copied with its two header octets: the fragment before it then overwrites
+    // From the last to the first, each copied with its two header octets: the preceding fragment then overwrites
     // those. Spares a view per fragment.
     let at = bytes;
     for (let index = this.#fragmentCount - 1; index >= 0; index--) {
@@ -239,7 +239,7 @@ export class H264Depacketizer implements Depacketizer<H264Unit> {
     this.#bytes += nal.length;
   }
 
-  /** Is this slice the next of its picture? Looks only where the packets alone do not prove it. */
+  /** Is this slice the next of its picture? Parses it only where the packets alone do not prove it. */
   #acceptsPicture(nal: Uint8Array): boolean {
     if (this.#hasPicture) {
       if (this.#markerMisplaced && beginsPicture(nal)) this.#emit();

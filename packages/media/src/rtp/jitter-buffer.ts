@@ -1,22 +1,22 @@
 // Puts RTP packets back into the order of their sequence numbers. In-order packets pass straight through;
-// a gap is waited for a bounded time. RFC 3550 A.1 gives the rules for wraps, restarts and strangers.
+// a gap holds packets back for a limited time. RFC 3550 A.1 has the rules for wraps, restarts and strangers.
 
 import { MediaError } from '../errors.ts';
 import type { RtpPacket, Sink } from '../codec/frame.ts';
 
-/** Packets that can be held behind a gap, and how far ahead of it they may be. A power of two. */
+/** Packets that can be held after a gap, and how far ahead of it they may be. A power of two. */
 export const JITTER_BUFFER_SLOTS = 512;
 
 /** How far behind a packet may be and still count as late, not as a restart (RFC 3550 A.1 MAX_MISORDER). */
 const MAX_MISORDER = 100;
 /** A stream that restarted a little behind is believed after this many packets in a row … */
 const RESTART_PACKETS = 16;
-/** … or after three, when nothing newer came for this long. */
+/** … or after three, when nothing newer arrived for this long. */
 const RESTART_SILENCE_MS = 400;
 
 /** Why the sequence is broken at this point. */
 export type JitterGap =
-  /** Packets did not come in time. */
+  /** Packets did not arrive in time. */
   | 'loss'
   /** The sender continued somewhere else in the sequence. */
   | 'restart'
@@ -27,30 +27,30 @@ export type JitterGap =
 export interface JitterBufferOptions {
   /** Milliseconds to wait for a missing packet. Default 60, at least 0. */
   readonly delayMs?: number;
-  /** Packets held behind a gap before it is given up at once. 1–511, default 128. */
+  /** Packets held after a gap before it is given up at once. 1–511, default 128. */
   readonly maxHeldPackets?: number;
   /**
-   * Told before the first packet behind a gap is handed on. `missing` is the number of lost packets, 0 for a
+   * Called before the first packet after a gap is delivered. `missing` is the number of lost packets, 0 for a
    * restart and a new SSRC.
    */
   readonly onGap?: (cause: JitterGap, missing: number) => void;
-  /** Told when a packet shows that `count` before it, from `first` on, are missing: they may still come. */
+  /** Called when a packet shows that the `count` before it, starting at `first`, are missing. They may still arrive. */
   readonly onMissing?: (first: number, count: number, nowMs: number) => void;
-  /** Told of a missing packet that came, `lateMs` after it was missed: in time, or after its gap was given up. */
+  /** Called when a missing packet arrives, `lateMs` after it was missed: in time, or after its gap was given up. */
   readonly onLate?: (sequenceNumber: number, lateMs: number, nowMs: number) => void;
 }
 
 /** Counters of a {@link JitterBuffer}, since its construction. */
 export interface JitterBufferStats {
-  /** Handed on. */
+  /** Delivered. */
   delivered: number;
-  /** Came out of order and were put in order. */
+  /** Arrived out of order and were put in order. */
   reordered: number;
-  /** Came again; dropped. */
+  /** Arrived again; dropped. */
   duplicates: number;
-  /** Came after their gap had been given up; dropped. */
+  /** Arrived after their gap had been given up; dropped. */
   late: number;
-  /** Never came in time. */
+  /** Never arrived in time. */
   lost: number;
   /** Changes of SSRC or sequence that were followed. */
   resyncs: number;
@@ -64,7 +64,7 @@ export interface JitterBufferStats {
  * then it becomes the stream. So a single forged or damaged packet changes nothing.
  */
 export class JitterBuffer {
-  /** Live counters; read only. */
+  /** Live counters; read-only. */
   readonly stats: JitterBufferStats = {
     delivered: 0,
     reordered: 0,
@@ -81,10 +81,10 @@ export class JitterBuffer {
   #delayMs: number;
   readonly #maxHeld: number;
   readonly #slots: (RtpPacket | undefined)[] = Array.from({ length: JITTER_BUFFER_SLOTS });
-  /** Sequence numbers and timestamps of what was handed on lately, to tell duplicates from late packets. */
+  /** Sequence numbers and timestamps delivered recently, to distinguish duplicates from late packets. */
   readonly #seenSequence = new Int32Array(JITTER_BUFFER_SLOTS).fill(-1);
   readonly #seenTimestamp = new Uint32Array(JITTER_BUFFER_SLOTS);
-  /** What was missed lately, and since when. */
+  /** Packets missed recently, and since when. */
   readonly #missedSequence = new Int32Array(JITTER_BUFFER_SLOTS).fill(-1);
   readonly #missedMs = new Float64Array(JITTER_BUFFER_SLOTS);
   #started = false;
@@ -92,7 +92,7 @@ export class JitterBuffer {
   #expected = 0;
   #held = 0;
   #highestHeld = 0;
-  /** When the present gap was noticed; means something while packets are held. */
+  /** When the current gap was noticed; valid while packets are held. */
   #gapSinceMs = 0;
   #lastProgressMs = 0;
   #stranger: RtpPacket | undefined;
@@ -116,7 +116,7 @@ export class JitterBuffer {
     this.#maxHeld = maxHeldPackets;
   }
 
-  /** Milliseconds that a missing packet is waited for; a change holds for present gaps too. */
+  /** How long to wait for a missing packet, in milliseconds; a change applies to current gaps too. */
   get delayMs(): number {
     return this.#delayMs;
   }
@@ -127,7 +127,7 @@ export class JitterBuffer {
     this.#delayMs = delayMs;
   }
 
-  /** Takes the next packet of the wire; hands on none, it, or it and what waited for it. */
+  /** Takes the next packet from the wire; delivers nothing, this packet, or this and the ones that waited for it. */
   push(packet: RtpPacket): void {
     if (packet.sequenceNumber === this.#expected && packet.ssrc === this.#ssrc && this.#started) {
       if (this.#held === 0) {
@@ -143,7 +143,7 @@ export class JitterBuffer {
   }
 
   /**
-   * Gives up on gaps that are older than the delay. Call it at least when the returned time has passed; more
+   * Gives up on gaps that are older than the delay. Call it at the latest when the returned time has passed; more
    * often (a 20 ms tick) does no harm.
    * @returns milliseconds until the next call is due; Infinity while nothing is held.
    */
@@ -156,7 +156,7 @@ export class JitterBuffer {
     return Number.POSITIVE_INFINITY;
   }
 
-  /** Hands on what is held, gaps given up, and forgets the stream: the next packet starts a new one. */
+  /** Delivers the held packets, giving up their gaps, and forgets the stream: the next packet starts a new one. */
   reset(): void {
     while (this.#held > 0) this.#skipGap();
     this.#started = false;
@@ -176,7 +176,7 @@ export class JitterBuffer {
       return;
     }
     let ahead = ((packet.sequenceNumber - this.#expected) << 16) >> 16;
-    // The window is full of holes: a packet that follows the held ones gives the oldest holes up.
+    // The window is full of holes: a packet that follows the held ones makes us give up the oldest holes.
     while (
       this.#held > 0 &&
       ahead >= JITTER_BUFFER_SLOTS &&
@@ -221,7 +221,7 @@ export class JitterBuffer {
     this.#onMissing?.(first, count, nowMs);
   }
 
-  /** One that was missing came, in time or not. */
+  /** A missing packet arrived, in time or not. */
   #noteArrival({ sequenceNumber, arrivalMs }: RtpPacket): void {
     const slot = sequenceNumber & (JITTER_BUFFER_SLOTS - 1);
     if (this.#missedSequence[slot] !== sequenceNumber) return;
@@ -299,7 +299,7 @@ export class JitterBuffer {
     this.#next(packet);
   }
 
-  /** Hands on what follows without a gap. */
+  /** Delivers what follows without a gap. */
   #drain(nowMs: number): void {
     for (;;) {
       const slot = this.#expected & (JITTER_BUFFER_SLOTS - 1);

@@ -4,7 +4,7 @@ import { JitterDelay } from './jitter-delay.ts';
 import { seededRandom } from '../test-random.ts';
 
 describe('JitterDelay', () => {
-  it('begins at 60 ms and comes down to the lower bound on a clean line, slowly', () => {
+  it('starts at 60 ms and falls slowly to the lower bound on a clean line', () => {
     const delay = new JitterDelay();
     expect(delay.valueMs).toBe(60);
     for (let nowMs = 0; nowMs <= 1000; nowMs += 20) delay.update(nowMs, 0);
@@ -24,7 +24,7 @@ describe('JitterDelay', () => {
     expect(delay.valueMs).toBeCloseTo(100, 0);
   });
 
-  it('ignores what it could never wait for', () => {
+  it('ignores packets that it could never wait for', () => {
     const delay = new JitterDelay({ minMs: 20, maxMs: 200 });
     delay.onLate(201, 0);
     expect(delay.valueMs).toBe(60);

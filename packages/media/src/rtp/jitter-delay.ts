@@ -1,4 +1,4 @@
-// How long a gap in the sequence is waited for: as long as packets of this line were late lately, and no longer.
+// How long to wait for a gap in the sequence: as long as packets of this line were late recently, and no longer.
 
 import { MediaError } from '../errors.ts';
 
@@ -8,16 +8,16 @@ export interface DelayRange {
   readonly maxMs: number;
 }
 
-/** Where it begins, before anything is known of the line. */
+/** Initial value, before anything is known about the line. */
 const START_MS = 60;
-/** More than what was seen. */
+/** Added to the observed lateness. */
 const MARGIN_MS = 10;
-/** A late packet is remembered in full for so long … */
+/** A late packet counts in full for this long … */
 const HOLD_MS = 10_000;
-/** … and then forgotten by so much a second. */
+/** … and then fades at this rate. */
 const FORGET_MS_PER_SECOND = 5;
 
-/** Pure. Packets in order never wait; this bounds only how long they wait behind one that is missing. */
+/** Pure. Packets in order never wait; this only limits how long they wait for a missing one. */
 export class JitterDelay {
   readonly #minMs: number;
   readonly #maxMs: number;
@@ -41,13 +41,13 @@ export class JitterDelay {
     this.#valueMs = this.#clamp(START_MS);
   }
 
-  /** Milliseconds, at present. */
+  /** Current value, in milliseconds. */
   get valueMs(): number {
     return this.#valueMs;
   }
 
   /**
-   * A packet came out of order, `lateMs` after one behind it. Quick up. What no delay within the bounds could have
+   * A packet arrived out of order, `lateMs` after its successor. Rises at once. A packet that no delay within the bounds could have
    * waited for changes nothing: it would cost latency and repair nothing.
    */
   onLate(lateMs: number, nowMs: number): void {
@@ -59,7 +59,7 @@ export class JitterDelay {
   }
 
   /**
-   * Time passes; slow down. Call it on every tick.
+   * Falls slowly with time. Call it on every tick.
    * @param jitterMs interarrival jitter (RFC 3550): the delay stays at twice of it.
    * @param neededMs the delay stays at this too: what a retransmission takes, where packets are asked for again.
    */

@@ -14,7 +14,7 @@ const LADDER = { methods: ['pli', 'fir', 'info'] } as const;
 const create = (options: KeyFrameRequesterOptions = LADDER) => new KeyFrameRequester(options);
 
 describe('KeyFrameRequester', () => {
-  it('asks nothing unasked', () => {
+  it('requests nothing unless asked', () => {
     expect(run(create(), 0, 5000)).toEqual([]);
   });
 
@@ -64,7 +64,7 @@ describe('KeyFrameRequester', () => {
     },
   );
 
-  it('touches the session last: after three seconds, and every half minute at most', () => {
+  it('sends a re-INVITE last: after three seconds, and every half minute at most', () => {
     const requester = create({ methods: ['pli', 'fir', 'info', 'reinvite'] });
     requester.request(0);
     const asked = run(requester, 0, 70_000);
@@ -82,7 +82,7 @@ describe('KeyFrameRequester', () => {
     expect(run(only, 0, 34_000)).toEqual(['3000 reinvite', '33000 reinvite']);
   });
 
-  it('does not touch the session of a camera that is off', () => {
+  it('sends no re-INVITE for a camera that is off', () => {
     const requester = create({ methods: ['pli', 'fir', 'info', 'reinvite'] });
     requester.request(0);
     const asked: string[] = [];
@@ -136,7 +136,7 @@ describe('KeyFrameRequester', () => {
     expect(requester.poll(2500)).toBe('pli');
   });
 
-  it('wants a key frame when the last one is old, where told so', () => {
+  it('wants a key frame when the last one is too old, if a period is set', () => {
     const requester = create();
     requester.requestEveryMs = 2000;
     requester.onKeyFrame(0);

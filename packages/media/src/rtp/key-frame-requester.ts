@@ -4,7 +4,7 @@ import { MediaError } from '../errors.ts';
 
 /**
  * RFC 4585 PLI, RFC 5104 FIR, RFC 5168 `media_control` in a SIP INFO, or a re-INVITE that changes nothing, after which many
- * encoders begin anew; the last two are sent by the owner of the call.
+ * encoders restart; the last two are sent by the call.
  */
 export type KeyFrameMethod = 'pli' | 'fir' | 'info' | 'reinvite';
 
@@ -20,26 +20,26 @@ export interface KeyFrameRequesterOptions {
 export interface KeyFrameStats {
   /** Requests, by method. */
   readonly requests: Readonly<Record<KeyFrameMethod, number>>;
-  /** Key frames that came, by the method that was asked by last; `unasked`: nobody asked, or too long ago. */
+  /** Key frames that arrived, by the method of the last request; `unasked`: without a request, or too long after one. */
   readonly answeredBy: Readonly<Record<KeyFrameMethod | 'unasked', number>>;
-  /** Milliseconds that the last wanted key frame was waited for; null before there was one. */
+  /** How long the last wanted key frame took, in milliseconds; null before the first. */
   readonly lastWaitMs: number | null;
 }
 
 /** Requests by the remembered method before the ladder is climbed: they, or the key frame, may be lost on the way. */
 const REMEMBERED_ATTEMPTS = 4;
-/** Where no rung ever had an answer the interval doubles up to this. */
+/** While no rung has ever been answered, the interval doubles up to this. */
 const MAX_INTERVAL_MS = 4000;
-/** So long the others are given before the session itself is touched: most senders have one of themselves by then. */
+/** How long the other methods get before a re-INVITE: most senders have sent a key frame on their own by then. */
 const REINVITE_AFTER_MS = 3000;
-/** A re-INVITE costs the peer more than a packet: no oftener than this. */
+/** A re-INVITE costs the peer more than a packet: at most one in this time. */
 const REINVITE_INTERVAL_MS = 30_000;
-/** A key frame so long after the last request came by itself. */
+/** A key frame this long after the last request is not counted as its answer. */
 const MAX_ANSWER_MS = 2000;
 
 /**
- * Pure: sends nothing, keeps no clock. Until a method has worked each is asked by once, so that three rungs are
- * tried within a second. Afterwards what worked comes first, four times, and then the others.
+ * Pure: sends nothing, keeps no clock. Until a method has worked, each is tried once, so that three rungs are
+ * tried within a second. Afterwards the one that worked comes first, four times, and then the others.
  */
 export class KeyFrameRequester {
   readonly #minIntervalMs: number;
@@ -54,7 +54,7 @@ export class KeyFrameRequester {
   #intervalMs: number;
   #lastMs = Number.NEGATIVE_INFINITY;
   #lastReinviteMs = Number.NEGATIVE_INFINITY;
-  /** What worked last time, where the next request begins. */
+  /** The method that worked last time; the next request starts with it. */
   #remembered: KeyFrameMethod | undefined;
   #firstRung = 0;
   #rung = 0;
@@ -68,7 +68,7 @@ export class KeyFrameRequester {
     this.use(options.methods ?? ['pli', 'fir']);
   }
 
-  /** True while a key frame is asked for and has not come. */
+  /** True while a key frame is wanted and has not arrived. */
   get wanted(): boolean {
     return this.#wanted;
   }
@@ -82,7 +82,7 @@ export class KeyFrameRequester {
     };
   }
 
-  /** Another ladder, e.g. of a new answer. What worked is remembered if it is still on it. */
+  /** Another ladder, e.g. of a new answer. The method that worked is remembered if the new ladder has it. */
   use(methods: readonly KeyFrameMethod[]): void {
     this.#methods = methods;
     if (this.#remembered !== undefined && !methods.includes(this.#remembered)) {
@@ -92,7 +92,7 @@ export class KeyFrameRequester {
   }
 
   /**
-   * Wants a key frame whenever the last one is so old: outputs that need a bounded GOP. Undefined: never.
+   * Wants a key frame whenever the last one is this old, for outputs that need a bounded GOP. Undefined: never.
    * @throws MediaError INVALID_ARGUMENT naming `requestEveryMs` below 1000 ms.
    */
   set requestEveryMs(everyMs: number | undefined) {
@@ -114,8 +114,8 @@ export class KeyFrameRequester {
   }
 
   /**
-   * The method to ask by now, or undefined when nothing is to be done yet. Call it on every tick.
-   * @param isFlowing - Packets come. Where none do, e.g. from a camera that is off, the session is not touched. Default true.
+   * The method to use now, or undefined when nothing is due. Call it on every tick.
+   * @param isFlowing - Packets arrive. Where none do, e.g. from a camera that is off, no re-INVITE is sent. Default true.
    */
   poll(nowMs: number, isFlowing = true): KeyFrameMethod | undefined {
     if (!this.#wanted && nowMs - this.#lastKeyFrameMs >= this.#everyMs) this.request(nowMs);
@@ -133,7 +133,7 @@ export class KeyFrameRequester {
     return method;
   }
 
-  /** A key frame came, asked for or not. */
+  /** A key frame arrived, requested or not. */
   onKeyFrame(nowMs: number): void {
     const answered = nowMs - this.#lastMs <= MAX_ANSWER_MS ? this.#asked : undefined;
     this.#answeredBy[answered ?? 'unasked']++;

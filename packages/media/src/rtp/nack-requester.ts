@@ -1,34 +1,34 @@
-// Which missing packets are asked for again, and when: generic NACK, RFC 4585 §6.2.1.
+// Which missing packets to request again, and when: generic NACK, RFC 4585 §6.2.1.
 
 import type { Nack } from './rtcp.ts';
 
 /** Options of a {@link NackRequester}. */
 export interface NackRequesterOptions {
-  /** A packet may be so much behind others before it is asked for: lines reorder. Default 10 ms. */
+  /** How late a packet may be before it is requested, since networks reorder. Default 10 ms. */
   readonly reorderToleranceMs?: number;
   /** Requests for one packet. Default 3. */
   readonly maxRequests?: number;
-  /** A larger gap is not asked for: a key frame costs less. 1–256 packets, default 64. */
+  /** A larger gap is not requested: a key frame costs less. 1–256 packets, default 64. */
   readonly maxGapPackets?: number;
 }
 
 /** Counters of a {@link NackRequester}, since its construction. */
 export interface NackStats {
-  /** RTCP NACKs made, each for one or more packets. */
+  /** RTCP NACKs sent, each for one or more packets. */
   nacksSent: number;
-  /** Packets asked for, each counted once. */
+  /** Packets requested, each counted once. */
   requested: number;
-  /** Packets that came after they were asked for, in time or not. */
+  /** Packets that arrived after a request, in time or not. */
   recovered: number;
-  /** Packets never asked for: their gap was too large, or too many were missing already. */
+  /** Packets never requested: their gap was too large, or too many were missing already. */
   refused: number;
 }
 
-/** Most packets that are asked for at a time. */
+/** Limit of packets requested at a time. */
 const MAX_MISSING = 256;
-/** A round trip is taken for no less: a peer needs time to answer. */
+/** Lower bound of a round trip: a peer needs time to answer. */
 const MIN_ROUND_TRIP_MS = 20;
-/** A round trip that was never measured. */
+/** Assumed round trip before one is measured. */
 export const DEFAULT_ROUND_TRIP_MS = 50;
 
 interface MissingPacket {
@@ -38,14 +38,14 @@ interface MissingPacket {
   requests: number;
 }
 
-/** Pure: sends nothing, keeps no clock. Told by a jitter buffer what is missing and what came. */
+/** Pure: sends nothing, keeps no clock. A jitter buffer reports what is missing and what arrived. */
 export class NackRequester {
-  /** Live counters; read only. */
+  /** Live counters; read-only. */
   readonly stats: NackStats = { nacksSent: 0, requested: 0, recovered: 0, refused: 0 };
   readonly #toleranceMs: number;
   readonly #maxRequests: number;
   readonly #maxGap: number;
-  /** In the order in which they were missed. */
+  /** In order of their discovery. */
   #missing: MissingPacket[] = [];
 
   constructor(options: NackRequesterOptions = {}) {
@@ -54,12 +54,12 @@ export class NackRequester {
     this.#maxGap = options.maxGapPackets ?? 64;
   }
 
-  /** Packets that are waited for. */
+  /** Number of missing packets. */
   get pending(): number {
     return this.#missing.length;
   }
 
-  /** `count` packets from `first` on (u16) are missing, seen just now. */
+  /** `count` packets from `first` on (u16) are missing, discovered just now. */
   onMissing(first: number, count: number, nowMs: number): void {
     if (count > this.#maxGap || this.#missing.length + count > MAX_MISSING) {
       this.stats.refused += count;
@@ -75,7 +75,7 @@ export class NackRequester {
     }
   }
 
-  /** A missing packet came. */
+  /** A missing packet arrived. */
   onArrived(sequenceNumber: number): void {
     const at = this.#missing.findIndex((packet) => packet.sequenceNumber === sequenceNumber);
     if (at < 0) return;
@@ -89,8 +89,8 @@ export class NackRequester {
   }
 
   /**
-   * What to ask for now; undefined: nothing. Call it when `pending`, on every packet and every tick.
-   * @param waitMs what was missing for longer is given up: the jitter buffer's delay.
+   * What to request now; undefined: nothing. Call it while `pending` is above 0, on every packet and tick.
+   * @param waitMs packets missing for longer are given up: the jitter buffer's delay.
    */
   poll(nowMs: number, roundTripMs: number, waitMs: number): Nack['lost'] | undefined {
     const againMs = Math.max(MIN_ROUND_TRIP_MS, roundTripMs);

@@ -1,4 +1,4 @@
-// Our own audio towards the peer, by the clock: silence and digits in steps of 20 ms, keep-alives.
+// Drives the audio that we send by the clock: silence and digits in steps of 20 ms, keep-alives.
 
 import type { DtmfSequence } from './dtmf.ts';
 import { MediaError } from '../errors.ts';
@@ -10,7 +10,7 @@ import {
 import type { SoundSource } from './sound-source.ts';
 
 const STEP_MS = 20;
-/** After a stall of the process, at most so many steps of audio are sent late. */
+/** After a stall of the process, at most this many steps of audio are sent late. */
 const MAX_LATE_STEPS = 5;
 
 interface QueuedDigits {
@@ -19,7 +19,7 @@ interface QueuedDigits {
   reject(error: Error): void;
 }
 
-/** Gives an {@link AudioPacketizer} its time. Has no timer: `tick` is its time. */
+/** Advances an {@link AudioPacketizer}. Has no timer: call `tick`. */
 export class OutgoingAudio {
   readonly #packetizer: AudioPacketizer;
   readonly #queue: QueuedDigits[] = [];
@@ -30,12 +30,12 @@ export class OutgoingAudio {
     this.#packetizer = new AudioPacketizer(options);
   }
 
-  /** RTP packets made, for sender reports. */
+  /** RTP packets sent, for sender reports. */
   get packetCount(): number {
     return this.#packetizer.packetCount;
   }
 
-  /** Payload octets made, for sender reports. */
+  /** Payload octets sent, for sender reports. */
   get octetCount(): number {
     return this.#packetizer.octetCount;
   }
@@ -50,21 +50,21 @@ export class OutgoingAudio {
     this.#packetizer.play(source);
   }
 
-  /** u32: timestamp of what is sent at `nowMs`. */
+  /** u32: RTP timestamp that corresponds to `nowMs`. */
   rtpTimestampAt(nowMs: number): number {
     const aheadMs = Number.isNaN(this.#nextStepMs) ? 0 : this.#nextStepMs - nowMs;
     const aheadTicks = Math.round((aheadMs * this.#packetizer.clockRateHz) / 1000);
     return (this.#packetizer.rtpTimestamp - aheadTicks) >>> 0;
   }
 
-  /** Sends digits after those that are queued. Resolves after the last tone; rejects when closed before. */
+  /** Queues digits. Resolves after the last tone; rejects when closed before that. */
   sendDigits(sequence: DtmfSequence): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ sequence, resolve, reject });
     });
   }
 
-  /** Hands what is due to `send`: steps of 20 ms from the first call on, whatever the ticks' own spacing. */
+  /** Hands packets that are due to `send`: steps of 20 ms from the first call on, however the ticks are spaced. */
   tick(nowMs: number, send: (datagram: Buffer) => void): void {
     if (Number.isNaN(this.#nextStepMs)) this.#nextStepMs = nowMs;
     const behind = Math.floor((nowMs - this.#nextStepMs) / STEP_MS);
@@ -72,7 +72,7 @@ export class OutgoingAudio {
       this.#packetizer.skip(behind);
       this.#nextStepMs += behind * STEP_MS;
     }
-    // A tick may come a little early; half a step later it would be two packets at once.
+    // A tick may be slightly early; without this margin, the next one would send two packets at once.
     while (this.#nextStepMs <= nowMs + STEP_MS / 4) {
       this.#nextStepMs += STEP_MS;
       if (this.#packetizer.idle) this.#nextDigits();
@@ -86,7 +86,7 @@ export class OutgoingAudio {
     return this.#packetizer.keepAlive(payloadType);
   }
 
-  /** Closes what is played, and rejects what waits with MediaError CLOSED. */
+  /** Closes the playing source, and rejects queued digits with MediaError CLOSED. */
   close(): void {
     this.#packetizer.play(undefined);
     const error = new MediaError('CLOSED', 'the session is closed');

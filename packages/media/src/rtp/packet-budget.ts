@@ -1,8 +1,8 @@
-// How many packets a second one peer may send: one that floods must not starve the other calls.
+// How many packets per second one peer may send, so that a flood does not starve other calls.
 
-/** 5,000 packets a second, some 50 Mbit/s. */
+/** 5,000 packets per second, about 50 Mbit/s. */
 const PACKETS_PER_MS = 5;
-/** So many at once. */
+/** Largest burst. */
 const MAX_BURST_PACKETS = 2000;
 
 /** A token bucket; one decrement per packet while there is credit. */
@@ -10,7 +10,7 @@ export class PacketBudget {
   #credit = 0;
   #sinceMs = Number.NEGATIVE_INFINITY;
 
-  /** @returns false for a packet that is too much. */
+  /** @returns false for a packet over the limit. */
   spend(nowMs: number): boolean {
     if (--this.#credit >= 0) return true;
     const earned = Math.floor((nowMs - this.#sinceMs) * PACKETS_PER_MS);

@@ -1,4 +1,4 @@
-// The two UDP sockets of one medium: whose datagrams are taken, where ours go, and what protects both ways. The address of
+// The two UDP sockets of one medium: the sources accepted, the targets used, and SRTP in both directions. The address of
 // the peer's RTP is latched (see SourceLatch); its RTCP has a source of its own.
 
 import type { Socket } from 'node:dgram';
@@ -14,21 +14,21 @@ import { closeSocket, isUnspecified, normalAddress, sourceAddress } from './udp-
 export interface PeerSocketsOptions {
   /** How long the SDP's address must be silent before another source is latched. Infinity: never. */
   readonly latchAfterMs: number;
-  /** May RTP and RTCP be sent to this address? Where not, such a source is not latched on, either. Default: to all. */
+  /** May RTP and RTCP be sent to this address? If not, such a source is not latched, either. Default: all may be. */
   readonly maySendTo: ((address: string) => boolean) | undefined;
 }
 
 /** What the sockets report. Nothing after `close`. */
 export interface PeerSocketsHandler {
-  /** A datagram on the port of RTP, whoever sent it. */
+  /** A datagram on the RTP port, from any source. */
   onRtpDatagram(datagram: Buffer, address: string, port: number): void;
-  /** A datagram on the port of RTCP, whoever sent it. */
+  /** A datagram on the RTCP port, from any source. */
   onRtcpDatagram(datagram: Buffer, address: string, port: number): void;
-  /** An error of the system, e.g. a port of the peer that is not open. Nothing follows from it. */
+  /** A system error, e.g. a closed port of the peer. The sockets stay usable. */
   onSocketError(): void;
 }
 
-/** Both are bound when it is made. Takes the peer with `use`, and sends nothing before. */
+/** Takes two bound sockets. Sends nothing before `use` names the peer. */
 export class PeerSockets {
   readonly #rtp: Socket;
   readonly #rtcp: Socket;
@@ -37,7 +37,7 @@ export class PeerSockets {
   #latch: SourceLatch | undefined;
   /** Encrypts and decrypts, while keys are agreed on. */
   #srtp: SrtpSession | undefined;
-  /** The same, kept through a time in the clear: its counters must go on. */
+  /** The same, kept while RTP is sent in the clear: its counters must continue. */
   #keptSrtp: SrtpSession | undefined;
   /** The address in use may be sent to. */
   #mayRtp = false;
@@ -61,12 +61,12 @@ export class PeerSockets {
     this.#rtcp.on('error', () => handler.onSocketError());
   }
 
-  /** Address and port that media is taken from and sent to; undefined before `use`. */
+  /** Address and port that media is accepted from and sent to; undefined before `use`. */
   get source(): { readonly address: string; readonly port: number } | undefined {
     return this.#latch && { address: this.#latch.address, port: this.#latch.port };
   }
 
-  /** Media comes from another source than that of the SDP. */
+  /** Media comes from a source other than the SDP's. */
   get latched(): boolean {
     return this.#latch?.latched === true;
   }
@@ -82,9 +82,9 @@ export class PeerSockets {
   }
 
   /**
-   * The peer, as its answer says; again when that changes.
-   * @returns whether the source of its media is learnt again.
-   * @throws MediaError INVALID_ARGUMENT naming an address that is none; nothing has changed then.
+   * Sets the peer of the answer; call it again when that changes.
+   * @returns whether the source of its media has to be learnt again.
+   * @throws MediaError INVALID_ARGUMENT naming an invalid address, before anything has changed.
    */
   use(remote: RtpRemote, nowMs: number): boolean {
     const before = this.#remote;
@@ -129,23 +129,22 @@ export class PeerSockets {
     this.#srtp = srtp && this.#keptSrtp;
   }
 
-  /** Is this where media comes from at present? */
+  /** Is this the current source of media? */
   isSource(address: string, port: number): boolean {
     return this.#latch?.matches(address, port) === true;
   }
 
-  /** A valid packet came from elsewhere. @returns whether media comes from there from now on. */
+  /** A valid packet arrived from another source. @returns whether that is the source from now on. */
   considerSource(address: string, port: number, packet: RtpPacket): boolean {
     const latch = this.#latch;
     if (!latch?.consider(address, port, packet)) return false;
     this.#mayRtp = this.#maySendTo(address);
-    // What the SDP says is behind the NAT. The neighbour of the port that RTP comes from is a guess; the peer's own RTCP
-    // will tell.
+    // The SDP's address is behind the NAT. The port next to the source of RTP is a guess until the peer's own RTCP arrives.
     if (latch.latched && !this.#rtcpSeen) this.#sendRtcpTo(address, Math.min(port + 1, 65_535));
     return true;
   }
 
-  /** Is RTCP from here the peer's? From the SDP's source, or once from another port of the address that media comes from. */
+  /** Is this the peer's source of RTCP? The SDP's is, or once another port of the address that media comes from. */
   isRtcpSource(address: string, port: number): boolean {
     if (address === this.#rtcpAddress && port === this.#rtcpPort) {
       this.#rtcpSeen = true;
@@ -154,42 +153,42 @@ export class PeerSockets {
     return !this.#rtcpSeen && address === this.#latch?.address;
   }
 
-  /** A report of the very stream came from here, which proves the sender: RTCP goes to where it comes from. */
+  /** A report about the received stream arrived from here, which proves the sender: send RTCP there. */
   confirmRtcpSource(address: string, port: number): void {
-    // With RTP and RTCP on one port, the source of RTP proves nothing of where RTCP is taken.
+    // RTCP from the source of RTP does not prove where the peer accepts RTCP.
     if (this.#rtcpSeen || port === this.#latch?.port) return;
     this.#rtcpSeen = true;
     this.#sendRtcpTo(address, port);
   }
 
-  /** The octets of an RTP packet, decrypted where keys are agreed on; a fault's name for one that is not the peer's. */
+  /** Decrypts an RTP packet where keys are agreed on. @returns the packet, or the fault. */
   unprotectRtp(datagram: Buffer): Buffer | SrtpFault {
     return this.#srtp === undefined ? datagram : this.#srtp.unprotectRtp(datagram);
   }
 
-  /** The same of an RTCP compound. */
+  /** The same for an RTCP compound. */
   unprotectRtcp(datagram: Buffer): Buffer | SrtpFault {
     return this.#srtp === undefined ? datagram : this.#srtp.unprotectRtcp(datagram);
   }
 
-  /** Sends one RTP packet, where one may be sent. */
+  /** Sends one RTP packet, if it may be sent. */
   readonly sendRtp = (packet: Buffer): void => {
     if (!this.canSendRtp) return;
     const sealed = this.#srtp === undefined ? packet : this.#srtp.protectRtp(packet);
     this.#rtp.send(sealed, this.#latch!.port, this.#latch!.address);
   };
 
-  /** Sends one RTCP compound. Only where one may be sent: see `canSendRtcp`. */
+  /** Sends one RTCP compound. Check `canSendRtcp` first. */
   sendRtcp(packets: readonly RtcpPacket[], onSent?: () => void): void {
     const compound = encodeRtcp(packets);
     const sealed = this.#srtp === undefined ? compound : this.#srtp.protectRtcp(compound);
     this.#rtcp.send(sealed, this.#rtcpPort, this.#rtcpAddress, onSent);
   }
 
-  /** @param farewell - Sent first, where something may be sent. */
+  /** @param farewell - The last compound, sent if RTCP may be sent. */
   async close(farewell: () => readonly RtcpPacket[]): Promise<void> {
     const canSend = this.canSendRtcp;
-    // Outputs may come and ask for pictures while what encoders hold still reaches them: our BYE is the last.
+    // While encoders drain, outputs may still request key frames: nothing may follow our BYE.
     this.#closed = true;
     if (canSend) await new Promise<void>((resolve) => this.sendRtcp(farewell(), resolve));
     await Promise.all([closeSocket(this.#rtp), closeSocket(this.#rtcp)]);

@@ -5,7 +5,7 @@ import { MediaError } from '../errors.ts';
 import type { PortPool } from './port-pool.ts';
 import { bindSocket } from './udp-socket.ts';
 
-/** The system has no more sockets to give, whatever the port: others must be closed first. */
+/** The system has no more sockets, whatever the port: others must be closed first. */
 const SHORTAGES: ReadonlySet<string | undefined> = new Set([
   'EMFILE',
   'ENFILE',
@@ -13,16 +13,16 @@ const SHORTAGES: ReadonlySet<string | undefined> = new Set([
   'ENOMEM',
 ]);
 
-/** Both are bound; whoever closes them gives `port` back to its pool. */
+/** Two bound sockets. Return `port` to its pool after closing them. */
 export interface PortPair {
-  /** Of RTP; even. */
+  /** The RTP port; even. */
   readonly port: number;
   readonly rtp: Socket;
   readonly rtcp: Socket;
 }
 
 /**
- * Binds a free pair of the pool; pairs that the system says are busy are passed over.
+ * Binds a free pair of the pool; skips pairs that the system reports as busy.
  * @throws MediaError (rejection) NO_PORTS (at once; also when the system has no more sockets) or SOCKET (the address cannot be bound);
  *   nothing stays bound or taken.
  */

@@ -3,7 +3,7 @@ import type { MediaError } from '../errors.ts';
 import { PortPool } from './port-pool.ts';
 
 describe('PortPool', () => {
-  it('gives even ports, each once, and then none', () => {
+  it('hands out even ports, each once, and then none', () => {
     const pool = new PortPool({ min: 10_001, max: 10_007 });
     expect([pool.take(), pool.take(), pool.take(), pool.take()]).toEqual([
       10_002,

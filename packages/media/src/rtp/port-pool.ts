@@ -8,7 +8,7 @@ export interface PortPoolOptions {
   readonly min: number;
   /** Highest port, at least `min + 1`. */
   readonly max: number;
-  /** How long a returned pair rests, so that late packets of its last call find nobody. Default 1000 ms. */
+  /** How long a returned pair rests, so that late packets of its last call do not reach a new one. Default 1000 ms. */
   readonly coolDownMs?: number;
   /** Monotonic milliseconds. Default `performance.now()`. */
   readonly now?: () => number;
@@ -46,12 +46,12 @@ export class PortPool {
     }
   }
 
-  /** Pairs in the range. */
+  /** Number of pairs in the range. */
   get size(): number {
     return this.#free.size + this.#taken.size;
   }
 
-  /** Pairs in use. */
+  /** Number of pairs in use. */
   get taken(): number {
     return this.#taken.size;
   }

@@ -34,7 +34,7 @@ function rig(options: ReceptionLineOptions = {}) {
 }
 
 describe('ReceptionLine', () => {
-  it('hands packets in order on within the same call, whatever the delay', () => {
+  it('delivers packets in order within the same call, whatever the delay', () => {
     const { line, out } = rig({ delayMs: 200 });
     for (let sequence = 0; sequence < 100; sequence++) {
       line.push(packet(sequence, sequence * 20));

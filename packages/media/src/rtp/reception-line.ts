@@ -1,4 +1,4 @@
-// One medium's packets from the socket to the depacketizer: reorder buffer, its delay, and asking again for what is lost.
+// One medium's packets from the socket to the depacketizer: reorder buffer, its adaptive delay, and requests for lost packets.
 
 import type { RtpPacket, Sink } from '../codec/frame.ts';
 import { JitterBuffer, type JitterBufferStats, type JitterGap } from './jitter-buffer.ts';
@@ -9,23 +9,23 @@ import type { Nack } from './rtcp.ts';
 /** Options of a {@link ReceptionLine}. */
 export interface ReceptionLineOptions {
   /**
-   * How long a missing packet is waited for: a number of milliseconds, or bounds within which it adapts to the line.
+   * How long to wait for a missing packet: a number of milliseconds, or bounds within which it adapts to the line.
    * Default 20–200 ms.
    */
   readonly delayMs?: number | DelayRange;
-  /** As in a {@link JitterBuffer}. */
+  /** See {@link JitterBufferOptions.onGap}. */
   readonly onGap?: (cause: JitterGap, missing: number) => void;
-  /** Asks the peer for packets (`RtpSession.sendNack`). Without it, or before `nack` is set, none is asked for. */
+  /** Requests packets from the peer (`RtpSession.sendNack`). Without it, or unless `nack` is set, none are requested. */
   readonly sendNack?: (lost: Nack['lost']) => void;
 }
 
 /** Counters of a {@link ReceptionLine}. */
 export interface ReceptionLineStats extends JitterBufferStats, NackStats {
-  /** How long a missing packet is waited for at present. */
+  /** How long a missing packet is waited for, currently. */
   readonly delayMs: number;
 }
 
-/** Room for a large key frame behind a gap while a retransmission is on its way. */
+/** Room for a large key frame after a gap while a retransmission is on its way. */
 const MAX_HELD_PACKETS = 480;
 /** A retransmission may take this much longer than a round trip. */
 const RETRANSMISSION_MARGIN_MS = 30;
@@ -66,21 +66,21 @@ export class ReceptionLine {
     return { ...this.#jitter.stats, ...this.#requester.stats, delayMs: this.#delay.valueMs };
   }
 
-  /** How long a missing packet is waited for at present, in milliseconds. */
+  /** How long a missing packet is waited for, currently, in milliseconds. */
   get delayMs(): number {
     return this.#delay.valueMs;
   }
 
-  /** Takes the next packet of the wire. */
+  /** Takes the next packet from the wire. */
   push(packet: RtpPacket): void {
     this.#jitter.push(packet);
     if (this.#requester.pending > 0) this.#ask(packet.arrivalMs);
   }
 
   /**
-   * Gives up old gaps, asks again, adapts the delay.
+   * Gives up old gaps, requests missing packets, adapts the delay.
    * @param jitterMs interarrival jitter of the medium.
-   * @param roundTripMs undefined while it is not known.
+   * @param roundTripMs undefined while unknown.
    */
   tick(nowMs: number, jitterMs = 0, roundTripMs?: number): void {
     this.#roundTripMs = roundTripMs ?? DEFAULT_ROUND_TRIP_MS;
@@ -94,7 +94,7 @@ export class ReceptionLine {
     this.#jitter.expire(nowMs);
   }
 
-  /** Hands on what is held and forgets the stream. */
+  /** Delivers the held packets and forgets the stream. */
   reset(): void {
     this.#jitter.reset();
     this.#requester.reset();

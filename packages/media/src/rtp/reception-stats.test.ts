@@ -36,7 +36,7 @@ describe('ReceptionStats', () => {
     expect(stats.lost).toBe(25);
   });
 
-  it('tells reordered from duplicate', () => {
+  it('distinguishes reordered packets from duplicates', () => {
     const stats = new ReceptionStats(8000);
     for (const sequence of [10, 12, 11, 11, 12, 13]) stats.push(packet(sequence, sequence * 20));
     expect([stats.reordered, stats.duplicates, stats.lost]).toEqual([1, 2, 0]);
@@ -50,7 +50,7 @@ describe('ReceptionStats', () => {
     expect(stats.jitterMs).toBeCloseTo(10, 1);
   });
 
-  it('is not spoilt by one stray packet, and follows two', () => {
+  it('ignores one stray packet, and follows two', () => {
     const stats = new ReceptionStats(8000);
     stats.push(packet(1, 0));
     stats.push(packet(30_000, 20));

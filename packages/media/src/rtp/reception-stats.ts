@@ -1,4 +1,4 @@
-// What a receiver knows of one source: loss, jitter, and the report block made of them. RFC 3550 §6.4.1, A.1, A.3, A.8.
+// What a receiver knows about one source: loss, jitter, and the report block with both. RFC 3550 §6.4.1, A.1, A.3, A.8.
 
 import type { RtpPacket } from '../codec/frame.ts';
 import type { ReportBlock, SenderReport } from './rtcp.ts';
@@ -6,12 +6,12 @@ import type { ReportBlock, SenderReport } from './rtcp.ts';
 const HISTORY = 256;
 /** RFC 3550 A.1: a jump forward by this much or more is a restart. */
 const MAX_DROPOUT = 3000;
-/** RFC 3550 A.1: so far back a packet is late, not a restart. */
+/** RFC 3550 A.1: up to this far back, a packet is late, not a restart. */
 const MAX_MISORDER = 100;
 const MIN_SEQUENTIAL = 2;
 
 /**
- * Reception of one RTP stream. A new SSRC or sequence is believed at its second consecutive packet, as in the
+ * Reception of one RTP stream. A new SSRC or sequence is accepted with its second consecutive packet, as in the
  * {@link JitterBuffer}, so that strays do not spoil the report.
  */
 export class ReceptionStats {
@@ -46,7 +46,7 @@ export class ReceptionStats {
     return this.#started ? this.#ssrc : undefined;
   }
 
-  /** Packets that never came, over all SSRCs seen; never negative. */
+  /** Packets that never arrived, over all SSRCs; never negative. */
   get lost(): number {
     return this.#priorLost + this.#lostNow();
   }
@@ -56,17 +56,17 @@ export class ReceptionStats {
     return (this.#jitterTicks * 1000) / this.#clockRateHz;
   }
 
-  /** Packets behind one that was sent after them. */
+  /** Packets that arrived after one sent later. */
   get reordered(): number {
     return this.#reordered;
   }
 
-  /** Packets that came more than once. */
+  /** Packets that arrived more than once. */
   get duplicates(): number {
     return this.#duplicates;
   }
 
-  /** Takes each packet as it comes from the wire, before any reordering. */
+  /** Takes each packet as it arrives, before any reordering. */
   push(packet: RtpPacket): void {
     if (!this.#started) {
       this.#begin(packet);
@@ -102,7 +102,7 @@ export class ReceptionStats {
     this.#senderReportMs = arrivalMs;
   }
 
-  /** The block for our next report, or undefined before the first packet. Starts a new interval of fraction lost. */
+  /** The block for our next report, or undefined before the first packet. Starts a new interval for the fraction lost. */
   reportBlock(nowMs: number): ReportBlock | undefined {
     if (!this.#started) return undefined;
     const highest = this.#cycles + this.#highest;
@@ -189,7 +189,7 @@ export class ReceptionStats {
       if (difference > 2 ** 31) difference -= 2 ** 32;
       else if (difference < -(2 ** 31)) difference += 2 ** 32;
       difference = Math.abs(difference);
-      // A timestamp that jumped says nothing of the network.
+      // A timestamp jump says nothing about the network.
       if (difference < this.#clockRateHz * 10) {
         this.#jitterTicks += (difference - this.#jitterTicks) / 16;
       }

@@ -1,4 +1,4 @@
-// What every RTCP compound of ours begins with, when the next one is due, and what the peer's reports of our packets say
+// The reports at the start of each RTCP compound that we send, when they are due, and the round trip from the peer's reports
 // (RFC 3550 §6).
 
 import type { ReceptionStats } from './reception-stats.ts';
@@ -8,15 +8,15 @@ import { type ReportBlock, roundTripMs, type RtcpPacket, unixToNtp } from './rtc
 const INTERVAL_MS = 5000;
 const COMPENSATION = Math.E - 1.5;
 
-/** What is told of the RTP that we send. */
+/** Figures about the RTP that we send, for sender reports. */
 export interface SentRtp {
   readonly packetCount: number;
   readonly octetCount: number;
-  /** Timestamp of a packet that would be sent now. */
+  /** RTP timestamp of a packet sent at this time. */
   rtpTimestampAt(nowMs: number): number;
 }
 
-/** Who we are, and the clocks. */
+/** Our identity, and the clocks. */
 export interface RtcpReportsOptions {
   /** u32. */
   readonly ssrc: number;
@@ -42,12 +42,12 @@ export class RtcpReports {
     this.#sent = sent;
   }
 
-  /** By the peer's reports of what we send, smoothed; undefined while unknown. */
+  /** From the peer's reports about our packets, smoothed; undefined while unknown. */
   get roundTripMs(): number | undefined {
     return this.#roundTripMs;
   }
 
-  /** The first is due soon, so that the peer sees that we are there; then at the interval of the RFC. */
+  /** The first report is due soon, so that the peer sees us; the following at the interval of the RFC. */
   start(nowMs: number): void {
     this.#dueMs = nowMs + 500 + this.#options.random() * 500;
   }
@@ -60,7 +60,7 @@ export class RtcpReports {
     return true;
   }
 
-  /** Every compound begins so: SR when we sent RTP since the last report, else RR; then who we are. */
+  /** The start of a compound: SR if we have sent RTP since the last report, else RR; then SDES. */
   compose(nowMs: number): RtcpPacket[] {
     const { ssrc, cname, wallClock } = this.#options;
     const block = this.#reception.reportBlock(nowMs);
@@ -78,7 +78,7 @@ export class RtcpReports {
     ];
   }
 
-  /** Report blocks of the peer: the round trip is learnt from the one of our SSRC (RFC 3550 §6.4.1). */
+  /** Takes report blocks of the peer: the one about our SSRC gives the round trip (RFC 3550 §6.4.1). */
   onReportBlocks(reports: readonly ReportBlock[]): void {
     const { ssrc, wallClock } = this.#options;
     const report = reports.find((block) => block.ssrc === ssrc);

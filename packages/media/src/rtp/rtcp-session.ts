@@ -1,5 +1,5 @@
-// What one medium exchanges by RTCP (RFC 3550 §6, RFC 4585, RFC 5104): reports both ways, key frames and lost packets that
-// we ask for, key frames that the peer asks for.
+// What one medium exchanges by RTCP (RFC 3550 §6, RFC 4585, RFC 5104): reports in both directions, our requests for
+// key frames and lost packets, and the peer's requests for key frames.
 
 import { KeyFrameRequester, type KeyFrameStats } from './key-frame-requester.ts';
 import type { PeerSockets } from './peer-sockets.ts';
@@ -11,27 +11,27 @@ import type { RtpRemote } from './rtp-remote.ts';
 /** What an RTCP session works with. */
 export interface RtcpSessionDeps {
   readonly sockets: PeerSockets;
-  /** Of the RTP that we receive. */
+  /** Statistics of the RTP that we receive. */
   readonly reception: ReceptionStats;
-  /** Of the RTP that we send. */
+  /** Statistics of the RTP that we send. */
   readonly sent: SentRtp;
 }
 
 /** What an RTCP session reports, synchronously. Handlers must not throw. */
 export interface RtcpSessionHandler {
-  /** A sender report of the stream that is being received. */
+  /** A sender report about the received stream. */
   onSenderReport?(report: SenderReport, arrivalMs: number): void;
-  /** RTCP BYE of the stream. A hint only: it can be forged, and never ends a call by itself. */
+  /** RTCP BYE of the stream. Only a hint: it can be forged, and must not end a call by itself. */
   onBye?(): void;
-  /** The peer asks for a key frame of ours, by PLI or FIR. */
+  /** The peer requests a key frame from us, by PLI or FIR. */
   onKeyFrameRequest(nowMs: number): void;
-  /** The ladder asks for a key frame by SIP INFO, which is not ours to send. */
+  /** A key frame should be requested by SIP INFO, which the call sends. */
   onKeyFrameByInfo?(): void;
-  /** The same by a re-INVITE that changes nothing. */
+  /** A key frame should be requested by a re-INVITE that changes nothing. */
   onKeyFrameByReinvite?(): void;
 }
 
-/** Has no timer: `tick` is its time. */
+/** Has no timer: call `tick`. */
 export class RtcpSession {
   readonly #ssrc: number;
   readonly #sockets: PeerSockets;
@@ -53,7 +53,7 @@ export class RtcpSession {
     this.#reports = new RtcpReports(options, deps.reception, deps.sent);
   }
 
-  /** Datagrams of the peer. */
+  /** Datagrams received from the peer. */
   get datagrams(): number {
     return this.#datagrams;
   }
@@ -63,7 +63,7 @@ export class RtcpSession {
     return this.#lastMs;
   }
 
-  /** By the peer's reports of what we send, smoothed; undefined while unknown. */
+  /** From the peer's reports about our packets, smoothed; undefined while unknown. */
   get roundTripMs(): number | undefined {
     return this.#reports.roundTripMs;
   }
@@ -82,7 +82,7 @@ export class RtcpSession {
     this.#keyFrames.requestEveryMs = everyMs;
   }
 
-  /** The peer, as its answer says. */
+  /** Sets the peer of the answer. */
   use(remote: RtpRemote): void {
     this.#remote = remote;
     const byInfo = this.#handler.onKeyFrameByInfo !== undefined;
@@ -91,14 +91,14 @@ export class RtcpSession {
     );
   }
 
-  /** Reports begin. */
+  /** Starts the reports. */
   start(nowMs: number): void {
     this.#reports.start(nowMs);
   }
 
   /**
-   * Takes the packets of one datagram of the peer's.
-   * @returns whether a report of the very stream that is received was among them.
+   * Takes the packets of one datagram from the peer.
+   * @returns whether they contain a sender report about the received stream.
    */
   receive(packets: readonly RtcpPacket[], arrivalMs: number): boolean {
     this.#datagrams++;
@@ -144,19 +144,19 @@ export class RtcpSession {
       this.#sockets.sendRtcp(this.#reports.compose(nowMs));
   }
 
-  /** A key frame is needed: `pollKeyFrame` asks by the ladder until `keyFrameArrived`. */
+  /** A key frame is needed: `pollKeyFrame` requests it until `keyFrameArrived`. */
   requestKeyFrame(nowMs: number): void {
     this.#keyFrames.request(nowMs);
   }
 
-  /** A key frame came, asked for or not: ends the asking. */
+  /** A key frame arrived, requested or not: stops the requests. */
   keyFrameArrived(nowMs: number): void {
     this.#keyFrames.onKeyFrame(nowMs);
   }
 
-  /** Asks for a key frame, where one is wanted and it is time. @param isFlowing - Packets come at present. */
+  /** Requests a key frame if one is wanted and a request is due. @param isFlowing - Packets are arriving. */
   pollKeyFrame(nowMs: number, isFlowing: boolean): void {
-    // RTCP needs the SSRC of the stream to ask; before the first packet there is none.
+    // A request needs the SSRC of the stream, which is unknown before the first packet.
     const mediaSsrc = this.#reception.ssrc;
     if (mediaSsrc === undefined) return;
     if (this.#remote?.sends === false || !this.#sockets.canSendRtcp) return;
@@ -175,7 +175,7 @@ export class RtcpSession {
     }
   }
 
-  /** Asks for packets again; nothing happens unless the peer negotiated NACK. */
+  /** Requests lost packets; does nothing unless the peer negotiated NACK. */
   sendNack(lost: Nack['lost'], nowMs: number): void {
     const mediaSsrc = this.#reception.ssrc;
     if (this.#remote?.nack !== true || mediaSsrc === undefined || !this.#sockets.canSendRtcp)

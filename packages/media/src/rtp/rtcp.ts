@@ -1,6 +1,6 @@
 // RTCP compound packets to and from the wire: RFC 3550 §6, RFC 4585 §6 (NACK, PLI), RFC 5104 §4.3.1 (FIR).
 
-/** Why (a part of) a datagram is not RTCP. Counted by the owner, never thrown. */
+/** Why a datagram, or a part of it, is not RTCP. Counted, never thrown. */
 export type RtcpFault =
   /** Less than a header. */
   | 'rtcp-short'
@@ -146,7 +146,7 @@ const PSFB = 206;
 
 /**
  * Reads a compound datagram. Never throws. Tolerant: reduced-size packets (RFC 5506) and any order are
- * accepted; what stood before a malformed part is kept.
+ * accepted; packets before a malformed part are kept.
  */
 export function decodeRtcp(datagram: Uint8Array): RtcpCompound {
   const packets: RtcpPacket[] = [];
@@ -300,7 +300,7 @@ function decodeFir(bytes: Uint8Array, body: number, end: number): FullIntraReque
 }
 
 /**
- * Writes packets behind each other as one compound. The caller keeps the order of RFC 3550 §6.1 (report,
+ * Writes packets one after the other as one compound. The caller keeps the order of RFC 3550 §6.1 (report,
  * SDES with CNAME, rest) and the counts: at most 31 reports, chunks or SSRCs in a packet; more are cut.
  * Texts are cut at 255 octets.
  */
@@ -367,7 +367,7 @@ function encodeOne(packet: RtcpPacket): Buffer {
       return bytes;
     }
     case 'fir': {
-      // RFC 5104 §4.3.1.2: the media source field is 0; the targets stand in the entries.
+      // RFC 5104 §4.3.1.2: the media source field is 0; the targets are in the entries.
       const bytes = start(4, PSFB, 8 + packet.entries.length * 8);
       bytes.writeUInt32BE(packet.senderSsrc, 4);
       packet.entries.forEach((entry, index) => {
@@ -430,16 +430,16 @@ export function unixToNtp(unixMs: number): { ntpSeconds: number; ntpFraction: nu
 }
 
 /**
- * Round trip by the report block about a source of ours (RFC 3550 §6.4.1: A − LSR − DLSR); undefined when the peer has
- * no sender report of ours yet, or what it says is absurd.
- * @param unixMs arrival of the report, by the clock of our sender reports.
+ * Round trip according to the report block about our source (RFC 3550 §6.4.1: A − LSR − DLSR); undefined when the peer has
+ * received no sender report from us yet, or the result is absurd.
+ * @param unixMs arrival of the report, on the clock of our sender reports.
  */
 export function roundTripMs(report: ReportBlock, unixMs: number): number | undefined {
   if (report.lastSenderReport === 0) return undefined;
   const { ntpSeconds, ntpFraction } = unixToNtp(unixMs);
   const nowMiddle = ((ntpSeconds & 0xffff) << 16) | (ntpFraction >>> 16);
   const units = (nowMiddle - report.lastSenderReport - report.delaySinceLastSenderReport) | 0;
-  // Clocks of 1/65536 s and timers of the peer: a little below zero is zero.
+  // With clocks of 1/65536 s and the peer's timers, slightly below zero counts as zero.
   const tripMs = (units * 1000) / 65_536;
   return tripMs < -50 || tripMs > 10_000 ? undefined : Math.max(0, tripMs);
 }

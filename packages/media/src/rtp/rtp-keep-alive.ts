@@ -1,30 +1,30 @@
-// When an empty RTP packet keeps the way through a NAT open (RFC 6263), and of which payload type it is.
+// When an empty RTP packet keeps a NAT binding open (RFC 6263), and its payload type.
 
-/** Keep-alives: ten, a second apart, for who waits for the first one; then as RFC 6263 §7 has it. */
+/** Ten keep-alives a second apart, for a peer that waits for the first one; then the interval of RFC 6263 §7. */
 const FIRST_KEEP_ALIVES = 10;
 const FIRST_KEEP_ALIVE_MS = 1000;
 const KEEP_ALIVE_MS = 15_000;
 
 /** Due times of the keep-alives of one RTP session, until its peer sends. */
 export class RtpKeepAlive {
-  /** A type that nobody negotiated: receivers must ignore it (RFC 6263 §4.6). */
+  /** A payload type that was not negotiated: receivers must ignore it (RFC 6263 §4.6). */
   payloadType = 127;
   /** Sent since the peer was last silent; undefined once it sends. */
   #sent: number | undefined = 0;
   #dueMs = Number.NEGATIVE_INFINITY;
 
-  /** Whether the peer's packets are still waited for. */
+  /** Whether the peer has yet to send. */
   get isWaiting(): boolean {
     return this.#sent !== undefined;
   }
 
-  /** From now on, another peer is waited for. */
+  /** Waits for another peer from now on. */
   start(nowMs: number): void {
     this.#sent = 0;
     this.#dueMs = nowMs;
   }
 
-  /** The peer sends: media needs no company. The hot path. */
+  /** The peer sends: no keep-alives are needed. The hot path. */
   stop(): void {
     this.#sent = undefined;
   }

@@ -1,4 +1,4 @@
-// The peer of an RTP session, as its answer says: what `RtpSession.start` takes.
+// The peer of an RTP session, from its answer: the argument of `RtpSession.start`.
 
 import type { AudioLine } from './audio-packetizer.ts';
 import type { BlackVideoLine } from './black-video.ts';
@@ -7,7 +7,7 @@ import type { KeyFrameMethod } from './key-frame-requester.ts';
 import { requireSrtpKeys, type SrtpKeys } from './srtp.ts';
 import { invalid, normalAddress, requirePort } from './udp-socket.ts';
 
-/** The peer, as its answer says. */
+/** The peer, from its answer. */
 export interface RtpRemote {
   /** IP address. `0.0.0.0` or `::`: on hold, nothing is sent. */
   readonly address: string;
@@ -16,22 +16,22 @@ export interface RtpRemote {
   readonly rtcpAddress?: string;
   /** Default: `port + 1`. */
   readonly rtcpPort?: number;
-  /** What may come; everything else is counted and dropped. Comfort noise (13) needs no entry. */
+  /** Payload types accepted; others are counted and dropped. Comfort noise (13) needs no entry. */
   readonly payloadTypes: ReadonlyMap<number, RtpCodec>;
   /** Audio that we send. Default: RTCP only, and keep-alives until the peer's first packet. */
   readonly send?: AudioLine;
-  /** Black pictures that we send. Default: as of `send`. */
+  /** Black pictures that we send. Default: as for `send`. */
   readonly sendVideo?: BlackVideoLine;
   /**
-   * Without media of ours, an empty RTP packet opens the way through a NAT and shows our address to a border
-   * controller, until media comes. Default true.
+   * If we send no media, empty RTP packets open the way through a NAT and show our address to a border
+   * controller until the peer sends. Default true.
    */
   readonly keepAlive?: boolean;
-  /** How to ask for key frames, first choice first. Default PLI, FIR, and INFO where the handler sends it. */
+  /** How to request key frames, first choice first. Default PLI, FIR, and INFO if the handler sends it. */
   readonly keyFrameMethods?: readonly KeyFrameMethod[];
-  /** The peer sends media: false while it holds the call. Then no key frame is asked for. Default true. */
+  /** The peer sends media; false while it holds the call, and then no key frame is requested. Default true. */
   readonly sends?: boolean;
-  /** Keys of SRTP and SRTCP; nothing unprotected is let through then. Default: RTP in the clear. */
+  /** Keys of SRTP and SRTCP; unprotected packets are rejected then. Default: RTP in the clear. */
   readonly srtp?: SrtpKeys;
   /** The peer negotiated generic NACK. Default false. */
   readonly nack?: boolean;

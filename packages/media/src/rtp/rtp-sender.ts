@@ -1,4 +1,4 @@
-// The RTP that we send of one medium: silence, sound and digits, or black pictures; keep-alives while the peer is silent.
+// The RTP that we send for one medium: silence, sound and digits, or black pictures; keep-alives while the peer is silent.
 
 import type { MediaKind } from '../codec/frame.ts';
 import { BlackVideo } from './black-video.ts';
@@ -10,7 +10,7 @@ import { RtpKeepAlive } from './rtp-keep-alive.ts';
 import type { RtpRemote } from './rtp-remote.ts';
 import type { SoundSource } from './sound-source.ts';
 
-/** Has no timer: `tick` is its time. */
+/** Has no timer: call `tick`. */
 export class RtpSender implements SentRtp {
   readonly #isVideo: boolean;
   readonly #sockets: PeerSockets;
@@ -25,7 +25,7 @@ export class RtpSender implements SentRtp {
     this.#sockets = sockets;
     const line = {
       ssrc,
-      // RFC 3711 §3.3.1: not soon before its wrap, or a receiver that misses the first packets takes the wrong roll-over.
+      // RFC 3711 §3.3.1: not close to the wrap, or a receiver that misses the first packets assumes the wrong roll-over.
       firstSequenceNumber: Math.floor(random() * 0x8000),
       firstTimestamp: Math.floor(random() * 2 ** 32),
     };
@@ -62,7 +62,7 @@ export class RtpSender implements SentRtp {
     this.#video.use(remote.sendVideo);
   }
 
-  /** The peer's media are waited for: keep-alives open the way. */
+  /** Waits for the peer's media; keep-alives open the way through a NAT. */
   awaitPeer(nowMs: number): void {
     this.#keepAlive.start(nowMs);
   }
@@ -74,18 +74,18 @@ export class RtpSender implements SentRtp {
 
   /** Every 20 ms. */
   tick(nowMs: number): void {
-    // Steps of audio are taken on hold too: the timestamps go on.
+    // Audio advances on hold, too: its timestamps continue.
     if (!this.#isVideo) this.#audio.tick(nowMs, this.#sockets.sendRtp);
     else if (this.#sockets.canSendRtp) this.#video.tick(nowMs, this.#sockets.sendRtp);
     if (this.#keepAlive.isWaiting) this.#sendKeepAlive(nowMs);
   }
 
-  /** The next picture is a key frame. Where no video is sent, nothing happens. */
+  /** Sends the next key frame without delay. Does nothing when no video is sent. */
   requestKeyFrame(): void {
     this.#video.requestKeyFrame();
   }
 
-  /** The same, and sends it now. */
+  /** The same, within this call. */
   sendKeyFrame(nowMs: number): void {
     this.#video.requestKeyFrame();
     if (this.#isVideo && this.#sockets.canSendRtp) this.#video.tick(nowMs, this.#sockets.sendRtp);
@@ -107,7 +107,7 @@ export class RtpSender implements SentRtp {
   }
 
   /**
-   * RFC 6263 §4.6, an RTP packet without payload and of a type that nobody negotiated, rather than §4.1, an empty
+   * RFC 6263 §4.6, an RTP packet without payload and of a type that was not negotiated, rather than §4.1, an empty
    * datagram: border controllers learn a peer's address from RTP, and receivers must ignore unknown types.
    */
   #sendKeepAlive(nowMs: number): void {

@@ -1,5 +1,5 @@
-// One medium of a call on the network: what comes from the peer, in order of arrival, and what goes to it. Composes the
-// sockets (`peer-sockets.ts`), RTCP (`rtcp-session.ts`) and what we send (`rtp-sender.ts`). RFC 3550, 4585, 5104, 6263.
+// One medium of a call on the network: packets from the peer in order of arrival, and packets to it. Composes the
+// sockets (`peer-sockets.ts`), RTCP (`rtcp-session.ts`) and the sender (`rtp-sender.ts`). RFC 3550, 4585, 5104, 6263.
 
 import { isIP } from 'node:net';
 import { type DtmfOptions, DtmfSequence } from './dtmf.ts';
@@ -21,27 +21,27 @@ import type { SoundSource } from './sound-source.ts';
 import type { TickSource } from '../ticker.ts';
 import { invalid } from './udp-socket.ts';
 
-/** What the session tells its owner, synchronously. Handlers must not throw. */
+/** What a session reports, synchronously. Handlers must not throw. */
 export interface RtpSessionHandler {
   /** Each packet from the peer with a negotiated payload type, in order of arrival. The hot path. */
   onPacket(packet: RtpPacket): void;
-  /** RTP comes before `start`: early media, or a peer that sends as soon as it answers. Once. */
+  /** RTP arrives before `start`: early media, or a peer that sends as soon as it answers. Once. */
   onEarly?(): void;
-  /** A sender report of the stream that is being received. */
+  /** A sender report about the received stream. */
   onSenderReport?(report: SenderReport, arrivalMs: number): void;
-  /** RTCP BYE of the stream. A hint only: it can be forged, and never ends a call by itself. */
+  /** RTCP BYE of the stream. Only a hint: it can be forged, and must not end a call by itself. */
   onBye?(): void;
   /** Every 20 ms from `start` to `close`: expire the jitter buffer, fill the audio timeline. */
   onTick?(nowMs: number): void;
-  /** The ladder asks for a key frame by SIP INFO, which is not ours to send. */
+  /** A key frame should be requested by SIP INFO, which the call sends. */
   onKeyFrameByInfo?(): void;
-  /** The same by a re-INVITE that changes nothing. */
+  /** A key frame should be requested by a re-INVITE that changes nothing. */
   onKeyFrameByReinvite?(): void;
-  /** Media comes from another address than the SDP's (see {@link SourceLatch}). Once. */
+  /** Media comes from an address other than the SDP's (see {@link SourceLatch}). Once. */
   onLatched?(address: string, port: number): void;
-  /** The peer asks for a key frame of ours, by PLI or FIR; {@link RtpRemote.sendVideo} answers by itself. */
+  /** The peer requests a key frame from us, by PLI or FIR; the session answers with {@link RtpRemote.sendVideo} itself. */
   onKeyFrameRequest?(): void;
-  /** Bad input, each time; it is counted already. */
+  /** Bad input, each time; already counted. */
   onFault?(fault: string, address: string, port: number, datagram: Uint8Array): void;
 }
 
@@ -49,7 +49,7 @@ export interface RtpSessionHandler {
 export interface RtpSessionOptions {
   readonly kind: MediaKind;
   readonly ports: PortPool;
-  /** The beat for sending and reports; share one between all sessions. */
+  /** The tick for sending and reports; share one between all sessions. */
   readonly ticker: TickSource;
   /** u32, as in the offer. */
   readonly ssrc: number;
@@ -58,13 +58,13 @@ export interface RtpSessionOptions {
   /** Local IP address to bind. Default `0.0.0.0`. */
   readonly bindAddress?: string;
   /**
-   * Packets kept that come before `start`, the newest, and at most one second of them: some peers send as soon as they
+   * Limit of packets kept from before `start`: the newest, at most one second of them. Some peers send as soon as they
    * answer. 0–4096, default 256.
    */
   readonly earlyPackets?: number;
   /** How long the SDP's address must be silent before another source is latched. Default 500; Infinity: never. */
   readonly latchAfterMs?: number;
-  /** May RTP and RTCP be sent to this address? Where not, nothing is, and such a source is not latched on. Default: to all. */
+  /** May RTP and RTCP be sent to this address? If not, nothing is sent, and such a source is not latched. Default: all may be. */
   readonly maySendTo?: (address: string) => boolean;
   /** Monotonic milliseconds; the same clock as the ticker's. Default `performance.now()`. */
   readonly now?: () => number;
@@ -74,13 +74,13 @@ export interface RtpSessionOptions {
   readonly random?: () => number;
 }
 
-/** A snapshot. Counts are since the session was opened. */
+/** A snapshot. Counters start when the session is opened. */
 export interface RtpSessionStats {
   /** RTP packets accepted. */
   readonly packets: number;
   /** Their octets, RTP headers included. */
   readonly bytes: number;
-  /** Sequence numbers that never came. */
+  /** Sequence numbers that never arrived. */
   readonly lost: number;
   /** RFC 3550 interarrival jitter. */
   readonly jitterMs: number;
@@ -88,28 +88,28 @@ export interface RtpSessionStats {
   readonly duplicates: number;
   /** Monotonic milliseconds of the last accepted RTP packet, or null. */
   readonly lastRtpMs: number | null;
-  /** RTCP datagrams of the peer. */
+  /** RTCP datagrams from the peer. */
   readonly rtcpPackets: number;
   /** Monotonic milliseconds of the last one, or null. */
   readonly lastRtcpMs: number | null;
-  /** By the peer's reports of what we send, smoothed; null while unknown. */
+  /** From the peer's reports about our packets, smoothed; null while unknown. */
   readonly roundTripMs: number | null;
   /** Datagrams from other sources than the peer, and STUN messages: dropped. */
   readonly foreign: number;
-  /** Bad input by name of the fault. */
+  /** Bad input, counted by fault. */
   readonly faults: Readonly<Record<string, number>>;
   readonly keyFrames: KeyFrameStats;
   /** RTCP NACKs sent. */
   readonly nacksSent: number;
-  /** RTP packets of ours, keep-alives included. */
+  /** RTP packets sent, keep-alives included. */
   readonly packetsSent: number;
 }
 
-/** A sender that was silent for longer sends nothing at present. */
+/** After this time of silence, the peer counts as not sending. */
 const FLOWING_MS = 2000;
 
 /**
- * Binds a free even/odd pair of the pool; pairs that the system says are busy are passed over.
+ * Binds a free even/odd pair of the pool; skips pairs that the system reports as busy.
  * @throws MediaError INVALID_ARGUMENT synchronously, naming the field.
  * @returns rejects with MediaError NO_PORTS (at once) or SOCKET (the address cannot be bound).
  */
@@ -161,7 +161,7 @@ export class RtpSession {
   #bytes = 0;
   #lastRtpMs: number | null = null;
   #foreign = 0;
-  /** SSRC that a key frame was asked of. */
+  /** SSRC from which a key frame was requested. */
   #keyFrameSsrc: number | undefined;
   #closing: Promise<void> | undefined;
 
@@ -196,7 +196,7 @@ export class RtpSession {
           this.#sender.sendKeyFrame(nowMs);
           handler.onKeyFrameRequest?.();
         },
-        // Whether it is there says whether key frames may be asked for so.
+        // Only a handler that sends INFO puts it on the ladder.
         ...(handler.onKeyFrameByInfo && {
           onKeyFrameByInfo: () => handler.onKeyFrameByInfo?.(),
         }),
@@ -205,12 +205,12 @@ export class RtpSession {
     );
   }
 
-  /** Address and port that media is taken from and sent to; undefined before `start`. */
+  /** Address and port that media is accepted from and sent to; undefined before `start`. */
   get source(): { readonly address: string; readonly port: number } | undefined {
     return this.#sockets.source;
   }
 
-  /** By the peer's reports of what we send, smoothed; undefined while unknown. */
+  /** From the peer's reports about our packets, smoothed; undefined while unknown. */
   get roundTripMs(): number | undefined {
     return this.#rtcp.roundTripMs;
   }
@@ -242,9 +242,9 @@ export class RtpSession {
   }
 
   /**
-   * Begins with the peer of the answer; early packets are handled before it returns. Calling it again (re-INVITE)
-   * goes on with the new peer: same ports, SSRC and counters; the source is learnt anew if its address changed. Where
-   * the peer moved or came back from hold, a key frame is asked for.
+   * Starts with the peer of the answer; early packets are handled before it returns. Calling it again (re-INVITE)
+   * continues with the new peer: same ports, SSRC and counters; the source is learnt again if its address changed. If
+   * the peer moved or resumed from hold, a key frame is requested.
    * @throws MediaError INVALID_ARGUMENT naming the field, CLOSED.
    */
   start(remote: RtpRemote): void {
@@ -271,7 +271,7 @@ export class RtpSession {
     this.#options.ticker.add(this.#onTick);
   }
 
-  /** A key frame is needed: asks by the ladder until `keyFrameArrived`, at most every 500 ms. Video only. */
+  /** A key frame is needed: requests one, by the ladder of methods, until `keyFrameArrived`; at most every 500 ms. Video only. */
   requestKeyFrame(): void {
     if (!this.#isVideo) return;
     const nowMs = this.#now();
@@ -279,12 +279,12 @@ export class RtpSession {
     this.#pollKeyFrame(nowMs);
   }
 
-  /** A key frame came, asked for or not: ends the asking. */
+  /** A key frame arrived, requested or not: stops the requests. */
   keyFrameArrived(): void {
     this.#rtcp.keyFrameArrived(this.#now());
   }
 
-  /** The peer asks for a key frame of ours by another way than RTCP. Where no video is sent, nothing happens. */
+  /** The peer requested a key frame other than by RTCP. Does nothing when no video is sent. */
   sendKeyFrame(): void {
     this.#sender.requestKeyFrame();
   }
@@ -294,7 +294,7 @@ export class RtpSession {
     this.#rtcp.requestEveryMs = everyMs;
   }
 
-  /** Asks for packets again by RTCP; nothing happens unless the peer negotiated NACK. */
+  /** Requests lost packets by RTCP; does nothing unless the peer negotiated NACK. */
   sendNack(lost: Nack['lost']): void {
     this.#rtcp.sendNack(lost, this.#now());
   }
@@ -305,10 +305,10 @@ export class RtpSession {
   }
 
   /**
-   * Sends digits as telephone events (RFC 4733), after those that are still being sent.
+   * Sends digits as telephone events (RFC 4733), after any that are still being sent.
    * @throws MediaError INVALID_ARGUMENT synchronously (see {@link DtmfSequence}; field `digits` also when
    *   telephone events were not negotiated).
-   * @returns resolves after the last tone; rejects with CLOSED when the session is closed before.
+   * @returns resolves after the last tone; rejects with CLOSED when the session is closed before that.
    */
   sendDigits(digits: string, options: DtmfOptions = {}): Promise<void> {
     const sequence = new DtmfSequence(digits, options);
@@ -320,7 +320,7 @@ export class RtpSession {
   }
 
   /**
-   * Plays this to the peer in place of silence, in the codec of `send`; undefined: silence again. The source is closed
+   * Plays this to the peer instead of silence, in the codec of `send`; undefined: silence again. The source is closed
    * when it has ended, when it is replaced, and with the session.
    */
   play(source: SoundSource | undefined): void {
@@ -328,7 +328,7 @@ export class RtpSession {
     else source?.close();
   }
 
-  /** Says BYE, closes both sockets, gives the ports back. The same promise every time. */
+  /** Sends BYE, closes both sockets and returns the ports. The same promise every time. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -394,7 +394,7 @@ export class RtpSession {
     this.#lastRtpMs = arrivalMs;
     this.#sender.onPeerSends();
     this.#reception.push(packet);
-    // The first packet, or another sender: it can be asked now, and nothing of it can be shown without a key frame.
+    // The first packet, or another sender: its pictures need a key frame first, and its SSRC is known now.
     if (this.#isVideo && this.#reception.ssrc !== this.#keyFrameSsrc) {
       this.#keyFrameSsrc = this.#reception.ssrc;
       this.requestKeyFrame();

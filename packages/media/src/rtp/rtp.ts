@@ -2,7 +2,7 @@
 
 import type { RtpPacket } from '../codec/frame.ts';
 
-/** Why a datagram is not an RTP packet. Counted by the owner, never thrown. */
+/** Why a datagram is not an RTP packet. Counted, never thrown. */
 export type RtpFault =
   /** Shorter than the fixed header. */
   | 'rtp-short'
@@ -12,14 +12,14 @@ export type RtpFault =
   | 'rtp-csrc'
   /** The header extension runs past the end. */
   | 'rtp-extension'
-  /** The padding count is 0 or larger than what is there. */
+  /** The padding count is 0, or exceeds the packet. */
   | 'rtp-padding';
 
 const FIXED_HEADER_BYTES = 12;
 
 /**
  * Reads one datagram. Does not copy: `payload` is a view, so the datagram must not be reused.
- * Never throws; an unusable datagram gives the name of its fault. An empty payload is legal.
+ * Never throws; returns the fault's name for an unusable datagram. An empty payload is legal.
  *
  * ```
  *  0                   1                   2                   3
@@ -77,7 +77,7 @@ export interface RtpFields {
   readonly payload: Uint8Array;
 }
 
-/** Writes one packet without CSRCs, extension or padding into a buffer of its own. */
+/** Writes one packet without CSRCs, extension or padding into a new buffer. */
 export function encodeRtp(fields: RtpFields): Buffer {
   const datagram = Buffer.allocUnsafe(FIXED_HEADER_BYTES + fields.payload.length);
   datagram[0] = 0x80;
@@ -90,7 +90,7 @@ export function encodeRtp(fields: RtpFields): Buffer {
 }
 
 /**
- * Tells an RTCP packet that came to the RTP port from an RTP packet: packet types 192–223 (RFC 5761 §4).
+ * Whether a datagram on the RTP port is RTCP: packet types 192–223 (RFC 5761 §4).
  * Some devices multiplex without having negotiated it.
  */
 export function isRtcp(datagram: Uint8Array): boolean {

@@ -33,7 +33,7 @@ function play(
 }
 
 describe('SourceLatch', () => {
-  it('takes only the address of the SDP once it has sent', () => {
+  it('accepts only the address of the SDP once it has sent', () => {
     const latch = create();
     expect(latch.matches('192.0.2.1', 4000)).toBe(true);
     expect(latch.matches('192.0.2.1', 4001)).toBe(false);
@@ -97,12 +97,12 @@ describe('SourceLatch', () => {
     expect(play(latch, '203.0.113.9', 9, 5000, 100)).toBe(-1);
   });
 
-  it('never moves when told so', () => {
+  it('never moves when latching is off', () => {
     const latch = create(Number.POSITIVE_INFINITY, '203.0.113.9');
     expect(play(latch, '203.0.113.9', 9, 1e9, 100)).toBe(-1);
   });
 
-  it('is led to no address that may not be sent to, and back to none', () => {
+  it('latches no address that may not be sent to, and does not return to one', () => {
     const latch = new SourceLatch({
       address: '192.168.7.7',
       port: 4000,

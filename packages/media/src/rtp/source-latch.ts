@@ -1,27 +1,27 @@
-// From which address media is taken, and to which it is sent: symmetric RTP without RTP bleed.
+// The address that media is accepted from and sent to: symmetric RTP without RTP bleed.
 
 import type { RtpPacket } from '../codec/frame.ts';
 
 /** Packets in sequence that a source must send before it is latched on … */
 const LATCH_PACKETS = 3;
-/** … over at least so long: media has a pace, a spray of packets has none. */
+/** … over at least this time: media has a pace, a spray of packets has none. */
 const LATCH_SPAN_MS = 30;
-/** Where the signalling address is known, every other waits so many times as long. */
+/** Where the signalling address is known, every other address waits this many times as long. */
 const STRANGER_PATIENCE = 4;
-/** Sources that are watched at a time, the one silent for longest given up for a new one. */
+/** Sources watched at a time; a new one replaces the one that has been silent longest. */
 const MAX_CANDIDATES = 4;
 
 /** Options of a {@link SourceLatch}. */
 export interface SourceLatchOptions {
-  /** As in the session description. */
+  /** From the session description. */
   readonly address: string;
   readonly port: number;
   readonly startMs: number;
   /** Silence before another source may be taken. Infinity: never. */
   readonly afterMs: number;
-  /** Where the peer's signalling comes from: a NAT in between mostly sends media from there too. */
+  /** Where the peer's signalling comes from: a NAT in between usually sends media from there, too. */
   readonly signallingAddress?: string | undefined;
-  /** May media be sent to this address? A source where it may not be is not latched on. Default: it may. */
+  /** May media be sent to this address? A source that may not be sent to is not latched. Default: all may. */
   readonly maySendTo?: ((address: string) => boolean) | undefined;
 }
 
@@ -36,11 +36,11 @@ interface Candidate {
 }
 
 /**
- * The rule. The address of the SDP is taken at once and for good as soon as one packet comes from it. If it stays
- * silent for `afterMs` from the start (a peer behind NAT), the first other source is taken instead that sends three
- * packets in sequence with one SSRC, at the pace of media: once, never another, except that the SDP address itself
- * still wins when it begins to send. Where the signalling address is known, a source with neither that nor the SDP's
- * IP address must wait four times as long. Everything else is foreign, until signalling makes a new latch.
+ * The rule: the SDP's address is accepted at once, and for good as soon as one packet arrives from it. If it stays
+ * silent for `afterMs` from the start (a peer behind NAT), the first other source is accepted instead that sends three
+ * packets in sequence with one SSRC, at the pace of media. That happens once; only the SDP's address itself
+ * takes over again when it starts to send. Where the signalling address is known, a source with neither that nor the SDP's
+ * IP address must wait four times as long. Everything else is foreign until signalling creates a new latch.
  */
 export class SourceLatch {
   readonly #sdpAddress: string;
@@ -69,7 +69,7 @@ export class SourceLatch {
       startMs + afterMs * (signallingAddress === undefined ? 1 : STRANGER_PATIENCE);
   }
 
-  /** Address in use: that of the SDP, or the latched one. */
+  /** Address in use: the SDP's or the latched one. */
   get address(): string {
     return this.#address;
   }
@@ -79,7 +79,7 @@ export class SourceLatch {
     return this.#port;
   }
 
-  /** True when another source than that of the SDP was taken. */
+  /** True when a source other than the SDP's is in use. */
   get latched(): boolean {
     return this.#latched;
   }
@@ -91,7 +91,7 @@ export class SourceLatch {
     return true;
   }
 
-  /** A valid packet came from a source that does not match: true when that is the source from now on. */
+  /** A valid packet arrived from a source that does not match. @returns whether that is the source from now on. */
   consider(address: string, port: number, packet: RtpPacket): boolean {
     if (this.#latched) {
       if (port !== this.#sdpPort || address !== this.#sdpAddress) return false;
@@ -132,7 +132,7 @@ export class SourceLatch {
   }
 }
 
-/** The entry of a source, or a new one, if need be in place of the one that is silent for longest. */
+/** The entry of a source, or a new one, which replaces the longest silent one if the list is full. */
 function candidateOf(
   candidates: Candidate[],
   address: string,

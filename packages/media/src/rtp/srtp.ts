@@ -10,7 +10,7 @@ import {
 } from 'node:crypto';
 import { MediaError } from '../errors.ts';
 
-/** The suites spoken, by their names of RFC 4568 §6.2 and RFC 6188 §3.1. */
+/** The supported suites, by their names in RFC 4568 §6.2 and RFC 6188 §3.1. */
 export const SRTP_SUITES = {
   AES_CM_128_HMAC_SHA1_80: { cipher: 'aes-128-ctr', keyBytes: 16, tagBytes: 10 },
   AES_CM_128_HMAC_SHA1_32: { cipher: 'aes-128-ctr', keyBytes: 16, tagBytes: 4 },
@@ -24,30 +24,30 @@ export type SrtpSuite = keyof typeof SRTP_SUITES;
 /** Keys of one medium. */
 export interface SrtpKeys {
   readonly suite: SrtpSuite;
-  /** Master key and, behind it, the 14 octets of the master salt, for what we send. */
+  /** Master key followed by the 14 octets of the master salt, for what we send. */
   readonly send: Uint8Array;
   /** The same, for what we receive. */
   readonly receive: Uint8Array;
 }
 
-/** Why a datagram was not let through. Counted by the owner, never thrown. */
+/** Why a datagram was rejected. Counted, never thrown. */
 export type SrtpFault =
   /** Too short to hold a header and a tag, or a header that runs past the end. */
   | 'srtp-short'
-  /** The tag is wrong: another key, or somebody else. */
+  /** The tag is wrong: another key or another sender. */
   | 'srtp-auth'
-  /** Seen before, or too old to tell. */
+  /** Seen before, or too old to check. */
   | 'srtp-replay'
-  /** The sender did not encrypt what it said it would. */
+  /** The sender did not encrypt, although it agreed to. */
   | 'srtp-unencrypted';
 
 /** RFC 3711 §3.2.1: length of a master salt. */
 export const SRTP_SALT_BYTES = 14;
-/** RFC 3711 §9.4 wants 80 bits of tag for SRTCP, also where RTP has 32 (RFC 4568 §6.2.2). */
+/** RFC 3711 §9.4 requires a tag of 80 bits for SRTCP, also where RTP has 32 (RFC 4568 §6.2.2). */
 const RTCP_TAG_BYTES = 10;
-/** RFC 3711 §3.3.2 wants 64 at least. */
+/** RFC 3711 §3.3.2 requires at least 64. */
 const REPLAY_WINDOW = 1024;
-/** Streams of one sender that are remembered; a peer has one, or a few over a long call. */
+/** Limit of streams remembered per sender; a peer has one, or a few in a long call. */
 const MAX_STREAMS = 32;
 const RTP_HEADER_BYTES = 12;
 const RTCP_HEADER_BYTES = 8;
@@ -73,7 +73,7 @@ class KeyStream {
   constructor(suite: SrtpSuite, master: Uint8Array, isRtcp: boolean) {
     const { cipher, keyBytes } = SRTP_SUITES[suite];
     const derive = (label: number, length: number): Buffer => {
-      // RFC 3711 §4.3.1 with a key derivation rate of 0: the label meets the salt, the rest of the block counts.
+      // RFC 3711 §4.3.1 with a key derivation rate of 0: the label is XORed with the salt, the rest of the block is the counter.
       const iv = Buffer.alloc(16);
       Buffer.from(master).copy(iv, 0, keyBytes, keyBytes + SRTP_SALT_BYTES);
       iv[7]! ^= label;
@@ -96,7 +96,7 @@ class KeyStream {
     return createCipheriv(this.#cipher, this.#key, iv).update(octets);
   }
 
-  /** The whole tag, 20 octets, of the octets and, behind them, this 32-bit number where there is one. */
+  /** The full tag of 20 octets, over the octets and, if given, this 32-bit number after them. */
   tag(octets: Uint8Array, counter?: number): Buffer {
     const hmac = createHmac('sha1', this.#auth).update(octets);
     if (counter !== undefined) {
@@ -112,7 +112,7 @@ class KeyStream {
   }
 }
 
-/** What was received of one SSRC: the highest index, and a window of those below it. */
+/** Replay state of one SSRC: the highest index received, and a window of those below it. */
 class ReplayWindow {
   highest = -1;
   readonly #seen = new Uint8Array(REPLAY_WINDOW);
@@ -125,7 +125,7 @@ class ReplayWindow {
 
   accept(index: number): void {
     if (index > this.highest) {
-      // What lies between is unseen; the slots are those of older packets.
+      // Indices in between are unseen; their slots belonged to older packets.
       const from = Math.max(this.highest + 1, index - REPLAY_WINDOW + 1);
       for (let slot = from; slot < index; slot++) this.#seen[slot % REPLAY_WINDOW] = 0;
       this.highest = index;
@@ -134,7 +134,7 @@ class ReplayWindow {
   }
 }
 
-/** A little map of streams by SSRC; the one that is there longest makes room. */
+/** A small map of streams by SSRC; the oldest entry makes room. */
 class Streams<T> {
   readonly #streams = new Map<number, T>();
 
@@ -163,7 +163,7 @@ export function estimateIndex(highest: number, sequenceNumber: number): number {
   return Math.max(guess, 0) * 0x1_0000 + sequenceNumber;
 }
 
-/** What is sent with one master key. Its counters live as long as it does: no nonce may come twice. */
+/** What is sent with one master key. Its counters live as long as the key: no nonce may repeat. */
 class SrtpSender {
   readonly #tagBytes: number;
   readonly #rtp: KeyStream;
@@ -257,7 +257,7 @@ class SrtpReceiver {
   }
 }
 
-/** Only what was authentic is worth remembering: a stranger cannot fill this. */
+/** Only authentic packets are remembered, so that a stranger cannot fill this. */
 function note(
   windows: Streams<ReplayWindow>,
   ssrc: number,
@@ -269,9 +269,9 @@ function note(
   window.accept(index);
 }
 
-/** Protects what one medium sends, and lets through what its peer sent. */
+/** Protects what one medium sends, and accepts only what its peer sent. */
 export class SrtpSession {
-  /** By suite and key: whoever comes back to a key goes on with its counters. They are ours, one for each suite offered. */
+  /** By suite and key: returning to a key continues its counters. The keys are ours, one for each offered suite. */
   readonly #senders = new Map<string, SrtpSender>();
   #sender!: SrtpSender;
   #receiver!: SrtpReceiver;
@@ -282,7 +282,7 @@ export class SrtpSession {
     this.use(keys);
   }
 
-  /** Takes other keys, for one direction or both. Throws as the constructor, and then changes nothing. */
+  /** Takes other keys, for one direction or both. Throws like the constructor, without changing anything. */
   use(keys: SrtpKeys): void {
     requireSrtpKeys(keys);
     const { suite, send, receive } = keys;
@@ -295,22 +295,22 @@ export class SrtpSession {
     this.#receiver = new SrtpReceiver(suite, receive);
   }
 
-  /** One RTP packet of ours, encrypted and with its tag. The packet itself is left as it is. */
+  /** Encrypts one outgoing RTP packet and adds its tag. Does not modify the packet. */
   protectRtp(packet: Buffer): Buffer {
     return this.#sender.protectRtp(packet);
   }
 
-  /** One datagram of the peer's: the RTP packet in it, decrypted in place, or why it is not let through. */
+  /** Checks one datagram of the peer. @returns the RTP packet, decrypted in place, or the fault. */
   unprotectRtp(datagram: Buffer): Buffer | SrtpFault {
     return this.#receiver.unprotectRtp(datagram);
   }
 
-  /** One RTCP compound of ours, encrypted, with index and tag: RFC 3711 §3.4. */
+  /** Encrypts one outgoing RTCP compound and adds index and tag: RFC 3711 §3.4. */
   protectRtcp(packet: Buffer): Buffer {
     return this.#sender.protectRtcp(packet);
   }
 
-  /** One datagram of the peer's: the RTCP compound in it, or why it is not let through. */
+  /** Checks one datagram of the peer. @returns the RTCP compound, or the fault. */
   unprotectRtcp(datagram: Buffer): Buffer | SrtpFault {
     return this.#receiver.unprotectRtcp(datagram);
   }
@@ -334,12 +334,12 @@ export function requireSrtpKeys({ suite, send, receive }: SrtpKeys): void {
   }
 }
 
-/** A fresh master key with its salt, in base64, as RFC 4568 writes it. */
+/** A new random master key with its salt, in base64, as RFC 4568 writes it. */
 export function newSrtpKey(suite: SrtpSuite): string {
   return randomBytes(SRTP_SUITES[suite].keyBytes + SRTP_SALT_BYTES).toString('base64');
 }
 
-/** Where the payload begins, behind CSRCs and header extension (which SRTP leaves in the clear); −1: past the end. */
+/** Where the payload begins, after CSRCs and header extension (which SRTP leaves in the clear); −1: past the end. */
 function payloadStart(packet: Buffer, end: number): number {
   if (end < RTP_HEADER_BYTES) return -1;
   const first = packet[0]!;

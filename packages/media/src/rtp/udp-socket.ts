@@ -1,10 +1,10 @@
-// UDP sockets for media, and what may be an address of the peer.
+// UDP sockets for media, and checks of the peer's address.
 
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIP, isIPv6, SocketAddress } from 'node:net';
 import { MediaError } from '../errors.ts';
 
-/** Room for a key frame that arrives while the process is busy; the system may give less. */
+/** Room for a key frame that arrives while the process is busy; the system may grant less. */
 const RECEIVE_BUFFER_BYTES = 1024 * 1024;
 
 /** Binds one socket; rejects with the system's error. */
@@ -12,7 +12,7 @@ export function bindSocket(address: string, port: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = createSocket({
       type: isIPv6(address) ? 'udp6' : 'udp4',
-      // Only IP addresses are sent to: spares a name look-up per packet. A socket of both families reaches IPv4 by mapped
+      // Only IP addresses are used: avoids a name look-up per packet. A dual-stack socket reaches IPv4 through mapped
       // addresses (RFC 4291 §2.5.5.2).
       lookup: (host, _options, callback) => {
         if (isIPv6(host)) callback(null, host, 6);
@@ -30,14 +30,14 @@ export function bindSocket(address: string, port: number): Promise<Socket> {
       try {
         socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
       } catch {
-        // The system's default must do.
+        // The system's default has to do.
       }
       resolve(socket);
     });
   });
 }
 
-/** Where a datagram came from: IPv4 also where a socket of both families took it. */
+/** Source address of a datagram; plain IPv4 also on a dual-stack socket. */
 export function sourceAddress(from: RemoteInfo): string {
   const { address } = from;
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
@@ -50,7 +50,7 @@ export function closeSocket(socket: Socket): Promise<void> {
   });
 }
 
-/** A wrong argument, by the name of its field. */
+/** The error for a wrong argument, naming its field. */
 export function invalid(field: string, rule: string): MediaError {
   return new MediaError('INVALID_ARGUMENT', `${field} ${rule}`, { field });
 }
@@ -66,8 +66,8 @@ export function isUnspecified(address: string): boolean {
 }
 
 /**
- * The spelling that the socket reports.
- * @throws MediaError INVALID_ARGUMENT for what must never be sent media: names, multicast, broadcast.
+ * Normalizes an address to the spelling that the socket reports.
+ * @throws MediaError INVALID_ARGUMENT for targets that must never be sent media: names, multicast, broadcast.
  */
 export function normalAddress(field: string, address: string): string {
   const family = isIP(address);

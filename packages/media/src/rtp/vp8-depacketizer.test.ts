@@ -53,7 +53,7 @@ describe('Vp8Depacketizer', () => {
     ['TID and KEYIDX in one', '90 30 ff'],
     ['everything', 'b0 f0 81 02 03 e4'],
     ['everything, PictureID of 7 bits, reserved bits set', 'f8 ff 01 03 e4'],
-  ])('takes off a descriptor: %s', (_name, descriptor) => {
+  ])('removes a descriptor: %s', (_name, descriptor) => {
     const { send, frames, octets, faults } = rig();
     send(`${descriptor} ${KEY}`, 90, true);
     send(`${descriptor} ${INTER}`, 3690, true);
@@ -145,7 +145,7 @@ describe('Vp8Depacketizer', () => {
     expect(kit.faults).toEqual(['vp8-loss']);
   });
 
-  it('takes another source for a loss, and begins with it', () => {
+  it('treats another source as a loss, and starts with it', () => {
     const { send, changeSource, octets, faults } = rig();
     send(`10 ${KEY}`, 7);
     changeSource();
@@ -154,7 +154,7 @@ describe('Vp8Depacketizer', () => {
     expect(faults).toEqual(['vp8-loss']);
   });
 
-  it('begins in the middle of a frame without a word, also after a reset', () => {
+  it('starts in the middle of a frame without a fault, also after a reset', () => {
     const { depacketizer, send, octets, faults } = rig();
     send('00 aa', 0, true);
     send(`10 ${INTER}`, 1);
@@ -175,7 +175,7 @@ describe('Vp8Depacketizer', () => {
     ['two beginnings', [`10 ${INTER}`, `10 ${INTER}`, '00 aa'], 'vp8-restart'],
     ['a key frame without its start code', ['10 10 00 00 9d 01 2b 80 02 68 01'], 'vp8-frame-tag'],
     ['a frame of two octets', ['10 31 00'], 'vp8-frame-tag'],
-  ])('drops %s, says so once, and goes on with the next frame', (_name, payloads, fault) => {
+  ])('drops %s, reports it once, and continues with the next frame', (_name, payloads, fault) => {
     const { send, octets, faults } = rig();
     send(`10 ${KEY}`, 0, true);
     payloads.forEach((payload, at) => send(payload, 1, at === payloads.length - 1));
@@ -204,7 +204,7 @@ describe('Vp8Depacketizer', () => {
     expect(long.faults).toEqual(['vp8-oversize']);
   });
 
-  it('throws for nothing, and every frame it yields has a tag', () => {
+  it('never throws, and every frame has a valid tag', () => {
     const { send, frames } = rig();
     const seeds = [hex(`10 ${KEY}`), hex(`90 f0 81 02 03 e4 ${INTER}`), hex('00 aa'), hex('11 bb')];
     let timestamp = 0;

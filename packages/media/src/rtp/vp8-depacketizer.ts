@@ -5,22 +5,22 @@ import { MAX_FRAME_BYTES } from './h264-depacketizer.ts';
 import type { RtpPacket, Vp8Frame } from '../codec/frame.ts';
 import { isVp8KeyFrame, parseVp8FrameTag } from '../codec/vp8.ts';
 
-/** Most packets of one frame. */
+/** Limit of packets of one frame. */
 export const MAX_PACKETS_PER_VP8_FRAME = 16_384;
 
 /** Why a frame was dropped. */
 export type Vp8Fault =
   /** A gap in the sequence, or another SSRC. */
   | 'vp8-loss'
-  /** A payload that ends within its descriptor or right behind it. */
+  /** A payload that ends within its descriptor or right after it. */
   | 'vp8-short'
-  /** A frame whose first packet does not begin it, although none is missing. */
+  /** The first packet of a frame is not its beginning, although none is missing. */
   | 'vp8-no-start'
-  /** A second beginning with the timestamp of a frame that has not ended. */
+  /** A second beginning with the timestamp of an unfinished frame. */
   | 'vp8-restart'
-  /** The frame does not begin as RFC 6386 §9.1 says. */
+  /** The frame has no valid frame tag (RFC 6386 §9.1). */
   | 'vp8-frame-tag'
-  /** A bound of this file was hit. */
+  /** A limit of this file was exceeded. */
   | 'vp8-oversize';
 
 /** What a {@link Vp8Depacketizer} returns. */
@@ -28,23 +28,23 @@ export type Vp8Unit = Vp8Frame | Vp8Fault;
 
 /**
  * A frame begins with the packet that begins partition 0, and ends at the marker or, for devices that forget it, at
- * the next timestamp. Its partitions are joined in order of the sequence. A frame that misses anything is dropped
- * whole. PictureID and TL0PICIDX are skipped: a gap in the sequence already says that something is missing, and
- * neither of them could say that nothing is.
+ * the next timestamp. Its partitions are joined in sequence order. A frame with anything missing is dropped
+ * as a whole. PictureID and TL0PICIDX are skipped: a gap in the sequence already shows that something is missing, and
+ * neither of them could show that nothing is.
  */
 export class Vp8Depacketizer implements Depacketizer<Vp8Unit> {
-  /** What the present packet has completed; reused. */
+  /** What the current packet has completed; reused. */
   readonly #units: Vp8Unit[] = [];
   #started = false;
   #ssrc = 0;
   #expected = 0;
   /** `skipped`: the rest of the frame is ignored. */
   #state: 'between' | 'inside' | 'skipped' = 'between';
-  /** The beginning of what comes next may be missing, and that was reported already. */
+  /** The beginning of the next frame may be missing; that has been reported. */
   #headSuspect = true;
   #timestamp = 0;
   #lastArrivalMs = 0;
-  /** Payloads of the frame in work, and where the VP8 octets begin in each. */
+  /** Payloads of the frame being assembled, and where the VP8 data begins in each. */
   readonly #payloads: (Uint8Array | undefined)[] = [];
   readonly #offsets: number[] = [];
   #count = 0;
@@ -159,7 +159,7 @@ export class Vp8Depacketizer implements Depacketizer<Vp8Unit> {
 }
 
 /**
- * Length of the payload descriptor (RFC 7741 §4.2), which may be more than there is:
+ * Length of the payload descriptor (RFC 7741 §4.2), which may exceed the payload:
  * `|X R N S R PID(3)|`, with X `|I L T K RSV(4)|`, with I `|M PictureID(7)|` or, with M, 15 bits of it, with L
  * `|TL0PICIDX|`, with T or K `|TID(2) Y KEYIDX(5)|`.
  */
