@@ -1,24 +1,24 @@
-// How late audio arrives that is in order: what a timeline must wait before it takes silence for granted.
+// How late audio in order arrives: how long a timeline must wait before it inserts silence.
 
 import { MediaError } from '../errors.ts';
 import type { RtpPacket } from '../codec/frame.ts';
 import type { DelayRange } from '../rtp/jitter-delay.ts';
 
-/** More than what was seen. */
+/** Added to the observed lateness. */
 const MARGIN_MS = 10;
-/** The shortest transit of so many seconds is what lateness is counted from: clocks drift. */
+/** Lateness counts from the shortest transit of this many seconds, as clocks drift. */
 const BASE_SECONDS = 10;
-/** The latest packet of so many seconds is what is waited for. */
+/** The delay covers the latest packet of this many seconds. */
 const PEAK_SECONDS = 5;
-/** Afterwards the delay falls by so much a second. */
+/** After that, the delay falls at this rate. */
 const FORGET_MS_PER_SECOND = 20;
-/** A transit that changes by more is no lateness: the sender's clock stood still or jumped. */
+/** A larger change of the transit is not lateness: the sender's clock stopped or jumped. */
 const MAX_TRANSIT_STEP_MS = 1000;
 
 /**
  * Pure. Fed with each packet of one audio stream as it arrives. Lateness is the transit time of a packet, beyond the
- * shortest one: a packet whose timestamp says 40 ms after the last, and that comes 100 ms after it, is 60 ms late.
- * Pauses in which timestamps go on (DTX) do not count.
+ * shortest one: a packet with a timestamp 40 ms after the last one that arrives 100 ms after it is 60 ms late.
+ * Pauses during which timestamps advance (DTX) do not count.
  */
 export class ArrivalDelay {
   readonly #clockRateHz: number;
@@ -31,7 +31,7 @@ export class ArrivalDelay {
   #transitMs = 0;
   #second = 0;
   #baseMs = 0;
-  /** Shortest and longest transit of the last seconds; the present one first. */
+  /** Shortest and longest transit of the last seconds; the current second first. */
   readonly #shortestMs = new Float64Array(BASE_SECONDS);
   readonly #longestMs = new Float64Array(PEAK_SECONDS);
 
@@ -52,12 +52,12 @@ export class ArrivalDelay {
     this.#valueMs = range.minMs;
   }
 
-  /** Milliseconds, at present: quick up, slow down. Kept when another source begins. */
+  /** Current value in milliseconds: rises at once, falls slowly. Kept when another source starts. */
   get valueMs(): number {
     return this.#valueMs;
   }
 
-  /** Takes a packet as it came from the wire; the hot path. Packets out of order count too: they are late as well. */
+  /** Takes a packet as it arrives; the hot path. Packets out of order count, too: they are late. */
   push(packet: RtpPacket): void {
     const { rtpTimestamp, arrivalMs } = packet;
     const ticks = (rtpTimestamp - this.#rtpTimestamp) | 0;
@@ -105,7 +105,7 @@ export class ArrivalDelay {
       this.#longestMs.copyWithin(1, 0);
       this.#longestMs[0] = Number.NEGATIVE_INFINITY;
     }
-    // After a pause of everything: the base of before is better than none.
+    // After a pause of the whole stream: the previous base is better than none.
     const shortestMs = Math.min(...this.#shortestMs);
     if (Number.isFinite(shortestMs)) this.#baseMs = shortestMs;
     const wantedMs = this.#wantedMs(Math.max(...this.#longestMs));

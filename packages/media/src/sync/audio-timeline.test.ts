@@ -27,7 +27,7 @@ function rig(options: Partial<AudioTimelineOptions> = {}) {
 }
 
 describe('AudioTimeline', () => {
-  it('tells for how long all audio was too late: a backlog is for no time at all', () => {
+  it('reports how long all audio has been too late: for a backlog, no time at all', () => {
     const { timeline } = rig({ delayMs: 0 });
     timeline.tick(1000);
     const at = (arrivalMs: number) => ({ ...frame(), arrivalMs });
@@ -59,7 +59,7 @@ describe('AudioTimeline', () => {
     expect(out.at(-1)).toEqual({ mark: 7, atMs: 60, codec: 'pcmu', octets: 160 });
   });
 
-  it('begins with the first frame when told so', () => {
+  it('starts with the first frame if `fromZero` is false', () => {
     const { timeline, out } = rig({ fromZero: false });
     timeline.tick(1000);
     timeline.push(frame(7), 500);
@@ -111,7 +111,7 @@ describe('AudioTimeline', () => {
     }
   });
 
-  it('loses no sound behind a gap that is up to 15 ms off', () => {
+  it('loses no sound after a gap that is up to 15 ms off', () => {
     for (const offMs of [-15, -7.5, 0, 7.5, 15]) {
       const { timeline, marks } = rig();
       timeline.push(frame(1), 0);
@@ -123,7 +123,7 @@ describe('AudioTimeline', () => {
     }
   });
 
-  it('waits as long as its owner says, from one tick to the next', () => {
+  it('follows a change of its delay from one tick to the next', () => {
     const { timeline } = rig({ delayMs: 200 });
     timeline.tick(1000);
     expect(timeline.positionMs).toBe(800);
@@ -137,7 +137,7 @@ describe('AudioTimeline', () => {
     expect(timeline.stats.droppedMs).toBe(0);
   });
 
-  it('drops what comes after its time was filled', () => {
+  it('drops audio that arrives after its time was filled', () => {
     const { timeline, marks } = rig({ delayMs: 100 });
     timeline.push(frame(1), 0);
     timeline.tick(200);
@@ -159,7 +159,7 @@ describe('AudioTimeline', () => {
     expect(timeline.stats.filledMs).toBeLessThan(800);
   });
 
-  it('jumps over absurd holes instead of filling them', () => {
+  it('skips absurd holes instead of filling them', () => {
     const { timeline, out } = rig();
     timeline.push(frame(1), 0);
     timeline.push(frame(2), 10_000_000);

@@ -1,12 +1,12 @@
-// Makes of audio frames with holes one gap-free line: DTX, loss and late frames become silence of the same codec.
+// Turns audio frames with holes into a gap-free line: silence in the same codec replaces DTX, losses and late frames.
 
 import type { AudioCodec } from '../codec/codec.ts';
 import type { AudioFrame } from '../codec/frame.ts';
 import { AUDIO_STEP_MS, audioSilence } from '../codec/silence.ts';
 
-/** A frame this far off its place is taken as in place: slewing clocks and odd packet sizes. */
+/** A frame within this distance of its place counts as in place, for slewing clocks and odd packet sizes. */
 const TOLERANCE_MS = 15;
-/** A hole longer than this is not filled but jumped over; `tick` never lets one grow that long. */
+/** A longer hole is skipped instead of filled; `tick` never lets one grow that long. */
 const MAX_FILL_MS = 60_000;
 
 /** Options of an {@link AudioTimeline}. */
@@ -15,33 +15,33 @@ export interface AudioTimelineOptions {
   readonly codec: AudioCodec;
   /** Initial {@link AudioTimeline.delayMs}. Default 120. */
   readonly delayMs?: number;
-  /** Begin with silence at media time 0, before any audio came. Default true; false: begin at the first frame. */
+  /** Start with silence at media time 0, before any audio arrives. Default true; false: start at the first frame. */
   readonly fromZero?: boolean;
 }
 
 /** Counters of an {@link AudioTimeline}, in milliseconds of audio. */
 export interface AudioTimelineStats {
-  /** Silence put in. */
+  /** Silence inserted. */
   filledMs: number;
-  /** Audio left out, because its time was already filled. */
+  /** Audio dropped because its time was already filled. */
   droppedMs: number;
-  /** Holes too long to fill. */
+  /** Holes that were too long to fill. */
   skippedMs: number;
 }
 
 /**
- * Frames go out back to back: each begins where the one before ended, so the media time of what goes out never
+ * Frames go out back to back: each begins where the previous one ended, so the media time of the output never
  * decreases and never has a hole. All times are milliseconds of media time (see SyncClock).
  */
 export class AudioTimeline {
-  /** Live counters; read only. */
+  /** Live counters; read-only. */
   readonly stats: AudioTimelineStats = { filledMs: 0, droppedMs: 0, skippedMs: 0 };
   /**
-   * How far behind `tick`'s time audio may be before silence takes its place: at least the jitter buffer's delay, one
+   * How far behind `tick`'s time audio may be before silence is inserted: at least the jitter buffer's delay, one
    * tick and the longest packet. May be changed at any time, as the jitter buffer adapts.
    */
   delayMs: number;
-  /** For how long, by their arrival, all frames have come too late for their place; 0 once one is in time. */
+  /** How long, by arrival times, all frames have been too late for their place; 0 once one is in time. */
   lateForMs = 0;
   #lateSinceMs = Number.NaN;
   readonly #next: (frame: AudioFrame, mediaTimeMs: number) => void;
@@ -65,12 +65,12 @@ export class AudioTimeline {
     return this.#positionMs;
   }
 
-  /** Codec of silence from now on, up to the next frame. */
+  /** Sets the codec of silence until the next frame. */
   expect(codec: AudioCodec): void {
     this.#codec = codec;
   }
 
-  /** Takes a frame that belongs at `mediaTimeMs`. Its codec may be another one than before. */
+  /** Takes a frame that belongs at `mediaTimeMs`. Its codec may differ from the previous one. */
   push(frame: AudioFrame, mediaTimeMs: number): void {
     if (!this.#started) {
       this.#started = true;

@@ -24,7 +24,7 @@ describe('DecodeTimestamps', () => {
     expect(timestamps.reorderFrames).toBe(0);
   });
 
-  it('goes back by as many pictures as it was told', () => {
+  it('goes back by the given number of pictures', () => {
     const simple = run([0, 3, 1, 2, 6, 4, 5, 9, 7, 8], 1);
     expect(simple.decodeMs).toEqual(times([0, 0, 1, 2, 3, 4, 5, 6, 7, 8]));
     expect(simple.shownMs).toEqual(times([0, 3, 1, 2, 6, 4, 5, 9, 7, 8]));
@@ -33,14 +33,14 @@ describe('DecodeTimestamps', () => {
     expect(pyramid.shownMs).toEqual(times([0, 4, 2, 1, 3, 8, 6, 5, 7]));
   });
 
-  it('learns what it was not told; the pictures that taught it come late, no other', () => {
+  it('learns the depth if it is not given; only the pictures that reveal it are late', () => {
     const { decodeMs, shownMs, timestamps } = run([0, 3, 1, 2, 6, 4, 5, 9, 7, 8]);
     expect(decodeMs).toEqual(times([0, 3, 3, 3, 3, 4, 5, 6, 7, 8]));
     expect(shownMs).toEqual(times([0, 3, 3, 3, 6, 4, 5, 9, 7, 8]));
     expect(timestamps.reorderFrames).toBe(1);
   });
 
-  it('does not forget at a parameter set that tells less', () => {
+  it('keeps its depth at a parameter set with a smaller one', () => {
     const timestamps = new DecodeTimestamps();
     for (const picture of [0, 4, 2, 1]) timestamps.push(picture, false);
     timestamps.setReorderFrames(0);
@@ -56,7 +56,7 @@ describe('DecodeTimestamps', () => {
     expect(shownMs).toEqual(times([0, 2, 1, 3, 5, 4, 6, 8, 7]));
   });
 
-  it('takes a step back of the time for what it is', () => {
+  it('recognizes a step back in time', () => {
     const timestamps = new DecodeTimestamps();
     for (let picture = 0; picture < 50; picture++) timestamps.push(picture * 40, false);
     // At a key frame, and in mid-stream when too many pictures would have to wait.

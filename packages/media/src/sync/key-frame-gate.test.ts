@@ -63,7 +63,7 @@ describe('KeyFrameGate', () => {
     expect([asked, gate.dropped]).toEqual([['start', 'start'], 1]);
   });
 
-  it('goes on after a loss where told so, and asks all the same', () => {
+  it('continues after a loss with `continue`, and still requests a key frame', () => {
     const { gate, push, passed, asked } = rig({ afterLoss: 'continue' });
     push(unit(true));
     gate.break();
@@ -71,7 +71,7 @@ describe('KeyFrameGate', () => {
     expect([passed, asked, gate.dropped]).toEqual([[true, false], ['loss'], 0]);
   });
 
-  it('serves VP8 too', () => {
+  it('handles VP8 as well', () => {
     const { push, passed } = rig();
     const frame: Vp8Frame = {
       codec: 'vp8',
@@ -86,7 +86,7 @@ describe('KeyFrameGate', () => {
     expect(passed).toEqual([true, false]);
   });
 
-  it('begins at once at a recovery point that is right at once, marked as key frame', () => {
+  it('opens at once at an exact recovery point, marked as key frame', () => {
     const { gate, push, passed } = rig();
     push(unit(false));
     push(unit(false, 40, RECOVERY_NOW));
@@ -96,7 +96,7 @@ describe('KeyFrameGate', () => {
     expect([passed, gate.dropped]).toEqual([[true, false, false], 1]);
   });
 
-  it('begins at a gradual recovery point only after 1.5 s without IDR, from then on at each', () => {
+  it('opens at a gradual recovery point only after 1.5 s without IDR, from then on at each', () => {
     const { gate, push, passed } = rig();
     push(unit(false, 0, RECOVERY_IN_9));
     push(unit(false, 1499, RECOVERY_IN_9));

@@ -1,4 +1,4 @@
-// Lets no picture through that refers to one that is missing: closed until a key frame, closed again by a loss.
+// Blocks pictures that refer to a missing one: closed until a key frame, closed again by a loss.
 
 import type { VideoFrame } from '../codec/frame.ts';
 import { recoveryFrameCount } from '../codec/h264-sei.ts';
@@ -9,22 +9,22 @@ export type KeyFrameCause = 'start' | 'loss';
 /** Options of a {@link KeyFrameGate}. */
 export interface KeyFrameGateOptions {
   /**
-   * After a loss: `wait` drops everything up to the next key frame (a picture that stands still, never a broken one);
-   * `continue` passes on what comes (it moves, with artefacts until the key frame). Default `wait`.
+   * After a loss: `wait` drops everything up to the next key frame (a still picture, never a broken one);
+   * `continue` passes everything on (moving, with artefacts until the key frame). Default `wait`.
    */
   readonly afterLoss?: 'wait' | 'continue';
 }
 
-/** So long a gradual recovery point is passed over: three rungs of key-frame requests, and an answer. */
+/** How long a gradual recovery point is ignored: time for three key-frame requests and an answer. */
 const GRADUAL_AFTER_MS = 1500;
 
 /**
  * Stands behind a depacketizer: `admit` for each frame, `break` for each fault. Starts closed.
  *
- * A sender with intra refresh never sends an IDR picture, however often it is asked. Where its H.264 says by a
- * recovery point SEI that a decoder may begin, the gate opens too:
- * - at once if the pictures are right from there on (`recovery_frame_cnt` 0, an I picture);
- * - if they become right only gradually, not before the gate has been closed for 1.5 s, because an IDR picture that
+ * A sender with intra refresh never sends an IDR picture, however often one is requested. If a recovery point SEI says
+ * that a decoder may start, the gate opens, too:
+ * - at once if pictures are correct from there on (`recovery_frame_cnt` 0, an I picture);
+ * - if they become correct only gradually, not before the gate has been closed for 1.5 s, because an IDR picture that
  *   answers the request is better: no decoder shows half a picture then. Once a sender was begun with so, and no IDR
  *   has come since, its later recovery points are taken at once: it has no IDR pictures.
  *
@@ -43,7 +43,7 @@ export class KeyFrameGate<Frame extends VideoFrame = VideoFrame> {
   #refreshesGradually = false;
 
   /**
-   * @param onKeyFrameNeeded called for every picture that is dropped and at every `break`: the owner asks the
+   * @param onKeyFrameNeeded called for every dropped picture and at every `break`; the callee requests one from the
    *   sender, and throttles (see KeyFrameRequester).
    */
   constructor(onKeyFrameNeeded: (cause: KeyFrameCause) => void, options: KeyFrameGateOptions = {}) {
@@ -56,12 +56,12 @@ export class KeyFrameGate<Frame extends VideoFrame = VideoFrame> {
     return this.#open;
   }
 
-  /** Pictures held back so far. */
+  /** Pictures dropped so far. */
   get dropped(): number {
     return this.#dropped;
   }
 
-  /** @returns the picture, if it may pass: a recovery point marked as key frame. `undefined`: it is dropped. */
+  /** @returns the picture if it may pass, a recovery point marked as a key frame; `undefined` if it is dropped. */
   admit(frame: Frame): Frame | undefined {
     if (frame.codec !== this.#codec) {
       // Nothing refers to pictures of another codec, whatever the policy.
@@ -73,7 +73,7 @@ export class KeyFrameGate<Frame extends VideoFrame = VideoFrame> {
       this.#open = true;
       return frame;
     }
-    // Open, the SEI is looked for only where no IDR is to be expected: outputs that join need a place to begin.
+    // While open, the SEI matters only if no IDR is expected: outputs that join need a place to start.
     if ((!this.#open || this.#refreshesGradually) && this.#mayBeginAt(frame)) {
       this.#open = true;
       return { ...frame, isKeyFrame: true };
@@ -100,7 +100,7 @@ export class KeyFrameGate<Frame extends VideoFrame = VideoFrame> {
     const frames = recoveryFrameCount(frame.nalus);
     if (frames === undefined) return false;
     if (frames === 0 || this.#refreshesGradually) return true;
-    // Compared so that it is false while nothing was dropped yet.
+    // False while nothing has been dropped yet (NaN).
     if (!(frame.arrivalMs - this.#closedSinceMs >= GRADUAL_AFTER_MS)) return false;
     this.#refreshesGradually = true;
     return true;

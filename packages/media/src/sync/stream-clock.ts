@@ -1,4 +1,4 @@
-// The time of one stream, on which its tags are stamped: 0 is its first packet, of whichever medium.
+// The time base of one stream's tags: 0 is its first packet, of either medium.
 
 import { SyncClock } from './sync-clock.ts';
 
@@ -9,22 +9,22 @@ export class StreamClock {
   /** Arrival time that is 0 of the stream's time; NaN before. */
   #zeroMs = Number.NaN;
 
-  /** Time runs. */
+  /** Whether the stream has begun. */
   get hasBegun(): boolean {
     return !Number.isNaN(this.#zeroMs);
   }
 
-  /** The stream begins at this instant, if it has not begun. */
+  /** Starts the stream at this time, unless it has begun. */
   begin(nowMs: number): void {
     if (Number.isNaN(this.#zeroMs)) this.#zeroMs = nowMs;
   }
 
-  /** Stream time of an instant on the arrival clock. */
+  /** Stream time of a time on the arrival clock. */
   at(nowMs: number): number {
     return nowMs - this.#zeroMs;
   }
 
-  /** Stream time of a sound; per stream it never decreases. Milliseconds, 0 or more. */
+  /** Stream time of an audio frame; never decreases. Milliseconds, 0 or more. */
   soundMs(rtpTimestamp: number, arrivalMs: number): number {
     return this.#streamMs(this.sync.mediaTimeMs('audio', rtpTimestamp, arrivalMs));
   }

@@ -198,7 +198,7 @@ describe('SyncClock', () => {
         }
       },
     ],
-  ])('ignores reports that are not sane: %s', (_name, report) => {
+  ])('ignores implausible reports: %s', (_name, report) => {
     const clock = new SyncClock();
     const sender = new Sender(clock);
     for (let captureMs = 0; captureMs < 20_000; captureMs += 500) {
@@ -260,7 +260,7 @@ describe('SyncClock', () => {
     expect(Math.abs(videoMs)).toBeLessThan(1);
   });
 
-  it('tells presentation times in decoding order, going back with the timestamps', () => {
+  it('gives presentation times in decoding order, going back with the timestamps', () => {
     const clock = new SyncClock();
     const other = new SyncClock();
     const plain = new SyncClock();

@@ -1,34 +1,34 @@
 // RTP timestamps → milliseconds of media time, common to audio and video. Starts on arrival times, then aligns by
-// sender reports that prove sane (RFC 3550 §6.4.1); never waits for one and never steps back.
+// sender reports that prove plausible (RFC 3550 §6.4.1); never waits for one and never steps back.
 
 import type { MediaKind } from '../codec/frame.ts';
 import { ntpMs, type SenderReport } from '../rtp/rtcp.ts';
 
 /** Timestamp and arrival may disagree by this much before the line is doubted. */
 const JUMP_MS = 1000;
-/** Packets that must agree before a jumped line is followed. */
+/** Packets that must agree before a jump is followed. */
 const JUMP_PACKETS = 3;
-/** A line that moved back looks like a stall in the network; a stall's backlog drains faster than this. */
+/** A line that moved back looks like a network stall; the backlog of a stall drains faster than this. */
 const BACKWARD_HOLD_MS = 500;
-/** Shortest delay is searched in buckets: the present one and the ones before. */
+/** The shortest delay is searched in buckets: the current one and the previous ones. */
 const BUCKETS = 5;
 const BUCKET_MS = 2000;
-/** In the first seconds the shortest delay is still being learnt; alignment is quick … */
+/** In the first seconds the shortest delay is still being learnt; alignment is fast … */
 const START_MS = 2000;
 const START_SLEW = 0.2;
 /** … and then slow enough to be neither seen nor heard: 40 ms a second. */
 const SLEW = 0.04;
-/** Error on arrival times alone that is left alone: jitter, not drift. */
+/** Error by arrival times alone that is ignored: jitter, not drift. */
 const ARRIVAL_DEAD_BAND_MS = 15;
 /** Sender reports: how much the sender's clock may move against its media between two of them. */
 const REPORT_STABLE_MS = 40;
 /** Reports that must agree. */
 const REPORTS_NEEDED = 2;
-/** A report whose instant is further than this from when it came is nonsense. */
+/** A report whose time is further than this from its arrival is nonsense. */
 const REPORT_AGE_MS = 5000;
-/** Furthest that a picture's presentation may lie before the latest one: 16 pictures at 16 a second. */
+/** Limit of how far a picture's presentation may precede the latest one: 16 pictures at 16 a second. */
 const MAX_REORDER_MS = 1000;
-/** Furthest from the arrival times that reports may move a medium. */
+/** Limit of how far reports may move a medium from the arrival times. */
 const MAX_SKEW_MS = 2000;
 
 /** Options of a {@link SyncClock}. */
@@ -39,7 +39,7 @@ export interface SyncClockOptions {
   readonly videoClockRateHz?: number;
 }
 
-/** One medium: how its timestamps lie on the arrival clock and on the sender's. */
+/** One medium: the relation of its timestamps to the arrival clock and to the sender's clock. */
 class MediaLine {
   ticksPerMs: number;
   started = false;
@@ -60,10 +60,10 @@ class MediaLine {
   jumpTransitMs = 0;
   jumpPackets = 0;
   jumpSinceMs = 0;
-  /** NTP milliseconds = media-line milliseconds + this; believed from REPORTS_NEEDED agreeing reports on. */
+  /** NTP milliseconds = media-line milliseconds + this; trusted after REPORTS_NEEDED agreeing reports. */
   reportOffsetMs = 0;
   reports = 0;
-  /** The latest picture to be shown since the line began, and the one that was it before; NaN before the first. */
+  /** The picture with the latest presentation since the line began, and the previous such one; NaN before the first. */
   peakTicks = Number.NaN;
   peakMs = 0;
   formerTicks = 0;
@@ -74,8 +74,8 @@ class MediaLine {
   }
 
   /**
-   * Place of a picture among those that are shown later but were sent before: between two of these, in proportion.
-   * The offset may have moved since, and with an offset of its own it could change places with them.
+   * Time of a picture that is shown before pictures sent earlier: interpolated between two of those.
+   * The offset may have moved since; with a newer offset, the picture could change places with them.
    */
   placeMs(ticks: number, mediaMs: number): number {
     if (Number.isNaN(this.peakTicks) || ticks > this.peakTicks) {
@@ -91,7 +91,7 @@ class MediaLine {
     return this.formerMs + sinceFormer * span;
   }
 
-  /** The line's own milliseconds, from its first packet. Unwraps to the value nearest to what the time says. */
+  /** The line's own milliseconds, from its first packet. Unwraps to the value nearest to the arrival time. */
   lineMs(rtpTimestamp: number, arrivalMs: number): number {
     return (this.unwrap(rtpTimestamp, arrivalMs) - this.firstTicks) / this.ticksPerMs;
   }
@@ -137,7 +137,7 @@ class MediaLine {
     if (transitMs < this.transits[0]!) this.transits[0] = transitMs;
   }
 
-  /** Moves the offset towards its aim by no more than the time since the last move allows. */
+  /** Moves the offset towards its target by no more than the time since the last move allows. */
   slew(targetMs: number, arrivalMs: number): void {
     const elapsedMs = arrivalMs - this.slewedAtMs;
     if (elapsedMs <= 0) return;
@@ -145,7 +145,7 @@ class MediaLine {
     const rate = arrivalMs - this.startedAtMs < START_MS ? START_SLEW : SLEW;
     const limitMs = Math.min(elapsedMs, JUMP_MS) * rate;
     const movedMs = this.offsetMs + Math.max(-limitMs, Math.min(limitMs, targetMs - this.offsetMs));
-    // A clock that runs at the wrong speed outruns any slew: never further from the arrivals than this.
+    // A clock at the wrong speed outruns any slew: limit the distance from the arrivals.
     const shortestMs = this.shortestTransitMs;
     this.offsetMs = Math.max(shortestMs - MAX_SKEW_MS, Math.min(shortestMs + MAX_SKEW_MS, movedMs));
   }
@@ -154,7 +154,7 @@ class MediaLine {
 /**
  * The common media time of a call. 0 is the arrival of the first packet of either medium. Audio follows the
  * shortest delay seen in the last ten seconds, so clock drift of the sender is followed; video does the same until
- * both media have two sender reports that agree, and from then on keeps the distance to audio that these give.
+ * both media have two sender reports that agree, and from then on keeps the distance to audio that the reports give.
  * Results are fractions of milliseconds; per medium those of `mediaTimeMs` never decrease.
  */
 export class SyncClock {
@@ -167,18 +167,18 @@ export class SyncClock {
     this.#video = new MediaLine(options.videoClockRateHz ?? 90_000);
   }
 
-  /** Arrival time of the first packet that was timed, which is 0 of the media time; NaN before. */
+  /** Arrival time of the first packet, where media time is 0; NaN before that. */
   get originMs(): number {
     return this.#originMs;
   }
 
-  /** Media time of an instant on the arrival clock: 0 until the first packet of any medium came. */
+  /** Media time of an instant on the arrival clock: 0 until the first packet of either medium. */
   mediaNowMs(nowMs: number): number {
     return Number.isNaN(this.#originMs) ? 0 : Math.max(0, nowMs - this.#originMs);
   }
 
   /**
-   * Media time of a packet or frame. Call it in decoding order for each kind; `arrivalMs` is of the same clock for
+   * Media time of a packet or frame. Call it in decoding order for each kind; `arrivalMs` is on the same clock for
    * both kinds and never decreases by much.
    */
   mediaTimeMs(kind: MediaKind, rtpTimestamp: number, arrivalMs: number): number {
@@ -210,7 +210,7 @@ export class SyncClock {
     const ticks = line.unwrap(rtpTimestamp, arrivalMs);
     const lineMs = (ticks - line.firstTicks) / line.ticksPerMs;
     const transitMs = arrivalMs - lineMs;
-    // Against the arrivals, not the offset: reports may have moved that one far.
+    // Compared with the arrivals, not the offset, which reports may have moved far.
     if (Math.abs(transitMs - line.shortestTransitMs) > JUMP_MS) {
       return this.#mediaTimeOfJump(line, rtpTimestamp, transitMs, arrivalMs);
     }
@@ -222,7 +222,7 @@ export class SyncClock {
     return lineMs + line.offsetMs - this.#originMs;
   }
 
-  /** Takes a report of the sender's; those that make no sense, or come before the first packet, change nothing. */
+  /** Takes a sender report; implausible ones, and those before the first packet, change nothing. */
   onSenderReport(
     kind: MediaKind,
     report: Pick<SenderReport, 'ntpSeconds' | 'ntpFraction' | 'rtpTimestamp'>,
@@ -244,7 +244,7 @@ export class SyncClock {
   }
 
   /**
-   * How much later than audio the video is stamped at present, compared with what the sender's reports say; null
+   * How much later than audio the video is currently stamped, compared with the sender's reports; null
    * until both media have reports that agree. Milliseconds, near 0 once aligned.
    */
   get skewMs(): number | null {
@@ -252,14 +252,14 @@ export class SyncClock {
     return targetMs === undefined ? null : this.#video.offsetMs - targetMs;
   }
 
-  /** Starts a medium anew at its next packet: after a change of SSRC. Its media time goes on from where it is. */
+  /** Restarts a medium at its next packet, after a change of SSRC. Its media time continues from where it is. */
   reset(kind: MediaKind): void {
     const line = kind === 'audio' ? this.#audio : this.#video;
     line.started = false;
     line.reports = 0;
   }
 
-  /** As `reset`, for a medium whose timestamps go on in another clock: another codec. */
+  /** Like `reset`, for timestamps that continue in another clock: another codec. */
   setClockRate(kind: MediaKind, clockRateHz: number): void {
     const line = kind === 'audio' ? this.#audio : this.#video;
     line.ticksPerMs = clockRateHz / 1000;
@@ -273,7 +273,7 @@ export class SyncClock {
       if (byReports !== undefined) return byReports;
     }
     const shortestMs = line.shortestTransitMs;
-    // A shorter delay than believed is a fact; a longer one may be chance.
+    // A shorter delay than assumed is a fact; a longer one may be chance.
     const errorMs = shortestMs - line.offsetMs;
     const deadBandMs = line.slewedAtMs - line.startedAtMs < START_MS ? 0 : ARRIVAL_DEAD_BAND_MS;
     return Math.abs(errorMs) <= deadBandMs ? line.offsetMs : shortestMs;
@@ -288,7 +288,7 @@ export class SyncClock {
     return Math.abs(targetMs - video.shortestTransitMs) <= MAX_SKEW_MS ? targetMs : undefined;
   }
 
-  /** A packet out of line: placed by its arrival, and followed when others confirm it. */
+  /** A packet off the line: timed by its arrival, and followed when others confirm it. */
   #mediaTimeOfJump(
     line: MediaLine,
     rtpTimestamp: number,
