@@ -34,7 +34,7 @@ describe('RTMP authentication', () => {
     });
   }
 
-  it('says the name first', () => {
+  it('sends the name first', () => {
     expect(answer('[ code=403 need auth; authmod=adobe ]')).toBe('authmod=adobe&user=joe');
     const odd = { username: 'joe@x.com&a b', password: '' };
     expect(answer('[ code=403 need auth; authmod=llnw ]', 'live', odd)).toBe(
@@ -43,7 +43,7 @@ describe('RTMP authentication', () => {
   });
 
   // Expected digests from Python: base64(md5(base64(md5('joeNaCls3cret')) + challenge + 'deadbeef')).
-  it('answers Adobe by the challenge, or by the opaque value where there is one', () => {
+  it('answers Adobe with the challenge, or with the opaque value if there is one', () => {
     const needauth = '[ authmod=adobe ] : ?reason=needauth&user=joe&salt=NaCl&challenge=chal1==';
     expect(answer(needauth)).toBe(
       'authmod=adobe&user=joe&challenge=deadbeef&response=UgsRVZVEWiMClkbW/T+gzQ==',

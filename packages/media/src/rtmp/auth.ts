@@ -1,5 +1,5 @@
-// The two ways in which RTMP servers ask a publisher for its user and password, both by refusing `connect` and
-// describing what they want (Adobe Media Server's AccessManager, Limelight; as librtmp and ffmpeg answer them):
+// The two ways in which RTMP servers authenticate a publisher, both by refusing `connect` with a description of what
+// they require (Adobe Media Server's AccessManager, Limelight; as librtmp and ffmpeg answer them):
 //
 //  1. code=403 need auth; authmod=adobe          → connect again with ?authmod=adobe&user=…
 //  2. ?reason=needauth&user=…&salt=…&challenge=…  → connect again with the digest of salt, password and challenge
@@ -12,7 +12,7 @@ import { createHash } from 'node:crypto';
 /** Which digest the server computes. */
 type RtmpAuthScheme = 'adobe' | 'llnw';
 
-/** A server's demand, read. */
+/** A server's demand, parsed. */
 export type RtmpAuthDemand =
   | { readonly kind: 'name'; readonly scheme: RtmpAuthScheme }
   | {
@@ -28,18 +28,18 @@ export interface RtmpCredentials {
   readonly password: string;
 }
 
-/** A demand is answered so often on one publication: user name, then digest. */
+/** Demands answered per publication: user name, then digest. */
 export const MAX_AUTH_ATTEMPTS = 2;
 const MAX_DESCRIPTION_CHARACTERS = 2048;
 
-/** What a refusal's description demands, or `undefined` where it is about something else. */
+/** Parses the description of a refusal; `undefined` if it is not about authentication. */
 export function parseRtmpAuthDemand(description: string): RtmpAuthDemand | undefined {
   const text = description.slice(0, MAX_DESCRIPTION_CHARACTERS);
   const scheme = /authmod=(adobe|llnw)\b/.exec(text)?.[1] as RtmpAuthScheme | undefined;
   const fields = new Map<string, string>();
   for (const pair of (/\?([^\s\]]*)/.exec(text)?.[1] ?? '').split('&')) {
     const equals = pair.indexOf('=');
-    // Values are base64 as it is, so that `=` may end them.
+    // Values are plain base64, so they may end in `=`.
     if (equals > 0) fields.set(pair.slice(0, equals), pair.slice(equals + 1));
   }
   const reason = fields.get('reason');
@@ -50,10 +50,10 @@ export function parseRtmpAuthDemand(description: string): RtmpAuthDemand | undef
 }
 
 /**
- * The query that the next `connect` carries behind `app` and `tcUrl`, without its `?`.
+ * The query to append to `app` and `tcUrl` of the next `connect`, without its `?`.
  *
  * @param app - As in the URL, without query: the Limelight digest covers it.
- * @param clientChallenge - Eight characters that the server has not seen before.
+ * @param clientChallenge - Eight characters, new each time.
  */
 export function answerRtmpAuth(
   demand: Exclude<RtmpAuthDemand, { kind: 'failed' }>,
@@ -104,7 +104,7 @@ function md5(text: string, encoding: 'base64' | 'hex'): string {
   return createHash('md5').update(text, 'utf8').digest(encoding);
 }
 
-/** Names stand as they are, `@` and all, but for what would end the field. */
+/** Names are sent as they are, including `@`, except characters that would end the field. */
 function escapeName(name: string): string {
   return name.replace(/[&=#?%+\s]/g, (character) => encodeURIComponent(character));
 }

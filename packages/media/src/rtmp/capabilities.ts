@@ -1,11 +1,11 @@
-// What client and server say of Enhanced RTMP in `connect` and its answer (Enhanced RTMP v2, "Enhancing
+// What client and server announce about Enhanced RTMP in `connect` and its answer (Enhanced RTMP v2, "Enhancing
 // NetConnection connect Command"). Pure.
 
 import { amf0Object, EcmaArray } from '../flv/amf0.ts';
 import type { Amf0Value } from '../flv/amf0.ts';
 import { FOURCC } from '../flv/enhanced-tags.ts';
 
-/** Enhanced RTMP: not offered, offered and believed as the server answers, or taken for granted. */
+/** Enhanced RTMP: not offered, negotiated, or assumed. */
 export type RtmpEnhancedMode = 'off' | 'auto' | 'force';
 
 /** What a server takes beyond plain RTMP. */
@@ -14,13 +14,13 @@ export interface RtmpCapabilities {
   readonly vp8: boolean;
   /** Opus in enhanced audio tags. */
   readonly opus: boolean;
-  /** The server said that it may send a ReconnectRequest. One that says nothing may send it, too. */
+  /** The server announced that it may send a ReconnectRequest. Others may send one, too. */
   readonly reconnect: boolean;
-  /** Both stand only because they were forced: the server has said nothing of Enhanced RTMP. */
+  /** Both are assumed by `force`: the server announced nothing about Enhanced RTMP. */
   readonly assumed?: true;
 }
 
-/** Of a server without Enhanced RTMP. */
+/** Capabilities of a server without Enhanced RTMP. */
 export const PLAIN_RTMP: RtmpCapabilities = { vp8: false, opus: false, reconnect: false };
 
 const CAN_ENCODE = 0x02;
@@ -28,11 +28,11 @@ const CAPS_RECONNECT = 0x01;
 /** More entries than any server has codecs. */
 const MAX_CODECS = 64;
 
-/** What is added to the command object of `connect`. Multitrack is not offered. */
+/** Entries to add to the command object of `connect`. Multitrack is not offered. */
 export function enhancedConnectEntries(mode: RtmpEnhancedMode): Record<string, Amf0Value> {
   if (mode === 'off') return {};
   return {
-    // Enhanced RTMP v1 knows this list alone.
+    // Enhanced RTMP v1 has only this list.
     fourCcList: ['avc1', FOURCC.vp8, FOURCC.opus, 'mp4a'],
     videoFourCcInfoMap: amf0Object({ avc1: CAN_ENCODE, [FOURCC.vp8]: CAN_ENCODE }),
     audioFourCcInfoMap: amf0Object({ [FOURCC.opus]: CAN_ENCODE, mp4a: CAN_ENCODE }),
@@ -41,9 +41,9 @@ export function enhancedConnectEntries(mode: RtmpEnhancedMode): Record<string, A
 }
 
 /**
- * What the answer to `connect` says.
+ * The capabilities in the answer to `connect`.
  *
- * @param objects - Its properties and its information: servers put their capabilities into either.
+ * @param objects - Its properties and its information: servers announce their capabilities in either.
  */
 export function capabilitiesOf(
   mode: RtmpEnhancedMode,
@@ -74,7 +74,7 @@ function entriesOf(value: Amf0Value): ReadonlyMap<string, Amf0Value> | undefined
   return value instanceof EcmaArray ? value.entries : undefined;
 }
 
-/** A server that decodes or forwards takes it; one that can only encode does not. */
+/** A server that decodes or forwards a codec accepts it; one that can only encode it does not. */
 function inMap(value: Amf0Value, fourCc: string): boolean {
   const entries = entriesOf(value);
   const flags = entries?.get('*') ?? entries?.get(fourCc);

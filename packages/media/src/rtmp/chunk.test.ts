@@ -80,7 +80,7 @@ describe('RTMP chunks', () => {
     });
   }
 
-  it('reads extended timestamps behind a header of every format', () => {
+  it('reads extended timestamps after a header of every format', () => {
     // Adobe RTMP 1.0 §5.3.1.3, octet by octet: the messages are of one octet each.
     const chunks: [hex: string, timestampMs: number][] = [
       // Format 0: absolute. 0x01000000 needs the extension, 0xFFFFFF as well, 0xFFFFFE does not.

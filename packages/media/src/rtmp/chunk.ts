@@ -3,7 +3,7 @@
 //  basic header   fmt(2) csid(6) | 0 + csid-64 | 1 + csid-64 little-endian
 //  fmt 0: timestamp(3) length(3) type(1) stream id(4, little-endian)
 //  fmt 1: delta(3) length(3) type(1)      fmt 2: delta(3)      fmt 3: nothing
-//  extended timestamp(4) behind it when the 3-octet field is 0xFFFFFF, on continuation chunks as well
+//  extended timestamp(4) after it when the 3-octet field is 0xFFFFFF, on continuation chunks as well
 
 /** One message as the chunk stream carries it; `message.ts` says what it means. */
 export interface ChunkMessage {
@@ -17,7 +17,7 @@ export interface ChunkMessage {
   readonly payload: Uint8Array;
 }
 
-/** Why a peer's chunk stream cannot be read on. */
+/** Why a peer's chunk stream cannot be read any further. */
 export type ChunkFault =
   | 'rtmp-chunk-size'
   | 'rtmp-message-too-large'
@@ -27,11 +27,11 @@ export type ChunkFault =
 
 /** Chunk size before any Set Chunk Size (§5.4.1). */
 export const DEFAULT_CHUNK_BYTES = 128;
-/** Largest chunk size that is accepted: a message cannot be larger. */
+/** Largest chunk size accepted: a message cannot be larger. */
 export const MAX_CHUNK_BYTES = 0xffffff;
-/** Most chunk streams that one peer may use; real ones use fewer than ten. */
+/** Limit of chunk streams per peer; real ones use fewer than ten. */
 export const MAX_CHUNK_STREAMS = 64;
-/** Messages that are begun and not finished may hold so many times the longest message, over all chunk streams. */
+/** Limit of octets in unfinished messages, over all chunk streams, as a multiple of the longest message. */
 const MAX_UNFINISHED_MESSAGES = 2;
 
 const EXTENDED = 0xffffff;
@@ -45,7 +45,7 @@ interface Outgoing {
   streamId: number;
 }
 
-/** Cuts messages into chunks. Copies no payload: what it yields are headers and views. */
+/** Cuts messages into chunks. Copies no payload: the output is headers and views. */
 export class ChunkWriter {
   readonly #streams = new Map<number, Outgoing>();
   #chunkBytes = DEFAULT_CHUNK_BYTES;
@@ -63,7 +63,7 @@ export class ChunkWriter {
     const { chunkStreamId, type, streamId, payload } = message;
     const last = this.#streams.get(chunkStreamId);
     const delta = last ? message.timestampMs - last.timestampMs : -1;
-    // A delta is possible only forwards, below the escape value, and on the same message stream.
+    // A delta works only forwards, below the escape value, and on the same message stream.
     const useDelta =
       last !== undefined && last.streamId === streamId && delta >= 0 && delta < EXTENDED;
     const time = useDelta ? delta : message.timestampMs % 0x1_0000_0000;
@@ -121,7 +121,7 @@ function writeBasicHeader(header: Buffer, format: number, chunkStreamId: number)
 export interface ChunkReaderHandler {
   /** Once per message, Set Chunk Size and Abort included (the reader has obeyed them already). */
   onMessage(message: ChunkMessage): void;
-  /** At most once; nothing follows it, and the connection is to be closed. */
+  /** At most once, as the last call: close the connection. */
   onFault(fault: ChunkFault): void;
 }
 
@@ -140,12 +140,12 @@ interface Incoming {
 const HEADER_BYTES = [11, 7, 3, 0] as const;
 const MAX_HEADER_BYTES = 3 + 11 + 4;
 
-/** Puts chunks together to messages. Feed it what arrives, in pieces of any size. */
+/** Assembles messages from chunks. Feed it received octets in pieces of any size. */
 export class ChunkReader {
   readonly #handler: ChunkReaderHandler;
   readonly #maxMessageBytes: number;
   readonly #streams = new Map<number, Incoming>();
-  /** Octets of a header that is not complete yet. */
+  /** Octets of an incomplete header. */
   readonly #header = Buffer.alloc(MAX_HEADER_BYTES);
   #headerLength = 0;
   #chunkBytes = DEFAULT_CHUNK_BYTES;
@@ -153,17 +153,17 @@ export class ChunkReader {
   #current: Incoming | undefined;
   #currentId = 0;
   #missing = 0;
-  /** Octets reserved for messages that are not finished. */
+  /** Octets reserved for unfinished messages. */
   #unfinishedBytes = 0;
   #dead = false;
 
-  /** @param maxMessageBytes - A longer message is a fault; its size is seen before its octets are stored. */
+  /** @param maxMessageBytes - A longer message is a fault, found before its octets are stored. */
   constructor(maxMessageBytes: number, handler: ChunkReaderHandler) {
     this.#maxMessageBytes = maxMessageBytes;
     this.#handler = handler;
   }
 
-  /** Takes what arrived next. */
+  /** Takes the next octets. */
   push(octets: Uint8Array): void {
     let at = 0;
     while (!this.#dead && at < octets.length) {
@@ -237,7 +237,7 @@ export class ChunkReader {
       } else {
         stream.delta = time;
       }
-      // A header in the middle of a message abandons what was received of it.
+      // A header in the middle of a message discards the received part.
       this.#abandon(stream);
     }
     if (!stream.payload) {

@@ -1,31 +1,31 @@
-// Which tags a slow RTMP server or viewer is spared. Pure: octets outstanding in, a decision out.
+// Which tags to skip for a slow RTMP server or viewer. Pure: outstanding octets in, a decision out.
 
 import type { FlvTag } from '../codec/frame.ts';
 
-/** Bounds of a {@link CongestionGate}. */
+/** Options of a {@link CongestionGate}. */
 export interface CongestionGateOptions {
   /** Media that may be outstanding before video is dropped, in milliseconds. Default 2,000. */
   readonly highWaterMs?: number;
-  /** Octets that are outstanding in normal operation (an acknowledgement window); high water is one and a half of it at least. Default 0. */
+  /** Octets outstanding in normal operation (an acknowledgement window); high water is at least one and a half times this. Default 0. */
   readonly windowBytes?: number;
-  /** Above this nothing at all is sent, audio neither. Default 8 MiB. */
+  /** Above this nothing is sent, not even audio. Default 8 MiB. */
   readonly maxBytes?: number;
 }
 
 const MIN_HIGH_WATER_BYTES = 16 * 1024;
-/** Beyond a window something may be on its way that is no backlog. */
+/** Data in flight beyond a window is not yet a backlog. */
 const WINDOWS_IN_HIGH_WATER = 1.5;
-/** A backlog that does not shrink for so long is one of a target that takes nothing: sound would only grow old in it. */
+/** If a backlog does not shrink for this long, the target reads nothing: audio would only age in the queue. */
 const STUCK_MS = 1500;
-/** High water while the bitrate is not known yet: a first key frame can be large. */
+/** High water until the bitrate is known: the first key frame can be large. */
 const FIRST_HIGH_WATER_BYTES = 1024 * 1024;
 /** Bitrate is measured over periods of this length. */
 const RATE_PERIOD_MS = 1000;
 
 /**
- * Decides tag by tag. Above high water inter-frames are skipped, then everything of video until a key frame
- * comes after the backlog has fallen below half of it, so that no decoder sees a frame without its
- * reference. Audio is skipped when the backlog does not shrink any more, or above `maxBytes`. Metadata and sequence
+ * Decides tag by tag. Above high water inter-frames are skipped, then all video until a key frame
+ * arrives after the backlog has fallen below half of it, so that no decoder sees a frame without its
+ * reference. Audio is skipped when the backlog no longer shrinks, or above `maxBytes`. Metadata and sequence
  * headers always pass.
  */
 export class CongestionGate {
@@ -37,7 +37,7 @@ export class CongestionGate {
   #lowestBytes = 0;
   #lowestMs = 0;
   #needsKeyFrame = true;
-  /** A key frame was sent: what is skipped from now on is a loss. */
+  /** A key frame was sent: tags skipped from now on count as dropped. */
   #started = false;
   #skipped = 0;
   #periodStartMs = Number.NaN;
@@ -54,8 +54,8 @@ export class CongestionGate {
   }
 
   /**
-   * Must this tag be sent?
-   * @param outstandingBytes - Written, and not known to have arrived.
+   * Should this tag be sent?
+   * @param outstandingBytes - Octets written and not known to have arrived.
    */
   admit(tag: FlvTag, outstandingBytes: number): boolean {
     this.#measure(tag);
@@ -74,12 +74,12 @@ export class CongestionGate {
     return this.#needsKeyFrame ? this.#skip(tag) : true;
   }
 
-  /** What is outstanding in normal operation has changed. */
+  /** Changes the octets outstanding in normal operation. */
   setWindow(bytes: number): void {
     this.#windowBytes = bytes;
   }
 
-  /** Video that was skipped is over, and only a key frame is missing: now is the time to ask for one. */
+  /** The backlog is gone and video needs a key frame to resume: request one now. */
   get wantsKeyFrame(): boolean {
     return this.#needsKeyFrame && !this.#congested;
   }
@@ -89,7 +89,7 @@ export class CongestionGate {
     return this.#congested;
   }
 
-  /** Tags skipped since the beginning, those before the first key frame not counted. */
+  /** Tags skipped so far, not counting those before the first key frame. */
   get skipped(): number {
     return this.#skipped;
   }
@@ -101,7 +101,7 @@ export class CongestionGate {
         ? FIRST_HIGH_WATER_BYTES
         : Math.max(MIN_HIGH_WATER_BYTES, this.#bytesPerMs * this.#highWaterMs);
     const least = Math.max(media, WINDOWS_IN_HIGH_WATER * this.#windowBytes);
-    // One large frame is no backlog.
+    // One large frame is not a backlog.
     return Math.min(least + this.#largestBytes, this.#maxBytes);
   }
 

@@ -76,7 +76,7 @@ describe('RtmpDelivery', () => {
     });
 
     it(`${line}: sees it within 10 s of one that answers createStream alone`, () => {
-      // After two pings in vain, 2.75 s after the beginning.
+      // After two unanswered pings, 2.75 s after the beginning.
       for (const wedgedMs of [3000, 15_000, 15_300, 33_333]) {
         const { stalledMs, asked } = play({
           bytesPerMs,
@@ -132,12 +132,12 @@ describe('RtmpDelivery', () => {
     expect(stalledMs).toBeLessThan(26_000);
   });
 
-  it('asks nobody where it is told not to', () => {
+  it('sends no probe if probing is off', () => {
     const { asked } = play({ bytesPerMs: 62.5, wedgedMs: NEVER, acknowledges: 0, probe: false });
     expect(asked).toEqual([]);
   });
 
-  it('does not take a pause of the media for a stall, nor the end of the pause', () => {
+  it('does not mistake a pause of the media for a stall, nor the end of the pause', () => {
     const delivery = new RtmpDelivery({ windowBytes: 62_500, stallTimeoutMs: 8000, probe: true });
     let sent = 0;
     for (let nowMs = 0; nowMs < 5 * 60_000; nowMs += 250) {
@@ -149,7 +149,7 @@ describe('RtmpDelivery', () => {
     }
   });
 
-  it('counts an answer that nobody asked for as nothing', () => {
+  it('ignores an answer without a probe', () => {
     const delivery = new RtmpDelivery({ windowBytes: 62_500, stallTimeoutMs: 8000, probe: true });
     delivery.answered('ping', 1, 0);
     delivery.answered('create-stream', 4_000_000_000, 0);

@@ -1,18 +1,18 @@
-// Does what we write still arrive? The kernel takes megabytes for a server that has stopped reading, so only what the
-// server itself says counts. Pure: the time is an argument.
+// Does what we write still arrive? The kernel buffers megabytes for a server that has stopped reading, so only evidence
+// from the server counts. Pure: time is an argument.
 //
-//  evidence                                 whom it convicts
-//  Acknowledgement (RTMP 1.0 §5.4.3)         a server that acknowledges: the next one is due and does not come
+//  evidence                                 which server it exposes
+//  Acknowledgement (RTMP 1.0 §5.4.3)         a server that acknowledges: the next one is due and does not arrive
 //  answer to PingRequest (§7.1.7)           one that acknowledges late or never, and is known to answer pings
 //  answer to createStream (§7.2.1.3)        one that does neither (Node-Media-Server 4), and is known to answer this
 //  the socket's own queue                   any other, when the kernel's buffers are full
 
 import { AcknowledgementWindow } from './acknowledgement-window.ts';
 
-/** A question to the server whose answer shows that everything before it was read. */
+/** A probe of the server; its answer shows that everything before it was read. */
 export type RtmpProbeKind = 'ping' | 'create-stream';
 
-/** A question that was asked. */
+/** A probe that was sent. */
 export interface RtmpProbe {
   readonly kind: RtmpProbeKind;
   /** u32, unique on its connection. */
@@ -21,35 +21,35 @@ export interface RtmpProbe {
 
 /** What is due now. */
 export interface DeliveryStep {
-  /** Nothing arrives any more: end the connection. */
+  /** The server has stopped reading: end the connection. */
   readonly stalled: boolean;
-  /** To be asked now. */
+  /** Probe to send now. */
   readonly probe: RtmpProbe | undefined;
-  /** The Window Acknowledgement Size to be asked for now. */
+  /** Window Acknowledgement Size to request now. */
   readonly windowBytes: number | undefined;
 }
 
-/** Bounds of an {@link RtmpDelivery}. */
+/** Options of an {@link RtmpDelivery}. */
 export interface RtmpDeliveryOptions {
   /** Largest Window Acknowledgement Size, in octets. */
   readonly windowBytes: number;
-  /** Octets that should have arrived, and for so long did not. */
+  /** Time without progress, although octets are due, after which the connection is stalled. */
   readonly stallTimeoutMs: number;
-  /** Whether the server may be asked. */
+  /** Whether the server may be probed. */
   readonly probe: boolean;
 }
 
-/** One second of media is asked for, but never less than this. */
+/** Lower bound of the window, which is one second of media. */
 export const MIN_WINDOW_BYTES = 4000;
 const SETTLING_MS = 2000;
 const WINDOW_CHANGE_MS = 5000;
-/** An acknowledgement that takes longer is no use for telling a stall in time. */
+/** An acknowledgement that takes longer is too late to detect a stall in time. */
 const MAX_ACKNOWLEDGEMENT_MS = 2000;
 const PING_PERIOD_MS = 1000;
 const PERIOD_MS = 2000;
 /** An answer that takes longer shows a backlog. */
 const LATE_MS = 700;
-/** A server that has not acknowledged by then is asked whether it answers at all, so often and so long apart. */
+/** A server that has not acknowledged by then is probed, this often and this far apart, to see whether it answers. */
 const FIRST_TRIAL_MS = 1250;
 const TRIALS = 2;
 const TRIAL_MS = 750;
@@ -59,7 +59,7 @@ export class RtmpDelivery {
   readonly #options: RtmpDeliveryOptions;
   readonly #acknowledged: AcknowledgementWindow;
   #beganMs = Number.NaN;
-  /** Octets a millisecond, smoothed. */
+  /** Octets per millisecond, smoothed. */
   #rate = 0;
   #tickBytes = 0;
   #tickMs = 0;
@@ -72,7 +72,7 @@ export class RtmpDelivery {
   #dueMs = Number.NaN;
   #pending: (RtmpProbe & { readonly sentMs: number; readonly bytes: number }) | undefined;
   #late = false;
-  /** A kind that this server has answered. */
+  /** A kind of probe that this server has answered. */
   #proved: RtmpProbeKind | undefined;
   readonly #trials = { ping: 0, 'create-stream': 0 };
   #probeId = 0;
@@ -92,18 +92,18 @@ export class RtmpDelivery {
     return this.#acknowledged.bytes;
   }
 
-  /** The kind of question that this server answers; `undefined` while none was asked and answered. */
+  /** The kind of probe that this server answers; `undefined` until one is answered. */
   get answers(): RtmpProbeKind | undefined {
     return this.#proved;
   }
 
-  /** An Acknowledgement has come; `sequence` as on the wire. */
+  /** An Acknowledgement arrived; `sequence` as on the wire. */
   acknowledge(sequence: number, bytesSent: number, nowMs: number): void {
     this.#acknowledged.acknowledge(sequence, bytesSent);
     this.#arrived(this.#acknowledged.bytes ?? 0, nowMs);
   }
 
-  /** An answer to a question has come. One that nobody asked counts as nothing. */
+  /** An answer to a probe arrived. An answer without a probe is ignored. */
   answered(kind: RtmpProbeKind, id: number, nowMs: number): void {
     if (id < 1 || id > this.#probeId) return;
     if (this.#proved !== 'ping') this.#proved = kind;
@@ -111,17 +111,17 @@ export class RtmpDelivery {
     if (pending?.id === id && pending.kind === kind) this.#arrived(pending.bytes, nowMs);
   }
 
-  /** Octets written and not known to have arrived, beyond what is so in normal operation. */
+  /** Octets written and not known to have arrived, beyond the amount in normal operation. */
   outstanding(bytesSent: number): number {
     if (this.#late) return Math.max(0, bytesSent - this.#delivered);
     return this.#acknowledged.outstanding(bytesSent);
   }
 
   /**
-   * To be called a few times a second.
+   * Call it a few times per second.
    *
-   * @param bytesSent - Written so far, with what is queued.
-   * @param queuedBytes - Of these, still in this process.
+   * @param bytesSent - Octets written so far, including queued ones.
+   * @param queuedBytes - The part still queued in this process.
    */
   tick(bytesSent: number, queuedBytes: number, nowMs: number): DeliveryStep {
     this.#measure(bytesSent, nowMs);
@@ -159,7 +159,7 @@ export class RtmpDelivery {
     const pending = this.#pending;
     const trusted = pending !== undefined && pending.kind === this.#proved;
     this.#late = trusted && nowMs - pending.sentMs >= LATE_MS;
-    // One that is asked more rarely is convicted sooner after the question: the sum is what counts.
+    // A server that is probed less often gets less time per probe, so that the total is the same.
     const patience = pending?.kind === 'ping' ? 1 : 0.8;
     if (trusted && nowMs - pending.sentMs >= patience * stallTimeoutMs) return true;
     if (!this.#acknowledged.due(bytesSent)) this.#dueMs = Number.NaN;
@@ -173,7 +173,7 @@ export class RtmpDelivery {
     return nowMs - this.#queueMs >= stallTimeoutMs;
   }
 
-  /** One second of media, so that a stall of a thin stream shows as soon as one of a fat stream. */
+  /** One second of media, so that the stall of a thin stream shows as soon as that of a fat one. */
   #nextWindow(nowMs: number): number | undefined {
     if (nowMs - this.#beganMs < SETTLING_MS || nowMs - this.#windowMs < WINDOW_CHANGE_MS)
       return undefined;
@@ -210,7 +210,7 @@ export class RtmpDelivery {
 
   #trial(): RtmpProbeKind | undefined {
     if (this.#trials.ping < TRIALS) return 'ping';
-    // createStream costs the server a number: only one that gives no other sign is asked so.
+    // createStream costs the server a stream id: only for one that gives no other sign.
     if (this.#acknowledged.active || this.#trials['create-stream'] >= TRIALS) return undefined;
     return 'create-stream';
   }

@@ -1,13 +1,13 @@
-// Looks names up, and hands on only addresses that may be connected to: what is checked is what is connected to.
+// A name look-up that returns only permitted addresses, so that the address checked is the address connected to.
 
 import { lookup as systemLookup } from 'node:dns';
 import { isIP } from 'node:net';
 import type { LookupFunction } from 'node:net';
 
-/** May a connection go to this address? @param host - The name that led there, or the address itself. */
+/** May a connection go to this address? @param host - The name that resolved to it, or the address itself. */
 export type MayConnect = (address: string, host: string) => boolean;
 
-/** Code of the error of a name, all of whose addresses are forbidden. */
+/** Error code for a name with only forbidden addresses. */
 export const FORBIDDEN_ADDRESS = 'FORBIDDEN_ADDRESS';
 
 /** For the `lookup` of `net.connect`. */
@@ -18,7 +18,7 @@ export function guardedLookup(
   return (host, options, callback) => {
     lookup(host, { ...options, all: true }, (error, found, family) => {
       if (error) return callback(error, '');
-      // A lookup of one's own may answer with one address, whatever was asked for.
+      // A custom lookup may return a single address, whatever was requested.
       const all =
         typeof found === 'string' ? [{ address: found, family: family ?? isIP(found) }] : found;
       const allowed = all.filter(({ address }) => mayConnect(address, host));
@@ -30,7 +30,7 @@ export function guardedLookup(
   };
 }
 
-/** What a socket to a forbidden address fails with. */
+/** The error of a socket to a forbidden address. */
 export function forbiddenAddress(host: string): NodeJS.ErrnoException {
   return Object.assign(new Error(`${host} is an address that may not be connected to`), {
     code: FORBIDDEN_ADDRESS,

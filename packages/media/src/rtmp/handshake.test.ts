@@ -14,7 +14,7 @@ const s1 = Buffer.alloc(1536, 7);
 const server = Buffer.concat([Buffer.from([3]), s1, Buffer.alloc(1536, 9), Buffer.from('rest')]);
 
 describe('ClientHandshake', () => {
-  it('says version 3, a player version, and a digest where octets 8 to 11 say', () => {
+  it('sends version 3, a player version, and a digest at the position given by octets 8 to 11', () => {
     const hello = Buffer.from(new ClientHandshake().hello((bytes) => bytes.fill(5)));
     expect(hello.length).toBe(1537);
     expect(hello[0]).toBe(3);

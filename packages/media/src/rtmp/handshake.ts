@@ -1,6 +1,6 @@
 // The RTMP handshake, client side. Pure: octets in, octets out. Its plain form is Adobe RTMP 1.0 §5.2; the digest form,
-// which the specification does not tell, is what Flash Player 9 and everything after it sends. C1 carries the digest, which
-// plain servers take for random octets; S1 shows which of the two the server speaks.
+// which the specification omits, is what Flash Player 9 and later send. C1 carries the digest, which plain servers take
+// for random octets; S1 shows which form the server uses.
 //
 //  C1  time(4) version(4) random, with digest(32) at 12 + sum of octets 8–11 modulo 728
 //  digest = HMAC-SHA256(the rest of C1; the player's 30 letters)
@@ -11,7 +11,7 @@ import { createHmac } from 'node:crypto';
 const VERSION = 3;
 const PACKET_BYTES = 1536;
 const DIGEST_BYTES = 32;
-/** Flash Player 9.0.124.2: a version of 0 would say that there is no digest. */
+/** Flash Player 9.0.124.2: a version of 0 would mean that there is no digest. */
 const PLAYER_VERSION = [9, 0, 124, 2] as const;
 const SECRET_TAIL = Buffer.from(
   'f0eec24a8068bee82e00d0d1029e7e576eec5d2d29806fab93b8e636cfeb31ae',
@@ -26,17 +26,17 @@ export const HANDSHAKE_BYTES: number = 1 + 2 * PACKET_BYTES;
 /** Who signs a packet of the digest handshake. */
 export type HandshakeParty = 'player' | 'server';
 
-/** What the client must do after some octets of the server. */
+/** What the client must do after some octets from the server. */
 export interface HandshakeStep {
-  /** To be written now, where something is due. */
+  /** Octets to write now, if any. */
   readonly send?: Uint8Array;
-  /** The handshake is over; the octets behind it. */
+  /** The handshake is complete; these octets follow it. */
   readonly rest?: Uint8Array;
-  /** The server does not speak RTMP: the connection is to be closed. */
+  /** The server does not speak RTMP: close the connection. */
   readonly fault?: 'rtmp-handshake-version';
 }
 
-/** One client handshake. Feed it what arrives, in pieces of any size. */
+/** One client handshake. Feed it received octets in pieces of any size. */
 export class ClientHandshake {
   readonly #received = Buffer.alloc(HANDSHAKE_BYTES);
   #length = 0;
@@ -57,7 +57,7 @@ export class ClientHandshake {
     return hello;
   }
 
-  /** Takes what arrived next; says what is due. */
+  /** Takes the next octets. @returns what to do. */
   push(octets: Uint8Array): HandshakeStep {
     const taken = Math.min(octets.length, HANDSHAKE_BYTES - this.#length);
     this.#received.set(octets.subarray(0, taken), this.#length);
@@ -69,7 +69,7 @@ export class ClientHandshake {
       this.#answered = true;
       step.send = this.#answer(this.#received.subarray(1, 1 + PACKET_BYTES));
     }
-    // S2 should echo C1; servers with the digest handshake answer otherwise, so it is not compared.
+    // S2 should echo C1; servers with the digest handshake send something else, so it is not compared.
     if (this.#length === HANDSHAKE_BYTES) step.rest = octets.subarray(taken);
     return step;
   }
@@ -84,7 +84,7 @@ export class ClientHandshake {
   }
 }
 
-/** Writes the digest into C1 (player) or S1 (server), at the place that its octets 8–11 name. */
+/** Writes the digest into C1 (player) or S1 (server), at the position given by its octets 8–11. */
 export function signHandshakePacket(packet: Buffer, party: HandshakeParty): void {
   const at = digestOffset(packet, 8);
   packet.set(digestOf(packet, at, party), at);

@@ -1,11 +1,11 @@
-// The information objects of RTMP answers and statuses (Adobe RTMP 1.0 §7.2): what a refusal means. Pure.
+// The information objects of RTMP answers and statuses (Adobe RTMP 1.0 §7.2): the meaning of a refusal. Pure.
 
 import type { Amf0Value } from '../flv/amf0.ts';
 import { RtmpError } from '../errors.ts';
 import type { RtmpErrorCode } from '../errors.ts';
 
 const MAX_TEXT_CHARACTERS = 300;
-/** Refusals of a publication that are about who we are, not about the moment. */
+/** Refusals of a publication that concern our identity, not the moment. */
 const NOT_ALLOWED = /\.(?:Unauthorized|Denied|Forbidden)$|Authenticat/i;
 
 /** A text property of an information object. */
@@ -14,7 +14,7 @@ export function textOf(value: Amf0Value, key: string): string | undefined {
   return typeof text === 'string' ? text : undefined;
 }
 
-/** Where a refusal sends the client instead (`ex.redirect`, code 302, as Adobe Media Server and SRS say it). */
+/** Where a refusal sends the client instead (`ex.redirect`, code 302, as sent by Adobe Media Server and SRS). */
 export function redirectOf(value: Amf0Value): string | undefined {
   const ex = value instanceof Map ? (value.get('ex') as Amf0Value) : undefined;
   return textOf(ex, 'redirect');
@@ -23,7 +23,7 @@ export function redirectOf(value: Amf0Value): string | undefined {
 /**
  * A server's refusal as an error.
  *
- * @param redact - Takes secrets out of the server's words.
+ * @param redact - Removes secrets from the server's text.
  */
 export function refusal(
   code: RtmpErrorCode,
@@ -41,7 +41,7 @@ export function refusal(
   );
 }
 
-/** On one line, and not longer than a line should be: it will stand in a log. */
+/** On one line of limited length, for the log. */
 function plain(text: string): string {
   const line = text.slice(0, MAX_TEXT_CHARACTERS);
   // oxlint-disable-next-line no-control-regex -- finding control characters is the point

@@ -1,5 +1,5 @@
 // The connection below a publication: TCP or TLS, the handshake, chunks in both directions, and the protocol control
-// messages that need no decision (Adobe RTMP 1.0 §5). It knows no commands.
+// messages that need no decision (Adobe RTMP 1.0 §5). Commands pass through.
 
 import { randomFillSync } from 'node:crypto';
 import { connect, isIP, Socket } from 'node:net';
@@ -17,10 +17,10 @@ import { ClientHandshake } from './handshake.ts';
 import { decodeMessage, encodeMessage, encodeTag } from './message.ts';
 import type { RtmpMessage } from './message.ts';
 
-/** Longest message that is accepted from a server: it only sends commands. */
+/** Longest message accepted from a server, which only sends commands. */
 export const MAX_RTMP_BODY_BYTES: number = 1024 * 1024;
 
-/** Where to, and how. Times in milliseconds. */
+/** Options of an {@link RtmpLink}. Times in milliseconds. */
 export interface RtmpLinkOptions {
   readonly host: string;
   readonly port: number;
@@ -32,27 +32,27 @@ export interface RtmpLinkOptions {
   readonly lookup: LookupFunction | undefined;
   readonly connectTimeoutMs: number;
   readonly handshakeTimeoutMs: number;
-  /** Longest wait of audio for a picture to be written with it; 0: none. */
+  /** How long audio may wait for a picture to be written with it; 0: not at all. */
   readonly coalesceMs: number;
 }
 
 /** What a link reports. Nothing after `destroy()`. */
 export interface RtmpLinkHandler {
-  /** Once: the handshake is over, and messages can be written. */
+  /** Once: the handshake is complete, and messages can be written. */
   onOpen(): void;
-  /** Each message that can mean something, but for PingRequests, which are answered. */
+  /** Each message that a publisher understands, except PingRequests, which the link answers. */
   onMessage(message: RtmpMessage): void;
-  /** At most once, last. Without an error the server has closed in order. */
+  /** At most once, as the last call. Without an error, the server has closed in order. */
   onClosed(error: RtmpError | undefined): void;
 }
 
-/** Large enough that most frames are one chunk; servers are known to take it. */
+/** Large enough for most frames to be one chunk; servers are known to accept it. */
 const OUTGOING_CHUNK_BYTES = 60_000;
-/** More than this is written at once. */
+/** A larger batch is written at once. */
 const MAX_BATCH_BYTES = 64 * 1024;
-/** Holds a picture and its audio, but for most key frames. */
+/** Holds a picture and its audio, except most key frames. */
 const SCRATCH_BYTES = 8 * 1024;
-/** A server that asks without end and reads nothing gets no more answers. */
+/** A server that keeps asking and reads nothing gets no more answers. */
 const MAX_QUEUE_FOR_ANSWERS_BYTES = 256 * 1024;
 
 type Phase = 'connecting' | 'securing' | 'handshaking' | 'open' | 'ending' | 'closed';
@@ -72,7 +72,7 @@ export class RtmpLink {
   /** Chunks of this event-loop turn (or coalescing period). */
   #batch: Uint8Array[] = [];
   #batchBytes = 0;
-  /** Where a batch is put together; reused as soon as the system has taken it. */
+  /** Where a batch is assembled; reused once the system has taken it. */
   #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   #bytesFlushed = 0;
   #bytesReceived = 0;
@@ -86,7 +86,7 @@ export class RtmpLink {
     this.#reader = new ChunkReader(MAX_RTMP_BODY_BYTES, {
       onMessage: (message) => this.#onMessage(message),
       onFault: (fault) =>
-        this.#fail(new RtmpError('PROTOCOL', `The server broke the protocol: ${fault}`)),
+        this.#fail(new RtmpError('PROTOCOL', `The server violated the protocol: ${fault}`)),
     });
     this.#socket = openSocket?.() ?? this.#openSocket();
     this.#socket.setNoDelay(true);
@@ -97,12 +97,12 @@ export class RtmpLink {
     this.#expect('connect', options.connectTimeoutMs);
   }
 
-  /** Octets of chunks written so far, with those that still wait in this process. */
+  /** Octets of chunks written so far, including those still queued in this process. */
   get bytesSent(): number {
     return this.#bytesFlushed + this.#batchBytes;
   }
 
-  /** Octets that wait in this process. */
+  /** Octets queued in this process. */
   get queuedBytes(): number {
     return this.#batchBytes + this.#socket.writableLength;
   }
@@ -121,7 +121,7 @@ export class RtmpLink {
     this.#batchBytes += this.#writer.write(message, this.#batch);
   }
 
-  /** A picture leaves at the end of this turn; anything else waits a little for one. */
+  /** Schedules a flush: at the end of this turn for a picture, else a little later, to wait for one. */
   flushSoon(isPicture: boolean): void {
     if (this.#batchBytes >= MAX_BATCH_BYTES) this.flush();
     else if (isPicture || this.#options.coalesceMs === 0)
@@ -129,15 +129,15 @@ export class RtmpLink {
     else this.#flushTimer ??= setTimeout(this.flush, this.#options.coalesceMs);
   }
 
-  /** Hands what is queued to the system. */
+  /** Hands queued octets to the system. */
   readonly flush = (): void => {
     clearTimeout(this.#flushTimer);
     this.#flushTimer = undefined;
     clearImmediate(this.#flushSoon);
     this.#flushSoon = undefined;
     if (this.#batchBytes === 0 || this.#socket.destroyed) return;
-    // One write for the whole batch: copying a few kilobytes costs less than a writev of as many pieces, and a buffer
-    // for each batch would double what the garbage collector sees.
+    // One write for the whole batch: copying a few kilobytes costs less than a writev of many pieces, and a new buffer
+    // per batch would double the work of the garbage collector.
     const bytes = this.#batchBytes;
     const reuses = bytes <= SCRATCH_BYTES;
     const octets = reuses ? this.#scratch.subarray(0, bytes) : Buffer.allocUnsafeSlow(bytes);
@@ -150,12 +150,12 @@ export class RtmpLink {
     this.#batch.length = 0;
     this.#batchBytes = 0;
     this.#socket.write(octets);
-    // Not taken in full: the socket goes on with it.
+    // Not taken in full: the socket keeps the buffer.
     if (reuses && this.#socket.writableLength > 0)
       this.#scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   };
 
-  /** Sends what is queued, then closes; `onClosed` follows, with the server's help. */
+  /** Sends queued octets, then closes; `onClosed` follows when the server closes, too. */
   end(): void {
     this.flush();
     if (this.#phase !== 'open') return;
@@ -163,7 +163,7 @@ export class RtmpLink {
     this.#socket.end();
   }
 
-  /** Closes at once, and reports nothing more. Idempotent. */
+  /** Closes at once, without further reports. Idempotent. */
   destroy(): void {
     this.#phase = 'closed';
     clearTimeout(this.#phaseTimer);
@@ -199,16 +199,16 @@ export class RtmpLink {
       ...this.#lookup(),
       minVersion: 'TLSv1.2',
       rejectUnauthorized: !insecure && fingerprint256 === undefined,
-      // RFC 6066 §3: no address stands in SNI.
+      // RFC 6066 §3: SNI has no IP addresses.
       ...(isIP(host) === 0 && { servername: host }),
       ...(ca !== undefined && { ca: asCertificates(ca) }),
     });
     socket.on('secureConnect', () => {
       if (this.#phase === 'closed') return;
-      // Before the first octet of ours: the address of the stream is a secret, too.
+      // Before we send anything: the stream's address is a secret, too.
       if (fingerprint256 !== undefined && !isPinned(socket, fingerprint256))
         return this.#fail(
-          tlsError('The certificate is not the pinned one', 'FINGERPRINT_MISMATCH'),
+          tlsError('The certificate does not match the pinned fingerprint', 'FINGERPRINT_MISMATCH'),
         );
       this.#beginHandshake();
     });
@@ -218,7 +218,7 @@ export class RtmpLink {
   #expect(phase: string, timeoutMs: number): void {
     clearTimeout(this.#phaseTimer);
     this.#phaseTimer = setTimeout(() => {
-      this.#fail(new RtmpError('TIMEOUT', `No end of the ${phase} phase within ${timeoutMs} ms`));
+      this.#fail(new RtmpError('TIMEOUT', `The ${phase} phase did not end within ${timeoutMs} ms`));
     }, timeoutMs);
   }
 
@@ -239,7 +239,8 @@ export class RtmpLink {
     if (this.#phase === 'closed') return;
     if (this.#phase !== 'handshaking') return this.#onChunkOctets(octets);
     const step = this.#handshake.push(octets);
-    if (step.fault) return this.#fail(new RtmpError('PROTOCOL', `No RTMP server: ${step.fault}`));
+    if (step.fault)
+      return this.#fail(new RtmpError('PROTOCOL', `Not an RTMP server: ${step.fault}`));
     if (step.send) this.#socket.write(step.send);
     if (!step.rest) return;
     clearTimeout(this.#phaseTimer);
@@ -267,7 +268,7 @@ export class RtmpLink {
       return this.#fail(new RtmpError('PROTOCOL', `Unreadable command: ${message}`));
     if (message.kind === 'ping-request')
       return this.#answer({ kind: 'ping-response', id: message.id });
-    // Not for every octet, even where the server says so.
+    // Not for every octet, even if the server requests that.
     if (message.kind === 'window-acknowledgement-size')
       this.#peerWindowBytes = Math.max(1024, message.bytes);
     this.#handler.onMessage(message);
@@ -285,7 +286,7 @@ export class RtmpLink {
     const isNetwork = (error as NodeJS.ErrnoException).errno !== undefined || code === 'ECONNRESET';
     if (code === FORBIDDEN_ADDRESS)
       return this.#fail(new RtmpError('CONNECT_FORBIDDEN', error.message, { cause: error }));
-    // What goes wrong below TLS may pass; what TLS itself says will not.
+    // An error below TLS may be temporary; an error of TLS itself is not.
     if (this.#phase === 'securing' && !isNetwork)
       return this.#fail(tlsError(`${where}: ${error.message}`, code ?? 'UNKNOWN', error));
     const early = this.#phase === 'connecting' || this.#phase === 'securing';
@@ -296,7 +297,7 @@ export class RtmpLink {
   #onClose(): void {
     if (this.#phase === 'closed') return;
     const securing = this.#phase === 'securing';
-    const words = 'The server closed the connection in the TLS handshake';
+    const words = 'The server closed the connection during the TLS handshake';
     this.#fail(securing ? new RtmpError('CONNECT_FAILED', words) : undefined);
   }
 

@@ -48,7 +48,7 @@ describe.each(CASES)('RTMP message %o', (message, type, chunkStreamId, streamId,
     expect(received(type, Buffer.from(hex, 'hex'), streamId)).toEqual(message);
   });
 
-  it('means nothing when cut short; a command is a fault then', () => {
+  it('is ignored when truncated; a command is a fault then', () => {
     const cut = received(type, Buffer.from(hex, 'hex').subarray(0, -2));
     expect(cut).toBe(message.kind === 'command' ? 'amf0-truncated' : undefined);
   });
@@ -68,17 +68,17 @@ describe('received RTMP messages', () => {
     expect(received(17, Buffer.alloc(0))).toBeUndefined();
   });
 
-  it('gives a command without name or transaction neither', () => {
+  it('decodes a command without name or transaction', () => {
     expect(received(20, Buffer.alloc(0))).toMatchObject({ name: '', transaction: undefined });
     expect(received(20, encodeAmf0(1, 'two'))).toMatchObject({ name: '', transaction: undefined });
   });
 
-  it('names the fault of a command that cannot be read', () => {
+  it('names the fault of a command that cannot be decoded', () => {
     expect(received(20, Buffer.of(2, 0, 9, 65))).toBe('amf0-truncated');
     expect(received(20, Buffer.of(0x2a))).toBe('amf0-unknown-type');
   });
 
-  it('passes over other types, other user control events and payloads with octets behind them', () => {
+  it('ignores other types, other user control events and trailing octets', () => {
     for (const type of [0, 2, 6, 8, 9, 15, 18, 22])
       expect(received(type, Buffer.alloc(8)), String(type)).toBeUndefined();
     expect(received(4, Buffer.from('000000000001', 'hex'))).toBeUndefined();

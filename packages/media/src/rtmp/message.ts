@@ -1,5 +1,5 @@
-// RTMP messages as values, and as what the chunk stream carries (Adobe RTMP 1.0 §5.4, §7.1). No other file of this folder
-// knows a message's octets, but the chunk stream itself, which obeys Set Chunk Size and Abort.
+// RTMP messages as values, and their encoding for the chunk stream (Adobe RTMP 1.0 §5.4, §7.1). No other file in this
+// folder knows the octets of a message, except `chunk.ts`, which obeys Set Chunk Size and Abort.
 
 import { decodeAmf0, encodeAmf0 } from '../flv/amf0.ts';
 import type { Amf0Fault, Amf0Value } from '../flv/amf0.ts';
@@ -12,7 +12,7 @@ export interface RtmpCommand {
   /** 0: the connection. */
   readonly streamId: number;
   readonly name: string;
-  /** 0: no answer is expected. `undefined`: what was received has none; never sent. */
+  /** 0: no answer is expected. `undefined`: a received command without one; never sent. */
   readonly transaction: number | undefined;
   /** The command object, or `null`, and then the arguments. */
   readonly values: readonly Amf0Value[];
@@ -27,7 +27,7 @@ type RtmpControl =
   | { readonly kind: 'ping-request'; readonly id: number }
   | { readonly kind: 'ping-response'; readonly id: number };
 
-/** A message that a publisher sends or understands. Media is apart: see {@link encodeTag}. */
+/** A message that a publisher sends or understands. For media see {@link encodeTag}. */
 export type RtmpMessage = RtmpControl | RtmpCommand;
 
 /** Message types (§5.4, §7.1). */
@@ -43,14 +43,14 @@ const TYPE = {
 } as const;
 /** User control events (§7.1.7). */
 const EVENT = { pingRequest: 6, pingResponse: 7 } as const;
-/** §5.4: protocol control messages have this chunk stream to themselves. */
+/** §5.4: reserved for protocol control messages. */
 const CONTROL_CHUNK_STREAM = 2;
 const COMMAND_CHUNK_STREAM = 3;
 const CHUNK_STREAM_OF_TAG = { 8: 4, 9: 6, 18: 5 } as const;
-/** Before metadata: the server keeps it for those that join later. */
+/** Precedes metadata: the server keeps it for players that join later. */
 const SET_DATA_FRAME = encodeAmf0('@setDataFrame');
 
-/** A message for the chunk stream. */
+/** Encodes a message for the chunk stream. */
 export function encodeMessage(message: RtmpMessage): ChunkMessage {
   if (message.kind === 'command') {
     const { streamId, name, transaction, values } = message;
@@ -71,7 +71,7 @@ export function encodeMessage(message: RtmpMessage): ChunkMessage {
 }
 
 /**
- * A tag for the chunk stream: its body is the message's payload, not copied but for metadata. The hot path.
+ * Encodes a tag for the chunk stream. Only the body of metadata is copied. The hot path.
  * @param timestampMs - On the connection's time base.
  */
 export function encodeTag(tag: FlvTag, streamId: number, timestampMs: number): ChunkMessage {
@@ -85,9 +85,9 @@ export function encodeTag(tag: FlvTag, streamId: number, timestampMs: number): C
 }
 
 /**
- * What a received message says.
- * @returns `undefined` for messages that mean nothing to a publisher, and for control messages that are cut short; a fault
- * for a command that cannot be read.
+ * Decodes a received message.
+ * @returns `undefined` for messages that a publisher ignores, and for truncated control messages; a fault for a command
+ * that cannot be decoded.
  */
 export function decodeMessage({
   type,
@@ -108,7 +108,7 @@ export function decodeMessage({
     case TYPE.command:
       return decodeCommand(payload, streamId);
     case TYPE.amf3Command:
-      // The first octet says in which form the values come; 0, as every server sends it: AMF0.
+      // The first octet is the form of the values; 0, as every server sends it: AMF0.
       return payload[0] === 0 ? decodeCommand(payload.subarray(1), streamId) : undefined;
     default:
       return undefined;

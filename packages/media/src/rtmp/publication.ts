@@ -1,6 +1,5 @@
-// Publishes one stream to one RTMP server (Adobe RTMP 1.0 §7.2). It may take several connections to be let in, where the
-// server asks for a password or sends us elsewhere; once publishing, it is used up with its connection. Connecting again
-// is the caller's affair.
+// Publishes one stream to one RTMP server (Adobe RTMP 1.0 §7.2). Authentication or a redirect may take several
+// connections; once publishing, the publication ends with its connection. Reconnecting is up to the caller.
 
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
@@ -38,7 +37,7 @@ export function openRtmpPublisher(
   return publishOver(undefined, options, handler);
 }
 
-/** The same, over connections of the test's own. Not exported from the package. */
+/** The same, over sockets of a test. Not exported from the package. */
 export function publishOver(
   openSocket: (() => Socket) | undefined,
   options: RtmpPublisherOptions,
@@ -69,15 +68,15 @@ const TRANSACTION = {
   fcUnpublish: 6,
   deleteStream: 7,
 } as const;
-/** Questions by createStream have the transactions above this one. */
+/** Probes by createStream use the transactions above this one. */
 const PROBE_TRANSACTIONS = 1000;
 /** Type of video tags (FLV 10.1 §E.4.1). */
 const VIDEO = 9;
 const WATCH_PERIOD_MS = 250;
-/** A server that calls without end and reads nothing gets no more answers. */
+/** A server that keeps calling and reads nothing gets no more answers. */
 const MAX_QUEUE_FOR_ANSWERS_BYTES = 16 * 1024;
 const MAX_REDIRECTS = 2;
-/** Shorter ones stand in too many words to be taken out of them. */
+/** Shorter secrets occur in too many words to be removed. */
 const MIN_SECRET_CHARACTERS = 3;
 
 type Phase = 'connecting' | 'publishing' | 'closing' | 'closed';
@@ -97,7 +96,7 @@ class Publication implements RtmpPublisher {
   #closed: Promise<void> | undefined;
   #resolveClosed: (() => void) | undefined;
 
-  /** Behind `app` and `tcUrl`, once the server has asked who we are. */
+  /** Appended to `app` and `tcUrl` once the server has asked for credentials. */
   #authQuery = '';
   #authAttempts = 0;
   #redirects = 0;
@@ -149,7 +148,7 @@ class Publication implements RtmpPublisher {
       if (this.#gate.wantsKeyFrame) this.#askForKeyFrame(tag.timestampMs);
       return 'skipped';
     }
-    // The first frame is the connection's time 0; what describes it goes before, at the same time.
+    // The first frame is time 0 of the connection; its headers precede it, at the same time.
     const describes = tag.role === 'metadata' || tag.role === 'sequence-header';
     if (Number.isNaN(this.#baseMs) && !describes) this.#baseMs = tag.timestampMs;
     this.#link.writeTag(tag, this.#messageStreamId, this.#relativeMs(tag));
@@ -164,7 +163,7 @@ class Publication implements RtmpPublisher {
     this.#handler.onFirstSent?.(role);
   }
 
-  /** On the connection's time base; per medium it never decreases. */
+  /** Time on the connection's time base; never decreases within a medium. */
   #relativeMs(tag: FlvTag): number {
     const sinceBaseMs = Number.isNaN(this.#baseMs) ? 0 : Math.round(tag.timestampMs - this.#baseMs);
     const relativeMs = Math.max(this.#lastMs[tag.type], sinceBaseMs);
@@ -186,7 +185,7 @@ class Publication implements RtmpPublisher {
     this.#stopTimers();
     this.#command('FCUnpublish', TRANSACTION.fcUnpublish, null, this.#options.streamName);
     this.#command('deleteStream', TRANSACTION.deleteStream, null, this.#messageStreamId);
-    // What is queued leaves, then FIN; a server that does not close in turn is not waited for longer.
+    // Queued data is sent, then FIN; the time-out covers a server that does not close in turn.
     this.#phaseTimer = setTimeout(() => this.#end(undefined), this.#options.flushTimeoutMs ?? 1000);
     this.#link.end();
     return this.#closed;
@@ -220,7 +219,7 @@ class Publication implements RtmpPublisher {
     );
   }
 
-  /** Begins anew, at the same server or another one: nothing was published yet. */
+  /** Connects again, to the same server or another one: nothing has been published yet. */
   #connectAgain(): void {
     clearTimeout(this.#phaseTimer);
     this.#link.destroy();
@@ -230,7 +229,7 @@ class Publication implements RtmpPublisher {
   #requestConnect(): void {
     const timeoutMs = this.#options.publishTimeoutMs ?? 10_000;
     this.#phaseTimer = setTimeout(() => {
-      this.#end(new RtmpError('TIMEOUT', `No end of the publish phase within ${timeoutMs} ms`));
+      this.#end(new RtmpError('TIMEOUT', `The publish phase did not end within ${timeoutMs} ms`));
     }, timeoutMs);
     const { app, tcUrl } = this.#url;
     this.#awaited = TRANSACTION.connect;
@@ -255,7 +254,7 @@ class Publication implements RtmpPublisher {
 
   #requestPublish(): void {
     const { streamName } = this.#options;
-    // Asked for again after every connect: acknowledgements show a stall that the kernel's buffers hide.
+    // Requested again after every connect: acknowledgements reveal a stall that the kernel's buffers hide.
     this.#link.write({ kind: 'window-acknowledgement-size', bytes: this.#windowBytes });
     this.#command('releaseStream', TRANSACTION.releaseStream, null, streamName);
     this.#command('FCPublish', TRANSACTION.fcPublish, null, streamName);
@@ -279,7 +278,7 @@ class Publication implements RtmpPublisher {
       case 'set-chunk-size':
       case 'window-acknowledgement-size':
       case 'ping-request':
-        break; // The link has dealt with these.
+        break; // The link has handled these.
     }
   }
 
@@ -290,8 +289,8 @@ class Publication implements RtmpPublisher {
     if (name === 'onStatus') return this.#onStatus(detail);
     if (name === 'close')
       return this.#end(new RtmpError('CONNECTION_LOST', 'The server closed the connection'));
-    // onBWDone, onFCPublish and whatever else there is tell us nothing. A call of the server's that wants an answer, such
-    // as _onbwcheck, gets one.
+    // onBWDone, onFCPublish and others carry nothing of interest. A call that expects an answer, such as _onbwcheck, gets
+    // one.
     if (transaction === undefined || transaction <= 0 || name === 'onFCPublish') return;
     if (this.#link.queuedBytes > MAX_QUEUE_FOR_ANSWERS_BYTES) return;
     this.#command('_result', transaction, null, undefined);
@@ -307,7 +306,7 @@ class Publication implements RtmpPublisher {
         performance.now(),
       );
     if (textOf(detail, 'code') === 'NetStream.Publish.Start') return this.#onStatus(detail);
-    // Each answer counts once: a server that repeats itself is not asked again.
+    // Each answer counts once: a repeated one triggers nothing.
     if (transaction !== this.#awaited) return;
     this.#awaited = undefined;
     if (transaction === TRANSACTION.connect) {
@@ -326,11 +325,11 @@ class Publication implements RtmpPublisher {
   }
 
   #onErrorAnswer(transaction: number | undefined, detail: Amf0Value): void {
-    // A server that refuses our question has read everything before it.
+    // A server that refuses our probe has read everything before it.
     if (transaction !== undefined && transaction > PROBE_TRANSACTIONS)
       return this.#onResult(transaction, null, null);
     if (this.#phase !== 'connecting') return;
-    // releaseStream and FCPublish are courtesy: many servers answer them with an error.
+    // releaseStream and FCPublish are optional: many servers answer them with an error.
     if (transaction === TRANSACTION.connect) this.#onRefused(detail);
     else if (transaction === TRANSACTION.createStream || transaction === TRANSACTION.publish)
       this.#end(refusal('PUBLISH_REJECTED', detail, this.#redact));
@@ -343,7 +342,7 @@ class Publication implements RtmpPublisher {
       return;
     }
     if (code === 'NetConnection.Connect.ReconnectRequest') return this.#onReconnectRequest(detail);
-    // Recording on the server's side is not the publication.
+    // Recording on the server does not concern the publication.
     if (code.startsWith('NetStream.Record.')) return;
     const ends =
       textOf(detail, 'level') === 'error' ||
@@ -356,7 +355,7 @@ class Publication implements RtmpPublisher {
     this.#end(refusal(kind, detail, this.#redact));
   }
 
-  /** `connect` was refused: for good, for want of a password, or with another address. */
+  /** `connect` was refused: for good, for lack of a password, or with another address. */
   #onRefused(detail: Amf0Value): void {
     const redirect = redirectOf(detail);
     if (redirect !== undefined) return this.#followRedirect(redirect);
@@ -370,14 +369,14 @@ class Publication implements RtmpPublisher {
     const refuse = (reason: string, words: string): void =>
       this.#end(new RtmpError('AUTH_FAILED', words, { reason }));
     if (username === undefined)
-      return refuse('no-credentials', 'The server wants a user and password');
+      return refuse('no-credentials', 'The server requires a user and password');
     if (demand.kind === 'failed')
       return refuse(
         this.#redact(demand.reason).slice(0, 32),
-        'The server refuses user or password',
+        'The server refuses the user or password',
       );
     if (this.#authAttempts++ >= MAX_AUTH_ATTEMPTS)
-      return refuse('authfailed', 'The server refuses user or password');
+      return refuse('authfailed', 'The server refuses the user or password');
     const credentials = { username, password };
     const path = app.replace(/\?.*$/, '');
     const challenge = randomBytes(4).toString('hex');
@@ -387,7 +386,7 @@ class Publication implements RtmpPublisher {
 
   #followRedirect(reference: string): void {
     const refuse = (words: string): void => this.#end(new RtmpError('REDIRECT_REFUSED', words));
-    if (this.#redirects++ >= MAX_REDIRECTS) return refuse('The server redirects again and again');
+    if (this.#redirects++ >= MAX_REDIRECTS) return refuse('The server keeps redirecting');
     let url: RtmpUrl;
     try {
       const withName = resolveRtmpUrl(reference, this.#url);
@@ -417,7 +416,7 @@ class Publication implements RtmpPublisher {
     try {
       url = reference === undefined ? undefined : resolveRtmpUrl(reference, this.#url);
     } catch {
-      return; // Nowhere to go: the server will close the connection, and the owner connects again as ever.
+      return; // An unusable address: the server will close the connection, and the caller reconnects as usual.
     }
     this.#reconnectRequested = true;
     this.#handler.onReconnectRequested?.(url);
@@ -433,8 +432,7 @@ class Publication implements RtmpPublisher {
   #watchDelivery(): void {
     const { bytesSent, queuedBytes } = this.#link;
     const step = this.#delivery.tick(bytesSent, queuedBytes, performance.now());
-    if (step.stalled)
-      return this.#end(new RtmpError('STALLED', 'The server takes nothing any more'));
+    if (step.stalled) return this.#end(new RtmpError('STALLED', 'The server has stopped reading'));
     if (step.windowBytes !== undefined) {
       this.#link.write({ kind: 'window-acknowledgement-size', bytes: step.windowBytes });
       this.#gate.setWindow(step.windowBytes);
@@ -458,7 +456,7 @@ class Publication implements RtmpPublisher {
     this.#link.write({ kind: 'command', streamId, name, transaction, values });
   }
 
-  /** Servers repeat what they were told, and much of that is secret. */
+  /** Servers repeat what they were sent, and much of it is secret. */
   readonly #redact = (text: string): string => {
     const { app, username, password } = this.#url;
     const query = /\?(.*)$/.exec(app)?.[1];

@@ -6,34 +6,34 @@ import type { FlvTag } from '../codec/frame.ts';
 import type { MayConnect } from './guarded-lookup.ts';
 import type { RtmpCapabilities, RtmpEnhancedMode } from './capabilities.ts';
 
-/** How the server of an `rtmps:` address is checked. Without any of these: by the system's authorities, and by name. */
+/** How to verify the server of an `rtmps:` address. Default: against the system's authorities, and by name. */
 export interface RtmpTlsOptions {
-  /** Certificates (PEM) of authorities that are trusted instead of the system's. */
+  /** Certificates (PEM) of authorities to trust instead of the system's. */
   readonly ca?: string | Uint8Array | readonly (string | Uint8Array)[];
-  /** SHA-256 of the server's certificate, 64 hexadecimal digits, colons allowed. Name, dates and chain then do not count. */
+  /** SHA-256 of the server's certificate, 64 hexadecimal digits, colons allowed. Name, dates and chain are not checked then. */
   readonly fingerprint256?: string;
-  /** Checks nothing: anybody on the way can read and change the stream. Default false. */
+  /** Verifies nothing: anyone on the path can read and change the stream. Default false. */
   readonly insecure?: boolean;
 }
 
 /** How one connection is made. All times in milliseconds. */
 export interface RtmpPublisherOptions {
-  /** `rtmp[s]://[user:password@]host[:port]/app[/instance][?query]`. User and password answer Adobe and Limelight demands. */
+  /** `rtmp[s]://[user:password@]host[:port]/app[/instance][?query]`. User and password are for Adobe and Limelight authentication. */
   readonly url: string;
   /** Stream name (key), sent as given, with its query if it has one. */
   readonly streamName: string;
   /** Only for `rtmps:`. */
   readonly tls?: RtmpTlsOptions;
-  /** Enhanced RTMP: not offered, offered and believed as answered, or taken for granted. Default `off`. */
+  /** Enhanced RTMP: not offered, negotiated, or assumed. Default `off`. */
   readonly enhanced?: RtmpEnhancedMode;
   /**
-   * May a redirect of the server be followed to this address? It is asked at most twice, and never for one that would
-   * give up TLS. Default: no redirect is followed.
+   * May a redirect of the server be followed to this address? Called at most twice, and never for one that would
+   * drop TLS. Default: no redirect is followed.
    */
   readonly mayRedirect?: (url: string) => boolean;
-  /** Asked for each address that would be connected to, also behind a redirect. Default: all may be. */
+  /** Called for each address before a connection, also after a redirect. Default: all are allowed. */
   readonly mayConnect?: MayConnect;
-  /** In place of the system's resolver. */
+  /** Replaces the system's resolver. */
   readonly lookup?: LookupFunction;
   /** TCP. Default 5,000. */
   readonly connectTimeoutMs?: number;
@@ -41,45 +41,45 @@ export interface RtmpPublisherOptions {
   readonly handshakeTimeoutMs?: number;
   /** From the end of the handshake to NetStream.Publish.Start. Default 10,000. */
   readonly publishTimeoutMs?: number;
-  /** Octets that should have arrived, and for so long did not: the connection ends STALLED. Default 8,000. */
+  /** Without progress for this long, although octets are due, the connection ends STALLED. Default 8,000. */
   readonly stallTimeoutMs?: number;
-  /** At the end: how long queued octets may take to leave. Default 1,000. */
+  /** How long queued octets may take to leave at the end. Default 1,000. */
   readonly flushTimeoutMs?: number;
   /**
-   * Largest Window Acknowledgement Size asked of the server, in octets; it is lowered to one second of media where
+   * Largest Window Acknowledgement Size to request from the server, in octets; lowered to one second of media if
    * that is less. Default 62,500: one second of 500 kbit/s.
    */
   readonly windowBytes?: number;
   /**
-   * Asks a server that acknowledges late or never whether it still listens: by PingRequest, and where it answers none,
-   * by createStream. Default true.
+   * Probes a server that acknowledges late or never: by PingRequest, and if it answers none, by createStream. Default
+   * true.
    */
   readonly probe?: boolean;
   /** Media outstanding before video is dropped. Default 2,000. */
   readonly highWaterMs?: number;
   /**
-   * Audio waits at most this long for the next picture, so that one write carries both; a picture itself leaves
-   * at the end of the event-loop turn, and with 0 audio does, too. Default 40: one picture at 25 fps.
+   * How long audio may wait for the next picture, so that one write carries both. A picture is sent at the end of
+   * the event-loop turn; with 0, audio is, too. Default 40: one picture at 25 fps.
    */
   readonly coalesceMs?: number;
-  /** `flashVer` of `connect`: some platforms look at it. Default `FMLE/3.0 (compatible; sipcast)`. */
+  /** `flashVer` of `connect`, which some platforms check. Default `FMLE/3.0 (compatible; sipcast)`. */
   readonly flashVersion?: string;
 }
 
-/** What the owner of a publisher is told. */
+/** What a publisher reports. */
 export interface RtmpPublisherHandler {
-  /** Once, when the server has accepted the publication: tags may be sent. */
+  /** Once, when the server has accepted the publication: tags are sent from now on. */
   onPublishing(capabilities: RtmpCapabilities): void;
   /** The first key frame has been sent, or the first audio. Once each, from within `push`. */
   onFirstSent?(role: 'key-frame' | 'audio'): void;
-  /** Video was skipped and a key frame would end that; at most once per 500 ms. */
+  /** Video was skipped and can resume with a key frame; at most once per 500 ms. */
   onKeyFrameWanted(): void;
   /**
-   * The server asks for a new connection (NetConnection.Connect.ReconnectRequest) and goes on taking this one.
-   * At most once. @param url - Where to, resolved against the present address; `undefined`: the same.
+   * The server requests a new connection (NetConnection.Connect.ReconnectRequest); this one continues until then.
+   * At most once. @param url - The new address, resolved against the current one; `undefined`: the same.
    */
   onReconnectRequested?(url: string | undefined): void;
-  /** Exactly once, last. Without an error after `close()`. */
+  /** Exactly once, as the last call. Without an error after `close()`. */
   onEnded(error: RtmpError | undefined): void;
 }
 
@@ -87,7 +87,7 @@ export interface RtmpPublisherHandler {
 export interface RtmpPublisherStats {
   /** Octets handed to the socket after the handshake. */
   readonly bytesSent: number;
-  /** Octets that the server has acknowledged, or `null` while it never did. */
+  /** Octets that the server has acknowledged, or `null` if it never has. */
   readonly bytesAcknowledged: number | null;
   /** Octets written and not known to have arrived. */
   readonly outstandingBytes: number;
@@ -97,9 +97,9 @@ export interface RtmpPublisherStats {
 
 /** One publication. */
 export interface RtmpPublisher {
-  /** Sends or skips a tag; before `onPublishing` and after the end it is skipped. Never throws: it may be an output. */
+  /** Sends or skips a tag; skips all before `onPublishing` and after the end. Never throws, so a publisher can be an output. */
   push(tag: FlvTag): 'sent' | 'skipped';
   readonly stats: RtmpPublisherStats;
-  /** Flushes what is queued, says FCUnpublish and deleteStream, and closes. Resolves after `onEnded`. Idempotent. */
+  /** Flushes queued tags, sends FCUnpublish and deleteStream, and closes. Resolves after `onEnded`. Idempotent. */
   close(): Promise<void>;
 }

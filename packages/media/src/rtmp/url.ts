@@ -19,11 +19,11 @@ export interface RtmpUrl {
   readonly password: string | undefined;
 }
 
-/** Servers make folders of applications. As it stands or escaped, and not in the query. */
+/** Servers map applications to folders. Matches it plain or escaped, but not in the query. */
 const STEP_UPWARDS = /^(?:[^?]*(?:[/\\]|%2f|%5c))?(?:\.|%2e){2}(?:[/\\?]|%2f|%5c|$)/i;
 
 /**
- * Parses an RTMP address. A trailing slash does not count.
+ * Parses an RTMP address. Ignores a trailing slash.
  *
  * @throws RtmpError `INVALID_URL`, with the `field` `scheme`, `host`, `port`, `app` or `userinfo`.
  */
@@ -32,7 +32,7 @@ export function parseRtmpUrl(text: string): RtmpUrl {
   if (!scheme) throw invalid('scheme', 'An RTMP address begins with rtmp:// or rtmps://');
   // oxlint-disable-next-line no-control-regex -- finding control characters is the point
   if (/[\u0000-\u0020\u007f]/.test(text))
-    throw invalid('app', 'White space or a control character');
+    throw invalid('app', 'The address has white space or a control character');
   const secure = scheme[1]?.toLowerCase() === 'rtmps';
   const rest = text.slice(scheme[0].length);
   const slash = rest.search(/[/?]/);
@@ -43,12 +43,13 @@ export function parseRtmpUrl(text: string): RtmpUrl {
   const hostport = authority.slice(at + 1);
   const match = /^(?:\[([0-9a-f:.%a-z]+)\]|([^:[\]@]+))(?::(\d*))?$/i.exec(hostport);
   const host = match?.[1] ?? match?.[2];
-  if (!match || !host) throw invalid('host', 'No host, or a malformed one');
+  if (!match || !host) throw invalid('host', 'The host is missing or malformed');
   const port = match[3] === undefined || match[3] === '' ? (secure ? 443 : 1935) : Number(match[3]);
   if (port < 1 || port > 65_535) throw invalid('port', 'The port must be 1 to 65535');
   const app = slash < 0 ? '' : trimPath(rest.slice(slash));
-  if (app === '' || app.startsWith('?')) throw invalid('app', 'No application: rtmp://host/app');
-  if (STEP_UPWARDS.test(app)) throw invalid('app', 'A path step upwards');
+  if (app === '' || app.startsWith('?'))
+    throw invalid('app', 'The application is missing: rtmp://host/app');
+  if (STEP_UPWARDS.test(app)) throw invalid('app', 'The path has a .. step');
   return {
     secure,
     host,
@@ -61,7 +62,7 @@ export function parseRtmpUrl(text: string): RtmpUrl {
 }
 
 /**
- * An address that a server names, absolute or relative to the present one (Enhanced RTMP v2, "Reconnect Request";
+ * Resolves an address from a server, absolute or relative to the current one (Enhanced RTMP v2, "Reconnect Request";
  * RFC 3986 §5.2): `rtmp://host/app`, `//host/app` or `/app`.
  *
  * @throws RtmpError `INVALID_URL`.
@@ -80,7 +81,7 @@ export function resolveRtmpUrl(reference: string, base: RtmpUrl): string {
   return absolute;
 }
 
-/** The address without its user, password and query: what may stand in a log or an error. */
+/** The address without its user, password and query, for logs and errors. */
 export function redactRtmpUrl(text: string): string {
   return text.replace(/^([a-z]+:\/\/)[^/?]*@/i, '$1***@').replace(/\?.*$/, '?***');
 }
@@ -98,7 +99,7 @@ function parseUserinfo(text: string): [string, string | undefined] {
       ? [decodeURIComponent(text), undefined]
       : [decodeURIComponent(text.slice(0, colon)), decodeURIComponent(text.slice(colon + 1))];
   } catch (cause) {
-    throw invalid('userinfo', 'Malformed percent-escape in user or password', cause);
+    throw invalid('userinfo', 'The user or password has a malformed percent-escape', cause);
   }
 }
 
