@@ -2,6 +2,7 @@
 // duration. Telephone events (RFC 4733) become digits, comfort noise (RFC 3389) is dropped.
 
 import type { AudioCodec } from '../codec/codec.ts';
+import { UnitList } from './depacketizer.ts';
 import type { Depacketizer, RtpCodec } from './depacketizer.ts';
 import { DtmfDecoder } from './dtmf.ts';
 import type { AudioFrame, RtpPacket } from '../codec/frame.ts';
@@ -39,8 +40,8 @@ export type AudioUnit = AudioFrame | PressedKey | AudioFault;
 /** Packets of unknown payload types are ignored: RtpSession has counted and dropped them. */
 export class AudioDepacketizer implements Depacketizer<AudioUnit> {
   readonly #payloadTypes: ReadonlyMap<number, RtpCodec>;
-  /** What the current packet has completed; reused. */
-  readonly #units: AudioUnit[] = [];
+  /** What the current packet has completed. */
+  readonly #units = new UnitList<AudioUnit>();
   readonly #dtmf = new DtmfDecoder();
   #started = false;
   #ssrc = 0;
@@ -52,14 +53,14 @@ export class AudioDepacketizer implements Depacketizer<AudioUnit> {
   }
 
   push(packet: RtpPacket): readonly AudioUnit[] {
-    this.#units.length = 0;
+    this.#units.begin();
     if (this.#started && (packet.sequenceNumber !== this.#expected || packet.ssrc !== this.#ssrc)) {
-      this.#units.push('audio-loss');
+      this.#units.add('audio-loss');
     }
     this.#started = true;
     this.#ssrc = packet.ssrc;
     this.#expected = (packet.sequenceNumber + 1) & 0xffff;
-    if (packet.payload.length === 0) return this.#units;
+    if (packet.payload.length === 0) return this.#units.units;
     const codec = this.#payloadTypes.get(packet.payloadType)?.codec;
     switch (codec) {
       case 'pcma':
@@ -79,11 +80,11 @@ export class AudioDepacketizer implements Depacketizer<AudioUnit> {
       case undefined:
         break;
     }
-    return this.#units;
+    return this.#units.units;
   }
 
   reset(): void {
-    this.#units.length = 0;
+    this.#units.clear();
     this.#started = false;
     this.#dtmf.reset();
   }
@@ -91,24 +92,24 @@ export class AudioDepacketizer implements Depacketizer<AudioUnit> {
   #pushSound(codec: AudioCodec, packet: RtpPacket): void {
     const { payload, rtpTimestamp, arrivalMs } = packet;
     if (payload.length > MAX_AUDIO_PAYLOAD_BYTES) {
-      this.#units.push('audio-oversize');
+      this.#units.add('audio-oversize');
       return;
     }
     const durationMs = audioDurationMs(codec, payload);
     if (durationMs === undefined) {
-      this.#units.push(codec === 'opus' ? 'opus-malformed' : 'speex-malformed');
+      this.#units.add(codec === 'opus' ? 'opus-malformed' : 'speex-malformed');
     } else if (durationMs > 0) {
-      this.#units.push({ codec, payload, durationMs, rtpTimestamp, arrivalMs });
+      this.#units.add({ codec, payload, durationMs, rtpTimestamp, arrivalMs });
     }
   }
 
   #pushEvent(packet: RtpPacket): void {
     if (packet.payload.length < 4) {
-      this.#units.push('dtmf-short');
+      this.#units.add('dtmf-short');
       return;
     }
     const digit = this.#dtmf.push(packet);
-    if (digit !== undefined) this.#units.push({ digit });
+    if (digit !== undefined) this.#units.add({ digit });
   }
 }
 

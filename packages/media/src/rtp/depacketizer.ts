@@ -26,3 +26,35 @@ export interface Depacketizer<Unit> {
   /** Forgets an incomplete frame and the position in the sequence, without a fault. */
   reset(): void;
 }
+
+/** Made with an object in it, so that the engine treats it like the lists with units: one shape in the hot loops. */
+const NOTHING: object[] = [{}];
+NOTHING.length = 0;
+
+/** The units that one packet completes. The list is reused: filling it again allocates nothing. */
+export class UnitList<Unit> {
+  readonly #units: Unit[] = [];
+  #count = 0;
+
+  /** Starts with the next packet. */
+  begin(): void {
+    this.#count = 0;
+  }
+
+  add(unit: Unit): void {
+    this.#units[this.#count++] = unit;
+  }
+
+  /** The units added since `begin`, in order; valid until the next `begin`. */
+  get units(): readonly Unit[] {
+    if (this.#count === 0) return NOTHING as never[];
+    if (this.#units.length !== this.#count) this.#units.length = this.#count;
+    return this.#units;
+  }
+
+  /** Drops the units, so that nothing keeps them. */
+  clear(): void {
+    this.#count = 0;
+    this.#units.length = 0;
+  }
+}

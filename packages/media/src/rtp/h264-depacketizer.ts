@@ -1,5 +1,6 @@
 // RFC 6184 packetization modes 0 and 1: single NAL unit, STAP-A, FU-A packets → access units, bit-exact.
 
+import { UnitList } from './depacketizer.ts';
 import type { Depacketizer } from './depacketizer.ts';
 import { type H264AccessUnit, NAL_HEADROOM_BYTES, type RtpPacket } from '../codec/frame.ts';
 import { beginsPicture, isPictureNal, NAL_TYPE, nalType } from '../codec/h264.ts';
@@ -54,8 +55,8 @@ export type H264Unit = H264AccessUnit | H264ParameterSet | H264Fault;
  * join the access unit that follows. An access unit with anything missing is dropped as a whole.
  */
 export class H264Depacketizer implements Depacketizer<H264Unit> {
-  /** What the current packet has completed; reused. */
-  readonly #units: H264Unit[] = [];
+  /** What the current packet has completed. */
+  readonly #units = new UnitList<H264Unit>();
   #started = false;
   #ssrc = 0;
   #expected = 0;
@@ -83,7 +84,7 @@ export class H264Depacketizer implements Depacketizer<H264Unit> {
   #endedByMarkerAt = -1;
 
   push(packet: RtpPacket): readonly H264Unit[] {
-    this.#units.length = 0;
+    this.#units.begin();
     const { rtpTimestamp } = packet;
     if (packet.sequenceNumber !== this.#expected || packet.ssrc !== this.#ssrc) {
       if (this.#started) this.#noteLoss(rtpTimestamp);
@@ -98,11 +99,11 @@ export class H264Depacketizer implements Depacketizer<H264Unit> {
     // An empty payload (padding, keep-alive) carries nothing, but its marker may.
     if (!this.#skipping && packet.payload.length > 0) this.#pushPayload(packet.payload);
     if (packet.marker && !this.#markerMisplaced) this.#endAtMarker();
-    return this.#units;
+    return this.#units.units;
   }
 
   reset(): void {
-    this.#units.length = 0;
+    this.#units.clear();
     this.#started = false;
     this.#clearUnit();
     this.#inUnit = false;
@@ -233,7 +234,7 @@ export class H264Depacketizer implements Depacketizer<H264Unit> {
       this.#hasPicture = true;
       if (type === NAL_TYPE.idrSlice) this.#isKeyFrame = true;
     } else if (type === NAL_TYPE.sps || type === NAL_TYPE.pps) {
-      this.#units.push({ parameterSet: nal });
+      this.#units.add({ parameterSet: nal });
     }
     this.#nalus.push(nal);
     this.#bytes += nal.length;
@@ -268,7 +269,7 @@ export class H264Depacketizer implements Depacketizer<H264Unit> {
     this.#skipping = this.#inUnit && rtpTimestamp === this.#timestamp;
     this.#headSuspect = true;
     this.#inUnit = this.#skipping;
-    this.#units.push('h264-loss');
+    this.#units.add('h264-loss');
   }
 
   #endAtTimestamp(): void {
@@ -295,7 +296,7 @@ export class H264Depacketizer implements Depacketizer<H264Unit> {
     const withHeadroom = this.#joined;
     this.#nalus = [];
     this.#clearUnit();
-    this.#units.push({
+    this.#units.add({
       codec: 'h264',
       nalus,
       withHeadroom,
@@ -308,7 +309,7 @@ export class H264Depacketizer implements Depacketizer<H264Unit> {
   #break(fault: H264Fault): void {
     this.#clearUnit();
     this.#skipping = true;
-    this.#units.push(fault);
+    this.#units.add(fault);
   }
 
   #clearUnit(): void {

@@ -1,5 +1,6 @@
 // RFC 7741: the payloads of VP8 packets → frames, bit-exact.
 
+import { UnitList } from './depacketizer.ts';
 import type { Depacketizer } from './depacketizer.ts';
 import { MAX_FRAME_BYTES } from './h264-depacketizer.ts';
 import type { RtpPacket, Vp8Frame } from '../codec/frame.ts';
@@ -33,8 +34,8 @@ export type Vp8Unit = Vp8Frame | Vp8Fault;
  * neither of them could show that nothing is.
  */
 export class Vp8Depacketizer implements Depacketizer<Vp8Unit> {
-  /** What the current packet has completed; reused. */
-  readonly #units: Vp8Unit[] = [];
+  /** What the current packet has completed. */
+  readonly #units = new UnitList<Vp8Unit>();
   #started = false;
   #ssrc = 0;
   #expected = 0;
@@ -51,7 +52,7 @@ export class Vp8Depacketizer implements Depacketizer<Vp8Unit> {
   #bytes = 0;
 
   push(packet: RtpPacket): readonly Vp8Unit[] {
-    this.#units.length = 0;
+    this.#units.begin();
     const { rtpTimestamp, payload } = packet;
     if (packet.sequenceNumber !== this.#expected || packet.ssrc !== this.#ssrc) {
       if (this.#started) this.#noteLoss();
@@ -65,11 +66,11 @@ export class Vp8Depacketizer implements Depacketizer<Vp8Unit> {
     // An empty payload (padding, keep-alive) carries nothing, but its marker may.
     if (payload.length > 0 && this.#state !== 'skipped') this.#pushPayload(payload);
     if (packet.marker && this.#state !== 'between') this.#end();
-    return this.#units;
+    return this.#units.units;
   }
 
   reset(): void {
-    this.#units.length = 0;
+    this.#units.clear();
     this.#started = false;
     this.#clear();
     this.#state = 'between';
@@ -108,7 +109,7 @@ export class Vp8Depacketizer implements Depacketizer<Vp8Unit> {
     this.#clear();
     this.#state = 'between';
     this.#headSuspect = true;
-    this.#units.push('vp8-loss');
+    this.#units.add('vp8-loss');
   }
 
   #end(): void {
@@ -119,10 +120,10 @@ export class Vp8Depacketizer implements Depacketizer<Vp8Unit> {
     const payload = this.#join();
     this.#clear();
     if (parseVp8FrameTag(payload) === undefined) {
-      this.#units.push('vp8-frame-tag');
+      this.#units.add('vp8-frame-tag');
       return;
     }
-    this.#units.push({
+    this.#units.add({
       codec: 'vp8',
       payload,
       isKeyFrame: isVp8KeyFrame(payload),
@@ -147,7 +148,7 @@ export class Vp8Depacketizer implements Depacketizer<Vp8Unit> {
   #break(fault: Vp8Fault): void {
     this.#clear();
     this.#state = 'skipped';
-    this.#units.push(fault);
+    this.#units.add(fault);
   }
 
   #clear(): void {
