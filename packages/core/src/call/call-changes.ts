@@ -1,4 +1,4 @@
-// What a call asks of its peer once it is established: hold, resume, transfer.
+// What an established call asks of its peer: hold, resume, transfer.
 
 import type { InviteSession, PeerDescription } from '@sipcast/sip';
 import { describe } from './call-ending.ts';
@@ -9,7 +9,7 @@ import type { SessionAgreement } from '../negotiation/session-agreement.ts';
 export interface CallChangesHandler {
   /** The session while the call is established. */
   session(): InviteSession | undefined;
-  /** The peer's answer to an offer of ours. Throws, or rejects, where it cannot be used. */
+  /** Takes the peer's answer to our offer. Throws or rejects if it cannot be used. */
   onAnswer(answer: PeerDescription): Promise<void> | undefined;
 }
 
@@ -27,7 +27,7 @@ export class CallChanges {
     this.#handler = handler;
   }
 
-  /** Whom the peer is to call in place of us, while it tries. */
+  /** Whom the peer is asked to call in our place, while the transfer is under way. */
   get transferTarget(): string | null {
     return this.#transferTarget;
   }
@@ -52,8 +52,8 @@ export class CallChanges {
   }
 
   /**
-   * Offers again what stands: many encoders then begin with a key frame. What becomes of it shows in the pictures. A peer that
-   * refuses it, or does not answer, is not asked again: meanwhile a hold would have to wait.
+   * Repeats the current offer: many encoders then start with a key frame. A peer that refuses or does not answer is not asked
+   * again, since a hold would have to wait meanwhile.
    */
   repeat(): void {
     if (!this.#mayRepeat) return;
@@ -90,7 +90,7 @@ export class CallChanges {
   }
 }
 
-/** What the SIP package says, in the gateway's words. */
+/** Turns an error of the SIP package into one of the gateway. */
 function asRefusal(cause: unknown, field: string): GatewayError {
   if (cause instanceof GatewayError) return cause;
   const { code, statusCode } = cause as { code?: string; statusCode?: number };

@@ -1,4 +1,4 @@
-// The session descriptions of one call: what we and the peer have said of its media, and where these may go.
+// The session descriptions of one call, ours and the peer's, and where its media may be sent.
 
 import { isIP } from 'node:net';
 import type { MediaSession } from '@sipcast/media';
@@ -25,9 +25,9 @@ export class CallDescriptions {
   readonly #options: CallOptions;
   readonly #logger: Logger;
   readonly #destinations: MediaDestinations | undefined;
-  /** An incoming call: what its offer and our answer came to, until the ACK. */
+  /** Incoming call: the agreement of its offer and our answer, until the ACK. */
   #agreed: Agreed | undefined;
-  /** The newest session description of a provisional response, and To of that response. */
+  /** The latest session description in a provisional response, and the To of that response. */
   #early: { readonly to: string | undefined; readonly sdp: string } | undefined;
   /** Where the peer's last offer, answer or provisional response came from. */
   #peerAddress: string | undefined;
@@ -54,7 +54,7 @@ export class CallDescriptions {
       });
   }
 
-  /** A provisional response has described media. */
+  /** A provisional response described media. */
   get hasEarly(): boolean {
     return this.#early !== undefined;
   }
@@ -78,7 +78,7 @@ export class CallDescriptions {
   }
 
   /**
-   * What we can do: before anything else, once.
+   * Describes what we can send and receive. Called once, before anything else.
    *
    * @param address - Ours, as the peer reaches it.
    * @param sessionId - Of the `o=` line.
@@ -98,14 +98,14 @@ export class CallDescriptions {
     });
   }
 
-  /** Our answer to the offer of a call that came in, whose hosts are looked up. Throws where there is none. */
+  /** Our answer to the offer of an incoming call. The hosts in the offer must be looked up. Throws if there is nothing to agree on. */
   answerFirst(offer: string): string {
     const agreed = this.agreement.offered(offer, (found) => this.#requireMedia(found));
     this.#agreed = agreed;
     return agreed.answer;
   }
 
-  /** A provisional response has come. */
+  /** Takes a provisional response. */
   onProvisional({ body, headers, source }: SipResponse): void {
     this.cameFrom(source);
     if (body.length === 0) return;
@@ -113,10 +113,9 @@ export class CallDescriptions {
   }
 
   /**
-   * The peer's first answer; empty where ours was the answer.
+   * The peer's first answer; empty when ours was the answer.
    *
-   * RFC 3261 §13.2.1 puts it into the 2xx, too, when it stood in an unreliable provisional response; gateways to the telephone
-   * network are known to leave it out there.
+   * RFC 3261 §13.2.1 repeats an answer from an unreliable provisional response in the 2xx; some PSTN gateways leave it out.
    */
   firstAnswerIn(accepted: SipResponse, acknowledged: string | undefined): string {
     if (this.#agreed) return '';
@@ -128,21 +127,24 @@ export class CallDescriptions {
     return Buffer.from(accepted.body).toString('utf8');
   }
 
-  /** What the media begin with, by {@link firstAnswerIn}. Throws where there is nothing in common, or RTP may not go there. */
+  /**
+   * What the media session starts with, from {@link firstAnswerIn}. Throws if there is no common codec, or if RTP must not be
+   * sent to the described address.
+   */
   begin(answer: string, accepted: SipResponse): Parameters<MediaSession['start']>[0] {
     const { media } =
       this.#agreed ?? this.agreement.answered(answer, (agreed) => this.#requireMedia(agreed));
-    // Through a proxy nobody knows where the peer itself is.
+    // Behind a proxy the peer's own address is unknown.
     const isDirect = !this.#startup.outboundProxy && !accepted.headers.get('record-route');
     const signallingAddress = isDirect ? this.#peerAddress : undefined;
     return { ...media, ...(signallingAddress && { signallingAddress }) };
   }
 
-  /** The peer's offer inside the call: our answer, and whether somebody holds the call now. */
+  /** Answers an offer inside the call. `held`: either side now holds the call. */
   onReoffer(sdp: string): { readonly answer: string; readonly held: boolean } | Refusal {
     const { hosts } = this.agreement;
     if (!hosts.knows(sdp)) {
-      // The answer cannot wait for DNS; the peer asks again when it is there (RFC 3261 §21.5.1).
+      // The answer cannot wait for DNS. The peer retries (RFC 3261 §21.5.1).
       void hosts.lookUp(sdp);
       const headers = [['retry-after', '2']] as const;
       return { statusCode: 500, reasonPhrase: 'Host Name Not Looked Up Yet', headers };
@@ -156,8 +158,9 @@ export class CallDescriptions {
   }
 
   /**
-   * The answer to an offer of ours inside the call: whether somebody holds the call now.
-   * @throws SipError, and the session goes on as it was
+   * Takes the answer to our offer inside the call.
+   * @returns whether either side now holds the call
+   * @throws SipError; the session then continues unchanged
    */
   onReanswer(sdp: string): boolean {
     try {
@@ -183,7 +186,9 @@ export class CallDescriptions {
   #requireDestinations(media: Agreed['media']): void {
     const silent = this.#destinations?.check(media, this.#peerAddress) ?? [];
     if (silent.length === 0) return;
-    this.warn(`no RTP to ${silent.join(', ')}, which may not be connected to: waits for media`);
+    this.warn(
+      `no RTP to ${silent.join(', ')}, which may not be connected to: waiting for the peer's media`,
+    );
   }
 
   #apply({ media, held }: Agreed): void {

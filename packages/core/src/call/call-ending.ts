@@ -17,8 +17,8 @@ export const INFO = {
   error: 'Failed by error',
 } as const;
 
-/** Failures of media whose own words help whoever reads them. */
-const TOLD: ReadonlySet<string> = new Set([
+/** Media failures whose own message is shown to clients. */
+const SHOWN: ReadonlySet<string> = new Set([
   'TRANSCODERS_BUSY',
   'TRANSCODER_LOST',
   'TRANSCODER_FAILED',
@@ -26,7 +26,7 @@ const TOLD: ReadonlySet<string> = new Set([
   'FORBIDDEN_ADDRESS',
 ]);
 
-/** What is the peer's to mend. */
+/** Failures that only the peer can fix. */
 const THEIRS: ReadonlySet<string> = new Set([
   'NO_COMMON_CODECS',
   'BAD_SDP',
@@ -34,12 +34,12 @@ const THEIRS: ReadonlySet<string> = new Set([
   'FORBIDDEN_ADDRESS',
 ]);
 
-/** The peer's session description is to blame: 488, and not 500. */
+/** The peer's session description is at fault: answer 488, not 500. */
 export function isTheirDescription(error: unknown): boolean {
   return THEIRS.has((error as { code?: string }).code ?? '');
 }
 
-/** An answered call that ended by a BYE, or of whose end the peer knew before us. */
+/** The call was answered and ended by a BYE, or by a peer that no longer knew its dialog. */
 export function isOrderly({ answered, endedBy, error }: SessionEnding): boolean {
   return answered && endedBy !== 'network' && error?.code !== 'SESSION_EXPIRED';
 }
@@ -49,7 +49,7 @@ export function describe(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Why it failed: the reference's words where one fits, else the peer's status line, else our own error. */
+/** Why a call failed: the reference product's words if they fit, else the peer's status line, else our own error. */
 export function infoOf(error: unknown, ending: Partial<SessionEnding> = {}): string {
   const { code } = (error ?? {}) as { code?: string };
   if (code === 'TIMEOUT') return INFO.requestTimeout;
@@ -60,12 +60,12 @@ export function infoOf(error: unknown, ending: Partial<SessionEnding> = {}): str
   return error === undefined ? INFO.error : `${INFO.error}: ${describe(error)}`;
 }
 
-/** Why the media failed, in the reference's words where one fits. */
+/** Why the media failed, in the reference product's words if they fit. */
 export function infoOfMediaFailure(error: unknown): string {
   const { code } = (error ?? {}) as { code?: string };
   if (code === 'NO_COMMON_CODECS') return INFO.noCommonCodecs;
   if (code === 'TRANSCODING_DISABLED') return INFO.transcodingDisabled;
-  if (code !== undefined && TOLD.has(code)) return `${INFO.error}: ${describe(error)}`;
+  if (code !== undefined && SHOWN.has(code)) return `${INFO.error}: ${describe(error)}`;
   return INFO.error;
 }
 

@@ -6,7 +6,7 @@ import type { OfferOptions } from '../negotiation/negotiation.ts';
 import type { RegistrationView } from '../registration/account-registration.ts';
 import type { SipTraceEntry } from '../trace/sip-trace.ts';
 
-/** Settings of a call that are the gateway's. */
+/** The gateway's settings for a call. */
 export interface CallOptions {
   readonly nodeId: string;
   readonly sessionId: string;
@@ -24,8 +24,8 @@ export interface CallOptions {
 export interface CallDeps {
   readonly userAgent: Pick<SipUserAgent, 'localAddressFor' | 'invite' | 'resolve'> & {
     /**
-     * Registers, or shares the registration of other calls; `unregister` when it is not needed any more. `onState` is told
-     * how it stands, until then. `signal`: when it is not needed any more, even before it is there.
+     * Registers the account, or shares the registration of other calls. Call `unregister` when it is no longer needed; until
+     * then `onState` reports its state. Aborting `signal` gives it up even while it is pending.
      */
     register(
       account: Parameters<SipUserAgent['register']>[0],
@@ -33,7 +33,7 @@ export interface CallDeps {
       signal: AbortSignal,
     ): Promise<Pick<Registration, 'unregister'>>;
   };
-  /** Of this call: its lines need not say which. */
+  /** Logger of this call: its lines need not name the call. */
   readonly logger: Logger;
   /** Wall clock in milliseconds. */
   readonly wallClock: () => number;

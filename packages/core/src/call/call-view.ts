@@ -1,4 +1,4 @@
-// A call as clients see it: every key always there, `null` when unset.
+// A call as clients see it: every key is always present, `null` when unset.
 
 import type { MediaStats } from '@sipcast/media';
 import type { CallStatus, RtmpStreamStatus } from '../status.ts';
@@ -7,7 +7,7 @@ import type { EndedBy } from './call-ending.ts';
 import type { CallProgress } from './call-progress.ts';
 import type { ResolvedStartup } from './startup.ts';
 
-/** A call as clients see it: every key always there, `null` when unset. */
+/** A call as clients see it: every key is always present, `null` when unset. */
 export interface CallView {
   readonly custom: Readonly<Record<string, unknown>>;
   readonly nodeId: string;
@@ -35,11 +35,11 @@ export interface CallView {
   /** The last SIP message received. */
   readonly sipMessageRaw: string | null;
   readonly isMsrp: false;
-  /** Whom the peer is to call in place of us, while it tries. */
+  /** Whom the peer is asked to call in our place, while a transfer is under way. */
   readonly target: string | null;
   readonly holdForTransfer: boolean;
   /**
-   * Why the call ended, once it has. Before: how its registration stands, where it needs one (`Registering`, `Registered`,
+   * Why the call ended. Before the end: the state of its registration, if it needs one (`Registering`, `Registered`,
    * `Registration failed: …`).
    */
   readonly info: string | null;
@@ -65,7 +65,7 @@ type CallFacts = Pick<
   | 'pushes'
 >;
 
-/** The view of a call: what was asked for, and what became of it. */
+/** The view of a call: its request and its outcome so far. */
 export function describeCall(
   startup: ResolvedStartup,
   progress: CallProgress,

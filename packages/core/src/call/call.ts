@@ -24,8 +24,8 @@ export interface CallEvents {
   /** About once a second while the call is established and something listens. */
   stats: (stats: MediaStats) => void;
   /**
-   * The peer asks us to call somebody else in place of itself (REFER). Whoever listens takes it on, and tells the peer by
-   * `report`; without a listener it is declined.
+   * The peer asks us to call another party in its place (REFER). A listener takes this on and reports the outcome with
+   * `report`; without a listener the request is declined.
    */
   refer: (refer: ReferRequest) => void;
   /** A file of the recording is complete. */
@@ -49,16 +49,16 @@ export interface Call extends Emitter<CallEvents> {
   view(): CallView;
   /** The call's SIP messages so far, both ways, oldest first, without secrets; also after its end. */
   trace(): SipTraceEntry[];
-  /** What was measured of the media; `null` before the answer. The last values after the end. */
+  /** Media statistics; `null` before the answer. After the end, the last values. */
   stats(): MediaStats | null;
   /**
-   * Waits for the answer.
-   * @throws GatewayError `CALL_FAILED` when the call ends without one.
+   * Resolves when the peer answers.
+   * @throws GatewayError (rejection) `CALL_FAILED` when the call ends unanswered.
    */
   established(): Promise<void>;
   /** Resolves when the call has ended and everything that it held is released. */
   closed(): Promise<void>;
-  /** Ends the call: CANCEL, BYE, or simply no INVITE, as its state demands. Idempotent; resolves as `closed()`. */
+  /** Ends the call by CANCEL or BYE, or before its INVITE is sent. Idempotent; resolves with `closed()`. */
   terminate(): Promise<void>;
   /**
    * Sends digits (`0-9 * # A-D`, `,` is a pause), after those that are still being sent; before the answer they wait
@@ -70,33 +70,34 @@ export interface Call extends Emitter<CallEvents> {
    */
   sendDtmf(digits: string, type?: DtmfType): Promise<void>;
   /**
-   * What the peer hears from now on: the sound of a named stream, decoded and encoded as the call negotiated. Before the
-   * answer it waits for it. Replaces the stream that was injected before.
+   * Plays the audio of a named stream to the peer, encoded as negotiated. If the call is not answered yet, playback starts with
+   * the answer. Replaces a stream that was injected before.
    *
    * @throws GatewayError `CALL_STATE` when the call has ended or the peer takes no audio.
    */
   injectStream(source: Pick<NamedStream, 'tapAudio'>): void;
-  /** The peer hears silence again. Nothing injected: changes nothing. */
+  /** The peer hears silence again. Does nothing if no stream is injected. */
   stopInjection(): void;
   /**
-   * Plays a sound file to the peer, once, in place of what it hears otherwise. Before the answer it waits for it.
+   * Plays a sound file to the peer once, in place of what it would hear otherwise. If the call is not answered yet, playback
+   * starts with the answer.
    *
    * @param path - A WAV, MP3 or FLV file; not checked here.
    * @throws GatewayError as {@link injectStream}, and `NOT_IMPLEMENTED` when there is no ffmpeg to decode it.
    */
   injectSound(path: string): void;
   /**
-   * Puts the call on hold: the peer is told to send nothing, and hears silence; streams and pushes go on. Resolves when the
-   * peer has agreed. On hold already: changes nothing.
+   * Puts the call on hold: we ask the peer to send nothing, and it hears silence; streams and pushes continue. Resolves when
+   * the peer has agreed. Does nothing if we already hold the call.
    *
    * @throws GatewayError (rejection) `CALL_STATE` when the call is not established, or the peer refuses: `sipStatus`.
    */
   hold(): Promise<void>;
-  /** Ends {@link hold}; a peer that holds, too, keeps the call in HOLD. @throws GatewayError as {@link hold}. */
+  /** Ends {@link hold}. If the peer also holds the call, it stays in HOLD. @throws GatewayError as {@link hold}. */
   resume(): Promise<void>;
   /**
-   * Asks the peer to call `target` in place of us (REFER, RFC 3515). Resolves when that call stands; this one is then ended.
-   * Until then `target` and `holdForTransfer` of the view tell of it.
+   * Asks the peer to call `target` in our place (REFER, RFC 3515). Resolves when that call is established; this one then ends.
+   * Until then the view shows it in `target` and `holdForTransfer`.
    *
    * @param target - SIP URI.
    * @throws GatewayError (rejection) `CALL_STATE` when the call is not established, or the transfer fails, with `sipStatus`:

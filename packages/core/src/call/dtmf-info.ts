@@ -1,4 +1,4 @@
-// Digits in SIP INFO: `application/dtmf-relay` and `application/dtmf`, both ways. No RFC: vendors' common form.
+// Digits in SIP INFO: `application/dtmf-relay` and `application/dtmf`, in both directions. No RFC defines them; vendors agree on the form.
 
 import type { InviteSession } from '@sipcast/sip';
 import { GatewayError } from '../errors.ts';
@@ -32,14 +32,14 @@ export function checkDigits(digits: string, type: DtmfType): void {
 const DIGIT_MS = 160;
 const GAP_MS = 100;
 const PAUSE_MS = 1000;
-/** Event codes of RFC 4733 §3.2, which some devices write in place of the digit. */
+/** Event codes of RFC 4733 §3.2: some devices write them instead of the digit. */
 const EVENT_DIGITS = '0123456789*#ABCD';
 
 /**
  * The digit of an INFO.
  *
  * @param contentType - In lower case, without parameters.
- * @returns undefined for another content type; without `digit` where the body has none, or one that is no key (flash).
+ * @returns undefined for another content type; no `digit` when the body has none, or one that is not a key (flash).
  */
 export function parseInfoDigit(
   contentType: string,
@@ -76,7 +76,7 @@ export class InfoDigitSender {
     this.#isOver = isOver;
   }
 
-  /** `0-9 * # A-D`, and `,` for a pause of a second. Resolves after the last answer, or when the call is over. */
+  /** `0-9 * # A-D`, and `,` for a pause of one second. Resolves after the last answer, or when the call ends. */
   async send(digits: string, type: 'INFO' | 'INFO_RELAY'): Promise<void> {
     for (const digit of digits.toUpperCase()) {
       if (this.#isOver()) return;

@@ -1,4 +1,4 @@
-// Digits that a call sends, in the order they were asked for: RFC 4733 events, or SIP INFO.
+// Sends the digits of a call in order: as RFC 4733 events or SIP INFO.
 
 import type { InviteSession } from '@sipcast/sip';
 import { checkDigits, InfoDigitSender } from './dtmf-info.ts';
@@ -7,13 +7,13 @@ import { GatewayError } from '../errors.ts';
 
 /** What the sender asks of its call. */
 export interface DtmfSenderHandler {
-  /** The answer has come, or the call has ended without. */
+  /** Resolves when the call is answered, or ends unanswered. */
   readonly answered: Promise<void>;
   readonly closed: Promise<void>;
   /** The call is ending or has ended. */
   isOver(): boolean;
   session(): InviteSession | undefined;
-  /** Sends RFC 4733 events; rejects where the peer takes none. */
+  /** Sends RFC 4733 events; rejects if the peer does not take them. */
   sendEvents(digits: string): Promise<void>;
 }
 
@@ -49,7 +49,7 @@ export class DtmfSender {
     try {
       await this.#handler.sendEvents(digits.toUpperCase());
     } catch (cause) {
-      const problem = 'The peer takes no RFC 4733 events; use INFO';
+      const problem = 'The peer does not take RFC 4733 events; use INFO';
       throw new GatewayError('CALL_STATE', problem, { cause });
     }
   }

@@ -58,13 +58,13 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
   #session: InviteSession | undefined;
   #registration: Pick<Registration, 'unregister'> | undefined;
   readonly #descriptions: CallDescriptions;
-  /** An incoming call: keeps the encoders of its push from the answer to the ACK. */
+  /** Incoming call: keeps the encoders of its push between the answer and the ACK. */
   #heldForm: (() => void) | undefined;
-  /** RTP came before the answer. */
+  /** RTP arrived before the answer. */
   #earlyMedia = false;
   #lastMessage: SipMessage | undefined;
   #terminating = false;
-  /** Aborts with the end: nobody waits for a registrar that is slow. */
+  /** Aborted when the call ends, so that it does not wait for a slow registrar. */
   readonly #over = new AbortController();
   /** Our BYE, until its answer. */
   #hungUp: Promise<void> | undefined;
@@ -182,7 +182,7 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
     if (!this.ended && !this.#terminating) {
       this.#terminating = true;
       this.#hungUp = this.#session?.terminate();
-      // RFC 3261 §15.1.1: with the BYE the session is over, whether the peer answers it or not; a CANCEL may still fail.
+      // RFC 3261 §15.1.1: sending BYE ends the session, answered or not. A CANCEL may still fail.
       if (!this.#session || this.#progress.isEstablished) this.#end('FINISH', INFO.normal, 'local');
     }
     return this.#closed;
@@ -202,14 +202,14 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
     this.stream.attach(push);
   }
 
-  /** Something inside went wrong; this call ends, and no other. */
+  /** Ends this call, and no other, after an internal failure. */
   fail(error: unknown): void {
     if (this.ended) return;
     this.#deps.logger.error(error instanceof Error ? String(error.stack) : String(error));
     this.#abandon(infoOfMediaFailure(error));
   }
 
-  /** The peer sends nothing any more. */
+  /** The peer has stopped sending. */
   onInactive(kind: 'rtp' | 'rtcp'): void {
     if (this.ended) return;
     const logger = childLogger(this.#deps.logger, { area: 'rtp' });
@@ -234,12 +234,12 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
     if (stats && !this.ended) this.emit('stats', stats);
   }
 
-  /** A key frame is needed, and RTCP was in vain. */
+  /** A key frame is needed, and RTCP requests had no effect. */
   onKeyFrameByInfo(): void {
     if (this.#session && !this.ended) this.#infos.askForPicture(this.#session);
   }
 
-  /** Everything else was in vain. */
+  /** A key frame is needed, and no other request had an effect. */
   onKeyFrameByReinvite(): void {
     this.#changes.repeat();
   }
@@ -284,13 +284,13 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
     else this.#end('FAILED', info, 'gateway');
   }
 
-  /** RTP comes before the answer. */
+  /** RTP arrives before the answer. */
   onEarlyMedia(): void {
     this.#earlyMedia = true;
     this.#ringWithMedia();
   }
 
-  /** Dials, once. What goes wrong ends the call; it never rejects. */
+  /** Dials. Called once; never rejects: a failure ends the call. */
   async place(): Promise<void> {
     // A listener of the gateway's `call` may have ended it.
     if (this.ended) return;
@@ -299,7 +299,7 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
       await this.#dial();
     } catch (error) {
       if (this.ended) return;
-      // The registration was refused or not answered, or there is no way to the peer.
+      // The registration was refused or unanswered, or the INVITE could not be built.
       const { statusCode } = error as { statusCode?: number };
       if (statusCode === undefined) return this.#end('FAILED', infoOf(error), 'network');
       const info = infoOf(error, { statusCode, reasonPhrase: describe(error) });
@@ -348,7 +348,7 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
     return this.#descriptions.agreement.firstOffer();
   }
 
-  /** Answers a call that came in. What goes wrong ends the call; it never rejects. */
+  /** Answers an incoming call. Never rejects: a failure ends the call. */
   async receive(
     session: IncomingSession,
     { offer, request, source }: Pick<IncomingInvite, 'offer' | 'request' | 'source'>,
@@ -370,7 +370,7 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
         if (this.ended) return;
         sdp = descriptions.answerFirst(offer);
       }
-      // A call that cannot be published as it asked to be is not answered first.
+      // Reserve the encoders before answering: a call that cannot be published as requested is not answered.
       if (this.#rtmpPush) this.#heldForm = this.#rtmpPush.prepare(this.#media.stream);
       session.answer(sdp);
     } catch (error) {
@@ -385,7 +385,7 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
 
   /** What the SIP session of this call reports to. */
   readonly sessionHandler: InviteSessionHandler = {
-    // What goes wrong in here is ours, and must not reach the user agent.
+    // An exception here is our own bug and must not reach the user agent.
     onProvisional: (response) => this.#guard(() => this.#onProvisional(response)),
     onAnswered: (response, answer, source) =>
       this.#guard(() => {
@@ -408,7 +408,7 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
       return true;
     },
     onDialogRequest: (request) => this.#infos.answer(request),
-    // For the view alone: what decides anything comes with the other events.
+    // For the view only. Everything that decides something comes with the other events.
     onMessage: (direction, message) => {
       if (direction === 'in') this.#lastMessage = message;
     },
@@ -429,7 +429,7 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
     this.#ringWithMedia();
   }
 
-  /** Early media has been announced, and flows. RTP alone may be that of a peer which is just answering. */
+  /** Early media was announced and is flowing. RTP alone may come from a peer that is just answering. */
   #ringWithMedia(): void {
     if (this.#earlyMedia && this.#descriptions.hasEarly) this.#progress.move('RING_MEDIA');
   }
@@ -440,7 +440,7 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
     this.#heldForm = undefined;
     try {
       this.#media.start(this.#descriptions.begin(described, response));
-      // Before the call counts as established: one that cannot be published as it asked to be has failed.
+      // Before the call counts as established: a call that cannot be published as requested has failed.
       if (this.#rtmpPush) release ??= this.#rtmpPush.prepare(this.#media.stream);
     } catch (error) {
       release?.();
@@ -467,14 +467,14 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
     return { answer: reply.answer };
   }
 
-  /** The answer to an offer of ours inside the call. @throws SipError, and the session goes on as it was */
+  /** Takes the answer to our offer inside the call. @throws SipError; the session then continues unchanged */
   #onReanswer(sdp: string): void {
     if (this.ended) return;
     const held = this.#descriptions.onReanswer(sdp);
     this.#progress.move(held ? 'HOLD' : 'ESTABLISHED');
   }
 
-  /** Ends an answered call for a reason of our own: as in `terminate`, a peer that is gone need not answer the BYE. */
+  /** Ends an answered call for a reason of ours. As in `terminate`, the peer need not answer the BYE. */
   #hangUp(info: string, sipStatus?: number): void {
     this.#hungUp = this.#session?.terminate();
     this.#end('FAILED', info, 'gateway', sipStatus);
@@ -482,7 +482,7 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
 
   #onEnded(ending: SessionEnding): void {
     const { reasonPhrase, endedBy } = ending;
-    // A call to which no way was found has no SIP status: nothing was sent.
+    // No SIP status when the next hop was not found: nothing was sent.
     const isSent = this.#startup.incoming || this.#descriptions.isDescribed;
     const statusCode = isSent ? ending.statusCode : undefined;
     if (this.#terminating || ending.cancelled)

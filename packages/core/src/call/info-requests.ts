@@ -1,10 +1,10 @@
-// SIP INFO in a call, both ways: whole pictures that are asked for (RFC 5168), and keys that are pressed.
+// SIP INFO in a call, in both directions: key-frame requests (RFC 5168) and DTMF digits.
 
 import type { InviteSession, SipRequest } from '@sipcast/sip';
 import { parseInfoDigit } from './dtmf-info.ts';
 import type { ReceivedDtmf } from './dtmf-info.ts';
 
-/** RFC 5168 §7: asks the encoder for a whole picture. */
+/** RFC 5168 §7: asks the encoder for a key frame. */
 const PICTURE_FAST_UPDATE = {
   contentType: 'application/media_control+xml',
   body:
@@ -14,7 +14,7 @@ const PICTURE_FAST_UPDATE = {
 
 /** What a call does with them. */
 export interface InfoRequestsHandler {
-  /** The peer asks for a whole picture of ours. */
+  /** The peer asks us for a key frame. */
   onPictureWanted(): void;
   /** The peer pressed a key. */
   onDtmf(dtmf: ReceivedDtmf): void;
@@ -23,14 +23,14 @@ export interface InfoRequestsHandler {
 /** The INFO requests of one call. */
 export class InfoRequests {
   readonly #handler: InfoRequestsHandler;
-  /** The peer has refused to be asked for a picture so. */
+  /** The peer has refused such a request. */
   #isRefused = false;
 
   constructor(handler: InfoRequestsHandler) {
     this.#handler = handler;
   }
 
-  /** Asks the peer for a whole picture, unless it has refused that before. */
+  /** Asks the peer for a key frame, unless it has refused that before. */
   askForPicture(session: Pick<InviteSession, 'sendInfo'>): void {
     if (this.#isRefused) return;
     const { contentType, body } = PICTURE_FAST_UPDATE;
@@ -38,11 +38,11 @@ export class InfoRequests {
       (statusCode) => {
         this.#isRefused = statusCode >= 300;
       },
-      () => {}, // A call that is ending; what ails the signalling shows elsewhere.
+      () => {}, // The call is ending. Other requests report signalling failures.
     );
   }
 
-  /** Answers what the SIP package leaves to the call: INFO, and others that are not served. */
+  /** Answers the requests that the SIP package leaves to the call: INFO, and methods that are not supported. */
   answer(request: SipRequest): { statusCode: number; reasonPhrase?: string } {
     if (request.method !== 'INFO') return { statusCode: 405, reasonPhrase: 'Method Not Allowed' };
     if (request.body.length === 0) return { statusCode: 200 };

@@ -38,7 +38,7 @@ export interface StartupRequest extends OutputFormOptions {
   readonly rtmpUrl?: string;
   /** Name (key) to publish under; together with `rtmpUrl`. */
   readonly rtmpStream?: string;
-  /** How the push to `rtmpUrl` connects and reconnects, where it differs from the gateway's `rtmp`. */
+  /** Options of the push to `rtmpUrl` that differ from the gateway's `rtmp`. */
   readonly rtmp?: PushRtmpOptions;
   /** `true`: `a=sendrecv`; `false`: `a=recvonly`. Default true. */
   readonly hasAudio?: boolean;
@@ -48,7 +48,7 @@ export interface StartupRequest extends OutputFormOptions {
   readonly srtp?: 'off' | 'optional' | 'required';
   /** Record the call into the gateway's `recording.dir`, or into another folder. Default false. */
   readonly record?: boolean | { readonly dir: string };
-  /** Echoed in the call and its events; at most 4 KiB as JSON. Default `{}`. */
+  /** Repeated in the call and its events; at most 4 KiB as JSON. Default `{}`. */
   readonly custom?: Readonly<Record<string, unknown>>;
   /** Extra headers of the INVITE: at most 32, and 8 KiB in all. */
   readonly sipHeaders?: Readonly<Record<string, string>>;

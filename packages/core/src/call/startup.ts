@@ -11,7 +11,7 @@ import type { PushRtmpOptions } from '../stream/rtmp-options.ts';
 import type { StartupRequest } from './startup-request.ts';
 import { STARTUP_ROWS } from './startup-rows.ts';
 
-/** A request after validation: nothing is open any more. */
+/** A validated request with all defaults filled in. */
 export interface ResolvedStartup {
   /** The peer called us. */
   readonly incoming: boolean;
@@ -56,12 +56,12 @@ const CALL_ID =
   /^[A-Za-z0-9\-.!%*_+`'~()<>:\\"/[\]?{}]+(@[A-Za-z0-9\-.!%*_+`'~()<>:\\"/[\]?{}]+)?$/;
 // oxlint-disable-next-line no-control-regex -- finding control characters is the point
 const CONTROL = /[\u0000-\u001f\u007f]/;
-/** Half a character: has no UTF-8, and so can neither be escaped nor sent. */
+/** Half of a character: has no UTF-8 form, so it can neither be escaped nor sent. */
 const LONE_SURROGATE = /\p{Cs}/u;
 const HOST_PORT = /^(?:sip:)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?(?:;lr)?$/;
 const TOKEN = /^[A-Za-z0-9\-.!%*_+`'~]+$/;
 const MAX_CUSTOM_BYTES = 4096;
-/** Extra headers of an INVITE: enough for any PBX, and it must still fit a datagram or a few. */
+/** Extra headers of an INVITE: enough for any PBX; the INVITE must still fit into a few datagrams. */
 const MAX_HEADERS = 32;
 const MAX_HEADERS_BYTES = 8192;
 /** Headers that the stack itself writes. */
@@ -109,7 +109,7 @@ export function resolveStartup(
 ): ResolvedStartup {
   const request = checkedRequest(given);
   const callId = text(request, 'callId', 256) ?? newCallId();
-  if (!CALL_ID.test(callId)) throw invalidArgument('callId', 'is no RFC 3261 Call-ID');
+  if (!CALL_ID.test(callId)) throw invalidArgument('callId', 'is not an RFC 3261 Call-ID');
   const callee = text(request, 'callee', 1024);
   const caller = text(request, 'sipLogin', 256) ?? 'sipcast';
   const domain = hostPort(request, 'sipDomain');
@@ -117,7 +117,7 @@ export function resolveStartup(
   const { sipPort, sipRegisterRequired: registerRequired = false } = request;
   const target = targetOf(callee, domain);
   const uri = parseSip(target, 'callee');
-  // RFC 3261 §19.1.1, table 1: neither may stand in To, and what they ask for would be lost in silence.
+  // RFC 3261 §19.1.1, table 1: neither is allowed in To; what they ask for would be dropped silently.
   if (target.includes('?') || uri.parameters.has('method'))
     throw invalidArgument('callee', 'must have no headers and no method parameter');
   const transport = resolveTransport(request, uri);
@@ -130,7 +130,7 @@ export function resolveStartup(
   const field = hasHost(callee) ? 'callee' : 'sipDomain';
   const called = { field, host: uri.host, port: uri.port } as const;
   const hop = proxy ?? called;
-  // The registrar is the domain's; without one, the callee's host, whose port is then its port, too.
+  // The registrar is the domain; without one, the callee's host and port.
   const registrarHop = proxy ?? domain ?? called;
   const hopPort = hop.port ?? sipPort;
   const registrarPort = registrarHop.port ?? sipPort;
@@ -180,7 +180,7 @@ function resolveTransport(request: StartupRequest, uri: SipUri): ResolvedStartup
   if (named !== undefined && named !== 'udp' && named !== 'tcp' && named !== 'tls')
     throw invalidArgument('callee', 'has a transport other than udp, tcp and tls');
   const transport = request.sipTransport ?? (uri.scheme === 'sips' ? 'tls' : (named ?? 'udp'));
-  // RFC 3261 §26.2.2: it would not be what sips: promises.
+  // RFC 3261 §26.2.2: sips: promises TLS.
   if (uri.scheme === 'sips' && transport !== 'tls' && transport !== 'auto')
     throw invalidArgument('sipTransport', 'must be tls for a sips: callee');
   return uri.scheme === 'sips' ? 'tls' : transport;
@@ -199,7 +199,7 @@ function resolveRtmp(request: StartupRequest): {
   return { rtmpUrl, rtmpStream };
 }
 
-/** @throws GatewayError naming the field that the port of a next hop was given in */
+/** @throws GatewayError naming the field that held the port of the next hop */
 function requirePort(hop: Named, sipPort: number | undefined, allowsPort: AllowsPort): void {
   const number = hop.port ?? sipPort;
   if (number === undefined || allowsPort(hop.host, number)) return;
@@ -207,7 +207,7 @@ function requirePort(hop: Named, sipPort: number | undefined, allowsPort: Allows
   throw invalidArgument(field, `names port ${number}, which may not be connected to`);
 }
 
-/** A callee that is a user alone has host and port of the domain. */
+/** A callee without a host is a user of the domain. */
 function hasHost(callee: string): boolean {
   return isSipUri(callee) || callee.includes('@');
 }
@@ -263,7 +263,7 @@ function hostPort(
   };
 }
 
-/** Escapes what a user part may not hold (RFC 3261 §25.1); present escapes stay. */
+/** Escapes what a user part must not contain (RFC 3261 §25.1); existing escapes stay. */
 function escapeUser(user: string): string {
   return user.replace(/%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9\-_.!~*'()&=+$,;?/%]/gu, (character) =>
     encodeURIComponent(character),
@@ -312,7 +312,7 @@ function text<Field extends TextField>(
   if (value.length > maxLength)
     throw invalidArgument(field, `is longer than ${maxLength} characters`);
   if (CONTROL.test(value)) throw invalidArgument(field, 'has a control character');
-  if (LONE_SURROGATE.test(value)) throw invalidArgument(field, 'is no well-formed Unicode');
+  if (LONE_SURROGATE.test(value)) throw invalidArgument(field, 'is not well-formed Unicode');
   return value;
 }
 
@@ -332,7 +332,7 @@ function resolveCustom(custom: StartupRequest['custom'] = {}): ResolvedStartup['
   }
   if (Buffer.byteLength(json) > MAX_CUSTOM_BYTES)
     throw invalidArgument('custom', `is longer than ${MAX_CUSTOM_BYTES} bytes`);
-  // A copy: what the caller changes later must not change events.
+  // A copy: later changes by the caller must not show in events.
   return JSON.parse(json) as Record<string, unknown>;
 }
 
@@ -354,7 +354,7 @@ function resolveHeaders(headers: StartupRequest['sipHeaders'] = {}): ResolvedSta
       LONE_SURROGATE.test(value) ||
       value.length > 2048
     ) {
-      throw invalidArgument('sipHeaders', `has a value for ${name} that is no plain string`);
+      throw invalidArgument('sipHeaders', `has a value for ${name} that is not a plain string`);
     }
     return [name, value] as const;
   });

@@ -1,4 +1,4 @@
-// Decides about calls that come in: by the rules, by who listens, or by silence.
+// Decides about incoming calls: by the rules, else by a listener, else by silence.
 
 import { DigestServer, parseNameAddress, parseUri } from '@sipcast/sip';
 import type { IncomingInvite, InviteDecision } from '@sipcast/sip';
@@ -16,11 +16,11 @@ import type { LaunchIncoming } from './pending-invite.ts';
 export interface IncomingCallsHandler {
   /** Makes the call that takes an INVITE. */
   readonly launch: LaunchIncoming;
-  /** Whether somebody listens for calls that no rule is for. */
+  /** Whether a listener waits for calls that match no rule. */
   isAwaited(): boolean;
-  /** Hands the call to whoever listens. */
+  /** Hands the call to the listeners. */
   onIncoming(incoming: IncomingCall): void;
-  /** Whether the gateway takes no calls any more. */
+  /** Whether the gateway no longer takes calls. */
   isClosed(): boolean;
 }
 
@@ -32,7 +32,7 @@ export interface IncomingCallsDeps {
   readonly logger: Logger;
 }
 
-/** The gateway's door for callers. */
+/** Admits callers. */
 export class IncomingCalls {
   readonly #rules: IncomingRules | undefined;
   readonly #realm: string;
@@ -52,7 +52,7 @@ export class IncomingCalls {
     this.#realm = options?.realm ?? 'sipcast';
   }
 
-  /** A rule is for this caller, or somebody listens for callers of any kind. */
+  /** Whether a rule matches this caller, or a listener waits for any caller. */
   recognizes(invite: Pick<IncomingInvite, 'request' | 'source'>): boolean {
     const facts = this.#factsOf(invite);
     return (
@@ -100,7 +100,7 @@ export class IncomingCalls {
   }
 
   #offer(invite: IncomingInvite, facts: IncomingFacts): InviteDecision {
-    // It is taken, and so told 100, only where somebody is there for it.
+    // Only taken, and so answered with 100, if there is a listener.
     if (this.#handler.isAwaited()) {
       this.#handler.onIncoming(new PendingInvite(invite, facts, this.#handler.launch));
       return 'taken';
@@ -108,7 +108,7 @@ export class IncomingCalls {
     return this.#refuse('sip-unknown-caller', facts);
   }
 
-  /** RFC 3261 §26: whoever is not known here learns nothing, not even that there is somebody. */
+  /** RFC 3261 §26: an unknown caller learns nothing, not even that something listens here. */
   #refuse(fault: string, facts: IncomingFacts): 'drop' {
     this.#deps.faults.count(fault, facts.source);
     return 'drop';

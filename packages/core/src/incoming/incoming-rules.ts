@@ -1,4 +1,4 @@
-// Who may call us, and what becomes of the call: declarative rules, matched against an INVITE. Pure.
+// Who may call us, and what happens to the call: declarative rules, matched against an INVITE. Pure functions.
 
 import { BlockList, isIP } from 'node:net';
 import { resolveStartup } from '../call/startup.ts';
@@ -7,7 +7,7 @@ import { GatewayError, invalidArgument } from '../errors.ts';
 import type { GatewayErrorCode } from '../errors.ts';
 import type { OutputFormOptions } from '../stream/output-form.ts';
 
-/** What becomes of calls that come in. Without rules, and without a listener to `incomingCall`, they meet silence. */
+/** What happens to incoming calls. Without rules and without a listener for `incomingCall` they are not answered. */
 export interface IncomingOptions {
   /** The first that matches decides. */
   readonly rules: readonly IncomingRule[];
@@ -15,14 +15,14 @@ export interface IncomingOptions {
   readonly realm?: string;
 }
 
-/** One rule: whom it is for, and what becomes of the call. Exactly one of `accept` and `reject`. */
+/** One rule: which callers it matches, and what happens to the call. Exactly one of `accept` and `reject`. */
 export interface IncomingRule {
-  /** Default: everybody. */
+  /** Default: all callers. */
   readonly match?: IncomingMatch;
-  /** Who calls must know the password of one of these users (digest). */
+  /** The caller must know the password of one of these users (digest). */
   readonly auth?: {
     readonly users: Readonly<Record<string, string>>;
-    /** What is offered, the preferred first. Default SHA-256 and MD5; MD5 alone for phones that stumble over the other. */
+    /** Algorithms of the challenge, preferred first. Default SHA-256 and MD5; MD5 alone for phones that fail on the other. */
     readonly algorithms?: readonly ('SHA-256' | 'MD5')[];
   };
   /** Takes the call. */
@@ -31,13 +31,13 @@ export interface IncomingRule {
   readonly reject?: { readonly code: number; readonly reason?: string };
 }
 
-/** All that are given must match. In texts `*` stands for anything; case does not matter. */
+/** All given conditions must match. `*` matches anything; case is ignored. */
 export interface IncomingMatch {
   /** User part of the Request-URI. */
   readonly calledUser?: string;
   /** Host of the Request-URI. */
   readonly calledDomain?: string;
-  /** User part of From: what the caller says of itself. */
+  /** User part of From: what the caller claims to be. */
   readonly callerUser?: string;
   /** Host of From. */
   readonly callerDomain?: string;
@@ -48,8 +48,8 @@ export interface IncomingMatch {
 }
 
 /**
- * How a call that came in is taken: the fields of a startup that make sense for it. In `toStream`, `rtmpStream` and `rtmpUrl`
- * `{called}`, `{caller}` and `{callId}` are replaced, every character that no stream name takes by `_`.
+ * How an incoming call is taken: the fields of a startup that apply to it. In `toStream`, `rtmpStream` and `rtmpUrl`
+ * `{called}`, `{caller}` and `{callId}` are replaced; characters that a stream name cannot contain become `_`.
  */
 export interface IncomingAccept extends OutputFormOptions {
   readonly toStream?: string;
@@ -66,7 +66,7 @@ export interface IncomingAccept extends OutputFormOptions {
   readonly custom?: Readonly<Record<string, unknown>>;
 }
 
-/** What an INVITE says of itself. */
+/** What an INVITE says about its caller and callee. */
 export interface IncomingFacts {
   readonly callId: string;
   readonly called: { readonly user: string; readonly host: string };
@@ -81,13 +81,13 @@ export interface IncomingFacts {
   header(name: string): string | undefined;
 }
 
-/** A name of the call is in use by another. */
+/** Another call uses a name of this one. */
 const IN_USE: ReadonlySet<GatewayErrorCode> = new Set([
   'CALL_EXISTS',
   'STREAM_EXISTS',
   'RTMP_STREAM_EXISTS',
 ]);
-/** There is no room for the call now. */
+/** The gateway has no room for the call at present. */
 const FULL: ReadonlySet<GatewayErrorCode> = new Set([
   'TOO_MANY_CALLS',
   'DRAINING',
@@ -119,7 +119,7 @@ export class IncomingRules {
 }
 
 /**
- * Checks the rules, and tries whether a call could be taken as each `accept` says.
+ * Checks the rules, and that a call could be taken by each `accept`.
  *
  * @throws GatewayError `INVALID_ARGUMENT` naming e.g. `incoming.rules.0.accept.rtmpUrl`
  */
@@ -150,7 +150,7 @@ export function fillIn(accept: IncomingAccept, facts: IncomingFacts): IncomingAc
 }
 
 /**
- * What a call that came in is, in the terms of one that was placed.
+ * Resolves an incoming call as if it had been placed.
  *
  * @throws GatewayError `INVALID_ARGUMENT` naming the field
  */
@@ -171,7 +171,7 @@ export function resolveIncoming(accept: IncomingAccept, facts: IncomingFacts): R
   return { ...resolved, incoming: true, callee };
 }
 
-/** What an ordinary call says of itself. */
+/** A typical call, to try rules with. */
 const SAMPLE: IncomingFacts = {
   callId: 'sample',
   called: { user: 'called', host: 'localhost' },
@@ -180,7 +180,7 @@ const SAMPLE: IncomingFacts = {
   header: () => undefined,
 };
 
-/** Finds at the start what would otherwise refuse every call. */
+/** Finds mistakes at the start that would otherwise refuse every call. */
 function tryOut(accept: IncomingAccept, place: string): void {
   if (typeof accept !== 'object' || accept === null)
     throw invalidArgument(place, 'must be an object');
@@ -200,7 +200,7 @@ function tryOut(accept: IncomingAccept, place: string): void {
   }
 }
 
-/** The SIP status that refuses a call which the gateway cannot take. */
+/** The SIP response to a call that the gateway cannot take. */
 export function refusalOf(code: GatewayErrorCode | undefined): {
   readonly statusCode: number;
   readonly reasonPhrase: string;

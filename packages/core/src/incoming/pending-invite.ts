@@ -40,7 +40,7 @@ export class PendingInvite implements IncomingCall {
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
-    // Until there is a call, only the end is of interest; from then on the call hears everything.
+    // Until the call exists only the end matters; from then on the call gets every event.
     const to = (): InviteSessionHandler | undefined => this.#call?.sessionHandler;
     this.#session = invite.take({
       onProvisional: () => {},
@@ -74,7 +74,7 @@ export class PendingInvite implements IncomingCall {
 
   async accept(options: IncomingAccept = {}): Promise<Call> {
     if (this.settled)
-      throw new GatewayError('CALL_STATE', 'The call is not open any more', { field: 'callId' });
+      throw new GatewayError('CALL_STATE', 'The call is no longer open', { field: 'callId' });
     this.#accepted = true;
     try {
       return await this.#launch(options, this.facts, (call) => {
