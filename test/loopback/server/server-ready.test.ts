@@ -51,7 +51,7 @@ it('tells that ffmpeg is gone or broken, and that it is back', async () => {
   expect(lines.join('\n')).toContain(`${path} does not run`);
   // It runs, but lacks what was there at the start.
   await script(path, `${works} | sed '/libx264/d'`.replace('exec ', ''));
-  await expect.poll(() => lines.join('\n')).toContain('encodes video no more');
+  await expect.poll(() => lines.join('\n')).toContain('no longer encodes video');
   expect((await ready())[0]).toBe(503);
   await script(path, works);
   await expect.poll(ready).toEqual([200, { status: 'ready' }]);

@@ -1,24 +1,23 @@
-// Whether one more call is taken: not when there are enough, not while the gateway drains, not while the process cannot keep
-// up with what it has.
+// Whether another call is admitted: not above the limit, not while the gateway drains, and not while the process is overloaded.
 
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { IntervalHistogram } from 'node:perf_hooks';
 import { GatewayError } from '../errors.ts';
 
-/** Bounds. */
+/** Limits. */
 export interface AdmissionOptions {
   /** Live calls. Default 1,000. */
   readonly maxCalls?: number;
-  /** 0 (the default): whatever the lag is. */
+  /** Event-loop lag above which calls are refused. Default 0: no limit. */
   readonly maxLoopLagMs?: number;
 }
 
 const WINDOW_MS = 500;
 const RESOLUTION_MS = 10;
-/** One long turn, of a garbage collection or of a neighbour, is no overload. */
+/** A single long turn, e.g. a garbage collection, is not an overload. */
 const WINDOWS_IN_A_ROW = 2;
 
-/** How long events wait for the process, measured in windows. Costs a timer of 10 ms. */
+/** Event-loop lag, measured in windows. Costs a 10 ms timer. */
 export class LoopLag {
   readonly #histogram: IntervalHistogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   readonly #timer: NodeJS.Timeout;
@@ -47,7 +46,7 @@ export class LoopLag {
   }
 
   #judge(): void {
-    // Without a sample the mean is no number: then the whole window was one turn, and the timer itself came late.
+    // Without samples the percentile is not a number: the whole window was one turn, and this timer fired late.
     const measured = this.#histogram.percentile(99) / 1e6;
     this.#lastMs = Number.isFinite(measured) ? Math.max(0, measured - RESOLUTION_MS) : 0;
     this.#windowsAbove = this.#lastMs > this.#maxMs ? this.#windowsAbove + 1 : 0;
@@ -55,7 +54,7 @@ export class LoopLag {
   }
 }
 
-/** The gateway's decision about one more call. */
+/** Decides whether another call is admitted. */
 export class Admission {
   readonly #maxCalls: number;
   readonly #maxLoopLagMs: number;
@@ -67,7 +66,7 @@ export class Admission {
     this.#maxLoopLagMs = maxLoopLagMs;
   }
 
-  /** Begins to measure. */
+  /** Starts measuring. */
   open(): void {
     if (this.#maxLoopLagMs > 0) this.#lag = new LoopLag(this.#maxLoopLagMs);
   }
@@ -77,8 +76,8 @@ export class Admission {
   }
 
   /**
-   * No more calls from now on. Resolves when there are none, at the latest after `deadlineMs`.
-   * @param next - One of the calls that are left.
+   * Admits no calls from now on. Resolves when none are left, at the latest after `deadlineMs`.
+   * @param next - Returns one of the remaining calls.
    */
   async drain(
     deadlineMs: number,
@@ -96,7 +95,7 @@ export class Admission {
 
   /** @throws GatewayError `DRAINING`, `TOO_MANY_CALLS`, `OVERLOADED` */
   check(liveCalls: number): void {
-    if (this.#isDraining) throw new GatewayError('DRAINING', 'The gateway takes no more calls');
+    if (this.#isDraining) throw new GatewayError('DRAINING', 'The gateway no longer takes calls');
     if (liveCalls >= this.#maxCalls)
       throw new GatewayError('TOO_MANY_CALLS', `${this.#maxCalls} calls are live`);
     if (this.#lag?.isTooLong !== true) return;
@@ -104,7 +103,7 @@ export class Admission {
     throw new GatewayError('OVERLOADED', `The process is behind by ${lag} ms`);
   }
 
-  /** Measures no longer. */
+  /** Stops measuring. */
   close(): void {
     this.#lag?.close();
   }

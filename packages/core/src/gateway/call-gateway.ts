@@ -19,48 +19,48 @@ import type { Streams } from './streams.ts';
 /** Events of a gateway. */
 export interface CallGatewayEvents {
   /**
-   * Somebody calls, and no rule of `incoming` is for it: accept or reject it. Without a listener such calls meet silence.
+   * A call comes in that no rule of `incoming` matches: accept or reject it. Without a listener such calls are not answered.
    */
   incomingCall: (incoming: IncomingCall) => void;
-  /** A call was accepted and can be found: the first event of each call, before those of its pushes. */
+  /** A call was accepted and can be found: the first event of each call, before the events of its pushes. */
   call: (call: Call) => void;
   /** A call's status, sipStatus or rtmpStreamStatus changed. In order for each call. */
   callChange: (call: Call, view: CallView, changed: readonly CallChange[]) => void;
   /** The registration of an account, for calls or standing, changed its state. */
   registration: (view: RegistrationView, previous: RegistrationState) => void;
-  /** A server of `sipPing` has answered, or has not: at first, and with each change. */
+  /** A server of `sipPing` answers, or has stopped answering: once at first, then at each change. */
   sipServer: (state: ServerState) => void;
   /** A peer pressed a key. */
   callDtmf: (call: Call, dtmf: ReceivedDtmf) => void;
   /** A call ended, and all that it held is released. */
   callClosed: (call: Call) => void;
   /**
-   * A push was started, has another status, or was muted, unmuted or given a sound. In order for each push. `callId`: of the call
-   * whose stream it is; the stream's name for one of your own.
+   * A push was started, changed its status, or was muted, unmuted or given a sound. In order for each push. `callId`: of the call
+   * that owns the stream, or the name of a published stream.
    */
   pushChange: (view: RtmpPushView, callId: string) => void;
-  /** A push is gone: terminated, or its stream has ended. */
+  /** A push has ended: it was terminated, or its stream ended. */
   pushClosed: (view: RtmpPushView, callId: string) => void;
-  /** Once, behind all others: the gateway is closed. */
+  /** Once, after all other events: the gateway is closed. */
   closed: () => void;
 }
 
-/** The calls of one process. Several gateways may live in one process. Made by `createCallGateway`. */
+/** The calls of one process, or of a part of it: several gateways can share a process. Made by `createCallGateway`. */
 export interface CallGateway extends Emitter<CallGatewayEvents> {
-  /** `<32 hexadecimal characters>@<address>`: one for each gateway. */
+  /** `<32 hexadecimal characters>@<address>`: unique to this gateway. */
   readonly nodeId: string;
   readonly calls: Calls;
   readonly pushes: Pushes;
-  /** Named streams: of calls, and of your own. */
+  /** Named streams, of calls and of the application. */
   readonly streams: Streams;
   readonly accounts: Accounts;
-  /** Port on which SIP is spoken. */
+  /** UDP and TCP port of SIP. */
   readonly sipPort: number;
   /** Port on which SIP over TLS is accepted; 0 without a certificate. */
   readonly sipTlsPort: number;
-  /** Encoders that run or are reserved for calls. */
+  /** Encoders that are running or reserved for calls. */
   readonly encoders: { readonly audio: number; readonly video: number };
-  /** What encodes: found at the start and used ever since; undefined where transcoding is off. */
+  /** The ffmpeg that encodes, found at the start; undefined when transcoding is off. */
   readonly ffmpeg: FfmpegBinary | undefined;
   /** Bad input from the wire, counted by name. */
   readonly faults: Readonly<Record<string, number>>;
@@ -76,12 +76,12 @@ export interface CallGateway extends Emitter<CallGatewayEvents> {
    */
   startup(request: StartupRequest, clientAddress?: string): Promise<Call>;
   /**
-   * Asks `ffmpeg` once more, by running it: not for every request. Until the next time, what needs a new encoder and cannot have it
-   * is refused (`TRANSCODER_LOST`); calls that need none, and those that run, go on.
-   * @returns what is wrong, for those who run the gateway; undefined while all is well, or calls need no ffmpeg
+   * Checks ffmpeg again by running it, which is too slow for every request. If it no longer works, requests that need a new
+   * encoder are refused (`TRANSCODER_LOST`) until a later check succeeds; running calls and calls without encoders continue.
+   * @returns what is wrong, for the operator; undefined if all is well or no ffmpeg is needed
    */
   checkFfmpeg(): Promise<string | undefined>;
-  /** Takes no more calls (`DRAINING`; by SIP 503). Resolves when the last has ended, at the latest after `deadlineMs`. */
+  /** Refuses new calls (`DRAINING`; over SIP 503). Resolves when the last call has ended, at the latest after `deadlineMs`. */
   drain(deadlineMs: number): Promise<void>;
   /** Ends every call (BYE or CANCEL, deleteStream, un-REGISTER) and closes every socket. Idempotent. */
   close(): Promise<void>;

@@ -16,7 +16,7 @@ import type { PushTable } from './push-table.ts';
 import type { Recordings } from './recordings.ts';
 import type { Reservations } from './reservations.ts';
 
-/** What calls are made from; all of one gateway. */
+/** What a gateway's calls share. */
 export interface CallLauncherDeps extends CallDeps {
   readonly admission: Admission;
   readonly calls: CallTable;
@@ -30,9 +30,9 @@ export interface CallLauncherDeps extends CallDeps {
 
 /** What a launcher asks and reports. */
 export interface CallLauncherHandler {
-  /** The gateway is closing: no call begins any more. */
+  /** The gateway is closing: no call may begin. */
   isClosed(): boolean;
-  /** A call can be found: before any other event of it. It may be ended at once. */
+  /** A call can now be found. Called before any other event of the call; a listener may end it at once. */
   onCall(call: GatewayCall): void;
 }
 

@@ -1,4 +1,4 @@
-// The calls of a gateway, by their Call-IDs: those that live, those that are ending, and what is remembered of the others.
+// The calls of a gateway by Call-ID: live calls, calls that are ending, and a history of ended ones.
 
 import type { CallChange } from '../call/call-progress.ts';
 import type { CallView } from '../call/call-view.ts';
@@ -12,11 +12,11 @@ import type { CallFilter, Calls } from './calls.ts';
 
 /** What a {@link CallTable} reports. */
 export interface CallTableHandler {
-  /** What the view shows has changed; a call that has ended is not found any more. */
+  /** The view has changed. A call that has ended can no longer be found. */
   onChange(call: GatewayCall, view: CallView, changed: readonly CallChange[]): void;
   /** The peer pressed a key. */
   onDtmf(call: GatewayCall, dtmf: ReceivedDtmf): void;
-  /** It ended, and all that it held is released. Once for each. */
+  /** The call ended and has released everything. Once for each call. */
   onClosed(call: GatewayCall): void;
 }
 
@@ -75,7 +75,7 @@ export class CallTable implements Calls {
 
   find(filter: CallFilter = {}): CallView[] {
     const found: CallView[] = [];
-    // The Call-ID is the key: a poller of one call costs nothing, however many there are.
+    // The Call-ID is the key: polling one call stays cheap however many there are.
     const one = filter.callId === undefined ? undefined : this.#byCallId.get(filter.callId);
     const candidates = filter.callId === undefined ? this.#byCallId.values() : one ? [one] : [];
     for (const call of candidates) {

@@ -125,7 +125,7 @@ it('tells when the ffmpeg that it found is lost, or poorer than it was', async (
   answer = () => Promise.reject(new MediaError('NO_TRANSCODER', 'No ffmpeg: gone'));
   expect(await encoders.checkFfmpeg()).toBe('No ffmpeg: gone');
   answer = () => Promise.resolve({ ...found, openVideo: undefined });
-  expect(await encoders.checkFfmpeg()).toBe('/x/ffmpeg encodes video no more');
+  expect(await encoders.checkFfmpeg()).toBe('/x/ffmpeg no longer encodes video');
   const own = await open({ transcoding: { openAudio, openVideo } });
   answer = () => Promise.reject(new Error('not asked'));
   expect(await own.checkFfmpeg()).toBeUndefined();

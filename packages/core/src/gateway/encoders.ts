@@ -1,4 +1,4 @@
-// What the calls of a gateway encode with: found when it opens, and never more at once than the machine can bear.
+// The encoders of a gateway: found when it opens, and limited to what the machine can carry.
 
 import { availableParallelism } from 'node:os';
 import type {
@@ -17,22 +17,22 @@ import type { OutputFormOptions } from '../stream/output-form.ts';
 
 /** How media are encoded. */
 export interface TranscodingOptions extends FfmpegOptions {
-  /** Encoders of the audio that may run at once; more work is refused (HTTP 503). Default: 32 for each processor core. */
+  /** Audio encoders that may run at once; further work is refused (HTTP 503). Default: 32 for each processor core. */
   readonly maxAudioEncoders?: number;
-  /** Encoders of video that may run at once. Default: 4 for each processor core. */
+  /** Video encoders that may run at once. Default: 4 for each processor core. */
   readonly maxVideoEncoders?: number;
-  /** An audio encoder of your own in place of ffmpeg. */
+  /** Your own audio encoder instead of ffmpeg. */
   readonly openAudio?: OpenAudioTranscoder;
-  /** A video encoder of your own in place of ffmpeg. */
+  /** Your own video encoder instead of ffmpeg. */
   readonly openVideo?: OpenVideoTranscoder;
 }
 
-/** What of the gateway's options is about encoding. */
+/** The gateway's options about encoding. */
 export interface EncodingOptions extends OutputFormOptions {
   readonly transcoding?: false | TranscodingOptions;
 }
 
-/** What the last look at ffmpeg has found missing. */
+/** What the last check of ffmpeg found missing. */
 interface Lost {
   readonly audio: boolean;
   readonly video: boolean;
@@ -44,7 +44,7 @@ const NOTHING_LOST: Lost = { audio: false, video: false };
 const AUDIO_ENCODERS_PER_CORE = 32;
 const VIDEO_ENCODERS_PER_CORE = 4;
 
-/** A number of places, and who holds one. */
+/** A limited number of places for encoders. */
 export class EncoderSlots {
   readonly #size: number;
   #taken = 0;
@@ -57,7 +57,7 @@ export class EncoderSlots {
     return this.#taken;
   }
 
-  /** @returns what frees the place, once; undefined when all are taken. */
+  /** @returns an idempotent release function; undefined when all places are taken. */
   take(): (() => void) | undefined {
     if (this.#taken >= this.#size) return undefined;
     this.#taken++;
@@ -73,7 +73,7 @@ export class EncoderSlots {
 export interface CallEncoders {
   /** For its media session; undefined where transcoding is off. */
   readonly transcoders: SessionTranscoders | undefined;
-  /** Gives back what was reserved. Idempotent. */
+  /** Releases what was reserved. Idempotent. */
   release(): void;
 }
 
@@ -134,7 +134,7 @@ export class Encoders {
   }
 
   /**
-   * The gateway's form with what a call or push wants otherwise.
+   * The gateway's form, with what a call or push asks for instead.
    * @throws GatewayError `INVALID_ARGUMENT` naming `audio` or `video`.
    */
   formOf(wanted: OutputFormOptions): OutputForm {
@@ -145,15 +145,15 @@ export class Encoders {
     };
   }
 
-  /** What was found; undefined where transcoding is off. */
+  /** The ffmpeg that was found; undefined when transcoding is off. */
   get ffmpeg(): FfmpegBinary | undefined {
     return this.#found;
   }
 
   /**
-   * Asks the ffmpeg that was found once more. Runs programs: not for every request. Until the next time nothing is begun that
-   * needs a new encoder and cannot have it (`TRANSCODER_LOST`); what runs goes on.
-   * @returns what is wrong with it; undefined while all is well, or calls need none
+   * Checks the ffmpeg that was found again. Runs programs, so not for every request. If it no longer works, requests that need a
+   * new encoder are refused (`TRANSCODER_LOST`) until a later check succeeds; what is running continues.
+   * @returns what is wrong; undefined if all is well or no ffmpeg is needed
    */
   async checkFfmpeg(): Promise<string | undefined> {
     const [options, found] = [this.#options, this.#found];
@@ -162,25 +162,25 @@ export class Encoders {
       const { openVideo } = await this.#find({ ...options, ffmpegPath: found.path });
       const isPoorer = found.openVideo !== undefined && openVideo === undefined;
       this.#lost = { audio: false, video: isPoorer };
-      return isPoorer ? `${found.path} encodes video no more` : undefined;
+      return isPoorer ? `${found.path} no longer encodes video` : undefined;
     } catch (error) {
       this.#lost = { audio: true, video: true };
       return error instanceof Error ? error.message : String(error);
     }
   }
 
-  /** A medium whose encoder is one of your own is never lost. @throws GatewayError `TRANSCODER_LOST` */
+  /** A medium with an encoder of the application's own is never lost. @throws GatewayError `TRANSCODER_LOST` */
   #require(medium: keyof Lost): void {
     const own = medium === 'audio' ? this.#options?.openAudio : this.#options?.openVideo;
     if (this.#lost[medium] && !own) throw lost(medium);
   }
 
-  /** Of AAC. */
+  /** Sample rate of AAC. */
   get aacRateHz(): number {
     return this.#options?.sampleRateHz ?? 44_100;
   }
 
-  /** For an ffmpeg that plays a sound. @returns what frees it. @throws GatewayError `TRANSCODERS_BUSY`, `TRANSCODER_LOST` */
+  /** Takes a place for an ffmpeg that plays a sound. @returns releases it. @throws GatewayError `TRANSCODERS_BUSY`, `TRANSCODER_LOST` */
   takeSoundSlot(): () => void {
     if (this.#lost.audio) throw lost('audio');
     const free = this.#audioSlots.take();
@@ -188,20 +188,20 @@ export class Encoders {
     return free;
   }
 
-  /** Media that only Enhanced RTMP can carry and that cannot be encoded here. */
+  /** Codecs that only Enhanced RTMP can carry and that cannot be transcoded here. */
   get cannot(): { readonly vp8: boolean; readonly opus: boolean } {
     const opus =
       this.#options === undefined || !(this.#options.openAudio ?? this.#found?.openAudio);
     return { vp8: this.#options === undefined || !this.#openVideo, opus };
   }
 
-  /** What browsers play: AAC, where it can be made. */
+  /** What browsers play: AAC, if it can be encoded. */
   get viewerForm(): OutputForm {
     return { audio: this.#options ? 'aac' : 'passthrough', video: this.#form.video };
   }
 
   /**
-   * Reserves what a call in this form needs for sure; `publishes`: it will have an output.
+   * Reserves the encoders that a call in this form certainly needs. `publishes`: it will have an output.
    * @throws GatewayError `TRANSCODERS_BUSY`, `TRANSCODER_LOST`.
    */
   reserve(form: OutputForm, publishes: boolean): CallEncoders {
@@ -232,7 +232,7 @@ export class Encoders {
   }
 }
 
-/** One place kept for a call, which its first encoder uses; others take one more each. */
+/** One place kept for a call and used by its first encoder; each further encoder takes another. */
 class Reserve {
   readonly #slots: EncoderSlots;
   readonly #check: () => void;
@@ -249,9 +249,9 @@ class Reserve {
     if (!this.#kept) throw busy();
   }
 
-  /** @returns what frees the place again. @throws GatewayError `TRANSCODERS_BUSY`, `TRANSCODER_LOST` */
+  /** @returns releases the place. @throws GatewayError `TRANSCODERS_BUSY`, `TRANSCODER_LOST` */
   take(): () => void {
-    // What was promised is tried, lost or not: ffmpeg may be back before the next look.
+    // A reserved place is used even if ffmpeg is lost: it may be back before the next check.
     if (this.#kept && !this.#inUse) {
       this.#inUse = true;
       return () => {
@@ -284,7 +284,7 @@ function limited<Args extends unknown[], Transcoder extends { close(): void }>(
       throw error;
     }
     const close = transcoder.close.bind(transcoder);
-    // One that gives up closes itself, and is closed by its owner again: its place may be another's by then.
+    // An encoder that gives up closes itself, and its owner closes it again: by then another may have its place.
     let closed = false;
     transcoder.close = () => {
       close();
@@ -296,7 +296,7 @@ function limited<Args extends unknown[], Transcoder extends { close(): void }>(
 }
 
 function busy(): GatewayError {
-  return new GatewayError('TRANSCODERS_BUSY', 'As many encoders run as are allowed');
+  return new GatewayError('TRANSCODERS_BUSY', 'As many encoders are running as are allowed');
 }
 
 function lost(medium: keyof Lost): GatewayError {
@@ -322,7 +322,7 @@ async function findOrNone(
   }
 }
 
-/** Whoever brings both encoders needs no ffmpeg, but for sounds. */
+/** With both encoders supplied, ffmpeg is only needed for sounds. */
 function bringsBoth({ openAudio, openVideo }: TranscodingOptions): boolean {
   return openAudio !== undefined && openVideo !== undefined;
 }

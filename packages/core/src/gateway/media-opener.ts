@@ -1,4 +1,4 @@
-// Opens the media of calls and of streams of one's own, from the gateway's options and its common ports, beat and encoders.
+// Opens the media of calls and of published streams, with the gateway's options, ports, ticker and encoders.
 
 import { enhancedForm, FrameStream, PortPool, Ticker } from '@sipcast/media';
 import type {
@@ -30,7 +30,7 @@ export interface MediaOpenerDeps {
   readonly random: () => number;
 }
 
-/** See above. */
+/** Opens media. */
 export class MediaOpener {
   readonly #options: CallGatewayOptions;
   readonly #encoders: Encoders;
@@ -46,14 +46,14 @@ export class MediaOpener {
     this.#portPool = new PortPool({ min, max });
   }
 
-  /** Of the media themselves: what cannot be encoded here may pass where a push will speak Enhanced RTMP. */
+  /** Form of the media session itself: codecs that cannot be encoded here pass through if a push will use Enhanced RTMP. */
   ownForm(form: OutputForm, enhanced: RtmpEnhancedMode): OutputForm {
     return enhanced === 'off' ? form : enhancedForm(form, this.#encoders.cannot);
   }
 
   /**
    * The media of a call.
-   * @param call - Is told what happens, once it is there.
+   * @param call - The call that gets the events, once it exists.
    * @throws GatewayError (rejection) `NO_PORTS`
    */
   async openCall(
@@ -107,7 +107,7 @@ export class MediaOpener {
   }
 
   /**
-   * The source of a stream of one's own; its encoders come from the same places as those of calls.
+   * Opens the source of a published stream. Its encoders count like those of calls.
    * @throws GatewayError `INVALID_ARGUMENT`; MediaError `TRANSCODING_DISABLED`
    */
   openSource(

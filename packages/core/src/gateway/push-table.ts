@@ -1,4 +1,4 @@
-// The pushes of a gateway, by their ids.
+// The pushes of a gateway by their ids.
 
 import { randomBytes } from 'node:crypto';
 import { adviseRtmpTarget, openFileSound } from '@sipcast/media';
@@ -33,7 +33,7 @@ export interface PushTableHandler {
   streamOf(name: string): GatewayStream;
   /** The form that a live call has asked for. */
   formOf(callId: string): OutputFormOptions;
-  /** A push has started, or what its view shows has changed. */
+  /** A push has started, or its view has changed. */
   onChange(push: GatewayPush, callId: string): void;
   /** Once for each. */
   onClosed(push: GatewayPush, callId: string): void;
@@ -41,7 +41,7 @@ export interface PushTableHandler {
 
 /** A push that is made. */
 export interface NewPush extends PushAddress {
-  /** Of the call whose stream it is; else the name of the stream. */
+  /** Call-ID of the call that owns the stream, else the stream's name. */
   readonly callId: string;
   /** Default true. */
   readonly isOfCall?: boolean;
@@ -72,7 +72,7 @@ export class PushTable implements Pushes {
     this.#handler = handler;
   }
 
-  /** A push that is found from now on; it connects when it is attached to a stream. */
+  /** Makes a push that can be found from now on; it connects once it is attached to a stream. */
   create(wanted: NewPush): GatewayPush {
     const { callId, isOfCall = true, streamName, rtmpUrl, form, muted = false, rtmp } = wanted;
     const { rtmp: options, silentAudio } = this.#options;
@@ -168,14 +168,14 @@ export class PushTable implements Pushes {
       throw new GatewayError('NOT_IMPLEMENTED', problem, { field: 'soundFile' });
     }
     if (!push.takesSounds) {
-      const problem = 'No sound can stand in for the AAC of a stream of your own';
+      const problem = 'A sound cannot replace the AAC of a published stream';
       throw new GatewayError('NOT_IMPLEMENTED', problem, { field: 'soundFile' });
     }
     const free = this.#encoders.takeSoundSlot();
     push.playSound((codec) => openFileSound({ ffmpeg, path, codec, aacRateHz, loop }), free);
   }
 
-  /** Whether a push there will speak Enhanced RTMP. @param url - `null`: one that is not known yet. */
+  /** Whether a push to this URL will use Enhanced RTMP. @param url - `null`: not known yet. */
   enhancedOf(url: string | null, rtmp: PushRtmpOptions): RtmpEnhancedMode {
     const form = { audio: 'passthrough', video: 'passthrough' } as const;
     const known = url === null ? undefined : adviseRtmpTarget(url, form, true);

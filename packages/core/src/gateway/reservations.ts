@@ -1,4 +1,4 @@
-// What only one live call may have: its Call-ID, its stream's name, the stream that it publishes.
+// Names that only one live call may have: its Call-ID, its stream's name, the RTMP stream that it publishes.
 
 import type { GatewayCall } from '../call/gateway-call.ts';
 import { GatewayError } from '../errors.ts';
@@ -11,7 +11,7 @@ export interface Reserved {
   readonly rtmpStream: string | null;
 }
 
-/** Kept for calls that are being started, and compared with those that live. */
+/** Names of calls that are starting, checked against those of live calls. */
 export class Reservations {
   readonly #calls: ReadonlyMap<string, GatewayCall>;
   readonly #hasStream: (name: string) => boolean;
@@ -26,13 +26,13 @@ export class Reservations {
     this.#hasStream = hasStream;
   }
 
-  /** Whether a call that is being started will have this stream. */
+  /** Whether a call that is starting will have this stream. */
   hasStream(name: string): boolean {
     return this.#names.has(`stream ${name}`);
   }
 
   /**
-   * @returns what lets go of them, when the call lives or has failed.
+   * @returns releases the names; call it when the call is live or has failed
    * @throws GatewayError `CALL_EXISTS`, `STREAM_EXISTS`, `RTMP_STREAM_EXISTS`
    */
   take({ callId, toStream, rtmpUrl, rtmpStream }: Reserved): () => void {

@@ -28,9 +28,9 @@ export interface StreamTableOptions {
 export interface StreamTableHandler {
   /** Those of the live calls, with and without a name. */
   callStreams(): readonly GatewayStream[];
-  /** The name is kept for a call that is being started. */
+  /** Whether the name is reserved for a call that is starting. */
   isReserved(name: string): boolean;
-  /** Opens the source of a stream of one's own. */
+  /** Opens the source of a published stream. */
   openSource(
     media: FrameStreamMedia,
     form: OutputFormOptions,
@@ -86,10 +86,10 @@ export class StreamTable implements Streams {
   watch(streamName: string, target: FlvViewerTarget, onEnded: () => void): Viewer {
     const stream = this.get(streamName);
     if (stream.viewers >= this.#maxViewersPerStream)
-      throw new GatewayError('TOO_MANY_VIEWERS', 'As many watch this stream as are allowed');
+      throw new GatewayError('TOO_MANY_VIEWERS', 'This stream has as many viewers as are allowed');
     const all = this.#all().reduce((sum, { viewers }) => sum + viewers, 0);
     if (all >= this.#maxViewers)
-      throw new GatewayError('TOO_MANY_VIEWERS', 'As many watch streams here as are allowed');
+      throw new GatewayError('TOO_MANY_VIEWERS', 'There are as many viewers as are allowed');
     const viewer = new FlvViewer(target, {
       onKeyFrameWanted: () => stream.requestKeyFrame(),
       onStalled: () => {
@@ -98,7 +98,7 @@ export class StreamTable implements Streams {
       },
       onEnded,
     });
-    // The stream may let go of it before `addOutput` returns.
+    // The stream may end the viewer before `addOutput` returns.
     let close = (): void => {};
     close = stream.addOutput(viewer, this.#handler.viewerForm(), { isViewer: true });
     return { close: () => close(), stats: () => viewer.stats };

@@ -5,11 +5,11 @@ import type { NamedStream, StreamView } from '../stream/named-stream.ts';
 import type { OutputFormOptions } from '../stream/output-form.ts';
 import type { PublishedStream } from '../stream/published-stream.ts';
 
-/** What is published. At least one of both media. */
+/** The media of a published stream: audio, video or both. */
 export interface PublishOptions extends FrameStreamMedia {
-  /** Of outputs that want nothing else. Default: the gateway's. */
+  /** Form of outputs that ask for none. Default: the gateway's. */
   readonly form?: OutputFormOptions;
-  /** An output needs a key frame: make one soon. At most twice a second. */
+  /** An output needs a key frame: send one soon. Called at most twice a second. */
   readonly onKeyFrameWanted?: () => void;
 }
 
@@ -28,27 +28,27 @@ export interface Viewer {
 
 /** See `CallGateway.streams`. */
 export interface Streams {
-  /** Named streams that match all given fields, those included that are only reserved; none: an empty array. */
+  /** Named streams that match all given fields, including reserved ones; an empty array if there are none. */
   find(filter?: StreamFilter): StreamView[];
   /** Whether a stream has this name. */
   has(streamName: string): boolean;
   /** The stream of this name: for outputs of your own, and for its frames. @throws GatewayError `STREAM_NOT_FOUND`. */
   get(streamName: string): NamedStream;
   /**
-   * A stream of your own: frames that you push. It is found, watched, pushed, recorded by an output, and injected into calls
-   * like that of a call.
+   * Publishes a stream of frames that the application supplies. It can be found, watched, pushed, recorded and injected into calls
+   * like the stream of a call.
    *
    * @param name - As `toStream` of a call.
    * @throws GatewayError `INVALID_ARGUMENT`, `STREAM_EXISTS`; MediaError `TRANSCODING_DISABLED`.
    */
   publish(name: string, options: PublishOptions): PublishedStream;
   /**
-   * A live FLV file of a named stream for one viewer, with AAC wherever it can be made: what browsers play. It begins when
-   * the stream goes live.
+   * Sends a named stream as live FLV to one viewer, with AAC if it can be encoded, as browsers need it. Starts when the stream
+   * goes live.
    *
    * @param target - Takes the octets.
-   * @param onEnded - The stream has ended, or the viewer took nothing for ten seconds. Once; not after `close`.
-   * @returns what ends it.
+   * @param onEnded - The stream has ended, or the viewer took no data for ten seconds. Called once; not after `close`.
+   * @returns the viewer
    * @throws GatewayError `STREAM_NOT_FOUND`, `TOO_MANY_VIEWERS`, `TRANSCODERS_BUSY`, `TRANSCODER_LOST`.
    */
   watch(streamName: string, target: FlvViewerTarget, onEnded: () => void): Viewer;
