@@ -2,17 +2,17 @@
 
 import type { FlvTag, Output, OutputContents, OutputForm } from '@sipcast/media';
 
-/** So long an output may take to flush; then the stream counts as closed without it. */
+/** An output may take this long to flush; after that the stream closes without it. */
 const END_PATIENCE_MS = 30_000;
 
-/** One output at one stream. */
+/** An output attached to a stream. */
 export class Attachment implements Output {
   readonly output: Output;
   readonly form: OutputForm;
   readonly isViewer: boolean;
   readonly #onThrown: (attachment: Attachment, error: unknown) => void;
   #ended = false;
-  /** Lets go of the encoders. */
+  /** Releases the encoders. */
   release: (() => void) | undefined;
 
   constructor(
@@ -32,17 +32,17 @@ export class Attachment implements Output {
   }
 
   push(tag: FlvTag): void {
-    // The contract has no promise; an `async` function that fails would else end the process.
+    // `push` returns nothing by contract, but an `async` function that rejects would end the process.
     const wrong: unknown = this.output.push(tag);
     if (wrong instanceof Promise) wrong.catch((error: unknown) => this.#onThrown(this, error));
   }
 
-  /** From the renditions: it has thrown, and gets nothing any more. */
+  /** Called by the renditions: the output threw, and gets no more tags. */
   onEnded(error?: unknown): void {
     this.#onThrown(this, error);
   }
 
-  /** Tells the output, once. Never throws or rejects: what it does wrong is its own affair. */
+  /** Ends the output, once. Never throws or rejects, whatever the output does. */
   async end(reason?: unknown): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
@@ -53,7 +53,7 @@ export class Attachment implements Output {
     try {
       await Promise.race([this.output.onEnded?.(reason), patience]);
     } catch {
-      // There is nobody to tell.
+      // The output has failed to end; nothing depends on it any longer.
     } finally {
       clearTimeout(timer);
     }

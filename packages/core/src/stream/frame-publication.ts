@@ -1,4 +1,4 @@
-// The frames of an application on their way into a stream.
+// Takes the frames of an application into a stream.
 
 import type { FrameStream, PictureTimes } from '@sipcast/media';
 import { GatewayError } from '../errors.ts';
@@ -13,7 +13,7 @@ export class FramePublication implements PublishedStream {
   readonly #onClosed: () => void;
   #closing: Promise<void> | undefined;
 
-  /** @param onClosed - The name is free again. */
+  /** @param onClosed - Called when the name is free again. */
   constructor(name: string, source: FrameStream, onClosed: () => void) {
     this.name = name;
     this.stream = new GatewayStream(name, null, source.stream);

@@ -1,4 +1,4 @@
-// One stream going to one RTMP server, for as long as the stream lives: connects, reconnects, tells the truth.
+// One stream going to one RTMP server for as long as the stream lives: connects, reconnects, reports its real status.
 
 import { adviseRtmpTarget, AudioOverride, enhancedForm, parseRtmpUrl } from '@sipcast/media';
 import type { RtmpUrl } from '@sipcast/media/wire';
@@ -22,11 +22,11 @@ import type { RtmpStreamStatus } from '../status.ts';
 import type { PushRtmpOptions, RtmpOptions } from './rtmp-options.ts';
 import type { RtmpPush, RtmpPushEvents, RtmpPushView } from './rtmp-push.ts';
 
-/** What a push needs of its surroundings. */
+/** What a push needs: the network, the clock, randomness and the log. */
 export interface GatewayPushDeps {
   /** Opens one RTMP connection. */
   readonly openRtmpPublisher: typeof openRtmpPublisher;
-  /** Of this push: its lines need not say which. */
+  /** Logger of this push: its lines need not name the push. */
   readonly logger: Logger;
   /** Monotonic milliseconds. */
   readonly now: () => number;
@@ -47,7 +47,7 @@ export interface PushTarget {
   /** Name on the wire. */
   readonly publishName: string;
   readonly muted: boolean;
-  /** What it wants of the stream. */
+  /** The form that the push asks for. */
   readonly form: OutputForm;
   /** Whether a call without sound gets a silent track. Default true. */
   readonly silentAudio?: boolean;
@@ -55,11 +55,11 @@ export interface PushTarget {
   readonly rtmp?: PushRtmpOptions;
 }
 
-/** The first minutes of an outage are probably a restart: try often. */
+/** In its first minutes an outage is probably a restart: retry often. */
 const EARLY_OUTAGE_MS = 5 * 60_000;
-/** A connection that ends sooner has not ended the outage: some servers accept a stream and refuse it a moment later. */
+/** A shorter connection does not end an outage: some servers accept a stream and refuse it a moment later. */
 const STABLE_MS = 5000;
-/** Ends of the very first connections that trying again will not change. */
+/** Errors of the first connection that a retry cannot fix. */
 const FINAL_AT_FIRST: ReadonlySet<string | undefined> = new Set([
   'CONNECT_REJECTED',
   'TLS_FAILED',
@@ -67,14 +67,14 @@ const FINAL_AT_FIRST: ReadonlySet<string | undefined> = new Set([
   'CONNECT_FORBIDDEN',
 ]);
 
-/** One connection. There are two for a moment when the server asks for a new one. */
+/** One connection. There are briefly two when the server asks for a new one. */
 interface Leg {
   readonly publisher: RtmpPublisher;
   /** The publisher, with the audio that is to be heard. */
   readonly output: Output;
-  /** What its server gets; that of the target before it has answered. */
+  /** The form that its server gets; before the server has answered, the target's. */
   form: OutputForm;
-  /** Lets go of the encoders for that. */
+  /** Releases the encoders of that form. */
   release: (() => void) | undefined;
 }
 
@@ -88,14 +88,14 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
   readonly #advice: RtmpTargetAdvice | undefined;
   /** All connections that have not ended. */
   readonly #legs = new Set<Leg>();
-  /** The one that the status is about. */
+  /** The connection that the status describes. */
   #leg: Leg | undefined;
-  /** The one that takes over when it has its first key frame. */
+  /** The connection that takes over once it has its first key frame. */
   #next: Leg | undefined;
   #status: RtmpStreamStatus = 'RTMP_STREAM_WAIT';
   readonly #enhanced: RtmpEnhancedMode;
   #retry: NodeJS.Timeout | undefined;
-  /** Connections in a row that failed or did not last. */
+  /** Connections in a row that failed or were too short. */
   #attempts = 0;
   #downSinceMs = 0;
   #activeSinceMs = 0;
@@ -103,9 +103,9 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
   #droppedFrames = 0;
   #reconnects = 0;
   #lastError: RtmpError | undefined;
-  /** Why it never began. */
+  /** Why the push never started. */
   #refusal: string | null = null;
-  /** Lets go of the encoders that run from one connection to the next. */
+  /** Releases the encoders that keep running between two connections. */
   #bridge: (() => void) | undefined;
   #unwantKeyFrames: (() => void) | undefined;
   #terminated = false;
@@ -140,17 +140,17 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
   }
 
   /**
-   * For the call: takes what the push will need for sure, before the call counts as established.
-   * @returns what lets go of it, once.
-   * @throws what the encoders throw, e.g. for want of a free one
+   * Reserves the encoders that the push certainly needs, before its call counts as established.
+   * @returns an idempotent release function
+   * @throws errors of the encoders, e.g. when none is free
    */
   prepare(media: StreamSource, onFailed?: (error: unknown) => void): () => void {
-    // What the server takes is not known before its answer: nothing is for sure then.
+    // What the server takes is unknown before it answers, so no encoder is certain.
     if (this.#enhanced === 'auto') return () => {};
     return media.prepare(this.#formFor({ vp8: true, opus: true }), onFailed);
   }
 
-  /** With a server that takes this of Enhanced RTMP, as far as the push may use it. */
+  /** The form for a server with these capabilities of Enhanced RTMP, as far as the push may use them. */
   #formFor({ vp8, opus }: Pick<RtmpCapabilities, 'vp8' | 'opus'>): OutputForm {
     const { form } = this.target;
     if (this.#enhanced === 'off') return form;
@@ -162,8 +162,8 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
   }
 
   /**
-   * For the stream: its media is there. Once.
-   * @throws what the encoders throw that its form needs, e.g. for want of a free one
+   * Starts publishing when the stream goes live. Called once.
+   * @throws errors of the encoders that its form needs, e.g. when none is free
    */
   start(media: StreamSource): void {
     if (this.#media || this.#terminated) return;
@@ -176,28 +176,28 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
     this.#connect();
   }
 
-  /** What it should send is not to be had any more. */
+  /** An encoder that the push needs has failed. */
   #onEncoderFailed(error: unknown): void {
     if (this.#terminated) return;
     this.refuse(error);
     void this.close();
   }
 
-  /** For the stream: `start` has thrown, and nobody waits for it. */
+  /** Fails the push after `start` threw and no caller is waiting for it. */
   refuse(error: unknown): void {
     this.#refusal = error instanceof Error ? error.message : String(error);
-    // What is told is why it ended, not what a connection before it met.
+    // Report why the push ended, not the error of an earlier connection.
     this.#lastError = undefined;
     if (this.#status === 'RTMP_STREAM_ACTIVE') this.#move('RTMP_CONNECTION_LOST', undefined);
     this.#move('RTMP_CONNECTION_FAILED', undefined);
   }
 
-  /** Its sound can be replaced: AAC of a stream of one's own may have any rate, which a file is not decoded to. */
+  /** Whether its audio can be replaced. AAC of a published stream may have any sample rate, and files are not decoded to that. */
   get takesSounds(): boolean {
     return this.#media?.figures().audioCodec !== 'aac';
   }
 
-  /** Replaces the audio by a sound, until that ends. The one before it ends. `onClosed`: it has, for whatever reason. */
+  /** Replaces the audio with a sound until it ends. An earlier sound ends. `onClosed`: the sound has ended, for any reason. */
   playSound(open: OpenSound, onClosed: () => void = () => {}): void {
     this.#audio.play(open, { onClosed });
     this.emit('change');
@@ -241,7 +241,7 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
   }
 
   close(): Promise<void> {
-    // First of all: a connection that is being made ends while `#close` asks it to, and must not be made again.
+    // Set first: a connection that is being made ends during `#close`, and must not be retried.
     this.#terminated = true;
     this.#closing ??= this.#close();
     return this.#closing;
@@ -253,7 +253,7 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
     for (const { output } of legs) this.#media?.removeOutput(output);
     this.#audio.stop();
     this.#unwantKeyFrames?.();
-    for (const leg of legs) letGo(leg);
+    for (const leg of legs) release(leg);
     this.#crossBridge();
     await Promise.all(legs.map(({ publisher }) => publisher.close()));
     this.emit('closed');
@@ -304,8 +304,8 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
   }
 
   /**
-   * Sound alone is a beginning only where there is no picture: neither in what the new server gets, nor in what the old one
-   * has got, as encoders for the new one may have made none yet.
+   * Audio alone completes a handover only if there is no video, neither in the new server's form nor in the old one's: encoders
+   * for the new server may not have produced a picture yet.
    */
   #hasPictures(leg: Leg): boolean {
     const forms = [leg.form, this.#leg?.form ?? leg.form];
@@ -323,7 +323,7 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
     }
     if (capabilities.assumed) {
       const problem =
-        'the server says nothing of Enhanced RTMP; what it makes of VP8 and Opus is not known';
+        'the server did not confirm Enhanced RTMP; it may not understand VP8 and Opus';
       this.#deps.logger.warn(problem);
     }
     this.#crossBridge();
@@ -331,39 +331,39 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
       if (this.#status === 'RTMP_CONNECTION_LOST') this.#reconnects++;
       this.#activeSinceMs = this.#deps.now();
     }
-    // Joining gives headers at once and asks the peer for a key frame: nothing is sent before it.
+    // Joining sends the headers at once and requests a key frame; nothing else is sent before that.
     media.addOutput(leg.output, leg.form);
     if (leg === this.#leg) this.#move('RTMP_STREAM_ACTIVE', undefined);
   }
 
-  /** What this server takes cannot be made here. */
+  /** The form that this server takes cannot be encoded here. */
   #onUnservable(leg: Leg, error: unknown): void {
     if (leg !== this.#next) return this.#onEncoderFailed(error);
-    // The present connection serves on.
+    // The current connection continues.
     this.#next = undefined;
     void leg.publisher.close();
   }
 
-  /** The connection that follows has its encoders, or there will be none. */
+  /** Releases the bridge: the next connection has its own encoders, or there will be no next connection. */
   #crossBridge(): void {
     this.#bridge?.();
     this.#bridge = undefined;
   }
 
-  /** The server wants us elsewhere. The present connection is fed until the new one has begun. */
+  /** The server asks for a connection elsewhere. The current one is fed until the new one has started. */
   #onReconnectRequested(leg: Leg, url: string | undefined): void {
     if (leg !== this.#leg || this.#next || this.#terminated) return;
     const { connectUrl } = this.target;
     const to = url === undefined ? connectUrl : this.#permitted(url);
     if (to === undefined) {
-      this.#deps.logger.warn('the server wants to send the push elsewhere: not allowed');
+      this.#deps.logger.warn('the server redirects the push to a host that is not allowed');
       return;
     }
     this.#deps.logger.info('the server asks for a new connection');
     this.#next = this.#openLeg(to);
   }
 
-  /** The same host, with the user that was given for it; or another one that the owner allows. Never without TLS after TLS. */
+  /** The same host with its user and password, or another host if `mayRedirect` allows it. Never from TLS to no TLS. */
   #permitted(url: string): string | undefined {
     const { connectUrl } = this.target;
     const from = parseRtmpUrl(connectUrl);
@@ -382,7 +382,7 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
     this.#next = undefined;
     if (!old) return;
     this.#media?.removeOutput(old.output);
-    letGo(old);
+    release(old);
     void old.publisher.close();
   }
 
@@ -392,12 +392,12 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
     this.#bytesSent += leg.publisher.stats.bytesSent;
     this.#droppedFrames += leg.publisher.stats.droppedFrames;
     if (this.#terminated || leg !== this.#leg) {
-      letGo(leg);
-      // The present connection serves on, and what comes of it is seen when it ends.
+      release(leg);
+      // The current connection continues.
       if (leg === this.#next) this.#next = undefined;
       return;
     }
-    // Encoders go on through an outage: what they make is there when the server is back.
+    // Encoders keep running through an outage, so that media is ready when the server is back.
     if (leg.release) {
       this.#crossBridge();
       this.#bridge = leg.release;
@@ -411,7 +411,7 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
       this.#attempts = 0;
       this.#downSinceMs = nowMs;
     }
-    // The one that was to take over has been accepted: it serves on, and lacks but its first picture.
+    // The connection that was to take over is accepted and only lacks its first picture: it continues.
     if (wasActive && this.#leg?.release) {
       this.#crossBridge();
       this.#activeSinceMs = nowMs;
@@ -419,7 +419,7 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
     }
     const neverActive = this.#status === 'RTMP_STREAM_WAIT';
     if (wasActive) this.#move('RTMP_CONNECTION_LOST', error);
-    // The one that was to take over goes on alone, and is active when its stream is accepted.
+    // The connection that was to take over continues alone; the push is active when its stream is accepted.
     if (this.#leg) return;
     if (this.#mustGiveUp(error, neverActive, nowMs)) {
       this.#crossBridge();
@@ -430,12 +430,12 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
 
   #mustGiveUp(error: RtmpError | undefined, neverActive: boolean, nowMs: number): boolean {
     const { maxReconnects, giveUpMs, firstConnectTimeoutMs = 10_000 } = this.#options;
-    // A wrong password does not become right; and each attempt may count against the account.
+    // A wrong password stays wrong, and each attempt may count against the account.
     if (error?.code === 'AUTH_FAILED') return true;
     if (maxReconnects !== undefined && this.#attempts >= maxReconnects) return true;
     const downMs = nowMs - this.#downSinceMs;
     if (!neverActive) return downMs >= (giveUpMs ?? Number.POSITIVE_INFINITY);
-    // It never came up: a refusal is an answer; everything else may pass, a name that is still in use as well.
+    // Never came up: a refusal is final; anything else may pass, e.g. a name that is still in use.
     return FINAL_AT_FIRST.has(error?.code) || downMs >= firstConnectTimeoutMs;
   }
 
@@ -447,7 +447,7 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
     return backOff * (0.8 + 0.4 * this.#deps.random());
   }
 
-  /** Servers repeat the stream name and the query in their words, and these are keys. */
+  /** Masks keys: servers repeat the stream name and the query in their messages. */
   #describe(error: RtmpError): string {
     const { publishName, connectUrl } = this.target;
     const { app, password = '' } = parseRtmpUrl(connectUrl);
@@ -475,12 +475,12 @@ function authorityOf({ tcUrl }: RtmpUrl): string {
   return tcUrl.split('/')[2]?.toLowerCase() ?? '';
 }
 
-/** The values in a query, of a name or an address; short ones are words, and no keys. */
+/** The values in the query of a name or an address. Short values are words, not keys. */
 function keysOf(text: string): readonly string[] {
   return [...text.matchAll(/[?&=]([^?&=]{4,})/g)].map(([, value = '']) => value);
 }
 
-function letGo(leg: Leg): void {
+function release(leg: Leg): void {
   leg.release?.();
   leg.release = undefined;
 }

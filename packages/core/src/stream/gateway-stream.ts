@@ -63,8 +63,8 @@ export class GatewayStream implements NamedStream {
   }
 
   /**
-   * Attaches a push; it connects now, or when the stream goes live.
-   * @throws MediaError `TRANSCODERS_BUSY` when its form needs an encoder that cannot be had.
+   * Attaches a push. It connects now, or when the stream goes live.
+   * @throws MediaError `TRANSCODERS_BUSY` when its form needs an encoder and none is free
    */
   attach(push: GatewayPush): void {
     if (this.#state === 'live') push.start(this.#source);
@@ -106,7 +106,7 @@ export class GatewayStream implements NamedStream {
     return end;
   }
 
-  /** Media comes. */
+  /** Media is flowing: starts the pushes and outputs. */
   goLive(): void {
     this.#state = 'live';
     for (const push of this.#pushes) {
@@ -125,7 +125,7 @@ export class GatewayStream implements NamedStream {
     }
   }
 
-  /** What is still on its way reaches the outputs; every push is flushed and closed, every other output ended. */
+  /** Lets media in flight reach the outputs, then flushes and closes every push and ends every other output. */
   async end(): Promise<void> {
     this.#state = 'ended';
     await this.#source.finish();

@@ -1,4 +1,4 @@
-// The folder of sounds: a file name of a client becomes a path, and never one outside the folder.
+// The folder of sounds: turns a client's file name into a path, never outside the folder.
 
 import { realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
@@ -11,10 +11,10 @@ const ENDINGS = /\.(?:wav|mp3|flv)$/i;
 /**
  * The path of a sound.
  *
- * @param folder - The gateway's `mediaFolder`; undefined: there are no sounds.
- * @param field - Where the name was given, for errors.
- * @throws GatewayError (rejection) `INVALID_ARGUMENT` for a name that is none; `FILE_NOT_FOUND`, also for links that lead
- * out of the folder.
+ * @param folder - The gateway's `mediaFolder`; undefined: no sounds.
+ * @param field - Field that held the name, for errors.
+ * @throws GatewayError (rejection) `INVALID_ARGUMENT` for a malformed name; `FILE_NOT_FOUND`, also for links that lead out of
+ * the folder.
  */
 export async function findSound(
   folder: string | undefined,
@@ -37,7 +37,7 @@ export async function findSound(
     const path = await realpath(join(root, fileName));
     if (path.startsWith(root + sep) && (await stat(path)).isFile()) return path;
   } catch {
-    // Not there, or not for us to read.
+    // Does not exist, or is not readable.
   }
   throw new GatewayError('FILE_NOT_FOUND', 'No such file in the media folder', { field });
 }

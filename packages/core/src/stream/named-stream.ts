@@ -11,12 +11,12 @@ import type {
 } from '@sipcast/media';
 import type { RtmpPush } from './rtmp-push.ts';
 
-/** What is told of a stream. Codecs as they come from its source; what is not known yet is `null`. */
+/** A snapshot of a stream. Codecs are those of its source; `null`: not known yet. */
 export interface StreamView extends StreamFigures {
   readonly streamName: string;
-  /** `null`: it is no call's. */
+  /** `null`: the stream does not belong to a call. */
   readonly callId: string | null;
-  /** `false` while it is only reserved, or its call rings. */
+  /** `false` while the name is only reserved, or the call is ringing. */
   readonly live: boolean;
   readonly viewers: number;
   readonly pushes: number;
@@ -24,44 +24,45 @@ export interface StreamView extends StreamFigures {
 
 /** How an output is attached. */
 export interface AddOutputOptions {
-  /** It counts among the stream's viewers. Default false. */
+  /** Counts as a viewer of the stream. Default false. */
   readonly isViewer?: boolean;
 }
 
-/** A stream. That of a call is reserved when the call starts, and live from its answer to its end. */
+/** A stream. The stream of a call is reserved when the call starts, and live from the answer to the end. */
 export interface NamedStream {
   /** The call's `toStream`, or `null` for one that cannot be found by name. */
   readonly name: string | null;
-  /** `null`: it is no call's. */
+  /** `null`: the stream does not belong to a call. */
   readonly callId: string | null;
-  /** Media is negotiated, and the call goes on. */
+  /** Media is negotiated and the stream has not ended. */
   readonly live: boolean;
   /** All pushes of this stream that were not terminated. */
   readonly pushes: readonly RtmpPush[];
-  /** How many watch; recordings and other outputs are not among them. */
+  /** Number of viewers, without recordings and other outputs. */
   readonly viewers: number;
   /** A snapshot, for a stream that has a name. */
   view(): StreamView;
   /**
-   * Gives the stream's FLV tags to an output, now or when the stream goes live: metadata, sequence headers and the newest key
-   * frame at once, then what comes; a fresh key frame is asked for. See {@link Output} for what it gets and owes.
+   * Sends the stream's FLV tags to an output, now or when the stream goes live: metadata, sequence headers and the latest key
+   * frame at once, then each tag as it comes. A new key frame is requested. See {@link Output} for the contract.
    *
    * @param form - Default: the stream's own.
-   * @returns what ends it, once; `onEnded` is not called then.
-   * @throws what the encoders throw that the form needs, and what `onLive` throws, when the stream is live
+   * @returns an idempotent function that detaches the output; `onEnded` is then not called
+   * @throws if the stream is live: errors of the encoders that the form needs, and of `onLive`
    */
   addOutput(output: Output, form?: Partial<OutputForm>, options?: AddOutputOptions): () => void;
-  /** Asks the source for a key frame; throttled. */
+  /** Asks the source for a key frame. Throttled. */
   requestKeyFrame(): void;
   /**
-   * The stream's sound in frames, from now on: of a call gap-free, of whatever codec it has. The sink must neither throw nor
+   * Passes on the stream's audio frames from now on, in the stream's codec; of a call without gaps. The sink must not throw or
    * block.
-   * @returns what ends it. After the end of the stream nothing comes any more.
+   * @returns a function that ends the tap. Nothing is passed on after the end of the stream.
    */
   tapAudio(sink: Sink<StreamAudio>): () => void;
   /**
-   * The stream's pictures, as they came, from the next key frame on, which is asked for. The sink must neither throw nor block.
-   * @returns what ends it. After the end of the stream nothing comes any more.
+   * Passes on the stream's pictures unchanged, starting with the next key frame, which is requested. The sink must not throw or
+   * block.
+   * @returns a function that ends the tap. Nothing is passed on after the end of the stream.
    */
   tapVideo(sink: Sink<StreamVideo>): () => void;
 }

@@ -1,4 +1,4 @@
-// A stream of an application's own: the handle through which it pushes frames.
+// A stream whose frames the application supplies.
 
 import type { PictureTimes } from '@sipcast/media';
 import type { NamedStream } from './named-stream.ts';
@@ -6,23 +6,23 @@ import type { NamedStream } from './named-stream.ts';
 /** Made by `gateway.streams.publish`; lives until `close()`, or until the gateway closes. */
 export interface PublishedStream {
   readonly name: string;
-  /** The same as everybody finds it: outputs, figures, pushes. */
+  /** The stream as `streams.get` returns it: outputs, figures, pushes. */
   readonly stream: NamedStream;
   /**
-   * One packet of sound: of G.711 and G.722 any length, of Opus and Speex one packet, of AAC one frame without ADTS header. At
-   * the pace of the clock.
+   * Sends one packet of audio: G.711 and G.722 of any length, one packet of Opus or Speex, or one AAC frame without ADTS header.
+   * Call it in real time.
    *
-   * @param payload - Kept: not to be changed afterwards.
-   * @param timestampMs - Of its first sample, on a clock of your own that both media share. Must not decrease.
+   * @param payload - Kept; do not change it afterwards.
+   * @param timestampMs - Of the first sample, on a clock that audio and video share. Must not decrease.
    * @throws GatewayError `INVALID_ARGUMENT`
    */
   pushAudio(payload: Uint8Array, timestampMs: number): void;
   /**
-   * One picture in decoding order: H.264 in annex B, or as NAL units without start codes, with SPS and PPS in or before the
-   * first key frame; VP8 as it is. At the pace of the clock.
+   * Sends one picture in decoding order: H.264 in Annex B or as NAL units without start codes, with SPS and PPS in or before the
+   * first key frame; or one VP8 frame. Call it in real time.
    *
-   * @param picture - Kept: not to be changed afterwards.
-   * @param timestampMs - When it is shown, on the same clock.
+   * @param picture - Kept; do not change it afterwards.
+   * @param timestampMs - Presentation time, on the same clock.
    * @throws GatewayError `INVALID_ARGUMENT`
    */
   pushVideo(
@@ -30,6 +30,6 @@ export interface PublishedStream {
     timestampMs: number,
     times?: PictureTimes,
   ): void;
-  /** Flushes and ends what is attached; what is pushed afterwards is left out. The name is free at once. Idempotent. */
+  /** Flushes and ends everything attached; later frames are dropped. The name is free at once. Idempotent. */
   close(): Promise<void>;
 }

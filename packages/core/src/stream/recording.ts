@@ -1,4 +1,4 @@
-// The recording of a call: files in a folder, and what becomes of them.
+// The recording of a call: FLV files in a folder, remuxed to MP4 on request.
 
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,17 +9,17 @@ import type { Logger } from '../logger.ts';
 
 /** How calls are recorded. */
 export interface RecordingOptions {
-  /** Folder for the files; made where it is not there. */
+  /** Folder for the files; created if missing. */
   readonly dir: string;
-  /** A new file begins after so many octets, at a key frame. Default: never. */
+  /** A new file starts after this many octets, at a key frame. Default: never. */
   readonly maxBytes?: number;
-  /** A new file begins after so many milliseconds, at a key frame. Default: never. */
+  /** A new file starts after this many milliseconds, at a key frame. Default: never. */
   readonly maxMs?: number;
-  /** Also make an MP4 of each file with H.264 and AAC, when it has ended. Default false. */
+  /** Also remux each complete file with H.264 and AAC to MP4. Default false. */
   readonly mp4?: boolean;
 }
 
-/** What a recording needs of its surroundings. */
+/** What a recording needs. */
 export interface RecordingDeps {
   /** Undefined: no MP4. */
   readonly ffmpeg: FfmpegBinary | undefined;
@@ -28,12 +28,12 @@ export interface RecordingDeps {
   readonly wallClock: () => number;
 }
 
-/** Makes the folder. @throws GatewayError (rejection) `INVALID_ARGUMENT` naming `record`. */
+/** Creates the folder. @throws GatewayError (rejection) `INVALID_ARGUMENT` naming `record`. */
 export async function prepareFolder(dir: string): Promise<void> {
   try {
     await mkdir(dir, { recursive: true });
   } catch (cause) {
-    const problem = `record: the folder cannot be made: ${cause instanceof Error ? cause.message : String(cause)}`;
+    const problem = `record: the folder cannot be created: ${cause instanceof Error ? cause.message : String(cause)}`;
     throw new GatewayError('INVALID_ARGUMENT', problem, { field: 'record', cause });
   }
 }

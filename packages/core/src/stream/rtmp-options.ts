@@ -8,13 +8,13 @@ const { checked, count, flag, section, text, time, timer, word } = option;
 
 /** How pushes connect. Times in milliseconds. */
 export interface RtmpOptions {
-  /** In front of every stream name on the wire. Default none. */
+  /** Put before every stream name on the wire. Default none. */
   readonly streamPrefix?: string;
   /** A push that never came up is given up after this time. Default 10,000. */
   readonly firstConnectTimeoutMs?: number;
   /** A push that was lost is given up after this time. Default: never, while the call lives. */
   readonly giveUpMs?: number;
-  /** A push is given up after so many connections in a row that failed or lived for less than 5 s. Default: no limit. */
+  /** A push is given up after this many connections in a row that failed or lasted less than 5 s. Default: no limit. */
   readonly maxReconnects?: number;
   /** First delay before connecting again. Default 250. */
   readonly reconnectMinMs?: number;
@@ -22,30 +22,30 @@ export interface RtmpOptions {
   readonly reconnectMaxMs?: number;
   /** Longest delay after that. Default 5,000. */
   readonly reconnectLateMaxMs?: number;
-  /** Without progress for this long a connection counts as lost. Default 8,000. */
+  /** A connection without progress for this long is lost. Default 8,000. */
   readonly stallTimeoutMs?: number;
-  /** Media that may be outstanding before video is dropped. Default 2,000. */
+  /** Media outstanding before video is dropped. Default 2,000. */
   readonly highWaterMs?: number;
-  /** Longest wait of audio for a picture to be written with it; 0: none. Default 40. */
+  /** Longest time that audio waits for a picture, to be written together; 0: no wait. Default 40. */
   readonly coalesceMs?: number;
   /** How the servers of `rtmps:` addresses are checked. Default: by the system's authorities, and by name. */
   readonly tls?: RtmpTlsOptions;
-  /** Enhanced RTMP: not offered, offered and believed as answered, or taken for granted. Default: as the server is known. */
+  /** Enhanced RTMP: not offered, offered and used as the server answers, or assumed. Default: what is known of the server. */
   readonly enhanced?: RtmpEnhancedMode;
   /**
-   * May a push follow its server to another host, on a redirect or a ReconnectRequest? `url` has neither user nor
-   * stream name. Never asked for an address that would give up TLS. Default: no.
+   * Whether a push may follow a redirect or ReconnectRequest to another host. `url` has neither user nor stream name. Not called
+   * for an address that would give up TLS. Default: no.
    */
   readonly mayRedirect?: (url: string) => boolean;
-  /** May a connection go to this address? `host`: the name that led there, or the address. Default: `mayConnect` of the gateway. */
+  /** Whether a connection may go to this address. `host`: the name that resolved to it, or the address. Default: `mayConnect` of the gateway. */
   readonly mayConnect?: (address: string, host: string) => boolean;
-  /** In place of the system's resolver. */
+  /** Used instead of the system's resolver. */
   readonly lookup?: LookupFunction;
-  /** Asks servers that acknowledge nothing whether they still listen. Default true. */
+  /** Pings servers that acknowledge nothing, to see whether they still read. Default true. */
   readonly probe?: boolean;
 }
 
-/** What one push may have otherwise than the gateway. */
+/** Options that one push may set differently from the gateway. */
 export type PushRtmpOptions = Omit<RtmpOptions, 'streamPrefix'>;
 
 /** The table of these options. */

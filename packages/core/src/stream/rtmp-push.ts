@@ -10,7 +10,7 @@ export interface RtmpPushEvents {
   status: (status: RtmpStreamStatus, error: RtmpError | undefined) => void;
   /** It was muted, unmuted or given a sound, or its sound was stopped. */
   change: () => void;
-  /** Once: terminated, or its stream ended. */
+  /** Once: the push was terminated, or its stream ended. */
   closed: () => void;
 }
 
@@ -19,7 +19,7 @@ export interface RtmpPushView {
   readonly mediaSessionId: string;
   readonly streamName: string;
   readonly rtmpUrl: string;
-  /** `rtmpUrl` ends in the name to publish under, which often is a key. */
+  /** `rtmpUrl` ends in the name to publish under, which is often a key. */
   readonly rtmpTransponderFullUrl: boolean;
   readonly width: number | null;
   readonly height: number | null;
@@ -27,13 +27,13 @@ export interface RtmpPushView {
   readonly soundEnabled: boolean;
   readonly options: Readonly<Record<string, unknown>>;
   readonly status: RtmpStreamStatus;
-  /** Octets of all connections. */
+  /** Octets sent on all connections. */
   readonly bytesSent: number;
-  /** Tags skipped because the server was too slow. */
+  /** Tags dropped because the server was too slow. */
   readonly droppedFrames: number;
-  /** Times that publishing began again after a loss. */
+  /** Number of times publishing resumed after a loss. */
   readonly reconnects: number;
-  /** Why the last connection ended or was refused; `null` while none did. */
+  /** Why the last connection ended or was refused; `null` if none has. */
   readonly lastError: string | null;
 }
 
@@ -43,7 +43,7 @@ export interface RtmpPush extends Emitter<RtmpPushEvents> {
   readonly status: RtmpStreamStatus;
   /** Silence replaces the audio. */
   readonly muted: boolean;
-  /** `close()` was called: clients do not find it any more, although the connection may still be flushed. */
+  /** `close()` was called: clients no longer find the push, although its connection may still be flushing. */
   readonly terminated: boolean;
   /** A snapshot. */
   view(): RtmpPushView;
