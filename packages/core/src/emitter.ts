@@ -1,10 +1,10 @@
-// The emitter of calls, pushes and gateways: a listener of the embedding application that throws is the
-// application's bug, and ends neither a call nor the process.
+// The emitter of calls, pushes and gateways. A listener that throws is a bug of the application; it ends neither a call nor the
+// process.
 
 import { EventEmitter } from 'eventemitter3';
 import type { Logger } from './logger.ts';
 
-/** Where applications listen: what calls, pushes and gateways show of their emitter. */
+/** The part of an emitter that applications see. */
 export interface Emitter<Events extends EventEmitter.ValidEventTypes> {
   on<Name extends EventEmitter.EventNames<Events>>(
     event: Name,

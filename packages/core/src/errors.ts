@@ -4,7 +4,7 @@
 export type GatewayErrorCode =
   /** A value is missing, malformed or out of range; `field` names it. */
   | 'INVALID_ARGUMENT'
-  /** A documented field or method that is not built yet; `field` names it. */
+  /** Not possible here, e.g. without ffmpeg; `field` names what. */
   | 'NOT_IMPLEMENTED'
   /** `callId` is in use by a live call. */
   | 'CALL_EXISTS'
@@ -17,25 +17,25 @@ export type GatewayErrorCode =
   | 'CALL_NOT_FOUND'
   | 'STREAM_NOT_FOUND'
   | 'PUSH_NOT_FOUND'
-  /** No such file in the media folder; `field` names where its name was given. */
+  /** No such file in the media folder; `field` names the field that held the name. */
   | 'FILE_NOT_FOUND'
-  /** The call cannot do this in its state, e.g. DTMF by RFC 4733 that the peer did not negotiate. */
+  /** Not possible in the call's state, e.g. RFC 4733 events that the peer did not negotiate. */
   | 'CALL_STATE'
   /** The configured number of calls is reached. */
   | 'TOO_MANY_CALLS'
-  /** As many watch as are allowed. */
+  /** The limit of viewers is reached. */
   | 'TOO_MANY_VIEWERS'
-  /** As many encoders run as are allowed. */
+  /** The limit of encoders is reached. */
   | 'TRANSCODERS_BUSY'
-  /** The ffmpeg that was found when the gateway opened is gone, or works no more: what needs a new encoder must wait. */
+  /** The ffmpeg found at the start is gone or no longer works: nothing that needs a new encoder can start. */
   | 'TRANSCODER_LOST'
-  /** The gateway ends its calls and takes no more. */
+  /** The gateway is draining: it takes no new calls. */
   | 'DRAINING'
-  /** The process cannot keep up with the calls that it has. */
+  /** The process is overloaded by its current calls. */
   | 'OVERLOADED'
   /** No free pair of RTP ports. */
   | 'NO_PORTS'
-  /** The gateway, or the registration that is waited for, is closing or closed. */
+  /** The gateway, or the registration, is closing or closed. */
   | 'GATEWAY_CLOSED'
   /** The call ended before it was established; `sipStatus` holds the last SIP code. */
   | 'CALL_FAILED';
@@ -44,9 +44,9 @@ export type GatewayErrorCode =
 export class GatewayError extends Error {
   override readonly name = 'GatewayError';
   readonly code: GatewayErrorCode;
-  /** Name of the option or field at fault, where there is one. */
+  /** Name of the option or field at fault, if there is one. */
   readonly field: string | undefined;
-  /** The SIP status that caused it, where there is one. */
+  /** The SIP status that caused the error, if there is one. */
   readonly sipStatus: number | undefined;
 
   constructor(

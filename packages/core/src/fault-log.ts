@@ -1,11 +1,11 @@
-// Bad input from the wire: counted by name, and one log line a second at most, with the last example.
+// Counts bad input from the wire by name; logs at most one line a second, with the last example.
 
 import { childLogger } from './logger.ts';
 import type { Logger } from './logger.ts';
 
 const PERIOD_MS = 1000;
 
-/** Counts faults; logs the first at once, and then how many came since the last line. */
+/** Counts faults. Logs the first at once, then the number since the last line. */
 export class FaultLog {
   readonly #logger: Logger;
   readonly #now: () => number;

@@ -1,38 +1,38 @@
 // The contract for log output. The package itself writes nowhere.
 
-/** What a line is about: a call, its SIP, its RTP, a push, or what records and encodes. */
+/** What a line is about: a call, its SIP, its RTP, a push, or recording and encoding. */
 export type LogArea = 'call' | 'sip' | 'rtp' | 'rtmp' | 'media';
 
-/** What is known of a line beside its words. */
+/** Structured fields of a log line. */
 export interface LogFields {
   readonly area?: LogArea;
-  /** Of the call. */
+  /** Call-ID of the call. */
   readonly callId?: string;
-  /** Of the push. */
+  /** Id of the push. */
   readonly mediaSessionId?: string;
   readonly [field: string]: string | number | boolean | null | undefined;
 }
 
 /** Takes log lines; pino and console fit. Must not throw. */
 export interface Logger {
-  /** Of use to a developer only. */
+  /** For developers. */
   debug(message: string): void;
-  /** A status moved. */
+  /** A status changed. */
   info(message: string): void;
-  /** Bad input, or something that a call survives. */
+  /** Bad input, or a problem that the call survives. */
   warn(message: string): void;
   /** Something that should not happen. */
   error(message: string): void;
   /**
-   * A logger whose lines all have these fields: each call and each push has one of its own. Without it, lines begin with the
-   * id of what they are about.
+   * A logger that adds these fields to each line: every call and every push has its own. Without `child`, lines start with the id
+   * of their call or push.
    */
   child?(fields: LogFields): Logger;
-  /** False: lines of this level go nowhere and need not be made. Without it, all are made. */
+  /** False: lines of this level are dropped and need not be formatted. Without it, all lines are formatted. */
   isLevelEnabled?(level: LogLevel): boolean;
 }
 
-/** How much a line matters. */
+/** Severity of a line. */
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 /** Drops everything: the default. */
@@ -44,7 +44,7 @@ export const silentLogger: Logger = {
   isLevelEnabled: () => false,
 };
 
-/** The same logger, whose failures are nobody's: a broken log must not end a call. */
+/** A logger that never throws: a broken log must not end a call. */
 export function guardLogger(logger: Logger): Logger {
   const guarded =
     (level: LogLevel) =>
@@ -52,7 +52,7 @@ export function guardLogger(logger: Logger): Logger {
       try {
         logger[level](message);
       } catch {
-        // There is nowhere left to say it.
+        // There is no other place to report it.
       }
     };
   return {
@@ -81,7 +81,7 @@ export function guardLogger(logger: Logger): Logger {
   };
 }
 
-/** A logger for what these fields say. One without `child` gets their id in front of each line. */
+/** A logger with these fields. If the given one has no `child`, lines start with the id instead. */
 export function childLogger(logger: Logger, fields: LogFields): Logger {
   if (logger.child) return logger.child(fields);
   const id = fields.mediaSessionId ?? fields.callId;
@@ -95,7 +95,7 @@ export function childLogger(logger: Logger, fields: LogFields): Logger {
   };
 }
 
-/** Whether a line of this level goes anywhere. */
+/** Whether lines of this level are written. */
 export function isEnabled(logger: Logger, level: LogLevel): boolean {
   return logger.isLevelEnabled?.(level) ?? true;
 }

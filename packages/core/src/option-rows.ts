@@ -16,7 +16,7 @@ interface RowBase {
   readonly flag?: string;
   /** `file`: only in configuration files, e.g. the path of a certificate. `code`: only in code, e.g. a function. */
   readonly only?: 'file' | 'code';
-  /** Whoever uses the option checks it, with errors of its own; {@link checkOptions} passes it by. */
+  /** The code that uses the option checks it, with its own errors; {@link checkOptions} skips it. */
   readonly isCheckedByUser?: boolean;
 }
 

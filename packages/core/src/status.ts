@@ -1,6 +1,6 @@
 // The statuses of calls and RTMP streams as transition tables. docs/states.md is generated from them.
 
-/** From each status of a call to those that may follow it; no follower: final. */
+/** Each status of a call and the statuses that may follow it. A status without followers is final. */
 export const CALL_TRANSITIONS = {
   /** The object exists. */
   NEW: ['PENDING', 'FINISH', 'FAILED'],
@@ -35,7 +35,7 @@ export const CALL_TRANSITIONS = {
   FAILED: [],
 } as const satisfies Record<string, readonly string[]>;
 
-/** From each status of an RTMP stream to those that may follow it; no follower: final. */
+/** Each status of an RTMP stream and the statuses that may follow it. A status without followers is final. */
 export const RTMP_TRANSITIONS = {
   /** Not published yet: the call is not answered, or the connection is being made. */
   RTMP_STREAM_WAIT: ['RTMP_STREAM_ACTIVE', 'RTMP_CONNECTION_FAILED'],
@@ -47,14 +47,14 @@ export const RTMP_TRANSITIONS = {
   RTMP_CONNECTION_FAILED: [],
 } as const satisfies Record<string, readonly string[]>;
 
-/** Statuses of a table that no other follows. */
+/** The final statuses of a table. */
 export type FinalOf<Table extends Record<string, readonly string[]>> = {
   [Status in keyof Table]: Table[Status] extends readonly [] ? Status : never;
 }[keyof Table];
 
 /** Status of a call. */
 export type CallStatus = keyof typeof CALL_TRANSITIONS;
-/** A status that no other follows. */
+/** A final status of a call. */
 export type FinalCallStatus = FinalOf<typeof CALL_TRANSITIONS>;
 /** Status of an RTMP stream. */
 export type RtmpStreamStatus = keyof typeof RTMP_TRANSITIONS;
@@ -64,7 +64,7 @@ export function isFinal(status: CallStatus): status is FinalCallStatus {
   return CALL_TRANSITIONS[status].length === 0;
 }
 
-/** Whether the table lets `to` follow `from`. */
+/** Whether the table allows `to` after `from`. */
 export function mayFollow<Status extends string>(
   table: Readonly<Record<Status, readonly string[]>>,
   from: Status,

@@ -1,9 +1,9 @@
-// Where the RTP and RTCP of a call may go, whatever its peer's session descriptions name.
+// Which addresses the RTP and RTCP of a call may go to, whatever the peer's session descriptions name.
 
 import { BlockList, isIP } from 'node:net';
 import type { NegotiatedMedia } from '@sipcast/media';
 
-/** Networks that a peer behind a NAT names: RFC 1918, RFC 6598 and RFC 4193. */
+/** Private networks, which peers behind a NAT describe: RFC 1918, RFC 6598 and RFC 4193. */
 const BEHIND_NAT = new BlockList();
 for (const [network, bits] of [
   ['10.0.0.0', 8],
@@ -14,13 +14,13 @@ for (const [network, bits] of [
   BEHIND_NAT.addSubnet(network, bits, 'ipv4');
 BEHIND_NAT.addSubnet('fc00::', 7, 'ipv6');
 
-/** What this needs to decide. */
+/** What the decision depends on. */
 export interface MediaDestinationsDeps {
-  /** May RTP go to this address? `host`: the name that led there, or the address. */
+  /** Whether RTP may go to this address. `host`: the name that resolved to it, or the address. */
   readonly mayConnect: (address: string, host: string) => boolean;
-  /** A host of the peer's descriptions was looked up, and led to this address. */
+  /** Whether a host name in the peer's descriptions resolved to this address. */
   readonly isNamed: (address: string) => boolean;
-  /** Where the call was placed to, as it was named; undefined: it came in. */
+  /** Host that the call was placed to, as given; undefined for an incoming call. */
   readonly calledHost: string | undefined;
 }
 
@@ -34,22 +34,22 @@ export class MediaDestinations {
 
   /**
    * Whether RTP and RTCP may be sent to an address.
-   * @param peerAddress - Where the peer's SIP messages come from: what is allowed by its name is allowed for media, too.
+   * @param peerAddress - Where the peer's SIP comes from. If SIP may go there by the peer's name, media may, too.
    */
   maySendTo(address: string, peerAddress: string | undefined): boolean {
     const { mayConnect, isNamed, calledHost } = this.#deps;
     if (mayConnect(address, address)) return true;
-    // Names were judged as names when they were looked up.
+    // Host names were checked when they were looked up.
     if (isNamed(address)) return true;
     return calledHost !== undefined && address === peerAddress && mayConnect(address, calledHost);
   }
 
   /**
-   * Refuses what nobody may be sent to. A private address of a peer whose SIP comes from an allowed one is that of a peer
-   * behind a NAT: the call stands, nothing is sent there, and media are answered where they come from.
+   * Refuses media for addresses that RTP must not go to. A private address of a peer whose SIP comes from an allowed address is
+   * taken for NAT: the call continues, nothing is sent there, and media is sent to where the peer's media comes from.
    *
    * @throws Error with `code` `FORBIDDEN_ADDRESS` naming the address
-   * @returns Addresses that get nothing.
+   * @returns the addresses that nothing is sent to
    */
   check(media: NegotiatedMedia, peerAddress: string | undefined): readonly string[] {
     const named = [media.audio, media.video].flatMap((one) =>
@@ -66,7 +66,7 @@ export class MediaDestinations {
   }
 }
 
-/** `c=0.0.0.0` is the old way to say hold: nothing is sent. */
+/** `c=0.0.0.0` is the old form of hold: nothing is sent. */
 function isNowhere(address: string): boolean {
   return address === '0.0.0.0' || address === '::';
 }

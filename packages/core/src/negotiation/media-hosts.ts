@@ -2,32 +2,32 @@
 
 import { isIP } from 'node:net';
 
-/** Where a description may name a host: `c=`, and `a=rtcp` (RFC 3605). */
+/** Lines that may name a host: `c=`, and `a=rtcp` (RFC 3605). */
 const NAMED = /^(c=IN IP|a=rtcp:\d{1,5} IN IP)([46]) ([A-Za-z0-9._-]{1,255})(?=[\s/]|$)/gim;
-/** Names of one description that are looked up; a session has one or two. */
+/** Names looked up per description; a session has one or two. */
 const MAX_HOSTS = 8;
-/** Names that are remembered for one peer; should it name more, all are looked up again. */
+/** Names remembered for one peer; beyond that all are looked up again. */
 const MAX_KNOWN = 64;
 
-/** The address of a host, of this family where it has one; rejects when there is none. */
+/** Resolves a host to an address, of this family if it has one; rejects if it has none. */
 export type ResolveHost = (host: string, family: 4 | 6) => Promise<string>;
 
 /** The hosts that one peer has named. */
 export class MediaHosts {
   readonly #resolve: ResolveHost;
-  /** By family and name. `null`: it does not resolve. */
+  /** By family and name. `null`: the name does not resolve. */
   readonly #known = new Map<string, string | null>();
 
   constructor(resolve: ResolveHost) {
     this.#resolve = resolve;
   }
 
-  /** The description names no host that is not looked up yet. */
+  /** Whether every host that the description names is looked up. */
   knows(sdp: string): boolean {
     return hostsIn(sdp).every(({ key }) => this.#known.has(key));
   }
 
-  /** Looks up what the description names. Never rejects: what is not found shows in {@link withAddresses}. */
+  /** Looks up the hosts that the description names. Never rejects: {@link withAddresses} reports what was not found. */
   async lookUp(sdp: string): Promise<void> {
     if (this.#known.size >= MAX_KNOWN) this.#known.clear();
     const open = hostsIn(sdp).filter(({ key }) => !this.#known.has(key));
@@ -39,19 +39,19 @@ export class MediaHosts {
     );
   }
 
-  /** A host that was looked up has this address. */
+  /** Whether a host that was looked up has this address. */
   ledTo(address: string): boolean {
     return [...this.#known.values()].includes(address);
   }
 
-  /** The description with addresses in place of names. @throws Error with `code` `UNRESOLVED` naming the host */
+  /** The description with addresses instead of names. @throws Error with `code` `UNRESOLVED` naming the host */
   withAddresses(sdp: string): string {
     return sdp.replaceAll(NAMED, (line, start: string, family: string, host: string) => {
       if (isIP(host) !== 0) return line;
       const key = keyOf(family, host);
       const address = this.#known.get(key);
       if (typeof address === 'string') return `${start}${isIP(address)} ${address}`;
-      // The next description with this name has it looked up again.
+      // Forget the failure, so that the next description with this name triggers a new lookup.
       this.#known.delete(key);
       throw Object.assign(new Error(`${host} does not resolve`), { code: 'UNRESOLVED' });
     });

@@ -1,5 +1,5 @@
-// The one place where the media side's codecs become the SIP side's offer, and the peer's answer becomes the
-// media side's session. Plain data in, plain data out.
+// The one place where the codecs of the media package become an offer, and the peer's answer becomes the input of a media
+// session. Plain data in, plain data out.
 
 import { AUDIO_CODECS, decodeSpropParameterSets, newSrtpKey } from '@sipcast/media';
 import type { AudioCodec, NegotiatedMedia, NegotiatedMedium, VideoCodec } from '@sipcast/media';
@@ -15,17 +15,17 @@ import type {
 /** Video codecs that can be offered: H.264 once for each packetization mode (RFC 6184 §6), and VP8. */
 export type OfferedVideoCodec = 'h264-mode1' | 'h264-mode0' | 'vp8';
 
-/** What may be changed in the offer. */
+/** Options of the offer. */
 export interface OfferOptions {
-  /** Audio codecs in order of preference. Default `['pcma', 'pcmu', 'speex-wb', 'g722', 'opus']`; `speex-nb` is taken, too. */
+  /** Audio codecs in order of preference. Default `['pcma', 'pcmu', 'speex-wb', 'g722', 'opus']`; `speex-nb` is also possible. */
   readonly audioCodecs?: readonly AudioCodec[];
   /** Video codecs in order of preference. Default `['h264-mode1', 'h264-mode0', 'vp8']`. */
   readonly videoCodecs?: readonly OfferedVideoCodec[];
   /** H.264 `profile-level-id`, six hexadecimal digits. Default `420020`. */
   readonly profileLevelId?: string;
   /**
-   * SRTP with keys in the description (SDES, RFC 4568): `off`, the default; `optional`: offered beside RTP in the clear and taken
-   * where the peer has it (RFC 8643); `required`: RTP/SAVP, and nothing in the clear.
+   * SRTP with keys in the description (SDES, RFC 4568): `off`, the default; `optional`: offered along with plain RTP and used if
+   * the peer supports it (RFC 8643); `required`: RTP/SAVP only.
    */
   readonly srtp?: 'off' | 'optional' | 'required';
   /** Suites of SRTP in order of preference. Default `AES_CM_128_HMAC_SHA1_80`, `AES_CM_128_HMAC_SHA1_32`. */
@@ -35,13 +35,13 @@ export interface OfferOptions {
   readonly extraVideoLines?: readonly string[];
 }
 
-/** Without `speex-nb`: whoever has it has G.711, too, and each line makes the INVITE larger than a datagram should be. */
+/** Without `speex-nb`: peers that have it also have G.711, and each line makes the INVITE larger than a datagram should be. */
 const DEFAULT_AUDIO: readonly AudioCodec[] = ['pcma', 'pcmu', 'speex-wb', 'g722', 'opus'];
 const DEFAULT_SRTP_SUITES: readonly SrtpSuite[] = [
   'AES_CM_128_HMAC_SHA1_80',
   'AES_CM_128_HMAC_SHA1_32',
 ];
-/** Where RFC 3551 §6 gives none. */
+/** For codecs without a static payload type (RFC 3551 §6). */
 const AUDIO_PAYLOAD_TYPE: Readonly<Partial<Record<AudioCodec, number>>> = {
   opus: 96,
   'speex-nb': 98,
@@ -84,7 +84,7 @@ function offeredAudio(codecs: readonly AudioCodec[]): CodecDescription[] {
         payloadType,
         encodingName: 'telephone-event',
         clockRateHz,
-        // RFC 4733 §2.4.1: without this line these very events are meant; some devices want to see it.
+        // RFC 4733 §2.4.1: these events are the default, but some devices want to see the line.
         ...(clockRateHz === 8000 && { fmtp: '0-15' }),
       });
   }
@@ -104,7 +104,7 @@ function offeredVideo(codec: OfferedVideoCodec, profile: string): CodecDescripti
   };
 }
 
-/** Both m-lines, always, in this order; `hasAudio` and `hasVideo` choose between sendrecv and recvonly. */
+/** Always has both m-lines, in this order. `hasAudio` and `hasVideo` choose between sendrecv and recvonly. */
 export function describeSession(parts: {
   readonly address: string;
   readonly callId: string;
@@ -153,7 +153,7 @@ export function describeSession(parts: {
   };
 }
 
-/** Keys of one medium: never the same for two (RFC 3711 §9.1). */
+/** Fresh keys for one medium: two media must not share keys (RFC 3711 §9.1). */
 function secured({
   srtp = 'off',
   srtpSuites = DEFAULT_SRTP_SUITES,
@@ -172,8 +172,7 @@ function directionOf(send: boolean): MediaDirection {
 }
 
 /**
- * What the media side must know of an answer to `ours`, or of the offer that `ours` answers. Media that were refused are
- * absent.
+ * What the media session needs from the answer to `ours`, or from the offer that `ours` answers. Refused media are absent.
  */
 export function negotiatedMedia(
   ours: SessionDescription,
@@ -189,8 +188,8 @@ export function negotiatedMedia(
 }
 
 /**
- * Whether the peer has put the call on hold: it takes nothing any more where it did, or, where it never did, sends
- * nothing; for every medium (RFC 3264 §8.4, and `c=0.0.0.0` of RFC 2543).
+ * Whether the peer holds the call: for every medium it no longer receives what it used to receive or, if it never received,
+ * no longer sends (RFC 3264 §8.4, and `c=0.0.0.0` of RFC 2543).
  *
  * @param before - What the peer answered at first.
  */

@@ -1,4 +1,4 @@
-// What a call and its peer have agreed on: our description, the peer's, offers that are open, hold (RFC 3264).
+// What a call and its peer have agreed on: both descriptions, the open offer, hold (RFC 3264).
 
 import type { NegotiatedMedia } from '@sipcast/media';
 import { answerReoffer, formatOffer, parseAnswer } from '@sipcast/sip';
@@ -23,29 +23,29 @@ export interface Agreed {
 }
 
 /**
- * The offers and answers of one call. All methods throw SipError `BAD_SDP` or `NO_COMMON_CODECS`, or an error with the code
- * `UNRESOLVED` for a host that `hosts` was not asked for before or did not find, and then change nothing.
+ * The offers and answers of one call. Methods throw SipError `BAD_SDP` or `NO_COMMON_CODECS`, or an error with code `UNRESOLVED`
+ * for a host that `hosts` has not looked up or did not find; the agreement then stays as it was.
  */
 export class SessionAgreement {
-  /** What the peer's descriptions name. */
+  /** The hosts that the peer's descriptions name. */
   readonly hosts: MediaHosts;
   #description: SessionDescription | undefined;
-  /** Our offer that waits for its answer. */
+  /** Our offer that has no answer yet. */
   #open: { readonly description: SessionDescription; readonly holding: boolean } | undefined;
-  /** What the peer answered, or offered, at first: what hold is told by. */
+  /** The peer's first answer or offer: hold is detected by comparison with it. */
   #before: readonly AnsweredMedia[] | undefined;
-  /** Media that were encrypted once: they never go on in the clear. */
+  /** Media that were encrypted once must stay encrypted. */
   readonly #secured = new Set<'audio' | 'video'>();
   #remote: string | null = null;
   #holding = false;
-  /** Answers that wait for what they name, one after the other. */
+  /** Answers that wait for host lookups, one after the other. */
   #reading: Promise<void> | undefined;
 
   constructor(resolveHost: ResolveHost) {
     this.hosts = new MediaHosts(resolveHost);
   }
 
-  /** The peer's newest description; `null` before the first. */
+  /** The peer's latest description; `null` before the first. */
   get remote(): string | null {
     return this.#remote;
   }
@@ -55,7 +55,7 @@ export class SessionAgreement {
     return this.#holding;
   }
 
-  /** What we can do: before anything else, once. */
+  /** Describes what we can send and receive. Called once, before anything else. */
   describe(parts: Parameters<typeof describeSession>[0]): void {
     this.#description = describeSession(parts);
   }
@@ -67,29 +67,29 @@ export class SessionAgreement {
     return formatOffer(description);
   }
 
-  /** An offer of everything that we can do, where the peer asks for one; a call that we hold stays on hold. */
+  /** A full offer, when the peer asks for one. A call that we hold stays on hold. */
   freshOffer(): string {
     return this.#offer(this.#holding, everything(this.#mine()));
   }
 
-  /** An offer that puts the call on hold, or takes it back. */
+  /** An offer that puts the call on hold, or resumes it. */
   holdOffer(holding: boolean): string {
     return this.#offer(holding);
   }
 
-  /** The peer has refused our newest offer, or given no usable answer. */
+  /** The peer refused our latest offer, or gave no usable answer. */
   withdrawOffer(): void {
     this.#open = undefined;
   }
 
-  /** Until this resolves, an answer of the peer's waits for the addresses of its hosts; it never rejects. */
+  /** Pending while an answer of the peer waits for host lookups. Never rejects. */
   get reading(): Promise<void> | undefined {
     return this.#reading;
   }
 
   /**
-   * Calls `use` when the hosts that an answer names are looked up, and the answers before it are in use: at once where nothing
-   * is to be waited for. Rejects, or throws, what `use` throws.
+   * Calls `use` when the hosts that an answer names are looked up and earlier answers are in use; at once if there is nothing to
+   * wait for. Throws or rejects with what `use` throws.
    */
   read(answer: string, use: () => void): Promise<void> | undefined {
     if (this.#reading === undefined && this.hosts.knows(answer)) {
@@ -107,7 +107,7 @@ export class SessionAgreement {
     return read;
   }
 
-  /** The peer's answer to our newest offer. `apply` runs before anything is changed here, and may refuse by throwing. */
+  /** Takes the peer's answer to our latest offer. `apply` runs before the agreement changes, and may refuse by throwing. */
   answered(sdp: string, apply: (agreed: Agreed) => void): Agreed {
     const open = this.#open;
     const description = open?.description ?? this.#mine();
@@ -115,7 +115,7 @@ export class SessionAgreement {
     return this.#agree(description, peer, sdp, open?.holding ?? this.#holding, apply);
   }
 
-  /** The peer's offer, and our answer to it. `apply` as in {@link answered}. */
+  /** Answers the peer's offer. `apply` as in {@link answered}. */
   offered(sdp: string, apply: (agreed: Agreed) => void): Agreed & { readonly answer: string } {
     const readable = this.hosts.withAddresses(sdp);
     const { sdp: answer, description, peer } = answerReoffer(this.#mine(), readable);
@@ -139,12 +139,12 @@ export class SessionAgreement {
     this.#description = description;
     this.#holding = holding;
     this.#remote = sdp;
-    // Held by us, the peer says nothing of what it would do otherwise.
+    // While we hold the call, the peer's answer does not show what it would do otherwise.
     if (!holding) this.#before ??= peer;
     return agreed;
   }
 
-  /** Whoever spoke in secret is not made to speak in the open by a message in between: `optional` is for the beginning. */
+  /** An encrypted medium cannot be downgraded: `optional` applies to the first agreement only. */
   #refuseDowngrade(media: NegotiatedMedia): void {
     const open = KINDS.find(
       (kind) =>
@@ -160,7 +160,7 @@ export class SessionAgreement {
       const full = fullDirection(one);
       const direction = holding ? heldDirection(full) : full;
       const codecs = one.capability?.codecs ?? one.codecs;
-      // What the peer offers meanwhile is answered within these bounds, too.
+      // An offer from the peer in the meantime is answered within the same limits.
       return { ...one, direction, capability: { codecs, direction, full } };
     });
     const description = { ...current, media, sessionVersion: current.sessionVersion + 1 };
@@ -175,8 +175,8 @@ export class SessionAgreement {
 }
 
 /**
- * All our media with all their codecs, in the places that they have (RFC 3264 §8): what the peer calls by a payload type
- * keeps it, and a medium that it refused, or never knew, is offered again (RFC 6337 §5.3).
+ * All our media with all their codecs, in the same m-line positions (RFC 3264 §8): payload types in use stay, and a medium that
+ * the peer refused or did not know is offered again (RFC 6337 §5.3).
  */
 function everything(current: SessionDescription): SessionDescription {
   const media = current.media.map((one): OfferedMedia => {
@@ -202,12 +202,12 @@ function codecKey({ encodingName, clockRateHz, channels = 1, fmtp }: CodecDescri
   return `${encodingName.toLowerCase()}/${clockRateHz}/${channels}/${mode}`;
 }
 
-/** What the medium does when nobody holds the call. */
+/** The direction of the medium when neither side holds the call. */
 function fullDirection({ capability, direction }: OfferedMedia): MediaDirection {
   return capability?.full ?? capability?.direction ?? direction;
 }
 
-/** RFC 3264 §8.4: the peer is told to send nothing. */
+/** RFC 3264 §8.4: asks the peer to stop sending. */
 function heldDirection(direction: MediaDirection): MediaDirection {
   return direction === 'sendrecv' || direction === 'sendonly' ? 'sendonly' : 'inactive';
 }

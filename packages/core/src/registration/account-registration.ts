@@ -3,23 +3,23 @@
 import type { SipUserAgent } from '@sipcast/sip';
 import type { Emitter } from '../emitter.ts';
 
-/** `registering`: asked, not answered yet. `failed`: see `problem`; it is tried again while somebody holds it. */
+/** `registering`: no answer yet. `failed`: see `problem`; retried while the registration is held. */
 export type RegistrationState = 'registering' | 'registered' | 'failed' | 'closed';
 
-/** A registration as it is now. */
+/** A snapshot of a registration. */
 export interface RegistrationView {
   /** URI of the account. */
   readonly account: string;
   readonly registrar: string;
   readonly state: RegistrationState;
-  /** Of the last failure: SIP code, where there was one. */
+  /** SIP status of the last failure, if there was one. */
   readonly sipStatus: number | null;
   readonly problem: string | null;
   /** Our binding, e.g. `<sip:alice@192.0.2.1:5060>`. */
   readonly contact: string | null;
-  /** ISO 8601: when the binding ends unless it is refreshed. */
+  /** ISO 8601: when the binding expires unless it is refreshed. */
   readonly expiresAt: string | null;
-  /** ISO 8601: when it is refreshed or tried again. */
+  /** ISO 8601: when it is refreshed or retried. */
   readonly nextAttemptAt: string | null;
 }
 
@@ -39,15 +39,15 @@ export interface AccountRegistration extends Emitter<RegistrationEvents> {
   view(): RegistrationView;
   /**
    * Resolves when the account is registered; at once if it is.
-   * @throws SipError (rejection) why the attempt that is under way failed; the next one follows by itself. GatewayError
-   * `GATEWAY_CLOSED` after the end.
+   * @throws (rejection) SipError: why the current attempt failed; the next one follows by itself. GatewayError `GATEWAY_CLOSED`
+   * after the end.
    */
   registered(): Promise<void>;
   /** Un-REGISTERs, unless calls need the account. Idempotent; never rejects. */
   close(): Promise<void>;
 }
 
-/** `info` of a call that needs the account, for as long as it has nothing else to say. */
+/** `info` of a call that needs the account, before the call itself has any. */
 export function registrationInfo({ state, problem }: RegistrationView): string {
   if (state === 'registering') return 'Registering';
   if (state === 'registered') return 'Registered';

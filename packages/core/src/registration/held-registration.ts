@@ -1,4 +1,4 @@
-// One account at its registrar: registered as long as it is held, refreshed in time, tried again after failures.
+// One account at its registrar: registered as long as it is held, refreshed in time, retried after failures.
 
 import type { Registration, SipError } from '@sipcast/sip';
 import { SafeEmitter } from '../emitter.ts';
@@ -12,7 +12,7 @@ import type {
   RegistrationView,
 } from './account-registration.ts';
 
-/** What a registration needs of its surroundings. */
+/** What a registration needs: the registrar, the clock, randomness and the log. */
 export interface RegistrationDeps {
   /** `register` of the SIP user agent. */
   readonly register: (account: RegistrationAccount) => Promise<Registration>;
@@ -21,23 +21,23 @@ export interface RegistrationDeps {
   readonly wallClock: () => number;
   /** 0 ≤ n < 1. */
   readonly random: () => number;
-  /** Calls back after so many milliseconds, at most 2³¹ − 1. Returns what cancels it. */
+  /** Calls back after this many milliseconds, at most 2³¹ − 1. Returns a function that cancels it. */
   readonly startTimer: (delayMs: number, callback: () => void) => () => void;
 }
 
 const LONGEST_REFRESH_MS = 24 * 3_600_000;
-/** RFC 5626 §4.5: base-time where all flows have failed, and max-time. */
+/** RFC 5626 §4.5: base-time when all flows have failed, and max-time. */
 const RETRY_BASE_MS = 30_000;
 const RETRY_MAX_MS = 1_800_000;
 
-/** When a binding is refreshed: after 75 to 85 % of its time, so that there is time to try again, and not all at once. */
+/** A binding is refreshed after 75 to 85 % of its lifetime: time is left for a retry, and not all bindings refresh at once. */
 export function refreshDelayMs(expiresSeconds: number, random: number): number {
   const delayMs = expiresSeconds * 1000 * (0.75 + 0.1 * random);
   return Math.min(LONGEST_REFRESH_MS, Math.max(1000, delayMs));
 }
 
 /**
- * RFC 5626 §4.5: the wait doubles with each failure, up to half an hour; 50 to 100 % of that by chance.
+ * RFC 5626 §4.5: the wait doubles with each failure, up to half an hour; the result is a random 50 to 100 % of it.
  *
  * @param failures - In a row, 1 at least.
  */
@@ -66,7 +66,7 @@ export class HeldRegistration
   #nextAttemptAtMs: number | undefined;
   #closing: Promise<void> | undefined;
 
-  /** @param onReleased - Nobody holds it any more: it is about to close and takes no more holders. Once. */
+  /** @param onReleased - Called once, when nothing holds the registration: it is about to close and can no longer be held. */
   constructor(account: RegistrationAccount, deps: RegistrationDeps, onReleased: () => void) {
     super(deps.logger);
     this.#account = account;
@@ -94,12 +94,12 @@ export class HeldRegistration
   async registered(): Promise<void> {
     if (this.#closing !== undefined)
       throw new GatewayError('GATEWAY_CLOSED', 'The registration has ended');
-    // A binding that could not be refreshed yet still stands.
+    // A binding that could not be refreshed is still valid until it expires.
     if (this.#binding !== undefined && this.#deps.wallClock() < (this.#expiresAtMs ?? 0)) return;
     await (this.#attempt ??= this.#try());
   }
 
-  /** Keeps it registered until the function returned is called. That resolves when it is un-registered, if it was the last. */
+  /** Keeps the account registered until the returned function is called. If it was the last holder, that resolves after the un-REGISTER. */
   hold(): () => Promise<void> {
     this.#holders++;
     let held = true;
@@ -125,13 +125,13 @@ export class HeldRegistration
   }
 
   #begin(): void {
-    this.registered().catch(() => {}); // Its events tell.
+    this.registered().catch(() => {}); // Events report the failure.
   }
 
   async #try(): Promise<void> {
     this.#stopTimer();
     const binding = this.#binding;
-    // While a binding stands, a refresh is nobody's business.
+    // While a binding is valid, a refresh does not change the state.
     if (binding === undefined) this.#move('registering');
     try {
       if (binding === undefined) {
@@ -161,14 +161,14 @@ export class HeldRegistration
     const text = error instanceof Error ? error.message : String(error);
     this.#problem = { sipStatus: statusCode ?? null, text };
     this.#failures++;
-    // Who is refused by his password or name will be again, and may be locked out for asking: rarely.
+    // A wrong password or name stays wrong, and retries may lock the account: retry rarely.
     const hopeless = code === 'AUTH_FAILED' || statusCode === 403 || statusCode === 404;
     const waitMs = retryDelayMs(hopeless ? 30 : this.#failures, this.#deps.random());
-    // RFC 3261 §20.33: not before it was asked for; a registrar that asks for more than half an hour is tried all the same.
+    // RFC 3261 §20.33: not before Retry-After, but after half an hour at the latest.
     const leastMs = Math.min(RETRY_MAX_MS, retryAfterSeconds * 1000);
     const leftMs = (this.#expiresAtMs ?? 0) - this.#deps.wallClock();
     if (this.#binding !== undefined && leftMs > 0) {
-      // The binding still stands: once more before it ends.
+      // The binding is still valid: retry before it expires.
       this.#again(Math.max(leastMs, Math.min(waitMs, Math.max(5000, leftMs / 2))));
       if (leastMs > leftMs) this.#awaitLapse(leftMs);
       this.#deps.logger.warn(`${this.#account.from.uri}: registration not refreshed: ${text}`);
@@ -178,7 +178,7 @@ export class HeldRegistration
     this.#lose();
   }
 
-  /** The registrar wants to be left alone for longer than the binding lasts. */
+  /** Retry-After is later than the end of the binding. */
   #awaitLapse(leftMs: number): void {
     const cancelAttempt = this.#cancelTimer;
     if (cancelAttempt === undefined) return;

@@ -1,4 +1,4 @@
-// The accounts of a gateway: one registration for each, shared by the calls and standing handles that need it.
+// The accounts of a gateway: one registration for each, shared by the calls and applications that need it.
 
 import type { Registration } from '@sipcast/sip';
 import type {
@@ -13,12 +13,12 @@ import type { RegistrationDeps } from './held-registration.ts';
 export class Registrations {
   readonly #deps: RegistrationDeps;
   readonly #onState: (view: RegistrationView, previous: RegistrationState) => void;
-  /** By what tells accounts apart. */
+  /** By the fields that identify an account. */
   readonly #byKey = new Map<string, HeldRegistration>();
-  /** Un-REGISTERs that are under way, by the same. */
+  /** Un-REGISTERs in progress, by the same key. */
   readonly #ending = new Map<string, Promise<void>>();
 
-  /** @param onState - Told of each change of each registration. */
+  /** @param onState - Called at each change of each registration. */
   constructor(
     deps: Omit<RegistrationDeps, 'startTimer'> & Partial<RegistrationDeps>,
     onState: (view: RegistrationView, previous: RegistrationState) => void,
@@ -28,16 +28,16 @@ export class Registrations {
     this.#onState = onState;
   }
 
-  /** Those that are held. */
+  /** The registrations that are held. */
   views(): RegistrationView[] {
     return [...this.#byKey.values()].map((registration) => registration.view());
   }
 
   /**
-   * For one call: resolves when the account is registered. `unregister` gives it up, and un-REGISTERs when it was the last.
+   * For one call: resolves when the account is registered. `unregister` releases it; the last release un-REGISTERs.
    *
-   * @param onState - Told how the registration stands, now and at each change, until it is given up.
-   * @param signal - Gives it up, too, while it is not there yet: a binding that the registrar then confirms is removed.
+   * @param onState - Called with the state now and at each change, until the registration is released.
+   * @param signal - Also releases it, even while it is pending: a binding that the registrar confirms later is removed.
    * @throws SipError (rejection) as the SIP package's `register`
    */
   async acquire(
@@ -63,7 +63,7 @@ export class Registrations {
     return { unregister: release };
   }
 
-  /** A standing registration; the same for the same account. */
+  /** Holds an account until `close` of the result; the same result for the same account. */
   stand(account: RegistrationAccount): HeldRegistration {
     const registration = this.#of(account);
     registration.stand();
@@ -80,7 +80,7 @@ export class Registrations {
     const key = keyOf(account);
     const known = this.#byKey.get(key);
     if (known !== undefined) return known;
-    // Both are about the same contact: what removes the old binding must not come behind what makes the new one.
+    // Both concern the same contact: the old binding must be removed before the new one is made.
     const before = this.#ending.get(key);
     const register: RegistrationDeps['register'] = async (one) => {
       await before;

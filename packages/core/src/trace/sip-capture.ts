@@ -1,18 +1,18 @@
-// All SIP of a gateway as a pcap file. Written in the background in order; what the disk is too slow for is left out and
-// counted.
+// All SIP of a gateway as a pcap file. Written in order in the background; messages that the disk is too slow for are dropped
+// and counted.
 
 import { open, rename } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { maskSecrets, pcapFileHeader, pcapRecord } from '@sipcast/sip';
 import type { SipTraffic } from '@sipcast/sip';
 
-/** Octets that may wait for the disk. */
+/** Octets that may be queued for the disk. */
 const MAX_WAITING_BYTES = 4 << 20;
 
-/** Where to write, and how much. */
+/** Options of a capture. */
 export interface SipCaptureOptions {
   readonly file: string;
-  /** A file of this size is renamed to `<file>.1`, in place of the one before, and a new one begun. */
+  /** A file that reaches this size is renamed to `<file>.1`, replacing the previous one, and a new file starts. */
   readonly maxBytes: number;
   /** Keeps passwords, digests and keys. */
   readonly secrets: boolean;
@@ -20,7 +20,7 @@ export interface SipCaptureOptions {
 
 /** What a capture reports. */
 export interface SipCaptureHandler {
-  /** A message was left out, or, once, why none is written any more. */
+  /** A message was dropped; or, once, writing has failed and stopped. */
   onFault(fault: 'capture-overflow' | 'capture-failed', reason: string): void;
 }
 
@@ -40,9 +40,9 @@ export class SipCapture {
     this.#handler = handler;
   }
 
-  /** Begins the file; one that is there is overwritten. Rejects when that is impossible. */
+  /** Creates the file, overwriting an existing one. Rejects if it cannot be written. */
   async open(): Promise<void> {
-    // Readable by its owner only: who calls whom is nobody else's affair.
+    // Readable by its owner only: who calls whom is private.
     this.#file = await open(this.#options.file, 'w', 0o600);
     const header = pcapFileHeader();
     await this.#file.write(header);
@@ -62,7 +62,7 @@ export class SipCapture {
     this.#writing ??= this.#write();
   }
 
-  /** Writes what waits and closes the file. Idempotent; never rejects. */
+  /** Writes what is queued and closes the file. Idempotent; never rejects. */
   async close(): Promise<void> {
     while (this.#writing !== undefined) await this.#writing;
     const file = this.#file;
@@ -72,7 +72,7 @@ export class SipCapture {
 
   #visible(octets: Uint8Array): Uint8Array {
     if (this.#options.secrets) return octets;
-    // Latin-1 keeps each octet, and the masks keep the lengths: Content-Length stays true.
+    // Latin-1 preserves each octet, and masks have the length of the secret: Content-Length stays correct.
     const text = Buffer.from(octets).toString('latin1');
     const masked = maskSecrets(text, (secret) => '*'.repeat(secret.length));
     return masked === text ? octets : Buffer.from(masked, 'latin1');

@@ -1,11 +1,11 @@
-// The SIP messages of one call, in order and without secrets: what `call.trace()` shows.
+// The SIP messages of one call, in order and without secrets, as `call.trace()` returns them.
 
 import { maskSecrets } from '@sipcast/sip';
 import type { SipTraffic } from '@sipcast/sip';
 
 /** One message of a call. */
 export interface SipTraceEntry {
-  /** When it came or went. */
+  /** When it was received or sent. */
   readonly at: Date;
   readonly direction: 'in' | 'out';
   /** As in a Via: `UDP`, `TCP`, `TLS`. */
@@ -16,15 +16,15 @@ export interface SipTraceEntry {
   readonly remote: string;
   /** First line. */
   readonly startLine: string;
-  /** The whole message as on the wire, but without passwords, digests and keys. */
+  /** The whole message as on the wire, with passwords, digests and keys masked. */
   readonly message: string;
-  /** The same octets went the same way before. */
+  /** The same octets were sent or received before. */
   readonly retransmission: boolean;
 }
 
-/** How much is kept. */
+/** Limits of a trace. */
 export interface SipTraceLimits {
-  /** Messages of one call; the oldest go. */
+  /** Messages of one call; the oldest are dropped. */
   readonly maxMessages: number;
   /** Characters of them. */
   readonly maxBytes: number;
@@ -40,7 +40,7 @@ export class SipTrace {
     this.#limits = limits;
   }
 
-  /** Characters that are held. */
+  /** Characters held. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -62,7 +62,7 @@ export class SipTrace {
       at,
       ...way,
       startLine: before?.startLine ?? message.slice(0, Math.max(0, message.indexOf('\r\n'))),
-      // One string for all that are alike.
+      // Equal messages share one string.
       message: before?.message ?? message,
       retransmission: before !== undefined,
     });

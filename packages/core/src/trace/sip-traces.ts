@@ -1,4 +1,4 @@
-// What is seen of a gateway's SIP: the trace of each call, live or ended, and the capture file.
+// Records a gateway's SIP: a trace of each call, live or ended, and the capture file.
 
 import { maskSecrets } from '@sipcast/sip';
 import type { SipTraffic } from '@sipcast/sip';
@@ -10,17 +10,17 @@ import type { Logger } from '../logger.ts';
 import { SipTrace } from './sip-trace.ts';
 import type { SipTraceEntry } from './sip-trace.ts';
 
-/** What is kept of SIP messages. All have defaults. */
+/** Which SIP messages are kept. All options have defaults. */
 export interface SipTraceOptions {
-  /** Messages kept of each call; the oldest go. 0: none. Default 200. */
+  /** Messages kept of each call; the oldest are dropped. 0: none. Default 200. */
   readonly maxMessages?: number;
   /** Characters kept of each call. Default 262,144. */
   readonly maxBytes?: number;
-  /** A pcap file of all SIP, for Wireshark; overwritten at the start. Default: none. */
+  /** Pcap file of all SIP, for Wireshark; overwritten at the start. Default: none. */
   readonly pcap?: string;
-  /** Size at which the file becomes `<file>.1` and a new one begins. Default 67,108,864. */
+  /** Size at which the file becomes `<file>.1` and a new one starts. Default 67,108,864. */
   readonly pcapMaxBytes?: number;
-  /** The file holds passwords, digests and SRTP keys, too. Default false. */
+  /** The file also holds passwords, digests and SRTP keys. Default false. */
   readonly secrets?: boolean;
 }
 
@@ -33,9 +33,9 @@ export interface SipTracesDeps {
   readonly faults: FaultLog;
 }
 
-/** Characters kept of calls that have ended, in all. */
+/** Characters kept of ended calls in total. */
 const MAX_ENDED_BYTES = 32 << 20;
-/** Messages of no call that are remembered for a moment, and how large one may be. */
+/** Recent messages that belong to no call, and the longest that is kept. */
 const MAX_EARLY = 64;
 const MAX_EARLY_BYTES = 8192;
 
@@ -47,10 +47,10 @@ export class SipTraces {
   readonly #logger: Logger;
   readonly #capture: SipCapture | undefined;
   readonly #live = new Map<string, SipTrace>();
-  /** The latest last. */
+  /** Latest last. */
   readonly #ended = new Map<string, SipTrace>();
   #endedBytes = 0;
-  /** Messages of no live call, the latest last: a call that comes in begins before it is one. */
+  /** Messages of no live call, latest last: the first messages of an incoming call arrive before the call exists. */
   readonly #early: { readonly traffic: SipTraffic; readonly at: Date }[] = [];
 
   /**
@@ -75,7 +75,7 @@ export class SipTraces {
   }
 
   /**
-   * Begins the capture, if there is to be one, and then what it is of. When that fails, so does this, and nothing is open.
+   * Opens the capture file, if there is one, and then SIP. If SIP fails to open, the capture is closed and this rejects.
    *
    * @throws GatewayError (rejection) `INVALID_ARGUMENT` when the file cannot be written.
    */
@@ -97,11 +97,11 @@ export class SipTraces {
     }
   }
 
-  /** Takes a message: into the capture, and into the trace of the live call that its Call-ID names. */
+  /** Records a message in the capture and in the trace of the live call with its Call-ID. */
   record(traffic: SipTraffic): void {
     const atMs = this.#wallClock();
     this.#capture?.record(traffic, atMs);
-    if (isEnabled(this.#logger, 'debug')) this.#tell(traffic);
+    if (isEnabled(this.#logger, 'debug')) this.#log(traffic);
     const trace = this.#live.get(traffic.message.headers.get('call-id') ?? '');
     if (trace !== undefined) trace.record(traffic, new Date(atMs));
     else if (traffic.octets.length <= MAX_EARLY_BYTES) {
@@ -110,7 +110,7 @@ export class SipTraces {
     }
   }
 
-  /** The trace of a new call. Retire it. */
+  /** Starts the trace of a new call. Call `retireCall` at its end. */
   openCall(callId: string): SipTrace {
     const { maxMessages = 200, maxBytes = 262_144 } = this.#options;
     const trace = new SipTrace({ maxMessages, maxBytes });
@@ -118,7 +118,7 @@ export class SipTraces {
     return trace;
   }
 
-  /** Gives the trace of a call that came in what was said before it was one. */
+  /** Adds the messages of an incoming call that arrived before the call existed. */
   catchUp(callId: string, trace: SipTrace): void {
     const isOfCall = (one: { readonly traffic: SipTraffic }): boolean =>
       one.traffic.message.headers.get('call-id') === callId;
@@ -128,7 +128,7 @@ export class SipTraces {
       if (isOfCall(this.#early[index]!)) this.#early.splice(index, 1);
   }
 
-  /** The call has ended, its last words are said, and its trace is of the past. */
+  /** The call has ended and sends no more messages: its trace becomes history. */
   retireCall(callId: string, trace: SipTrace): void {
     // A new call may have taken the name.
     if (this.#live.get(callId) === trace) this.#live.delete(callId);
@@ -141,17 +141,17 @@ export class SipTraces {
     }
   }
 
-  /** The messages of a live call, else of the last ended one of that name that is remembered. */
+  /** The messages of the live call, else of the latest ended call with this Call-ID. */
   find(callId: string): SipTraceEntry[] | undefined {
     return (this.#live.get(callId) ?? this.#ended.get(callId))?.entries();
   }
 
-  /** Writes the rest of the capture. Idempotent. */
+  /** Writes the rest of the capture and closes it. Idempotent. */
   async close(): Promise<void> {
     await this.#capture?.close();
   }
 
-  #tell({ direction, message, remote }: SipTraffic): void {
+  #log({ direction, message, remote }: SipTraffic): void {
     const { headers } = message;
     const line =
       message.kind === 'request'
