@@ -1,17 +1,17 @@
-// The API in node:http, Express, Koa and Fastify. Paths outside its mount are the host application's.
+// The API in node:http, Express, Koa and Fastify. Paths outside the mount belong to the host application.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { getRequestListener } from '@hono/node-server';
 import { MAX_BODY_DEPTH } from './body.ts';
 import type { RestRouter } from './router.ts';
 
-/** A request of any of these hosts, with what body parsers may have left on it. */
+/** A request of any of these servers; a body parser may have left the body on it. */
 type HostRequest = IncomingMessage & { originalUrl?: string; rawBody?: unknown; body?: unknown };
 /** A request listener of `node:http`. */
 export type NodeListener = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
 /**
- * For `http.createServer(nodeListener(router))`. Paths outside the mount get a 404 by the router.
+ * For `http.createServer(nodeListener(router))`. Paths outside the mount get a 404 from the router.
  */
 export function nodeListener(router: RestRouter): NodeListener {
   const listener = getRequestListener(
@@ -20,7 +20,7 @@ export function nodeListener(router: RestRouter): NodeListener {
       const address = incoming?.socket.remoteAddress ?? 'unknown';
       return router.fetch(request, { clientAddress: address.replace(/^::ffff:/, '') });
     },
-    // HTTP/1.0 needs no Host header; the router looks at the path alone.
+    // HTTP/1.0 needs no Host header; the router only looks at the path.
     { overrideGlobalObjects: false, hostname: 'localhost' },
   );
   return async (request, response) => {
@@ -95,7 +95,7 @@ export function fastifyPlugin(
       instance.all(
         path,
         {
-          // Before the body is parsed, and what is answered here goes no further.
+          // Before the body is parsed; Fastify must not handle what is answered here.
           onRequest: async (request, reply) => {
             reply.hijack();
             await listener(request.raw, reply.raw);
@@ -113,7 +113,7 @@ function isMounted(router: RestRouter, request: HostRequest): boolean {
   return path === router.mount || path.startsWith(`${router.mount}/`);
 }
 
-/** A body parser of the host may have eaten the body: what it left is put where the listener looks for it. */
+/** A body parser of the host may have consumed the body: puts the parsed body where the listener looks for it. */
 function restore(request: HostRequest): void {
   if (request.originalUrl !== undefined) request.url = request.originalUrl;
   const { rawBody, body, headers } = request;
@@ -130,7 +130,7 @@ function writtenAgain(body: unknown): Buffer {
   try {
     return Buffer.from(JSON.stringify(body));
   } catch {
-    // Nested deeper than the stack: something that is refused for the same reason.
+    // Nested too deeply to serialize: pass something on that is refused for the same reason.
     return Buffer.from('['.repeat(MAX_BODY_DEPTH + 1));
   }
 }

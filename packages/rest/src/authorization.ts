@@ -3,12 +3,12 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { RestError } from './errors.ts';
 
-/** `read`: what finds and shows. `calls`: what places and changes calls and pushes, too. `admin`: all, SIP messages included. */
+/** `read`: find and view. `calls`: also place and change calls and pushes. `admin`: everything, including SIP messages. */
 export type RestScope = 'read' | 'calls' | 'admin';
 
-/** Who asks. */
+/** Credentials of a request. */
 export interface RestCredentials {
-  /** The header of this name. */
+  /** The Authorization header. */
   readonly authorization: string | undefined;
   /** IP address. */
   readonly clientAddress: string;
@@ -40,8 +40,8 @@ export function readBasic(
 }
 
 /**
- * The one account, for all scopes; without it everybody is let through.
- * @throws TypeError for an account with an empty name or password: mostly that of a variable that is not set
+ * HTTP Basic with one account for all scopes; without an account every request is allowed.
+ * @throws TypeError when the name or password is empty, which usually means that a variable is not set
  */
 export function basicAuthorization(
   account: { readonly username: string; readonly password: string } | undefined,
@@ -59,7 +59,7 @@ export function basicAuthorization(
 }
 
 /**
- * What keeps strangers out: an empty one, or the word `undefined`, everybody guesses.
+ * Requires a secret that is not empty: anyone can guess an empty one.
  * @throws TypeError naming the option
  */
 export function requireText(option: string, value: unknown): void {

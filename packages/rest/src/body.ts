@@ -1,5 +1,5 @@
-// Request bodies: reading them within bounds, and the schemas of every method. Existing clients send numbers and
-// booleans as strings, and empty strings for what they leave out; unknown fields are ignored.
+// Request bodies: reading them within limits, and the schema of each method. Existing clients send numbers and booleans as
+// strings, and empty strings for absent fields; unknown fields are ignored.
 
 import { option, RTMP_ROWS, STARTUP_ROWS } from '@sipcast/core';
 import type { OptionRow, OptionRows, ValueOf } from '@sipcast/core';
@@ -59,7 +59,7 @@ async function readBytes(request: Request): Promise<Uint8Array> {
     }
   } catch (error) {
     if (error instanceof RestError) throw error;
-    // The client went away: nobody reads the answer, and it is no failure of ours.
+    // The client disconnected: not our failure, and no one reads the answer.
     throw new RestError(400, 'INVALID_ARGUMENT', 'The body ended early', 'body');
   }
   return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts, length);
@@ -80,7 +80,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    throw new RestError(400, 'INVALID_ARGUMENT', 'The body is no JSON', 'body');
+    throw new RestError(400, 'INVALID_ARGUMENT', 'The body is not JSON', 'body');
   }
 }
 
@@ -103,7 +103,7 @@ function depthOf(text: string): number {
 /** `""` and `null` mean absent. */
 const absent = (value: unknown): unknown => (value === '' || value === null ? undefined : value);
 
-/** Clients write extensions, logins and digits as numbers, too. */
+/** Clients also send extensions, logins and digits as numbers. */
 const asText = (value: unknown): unknown =>
   Number.isSafeInteger(value) ? String(value) : absent(value);
 
@@ -119,7 +119,7 @@ const integer = z.preprocess(toNumber, z.number().int().optional());
 const wordOf = (words: readonly (string | number)[]): z.ZodType =>
   z.preprocess(absent, z.enum(words.map(String)).optional());
 
-/** A field as clients send it. Bounds and what fields mean together are the gateway's to check. */
+/** A field as clients send it. The gateway checks bounds and what fields mean together. */
 function fieldOf(row: OptionRow): z.ZodType {
   switch (row.kind) {
     case 'text':
@@ -158,7 +158,7 @@ function fieldsOf<const Rows extends object>(rows: Rows): Fields<Rows> {
   return Object.fromEntries(fields) as Fields<Rows>;
 }
 
-/** What clients may say of a push's connection: neither files of certificates nor where it may be sent. */
+/** The options of a push that clients may set: neither certificates nor where it may be redirected. */
 const {
   firstConnectTimeoutMs,
   giveUpMs,
@@ -187,7 +187,7 @@ export const BODIES = {
       audio,
       video,
       rtmp,
-      // Which folder is for the operator to say.
+      // The operator chooses the folder.
       record: option.flag('Record the call.', 'false'),
     }),
   ),
@@ -259,7 +259,7 @@ export function parseBody<Schema extends z.ZodType>(
   throw new RestError(400, 'INVALID_ARGUMENT', problem, field);
 }
 
-/** Also inside, where a schema has left keys without a value; JSON itself has none. */
+/** Removes keys without a value, at every depth: schemas leave them behind. */
 function withoutUndefined<T>(value: T): T {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
   return Object.fromEntries(

@@ -13,15 +13,15 @@ import type {
 import type { OperationAnswer, OperationPath } from './contract.ts';
 import type { ErrorBody } from './errors.ts';
 
-/** Where the API is, and how one is let in. */
+/** Where the API is, and the credentials. */
 export interface RestClientOptions {
   /** With the mount, e.g. `http://127.0.0.1:8081/rest-api`. */
   readonly url: string;
   /** HTTP Basic. */
   readonly basicAuth?: { readonly username: string; readonly password: string };
-  /** A bearer token, in place of `basicAuth`. */
+  /** A bearer token instead of `basicAuth`. */
   readonly token?: string;
-  /** Each request is given up after so many milliseconds. Default 30,000; 0: never. */
+  /** Limit for each request in milliseconds. Default 30,000; 0: none. */
   readonly timeoutMs?: number;
   /** Default: the global one. */
   readonly fetch?: typeof globalThis.fetch;
@@ -32,9 +32,9 @@ export class RestClientError extends Error {
   override readonly name = 'RestClientError';
   /** HTTP status. */
   readonly status: number;
-  /** Stable, machine-readable reason, e.g. `CALL_EXISTS`; `HTTP` where the answer was not the API's. */
+  /** Stable, machine-readable reason, e.g. `CALL_EXISTS`; `HTTP` if the answer was not from the API. */
   readonly code: string;
-  /** The field at fault, where there is one. */
+  /** The field at fault, if there is one. */
   readonly field: string | undefined;
 
   constructor(status: number, code: string, message: string, field?: string) {
@@ -65,7 +65,7 @@ export class RestClient {
     this.#fetch = options.fetch ?? ((...args) => globalThis.fetch(...args));
   }
 
-  /** Any method by its path: what the methods below stand on. */
+  /** Calls any method by its path. */
   async ask<Path extends OperationPath>(
     path: Path,
     body: Readonly<Record<string, unknown>> = {},
@@ -87,12 +87,12 @@ export class RestClient {
     await this.ask('/call/startup', { ...request });
   }
 
-  /** Live calls for which all given fields are equal; none: an empty array. */
+  /** Live calls that match all given fields; an empty array if there are none. */
   findCalls(filter: CallFilter = {}): Promise<readonly CallView[]> {
     return this.#found(this.ask('/call/find', filter));
   }
 
-  /** Calls that have ended, the newest first. */
+  /** Ended calls, newest first. */
   async history(limit?: number): Promise<readonly CallView[]> {
     const ended = await this.ask('/call/history', limit === undefined ? {} : { limit });
     return ended as readonly CallView[];
@@ -103,7 +103,7 @@ export class RestClient {
     return this.ask('/call/trace', { callId });
   }
 
-  /** Ends a call; resolves when that has begun. */
+  /** Ends a call; resolves when the end has begun. */
   async terminateCall(callId: string): Promise<void> {
     await this.ask('/call/terminate', { callId });
   }
@@ -113,12 +113,12 @@ export class RestClient {
     await this.ask('/call/hold', { callId });
   }
 
-  /** Takes it back. */
+  /** Resumes a call. */
   async resume(callId: string): Promise<void> {
     await this.ask('/call/resume', { callId });
   }
 
-  /** Asks the peer to call `target` in place of us. */
+  /** Asks the peer to call `target` in our place. */
   async transfer(callId: string, target: string): Promise<void> {
     await this.ask('/call/transfer', { callId, target });
   }
@@ -139,7 +139,7 @@ export class RestClient {
     return (await this.ask('/push/startup', { ...rest, ...options })) as RtmpPushView;
   }
 
-  /** Pushes that match; none: an empty array. */
+  /** Pushes that match; an empty array if there are none. */
   findPushes(filter: PushFilter = {}): Promise<readonly RtmpPushView[]> {
     return this.#found(this.ask('/push/find', { ...filter }));
   }
@@ -149,18 +149,18 @@ export class RestClient {
     await this.ask('/push/terminate', { mediaSessionId });
   }
 
-  /** Named streams that match; none: an empty array. */
+  /** Named streams that match; an empty array if there are none. */
   findStreams(filter: StreamFilter = {}): Promise<readonly StreamView[]> {
     return this.#found(this.ask('/stream/find', { ...filter }));
   }
 
-  /** A token with which a stream can be watched, by whom it may concern, for `ttlSeconds`. Default: an hour. */
+  /** A token that lets its holder watch a stream for `ttlSeconds`. Default: one hour. */
   streamToken(streamName: string, ttlSeconds?: number): Promise<OperationAnswer<'/stream/token'>> {
     const ttl = ttlSeconds === undefined ? {} : { ttlSeconds };
     return this.ask('/stream/token', { streamName, ...ttl });
   }
 
-  /** Address of a stream as live FLV, e.g. for mpegts.js; `ws:` and `wss:` work, too. */
+  /** URL of a stream as live FLV, e.g. for mpegts.js; `ws:` and `wss:` also work. */
   streamUrl(streamName: string, token?: string): string {
     const query = token === undefined ? '' : `?token=${encodeURIComponent(token)}`;
     return `${this.#url}/stream/${encodeURIComponent(streamName)}.flv${query}`;
@@ -184,7 +184,7 @@ function failureOf(status: number, text: string): RestClientError {
     if (typeof code === 'string')
       return new RestClientError(status, code, message ?? `HTTP ${status}`, field);
   } catch {
-    // No answer of the API: a proxy's, perhaps.
+    // Not an answer of the API; perhaps from a proxy.
   }
   return new RestClientError(status, 'HTTP', `HTTP ${status}`);
 }

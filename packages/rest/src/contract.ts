@@ -1,4 +1,4 @@
-// The methods of the API: paths, requests, answers. The router, the OpenAPI document and the client all stand on this.
+// The methods of the API: paths, requests, answers. The router, the OpenAPI document and the client use this table.
 
 import { z } from 'zod';
 import type { RestScope } from './authorization.ts';
@@ -15,15 +15,15 @@ export interface Operation {
   readonly answer?: z.ZodType;
   /** Existing clients send GET without a body to the finders. */
   readonly allowsGet?: boolean;
-  /** What whoever asks must be allowed to do; see `scopeOf`. */
+  /** Scope that the client needs; see `scopeOf`. */
   readonly scope?: RestScope;
-  /** HTTP statuses of its failures, beside those of all methods: what is wrong with body, account, host name or rate. */
+  /** HTTP statuses of its failures, besides those of all methods: wrong body, account, host name or rate. */
   readonly failures: readonly number[];
-  /** Not of the product whose API this is. */
+  /** An extension: not part of the reference product's API. */
   readonly isOurs?: boolean;
 }
 
-/** What whoever asks must be allowed to do: by default `read` with `allowsGet`, else `calls`. */
+/** Scope that the client needs: by default `read` with `allowsGet`, else `calls`. */
 export function scopeOf({ scope, allowsGet }: Operation): RestScope {
   return scope ?? (allowsGet === true ? 'read' : 'calls');
 }
@@ -53,7 +53,7 @@ export const OPERATIONS = {
     failures: [404],
   },
   '/call/history': {
-    summary: 'Calls that have ended, the newest first, and why',
+    summary: 'Ended calls, newest first, with the reason',
     body: BODIES.callHistory,
     answer: z.array(callView),
     allowsGet: true,
@@ -62,7 +62,7 @@ export const OPERATIONS = {
   },
   '/call/trace': {
     summary: 'The SIP messages of a call, live or ended',
-    // Whole SIP messages: more than who only watches needs to know of people.
+    // Whole SIP messages: more about people than a viewer needs to know.
     scope: 'admin',
     body: BODIES.callId,
     answer: z.array(traceEntry),
@@ -84,7 +84,7 @@ export const OPERATIONS = {
     isOurs: true,
   },
   '/call/transfer': {
-    summary: 'Asks the peer to call somebody else; answers when that call stands',
+    summary: 'Asks the peer to call another party; answers when that call is established',
     body: BODIES.transfer,
     failures: [404, 409],
     isOurs: true,
@@ -160,7 +160,7 @@ export const OPERATIONS = {
     isOurs: true,
   },
   '/stream/token': {
-    summary: 'A token with which a stream can be watched',
+    summary: 'A token that lets its holder watch a stream',
     body: BODIES.streamToken,
     answer: viewerToken,
     scope: 'read',
@@ -172,10 +172,10 @@ export const OPERATIONS = {
 /** Path of a method, below the mount. */
 export type OperationPath = keyof typeof OPERATIONS;
 
-/** What a method is given, once read. */
+/** The parsed body of a method. */
 export type OperationBody<Path extends OperationPath> = z.output<(typeof OPERATIONS)[Path]['body']>;
 
-/** What a method answers; `undefined`: an empty body. */
+/** The answer of a method; `undefined`: an empty body. */
 export type OperationAnswer<Path extends OperationPath> = (typeof OPERATIONS)[Path] extends {
   readonly answer: infer Answer extends z.ZodType;
 }

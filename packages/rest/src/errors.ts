@@ -2,14 +2,14 @@
 
 import type { GatewayErrorCode } from '@sipcast/core';
 
-/** A failure that this package itself finds. */
+/** A failure that this package detects itself. */
 export class RestError extends Error {
   override readonly name = 'RestError';
   /** HTTP status. */
   readonly status: number;
   /** Stable, machine-readable reason. */
   readonly code: string;
-  /** The field or header at fault, where there is one. */
+  /** The field or header at fault, if there is one. */
   readonly field: string | undefined;
   /** Headers that the answer must have. */
   readonly headers: Readonly<Record<string, string>>;
@@ -29,7 +29,7 @@ export class RestError extends Error {
   }
 }
 
-/** HTTP status of each failure of the gateway: one that is missing here does not compile. */
+/** HTTP status of each failure of the gateway. Does not compile when a code is missing. */
 export const STATUS_OF_CODE: Readonly<Record<GatewayErrorCode, number>> = {
   INVALID_ARGUMENT: 400,
   NOT_IMPLEMENTED: 501,
@@ -81,11 +81,11 @@ export interface ErrorBody {
   readonly status: number;
   /** Stable, machine-readable reason, e.g. `CALL_EXISTS`. */
   readonly code: string;
-  /** The field at fault, where there is one. */
+  /** The field at fault, if there is one. */
   readonly field?: string;
 }
 
-/** What an answer says of a failure. */
+/** A failure as the answer describes it. */
 export interface RestFailure {
   readonly status: number;
   readonly code: string;
@@ -94,7 +94,7 @@ export interface RestFailure {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Status, code and words of any thrown value. What is not ours is a 500 that tells nothing of the inside. */
+/** Status, code and message for any thrown value. An unknown error becomes a 500 that reveals nothing internal. */
 export function describeError(thrown: unknown): RestFailure {
   if (thrown instanceof RestError) {
     const { status, code, message, field, headers } = thrown;

@@ -1,4 +1,4 @@
-// Server-sent events (WHATWG HTML §9.2): what happens in a gateway, to any number of readers, each with its own queue.
+// Server-sent events (WHATWG HTML §9.2) of a gateway, for any number of readers, each with its own queue.
 
 import type { Call, CallGateway, CallView, ReceivedDtmf, RtmpPushView } from '@sipcast/core';
 import { RestError } from './errors.ts';
@@ -6,24 +6,24 @@ import { callDtmfEvent, callStatusEvent, pushStatusEvent } from './event-model.t
 
 /** Options of `GET <mount>/events`. */
 export interface EventFeedOptions {
-  /** A comment comes after so long without an event, so that nobody takes the connection for dead. Default 15,000 ms. */
+  /** Without an event for this long a comment is sent, so that proxies keep the connection open. Default 15,000 ms. */
   readonly heartbeatMs?: number;
-  /** Events that are kept for readers that come back. Default 1,000. */
+  /** Events kept for readers that reconnect. Default 1,000. */
   readonly replaySize?: number;
-  /** Octets that may wait for one reader; with more it is let go. Default 262,144. */
+  /** Octets that may be queued for one reader; a slower reader is disconnected. Default 262,144. */
   readonly maxQueuedBytes?: number;
-  /** Readers at a time; more get 503. Default 100. */
+  /** Readers at once; further ones get 503. Default 100. */
   readonly maxReaders?: number;
 }
 
-/** How many read the events. */
+/** Readers of the events. */
 export interface EventFeedStats {
   readonly readers: number;
-  /** Readers that were let go since they were too slow. */
+  /** Readers that were disconnected because they were too slow. */
   readonly dropped: number;
 }
 
-/** What this needs of a gateway. */
+/** The part of a gateway that events need. */
 export type EventGateway = Pick<CallGateway, 'on' | 'off' | 'nodeId'>;
 
 interface KeptEvent {
@@ -33,10 +33,10 @@ interface KeptEvent {
 
 const encoder = new TextEncoder();
 const HEARTBEAT = encoder.encode(':\n\n');
-/** How long browsers wait before they come back. */
+/** How long browsers wait before they reconnect. */
 const RETRY_MS = 2000;
 
-/** One reader. Octets wait here, and not in the stream: what waits can be counted, and dropped. */
+/** One reader. Octets are queued here, not in the stream, so that the queue can be measured and dropped. */
 class Reader {
   readonly #maxBytes: number;
   readonly #waiting: Uint8Array[] = [];
@@ -64,7 +64,7 @@ class Reader {
     );
   }
 
-  /** @returns false when too much waits: it gets nothing more. */
+  /** @returns false when too much is queued: the reader gets no more. */
   push(octets: Uint8Array): boolean {
     this.#waiting.push(octets);
     this.#waitingBytes += octets.length;
@@ -73,7 +73,7 @@ class Reader {
     return true;
   }
 
-  /** Ends it. What waits is sent before, unless it is `dropped`. */
+  /** Ends the reader. What is queued is sent first, unless it is `dropped`. */
   close(dropped: boolean): void {
     if (dropped) this.#waiting.length = 0;
     else {
@@ -92,13 +92,13 @@ class Reader {
   }
 }
 
-/** The events of one gateway, from now on until one of both is closed. */
+/** The events of one gateway, from now on until the feed or the gateway is closed. */
 export class EventFeed {
   readonly #gateway: EventGateway;
   readonly #options: EventFeedOptions;
   readonly #readers = new Set<Reader>();
   readonly #kept: KeptEvent[] = [];
-  // A process that was started later begins higher: a number of its forerunner is never taken for one of its own.
+  // A process that starts later starts with a higher number, so that it never mistakes a number of its predecessor for its own.
   #sequence = Date.now();
   #dropped = 0;
   #heartbeat: NodeJS.Timeout | undefined;
@@ -140,13 +140,13 @@ export class EventFeed {
     const headers = {
       'content-type': 'text/event-stream',
       'cache-control': 'no-store',
-      // Proxies shall not collect it.
+      // Proxies must not buffer it.
       'x-accel-buffering': 'no',
     };
     return new Response(body, { headers });
   }
 
-  /** Ends every reader, behind the last event. Idempotent. */
+  /** Ends every reader after its last event. Idempotent. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -207,16 +207,16 @@ export class EventFeed {
   #after(lastEventId: string | null): { missed: boolean; events: readonly KeptEvent[] } {
     if (lastEventId === null) return { missed: false, events: [] };
     const last = /^\d{1,15}$/.test(lastEventId) ? Number(lastEventId) : -1;
-    // One that was never given: there is nothing that could be behind it.
+    // A number that was never used: no later events can exist.
     if (last > this.#sequence) return { missed: true, events: [] };
     const first = this.#kept[0]?.sequence ?? this.#sequence + 1;
     return { missed: last < first - 1, events: this.#kept.filter((one) => one.sequence > last) };
   }
 
-  /** First of all: which gateway it is, and whether more was missed than is sent again. */
+  /** Sent first: which gateway it is, and whether more events were missed than can be sent again. */
   #hello(missed: boolean, isUpToDate: boolean): Uint8Array {
     const event = { nodeId: this.#gateway.nodeId, missed };
-    // Its number only where none of the past follows, which would be counted as read.
+    // With a number only if no past events follow; otherwise the reader would count those as read.
     const id = isUpToDate ? `id: ${this.#sequence}\n` : '';
     return encoder.encode(
       `retry: ${RETRY_MS}\n${id}event: FeedOpened\ndata: ${JSON.stringify(event)}\n\n`,

@@ -1,4 +1,4 @@
-// What events tell, to a `callApp` and to those that read the event stream.
+// The bodies of events, for a `callApp` and for readers of the event stream.
 
 import type { Call, CallView, ReceivedDtmf, RtmpPushView } from '@sipcast/core';
 
@@ -25,7 +25,7 @@ const EVENT_KEYS = [
   'custom',
 ] as const satisfies readonly (keyof CallView)[];
 
-/** Of these, what tells which call it was: a key press is no news of the others. */
+/** The keys that identify the call: a key press changes none of the others. */
 const DTMF_KEYS = [
   'nodeId',
   'appKey',
@@ -52,7 +52,7 @@ export function callDtmfEvent(
   return { ...pick(call.view(), DTMF_KEYS), dtmf: digit, type };
 }
 
-/** Body of a `PushStatusEvent`: the push as `/push/find` shows it, without keys in its URL, and whose it is. */
+/** Body of a `PushStatusEvent`: the push as in `/push/find`, without keys in its URL, and its `callId`. */
 export function pushStatusEvent(
   view: RtmpPushView,
   callId: string,

@@ -10,30 +10,30 @@ import { guardedLookup } from './guarded-lookup.ts';
 import type { MayConnect } from './guarded-lookup.ts';
 import { callDtmfEvent, callStatusEvent } from './event-model.ts';
 
-/** Where events go, and how hard to try. */
+/** Options of a delivery. */
 export interface CallAppOptions {
   /** E.g. `http://localhost:9091/CallApp`: events go to `<callAppUrl>/CallStatusEvent`. */
   readonly callAppUrl: string;
-  /** Longest wait for a whole answer. Default 15,000 ms. */
+  /** Limit for a complete answer. Default 15,000 ms. */
   readonly timeoutMs?: number;
-  /** Tries after the first. Default 3. */
+  /** Retries after the first attempt. Default 3. */
   readonly retries?: number;
-  /** First pause between tries; doubles. Default 500 ms. */
+  /** First pause between attempts; doubles each time. Default 500 ms. */
   readonly retryDelayMs?: number;
-  /** Events that may wait in all; the ones that come then are dropped and counted. Default 1,000. */
+  /** Events queued in total; further events are dropped and counted. Default 1,000. */
   readonly maxQueued?: number;
   /**
    * Signs each event by the Standard Webhooks scheme (HMAC-SHA256): `whsec_` and the key in base64, or any other text,
    * which is then the key itself; neither may be empty. Default: unsigned, as the documented API sends.
    */
   readonly secret?: string;
-  /** Calls whose events go there, by their `appKey`. Default: all. */
+  /** Whether events of calls with this `appKey` are delivered. Default: all. */
   readonly accepts?: (appKey: string) => boolean;
-  /** May a connection go to this address? `host`: the name that led there, or the address. Default: to all. */
+  /** Whether a connection may go to this address. `host`: the name that resolved to it, or the address. Default: all. */
   readonly mayConnect?: MayConnect;
-  /** In place of the system's resolver. */
+  /** Used instead of the system's resolver. */
   readonly lookup?: LookupFunction;
-  /** Told of each event that was given up or dropped, and why. Must not throw. */
+  /** Called for each event that was given up or dropped, with the reason. Must not throw. */
   readonly onLost?: (reason: string) => void;
 }
 
@@ -44,18 +44,18 @@ export interface CallAppDelivery {
   close(drainMs?: number): Promise<void>;
 }
 
-/** Deliveries under way at once, each with a connection: those of a receiver that hangs must not take all files of the process. */
+/** Deliveries at once, each with a connection: a receiver that hangs must not use up the process's file descriptors. */
 const MAX_AT_ONCE = 64;
-/** More of an answer than this is not read. */
+/** Longest answer that is read. */
 const MAX_ANSWER_BYTES = 4096;
 
 /**
  * POSTs each change of `status`, `sipStatus` or `rtmpStreamStatus` to `<callAppUrl>/CallStatusEvent`, and each key that a
  * peer presses to `<callAppUrl>/CallDtmfEvent` (`dtmf`, and `type` as in `/call/send_dtmf`), in order for each call. A
- * receiver that is slow or dead never delays a call: its events wait, within bounds, and are then given up. It gets 64 at once at
- * most.
+ * receiver that is slow or dead never delays a call: its events are queued up to a limit and then given up. At most 64 are
+ * delivered at once.
  *
- * @throws TypeError when `callAppUrl` is no http or https URL, or the key of `secret` is empty.
+ * @throws TypeError when `callAppUrl` is not an http or https URL, or the key of `secret` is empty.
  */
 export function deliverCallEvents(
   gateway: Pick<CallGateway, 'on' | 'off'>,
@@ -75,7 +75,7 @@ class Delivery implements CallAppDelivery {
   readonly #gateway: Pick<CallGateway, 'on' | 'off'>;
   readonly #options: CallAppOptions;
   readonly #chains = new Map<string, Promise<void>>();
-  /** What is under way ends when these are called. */
+  /** Calling these ends the deliveries in progress. */
   readonly #aborts = new Set<() => void>();
   readonly #waiting: (() => void)[] = [];
   #free = MAX_AT_ONCE;
@@ -128,7 +128,7 @@ class Delivery implements CallAppDelivery {
   };
 
   #enqueue(name: string, callId: string, event: Record<string, unknown>): void {
-    // A dropped event takes its number with it, so that the receiver sees the gap.
+    // A dropped event uses up its number, so that the receiver sees the gap.
     const sequence = ++this.#sequence;
     if (this.#queued >= (this.#options.maxQueued ?? 1000)) return this.#lose('queue full');
     this.#queued++;
@@ -159,26 +159,26 @@ class Delivery implements CallAppDelivery {
     else this.#lose(problem);
   }
 
-  /** Waits for one of the places. @returns What went wrong, if anything did. */
+  /** Delivers when a place is free. @returns the problem, if there was one. */
   async #inTurn(post: () => Promise<string | undefined>): Promise<string | undefined> {
     if (this.#free > 0) this.#free--;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
     try {
       return this.#aborted ? 'closed' : await post();
     } finally {
-      // The place goes to the one that waits longest.
+      // The longest waiting delivery gets the place.
       const next = this.#waiting.shift();
       if (next) next();
       else this.#free++;
     }
   }
 
-  /** @returns What went wrong, if anything did. */
+  /** @returns the problem, if there was one. */
   #post(url: URL, id: string, body: string): Promise<string | undefined> {
     const bytes = Buffer.from(body);
     const { mayConnect, lookup } = this.#options;
     const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-    // An address is not looked up.
+    // Addresses are not looked up.
     if (mayConnect && isIP(host) !== 0 && !mayConnect(host, host))
       return Promise.resolve(`${host} is an address that may not be connected to`);
     return new Promise((resolve) => {
@@ -221,7 +221,7 @@ class Delivery implements CallAppDelivery {
           if (length > MAX_ANSWER_BYTES) request.destroy();
         });
         response.on('error', () => {}); // 'close' follows.
-        // Redirects are not followed: where events go is for the configuration alone to say.
+        // Redirects are not followed: only the configuration decides where events go.
         response.on('close', () =>
           end(statusCode >= 200 && statusCode < 300 ? undefined : `HTTP ${statusCode}`),
         );
@@ -261,7 +261,7 @@ function keyOf(secret: string): Buffer {
   const key = secret.startsWith('whsec_')
     ? Buffer.from(secret.slice(6), 'base64')
     : Buffer.from(secret);
-  // Everybody can sign with an empty key.
+  // Anyone can sign with an empty key.
   if (key.length === 0) throw new TypeError('secret must hold a key that is not empty');
   return key;
 }

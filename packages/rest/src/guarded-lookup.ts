@@ -1,10 +1,10 @@
-// Looks names up, and hands on only addresses that may be connected to: what is checked is what is connected to.
+// Looks names up and passes on only addresses that may be connected to, so that the address checked is the address used.
 
 import { lookup as systemLookup } from 'node:dns';
 import { isIP } from 'node:net';
 import type { LookupFunction } from 'node:net';
 
-/** May a connection go to this address? `host`: the name that led there, or the address itself. */
+/** Whether a connection may go to this address. `host`: the name that resolved to it, or the address itself. */
 export type MayConnect = (address: string, host: string) => boolean;
 
 /** For the `lookup` of a request. */
@@ -15,7 +15,7 @@ export function guardedLookup(
   return (host, options, callback) => {
     lookup(host, { ...options, all: true }, (error, found, family) => {
       if (error) return callback(error, '');
-      // A lookup of one's own may answer with one address, whatever was asked for.
+      // A custom lookup may return a single address even if all were requested.
       const all =
         typeof found === 'string' ? [{ address: found, family: family ?? isIP(found) }] : found;
       const allowed = all.filter(({ address }) => mayConnect(address, host));

@@ -1,4 +1,4 @@
-// The OpenAPI 3.1 document of the API, made of the schemas that validate its requests, and a page that shows it.
+// The OpenAPI 3.1 document of the API, made from the schemas that validate its requests, and a page that shows it.
 
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
@@ -6,7 +6,7 @@ import { OPERATIONS, scopeOf } from './contract.ts';
 import type { Operation } from './contract.ts';
 import { errorView } from './views.ts';
 
-/** A JSON Schema, as far as it is read here. */
+/** The parts of a JSON Schema that are used here. */
 export interface JsonSchema {
   readonly type?: string | readonly string[];
   readonly $ref?: string;
@@ -64,24 +64,24 @@ export interface OpenApiDocument {
 const WORDS: Readonly<Record<number, string>> = {
   400: 'A field is missing or wrong; `field` names it',
   401: 'User name and password, or a token, are required',
-  403: 'The scope of the user or token does not suffice',
-  404: 'There is no such thing, or nothing was found',
-  409: 'It is in use, or the state does not allow it',
+  403: 'The scope of the user or token is not sufficient',
+  404: 'Not found',
+  409: 'In use, or not possible in the current state',
   413: 'The body is too long',
-  415: 'The body is no JSON in UTF-8',
-  421: 'The server is not called by this name',
+  415: 'The body is not JSON in UTF-8',
+  421: 'The server does not have this host name',
   429: 'Too many requests, or too many wrong passwords; see Retry-After',
-  500: 'A fault of ours',
+  500: 'Internal error',
   501: 'Not possible here; `field` names what',
-  503: 'No room now, closing, or too many passwords are being looked at (`BUSY`); see Retry-After',
+  503: 'No capacity, closing, or too many passwords are being checked (`BUSY`); see Retry-After',
 };
-/** Of whatever is asked. */
+/** Statuses of every request. */
 const OF_ALL = [401, 421, 429, 500, 503];
-/** Of a body. */
+/** Statuses of requests with a body. */
 const OF_BODIES = [400, 413, 415];
 
 /**
- * The document.
+ * Makes the document.
  *
  * @param mount - Where the API is, e.g. `/rest-api`.
  */
@@ -100,10 +100,10 @@ export function openApiDocument(mount: string, version: string): OpenApiDocument
     for (const [name, definition] of Object.entries($defs ?? {}))
       schemas[name] = moved(definition) as JsonSchema;
     const inline = moved(rest) as JsonSchema;
-    // A schema with a name of its own stands among the components, whoever refers to it.
+    // A schema with a name of its own goes into the components.
     const id = schema.meta()?.id;
     if (id === undefined) return inline;
-    // Zod gives one as its definition, or as a reference to what it has put among the definitions.
+    // Zod returns the definition itself, or a reference to one among the definitions.
     if (inline.$ref === undefined) schemas[id] = inline;
     return { $ref: `#/components/schemas/${id}` };
   };
@@ -131,7 +131,7 @@ export function openApiDocument(mount: string, version: string): OpenApiDocument
       summary: operation.summary,
       tags: [path.split('/')[1] ?? '', ...(operation.isOurs === true ? ['extension'] : [])],
     };
-    // Who may ask at all may read.
+    // Every client that is let in may read.
     const own = [...(scopeOf(operation) === 'read' ? [] : [403]), ...operation.failures];
     const responses = (more: readonly number[]): OpenApiOperation['responses'] => ({
       '200': success,
@@ -181,7 +181,7 @@ export function openApiDocument(mount: string, version: string): OpenApiDocument
   };
 }
 
-/** What is no method: streams, events, this document. */
+/** Paths that are not methods: streams, events, this document. */
 function otherPaths(
   failures: (statuses: readonly number[]) => Record<string, OpenApiResponse>,
 ): Record<string, Record<string, OpenApiOperation>> {
@@ -257,7 +257,7 @@ function otherPaths(
   };
 }
 
-/** What has a default may be left out of a request: the schema is that of what comes behind reading it. */
+/** Fields with a default are optional in a request: the schema describes the parsed body, where they are present. */
 function withDefaults(schema: JsonSchema): JsonSchema {
   if (schema.required === undefined) return schema;
   const { required: read, ...rest } = schema;
@@ -265,7 +265,7 @@ function withDefaults(schema: JsonSchema): JsonSchema {
   return required.length > 0 ? { ...rest, required } : rest;
 }
 
-/** A query is text: what must be there, or must be more than text, can be wrong. */
+/** Whether a query can be wrong: it is text, so only if a field is required or is not a plain text. */
 function canBeWrong({ required = [], properties = {} }: JsonSchema): boolean {
   const isText = (one: JsonSchema): boolean => one.type === 'string' && one.enum === undefined;
   return required.length > 0 || !Object.values(properties).every(isText);
@@ -280,7 +280,7 @@ function parametersOf(body: JsonSchema): OpenApiParameter[] {
   }));
 }
 
-/** References as OpenAPI has them. */
+/** Rewrites references to the form of OpenAPI. */
 function moved(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(moved);
   if (typeof value !== 'object' || value === null) return value;
@@ -295,7 +295,7 @@ function moved(value: unknown): unknown {
   );
 }
 
-/** Unknown fields are ignored, and every integer is a safe one: neither needs to be said of each. */
+/** Drops what holds for all schemas: unknown fields are ignored, and integers are safe integers. */
 function isNoise(name: string, value: unknown): boolean {
   return (
     (name === 'additionalProperties' && value === false) ||
@@ -319,10 +319,10 @@ pre { background: var(--code); padding: .6rem .75rem; border-radius: 6px; overfl
 @media (max-width: 40rem) { td:nth-child(2) { display: none; } th:nth-child(2) { display: none; } }
 `;
 
-/** The one `style` that the page may have: for its Content-Security-Policy. */
+/** The Content-Security-Policy of the page: allows its one `style`. */
 export const DOCS_PAGE_POLICY: string = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'; base-uri 'none'; form-action 'none'`;
 
-/** The document as a page: without scripts, and without anything from elsewhere. */
+/** The document as a page without scripts or external resources. */
 export function docsPage(document: OpenApiDocument): string {
   const { info, paths, components, servers } = document;
   const mount = servers[0]?.url ?? '';
@@ -369,7 +369,7 @@ function fields(schema: JsonSchema): string {
   return `<table><tr><th>field</th><th>type</th><th></th></tr>${rows.join('')}</table>`;
 }
 
-/** A type in few words, as HTML. */
+/** A short description of a type, as HTML. */
 function typeOf(schema: JsonSchema): string {
   if (schema.$ref !== undefined) {
     const name = schema.$ref.split('/').at(-1) ?? '';

@@ -1,4 +1,4 @@
-// The documented HTTP API as one Web-standard handler. The adapters put it into HTTP servers.
+// The documented HTTP API as one Web-standard handler. Adapters connect it to HTTP servers.
 
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -26,12 +26,12 @@ import type { EventFeedOptions, EventFeedStats } from './event-feed.ts';
 import { DOCS_PAGE_POLICY, docsPage, openApiDocument } from './openapi.ts';
 import { StreamViewers } from './stream-viewers.ts';
 
-/** Of the contract, not of the package: it grows with each method or field. */
+/** Version of the contract, not of the package: increases with each new method or field. */
 export const API_VERSION = '1.0.0';
-/** In requests the target is a path: the origin is for the parser alone. */
+/** Request targets are paths: the parser needs some origin. */
 const ANY_ORIGIN = 'http://localhost';
 
-/** What the API needs of a gateway. */
+/** The part of a gateway that the API needs. */
 export interface RestGateway extends Pick<CallGateway, 'startup' | 'nodeId' | 'on' | 'off'> {
   readonly calls: Pick<Calls, 'find' | 'get' | 'history' | 'trace' | 'injectSound'>;
   readonly pushes: Pushes;
@@ -42,38 +42,37 @@ export interface RestGateway extends Pick<CallGateway, 'startup' | 'nodeId' | 'o
 export interface RestOptions {
   /** Where it is mounted, without a trailing slash. Default `/rest-api`. */
   readonly mount?: string;
-  /** HTTP Basic on every query; neither may be empty. Default: none, that is the host application's affair. */
+  /** HTTP Basic for every query; neither may be empty. Default: none; the host application protects the API. */
   readonly basicAuth?: { readonly username: string; readonly password: string };
-  /** Decides who may do what, in place of `basicAuth`. */
+  /** Decides who may do what, instead of `basicAuth`. */
   readonly authorize?: Authorize;
   /**
-   * Sees each request before anything else does, upgrades included, and refuses it by throwing a `RestError`: limits, checks
-   * of the host name.
+   * Called first for each request, including upgrades; refuses it by throwing a `RestError`. For limits and host name checks.
    */
   readonly admit?: (request: RestArrival) => void;
   /** Origins that browsers may call from; `'*'` for any. Default: none. */
   readonly cors?: '*' | readonly string[];
   /**
-   * Signs the tokens of `/stream/token`, with which a stream can be watched where `basicAuth` is on. Give the same to every
-   * process that shall know them; not empty. Default: a random one.
+   * Signs the tokens of `/stream/token`, which let their holders watch a stream of a protected API. Processes that accept each
+   * other's tokens need the same secret; not empty. Default: random.
    */
   readonly viewerSecret?: string;
-  /** Bounds of `GET <mount>/events`. */
+  /** Options of `GET <mount>/events`. */
   readonly events?: EventFeedOptions;
-  /** Told of failures inside, which the client sees as a plain 500. */
+  /** Called for internal errors, which the client sees as a plain 500. */
   readonly onInternalError?: (error: unknown) => void;
 }
 
-/** What is known of a request before it is looked into. */
+/** What is known of a request before it is parsed. */
 export interface RestArrival {
   readonly clientAddress: string;
   /** The Host header. */
   readonly host: string | undefined;
-  /** It would place a call or start a push. */
+  /** The request would place a call or start a push. */
   readonly isStartup: boolean;
 }
 
-/** Who asks; given by the adapters. */
+/** The client, as the adapters know it. */
 export interface RestEnvironment {
   /** Address of the client, for `sessionId`. Default `unknown`. */
   readonly clientAddress?: string;
@@ -81,24 +80,24 @@ export interface RestEnvironment {
 
 /** The API as one handler. */
 export interface RestRouter {
-  /** Where it is mounted. */
+  /** Path that the API is mounted at. */
   readonly mount: string;
   /** Answers one request. Never rejects. */
   fetch(request: Request, environment?: RestEnvironment): Promise<Response>;
   /**
    * For `server.on('upgrade', …)`: a named stream over a WebSocket.
-   * @returns false when the path is none of a stream: then the socket is the caller's to answer.
+   * @returns false when the path is not a stream: the caller must then answer the socket
    */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean;
-  /** Who may do what here: for what else the host serves. Lets everybody in without `basicAuth` and `authorize`. */
+  /** The API's authorization, for other routes of the host. Allows everything without `basicAuth` and `authorize`. */
   readonly authorize: Authorize;
-  /** Who reads the events. */
+  /** Readers of the events. */
   readonly eventStats: EventFeedStats;
-  /** Listens to the gateway no longer, and ends those that read events; the close of the gateway does so, too. Idempotent. */
+  /** Stops listening to the gateway and ends the readers of events, as closing the gateway does. Idempotent. */
   close(): void;
 }
 
-/** Runs one method: throws what is wrong, returns what is answered; nothing means an empty body. */
+/** Runs one method: throws on failure, else returns the answer; undefined means an empty body. */
 type Method<Path extends OperationPath> = (
   body: OperationBody<Path>,
   environment: RestEnvironment,
@@ -127,7 +126,7 @@ function routesOf(gateway: RestGateway, viewers: StreamViewers): readonly Route[
     gateway.calls.get(callId).injectStream(gateway.streams.get(streamName));
   return [
     method('/call/startup', async (body, { clientAddress }) => {
-      // What is absent has no key: parseBody saw to it.
+      // parseBody removes the keys of absent fields.
       await gateway.startup(body as StartupRequest, clientAddress ?? 'unknown');
       return {};
     }),
@@ -146,7 +145,7 @@ function routesOf(gateway: RestGateway, viewers: StreamViewers): readonly Route[
       return viewers.tokenFor(streamName, ttlSeconds, Date.now());
     }),
     method('/call/terminate', ({ callId }) => {
-      // Its end is seen by find and by events: a peer that does not answer the BYE must not hold up the client.
+      // find and events show the end: a peer that does not answer the BYE must not delay the client.
       void gateway.calls.get(callId).terminate();
     }),
     method('/call/hold', ({ callId }) => gateway.calls.get(callId).hold()),
@@ -155,7 +154,7 @@ function routesOf(gateway: RestGateway, viewers: StreamViewers): readonly Route[
     method('/call/send_dtmf', async ({ callId, dtmf, type }) => {
       const sent = gateway.calls.get(callId).sendDtmf(dtmf, type);
       sent.catch(() => {});
-      // Digits may wait for the answer to the call, and this answer must not. What is known at once is told.
+      // Digits may wait until the call is answered, but this request must not: report only what fails at once.
       await Promise.race([sent, new Promise(setImmediate)]);
     }),
     method('/call/inject_stream', injectStream),
@@ -213,7 +212,7 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
     const path = pathname.replace(/\/+$/, '');
     options.admit?.({ clientAddress, host, isStartup: startups.has(path) });
   };
-  /** Whoever has a token for the stream, or may read all. */
+  /** Allows holders of a token for the stream, and clients that may read everything. */
   const checkViewer = async (
     streamName: string,
     authorization: string | undefined,
@@ -231,7 +230,7 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
       c.header(name, value);
   });
   app.use('*', async (c, next) => {
-    // The path as routes are found by it, however it is written.
+    // The path as the routes match it, however it is spelled.
     admit(c.req.path, c.req.header('host'), addressOf(c.env));
     await next();
   });
@@ -243,7 +242,7 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
     await checkViewer(streamName, c.req.header('authorization'), addressOf(c.env), url);
     const response = viewers.respond(streamName);
     if (c.req.method !== 'HEAD') return response;
-    // Hono answers HEAD by what GET answers: nobody reads it, and the viewer would stay.
+    // Hono answers HEAD with the handler of GET: no one would read the body, and the viewer would stay.
     await response.body?.cancel();
     return new Response(null, response);
   });
@@ -252,14 +251,14 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
     clientAddress: addressOf(c.env),
   });
   app.use('*', async (c, next) => {
-    // What is not known here is not told to strangers either.
+    // Unknown paths also need authorization, so that strangers learn nothing.
     await authorize(credentialsOf(c), 'read');
     await next();
   });
   app.get(`${mount}/events`, (c) => {
-    // Hono answers HEAD by what GET answers, and nobody would read it.
+    // Hono answers HEAD with the handler of GET; no one would read the body.
     if (c.req.method === 'HEAD') return c.body(null, 200, { 'content-type': 'text/event-stream' });
-    // Browsers send the header when they come back by themselves: it is newer than what the address says.
+    // Browsers send the header when they reconnect: it is newer than the query.
     return feed.respond(c.req.header('last-event-id') ?? c.req.query('lastEventId') ?? null);
   });
   app.all(`${mount}/events`, () => {
@@ -301,7 +300,7 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
     fetch: async (request, environment = {}) => app.fetch(request, environment),
     upgrade: (request, socket, head) => {
       const { url: target = '' } = request;
-      // Node passes on what is no URL, e.g. `//[`; an exception here would end the process.
+      // Node passes on malformed URLs, e.g. `//[`; an exception here would end the process.
       if (!URL.canParse(target, ANY_ORIGIN)) return false;
       const url = new URL(target, ANY_ORIGIN);
       const streamName = viewers.nameIn(url.pathname);
@@ -337,7 +336,7 @@ function addressOf(environment: RestEnvironment | undefined): string {
   return environment?.clientAddress ?? 'unknown';
 }
 
-/** GET takes its fields from the query string, so that a finder can be tried in a browser. */
+/** GET takes its fields from the query string, so that finders work in a browser. */
 function queryOf(url: string): Record<string, unknown> {
   return Object.fromEntries(new URL(url).searchParams);
 }

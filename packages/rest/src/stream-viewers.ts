@@ -1,4 +1,4 @@
-// Watching named streams: who may, the FLV file over HTTP, and the same over a WebSocket.
+// Watching named streams: tokens, live FLV over HTTP, and the same over a WebSocket.
 
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
@@ -19,14 +19,14 @@ export interface ViewerToken {
   readonly path: string;
 }
 
-/** What this needs of a gateway. */
+/** The part of a gateway that viewers need. */
 export interface StreamGateway {
   readonly streams: Pick<Streams, 'watch'>;
 }
 
-/** How many octets a response takes before they count as waiting. */
+/** Octets that a response accepts before they count as queued. */
 const HIGH_WATER_BYTES = 64 * 1024;
-/** Longest wait until what is said to a refused WebSocket is taken. */
+/** Limit for a refused WebSocket to read the refusal. */
 const REFUSAL_TIMEOUT_MS = 2000;
 const NAME_IN_PATH = /^\/stream\/([^/]+)\.flv$/;
 
@@ -37,14 +37,14 @@ export class StreamViewers {
   readonly #secret: Buffer | string;
   #sockets: WebSocketServer | undefined;
 
-  /** @param secret - Of the tokens. Default: one of this process, so that tokens end with it. */
+  /** @param secret - Signs the tokens. Default: random, so that tokens end with the process. */
   constructor(gateway: StreamGateway, mount: string, secret?: string) {
     this.#gateway = gateway;
     this.#mount = mount;
     this.#secret = secret ?? randomBytes(32);
   }
 
-  /** @param ttlSeconds - From now on. */
+  /** @param ttlSeconds - Lifetime from now on. */
   tokenFor(streamName: string, ttlSeconds: number, nowMs: number): ViewerToken {
     const expiresS = Math.floor(nowMs / 1000) + ttlSeconds;
     const token = `${expiresS}.${this.#sign(streamName, expiresS)}`;
@@ -56,7 +56,7 @@ export class StreamViewers {
     };
   }
 
-  /** Whether a token is one of ours for this stream, and not over. */
+  /** Whether we issued the token for this stream and it has not expired. */
   accepts(streamName: string, token: string | null | undefined, nowMs: number): boolean {
     const [, expires = '', signature = ''] = /^(\d{1,12})\.([\w-]{43})$/.exec(token ?? '') ?? [];
     if (signature === '') return false;
@@ -75,7 +75,7 @@ export class StreamViewers {
     }
   }
 
-  /** The live file, for as long as stream and client are there. @throws GatewayError as `watchStream`. */
+  /** The stream as live FLV, until it ends or the client leaves. @throws GatewayError as `streams.watch`. */
   respond(streamName: string): Response {
     let viewer: Viewer | undefined;
     const body = new ReadableStream<Uint8Array>(
@@ -96,7 +96,7 @@ export class StreamViewers {
     const headers = {
       'content-type': 'video/x-flv',
       'cache-control': 'no-store',
-      // Proxies shall not collect it.
+      // Proxies must not buffer it.
       'x-accel-buffering': 'no',
     };
     return new Response(body, { headers });
@@ -104,7 +104,7 @@ export class StreamViewers {
 
   /**
    * Answers the upgrade of a WebSocket: the same octets in binary messages.
-   * @param permission - Rejects with what is wrong with the request, if anything is.
+   * @param permission - Rejects if the request is not allowed.
    */
   async upgrade(
     request: IncomingMessage,
@@ -125,7 +125,7 @@ export class StreamViewers {
     }
     if (isGone) return undefined;
     socket.off('error', onGone);
-    // What clients send is not looked at, and must not be much.
+    // Data from clients is ignored, and must not be much.
     this.#sockets ??= new WebSocketServer({ noServer: true, maxPayload: 1024 });
     let viewer: Viewer | undefined;
     let webSocket: WebSocket | undefined;
@@ -140,7 +140,7 @@ export class StreamViewers {
       },
     };
     try {
-      // Before the handshake: what cannot be watched is refused as HTTP.
+      // Before the handshake, so that a refusal is an HTTP answer.
       viewer = this.#gateway.streams.watch(streamName, target, () => webSocket?.close(1000));
     } catch (error) {
       return refuse(socket, error, request.url ?? '');
@@ -175,7 +175,7 @@ function refuse(socket: Duplex, error: unknown, url: string): void {
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   const head = `HTTP/1.1 ${failure.status} Refused\r\n${lines.join('')}\r\n`;
   socket.on('error', () => {});
-  // Node leaves the connection to us: one that its client keeps open, or does not read, would hold its place for ever.
+  // Node leaves the connection to us: a client that keeps it open, or does not read, would occupy it forever.
   const destroy = (): void => void socket.destroy();
   const timer = setTimeout(destroy, REFUSAL_TIMEOUT_MS).unref();
   socket.once('close', () => clearTimeout(timer));

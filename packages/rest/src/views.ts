@@ -1,4 +1,4 @@
-// The answers of the API as schemas: what the OpenAPI document says of them, and what a test holds against the real ones.
+// The answers of the API as schemas. The OpenAPI document shows them, and a test checks real answers against them.
 
 import type { CallStatus, RtmpStreamStatus } from '@sipcast/core';
 import { z } from 'zod';
@@ -6,7 +6,7 @@ import { z } from 'zod';
 const time = z.iso.datetime().describe('ISO 8601');
 const count = z.number().int().min(0);
 
-/** The keys of a table that does not compile when a status is missing, or one too many. */
+/** The keys of a table. Does not compile when a status is missing or unknown. */
 function oneOf<Status extends string>(statuses: Readonly<Record<Status, true>>) {
   return z.enum(Object.keys(statuses) as [Status, ...Status[]]);
 }
@@ -32,7 +32,7 @@ const callStatus = oneOf<CallStatus>({
   FAILED: true,
 });
 
-/** What was received of one medium; see `ReceivedMediaStats` of the media package. */
+/** Reception statistics of one medium; see `ReceivedMediaStats` of the media package. */
 const received = {
   codec: z.string().nullable(),
   packets: count,
@@ -142,7 +142,7 @@ export const callView = z
 export const streamView = z
   .object({
     streamName: z.string(),
-    callId: z.string().nullable().describe('null: it is no call’s'),
+    callId: z.string().nullable().describe('null: the stream does not belong to a call'),
     live: z.boolean(),
     audioCodec: z.string().nullable(),
     videoCodec: z.string().nullable(),
@@ -169,7 +169,7 @@ export const traceEntry = z
   })
   .meta({ id: 'SipMessage', description: 'A SIP message of a call' });
 
-/** What a stream can be watched with where the API is protected. */
+/** Token to watch a stream of a protected API. */
 export const viewerToken = z
   .object({
     streamName: z.string(),
