@@ -1,6 +1,17 @@
 // Long runs that are too slow for every change: each is an ordinary test with a larger count, and prints its figures.
 // `npm run nightly`, or `node scripts/nightly.mjs mutations rtmp-restarts` for some of them.
 import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** Unit tests that use fast-check. */
+function propertyTests() {
+  return readdirSync('packages').flatMap((name) =>
+    readdirSync(`packages/${name}/src`, { recursive: true })
+      .filter((path) => path.endsWith('.test.ts'))
+      .map((path) => `packages/${name}/src/${path}`)
+      .filter((path) => readFileSync(path, 'utf8').includes("from 'fast-check'")),
+  );
+}
 
 const RUNS = {
   /** Damaged RTP and RTCP, a million of each. */
@@ -33,11 +44,7 @@ const RUNS = {
   /** Every property test of the packages, ten thousand runs of each property. */
   properties: {
     environment: { PROPERTY_RUNS: '10000' },
-    files: [
-      'packages/media/src/rtp/jitter-buffer.test.ts',
-      'packages/media/src/rtp/nack-requester.test.ts',
-      'packages/media/src/sync/resync.test.ts',
-    ],
+    files: propertyTests(),
   },
   /** Ten thousand calls with media, twenty at once: no socket, timer, port or listener is left. */
   leaks: {

@@ -13,7 +13,7 @@ import { HANDSHAKE_BYTES } from './handshake.ts';
 import { publishOver } from './publication.ts';
 import { seededRandom } from '../test-random.ts';
 
-const COUNT = Number(process.env['MUTATIONS'] ?? 100_000);
+const COUNT = Number(process.env['MUTATIONS'] ?? 25_000);
 const MAX_RSS_GROWTH_BYTES = 20 * 1024 * 1024;
 
 setFlagsFromString('--expose-gc');
