@@ -60,6 +60,20 @@ const isPlaying = (page: Page): Promise<boolean> =>
 const overflow = (page: Page): Promise<number> =>
   page.evaluate<number>('document.documentElement.scrollWidth - innerWidth');
 
+/**
+ * Waits until a button that asks first has asked, and then for longer than a double click takes. The page's own clock
+ * counts: on a busy machine it hears of a key late.
+ */
+async function untilArmed(page: Page): Promise<void> {
+  await page.locator('button[data-armed]').waitFor();
+  await page.evaluate(
+    () =>
+      new Promise<void>((resolve) => {
+        setTimeout(resolve, 400);
+      }),
+  );
+}
+
 describeWith(['chromium', 'ffmpeg'], 'the console', () => {
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'console-'));
@@ -211,7 +225,7 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
     await page.keyboard.press('Enter');
     await page.keyboard.press('Enter');
     expect(await text(page, '#hang-up')).toBe('Really hang up?');
-    await page.waitForTimeout(400);
+    await untilArmed(page);
     await page.keyboard.press('Enter');
     expect(await peer.ended).toMatchObject({ by: 'caller', how: 'bye' });
     await expect.poll(() => text(page, '#ended'), PATIENCE).toContain('Normal call clearing');
@@ -256,7 +270,7 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
     // Only the button has words for it: the call may be on air.
     await page.keyboard.press('x');
     await page.keyboard.press('Enter');
-    await page.waitForTimeout(400);
+    await untilArmed(page);
     await page.keyboard.press('Enter');
     await call.closed();
     expect(call.view()).toMatchObject({ status: 'FINISH', endedBy: 'remote' });
@@ -362,7 +376,7 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
     await page.getByRole('button', { name: 'Unmute' }).click();
     await expect.poll(() => server.gateway.pushes.find()[0]?.muted, PATIENCE).toBe(false);
     await page.getByRole('button', { name: 'End', exact: true }).click();
-    await page.waitForTimeout(400);
+    await untilArmed(page);
     await page.getByRole('button', { name: 'Really end?' }).click();
     await expect.poll(() => server.gateway.pushes.find(), PATIENCE).toEqual([]);
     await expect.poll(() => page.locator('#pushes li').count(), PATIENCE).toBe(0);
