@@ -222,6 +222,40 @@ describe('parseAnswer', () => {
     }
   });
 
+  it.each([
+    ['a refused section with a strange number', ['m=video 0 RTP/AVP 255']],
+    ['a refused section without a format', ['m=video 0 RTP/AVP']],
+    ['a broken section', ['m=video 4002 RTP/AVP 255']],
+    ['a section without a port', ['m=video RTP/AVP 97']],
+  ])('is an audio call beside %s', (_, lines) => {
+    const { audio, video } = answer(AUDIO, lines);
+    expect([audio.accepted, video.accepted]).toEqual([true, false]);
+    expect(video.problem).toBeTypeOf('string');
+  });
+
+  it('names each section and what is wrong with it', () => {
+    const text = sdp('m=audio 4000 RTP/AVP 18', 'm=video 0 RTP/AVP 97');
+    expect(() => parseAnswer(OFFER, text)).toThrowError(
+      'No usable medium: audio: no codec in common (the peer has G729/8000); video: the peer refused it (port 0)',
+    );
+  });
+
+  it.each([
+    ['a dead one', ['m=audio 0 RTP/AVP 8', 'm=video 0 RTP/AVP 97', AUDIO, VIDEO].flat()],
+    [
+      'one that needs keys',
+      ['m=audio 4900 RTP/SAVP 8', 'm=video 4902 RTP/SAVP 97', AUDIO, VIDEO].flat(),
+    ],
+    [
+      'one of other codecs',
+      ['m=audio 4900 RTP/AVP 18', 'm=video 4902 RTP/AVP 34', AUDIO, VIDEO].flat(),
+    ],
+  ])('uses the first usable section of each kind behind %s', (_, lines) => {
+    const { audio, video } = answer(lines);
+    expect(audio).toMatchObject({ accepted: true, port: 4000 });
+    expect(video).toMatchObject({ accepted: true, port: 4002 });
+  });
+
   it('is BAD_SDP without an address', () => {
     const text = sdp(AUDIO).replace('c=IN IP4 192.0.2.20\r\n', '');
     expect(() => parseAnswer(OFFER, text)).toThrowError(
@@ -252,6 +286,30 @@ describe('parseAnswer', () => {
 });
 
 describe('answerReoffer', () => {
+  it.each([
+    [['m=audio 4900 RTP/SAVP 8', AUDIO, VIDEO].flat(), [0, 30000, 30002]],
+    [['m=audio 0 RTP/AVP 8', 'm=video 0 RTP/AVP 97', AUDIO, VIDEO].flat(), [0, 0, 30000, 30002]],
+    [[AUDIO, 'm=video 0 RTP/AVP 97', VIDEO].flat(), [30000, 0, 30002]],
+    [[AUDIO, VIDEO, 'm=video 4004 RTP/AVP 97', 'a=rtpmap:97 H264/90000'].flat(), [30000, 30002, 0]],
+    [[AUDIO, 'm=application 4006 UDP/BFCP *', VIDEO].flat(), [30000, 0, 30002]],
+    [['m=video 0', AUDIO].flat(), [0, 30000]],
+  ])(
+    'answers the first usable section of each kind and refuses the others in place',
+    (lines, ports) => {
+      const first = answerReoffer(OFFER, sdp(lines));
+      const read = readDescription(first.sdp);
+      expect(read.map(({ port }) => port)).toEqual(ports);
+      expect(read.map(({ type }) => type)).toEqual(
+        lines.filter((line) => line.startsWith('m=')).map((line) => line.slice(2).split(' ')[0]),
+      );
+      // Asked again, and in an offer of ours, each section stays in its place.
+      expect(answerReoffer(first.description, sdp(lines)).sdp).toBe(first.sdp);
+      expect(readDescription(formatOffer(first.description)).map(({ port }) => port)).toEqual(
+        ports,
+      );
+    },
+  );
+
   it('answers the same session with what is in common, under the peer’s types', () => {
     const {
       sdp: text,

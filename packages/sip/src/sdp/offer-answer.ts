@@ -38,6 +38,8 @@ export interface AnsweredMedia {
   readonly crypto?: AgreedCrypto;
   /** What the peer understands by RTCP, for `*` or one of `codecs`. */
   readonly feedback: { readonly nack: boolean; readonly pli: boolean; readonly fir: boolean };
+  /** Why the medium is not accepted, for people. */
+  readonly problem?: string;
 }
 
 const TELEPHONE_EVENT = 'telephone-event';
@@ -90,29 +92,77 @@ function directionOf(send: boolean, receive: boolean): MediaDirection {
   return receive ? 'recvonly' : 'inactive';
 }
 
-/** For each m-line of ours the section that answers it: at its place, else the first free one of its kind. */
+/**
+ * For each m-line of ours the section that is used with it: the one at its place, unless that is of another kind or cannot be
+ * used; then the first of its kind that can. Phones offer SRTP and plain RTP side by side, put a dead section in front after a
+ * restart of the camera (RFC 3264 §8), or leave out the section of a medium that they do not have.
+ */
 function align(
   { media: ours, sections }: SessionDescription,
   remote: readonly RemoteMedia[],
 ): (RemoteMedia | undefined)[] {
   const free = new Set(remote);
-  const aligned = ours.map((media, index) => {
-    const place = sections === undefined ? index : sections.indexOf(index);
-    const candidate = remote[place];
-    if (candidate === undefined || candidate.type.toLowerCase() !== media.kind) return undefined;
-    free.delete(candidate);
-    return candidate;
+  const take = (section: RemoteMedia | undefined): RemoteMedia | undefined => {
+    if (section !== undefined) free.delete(section);
+    return section;
+  };
+  const isOf = (media: OfferedMedia, section: RemoteMedia | undefined): section is RemoteMedia =>
+    section?.type.toLowerCase() === media.kind && free.has(section);
+  const places = ours.map((_, index) => (sections === undefined ? index : sections.indexOf(index)));
+  const best = ours.map((media, index) => {
+    const placed = remote[places[index] ?? -1];
+    return take(isOf(media, placed) && isUsable(media, placed) ? placed : undefined);
   });
-  // RFC 3264 §6 demands one section for each offered; devices without video leave its section out all the same.
-  return aligned.map((found, index) => {
-    if (found !== undefined) return found;
-    for (const candidate of free) {
-      if (candidate.type.toLowerCase() !== ours[index]?.kind) continue;
-      free.delete(candidate);
-      return candidate;
-    }
-    return undefined;
+  const usable = best.map((found, index) => {
+    const media = ours[index];
+    if (found !== undefined || media === undefined) return found;
+    return take([...free].find((one) => isOf(media, one) && isUsable(media, one)));
   });
+  return usable.map((found, index) => {
+    const media = ours[index];
+    if (found !== undefined || media === undefined) return found;
+    const placed = remote[places[index] ?? -1];
+    return take(isOf(media, placed) ? placed : [...free].find((one) => isOf(media, one)));
+  });
+}
+
+/** The section has a port, a profile that we may use, and a codec in common. */
+function isUsable(media: OfferedMedia, section: RemoteMedia): boolean {
+  const codecs = media.capability?.codecs ?? media.codecs;
+  const secured = chooseCrypto(media.crypto ?? [], section.crypto) !== undefined;
+  return (
+    section.port !== 0 &&
+    section.problem === undefined &&
+    isAllowedProfile(media, section, secured) &&
+    commonCodecs(codecs, section).some(([own]) => isMediaCodec(own))
+  );
+}
+
+/** Secured, or in the clear, as was asked for; never the one in place of the other. */
+function isAllowedProfile(
+  media: OfferedMedia,
+  { protocol }: RemoteMedia,
+  secured: boolean,
+): boolean {
+  if (!/^RTP\/S?AVPF?$/i.test(protocol)) return false;
+  return secured || (media.requiresCrypto !== true && !/^RTP\/SAVP/i.test(protocol));
+}
+
+/** Why a section is not used. */
+function problemOf(media: OfferedMedia, section: RemoteMedia | undefined, secured: boolean) {
+  if (section === undefined) return 'the peer left it out';
+  if (section.problem !== undefined) return section.problem;
+  if (section.port === 0) return 'the peer refused it (port 0)';
+  if (media.port === 0) return 'not offered';
+  if (!isAllowedProfile(media, section, secured)) {
+    return media.requiresCrypto === true && !secured
+      ? `${section.protocol} without the keys that SRTP needs`
+      : `${section.protocol} cannot be used`;
+  }
+  const named = section.codecs
+    .filter(isMediaCodec)
+    .map(({ encodingName, clockRateHz }) => `${encodingName}/${clockRateHz}`);
+  return `no codec in common (the peer has ${named.slice(0, 8).join(', ') || 'none that is named'})`;
 }
 
 function answeredMedia(
@@ -135,17 +185,16 @@ function answeredMedia(
       direction: 'inactive',
       codecs: [],
       feedback: { nack: false, pli: false, fir: false },
+      problem: problemOf(media, undefined, false),
     };
   }
-  // Secured, or in the clear, as was asked for; never the one in place of the other.
   const usable =
-    /^RTP\/S?AVPF?$/i.test(remote.protocol) &&
-    (crypto !== undefined ||
-      (media.requiresCrypto !== true && !/^RTP\/SAVP/i.test(remote.protocol)));
+    remote.problem === undefined && isAllowedProfile(media, remote, crypto !== undefined);
   const common = usable ? commonCodecs(codecs, remote).map(([, theirs]) => theirs) : [];
   const accepted = media.port !== 0 && remote.port !== 0 && common.some(isMediaCodec);
   if (accepted && remote.address === undefined) {
-    throw new SipError('BAD_SDP', 'No c= line', { field: 'sdp', statusCode: 488 });
+    const problem = `${media.kind}: no c= line`;
+    throw new SipError('BAD_SDP', problem, { field: 'sdp', statusCode: 488 });
   }
   const address = remote.address ?? '';
   const held = address === '0.0.0.0' || address === '::';
@@ -176,6 +225,7 @@ function answeredMedia(
       pli: understands('nack pli'),
       fir: understands('ccm fir'),
     },
+    ...(!accepted && { problem: problemOf(media, remote, crypto !== undefined) }),
   };
 }
 
@@ -185,7 +235,8 @@ function isMediaCodec(codec: CodecDescription): boolean {
 
 function requireUsable(media: readonly AnsweredMedia[]): void {
   if (media.some((one) => one.accepted)) return;
-  throw new SipError('NO_COMMON_CODECS', 'No medium with a codec in common', {
+  const reasons = media.map(({ kind, problem }) => `${kind}: ${problem ?? 'not usable'}`);
+  throw new SipError('NO_COMMON_CODECS', `No usable medium: ${reasons.join('; ')}`, {
     field: 'sdp',
     statusCode: 488,
   });

@@ -116,6 +116,8 @@ export interface RemoteMedia {
   readonly ptimeMs: number | undefined;
   readonly feedback: readonly { readonly payload: string; readonly text: string }[];
   readonly crypto: readonly RemoteCrypto[];
+  /** Why the section cannot be used, if it cannot: the others still can. */
+  readonly problem?: string;
 }
 
 /** Payload types that need no rtpmap (RFC 3551 §6): those that an endpoint of ours may meet. */
@@ -136,6 +138,46 @@ const STATIC_CODECS: ReadonlyMap<number, readonly [string, number]> = new Map([
 /** Lines handed to sdp-transform. Its other rules are never run on a peer's text. */
 const READ_LINES =
   /^(?:[vost]=|c=|a=(?:rtpmap:|fmtp:|rtcp:|rtcp-fb:|ptime:|crypto:|rtcp-mux$|sendrecv$|sendonly$|recvonly$|inactive$))/;
+
+/**
+ * Names that devices write in place of the registered ones, by name without punctuation: Grandstream and Yealink write
+ * `G.722`, older Avaya and Cisco gateways `G711U` and `G711A`.
+ */
+const ENCODING_ALIASES: ReadonlyMap<string, string> = new Map([
+  ['g722', 'G722'],
+  ['g711u', 'PCMU'],
+  ['g711ulaw', 'PCMU'],
+  ['ulaw', 'PCMU'],
+  ['g711a', 'PCMA'],
+  ['g711alaw', 'PCMA'],
+  ['alaw', 'PCMA'],
+  ['telephoneevents', 'telephone-event'],
+  ['telephoneevent', 'telephone-event'],
+]);
+
+/**
+ * The one clock rate that an encoding can have. G.722 samples at 16 kHz and has an RTP clock of 8 kHz by a historic error
+ * (RFC 3551 §4.5.2): many devices write 16000. Others write the sampling rate of the camera, or Opus without its two channels.
+ */
+const ONLY_CLOCK_RATES: ReadonlyMap<string, number> = new Map([
+  ['g722', 8000],
+  ['opus', 48000],
+  ['h264', 90000],
+  ['vp8', 90000],
+]);
+
+/** The codec that a peer means, under the registered name and clock rate. */
+function registered(codec: CodecDescription): CodecDescription {
+  const plain = codec.encodingName.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
+  const encodingName = ENCODING_ALIASES.get(plain) ?? codec.encodingName;
+  const clockRateHz = ONLY_CLOCK_RATES.get(encodingName.toLowerCase()) ?? codec.clockRateHz;
+  const { channels: _, ...mono } = codec;
+  // RFC 7587 §7: always `opus/48000/2`, whatever is sent.
+  if (encodingName.toLowerCase() === 'opus')
+    return { ...codec, encodingName, clockRateHz, channels: 2 };
+  const isSpeech = /^(?:pcm[au]|g722|speex|telephone-event)$/i.test(encodingName);
+  return { ...(isSpeech && codec.channels === 1 ? mono : codec), encodingName, clockRateHz };
+}
 
 function bad(message: string): SipError {
   return new SipError('BAD_SDP', message, { field: 'sdp', statusCode: 488 });
@@ -200,7 +242,9 @@ export function formatRefusedMedia(
   address: string,
   { type, protocol, formats }: RefusedMedia,
 ): string {
-  return `m=${type} 0 ${protocol} ${formats.join(' ')}\r\nc=${connection(address)}\r\n`;
+  // A section that the peer refused itself may have come without a profile or a format; the grammar wants both.
+  const named = `${protocol === '' ? 'RTP/AVP' : protocol} ${formats.length === 0 ? '0' : formats.join(' ')}`;
+  return `m=${type} 0 ${named}\r\nc=${connection(address)}\r\n`;
 }
 
 /** One m-section of ours. c= stands right after m=, where the grammar of RFC 4566 §9 has it. */
@@ -288,12 +332,14 @@ interface MediaLine {
   readonly port: number;
   readonly protocol: string;
   readonly formats: readonly string[];
+  readonly problem?: string;
 }
 
 /**
- * Reads a peer's description.
+ * Reads a peer's description. A section that cannot be used says why in `problem` and spoils none of the others; what
+ * stands in a section with port 0 is not looked at, since it can only refuse itself.
  *
- * @throws SipError `BAD_SDP` and nothing else.
+ * @throws SipError `BAD_SDP` and nothing else: for a text that is no description, or beyond {@link SDP_LIMITS}.
  */
 export function readDescription(text: string): RemoteMedia[] {
   const { lines, mediaLines } = readLines(text);
@@ -346,17 +392,21 @@ function readMedia(line: MediaLine, media: ParsedSection, session: ParsedSection
     else codecs.push(fmtp === undefined ? codec : { ...codec, fmtp });
   }
   const rtcpPort = wholeNumber(media.rtcp?.port);
-  if (rtcpPort !== undefined && (rtcpPort < 1 || rtcpPort > 65535)) {
-    throw bad('RTCP port out of range');
-  }
   const ptimeMs = wholeNumber(media.ptime);
+  const address = readAddress((media.connection ?? session.connection)?.ip);
+  const problem =
+    line.problem ??
+    (isRtp && codecs.length + unnamed.length === 0 ? 'no payload type within 0–127' : undefined) ??
+    (address === null ? 'malformed address' : undefined);
+  const rtcpAddress = readAddress(media.rtcp?.address);
   return {
     ...line,
     codecs,
     unnamed,
-    address: readAddress((media.connection ?? session.connection)?.ip),
-    rtcpPort,
-    rtcpAddress: readAddress(media.rtcp?.address),
+    address: address ?? undefined,
+    // Out of range: as if it were not there. The RTP port tells it then.
+    rtcpPort: rtcpPort !== undefined && rtcpPort >= 1 && rtcpPort <= 65535 ? rtcpPort : undefined,
+    rtcpAddress: rtcpAddress ?? undefined,
     rtcpMux: media.rtcpMux !== undefined,
     direction: media.direction ?? session.direction ?? 'sendrecv',
     ptimeMs: ptimeMs !== undefined && ptimeMs >= 1 && ptimeMs <= 1000 ? ptimeMs : undefined,
@@ -365,6 +415,7 @@ function readMedia(line: MediaLine, media: ParsedSection, session: ParsedSection
       text: subtype === undefined ? asText(type) : `${asText(type)} ${asText(subtype)}`,
     })),
     crypto: isRtp ? readCrypto(media.crypto ?? []) : [],
+    ...(problem !== undefined && (line.port !== 0 || line.problem !== undefined) && { problem }),
   };
 }
 
@@ -377,10 +428,9 @@ function readLines(text: string): { lines: string[]; mediaLines: MediaLine[] } {
   const lines: string[] = [];
   const mediaLines: MediaLine[] = [];
   for (const raw of all) {
-    const line = raw.trimEnd();
+    const line = raw.trim();
     if (line === '') continue;
     if (line.length > SDP_LIMITS.lineCharacters) throw bad('Line is too long');
-    if (!/^[a-z]=/.test(line)) throw bad('Line without a type');
     if (lines.length === 0 && line !== 'v=0') throw bad('Description does not begin with v=0');
     if (line.startsWith('m=')) {
       if (mediaLines.length === SDP_LIMITS.media) throw bad('Too many m-lines');
@@ -389,32 +439,55 @@ function readLines(text: string): { lines: string[]; mediaLines: MediaLine[] } {
       lines.push(`m=x ${media.port} x`);
       continue;
     }
-    if (line.startsWith('c=') && !/^c=IN IP[46] \S+$/.test(line)) throw bad('Malformed c= line');
-    if (READ_LINES.test(line)) lines.push(line);
+    // A section with port 0 can only refuse itself; a line that we do not read can spoil nothing.
+    if (mediaLines.at(-1)?.port === 0) continue;
+    const known = normalized(line);
+    if (READ_LINES.test(known)) lines.push(known);
   }
   if (mediaLines.length === 0) throw bad('No m-line');
   return { lines, mediaLines };
 }
 
+/** Spaces and letter case as the grammar has them. */
+function normalized(line: string): string {
+  if (line.startsWith('c=')) {
+    // RFC 4007 §11: a zone means something on the peer's machine alone.
+    const [, version, address = ''] = /^c=\s*IN\s+IP([46])\s+(\S+)$/i.exec(line) ?? [];
+    return version === undefined
+      ? 'c=IN IP4 malformed!'
+      : `c=IN IP${version} ${address.replace(/%[^/]*/, '')}`;
+  }
+  // Cisco TelePresence and some cameras write `a=rtpmap: 97`.
+  return line
+    .replace(
+      /^a=(rtpmap|fmtp|rtcp-fb|crypto):\s+/i,
+      (_, name: string) => `a=${name.toLowerCase()}:`,
+    )
+    .replace(/^a=(?:sendrecv|sendonly|recvonly|inactive|rtcp-mux)$/i, (all) => all.toLowerCase())
+    .replace(/^(a=rtpmap:\d+)\s+/i, '$1 ');
+}
+
 function readMediaLine(line: string): MediaLine {
   const [type = '', ports = '', protocol = '', ...formats] = line
     .slice(2)
-    .split(' ')
+    .split(/\s+/)
     .filter(Boolean);
   // RFC 4566 §5.14: `<port>/<number of ports>`; the first pair is used.
   const match = /^(\d{1,5})(?:\/\d{1,5})?$/.exec(ports);
-  const port = match === null ? -1 : Number(match[1]);
-  if (port < 0 || port > 65535) throw bad('Port of an m-line is not 0–65535');
-  if (protocol === '' || formats.length === 0) throw bad('Malformed m-line');
-  return { type, port, protocol, formats };
+  const given = match === null ? -1 : Number(match[1]);
+  const port = given < 0 || given > 65535 ? 0 : given;
+  const media = { type, port, protocol, formats };
+  if (port !== given) return { ...media, problem: 'the port is not 0–65535' };
+  if (port !== 0 && (protocol === '' || formats.length === 0))
+    return { ...media, problem: 'no profile or format' };
+  return media;
 }
 
+/** What is no payload type is left out: the others count. */
 function readPayloadTypes(formats: readonly string[]): Set<number> {
   const payloadTypes = new Set<number>();
-  for (const format of formats) {
-    if (!/^\d{1,3}$/.test(format) || Number(format) > 127) throw bad('Payload type is not 0–127');
-    payloadTypes.add(Number(format));
-  }
+  for (const format of formats)
+    if (/^\d{1,3}$/.test(format) && Number(format) <= 127) payloadTypes.add(Number(format));
   return payloadTypes;
 }
 
@@ -422,19 +495,18 @@ function readRtpmaps(entries: NonNullable<ParsedSection['rtp']>): Map<number, Co
   const codecs = new Map<number, CodecDescription>();
   for (const entry of entries) {
     const payloadType = wholeNumber(entry.payload);
-    if (payloadType === undefined || payloadType > 127)
-      throw bad('Payload type of an rtpmap is not 0–127');
     const clockRateHz = wholeNumber(entry.rate) ?? 0;
     const encodingName = asText(entry.codec);
-    if (encodingName === '' || clockRateHz < 1 || clockRateHz > 1e9 || codecs.has(payloadType))
-      continue;
+    if (payloadType === undefined || payloadType > 127 || codecs.has(payloadType)) continue;
+    if (encodingName === '' || clockRateHz < 1 || clockRateHz > 1e9) continue;
     const channels = wholeNumber(entry.encoding);
-    codecs.set(payloadType, {
+    const codec = {
       payloadType,
       encodingName,
       clockRateHz,
       ...(channels !== undefined && channels > 1 && { channels }),
-    });
+    };
+    codecs.set(payloadType, registered(codec));
   }
   return codecs;
 }
@@ -455,12 +527,9 @@ function wholeNumber(value: unknown): number | undefined {
   return /^\d{1,10}$/.test(text) ? Number(text) : undefined;
 }
 
-/** The address without the TTL of a multicast one. */
-function readAddress(value: unknown): string | undefined {
+/** The address without the TTL of a multicast one; null when it is neither an address nor a name. */
+function readAddress(value: unknown): string | undefined | null {
   if (value === undefined) return undefined;
   const [address = ''] = asText(value).split('/', 1);
-  if (isIP(address) === 0 && !/^[A-Za-z0-9._-]{1,255}$/.test(address)) {
-    throw bad('Malformed address');
-  }
-  return address;
+  return isIP(address) === 0 && !/^[A-Za-z0-9._-]{1,255}$/.test(address) ? null : address;
 }
