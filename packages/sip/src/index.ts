@@ -14,6 +14,8 @@ export {
 export type { SessionOffer } from './dialog/session-changes.ts';
 export type { PortRange } from './transport/destination-ports.ts';
 export { SipError, type SipErrorCode } from './errors.ts';
+export { sessionDescriptionIn } from './message/body.ts';
+export { tagOf } from './transaction/matching.ts';
 export type {
   IncomingInvite,
   IncomingSession,

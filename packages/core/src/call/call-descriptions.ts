@@ -2,6 +2,7 @@
 
 import { isIP } from 'node:net';
 import type { MediaSession } from '@sipcast/media';
+import { sessionDescriptionIn, tagOf } from '@sipcast/sip';
 import type { InviteSessionHandler, MessageSource, SipResponse } from '@sipcast/sip';
 import { describe } from './call-ending.ts';
 import { childLogger } from '../logger.ts';
@@ -11,6 +12,9 @@ import type { CallDeps, CallOptions } from './call-options.ts';
 import type { ResolvedStartup } from './startup.ts';
 import { SessionAgreement } from '../negotiation/session-agreement.ts';
 import type { Agreed } from '../negotiation/session-agreement.ts';
+
+/** Early dialogs whose description is kept: a forking proxy reaches a handful. */
+const MAX_EARLY = 32;
 
 type Refusal = Extract<
   ReturnType<InviteSessionHandler['onReoffer']>,
@@ -27,8 +31,8 @@ export class CallDescriptions {
   readonly #destinations: MediaDestinations | undefined;
   /** Incoming call: the agreement of its offer and our answer, until the ACK. */
   #agreed: Agreed | undefined;
-  /** The latest session description in a provisional response, and the To of that response. */
-  #early: { readonly to: string | undefined; readonly sdp: string } | undefined;
+  /** The latest session description in the provisional responses, by the tag of their dialog. */
+  readonly #early = new Map<string, string>();
   /** Where the peer's last offer, answer or provisional response came from. */
   #peerAddress: string | undefined;
   #isDescribed = false;
@@ -56,7 +60,7 @@ export class CallDescriptions {
 
   /** A provisional response described media. */
   get hasEarly(): boolean {
-    return this.#early !== undefined;
+    return this.#early.size > 0;
   }
 
   /** {@link describe} was called: the way to the peer is known. */
@@ -106,10 +110,12 @@ export class CallDescriptions {
   }
 
   /** Takes a provisional response. */
-  onProvisional({ body, headers, source }: SipResponse): void {
-    this.cameFrom(source);
-    if (body.length === 0) return;
-    this.#early = { to: headers.get('to'), sdp: Buffer.from(body).toString('utf8') };
+  onProvisional(response: SipResponse): void {
+    this.cameFrom(response.source);
+    const sdp = sessionDescriptionIn(response);
+    const tag = tagOf(response.headers.get('to')) ?? '';
+    if (sdp !== undefined && (this.#early.has(tag) || this.#early.size < MAX_EARLY))
+      this.#early.set(tag, sdp);
   }
 
   /**
@@ -121,10 +127,10 @@ export class CallDescriptions {
     if (this.#agreed) return '';
     // An incoming call without an offer: our 2xx was the offer.
     if (this.#startup.incoming) return acknowledged ?? '';
-    const early = this.#early;
-    if (accepted.body.length === 0 && early?.to === accepted.headers.get('to'))
-      return early?.sdp ?? '';
-    return Buffer.from(accepted.body).toString('utf8');
+    const answer = sessionDescriptionIn(accepted);
+    if (answer !== undefined) return answer;
+    // The tag tells the dialog, whatever else To says (RFC 3261 §12.1.2).
+    return this.#early.get(tagOf(accepted.headers.get('to')) ?? '') ?? '';
   }
 
   /**

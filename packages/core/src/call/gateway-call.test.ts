@@ -246,6 +246,15 @@ describe('GatewayCall', () => {
     expect(call.view()).toMatchObject({ status: 'ESTABLISHED', sdp: ANSWER });
     expect(media.start).toHaveBeenCalledTimes(1);
 
+    const forked = setUp();
+    await forked.call.place();
+    forked.sip.handler?.onProvisional(from(183, 'a', ANSWER.replace('8000', '8002')));
+    forked.sip.handler?.onProvisional(from(183, 'b', ANSWER));
+    const renamed = response(200, '');
+    renamed.headers.append('To', '"Bob" <sip:bob@127.0.0.1>;tag=b;x=1');
+    forked.sip.handler?.onAnswered(renamed);
+    expect(forked.call.view()).toMatchObject({ status: 'ESTABLISHED', sdp: ANSWER });
+
     const other = setUp();
     await other.call.place();
     other.sip.handler?.onProvisional(from(183, 'a', ANSWER));

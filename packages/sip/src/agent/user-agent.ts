@@ -15,7 +15,8 @@ import type { DialogHandler, SessionDeps } from '../dialog/session-deps.ts';
 import type { InviteOptions, InviteSession } from '../call/call-session.ts';
 import type { InviteSessionHandler } from '../dialog/session-handler.ts';
 import type { TransportPreference } from '../transport/next-hop.ts';
-import { hasOffer, InboundSession } from '../call/inbound-session.ts';
+import { sessionDescriptionIn } from '../message/body.ts';
+import { InboundSession } from '../call/inbound-session.ts';
 import { OutboundSession } from '../call/outbound-session.ts';
 import { KeepAlives } from '../transport/keep-alives.ts';
 import { LocalAddresses } from '../transport/local-addresses.ts';
@@ -561,7 +562,7 @@ export class SipUserAgent {
     const decided = this.#handler.onInvite({
       request,
       source,
-      offer: hasOffer(request) ? Buffer.from(request.body).toString('utf8') : undefined,
+      offer: sessionDescriptionIn(request),
       take: (handler) => {
         if (taken) throw new SipError('CLOSED', 'The call is taken already');
         taken = true;

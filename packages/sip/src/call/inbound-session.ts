@@ -23,7 +23,8 @@ import {
 } from '../message/message.ts';
 import { createResponse } from '../transaction/matching.ts';
 import { ReliableProvisional } from '../dialog/reliable-provisional.ts';
-import { ALLOWED_METHODS, isSdp, type Verdict } from '../dialog/request-policy.ts';
+import { sessionDescriptionIn } from '../message/body.ts';
+import { ALLOWED_METHODS, type Verdict } from '../dialog/request-policy.ts';
 import type { TimerHandle } from '../timers.ts';
 import type { Hop, ServerTransaction } from '../transaction/transaction-layer.ts';
 import type { SessionOffer } from '../dialog/session-changes.ts';
@@ -442,8 +443,8 @@ export class InboundSession implements IncomingSession, DialogHandler {
     this.#reliable = undefined;
     // The answer goes out behind the 200 of the PRACK.
     this.#deps.clock.startTimer(0, () => this.#goOn());
-    if (!hasOffer(prack)) return OK;
-    const described = Buffer.from(prack.body).toString('utf8');
+    const described = sessionDescriptionIn(prack);
+    if (described === undefined) return OK;
     if (this.#early === 'offer') {
       this.#earlyAnswer ??= described;
       return OK;
@@ -463,6 +464,6 @@ const OK: Verdict = { statusCode: 200, reasonPhrase: 'OK' };
 const NOT_ACCEPTABLE: Verdict = { statusCode: 488, reasonPhrase: 'Not Acceptable Here' };
 
 /** The request carries a session description. */
-export function hasOffer(request: SipRequest): boolean {
-  return request.body.length > 0 && isSdp(request.headers);
+function hasOffer(request: SipRequest): boolean {
+  return sessionDescriptionIn(request) !== undefined;
 }

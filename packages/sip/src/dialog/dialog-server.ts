@@ -2,6 +2,7 @@
 
 import { AcceptedReinvite } from './accepted-reinvite.ts';
 import type { Dialog } from './dialog.ts';
+import { sessionDescriptionIn } from '../message/body.ts';
 import type { InviteSessionHandler } from './session-handler.ts';
 import type { SessionDeps } from './session-deps.ts';
 import {
@@ -13,7 +14,6 @@ import {
 import {
   ALLOWED_METHODS,
   CAPABILITIES,
-  isSdp,
   judgeRequest,
   refuseBody,
   refuseExtensions,
@@ -149,8 +149,7 @@ export class DialogServer {
     if (reinvite === undefined || reinvite.sequence !== sequence) return true;
     reinvite.stop();
     this.#settled();
-    const hasAnswer = reinvite.awaitsAnswer && request.body.length > 0 && isSdp(request.headers);
-    const answer = hasAnswer ? Buffer.from(request.body).toString('utf8') : undefined;
+    const answer = reinvite.awaitsAnswer ? sessionDescriptionIn(request) : undefined;
     const acknowledged = this.#acknowledged;
     this.#acknowledged = undefined;
     const { source } = request;
@@ -203,7 +202,8 @@ export class DialogServer {
   #onReoffer(transaction: ServerTransaction, dialog: Dialog): void {
     const { request } = transaction;
     const isInvite = request.method === 'INVITE';
-    const hasOffer = request.body.length > 0 && isSdp(request.headers);
+    const offer = sessionDescriptionIn(request);
+    const hasOffer = offer !== undefined;
     const phase = this.#handler.phase();
     if (phase === 'leaving') {
       this.answer(transaction, NO_DIALOG);
@@ -235,11 +235,8 @@ export class DialogServer {
       return;
     }
     let sdp: string | undefined;
-    if (hasOffer) {
-      const reply = this.#session.onReoffer(
-        Buffer.from(request.body).toString('utf8'),
-        request.source,
-      );
+    if (offer !== undefined) {
+      const reply = this.#session.onReoffer(offer, request.source);
       if ('statusCode' in reply) {
         this.answer(transaction, reply);
         return;

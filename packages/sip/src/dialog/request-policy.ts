@@ -1,6 +1,7 @@
 // What a user agent answers to a request that is none of its calls' (RFC 3261 §8.2, in the order given there).
 
 import type { SipHeaders, SipRequest } from '../message/message.ts';
+import { readBody } from '../message/body.ts';
 import { tagOf } from '../transaction/matching.ts';
 
 /** Methods that are processed, inside or outside a dialog. Value of our `Allow`. */
@@ -47,6 +48,9 @@ export const CAPABILITIES: readonly (readonly [string, string])[] = [
   ['supported', SUPPORTED_EXTENSIONS.join(', ')],
 ];
 
+/** RFC 5621 §8: whoever takes multipart bodies says so. */
+const ACCEPTED_TYPES = 'application/sdp, multipart/mixed';
+
 /** Checks that hold inside and outside of dialogs: unknown extension (420), body that cannot be read (415). */
 export function refuseExtensions(
   request: SipRequest,
@@ -74,24 +78,14 @@ export function refuseExtensions(
   return undefined;
 }
 
-/** 415 with `Accept`, when the body is there, must be understood, and is no session description. */
+/** 415 with `Accept` for a body, or a part of one, that must be understood and is no session description. */
 export function refuseBody(request: SipRequest): Verdict | undefined {
-  if (request.body.length === 0 || isSdp(request.headers)) return undefined;
-  // RFC 3261 §20.11: an optional body may be ignored.
-  if (/;\s*handling\s*=\s*optional/i.test(request.headers.get('content-disposition') ?? '')) {
-    return undefined;
-  }
+  if (readBody(request).unreadable === undefined) return undefined;
   return {
     statusCode: 415,
     reasonPhrase: 'Unsupported Media Type',
-    headers: [['accept', 'application/sdp']],
+    headers: [['accept', ACCEPTED_TYPES]],
   };
-}
-
-/** True when the body's type is `application/sdp`, or not given (RFC 3261 §7.4.1 would allow to refuse that). */
-export function isSdp(headers: SipHeaders): boolean {
-  const type = headers.get('content-type');
-  return type === undefined || type.split(';')[0]?.trim().toLowerCase() === 'application/sdp';
 }
 
 /**
@@ -138,7 +132,7 @@ export function judgeRequest(request: SipRequest, merged: boolean): Verdict | un
 const NOT_ACCEPTABLE: Verdict = {
   statusCode: 406,
   reasonPhrase: 'Not Acceptable',
-  headers: [['accept', 'application/sdp']],
+  headers: [['accept', ACCEPTED_TYPES]],
 };
 
 /** RFC 3261 §20.1: without Accept, `application/sdp` is assumed. */

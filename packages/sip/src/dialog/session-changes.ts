@@ -3,7 +3,7 @@
 import type { Outcome, RequestContent } from './dialog-client.ts';
 import { SipError } from '../errors.ts';
 import { EMPTY_BODY, type SipHeaders, type SipResponse } from '../message/message.ts';
-import { isSdp } from './request-policy.ts';
+import { sessionDescriptionIn } from '../message/body.ts';
 import type { PeerDescription } from './session-handler.ts';
 import type { SessionTimer } from './session-timer.ts';
 import type { Clock, TimerHandle } from '../timers.ts';
@@ -231,7 +231,7 @@ export class SessionChanges {
   }
 }
 
-function answerIn({ body, headers, source }: SipResponse): PeerDescription | undefined {
-  if (body.length === 0 || !isSdp(headers)) return undefined;
-  return { sdp: Buffer.from(body).toString('utf8'), source };
+function answerIn(response: SipResponse): PeerDescription | undefined {
+  const sdp = sessionDescriptionIn(response);
+  return sdp === undefined ? undefined : { sdp, source: response.source };
 }

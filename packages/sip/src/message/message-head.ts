@@ -8,6 +8,7 @@ import type { KnownHeader } from './header-grammar.ts';
 import { EMPTY_BODY, SipHeaders } from './message.ts';
 import type { SipMessage, SipRequest } from './message.ts';
 import { checkNameAddress } from './name-address.ts';
+import { salvageNameAddress, withBrackets } from './salvage.ts';
 import { decimal, isSpace, skipSpace, skipToken, syntaxError } from './scan.ts';
 import { checkUri, parseCSeq } from './uri.ts';
 import { checkVia, formatVia, salvageVia } from './via.ts';
@@ -268,13 +269,9 @@ export class MessageHead {
           this.#storeList(name, value);
           break;
         case 'address-list':
-          for (const address of splitList(value)) {
-            headers.append(name, address);
-            if (address !== '*' || name !== 'contact') checkNameAddress(address, name);
-          }
+          for (const address of splitList(value)) this.#storeAddress(name, address);
           break;
         case 'from-to':
-          headers.append(name, value);
           if (name === 'from') {
             if (this.#hasFrom) throw repeated(name);
             this.#hasFrom = true;
@@ -282,7 +279,7 @@ export class MessageHead {
             if (this.#hasTo) throw repeated(name);
             this.#hasTo = true;
           }
-          checkNameAddress(value, name);
+          this.#storeAddress(name, value);
           break;
         case 'call-id':
           headers.append(name, value);
@@ -324,6 +321,23 @@ export class MessageHead {
     }
     // `Accept:` and `Supported:` without elements mean something: keep the header.
     if (!stored) this.headers.append(name, '');
+  }
+
+  /** An address of a response is read as far as it can be (see salvage.ts); a Contact that nobody can use is left out. */
+  #storeAddress(name: string, given: string): void {
+    const isRoute = name === 'route' || name === 'record-route';
+    const value = this.isResponse && isRoute ? withBrackets(given) : given;
+    try {
+      if (value !== '*' || name !== 'contact') checkNameAddress(value, name);
+      this.headers.append(name, value);
+    } catch (error) {
+      const salvaged = this.isResponse ? salvageNameAddress(value) : undefined;
+      if (salvaged !== undefined) this.headers.append(name, salvaged);
+      else if (!this.isResponse || name !== 'contact') {
+        this.headers.append(name, value);
+        throw error;
+      }
+    }
   }
 
   #storeVia(value: string): void {
@@ -450,4 +464,9 @@ export function bodyTooLarge(): SipError {
 /** Reads the octets in `[from, to)`, which end before the empty line. */
 export function readHead(octets: Buffer, from: number, to: number): MessageHead {
   return new MessageHead(octets.toString('latin1', from, to), isAscii(octets.subarray(from, to)));
+}
+
+/** The head of a response whose lines end in LF alone, as some embedded devices write it. */
+export function readLooseHead(text: string): MessageHead {
+  return new MessageHead(text.replaceAll(/\r?\n/g, '\r\n'), isAscii(Buffer.from(text, 'latin1')));
 }

@@ -145,7 +145,7 @@ describe('parseDatagram', () => {
   });
 
   it.each([
-    ['CSeq', 'CSeq: 2147483648 OPTIONS'],
+    ['CSeq', 'CSeq: 4294967296 OPTIONS'],
     ['CSeq', 'CSeq: 4294967296 OPTIONS'],
     ['CSeq', 'CSeq: -1 OPTIONS'],
     ['CSeq', 'CSeq: 1 INVITE'],
@@ -242,6 +242,71 @@ const withStartLine = (length: number) => {
   const fixed = 'OPTIONS sip:bob@example.com SIP/2.0'.length;
   return Buffer.from(octets.replace('sip:bob@', `sip:bob${long(length - fixed)}@`));
 };
+
+describe('responses to requests of ours', () => {
+  /** A 200 with these lines in place of the usual ones. */
+  function accepted(lines: Readonly<Record<string, string>>, end = '\r\n', body = ''): Buffer {
+    const usual = {
+      Via: 'SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKnashds8;rport',
+      From: '"Alice" <sip:alice@example.com>;tag=1928301774',
+      To: '<sip:bob@example.com>;tag=x',
+      'Call-ID': 'a84b4c76e66710@192.0.2.1',
+      CSeq: '1 INVITE',
+      Contact: '<sip:bob@192.0.2.4>',
+    };
+    const head = Object.entries({ ...usual, ...lines }).map(([name, value]) => `${name}: ${value}`);
+    return Buffer.from(['SIP/2.0 200 OK', ...head, '', body].join(end));
+  }
+  const read = (lines: Readonly<Record<string, string>>) =>
+    message(parseDatagram(accepted(lines))).headers;
+
+  it.each([
+    ['Contact', '<sip:192.0.2.1:5060;thinfo="VG8+=">', '<sip:192.0.2.1:5060;thinfo=%22VG8+=%22>'],
+    ['Contact', 'Room, Big <sip:room@192.0.2.1>', 'Big <sip:room@192.0.2.1>'],
+    ['Contact', '"Room <sip:room@192.0.2.1>', '<sip:room@192.0.2.1>'],
+    ['Contact', '<sip:a b@192.0.2.1>', '<sip:a%20b@192.0.2.1>'],
+    ['Contact', '<sip:bob@192.0.2.1', '<sip:bob@192.0.2.1>'],
+    ['Contact', 'sip:bob@192.0.2.1?x=y', '<sip:bob@192.0.2.1?x=y>'],
+    ['Contact', '<>', undefined],
+    ['Contact', 'nobody', undefined],
+    ['To', '""unknown"" <sip:bob@example.com>;tag=x', '<sip:bob@example.com>;tag=x'],
+    ['To', 'Bob "the" Builder <sip:bob@example.com>;tag=x;y="', '<sip:bob@example.com>;tag=x'],
+    ['From', '"Al\\" <sip:alice@example.com>;tag=1', '<sip:alice@example.com>;tag=1'],
+    ['Record-Route', 'sip:192.0.2.9;lr', '<sip:192.0.2.9;lr>'],
+    ['Record-Route', '<sip:192.0.2.9;lr;x="y">', '<sip:192.0.2.9;lr;x=%22y%22>'],
+  ])('read %s: %s', (name, value, expected) => {
+    expect(read({ [name]: value }).get(name)).toBe(expected);
+  });
+
+  it('keep the faults that leave nothing to go by', () => {
+    for (const lines of [{ To: 'nobody' }, { CSeq: 'x' }, { 'Call-ID': 'a b' }])
+      expect(parseDatagram(accepted(lines)).message).toBeUndefined();
+  });
+
+  it('may end their lines in LF alone', () => {
+    const body = 'v=0\r\n';
+    for (const octets of [
+      accepted({}, '\n', body),
+      Buffer.from(accepted({}).toString().replace('\r\nTo', '\nTo') + body),
+    ]) {
+      const found = message(parseDatagram(octets));
+      expect(found.headers.get('to')).toBe('<sip:bob@example.com>;tag=x');
+      expect(Buffer.from(found.body).toString()).toBe(body);
+    }
+  });
+
+  it('may promise more body than there is', () => {
+    const found = message(parseDatagram(accepted({ 'Content-Length': '500' }, '\r\n', 'v=0')));
+    expect(Buffer.from(found.body).toString()).toBe('v=0');
+  });
+
+  it('are read so only where we asked: requests stay strict', () => {
+    for (const line of ['Contact: <sip:a;x="y">', 'Record-Route: ,', 'Contact: Room, Big <sip:a>'])
+      expect(fault(parseDatagram(options([line]))).statusCode).toBe(400);
+    const bare = options().toString().replaceAll('\r\n', '\n');
+    expect(parseDatagram(Buffer.from(bare)).message).toBeUndefined();
+  });
+});
 
 describe('limits', () => {
   it('start line', () => {

@@ -54,6 +54,21 @@ describe('StreamParser', () => {
     }
   });
 
+  it.each(['\0', '\0\0\0\r\n', '\n', ' \t', '\r\n\0\r\n'])(
+    'skips %j between messages at every cut',
+    (between) => {
+      const stream = Buffer.concat([one, Buffer.from(between), two, Buffer.from(between), one]);
+      for (let cut = 0; cut <= stream.length; cut++) {
+        const { parser, seen } = collect();
+        parser.push(stream.subarray(0, cut));
+        parser.push(stream.subarray(cut));
+        const messages = seen.filter((entry) => entry !== 'keep-alive');
+        expect(messages.map((entry) => entry.message?.body.length)).toEqual([5, 0, 5]);
+        expect([parser.failed, parser.pendingBytes]).toEqual([false, 0]);
+      }
+    },
+  );
+
   it('keeps no view of the chunk', () => {
     const { parser, seen } = collect();
     const chunk = Buffer.from(one);

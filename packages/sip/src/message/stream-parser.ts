@@ -146,10 +146,19 @@ export class StreamParser {
     }
   }
 
-  /** Skips CRLFs between messages (§7.5); two of them are a keep-alive. */
+  /**
+   * Skips CRLFs between messages (§7.5); two of them are a keep-alive. NUL, LF alone and spaces are skipped, too: OpenSIPS 3.5
+   * puts a NUL behind a message.
+   */
   #skipBreaks(octets: Buffer, from: number): number {
     let at = from;
-    while (octets[at] === CR && octets[at + 1] === LF) {
+    for (;;) {
+      const octet = octets[at];
+      if (octet === 0 || octet === LF || octet === 0x20 || octet === 0x09) {
+        at += 1;
+        continue;
+      }
+      if (octet !== CR || octets[at + 1] !== LF) return at;
       at += 2;
       if (this.#breaks === 0 && this.#handler.onPong?.() === true) continue;
       if (++this.#breaks === 2) {
@@ -157,7 +166,6 @@ export class StreamParser {
         this.#handler.onKeepAlive();
       }
     }
-    return at;
   }
 
   #isFramed(head: MessageHead): boolean {

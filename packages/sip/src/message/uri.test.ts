@@ -164,9 +164,10 @@ describe('equalUris: the examples of RFC 3261 §19.1.4', () => {
 });
 
 describe('CSeq, host and port', () => {
-  it('reads CSeq up to 2^31 − 1', () => {
+  it('reads CSeq up to 2^32 − 1', () => {
     expect(parseCSeq('2147483647\tINVITE')).toEqual({ sequence: 2 ** 31 - 1, method: 'INVITE' });
-    for (const text of ['2147483648 INVITE', '1', 'INVITE', '1 A B', '1INVITE', '']) {
+    expect(parseCSeq('4294967295 BYE').sequence).toBe(2 ** 32 - 1);
+    for (const text of ['4294967296 INVITE', '1', 'INVITE', '1 A B', '1INVITE', '']) {
       expect(() => parseCSeq(text)).toThrowError(SYNTAX);
     }
   });

@@ -22,7 +22,7 @@ export interface SipUri {
 
 /** Value of CSeq (RFC 3261 §20.16). */
 export interface CSeq {
-  /** 0 … 2^31−1 (RFC 3261 §8.1.1.5). */
+  /** 0 … 2^32−1; ours stay below 2^31 (RFC 3261 §8.1.1.5). */
   readonly sequence: number;
   readonly method: string;
 }
@@ -40,7 +40,8 @@ interface UriLayout {
   readonly headersFrom: number;
 }
 
-const MAX_CSEQ = 2 ** 31 - 1;
+/** RFC 3261 §8.1.1.5 has 2^31 − 1; phones that draw 32 random bits go beyond. */
+const MAX_CSEQ = 2 ** 32 - 1;
 
 /** Index after `sip:` or `sips:`, or -1 when the text at `from` has another scheme. */
 function skipSipScheme(text: string, from: number): number {
@@ -322,7 +323,7 @@ export function equalUris(a: SipUri, b: SipUri): boolean {
 /**
  * Parses `4711 INVITE`.
  *
- * @throws SipError `SYNTAX` when it is not `1*DIGIT LWS token`, or the number is 2^31 or more.
+ * @throws SipError `SYNTAX` when it is not `1*DIGIT LWS token`, or the number is 2^32 or more.
  */
 export function parseCSeq(text: string): CSeq {
   const numberFrom = skipSpace(text, 0);
