@@ -92,7 +92,6 @@ describe('which challenge is answered', () => {
   });
 
   it.each([
-    ['auth-int only', digest('qop="auth-int"')],
     ['an unknown algorithm', digest('algorithm=SHA-1')],
     ['no nonce', 'Digest realm="r"'],
     ['no realm', 'Digest nonce="n"'],
@@ -208,5 +207,64 @@ describe('the credentials header', () => {
     expect(
       new DigestClient(MUFASA, () => 'c').authorization('INVITE', 'sip:a@b', EMPTY_BODY),
     ).toEqual([]);
+  });
+});
+
+describe('several realms', () => {
+  const of = (realm: string, nonce = realm) =>
+    `Digest realm="${realm}", nonce="${nonce}", qop="auth"`;
+  const realmsIn = (client: DigestClient) =>
+    client
+      .authorization('INVITE', 'sip:b@c', EMPTY_BODY)
+      .map(([name, value]) => `${name} ${parseChallenges(value)[0]?.parameters.get('realm')}`);
+
+  it.each([
+    ['only the first by default', undefined, ['a']],
+    ['those of the list', ['b'], ['a', 'b']],
+    ['any', 'any', ['a', 'b', 'c', 'd']],
+  ] as const)('are answered: %s', (_, realms, answered) => {
+    const client = new DigestClient({ ...MUFASA, ...(realms && { realms }) }, () => 'c');
+    let attempt = 1;
+    for (const realm of ['a', 'b', 'c', 'd', 'e']) {
+      const isAnswered = (answered as readonly string[]).includes(realm);
+      const result = client.challenged(challenge(407, of(realm)), attempt++);
+      expect([realm, result]).toEqual([realm, isAnswered ? 'retry' : 'give-up']);
+    }
+    expect(realmsIn(client)).toEqual(answered.map((realm) => `Proxy-Authorization ${realm}`));
+  });
+
+  it('is not the same realm refused twice', () => {
+    const client = new DigestClient({ ...MUFASA, realms: 'any' }, () => 'c');
+    expect(client.challenged(challenge(407, of('a')), 1)).toBe('retry');
+    expect(client.challenged(challenge(407, of('b')), 2)).toBe('retry');
+    expect(client.challenged(challenge(407, of('b', 'other')), 3)).toBe('give-up');
+    const stale = `${of('b', 'fresh')}, stale=true`;
+    expect(client.challenged(challenge(407, stale), 3)).toBe('retry');
+  });
+
+  it('answers no new realm on a host that somebody else chose', () => {
+    const client = new DigestClient({ ...MUFASA, realms: 'any' }, () => 'c');
+    client.challenged(challenge(401, of('a')), 1);
+    client.bind();
+    expect(client.challenged(challenge(401, of('evil')), 1)).toBe('give-up');
+    expect(client.challenged(challenge(401, of('a')), 1)).toBe('retry');
+  });
+
+  it('takes a 401 that carries Proxy-Authenticate alone', () => {
+    const client = new DigestClient(MUFASA, () => 'c');
+    const proxy = { ...challenge(407, of('a')), statusCode: 401 };
+    expect(client.challenged(proxy, 1)).toBe('retry');
+    expect(realmsIn(client)).toEqual(['Proxy-Authorization a']);
+  });
+
+  it('signs the body where auth-int alone is offered', () => {
+    const client = new DigestClient(MUFASA, () => 'c');
+    const value = 'Digest realm="r", nonce="n", qop="auth-int"';
+    expect(client.challenged(challenge(401, value), 1)).toBe('retry');
+    const headers = client.authorization('INVITE', 'sip:b@c', Buffer.from('body'));
+    const a1 = md5('Mufasa:r:Circle of Life');
+    const a2 = md5(`INVITE:sip:b@c:${md5('body')}`);
+    expect(parameter(headers, 'response')).toBe(md5(`${a1}:n:00000001:c:auth-int:${a2}`));
+    expect(parameter(headers, 'qop')).toBe('auth-int');
   });
 });

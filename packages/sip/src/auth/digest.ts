@@ -11,7 +11,15 @@ export interface DigestCredentials {
   readonly password: string;
   /** Only challenges of this realm are answered. Default: the first realm that challenges, then only that. */
   readonly realm?: string;
+  /**
+   * Realms of more proxies on the way that are answered, too, each with this account; `any`: all that challenge, at most
+   * four. Whoever challenges learns a hash of the password that can be attacked offline. Default: none.
+   */
+  readonly realms?: 'any' | readonly string[];
 }
+
+/** Realms answered for one request. */
+const MAX_REALMS = 4;
 
 /** One challenge: scheme in lower case, parameters with lower-case names, quotes and escapes removed. */
 export interface Challenge {
@@ -28,7 +36,7 @@ const ALGORITHMS: ReadonlyMap<string, { readonly hash: string; readonly session:
     ['sha-256-sess', { hash: 'sha256', session: true }],
   ]);
 
-/** Two: the first answer to a challenge, and one more for a stale nonce or the other kind of challenge. */
+/** Answers in one realm: the first, and one more for a stale nonce. */
 const MAX_ATTEMPTS = 2;
 
 type Side = 'server' | 'proxy';
@@ -42,7 +50,7 @@ interface NonceState {
   readonly algorithm: string | undefined;
   readonly hash: string;
   readonly session: boolean;
-  readonly qop: boolean;
+  readonly qop: 'auth' | 'auth-int' | undefined;
   readonly cnonce: string;
   count: number;
 }
@@ -93,11 +101,12 @@ export function parseChallenges(text: string): Challenge[] {
 export class DigestClient {
   readonly #credentials: DigestCredentials;
   readonly #random: () => string;
-  readonly #nonces = new Map<Side, NonceState>();
+  /** By side and realm. */
+  readonly #nonces = new Map<string, NonceState>();
   /** Those that challenged first. */
   readonly #realms = new Map<Side, string>();
-  /** Sides answered for the request at hand. */
-  readonly #answered = new Set<Side>();
+  /** Side and realm of what was answered for the request at hand. */
+  readonly #answered = new Set<string>();
   #bound = false;
 
   /**
@@ -116,35 +125,41 @@ export class DigestClient {
   }
 
   /**
-   * Takes a 401 or 407 with all its challenges. Of each kind (WWW-Authenticate, Proxy-Authenticate) the first supported
-   * one in the server's order is chosen (RFC 8760 §2.4).
+   * Takes a 401 or 407 with all its challenges. Of each kind (WWW-Authenticate, Proxy-Authenticate) and realm the first
+   * supported one in the server's order is chosen (RFC 8760 §2.4). Which kind belongs to which status is not looked at: some
+   * gateways send 401 with Proxy-Authenticate.
    *
-   * @param attempt which sending of the request this answers: 1 for the first, then 2
+   * @param attempt which sending of the request this answers, from 1
    * @returns `retry`: send the request again with `authorization()`. `give-up`: the password is wrong, no challenge is
    * supported or of our realm, or the attempts are used up.
    */
   challenged(response: SipResponse, attempt: number): 'retry' | 'give-up' {
-    if (attempt > MAX_ATTEMPTS) return 'give-up';
+    if (attempt > MAX_ATTEMPTS + (this.#credentials.realms === undefined ? 0 : MAX_REALMS))
+      return 'give-up';
     if (attempt <= 1) this.#answered.clear();
-    const required: Side = response.statusCode === 407 ? 'proxy' : 'server';
-    let answerable = false;
+    let isAnswered = false;
     for (const side of ['server', 'proxy'] as const) {
       const header = side === 'server' ? 'www-authenticate' : 'proxy-authenticate';
-      const challenge = this.#choose(side, response.headers.getAll(header));
-      if (challenge === undefined) continue;
-      const before = this.#nonces.get(side);
-      if (attempt > 1 && this.#answered.has(side)) {
-        // Refused what was just answered: only a stale nonce says that the password was right.
-        const stale = challenge.parameters.get('stale')?.toLowerCase() === 'true';
-        if (!stale || challenge.parameters.get('nonce') === before?.nonce) continue;
-      }
-      const accepted = this.#accept(challenge);
-      this.#nonces.set(side, accepted);
-      this.#realms.set(side, accepted.realm);
-      this.#answered.add(side);
-      if (side === required) answerable = true;
+      for (const challenge of this.#choose(side, response.headers.getAll(header)))
+        if (this.#answer(side, challenge, attempt)) isAnswered = true;
     }
-    return answerable ? 'retry' : 'give-up';
+    return isAnswered ? 'retry' : 'give-up';
+  }
+
+  /** False when just that was refused. */
+  #answer(side: Side, challenge: Challenge, attempt: number): boolean {
+    const key = `${side} ${challenge.parameters.get('realm') ?? ''}`;
+    if (attempt > 1 && this.#answered.has(key)) {
+      // Only a stale nonce says that the password was right.
+      const stale = challenge.parameters.get('stale')?.toLowerCase() === 'true';
+      const before = this.#nonces.get(key)?.nonce;
+      if (!stale || challenge.parameters.get('nonce') === before) return false;
+    }
+    const accepted = this.#accept(challenge);
+    this.#nonces.set(key, accepted);
+    if (!this.#realms.has(side)) this.#realms.set(side, accepted.realm);
+    this.#answered.add(key);
+    return true;
   }
 
   /**
@@ -160,34 +175,45 @@ export class DigestClient {
    * `[header name, value]` pairs for a request. Each call uses the nonces once more (`nc`). Empty when never challenged.
    *
    * @param uri the Request-URI exactly as it is sent
-   * @param _body unused: `auth-int` is not supported
+   * @param body signed where the server takes `auth-int` alone
    */
-  authorization(method: string, uri: string, _body: Uint8Array): [string, string][] {
+  authorization(method: string, uri: string, body: Uint8Array): [string, string][] {
     const headers: [string, string][] = [];
-    for (const [side, state] of this.#nonces) {
-      const name = side === 'server' ? 'Authorization' : 'Proxy-Authorization';
-      headers.push([name, this.#respond(state, method, uri)]);
+    for (const [key, state] of this.#nonces) {
+      const name = key.startsWith('server ') ? 'Authorization' : 'Proxy-Authorization';
+      headers.push([name, this.#respond(state, { method, uri, body })]);
     }
     return headers;
   }
 
-  #choose(side: Side, values: readonly string[]): Challenge | undefined {
-    // Bound to a realm: a party in the middle of a dialog cannot ask for an answer in a realm of its own.
-    const realm = this.#credentials.realm ?? this.#realms.get(side);
-    if (realm === undefined && this.#bound) return undefined;
+  /** The challenges to answer: one for each realm that is ours. */
+  #choose(side: Side, values: readonly string[]): readonly Challenge[] {
+    const chosen = new Map<string, Challenge>();
     for (const value of values) {
       for (const challenge of parseChallenges(value)) {
-        const parameters = challenge.parameters;
-        if (challenge.scheme !== 'digest') continue;
-        if (!parameters.has('realm') || !parameters.has('nonce')) continue;
-        if (realm !== undefined && parameters.get('realm') !== realm) continue;
+        const { scheme, parameters } = challenge;
+        const realm = parameters.get('realm');
+        if (scheme !== 'digest' || realm === undefined || !parameters.has('nonce')) continue;
+        if (chosen.has(realm) || !this.#isOurs(side, realm, chosen)) continue;
         if (!ALGORITHMS.has((parameters.get('algorithm') ?? 'md5').toLowerCase())) continue;
         const qop = parameters.get('qop');
-        if (qop !== undefined && qop.trim() !== '' && !offersAuth(qop)) continue;
-        return challenge;
+        if (qop !== undefined && qop.trim() !== '' && qopOf(qop) === undefined) continue;
+        chosen.set(realm, challenge);
       }
     }
-    return undefined;
+    return [...chosen.values()];
+  }
+
+  /** Bound to a realm: a party in the middle of a dialog cannot ask for an answer in a realm of its own. */
+  #isOurs(side: Side, realm: string, chosen: ReadonlyMap<string, Challenge>): boolean {
+    const { realm: given, realms } = this.#credentials;
+    const own =
+      given ?? this.#realms.get(side) ?? (this.#bound ? undefined : [...chosen.keys()][0]);
+    if (realm === own || (own === undefined && !this.#bound)) return true;
+    if (realms === undefined) return false;
+    if (realms !== 'any') return realms.includes(realm);
+    if (this.#nonces.has(`${side} ${realm}`)) return true;
+    return !this.#bound && this.#nonces.size + chosen.size < MAX_REALMS;
   }
 
   #accept({ parameters }: Challenge): NonceState {
@@ -203,7 +229,7 @@ export class DigestClient {
       algorithm,
       hash,
       session,
-      qop: offersAuth(parameters.get('qop') ?? ''),
+      qop: qopOf(parameters.get('qop') ?? ''),
       // One per nonce: for the -sess variants the key is made of the first request's cnonce (RFC 7616 §3.4.2), and
       // servers that take the current one instead then agree with those that remember.
       cnonce: this.#random(),
@@ -211,16 +237,20 @@ export class DigestClient {
     };
   }
 
-  #respond(state: NonceState, method: string, uri: string): string {
+  #respond(
+    state: NonceState,
+    { method, uri, body }: { method: string; uri: string; body: Uint8Array },
+  ): string {
     const { username, password } = this.#credentials;
-    const hex = (text: string) => createHash(state.hash).update(text, 'utf8').digest('hex');
+    const hex = (data: string | Uint8Array) => createHash(state.hash).update(data).digest('hex');
     state.count++;
     const nc = state.count.toString(16).padStart(8, '0');
     let a1 = hex(`${username}:${state.realm}:${password}`);
     if (state.session) a1 = hex(`${a1}:${state.nonce}:${state.cnonce}`);
-    const a2 = hex(`${method}:${uri}`);
+    // RFC 7616 §3.4.3: auth-int signs the body, too.
+    const a2 = hex(state.qop === 'auth-int' ? `${method}:${uri}:${hex(body)}` : `${method}:${uri}`);
     const response = state.qop
-      ? hex(`${a1}:${state.nonce}:${nc}:${state.cnonce}:auth:${a2}`)
+      ? hex(`${a1}:${state.nonce}:${nc}:${state.cnonce}:${state.qop}:${a2}`)
       : hex(`${a1}:${state.nonce}:${a2}`);
     const parts = [
       `username=${quote(username)}`,
@@ -232,12 +262,13 @@ export class DigestClient {
     if (state.algorithm !== undefined) parts.push(`algorithm=${state.algorithm}`);
     if (state.qop || state.session) parts.push(`cnonce=${quote(state.cnonce)}`);
     if (state.opaque !== undefined) parts.push(`opaque=${quote(state.opaque)}`);
-    if (state.qop) parts.push('qop=auth', `nc=${nc}`);
+    if (state.qop) parts.push(`qop=${state.qop}`, `nc=${nc}`);
     return `Digest ${parts.join(', ')}`;
   }
 }
 
-/** Whether a `qop` list holds `auth`. */
-function offersAuth(qop: string): boolean {
-  return qop.split(',').some((option) => option.trim().toLowerCase() === 'auth');
+/** What is used of a `qop` list: `auth`, else `auth-int`. */
+function qopOf(list: string): 'auth' | 'auth-int' | undefined {
+  const options = list.split(',').map((option) => option.trim().toLowerCase());
+  return (['auth', 'auth-int'] as const).find((option) => options.includes(option));
 }
