@@ -177,7 +177,9 @@ describe('SRTP', () => {
   it('optional goes on in the clear with a peer without keys; required does not', () => {
     expect(negotiate(ANSWER, { options: { srtp: 'optional' } }).audio?.srtp).toBeUndefined();
     for (const answer of [ANSWER, secured('RTP/SAVP', 'a=x'), secured('RTP/AVP', 'a=x')]) {
-      expect(() => negotiate(answer, { options: { srtp: 'required' } })).toThrow(/No medium/);
+      expect(() => negotiate(answer, { options: { srtp: 'required' } })).toThrow(
+        /No usable medium/,
+      );
     }
   });
 
@@ -191,7 +193,7 @@ describe('SRTP', () => {
     ['no key', 'a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:'],
   ])('refuses an answer with %s', (_, crypto) => {
     const answer = secured('RTP/SAVP', crypto);
-    expect(() => negotiate(answer, { options: { srtp: 'required' } })).toThrow(/No medium/);
+    expect(() => negotiate(answer, { options: { srtp: 'required' } })).toThrow(/No usable medium/);
   });
 
   it('answers an offer with the first line that it can, and keeps its key in later ones', () => {
@@ -205,7 +207,7 @@ describe('SRTP', () => {
     expect(cryptoLines(again.sdp)).toEqual(cryptoLines(first.sdp));
     expect(again.description.sessionVersion).toBe(first.description.sessionVersion);
     const off = describeWith();
-    expect(() => answerReoffer(off, offered)).toThrow(/No medium/);
+    expect(() => answerReoffer(off, offered)).toThrow(/No usable medium/);
   });
 });
 

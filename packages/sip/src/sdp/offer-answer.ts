@@ -100,7 +100,10 @@ function directionOf(send: boolean, receive: boolean): MediaDirection {
 function align(
   { media: ours, sections }: SessionDescription,
   remote: readonly RemoteMedia[],
+  isSecured: (media: OfferedMedia, section: RemoteMedia) => boolean,
 ): (RemoteMedia | undefined)[] {
+  const isUsable = (media: OfferedMedia, section: RemoteMedia): boolean =>
+    mayUse(media, section, isSecured(media, section));
   const free = new Set(remote);
   const take = (section: RemoteMedia | undefined): RemoteMedia | undefined => {
     if (section !== undefined) free.delete(section);
@@ -127,9 +130,8 @@ function align(
 }
 
 /** The section has a port, a profile that we may use, and a codec in common. */
-function isUsable(media: OfferedMedia, section: RemoteMedia): boolean {
+function mayUse(media: OfferedMedia, section: RemoteMedia, secured: boolean): boolean {
   const codecs = media.capability?.codecs ?? media.codecs;
-  const secured = chooseCrypto(media.crypto ?? [], section.crypto) !== undefined;
   return (
     section.port !== 0 &&
     section.problem === undefined &&
@@ -249,7 +251,11 @@ function requireUsable(media: readonly AnsweredMedia[]): void {
  * @throws SipError `BAD_SDP` when it cannot be read, `NO_COMMON_CODECS` when no medium at all is usable.
  */
 export function parseAnswer(offer: SessionDescription, sdp: string): AnsweredMedia[] {
-  const aligned = align(offer, readDescription(sdp));
+  const aligned = align(
+    offer,
+    readDescription(sdp),
+    (media, section) => answeredCrypto(media.crypto ?? [], section.crypto) !== undefined,
+  );
   const answered = offer.media.map((media, index) => {
     // RFC 5761 §5.1.1: rtcp-mux in an answer counts only if it was offered.
     const muxOffered = offer.extraLines?.[media.kind]?.includes('a=rtcp-mux') ?? false;
@@ -292,7 +298,11 @@ export function answerReoffer(
   readonly peer: AnsweredMedia[];
 } {
   const remote = readDescription(sdp);
-  const aligned = align(current, remote);
+  const aligned = align(
+    current,
+    remote,
+    (media, section) => chooseCrypto(media.crypto ?? [], section.crypto) !== undefined,
+  );
   const media: OfferedMedia[] = [];
   const peer: AnsweredMedia[] = [];
   const answers = new Map<RemoteMedia, OfferedMedia>();
