@@ -150,7 +150,7 @@ describe('a VP8 and Opus call', () => {
       });
     });
     await call.established();
-    expect(await ended).toBe('vp8 video would have to be encoded anew');
+    expect(await ended).toBe('vp8 video needs encoding, and transcoding is off');
     expect(call.status).toBe('ESTABLISHED');
     // Without Enhanced RTMP the call itself is what cannot be.
     const old = await open({ transcoding: false });
@@ -180,7 +180,7 @@ describe('a VP8 and Opus call', () => {
     const target = { rtmpUrl: sink.url, rtmpStream: 'key' };
     const call = await gateway.startup({ callee, record: true, ...target });
     await call.established();
-    expect(lines.join('\n')).toMatch(/recording \S+: opus audio would have to be encoded anew/);
+    expect(lines.join('\n')).toMatch(/recording \S+: opus audio needs encoding, and transcoding is off/);
     await pictures(await sink.nextPublication(), 5);
   });
 

@@ -23,7 +23,7 @@ function rig(override = new AudioOverride()) {
   return { override, heard, send };
 }
 
-it('hands tags on as they are, those without sound always', () => {
+it('passes tags through, and tags without sound always', () => {
   const { override, heard, send } = rig();
   const picture = tag('1701', 'key-frame');
   send(tag('72112233'));
@@ -35,7 +35,7 @@ it('hands tags on as they are, those without sound always', () => {
   ]);
 });
 
-it('is silent while muted, from the beginning where it was made so, and also while a sound is played', () => {
+it('is silent while muted, also from the start and while a sound is played', () => {
   const { override, heard, send } = rig(new AudioOverride(true));
   send(tag('72112233'));
   override.play(() => ({ read: () => Uint8Array.of(1, 2, 3), ended: false, close: () => {} }));

@@ -1,4 +1,4 @@
-// A decorator of outputs: silence, or a sound, in place of the audio of the stream, without a break.
+// A decorator of outputs that replaces the audio of the stream by silence or a sound, without a break.
 
 import type { FlvTag } from '../codec/frame.ts';
 import { silencedTag } from '../flv/audio-tag.ts';
@@ -6,9 +6,9 @@ import type { Output, OutputContents } from './output.ts';
 import { SoundReplacement } from './sound-replacement.ts';
 import type { OpenSound, SoundReplacementHandler } from './sound-replacement.ts';
 
-/** What the outputs that it decorates hear. They all hear the same. */
+/** Decides what its outputs hear; all of them hear the same. */
 export class AudioOverride {
-  /** Silence, whatever is played. */
+  /** Replaces all audio by silence, including a played sound. */
   muted: boolean;
   #sound: SoundReplacement | undefined;
 
@@ -17,13 +17,13 @@ export class AudioOverride {
     this.muted = muted;
   }
 
-  /** A sound is being played in place of the audio. */
+  /** A sound is being played instead of the audio. */
   get isPlaying(): boolean {
     return this.#sound !== undefined;
   }
 
   /**
-   * Plays a sound in place of the audio, from the next tag on and until it ends. The one before it ends.
+   * Plays a sound instead of the audio, from the next tag until it ends. Ends the previous sound.
    *
    * @param open - Called with the codec of the stream, and again when that changes.
    */
@@ -39,18 +39,18 @@ export class AudioOverride {
     this.#sound = sound;
   }
 
-  /** The stream's own audio again. */
+  /** Ends the sound: the stream's own audio resumes. */
   stop(): void {
     this.#sound?.close();
     this.#sound = undefined;
   }
 
-  /** @returns an output that hands on what it gets to this one, with the audio that is to be heard. */
+  /** @returns an output that passes its tags to this one, with the audio replaced. */
   over(output: Output): Output {
     return new OverriddenOutput(this, output);
   }
 
-  /** For {@link over}: what is heard of a tag, handed to an output. */
+  /** For {@link over}: passes a tag to an output, with its audio replaced. */
   push(tag: FlvTag, output: Output): void {
     if (this.#sound === undefined) {
       output.push(this.muted ? silencedTag(tag) : tag);

@@ -28,7 +28,7 @@ async function metadataOf(path: string): Promise<ReadonlyMap<string, Amf0Value>>
 }
 
 describe('a recording', () => {
-  it('has its index in the room that was kept, however many key frames there were', async () => {
+  it('fits its index into the reserved space, however many key frames there were', async () => {
     for (const keyFrames of [0, 1, 2, 3, 10, 2999, 3000, 3001, 7000]) {
       const files: FlvRecording[] = [];
       const name = `index-${keyFrames}`;
@@ -54,7 +54,7 @@ describe('a recording', () => {
     }
   });
 
-  it('goes on in another file at a key frame, and there from 0', async () => {
+  it('continues in another file at a key frame, from time 0', async () => {
     const files: FlvRecording[] = [];
     const recorder = new FlvRecorder(
       { pathOf: (index) => join(dir, `turn-${index}.flv`), maxMs: 1000 },
@@ -73,7 +73,7 @@ describe('a recording', () => {
     }
   });
 
-  it('that cannot be written ends, once, and says so', async () => {
+  it('that cannot be written ends, and reports it once', async () => {
     const problems: string[] = [];
     const recorder = new FlvRecorder(
       { pathOf: () => join(dir, 'none', 'x.flv') },

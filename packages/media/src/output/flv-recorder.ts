@@ -1,4 +1,4 @@
-// A stream recorded to FLV files: whole up to the last tag after a crash, seekable after a clean end.
+// Records a stream to FLV files: complete up to the last tag after a crash, seekable after a clean end.
 
 import { createWriteStream } from 'node:fs';
 import type { WriteStream } from 'node:fs';
@@ -11,15 +11,15 @@ import type { Output, OutputContents } from './output.ts';
 
 /** Options of an {@link FlvRecorder}. */
 export interface FlvRecorderOptions {
-  /** Path of the n-th file, from 0. Its folder must be there; a file that is there is written over. */
+  /** Path of the n-th file, from 0. Its folder must exist; an existing file is overwritten. */
   readonly pathOf: (index: number) => string;
-  /** A new file begins with the first key frame after so many octets. Default: never. */
+  /** Start a new file with the first key frame after this many octets. Default: never. */
   readonly maxBytes?: number;
-  /** A new file begins with the first key frame after so many milliseconds. Default: never. */
+  /** Start a new file with the first key frame after this many milliseconds. Default: never. */
   readonly maxMs?: number;
 }
 
-/** A file that has ended. */
+/** A completed file. */
 export interface FlvRecording {
   readonly path: string;
   readonly bytes: number;
@@ -27,11 +27,11 @@ export interface FlvRecording {
   readonly keyFrames: number;
 }
 
-/** What a recorder tells its owner. */
+/** What a recorder reports. */
 export interface FlvRecorderHandler {
   /** A file is complete and closed. */
   onFile?(recording: FlvRecording): void;
-  /** The disk is too slow or full, the folder is gone: nothing is recorded any more. Once. */
+  /** Recording has stopped: the disk is too slow or full, or the folder is gone. Once. */
   onFailed?(error: Error): void;
 }
 
@@ -40,19 +40,19 @@ const MAX_KEY_FRAMES = 3000;
 /** Two numbers, each with its AMF marker. */
 const BYTES_PER_KEY_FRAME = 18;
 const RESERVED_BYTES = MAX_KEY_FRAMES * BYTES_PER_KEY_FRAME + 1024;
-/** Readers have small buffers for strings: ffmpeg gives up the whole tag at one of 1,024 octets. */
+/** Readers have small buffers for strings: ffmpeg drops the whole tag if one has 1,024 octets. */
 const MAX_BLANK_BYTES = 900;
 /** Length and three octets of the key, type and length of the value. */
 const BLANK_OVERHEAD_BYTES = 8;
-/** Waits for the disk; more is an error. */
+/** Limit of octets waiting for the disk; more is an error. */
 const MAX_WAITING_BYTES = 32 * 1024 * 1024;
 const FLV_HEAD_BYTES = 13;
 
-/** What is known of the file that is being written. */
+/** The file being written. */
 class OpenFile {
   readonly path: string;
   readonly stream: WriteStream;
-  /** Of the stream's time; 0 of the file's. */
+  /** Stream time that is 0 of the file. */
   readonly startMs: number;
   bytes = 0;
   lastMs = 0;
@@ -60,7 +60,7 @@ class OpenFile {
   metadataBytes = 0;
   metadata: ReadonlyMap<string, Amf0Value> = new Map();
   keyFrames: { atMs: number; position: number }[] = [];
-  /** Every how many key frames one is noted: doubles when the index is full. */
+  /** Index every n-th key frame; doubles when the index is full. */
   keyFrameStep = 1;
   keyFramesSeen = 0;
 
@@ -89,7 +89,7 @@ export class FlvRecorder implements Output {
   readonly #options: FlvRecorderOptions;
   readonly #handler: FlvRecorderHandler;
   #contents = { hasAudio: true, hasVideo: true };
-  /** What a file that begins now needs first. */
+  /** Headers that a new file needs first. */
   #metadata: FlvTag | undefined;
   #videoHeader: FlvTag | undefined;
   #audioHeader: FlvTag | undefined;
@@ -119,7 +119,7 @@ export class FlvRecorder implements Output {
     if (tag.role === 'sequence-header') {
       if (tag.type === 9) this.#videoHeader = tag;
       else this.#audioHeader = tag;
-      // Before its file it will be written with the others.
+      // Before the file starts, it is kept, to be written with the others.
       if (this.#file) this.#write(this.#file, tag);
       return;
     }
@@ -127,7 +127,7 @@ export class FlvRecorder implements Output {
     if (tag.role === 'key-frame') file.noteKeyFrame(tag.timestampMs - file.startMs);
     this.#write(file, tag);
     if (file.stream.writableLength > MAX_WAITING_BYTES)
-      this.#fail(new Error('the disk does not keep up'));
+      this.#fail(new Error('The disk is too slow'));
   }
 
   /** The stream has ended. */
@@ -147,7 +147,7 @@ export class FlvRecorder implements Output {
   }
 
   #isFull(file: OpenFile, tag: FlvTag): boolean {
-    // Without video every tag is a place to begin.
+    // Without video, a file can start with any tag.
     if (this.#contents.hasVideo && tag.role !== 'key-frame') return false;
     const { maxBytes = Number.POSITIVE_INFINITY, maxMs = Number.POSITIVE_INFINITY } = this.#options;
     return file.bytes >= maxBytes || tag.timestampMs - file.startMs >= maxMs;
@@ -174,18 +174,18 @@ export class FlvRecorder implements Output {
     file.write(formatFlvTag({ ...tag, timestampMs }));
   }
 
-  /** `reserve`: octets in all, the rest filled with blanks that no reader minds. */
+  /** `reserve`: total octets; the rest is filled with blanks, which readers ignore. */
   #metadataBody(file: OpenFile, reserve: number): Buffer {
     const bare = formatMetadata(file, []);
     let restBytes = reserve - bare.length;
-    // Too little for even an empty blank: a place of the index makes room.
+    // Too little for an empty blank: drop an entry of the index.
     if (restBytes > 0 && restBytes < BLANK_OVERHEAD_BYTES && file.keyFrames.length > 0) {
       file.keyFrames.pop();
       restBytes += BYTES_PER_KEY_FRAME;
     }
     const blanks: number[] = [];
     while (restBytes >= BLANK_OVERHEAD_BYTES) {
-      // What is left behind a full one must be enough for another, or nothing.
+      // The rest after a full blank must be enough for another one, or nothing.
       const full = BLANK_OVERHEAD_BYTES + MAX_BLANK_BYTES;
       const takes =
         restBytes - full >= BLANK_OVERHEAD_BYTES
@@ -211,7 +211,7 @@ export class FlvRecorder implements Output {
         file.stream.end(resolve);
       });
       const body = this.#metadataBody(file, file.metadataBytes);
-      // One that has grown beyond its place would write over the stream.
+      // A body larger than the reserved space would overwrite the stream.
       if (body.length === file.metadataBytes) {
         const handle = await open(file.path, 'r+');
         try {

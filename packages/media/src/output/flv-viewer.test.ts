@@ -22,7 +22,7 @@ const tag = (role: FlvTag['role'], timestampMs: number, bytes = 1000): FlvTag =>
 });
 
 describe('a viewer', () => {
-  it('gets a file that begins with its header, and each tag whole', () => {
+  it('receives a file that starts with its header, and complete tags', () => {
     const { viewer, written, tags } = rig();
     viewer.onLive({ hasAudio: false, hasVideo: true });
     for (const one of [tag('sequence-header', 0), tag('key-frame', 0), tag('inter-frame', 40)])
@@ -45,7 +45,7 @@ describe('a viewer', () => {
     expect(one.written[0]).toBe(two.written[0]);
   });
 
-  it('that is slow loses pictures up to a key frame, and asks for it when it could go on', () => {
+  it('that is slow loses pictures up to a key frame, which is requested when it can resume', () => {
     const { viewer, target, told, tags } = rig();
     viewer.onLive({ hasAudio: true, hasVideo: true });
     viewer.push(tag('key-frame', 0));
@@ -63,7 +63,7 @@ describe('a viewer', () => {
     expect(viewer.stats.dropped).toBe(3);
   });
 
-  it('that takes nothing for ten seconds is given up, once; one that takes a little is not', () => {
+  it('that reads nothing for ten seconds is given up, once; one that reads a little is not', () => {
     const { viewer, target, told } = rig();
     target.waitingBytes = 500_000;
     for (let ms = 0; ms < 30_000; ms += 1000) {
@@ -75,7 +75,7 @@ describe('a viewer', () => {
     expect(told).toEqual(['stalled']);
   });
 
-  it('that joins an old stream has not been there since its headers were made', () => {
+  it('that joins an old stream does not count as stuck since its headers', () => {
     const { viewer, target, told, tags } = rig();
     viewer.onLive({ hasAudio: true, hasVideo: true });
     target.waitingBytes = 13;
@@ -84,7 +84,7 @@ describe('a viewer', () => {
     expect([tags().length, told]).toEqual([3, []]);
   });
 
-  it('that was given up gets nothing more, also not the tag that showed it', () => {
+  it('that was given up receives nothing more, not even the tag that revealed it', () => {
     const { viewer, target, written } = rig();
     target.waitingBytes = 1000;
     viewer.push(tag('audio', 0));

@@ -1,4 +1,4 @@
-// A live FLV stream for one viewer, over whatever carries octets: HTTP, a WebSocket, a pipe.
+// A live FLV stream for one viewer, over any transport: HTTP, a WebSocket, a pipe.
 
 import { CongestionGate } from '../rtmp/congestion-gate.ts';
 import { formatFlvHeader, formatFlvTag } from '../flv/flv-file.ts';
@@ -7,33 +7,33 @@ import type { Output, OutputContents } from './output.ts';
 
 /** Where the octets of a viewer go. */
 export interface FlvViewerTarget {
-  /** Takes octets, shared with other viewers and not to be changed. Must not throw. */
+  /** Takes octets. They are shared with other viewers: do not modify. Must not throw. */
   write(octets: Uint8Array): void;
-  /** How many octets wait for the viewer now. */
+  /** Octets currently queued for the viewer. */
   readonly waitingBytes: number;
 }
 
-/** What a viewer tells its owner. */
+/** What a viewer reports. */
 export interface FlvViewerHandler {
-  /** It was too slow, and could go on with a key frame. */
+  /** It was too slow, and can resume with a key frame. */
   onKeyFrameWanted(): void;
-  /** It takes nothing any more, for ten seconds of the stream: let it go. Once. */
+  /** It has read nothing for ten seconds of the stream: disconnect it. Once. */
   onStalled(): void;
-  /** The stream has ended, or cannot be had. Once. */
+  /** The stream has ended or is unavailable. Once. */
   onEnded?(): void;
 }
 
-/** What a viewer got so far. */
+/** Counters of a viewer. */
 export interface FlvViewerStats {
   readonly bytes: number;
-  /** Tags left out, because it was too slow. */
+  /** Tags dropped because it was too slow. */
   readonly dropped: number;
 }
 
 const MAX_WAITING_BYTES = 4 * 1024 * 1024;
 const STALL_MS = 10_000;
 
-/** Tags are formatted once, however many watch. */
+/** Each tag is formatted once for all viewers. */
 const formatted = new WeakMap<FlvTag, Uint8Array>();
 
 function octetsOf(tag: FlvTag): Uint8Array {
@@ -44,14 +44,14 @@ function octetsOf(tag: FlvTag): Uint8Array {
   return octets;
 }
 
-/** An output that drops for a slow viewer, from its own queue alone: pictures first, up to the next key frame. */
+/** An output that drops tags for a slow viewer, without affecting others: pictures first, up to the next key frame. */
 export class FlvViewer implements Output {
   readonly #target: FlvViewerTarget;
   readonly #handler: FlvViewerHandler;
   readonly #gate = new CongestionGate({ maxBytes: MAX_WAITING_BYTES });
   #bytes = 0;
   #hasBegun = false;
-  /** Stream time since when octets wait, and none has gone; NaN while they go. */
+  /** Stream time since which the queue has not moved; NaN while it moves. */
   #stuckSinceMs = Number.NaN;
   #leastWaiting = 0;
   #stalled = false;
@@ -65,7 +65,7 @@ export class FlvViewer implements Output {
     return { bytes: this.#bytes, dropped: this.#gate.skipped };
   }
 
-  /** The header of the file: before the first tag, once. A medium that is not there must not be promised. */
+  /** Writes the file header: before the first tag, once. It must not announce a medium that is missing. */
   onLive(contents: OutputContents): void {
     this.#write(formatFlvHeader(contents));
   }
@@ -77,7 +77,7 @@ export class FlvViewer implements Output {
   push(tag: FlvTag): void {
     if (this.#stalled) return;
     const { waitingBytes } = this.#target;
-    // These may be as old as the stream: their time says nothing of how long the viewer has taken nothing.
+    // Headers may be as old as the stream: their time says nothing about how long the viewer has been stuck.
     const isOfNow = tag.role !== 'metadata' && tag.role !== 'sequence-header';
     if (isOfNow) this.#watch(waitingBytes, tag.timestampMs);
     if (this.#stalled) return;
@@ -85,7 +85,7 @@ export class FlvViewer implements Output {
     else if (this.#gate.wantsKeyFrame) this.#handler.onKeyFrameWanted();
   }
 
-  /** Metadata at the beginning stand at 0: ffmpeg takes them for a text stream anywhere else. */
+  /** Initial metadata is stamped 0: otherwise ffmpeg takes it for a text stream. */
   #octetsOf(tag: FlvTag): Uint8Array {
     if (tag.role === 'metadata' && !this.#hasBegun) return formatFlvTag({ ...tag, timestampMs: 0 });
     this.#hasBegun ||= tag.role !== 'metadata';

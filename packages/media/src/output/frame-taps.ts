@@ -1,10 +1,10 @@
-// Those that take frames of a stream instead of tags.
+// Consumers that take frames of a stream instead of tags.
 
 import type { AacFormat } from '../codec/aac.ts';
 import type { AudioCodec } from '../codec/codec.ts';
 import type { Sink, StreamAudio, StreamVideo, VideoFrame } from '../codec/frame.ts';
 
-/** What is told of a piece of sound. */
+/** An audio frame for taps. */
 interface Sound {
   readonly codec: AudioCodec | 'aac';
   readonly payload: Uint8Array;
@@ -12,14 +12,14 @@ interface Sound {
   readonly format?: AacFormat;
 }
 
-/** Costs nothing while nobody listens. */
+/** Costs nothing without listeners. */
 export class FrameTaps {
   #audio: readonly Sink<StreamAudio>[] = [];
   #video: readonly Sink<StreamVideo>[] = [];
 
-  /** @returns what ends it. */
+  /** @returns an idempotent function that removes the tap. */
   addAudio(sink: Sink<StreamAudio>): () => void {
-    // A wrapper, so that the same sink may be there twice.
+    // A wrapper, so that the same sink can be added twice.
     const tap: Sink<StreamAudio> = (frame) => sink(frame);
     this.#audio = [...this.#audio, tap];
     return () => {
@@ -27,7 +27,7 @@ export class FrameTaps {
     };
   }
 
-  /** @returns what ends it. */
+  /** @returns an idempotent function that removes the tap. */
   addVideo(sink: Sink<StreamVideo>): () => void {
     const tap: Sink<StreamVideo> = (frame) => sink(frame);
     this.#video = [...this.#video, tap];

@@ -1,17 +1,17 @@
-// In which form an output wants a stream: what passes as it comes, and what is encoded. Pure.
+// The form in which an output wants a stream: what passes through, and what is encoded. Pure.
 
 import type { AudioCodec, VideoCodec } from '../codec/codec.ts';
 import type { RtmpCapabilities } from '../rtmp/capabilities.ts';
 
-/** What an output wants of a stream. */
+/** The form of a stream that an output wants. */
 export interface OutputForm {
-  /** AAC-LC; or G.711 and 16 kHz Speex as they come, and AAC of the other codecs. */
+  /** AAC-LC; or G.711 and 16 kHz Speex as received, and AAC for the other codecs. */
   readonly audio: 'aac' | 'passthrough';
-  /** H.264 as it comes, or everything encoded anew. VP8 becomes H.264, unless `enhanced` says otherwise. */
+  /** H.264 as received, or everything re-encoded. VP8 becomes H.264, unless `enhanced` says otherwise. */
   readonly video: 'passthrough' | 'reencode';
   /**
-   * What the output takes in the tags of Enhanced RTMP v2: that passes as it comes, Opus also where `audio` is `aac`, VP8
-   * unless `video` is `reencode`. Default: nothing.
+   * Media that the output accepts in tags of Enhanced RTMP v2. They pass through: Opus even if `audio` is `aac`, VP8
+   * unless `video` is `reencode`. Default: none.
    */
   readonly enhanced?: EnhancedMedia;
 }
@@ -25,19 +25,19 @@ export interface EnhancedMedia {
 /** FLV has sound formats for these; Speex is 16 kHz by definition (FLV 10.1 §E.4.2.1). */
 const PASSABLE: ReadonlySet<AudioCodec> = new Set(['pcma', 'pcmu', 'speex-wb']);
 
-/** Whether audio of this codec goes out in this form without an encoder. */
+/** Whether audio of this codec needs no encoder in this form. */
 export function passesAudio(form: OutputForm, codec: AudioCodec | 'aac'): boolean {
   if (codec === 'aac') return true;
   if (codec === 'opus') return form.enhanced?.opus === true;
   return form.audio === 'passthrough' && PASSABLE.has(codec);
 }
 
-/** Whether video of this codec goes out in this form without an encoder. */
+/** Whether video of this codec needs no encoder in this form. */
 export function passesVideo(form: OutputForm, codec: VideoCodec): boolean {
   return form.video === 'passthrough' && (codec === 'h264' || form.enhanced?.vp8 === true);
 }
 
-/** Whether the two forms give the same tags. */
+/** Whether two forms result in the same tags. */
 export function sameForm(one: OutputForm, other: OutputForm): boolean {
   return (
     one.audio === other.audio &&
@@ -47,7 +47,7 @@ export function sameForm(one: OutputForm, other: OutputForm): boolean {
   );
 }
 
-/** The form for a server that takes this; for one that takes nothing of it, the plain form. */
+/** The form for a server with these capabilities; the plain form if it has none. */
 export function enhancedForm(
   form: OutputForm,
   { vp8, opus }: Partial<RtmpCapabilities>,

@@ -36,7 +36,7 @@ describe('OutputSet', () => {
     expect(seen).toEqual(['metadata@5', 'sequence-header@5', 'key-frame@40', 'audio@40']);
   });
 
-  it('leaves out audio of before the first picture, whenever it comes', () => {
+  it('drops audio from before the first picture, whenever it arrives', () => {
     const set = new OutputSet(() => []);
     set.expectVideo(true);
     const early = join(set);
@@ -78,7 +78,7 @@ describe('OutputSet', () => {
     expect(join(set)).toEqual([]);
   });
 
-  it('outputs join and leave alone, and joining twice changes nothing', () => {
+  it('outputs join and leave independently, and joining twice has no effect', () => {
     const set = new OutputSet(() => preamble);
     const first = join(set);
     set.push(tag('key-frame', 0));
@@ -109,7 +109,7 @@ describe('OutputSet', () => {
     expect(join(set)).toEqual([]);
   });
 
-  it('removes an output that throws, tells it why, and hands on to the others', () => {
+  it('removes an output that throws, reports the error to it, and serves the others', () => {
     const set = new OutputSet(() => preamble);
     const ends: unknown[] = [];
     const problem = new Error('mine');

@@ -1,22 +1,22 @@
-// The outputs of one stream: who gets which tag. Each output joins at a point where a decoder can begin.
+// The outputs of one stream, and which tags each receives. Each joins at a point where a decoder can start.
 
 import type { FlvTag, Sink } from '../codec/frame.ts';
 import type { Output } from './output.ts';
 
 interface Joined {
   readonly output: Output;
-  /** It was removed, or has thrown. */
+  /** It was removed or has thrown. */
   gone: boolean;
   waiting: boolean;
   /** Timestamp of the first tag since it joined. */
   joinedMs: number;
-  /** Timestamp of the tag that it began with. */
+  /** Timestamp of its first tag. */
   beganMs: number;
 }
 
-/** Audio waits so long for the first key frame, so that sound and picture begin together. */
+/** How long audio waits for the first key frame, so that sound and picture start together. */
 const AUDIO_WAIT_MS = 1000;
-/** What came since the newest key frame is kept for outputs that join, up to these bounds. */
+/** Tags since the latest key frame are kept for outputs that join, up to these limits. */
 const MAX_KEPT_MS = 2000;
 const MAX_KEPT_BYTES = 4 * 1024 * 1024;
 
@@ -24,7 +24,7 @@ const MAX_KEPT_BYTES = 4 * 1024 * 1024;
 export class OutputSet {
   readonly #preamble: () => readonly FlvTag[];
   #joined: Joined[] = [];
-  /** From the newest key frame on; empty when that is too long ago. */
+  /** From the latest key frame on; empty when that is too old. */
   #kept: FlvTag[] = [];
   #keptBytes = 0;
   #hasVideo = false;
@@ -44,8 +44,8 @@ export class OutputSet {
   }
 
   /**
-   * The output begins at once with the newest key frame and what followed it, where that is at most two seconds old;
-   * otherwise with the next one. Adding one that is there already changes nothing.
+   * The output starts at once with the latest key frame and the tags since then, if that is at most two seconds old;
+   * otherwise with the next one. Adding an output twice has no effect.
    */
   add(output: Output): void {
     if (this.#joined.some((one) => one.output === output)) return;
@@ -58,7 +58,7 @@ export class OutputSet {
     for (const tag of this.#kept) this.#handOn(joined, tag);
   }
 
-  /** It gets nothing any more. */
+  /** Stops the tags for an output. */
   remove(output: Output): void {
     this.#joined = this.#joined.filter((one) => {
       one.gone ||= one.output === output;
@@ -66,19 +66,19 @@ export class OutputSet {
     });
   }
 
-  /** Forgets every output and what was kept for new ones. */
+  /** Removes every output and the tags kept for new ones. */
   clear(): void {
     this.#joined = [];
     this.forget();
   }
 
-  /** Forgets what was kept for outputs that join: the stream pauses. */
+  /** Drops the tags kept for outputs that join: the stream pauses. */
   forget(): void {
     this.#kept = [];
     this.#keptBytes = 0;
   }
 
-  /** Hands on one tag. An output that is waiting gets nothing before the tag that it can begin with. */
+  /** Passes one tag on. A waiting output receives nothing before a tag that it can start with. */
   readonly push: Sink<FlvTag> = (tag) => {
     this.#keep(tag);
     for (const one of this.#joined) {
@@ -112,12 +112,12 @@ export class OutputSet {
     return true;
   }
 
-  /** Encoded sound comes later than pictures; what belongs before the first one has no place in the output's time. */
+  /** Encoded sound arrives later than pictures; sound from before the first picture has no place in the output. */
   #handOn(one: Joined, tag: FlvTag): void {
     if (tag.role !== 'audio' || tag.timestampMs >= one.beganMs) this.#give(one, tag);
   }
 
-  /** One that throws is out, and the others never notice. */
+  /** An output that throws is removed; the others are not affected. */
   #give(one: Joined, tag: FlvTag): void {
     if (one.gone) return;
     try {

@@ -1,4 +1,4 @@
-// What is seen when no picture comes: the last key frame again, until the next one. Stands between a muxer and its outputs.
+// Repeats the last key frame while no picture arrives, until the next one. Sits between a muxer and its outputs.
 
 import type { FlvTag, Sink } from '../codec/frame.ts';
 
@@ -6,26 +6,26 @@ import type { FlvTag, Sink } from '../codec/frame.ts';
 export interface PictureFreezeOptions {
   /** Milliseconds without a picture after which the last key frame is sent again; 0: never. */
   readonly videoFreezeMs: number;
-  /** What was chosen for pictures after a loss: with `continue`, those that refer to others than the frozen one pass. */
+  /** The policy for pictures after a loss: with `continue`, pictures pass even if they refer to others than the frozen one. */
   readonly videoLoss: 'wait' | 'continue';
 }
 
-/** A source with pictures as far apart as the last two were is slow, not stopped: up to half as much more, and this. */
+/** A source is slow, not stopped, up to this multiple of the last picture intervals, and at most this long. */
 const SLOW_FACTOR = 1.5;
 const MAX_SLOW_MS = 10_000;
 
-/** Tags pass; their video timestamps increase, frozen pictures included. Pure: `tick` is its time. */
+/** Passes tags on; video timestamps increase, including those of frozen pictures. Pure: call `tick`. */
 export class PictureFreeze {
-  /** An encoder of ours makes the pictures: they refer to nothing of the source's. */
+  /** The pictures come from our encoder, and do not refer to pictures of the source. */
   isEncoded = false;
   readonly #next: Sink<FlvTag>;
   readonly #options: PictureFreezeOptions;
   readonly #onFrozen: () => void;
   #keyFrame: FlvTag | undefined;
-  /** Timestamp of the last picture, -1 before the first, and the stream's time when it came. */
+  /** Timestamp of the last picture, -1 before the first, and the stream time of its arrival. */
   #videoMs = -1;
   #videoSeenMs = 0;
-  /** Stream's time of the last picture that was not a frozen one, and what lay between the last three of them. */
+  /** Stream time of the last real picture, and the intervals between the last three. */
   #pictureSeenMs = 0;
   #gapMs = 0;
   #formerGapMs = 0;
@@ -33,7 +33,7 @@ export class PictureFreeze {
   #frozen = false;
   #frozenFrames = 0;
 
-  /** @param onFrozen - The first frozen picture of the source's own was sent: what refers to others is no use now. */
+  /** @param onFrozen - The first frozen picture was sent, of a source without encoder: pictures that refer to others are useless now. */
   constructor(next: Sink<FlvTag>, options: PictureFreezeOptions, onFrozen: () => void) {
     this.#next = next;
     this.#options = options;
@@ -45,14 +45,14 @@ export class PictureFreeze {
     return this.#frozenFrames;
   }
 
-  /** Passes a tag on, in order; drops pictures that refer to what the decoder does not have. */
+  /** Passes a tag on, in order; drops pictures that refer to ones the decoder does not have. */
   readonly push: Sink<FlvTag> = (tag) => {
     if (tag.type !== 9) {
       this.#next(tag);
       return;
     }
     if (this.#frozen) {
-      // The decoder shows a picture that those which follow do not know of.
+      // The decoder shows a frozen picture, which the following ones do not refer to.
       const passes = this.#options.videoLoss === 'continue' && !this.isEncoded;
       if (tag.role === 'inter-frame' && !passes) return;
       if (tag.role !== 'sequence-header') this.#frozen = false;
@@ -67,14 +67,14 @@ export class PictureFreeze {
     this.#next(inOrder);
   };
 
-  /** About every 20 ms: sends the last key frame again, where it is time. */
+  /** About every 20 ms: sends the last key frame again when it is due. */
   tick(streamNowMs: number): void {
     this.#streamNowMs = streamNowMs;
     if (this.#keyFrame && streamNowMs - this.#videoSeenMs >= this.#freezeAfterMs)
       this.#freeze(this.#keyFrame, streamNowMs);
   }
 
-  /** The pictures before are no beginning any more: nothing is sent again before the next key frame. */
+  /** Forgets the last key frame: nothing is repeated before the next one. */
   forget(): void {
     this.#keyFrame = undefined;
     this.#frozen = false;

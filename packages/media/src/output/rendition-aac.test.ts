@@ -50,7 +50,7 @@ function aacRendition() {
 }
 
 describe('AAC of a rendition', () => {
-  it('has no hole where an encoder ended and another one began', () => {
+  it('has no hole between one encoder and the next', () => {
     for (const lostMs of [5, 12, 30, 250, 357.3, 5000]) {
       const { rendition, encode, tags, steps, sounds } = aacRendition();
       encode(100, 10);
@@ -61,14 +61,14 @@ describe('AAC of a rendition', () => {
       const silence = sounds().filter((sound) => !sound).length;
       expect(silence).toBe(Math.round(lostMs / FRAME_MS));
       expect(rendition.stats.silenceMs).toBeCloseTo(silence * FRAME_MS, 6);
-      // The sound behind it is in its place, to half a frame.
+      // The sound after it is in its place, to half a frame.
       const first = tags[10 + silence]!;
       expect(Math.abs(first.timestampMs - resumeMs)).toBeLessThanOrEqual(FRAME_MS / 2 + 1);
       expect(first.body.length).not.toBe(AAC_SILENCE.length + 2);
     }
   });
 
-  it('fills while an encoder hangs, and leaves out what it says of that time', () => {
+  it('fills while an encoder hangs, and drops its late output for that time', () => {
     const { rendition, encode, tags, steps } = aacRendition();
     encode(0, 10);
     for (let nowMs = 200; nowMs <= 4000; nowMs += 20) rendition.tick(nowMs);
@@ -82,7 +82,7 @@ describe('AAC of a rendition', () => {
     );
   });
 
-  it('jumps over more than a minute', () => {
+  it('skips more than a minute', () => {
     const { encode, steps, tags } = aacRendition();
     encode(0, 10);
     encode(100_000, 10);

@@ -1,4 +1,4 @@
-// The renditions of one stream: one for each form that somebody wants, all fed with the same frames.
+// The renditions of one stream: one for each form in use, all fed with the same frames.
 
 import type { AudioFrame, VideoFrame } from '../codec/frame.ts';
 import type { VideoFormat } from '../flv/flv-muxer.ts';
@@ -9,26 +9,26 @@ import { ParameterSets } from '../codec/parameter-sets.ts';
 import { Rendition, requireTranscoders } from './rendition.ts';
 import type { AacFrame, ExpectedMedia, RenditionOptions, RenditionStats } from './rendition.ts';
 
-/** What the renditions tell the stream's owner. */
+/** What the renditions report. */
 export interface RenditionSetHandler {
-  /** An encoder can only go on with a key frame. */
+  /** An encoder needs a key frame to continue. */
   onKeyFrameWanted(): void;
-  /** A rendition shows a frozen picture: those that refer to others than it are no use from now on. */
+  /** A rendition shows a frozen picture: pictures that refer to others are useless now. */
   onFrozen(): void;
-  /** An encoder of the first form has given up. What only some outputs wanted is the end of those alone. */
+  /** An encoder of the first form has failed. Failures of other forms end only their outputs. */
   onFailure(error: unknown): void;
 }
 
-/** Hands each frame to every rendition. */
+/** Passes each frame to every rendition. */
 export class RenditionSet {
-  /** Of the stream, for renditions that begin later. */
+  /** Parameter sets of the stream, for renditions that start later. */
   readonly parameterSets: ParameterSets = new ParameterSets();
   readonly #options: Omit<RenditionOptions, 'form'>;
   readonly #handler: RenditionSetHandler;
   readonly #renditions: Rendition[] = [];
   #expected: ExpectedMedia | undefined;
 
-  /** @param form - The first one, made at once: its failures are those of the stream. */
+  /** @param form - The first form, created at once: its failures are those of the stream. */
   constructor(
     form: OutputForm,
     options: Omit<RenditionOptions, 'form'>,
@@ -39,12 +39,12 @@ export class RenditionSet {
     this.of(form);
   }
 
-  /** Of the first form that knows it: those whose encoders rest do not. */
+  /** From the first form that knows it; forms with idle encoders do not. */
   get video(): VideoFormat | undefined {
     return this.#renditions.find((one) => one.video)?.video;
   }
 
-  /** Of the first form; the encoders are those of the first form that has any. */
+  /** Figures of the first form; encoder figures of the first form that has any. */
   get stats(): RenditionStats & { readonly framesWithoutParameterSets: number } {
     const all = this.#renditions.map((one) => one.stats);
     const first = this.#renditions[0]!;
@@ -56,7 +56,7 @@ export class RenditionSet {
     };
   }
 
-  /** That of the form; made when it is first asked for. @throws MediaError `TRANSCODING_DISABLED` */
+  /** The rendition of a form, created on first use. @throws MediaError `TRANSCODING_DISABLED` */
   of(wanted: OutputForm): Rendition {
     const form = this.#reduced(wanted);
     const known = this.#find(form);
@@ -79,14 +79,14 @@ export class RenditionSet {
     return rendition;
   }
 
-  /** Of the pictures in this form; undefined while nobody wants it, or it has none. */
+  /** Format of the pictures in this form; undefined if the form is not in use or has no pictures. */
   videoOf(form: OutputForm): VideoFormat | undefined {
     return this.#find(this.#reduced(form))?.video;
   }
 
   /**
-   * Without what makes no difference at present: where no VP8 and no Opus comes, one encoder serves those that take it and those
-   * that do not. Should it come later it is encoded for both, so only where that can be done.
+   * Removes distinctions without effect: as long as there is no VP8 and no Opus, one encoder serves outputs that accept
+   * them and outputs that do not. If they appear later, they are encoded for both, so only if there are encoders.
    */
   #reduced(form: OutputForm): OutputForm {
     const { openAudio, openVideo } = this.#options.transcoders ?? {};
@@ -100,14 +100,14 @@ export class RenditionSet {
     return this.#renditions.find((one) => sameForm(one.form, form));
   }
 
-  /** What comes from now on. All or none: throws what a rendition throws, and all are as they were. */
+  /** Sets the expected media, for all renditions or none: rethrows an error of a rendition after restoring the others. */
   expect(media: ExpectedMedia): void {
     for (const { form } of this.#renditions) this.#require(form, media);
     const before = this.#renditions.map((rendition) => rendition.expected);
     try {
       for (const rendition of this.#renditions) rendition.expect(media);
     } catch (error) {
-      // What they need for that is free again.
+      // The encoders needed for that are free again.
       for (const [index, rendition] of this.#renditions.entries()) rendition.expect(before[index]!);
       throw error;
     }
@@ -139,12 +139,12 @@ export class RenditionSet {
     for (const rendition of this.#renditions) rendition.remove(output);
   }
 
-  /** What the encoders still hold goes to the outputs. */
+  /** Drains the encoders to the outputs. */
   async finish(): Promise<void> {
     await Promise.all(this.#renditions.map((rendition) => rendition.finish()));
   }
 
-  /** Ends every encoder and forgets outputs and pictures. */
+  /** Closes every encoder; removes outputs and pictures. */
   close(): void {
     for (const rendition of this.#renditions) rendition.close();
   }

@@ -156,7 +156,7 @@ describe('encoders', () => {
     expect(of(8).at(-1)).toEqual(['audio', 1001]);
   });
 
-  it('that cannot be had leave nothing held', () => {
+  it('that are unavailable leave nothing held', () => {
     let free = false;
     const { rendition } = rig(AAC, {
       transcoders: {
@@ -172,7 +172,7 @@ describe('encoders', () => {
     expect(() => rendition.hold()).not.toThrow();
   });
 
-  it('end when the media need them no more, and with them their silence', () => {
+  it('end when the media no longer need them, and with them their silence', () => {
     const { rendition, audio, video, of } = rig(PLAIN);
     rendition.expect({ audio: 'opus', video: 'vp8' });
     const release = rendition.hold();
@@ -188,7 +188,7 @@ describe('encoders', () => {
     expect([audio[1]?.closed, video[1]?.closed]).toEqual([true, true]);
   });
 
-  it('that cannot be had for a change leave everything as it was', () => {
+  it('that are unavailable for a change leave everything as it was', () => {
     let free = false;
     const encoder = { stats: null as never, push: () => {}, close: () => {} };
     let audioOpen = 0;
@@ -216,7 +216,7 @@ describe('encoders', () => {
     expect([rendition.expected, audioOpen]).toEqual([wanted, 1]);
   });
 
-  it('leave no old pictures to who comes when they have ended', () => {
+  it('leave no old pictures for outputs that join after they have ended', () => {
     const { rendition, video, told, of } = rig(
       { audio: 'aac', video: 'reencode' },
       { videoFreezeMs: 2000 },
@@ -236,7 +236,7 @@ describe('encoders', () => {
 });
 
 describe('no hole', () => {
-  it('is left in the AAC by an encoder that hangs; what it says too late is dropped', () => {
+  it('is left in the AAC by an encoder that hangs; its late output is dropped', () => {
     const { rendition, audio, of } = rig(AAC);
     rendition.expect({ audio: 'pcma' });
     rendition.hold();
@@ -261,7 +261,7 @@ describe('no hole', () => {
       expect(ms - gaps[at]!).toBeLessThan(1.6 * frameMs);
   });
 
-  it('stands in for an encoder that does not begin, from where it was started on', () => {
+  it('remains if an encoder never starts: silence from the time it was opened', () => {
     const { rendition, audio, of } = rig(AAC);
     rendition.expect({ audio: 'pcma' });
     rendition.tick(5000);
@@ -281,7 +281,7 @@ describe('no hole', () => {
     expect(of(8).at(-1)![1]).toBeLessThan(5760);
   });
 
-  it('is a silent track beside video alone, where that is wanted', () => {
+  it('is left in video without audio: a silent track, if wanted', () => {
     const silent = rig(AAC, { silentAudio: true });
     silent.rendition.expect({ video: 'h264' });
     for (let ms = 0; ms <= 2000; ms += 20) silent.rendition.tick(ms);
@@ -293,7 +293,7 @@ describe('no hole', () => {
     expect(none.tags).toEqual([]);
   });
 
-  it('is a silent track alone where the audio was taken away', () => {
+  it('is left when the audio is removed: a silent track', () => {
     const { rendition, of } = rig(PLAIN, { silentAudio: true });
     rendition.expect({ audio: 'pcma', video: 'h264' });
     rendition.pushVideo(picture(true), 0, 0);
@@ -306,7 +306,7 @@ describe('no hole', () => {
     expect(of(8).length).toBeGreaterThan(length + 30);
   });
 
-  it('is seen in a slow source, which is not taken for one that stopped', () => {
+  it('is assumed for a slow source, which has not stopped', () => {
     const { rendition, of } = rig(PLAIN, { videoFreezeMs: 2000 });
     rendition.expect({ video: 'h264' });
     // One picture in 3.3 s; the first two that follow a frozen one are key frames, as were asked for.
@@ -322,7 +322,7 @@ describe('no hole', () => {
     expect(rendition.stats.frozenFrames).toBeGreaterThan(3);
   });
 
-  it('is made by a frozen picture for pictures that may be broken', () => {
+  it('lets pictures that may be broken through after a frozen picture', () => {
     const { rendition, of } = rig(PLAIN, { videoFreezeMs: 1000, videoLoss: 'continue' });
     rendition.expect({ video: 'h264' });
     rendition.pushVideo(picture(true), 0, 0);
@@ -364,7 +364,7 @@ describe('no hole', () => {
     payload: Buffer.from('10340b9d012a80026801ff', 'hex'),
   };
 
-  it('passes VP8 and Opus in enhanced tags where the form says so, and encodes what it does not say', () => {
+  it('passes VP8 and Opus in enhanced tags if the form says so, and encodes them otherwise', () => {
     const form: OutputForm = { ...AAC, enhanced: { vp8: true, opus: true } };
     const both = rig(form);
     both.rendition.expect({ audio: 'opus', video: 'vp8' });
@@ -391,14 +391,14 @@ describe('no hole', () => {
     opusOnly.rendition.expect({ audio: 'opus', video: 'vp8' });
     opusOnly.rendition.hold();
     expect([opusOnly.audio.length, opusOnly.video.length]).toEqual([0, 1]);
-    // Encoding anew is a wish of its own.
-    const anew = rig({ ...form, video: 'reencode' });
-    anew.rendition.expect({ audio: 'opus', video: 'vp8' });
-    anew.rendition.hold();
-    expect([anew.audio.length, anew.video.length]).toEqual([0, 1]);
+    // Re-encoding is a separate wish.
+    const reencoded = rig({ ...form, video: 'reencode' });
+    reencoded.rendition.expect({ audio: 'opus', video: 'vp8' });
+    reencoded.rendition.hold();
+    expect([reencoded.audio.length, reencoded.video.length]).toEqual([0, 1]);
   });
 
-  it('begins anew when the source changes from VP8 to H.264: no picture of the other codec is a beginning', () => {
+  it('starts over when the source changes from VP8 to H.264: no output starts with a picture of the other codec', () => {
     const { rendition } = rig({ ...PLAIN, enhanced: { vp8: true, opus: true } });
     rendition.expect({ video: 'vp8' });
     rendition.setParameterSets(SETS);

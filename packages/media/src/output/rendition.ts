@@ -1,5 +1,5 @@
-// One form of a stream: which of its media pass as they come and which are encoded, the tags made of them, and the
-// outputs that take these. A stream has as many renditions as its outputs want forms.
+// One form of a stream: which media pass through and which are encoded, the resulting tags, and the outputs that take
+// them. A stream has one rendition for each form that its outputs want.
 
 import { AAC_FRAME_SAMPLES, AAC_SILENCE, monoAacFormat } from '../codec/aac.ts';
 import type { AacFormat } from '../codec/aac.ts';
@@ -24,17 +24,17 @@ import type {
   VideoTranscoder,
 } from '../ffmpeg/transcoder.ts';
 
-/** What encodes and decodes for a session. What is absent cannot be done. */
+/** Encoders and decoders for a session. Anything absent is unavailable. */
 export interface SessionTranscoders {
   readonly openAudio?: OpenAudioTranscoder;
   readonly openVideo?: OpenVideoTranscoder;
-  /** For sounds towards the peer. */
+  /** For sounds that the peer hears. */
   readonly ffmpeg?: FfmpegBinary;
-  /** Takes the place of one such ffmpeg process; returns what frees it. Throws when there is none. Default: as many as wanted. */
+  /** Reserves a slot for one such ffmpeg process; returns a release function. Throws if none is free. Default: no limit. */
   readonly takeSoundSlot?: () => () => void;
 }
 
-/** One frame of AAC-LC without header, as it comes from a stream of one's own. */
+/** One frame of AAC-LC without header, from an application-supplied stream. */
 export interface AacFrame {
   readonly codec: 'aac';
   readonly payload: Uint8Array;
@@ -42,7 +42,7 @@ export interface AacFrame {
   readonly durationMs: number;
 }
 
-/** The media of a stream at present; an absent one was not agreed on. */
+/** The current media of a stream; an absent one was not negotiated. */
 export interface ExpectedMedia {
   readonly audio?: AudioCodec | 'aac';
   readonly video?: VideoCodec;
@@ -53,42 +53,42 @@ export interface RenditionOptions extends PictureFreezeOptions {
   readonly form: OutputForm;
   /** Undefined: transcoding is off. */
   readonly transcoders: SessionTranscoders | undefined;
-  /** A silent AAC track where there is only video. */
+  /** Add a silent AAC track if there is only video. */
   readonly silentAudio: boolean;
 }
 
-/** What a rendition tells the session. */
+/** What a rendition reports. */
 export interface RenditionHandler {
-  /** An encoder can only go on with a key frame. */
+  /** An encoder needs a key frame to continue. */
   onKeyFrameWanted(): void;
-  /** The last key frame was sent again: pictures that refer to others than it are no use from now on. */
+  /** The last key frame was sent again: pictures that refer to others are useless now. */
   onFrozen(): void;
-  /** An encoder has given up. Those that hold the rendition are told, too. */
+  /** An encoder has failed. The holders of the rendition are notified, too. */
   onFailure(error: unknown): void;
 }
 
-/** What the encoders of a rendition do. */
+/** Figures of a rendition's encoders. */
 export interface RenditionStats {
   readonly audio: TranscoderStats | null;
   readonly video: TranscoderStats | null;
   /** Times that the last key frame was sent again. */
   readonly frozenFrames: number;
-  /** Silence put in for an encoder that hung or was started again, or for audio that was not agreed on. Milliseconds. */
+  /** Silence inserted for an encoder that hung or restarted, or for audio that was not negotiated. Milliseconds. */
   readonly silenceMs: number;
 }
 
-/** AAC may be this far behind the stream before silence takes its place, which then ends so far behind it. */
+/** If AAC is further behind the stream than the first value, silence is inserted, up to the second value behind it. */
 const MAX_AAC_LAG_MS = 1000;
 const SILENCE_LAG_MS = 300;
-/** Where there is no audio at all, silence follows this closely. */
+/** How far a silent track is behind the stream. */
 const SILENT_TRACK_LAG_MS = 100;
-/** A longer hole is not filled but jumped over. */
+/** A longer hole is skipped instead of filled. */
 const MAX_FILL_MS = 60_000;
-/** So long the end of a stream waits for its encoders. */
+/** How long the end of a stream waits for its encoders. */
 const FINISH_MS = 500;
 
 /**
- * Throws when a form of these media cannot be made without encoders, and there are none.
+ * Throws if a form of these media needs encoders and there are none.
  * @throws MediaError `TRANSCODING_DISABLED`
  */
 export function requireTranscoders(
@@ -104,15 +104,15 @@ export function requireTranscoders(
 }
 
 function disabled(what: string): MediaError {
-  return new MediaError('TRANSCODING_DISABLED', `${what} would have to be encoded anew`);
+  return new MediaError('TRANSCODING_DISABLED', `${what} needs encoding, and transcoding is off`);
 }
 
-/** See above. Encoders run from the first `hold` to the last release; the newest group of pictures is always kept. */
+/** One rendition. Encoders run from the first `hold` to the last release; the latest group of pictures is always kept. */
 export class Rendition {
   readonly form: OutputForm;
   readonly #options: RenditionOptions;
   readonly #handler: RenditionHandler;
-  // Each holds the next: the muxer the freeze, the freeze the outputs.
+  // In order: each holds the next.
   readonly #muxer: FlvMuxer;
   readonly #freeze: PictureFreeze;
   readonly #outputs: OutputSet;
@@ -125,10 +125,10 @@ export class Rendition {
   #videoEncoder: VideoTranscoder | undefined;
   #videoEncoderSource: VideoCodec | undefined;
   #aacFormat: AacFormat = monoAacFormat(44_100);
-  /** Where the AAC that was sent ends; NaN before the first. */
+  /** End of the AAC sent so far; NaN before the first. */
   #aacEndMs = Number.NaN;
   #silenceMs = 0;
-  /** Stream's time when the encoder of the audio was started. */
+  /** Stream time at which the audio encoder was started. */
   #encoderSinceMs = 0;
   #streamNowMs = 0;
 
@@ -146,17 +146,17 @@ export class Rendition {
     return this.#muxer.video;
   }
 
-  /** Which media its outputs get. */
+  /** Which media its outputs receive. */
   get contents(): OutputContents {
     return this.#muxer.contents;
   }
 
-  /** Pictures that nobody could decode, since their parameter sets have not come. */
+  /** Pictures dropped because their parameter sets are missing. */
   get framesWithoutParameterSets(): number {
     return this.#muxer.framesWithoutParameterSets;
   }
 
-  /** What was expected last. */
+  /** The media expected last. */
   get expected(): ExpectedMedia {
     return this.#expected;
   }
@@ -171,9 +171,9 @@ export class Rendition {
   }
 
   /**
-   * What comes from now on; again when it changes.
-   * @throws MediaError `TRANSCODING_DISABLED`, and what the encoders throw when they are opened; what was expected before
-   * is expected still then
+   * Sets the expected media; call it again when they change.
+   * @throws MediaError `TRANSCODING_DISABLED`, and errors from opening encoders; the previous media are still expected
+   * then
    */
   expect(media: ExpectedMedia): void {
     requireTranscoders(this.form, media, this.#options.transcoders);
@@ -188,37 +188,37 @@ export class Rendition {
       videoCodec: video !== undefined && passesVideo(this.form, video) ? video : 'h264',
     });
     if (silent) this.#muxer.setAacFormat(this.#aacFormat);
-    // What was sent of it ends here; should it come back, it begins anew.
+    // The AAC sent so far ends here; if it returns, it starts over.
     else if (passes) this.#aacEndMs = Number.NaN;
     this.#outputs.expectVideo(video !== undefined);
     const isVp8 = video === 'vp8' && passesVideo(this.form, video);
     if (isVp8 === this.#isVp8) return;
-    // Pictures of the other codec are no beginning for anybody.
+    // No output can start with pictures of the other codec.
     this.#isVp8 = isVp8;
     this.#forgetPictures();
   }
 
   /**
-   * Somebody will want tags soon: the encoders start, where they are needed.
-   * @param onFailed - An encoder has given up: this form is not to be had any more.
-   * @returns what lets go of it, once.
-   * @throws what the encoders throw when they are opened, e.g. for want of a free one
+   * Tags will be needed soon: starts the encoders, if any are needed.
+   * @param onFailed - An encoder has failed: this form is no longer available.
+   * @returns an idempotent release function.
+   * @throws errors from opening encoders, e.g. when none is free
    */
   hold(onFailed?: (error: unknown) => void): () => void {
     this.#holders++;
     try {
       this.#useEncoders(this.#expected);
     } catch (error) {
-      this.#letGo();
+      this.#release();
       throw error;
     }
-    // A wrapper, so that the same function may be there twice.
+    // A wrapper, so that the same function can be added twice.
     const listener = (error: unknown): void => onFailed?.(error);
     this.#failureListeners.add(listener);
     let held = true;
     return () => {
       this.#failureListeners.delete(listener);
-      if (held) this.#letGo();
+      if (held) this.#release();
       held = false;
     };
   }
@@ -232,14 +232,14 @@ export class Rendition {
     this.#outputs.remove(output);
   }
 
-  /** Parameter sets that came outside of access units. */
+  /** Takes parameter sets from outside access units. */
   setParameterSets(nalus: readonly Uint8Array[]): void {
     if (!this.#encodesVideo('h264')) this.#muxer.setParameterSets(nalus);
   }
 
   /** Takes audio as from an `AudioTimeline`: back to back; AAC may have holes. */
   pushAudio(frame: AudioFrame | AacFrame, timeMs: number): void {
-    if (this.#expected.audio === undefined) return; // The silent track stands in its place.
+    if (this.#expected.audio === undefined) return; // The silent track replaces it.
     if (frame.codec === 'aac') {
       this.#muxer.setAacFormat(frame.format);
       this.#muxer.pushAac(frame.payload, timeMs);
@@ -247,7 +247,7 @@ export class Rendition {
     else this.#audioEncoder?.push(frame, timeMs);
   }
 
-  /** Takes pictures in decoding order; `compositionMs`: how much later one is shown. */
+  /** Takes pictures in decoding order; `compositionMs`: how long after decoding one is shown. */
   pushVideo(frame: VideoFrame, timeMs: number, compositionMs: number): void {
     if (this.#encodesVideo(frame.codec)) {
       if (this.#videoEncoderSource === frame.codec)
@@ -255,7 +255,7 @@ export class Rendition {
     } else this.#muxer.push(frame, timeMs, compositionMs);
   }
 
-  /** About every 20 ms: silence and frozen pictures, where something is missing. */
+  /** Call it about every 20 ms: inserts silence and frozen pictures if media are missing. */
   tick(streamNowMs: number): void {
     this.#streamNowMs = streamNowMs;
     const { audio, video } = this.#expected;
@@ -268,12 +268,12 @@ export class Rendition {
     this.#freeze.tick(streamNowMs);
   }
 
-  /** Where the next frame of AAC belongs; before the first, when its encoder was started. */
+  /** Time of the next AAC frame; before the first, when its encoder was started. */
   get #aacDueMs(): number {
     return Number.isNaN(this.#aacEndMs) ? this.#encoderSinceMs : this.#aacEndMs;
   }
 
-  /** What the encoders still hold goes to the outputs. Resolves when it has, or takes too long. */
+  /** Drains the encoders to the outputs. Resolves when that is done, or takes too long. */
   async finish(): Promise<void> {
     const finishing = [this.#audioEncoder, this.#videoEncoder].filter((one) => one?.finish);
     if (finishing.length === 0) return;
@@ -286,7 +286,7 @@ export class Rendition {
     clearTimeout(timer);
   }
 
-  /** Ends the encoders and forgets outputs and pictures. */
+  /** Closes the encoders; removes outputs and pictures. */
   close(): void {
     this.#holders = 0;
     this.#rest();
@@ -299,17 +299,17 @@ export class Rendition {
     for (const listener of this.#failureListeners) listener(error);
   }
 
-  #letGo(): void {
+  #release(): void {
     if (this.#holders > 0 && --this.#holders === 0) this.#rest();
   }
 
-  /** Nobody wants what the encoders make: what they made ends here, and whoever comes later begins anew. */
+  /** The encoders are no longer needed: their output ends here, and later holders start over. */
   #rest(): void {
     this.#closeAudioEncoder();
     if (this.#expected.audio !== undefined) this.#aacEndMs = Number.NaN;
     if (this.#videoEncoderSource === undefined) return;
     this.#closeVideoEncoder();
-    // Those pictures would stand still from now on, and be those of long ago for who comes next.
+    // Those pictures would freeze from now on, and be outdated for later outputs.
     this.#forgetPictures();
   }
 
@@ -322,7 +322,7 @@ export class Rendition {
     return !passesVideo(this.form, codec);
   }
 
-  /** Opens the encoders that these media need, and closes those that they do not need. Throws before it closes any. */
+  /** Opens the encoders that these media need, and closes the others. Throws before it closes any. */
   #useEncoders({ audio, video }: ExpectedMedia): void {
     const needsAudio = audio !== undefined && !passesAudio(this.form, audio);
     const source = video !== undefined && this.#encodesVideo(video) ? video : undefined;
@@ -351,7 +351,7 @@ export class Rendition {
     });
   }
 
-  /** In place of one for another source, whose place it can have. */
+  /** Replaces the encoder of another source, whose slot becomes free. */
   #openVideoEncoder(source: VideoCodec): void {
     this.#closeVideoEncoder();
     this.#videoEncoder = this.#options.transcoders?.openVideo?.(
@@ -364,7 +364,7 @@ export class Rendition {
     );
     this.#videoEncoderSource = source;
     this.#freeze.isEncoded = true;
-    // Encoders begin with a key frame of their source.
+    // Encoders start with a key frame of their source.
     this.#handler.onKeyFrameWanted();
   }
 
@@ -380,13 +380,13 @@ export class Rendition {
     this.#freeze.isEncoded = false;
   }
 
-  /** Frames go out back to back, each in the place that is nearest to its time. */
+  /** Frames are sent back to back, each in the place nearest to its time. */
   #onAac(frame: Uint8Array, timeMs: number): void {
     if (Number.isNaN(this.#aacEndMs)) this.#aacEndMs = timeMs;
     const halfMs = aacFrameMs(this.#aacFormat) / 2;
-    // What went into an encoder that has ended, or came before the next one ran, is lost.
+    // Input of an encoder that has ended, and input before the next one ran, is lost.
     this.#fillAac(timeMs + halfMs);
-    // Silence stands there already.
+    // Its time is already filled with silence.
     if (timeMs < this.#aacEndMs - halfMs) return;
     this.#sendAac(frame, this.#aacEndMs);
   }
@@ -400,7 +400,7 @@ export class Rendition {
     if (Number.isNaN(this.#aacEndMs)) this.#aacEndMs = Math.max(0, untilMs);
     this.#muxer.setAacFormat(this.#aacFormat);
     const frameMs = aacFrameMs(this.#aacFormat);
-    // A process that stood still for long does not make up for it.
+    // After a long stall of the process, the time is not filled.
     if (untilMs - this.#aacEndMs > MAX_FILL_MS) this.#aacEndMs = untilMs - frameMs;
     while (this.#aacEndMs + frameMs <= untilMs) {
       this.#silenceMs += frameMs;

@@ -21,7 +21,7 @@ describe('known RTMP targets', () => {
     ['rtmp://xrtmp.youtube.com/live2', undefined],
   ];
   for (const [url, name] of hosts) {
-    it(`${url}: ${name ?? 'nobody known'}`, () => expect(rtmpTargetOf(url)?.name).toBe(name));
+    it(`${url}: ${name ?? 'not known'}`, () => expect(rtmpTargetOf(url)?.name).toBe(name));
   }
 
   const aac = { audio: 'aac', video: 'passthrough' } as const;

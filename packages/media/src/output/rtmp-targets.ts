@@ -1,5 +1,5 @@
-// What well-known RTMP servers want, by their host names. Pure. The figures are the services' own, as their guides for
-// encoders say them; what they do not say is `null` or `any` here.
+// Requirements of well-known RTMP servers, by host name. Pure. The figures are from the services' own guides for
+// encoders; anything they do not specify is `null` or `any` here.
 
 import type { RtmpEnhancedMode } from '../rtmp/capabilities.ts';
 import type { EnhancedMedia, OutputForm } from './output-form.ts';
@@ -10,19 +10,19 @@ export interface RtmpTarget {
   readonly name: string;
   /** Host names, lower-case. */
   readonly host: RegExp;
-  /** `aac`: nothing else is heard. */
+  /** `aac`: the only codec that is heard. */
   readonly audio: 'aac' | 'any';
-  /** A stream without an audio track is refused, or is not shown. */
+  /** A stream without an audio track is refused or not shown. */
   readonly needsAudio: boolean;
   /** A stream without pictures is refused. */
   readonly needsVideo: boolean;
   /** Plain RTMP is refused. */
   readonly needsTls: boolean;
-  /** Longest time between key frames that is asked for, or `null`. */
+  /** Required longest time between key frames, or `null`. */
   readonly keyFrameMs: number | null;
-  /** What is offered to it unless told otherwise. */
+  /** Enhanced RTMP mode by default. */
   readonly enhanced: RtmpEnhancedMode;
-  /** What it takes in enhanced tags, whether its answer says so or not. */
+  /** Media that it accepts in enhanced tags, whether its answer says so or not. */
   readonly takes: EnhancedMedia;
 }
 
@@ -47,7 +47,7 @@ const OWN_SERVER = {
   takes: TAKES_NOTHING,
 } as const;
 
-/** The first that fits counts. Servers of one's own are known by the names that containers usually have. */
+/** The first match counts. Self-hosted servers are recognized by the usual names of containers. */
 export const RTMP_TARGETS: readonly RtmpTarget[] = [
   { ...PLATFORM, name: 'YouTube Live', host: /(^|\.)rtmps?\.youtube\.com$/ },
   {
@@ -93,26 +93,26 @@ export const RTMP_TARGETS: readonly RtmpTarget[] = [
   },
 ];
 
-/** The server that this address belongs to, where it is a known one. @throws RtmpError `INVALID_URL`. */
+/** The known server of this address, if any. @throws RtmpError `INVALID_URL`. */
 export function rtmpTargetOf(url: string): RtmpTarget | undefined {
   const host = parseRtmpUrl(url).host.toLowerCase().replace(/\.$/, '');
   return RTMP_TARGETS.find((target) => target.host.test(host));
 }
 
-/** What a push to a known server should do and say. */
+/** Advice for a push to a known server. */
 export interface RtmpTargetAdvice {
-  /** Unless the user has chosen. */
+  /** Mode to use unless the user has chosen one. */
   readonly enhanced: RtmpEnhancedMode;
-  /** What the server takes in enhanced tags, whether its answer says so or not. */
+  /** Media that the server accepts in enhanced tags, whether its answer says so or not. */
   readonly takes: EnhancedMedia;
-  /** Ask the source for a key frame as often, or `null`. */
+  /** How often to request a key frame from the source, or `null`. */
   readonly keyFrameMs: number | null;
   /** For the log: what will not work, and what to change. No address, no key. */
   readonly warnings: readonly string[];
 }
 
 /**
- * Compares what a push will send with what its server is known to want.
+ * Compares what a push will send with the known requirements of its server.
  *
  * @param silentAudio - Whether a call without sound gets a silent track.
  */

@@ -31,7 +31,7 @@ function rig(frames: (number[] | undefined)[]) {
   return { sound, told };
 }
 
-describe('a sound in place of the audio', () => {
+describe('a sound instead of the audio', () => {
   it('takes the place of AAC frames one by one, at their times; headers pass', () => {
     const { sound, told } = rig([undefined, [1, 2, 3], [4]]);
     const header = tag(0xaf, [0, 0x12, 0x08], 'sequence-header');
@@ -64,7 +64,7 @@ describe('a sound in place of the audio', () => {
     expect([...sound.replace(tag(0x72, [0, 0, 0]))[0]!.body]).toEqual([0x72, 4, 5, 6]);
   });
 
-  it('begins anew when the stream changes its codec, and is silent about its end when closed', () => {
+  it('starts over when the stream changes its codec, and does not report an end when closed', () => {
     const { sound, told } = rig([[1], [2], [3]]);
     sound.replace(tag(0x82, [0]));
     sound.replace(tag(0xaf, [1, 0]));
@@ -88,7 +88,7 @@ describe('a sound in place of the audio', () => {
       [140, 3],
       [160, 4],
     ]);
-    // Nothing is decoded at present: the stream's own is heard.
+    // Nothing is decoded yet: the stream's own sound is heard.
     expect(heard(180)).toEqual([[180, 9]]);
     const [last] = sound.replace(opus(200));
     expect(Buffer.from(last!.body).toString('latin1')).toBe('\x91Opus\x05');

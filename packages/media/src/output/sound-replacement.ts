@@ -1,4 +1,4 @@
-// A sound file in place of the audio of a stream: its frames take the places of those in the tags.
+// Replaces the audio of a stream by a sound file, frame by frame in the tags.
 
 import type { FlvTag } from '../codec/frame.ts';
 import { codecOfTag, soundBytesOf, withSound } from '../flv/audio-tag.ts';
@@ -8,15 +8,15 @@ import type { SoundSource } from '../rtp/sound-source.ts';
 /** Opens a sound in the codec of a stream. */
 export type OpenSound = (codec: FlvAudioCodec) => SoundSource;
 
-/** What a replaced sound reports. */
+/** What a sound replacement reports. */
 export interface SoundReplacementHandler {
   /** The last frame was sent, or the file cannot be decoded. Once, and not after `close`. */
   onEnded?(): void;
-  /** Nothing is open any more, for whatever reason. Once. */
+  /** The sound is closed, for whatever reason. Once. */
   onClosed?(): void;
 }
 
-/** Packets of a file; those of the stream may be of another length. */
+/** Duration of a file's packets; those of the stream may differ. */
 const OPUS_STEP_MS = 20;
 
 /** One sound being played. */
@@ -25,12 +25,12 @@ export class SoundReplacement {
   readonly #handler: SoundReplacementHandler;
   #codec: FlvAudioCodec | undefined;
   #source: SoundSource | undefined;
-  /** Of G.711, less than a tag's worth. */
+  /** G.711 left over, less than one tag. */
   #rest: Buffer = Buffer.alloc(0);
   #ended = false;
-  /** Several outputs may take the same tag, and are to hear the same. */
+  /** Several outputs may take the same tag, and must hear the same. */
   #last: { readonly tag: FlvTag; readonly sent: readonly FlvTag[] } | undefined;
-  /** Where the Opus that was sent ends; NaN before the first. */
+  /** End of the Opus sent so far; NaN before the first. */
   #opusEndMs = Number.NaN;
 
   constructor(open: OpenSound, handler: SoundReplacementHandler = {}) {
@@ -39,8 +39,8 @@ export class SoundReplacement {
   }
 
   /**
-   * The tags to send for a tag of the stream: one, but for Opus as many packets as are due. Tags without sound, and those
-   * after the end of the file, are sent as they are.
+   * The tags to send for a tag of the stream: one, but for Opus as many packets as are due. Tags without sound, and tags
+   * after the end of the file, are returned unchanged.
    */
   replace(tag: FlvTag): readonly FlvTag[] {
     if (this.#last?.tag !== tag) this.#last = { tag, sent: this.#replaced(tag) };
@@ -55,12 +55,12 @@ export class SoundReplacement {
     const isG711 = codec === 'pcma' || codec === 'pcmu';
     const sound = isG711 ? this.#octets(source, soundBytesOf(tag, codec)) : source.read();
     if (sound !== undefined) return [withSound(tag, codec, sound)];
-    // Not decoded yet, for some tenths of a second, or over: the stream's own sound goes on.
+    // Not decoded yet, for some tenths of a second, or ended: the stream's own sound continues.
     if (source.ended) this.#end();
     return [tag];
   }
 
-  /** Where the stream changes its codec, the file begins again in that. */
+  /** When the stream changes its codec, the file restarts in the new one. */
   #sourceOf(codec: FlvAudioCodec): SoundSource {
     if (this.#source && codec === this.#codec) return this.#source;
     this.#source?.close();
@@ -80,7 +80,7 @@ export class SoundReplacement {
     this.#handler.onClosed?.();
   }
 
-  /** As many octets of G.711 as the tag had: the stream's packets may be of any length. */
+  /** As many octets of G.711 as the tag had: the stream's packets may have any length. */
   #octets(source: SoundSource, length: number): Uint8Array | undefined {
     while (this.#rest.length < length) {
       const frame = source.read();
@@ -99,7 +99,7 @@ export class SoundReplacement {
       const sound = source.read();
       if (sound === undefined) {
         if (source.ended) this.#end();
-        // The stream's own goes on, unless this tag's time is filled.
+        // The stream's own sound continues, unless this tag's time is already filled.
         this.#opusEndMs = Number.NaN;
         return tags.length > 0 ? tags : [tag];
       }

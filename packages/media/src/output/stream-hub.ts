@@ -1,5 +1,5 @@
-// The hub of a stream: frames of its source in; tags and frames out to whatever is attached. The one StreamSource, which a
-// call's session and a stream of an application's frames both own.
+// The hub of a stream: frames from its source in, tags and frames out to everything attached. The only StreamSource:
+// a call's session and a stream of application-supplied frames both own one.
 
 import { MediaError } from '../errors.ts';
 import type { AudioFrame, Sink, StreamAudio, StreamVideo, VideoFrame } from '../codec/frame.ts';
@@ -13,23 +13,23 @@ import { RenditionSet } from './rendition-set.ts';
 import type { AacFrame, ExpectedMedia, RenditionOptions, RenditionStats } from './rendition.ts';
 import type { StreamFigures, StreamSource } from './stream-source.ts';
 
-/** What a hub needs of the source that feeds it. */
+/** What a hub needs from its source. */
 export interface StreamHubDeps {
-  /** A key frame is needed. Called often: the source throttles. */
+  /** Requests a key frame. Called often: the source throttles. */
   requestKeyFrame(): void;
-  /** Outputs want a key frame at least this often from now on; undefined: none wants any. */
+  /** Sets how often outputs want a key frame at least; undefined: not at all. */
   setKeyFramePeriod(everyMs: number | undefined): void;
-  /** A frozen picture is shown: those that refer to others than it are no use before the next key frame. */
+  /** A frozen picture is shown: pictures that refer to others are useless before the next key frame. */
   onFrozen(): void;
-  /** An encoder of the stream's own form has given up. That of another form ends its outputs alone. */
+  /** An encoder of the stream's own form has failed. Failures of other forms end only their outputs. */
   onFailure(error: unknown): void;
-  /** What is known of the media, as received. */
+  /** Figures of the media, as received. */
   figures(): Omit<StreamFigures, 'width' | 'height'>;
-  /** Ends the source. What it still holds is pushed before this returns. */
+  /** Ends the source, which pushes everything it still holds before this returns. */
   finish(): Promise<void>;
 }
 
-/** Each frame goes to every rendition, and to every tap. Costs a rendition for each form that outputs want. */
+/** Passes each frame to every rendition and every tap. There is one rendition for each form that outputs want. */
 export class StreamHub implements StreamSource {
   readonly form: OutputForm;
   readonly #deps: StreamHubDeps;
@@ -102,7 +102,7 @@ export class StreamHub implements StreamSource {
 
   // The source.
 
-  /** Of the stream, for outputs that begin later. */
+  /** Parameter sets of the stream, for outputs that start later. */
   get parameterSets(): ParameterSets {
     return this.#renditions.parameterSets;
   }
@@ -112,39 +112,39 @@ export class StreamHub implements StreamSource {
     return this.#renditions.video;
   }
 
-  /** What the encoders do. */
+  /** Figures of the encoders. */
   get stats(): RenditionStats & { readonly framesWithoutParameterSets: number } {
     return this.#renditions.stats;
   }
 
-  /** Which media come from now on. @throws as `RenditionSet.expect`; everything is as before then. */
+  /** Sets the expected media. @throws as `RenditionSet.expect`, without any change. */
   expect(media: ExpectedMedia): void {
     this.#renditions.expect(media);
   }
 
-  /** Parameter sets, also those outside of access units. */
+  /** Takes parameter sets, including those from outside access units. */
   setParameterSets(nalus: readonly Uint8Array[]): void {
     this.#renditions.setParameterSets(nalus);
   }
 
-  /** One frame of sound, at its time: back to back; AAC may have holes. */
+  /** Takes one audio frame at its time: back to back; AAC may have holes. */
   pushAudio(frame: AudioFrame | AacFrame, timeMs: number): void {
     this.#renditions.pushAudio(frame, timeMs);
     this.#taps.pushAudio(frame, timeMs);
   }
 
-  /** One picture in decoding order; `compositionMs`: how much later it is shown. */
+  /** Takes one picture in decoding order; `compositionMs`: how long after decoding it is shown. */
   pushVideo(frame: VideoFrame, timeMs: number, compositionMs: number): void {
     this.#renditions.pushVideo(frame, timeMs, compositionMs);
     this.#taps.pushVideo(frame, timeMs, compositionMs);
   }
 
-  /** About every 20 ms. */
+  /** Call it about every 20 ms. */
   tick(streamNowMs: number): void {
     this.#renditions.tick(streamNowMs);
   }
 
-  /** Ends the encoders, and forgets outputs, taps and pictures. Idempotent. */
+  /** Closes the encoders; removes outputs, taps and pictures. Idempotent. */
   close(): void {
     this.#closed = true;
     this.#taps.clear();

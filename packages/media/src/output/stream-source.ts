@@ -1,67 +1,67 @@
-// A stream as its outputs see it, whether a call's or one of the user's own: the contract.
+// The contract of a stream as its outputs see it, whether of a call or supplied by an application.
 
 import type { AudioCodec, VideoCodec } from '../codec/codec.ts';
 import type { Sink, StreamAudio, StreamVideo } from '../codec/frame.ts';
 import type { Output, OutputContents } from './output.ts';
 import type { OutputForm } from './output-form.ts';
 
-/** What is known of a stream's media; `null` where nothing came. */
+/** Figures of a stream's media; `null` where nothing has arrived. */
 export interface StreamFigures {
-  /** As they come from the source. */
+  /** Codecs as received from the source. */
   readonly audioCodec: AudioCodec | 'aac' | null;
   readonly videoCodec: VideoCodec | null;
   readonly width: number | null;
   readonly height: number | null;
   readonly fps: number | null;
-  /** Of both media, as received. */
+  /** Sum of both media, as received. */
   readonly bitrateBps: number | null;
 }
 
-/** Where outputs get their tags from. */
+/** The source of tags for outputs. */
 export interface StreamSource {
-  /** In which outputs get it that want nothing else. */
+  /** The default form for outputs. */
   readonly form: OutputForm;
   /**
-   * Somebody will want this form of the stream soon: its encoders run until the last that prepared them lets go.
-   * @param onFailed - An encoder has given up. That of a call's own form ends the call, too.
-   * @returns what lets go, once.
-   * @throws what the encoders throw when they are opened; MediaError `TRANSCODING_DISABLED`, `CLOSED`.
+   * This form of the stream will be needed soon: its encoders run until every caller has released it.
+   * @param onFailed - An encoder has failed. In a call's own form, that also ends the call.
+   * @returns an idempotent release function.
+   * @throws errors from opening encoders; MediaError `TRANSCODING_DISABLED`, `CLOSED`.
    */
   prepare(form: OutputForm, onFailed?: (error: unknown) => void): () => void;
   /**
-   * From the newest key frame on, or the next one, which is asked for; metadata and sequence header go before it.
+   * Starts with the latest key frame, or the next one, which is requested; metadata and sequence headers precede it.
    * @param form - Default: the stream's own. Prepared by the caller.
    */
   addOutput(output: Output, form?: OutputForm): void;
-  /** It gets nothing any more. */
+  /** Stops the tags for an output. */
   removeOutput(output: Output): void;
-  /** Which media outputs in this form get at present, silent tracks included. */
+  /** Which media outputs in this form currently receive, including silent tracks. */
   contents(form: OutputForm): OutputContents;
-  /** Size of the pictures that outputs in this form get; `null` while unknown. */
+  /** Size of the pictures that outputs in this form receive; `null` while unknown. */
   pictureSize(form: OutputForm): { readonly width: number; readonly height: number } | null;
-  /** Asks the source for a key frame; throttled. */
+  /** Requests a key frame from the source; throttled. */
   requestKeyFrame(): void;
   /**
-   * Asks the source for a key frame whenever the last one is so old; the shortest wish counts.
+   * Requests a key frame from the source whenever the last one is this old; the shortest wish counts.
    * @param everyMs - At least 1,000.
-   * @returns what ends the wish, once.
+   * @returns an idempotent function that ends the wish.
    */
   wantKeyFrames(everyMs: number): () => void;
   /**
-   * The sound, from now on: of a call gap-free, of whatever codec it has.
-   * @returns what ends it.
+   * Delivers the sound from now on, in its own codec; from a call, without gaps.
+   * @returns an idempotent function that removes the tap.
    */
   tapAudio(sink: Sink<StreamAudio>): () => void;
   /**
-   * The pictures, from now on, as they came: ask for a key frame to begin with.
-   * @returns what ends it.
+   * Delivers the pictures from now on, as received. Request a key frame to start with.
+   * @returns an idempotent function that removes the tap.
    */
   tapVideo(sink: Sink<StreamVideo>): () => void;
   /**
-   * Its owner has ended it: nothing new is taken, and what is still on its way, in encoders too, reaches the outputs. Resolves
-   * when it has, half a second later at the latest. Never rejects.
+   * Ends the stream: it takes nothing new, and everything still on its way, in encoders too, reaches the outputs. Resolves
+   * after that, half a second later at the latest. Never rejects.
    */
   finish(): Promise<void>;
-  /** What is known at present. */
+  /** Current figures. */
   figures(): StreamFigures;
 }
