@@ -13,7 +13,7 @@ export type MediaErrorCode =
   | 'TRANSCODING_DISABLED'
   /** The limit of running encoders is reached. */
   | 'TRANSCODERS_BUSY'
-  /** The peer takes no audio from us. */
+  /** The peer accepts no audio from us. */
   | 'NOT_SENDING'
   /** The encoder kept crashing. */
   | 'TRANSCODER_FAILED'

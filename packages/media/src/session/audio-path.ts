@@ -1,5 +1,5 @@
-// The audio of a call: from RTP packets to sound without holes on the stream's time. The stages stand in the order in
-// which a packet passes them.
+// The audio of a call: from RTP packets to gap-free sound on the stream's time base. The stages are listed in the order
+// in which a packet passes them.
 
 import { AUDIO_CODECS } from '../codec/codec.ts';
 import type { AudioCodec } from '../codec/codec.ts';
@@ -17,21 +17,21 @@ import type { StreamClock } from '../sync/stream-clock.ts';
 import { ReceivedFigures } from './media-stats.ts';
 import type { ReceivedMediaStats } from './media-stats.ts';
 
-/** What an audio path needs of its session. */
+/** What an audio path needs from its session. */
 export interface AudioPathDeps {
   readonly clock: StreamClock;
   readonly hub: StreamHub;
-  /** The RTP session that the packets come from; it is there before the first packet. */
+  /** The RTP session of the packets; called only after it has been opened. */
   rtp(): RtpSession;
-  /** Another codec comes: the hub is to expect it. May throw what the hub throws. */
+  /** The peer changed its codec: updates what the hub expects. Throws errors of the hub. */
   onCodec(): void;
   /** The peer pressed a key. */
   onDigit(digit: string): void;
 }
 
-/** Audio may be this much later than it was seen to be before silence takes its place: encoders and beats. */
+/** Added to the observed lateness before silence is inserted, for encoders and ticks. */
 const AUDIO_GRACE_MS = 60;
-/** What comes late for longer is not the backlog of a stall, which drains faster: its line of timestamps has moved. */
+/** Audio that stays late for longer is not the backlog of a stall, which drains faster: its timestamps have moved. */
 const MAX_LATE_MS = 500;
 
 /** RtpSession → reception line → depacketizer → clock → timeline → StreamHub. */
@@ -47,7 +47,7 @@ export class AudioPath {
   #timeline: AudioTimeline | undefined;
   readonly #hub: StreamHub;
   readonly #deps: AudioPathDeps;
-  /** Codec that was agreed on, before the first frame. */
+  /** The negotiated codec, for the time before the first frame. */
   #expected: AudioCodec | undefined;
 
   constructor(jitterDelayMs: number | DelayRange | undefined, deps: AudioPathDeps) {
@@ -56,7 +56,7 @@ export class AudioPath {
     this.#hub = deps.hub;
     this.#line = new ReceptionLine((packet) => this.#onPacket(packet), {
       ...(jitterDelayMs !== undefined && { delayMs: jitterDelayMs }),
-      // The depacketizer notices losses itself; a new source begins a new line of timestamps.
+      // The depacketizer notices losses itself; a new source starts new timestamps.
       onGap: (cause) => {
         if (cause === 'ssrc') this.#clock.sync.reset('audio');
       },
@@ -68,12 +68,12 @@ export class AudioPath {
     return this.#codec.codec;
   }
 
-  /** Silence put in where sound was missing, in milliseconds; undefined while no audio was agreed on. */
+  /** Silence inserted for missing sound, in milliseconds; undefined until audio is negotiated. */
   get filledMs(): number | undefined {
     return this.#timeline?.stats.filledMs;
   }
 
-  /** Which codec will come. Silence is of that until it does. */
+  /** Sets the expected codec, also that of silence before the first frame. */
   expect(codec: AudioCodec): void {
     this.#expected = codec;
     this.#timeline ??= new AudioTimeline((frame, timeMs) => this.#hub.pushAudio(frame, timeMs), {
@@ -84,19 +84,19 @@ export class AudioPath {
     if (this.#codec.codec === null) this.#setClock(codec);
   }
 
-  /** Takes the next packet of the wire. */
+  /** Takes the next packet from the wire. */
   push(packet: RtpPacket): void {
     this.#arrivalDelay.push(packet);
     this.#line.push(packet);
   }
 
-  /** Every 20 ms. */
+  /** Call it every 20 ms. */
   tick(nowMs: number): void {
     const { jitterMs, roundTripMs } = this.#deps.rtp();
     this.#line.tick(nowMs, jitterMs, roundTripMs);
   }
 
-  /** Every 20 ms once the stream has begun: silence, where sound is missing. */
+  /** Call it every 20 ms once the stream has begun: inserts silence for missing sound. */
   fill(nowMs: number): void {
     const timeline = this.#timeline;
     if (!timeline) return;
@@ -105,12 +105,12 @@ export class AudioPath {
     timeline.tick(this.#clock.at(nowMs), nowMs);
   }
 
-  /** Hands on what waits behind a hole: it is sound all the same. */
+  /** Delivers packets held after a gap: they are sound, even after a loss. */
   flush(): void {
     this.#line.reset();
   }
 
-  /** What was measured so far. */
+  /** Figures so far. */
   stats(rtp: RtpSessionStats): ReceivedMediaStats<AudioCodec> {
     return this.figures.stats(rtp, this.#line, this.codec);
   }
@@ -132,7 +132,7 @@ export class AudioPath {
     if (timeline.lateForMs >= MAX_LATE_MS) this.#clock.sync.reset('audio');
   }
 
-  /** The peer may change between negotiated codecs at any time (RFC 3264 §5.1). Is it followed? */
+  /** The peer may change between negotiated codecs at any time (RFC 3264 §5.1). @returns whether to follow. */
   #follows({ codec, arrivalMs }: AudioFrame): boolean {
     const before = this.#codec.codec ?? this.#expected ?? codec;
     if (!this.#codec.take(codec, arrivalMs)) {

@@ -13,13 +13,13 @@ const INTER = [Uint8Array.of(0x41, 0x9a)];
 /** A stream whose clock is moved by the test. */
 function rig(media: FrameStreamOptions['media'], options: Partial<FrameStreamOptions> = {}) {
   let nowMs = 10_000;
-  const beats = new Set<(nowMs: number) => void>();
+  const ticks = new Set<(nowMs: number) => void>();
   const wanted: number[] = [];
   const stream = new FrameStream(
     {
       media,
       form: { audio: 'passthrough', video: 'passthrough' },
-      ticker: { add: (beat) => beats.add(beat), remove: (beat) => beats.delete(beat) },
+      ticker: { add: (tick) => ticks.add(tick), remove: (tick) => ticks.delete(tick) },
       now: () => nowMs,
       ...options,
     },
@@ -30,16 +30,16 @@ function rig(media: FrameStreamOptions['media'], options: Partial<FrameStreamOpt
   const pass = (ms: number): void => {
     for (const endMs = nowMs + ms; nowMs < endMs; ) {
       nowMs += 20;
-      for (const beat of beats) beat(nowMs);
+      for (const tick of ticks) tick(nowMs);
     }
   };
-  return { stream, tags, wanted, watch, pass, beats };
+  return { stream, tags, wanted, watch, pass, ticks };
 }
 
 const H264 = { video: { codec: 'h264' } } as const;
 
 describe('FrameStream', () => {
-  it('begins at 0 with the first frame, whatever clock the pusher has, and keeps both media on it', () => {
+  it("starts at 0 with the first frame, whatever the application's clock, and keeps both media on it", () => {
     const { stream, tags, watch, pass } = rig({ ...H264, audio: { codec: 'pcma' } });
     watch();
     stream.pushVideo(annexB(KEY), 1_700_000_000_000);
@@ -60,7 +60,7 @@ describe('FrameStream', () => {
     });
   });
 
-  it('takes reordered pictures with their times of decoding', () => {
+  it('accepts reordered pictures with their decoding times', () => {
     const { stream, tags, watch } = rig(H264);
     const shown: [number, number][] = [];
     stream.stream.tapVideo(({ decodeMs, presentMs }) => shown.push([decodeMs, presentMs]));
@@ -103,7 +103,7 @@ describe('FrameStream', () => {
     expect(sounds).toHaveLength(length);
   });
 
-  it('asks for a key frame: for an output that joins, at most twice a second, and as often as one wants', () => {
+  it('requests a key frame: for an output that joins, at most twice a second, and as often as an output wants', () => {
     const { stream, wanted, watch, pass } = rig(H264);
     watch();
     watch();
@@ -136,7 +136,7 @@ describe('FrameStream', () => {
     expect(tags.some(({ role }) => role === 'inter-frame')).toBe(false);
   });
 
-  it('has a silent track beside video alone where that is wanted', () => {
+  it('adds a silent track to video without audio, if wanted', () => {
     const { stream, tags, watch, pass } = rig(H264, { silentAudio: true });
     expect(stream.stream.contents(stream.stream.form)).toEqual({ hasAudio: true, hasVideo: true });
     watch();
@@ -145,7 +145,7 @@ describe('FrameStream', () => {
     expect(tags.filter(({ type }) => type === 8).length).toBeGreaterThan(10);
   });
 
-  it('needs encoders for what the form does not let pass, and says so at once', () => {
+  it('reports at once if its form needs encoders', () => {
     expect(() => rig({ audio: { codec: 'opus' } })).toThrow(/opus audio would have to be encoded/);
     expect(() => rig({ video: { codec: 'vp8' } })).toThrow(/vp8 video would have to be encoded/);
     const enhanced = {
@@ -159,12 +159,12 @@ describe('FrameStream', () => {
     expect(() => stream.pushVideo(KEY, 40)).toThrow(/octets of one frame/);
   });
 
-  it('takes nothing any more once it is closed, and leaves the beat', () => {
-    const { stream, tags, watch, beats } = rig(H264);
+  it('accepts nothing once it is closed, and leaves the ticker', () => {
+    const { stream, tags, watch, ticks } = rig(H264);
     watch();
     stream.close();
     stream.close();
-    expect(beats.size).toBe(0);
+    expect(ticks.size).toBe(0);
     expect(() => stream.pushVideo(KEY, 0)).toThrow(expect.objectContaining({ code: 'CLOSED' }));
     expect(() => stream.stream.prepare(stream.stream.form)).toThrow(
       expect.objectContaining({ code: 'CLOSED' }),

@@ -1,4 +1,4 @@
-// A stream of one's own: coded frames in, FLV tags out to any number of outputs, as a call's session does it.
+// An application-supplied stream: coded frames in, FLV tags out to any number of outputs, as for a call.
 
 import { AAC_FRAME_SAMPLES, aacFormatOf } from '../codec/aac.ts';
 import type { AacFormat } from '../codec/aac.ts';
@@ -19,9 +19,9 @@ import type { StreamFigures, StreamSource } from '../output/stream-source.ts';
 import type { TickSource } from '../ticker.ts';
 import { isVp8KeyFrame } from '../codec/vp8.ts';
 
-/** Which frames will come. At least one of both. */
+/** The media of a frame stream. At least one of both. */
 export interface FrameStreamMedia {
-  /** AAC-LC with its AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1), or what RTP carries. */
+  /** AAC-LC with its AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1), or a codec of RTP. */
   readonly audio?:
     | { readonly codec: AudioCodec }
     | { readonly codec: 'aac'; readonly audioSpecificConfig: Uint8Array };
@@ -31,41 +31,41 @@ export interface FrameStreamMedia {
 /** Options of a {@link FrameStream}. */
 export interface FrameStreamOptions {
   readonly media: FrameStreamMedia;
-  /** What outputs get that want nothing else. */
+  /** The default form for outputs. */
   readonly form: OutputForm;
   /** Default: nothing is encoded. */
   readonly transcoders?: SessionTranscoders | undefined;
-  /** A silent AAC track where there is only video. Default false. */
+  /** Add a silent AAC track if there is only video. Default false. */
   readonly silentAudio?: boolean;
   /** Milliseconds without a picture after which the last key frame is sent again; 0: never. Default 2,000. */
   readonly videoFreezeMs?: number;
-  /** The 20 ms beat. */
+  /** The 20 ms tick. */
   readonly ticker: TickSource;
   /** Monotonic milliseconds. */
   readonly now: () => number;
 }
 
-/** What a frame stream tells its owner. */
+/** What a frame stream reports. */
 export interface FrameStreamHandler {
-  /** An output needs a key frame: make one soon. At most once in 500 ms. */
+  /** An output needs a key frame: push one soon. At most once in 500 ms. */
   onKeyFrameWanted?(): void;
 }
 
-/** When a picture is decoded and shown, in milliseconds on the clock of whoever pushes it. */
+/** When a picture is decoded and shown, in milliseconds on the application's clock. */
 export interface PictureTimes {
   /** Default: as `timestampMs`; earlier where pictures are reordered. Must not decrease. */
   readonly decodeMs?: number;
 }
 
-/** Sound that comes this much later than the clock says is silence by then: a pusher's timers are coarse. */
+/** Sound this late is replaced by silence. Generous, since timers of applications are coarse. */
 const LATE_AUDIO_MS = 500;
 const KEY_FRAME_INTERVAL_MS = 500;
 const SECOND_MS = 1000;
 const DEFAULT_FREEZE_MS = 2000;
 
 /**
- * Frames are to come at the pace of the clock, not faster. Time 0 of the stream is the first frame. Sound in the codecs of
- * RTP is made gap-free with silence; AAC goes out as it comes.
+ * Push frames at the pace of the clock, not faster. Time 0 of the stream is the first frame. Silence fills gaps of sound in
+ * the codecs of RTP; AAC passes through unchanged.
  */
 export class FrameStream {
   readonly #media: FrameStreamMedia;
@@ -77,7 +77,7 @@ export class FrameStream {
   #keyFrameEveryMs = Number.POSITIVE_INFINITY;
   #keyFrameMs = Number.NEGATIVE_INFINITY;
   #askedMs = Number.NEGATIVE_INFINITY;
-  /** The pusher's time that is 0 of the stream's, and when that was; NaN before the first frame. */
+  /** Application time that is 0 of the stream, and when that was; NaN before the first frame. */
   #zeroMs = Number.NaN;
   #zeroNowMs = 0;
   #audioMs = Number.NEGATIVE_INFINITY;
@@ -89,15 +89,15 @@ export class FrameStream {
   #closed = false;
 
   /**
-   * @throws MediaError `INVALID_ARGUMENT` naming the medium; `TRANSCODING_DISABLED` when the form of these media would have to
-   * be encoded.
+   * @throws MediaError `INVALID_ARGUMENT` naming the medium; `TRANSCODING_DISABLED` when the form of these media needs
+   * encoding.
    */
   constructor(options: FrameStreamOptions, handler: FrameStreamHandler = {}) {
     const { media, form } = options;
     const { audio, video } = media;
     if (!audio && !video) throw invalid('media', 'has neither audio nor video');
     if (audio && audio.codec !== 'aac' && !Object.hasOwn(AUDIO_CODECS, audio.codec))
-      throw invalid('media.audio', 'has a codec that is not known');
+      throw invalid('media.audio', 'has an unknown codec');
     if (video && video.codec !== 'h264' && video.codec !== 'vp8')
       throw invalid('media.video', 'must be h264 or vp8');
     this.#media = media;
@@ -116,9 +116,9 @@ export class FrameStream {
         setKeyFramePeriod: (everyMs) => {
           this.#keyFrameEveryMs = everyMs ?? Number.POSITIVE_INFINITY;
         },
-        // Pushed frames have no losses of their own, and what follows a frozen picture goes on with the next key frame.
+        // Pushed frames have no losses; after a frozen picture the stream continues with the next key frame.
         onFrozen: () => this.#requestKeyFrame(),
-        // Whoever holds the form is told.
+        // The holders of the form are notified.
         onFailure: () => {},
         figures: () => this.#figures(),
         finish: () => this.#finish(),
@@ -143,10 +143,10 @@ export class FrameStream {
   }
 
   /**
-   * One packet of sound: of G.711 and G.722 any length, of Opus and Speex one packet, of AAC one frame without ADTS header.
+   * One packet of sound: any length of G.711 and G.722, one packet of Opus and Speex, one frame of AAC without ADTS header.
    *
-   * @param payload - Kept: not to be changed afterwards.
-   * @param timestampMs - Of its first sample, on the pusher's clock, which both media share. Must not decrease.
+   * @param payload - Kept: do not modify it afterwards.
+   * @param timestampMs - Time of its first sample, on the application's clock, common to both media. Must not decrease.
    * @throws MediaError `INVALID_ARGUMENT`, `CLOSED`
    */
   pushAudio(payload: Uint8Array, timestampMs: number): void {
@@ -161,7 +161,7 @@ export class FrameStream {
     const durationMs =
       audio.codec === 'aac' ? this.#aacFrameMs : audioDurationMs(audio.codec, payload);
     if (durationMs === undefined || durationMs <= 0)
-      throw invalid('payload', `is no packet of ${audio.codec}`);
+      throw invalid('payload', `is not a packet of ${audio.codec}`);
     this.#audioMs = timestampMs;
     this.#bits += payload.length * 8;
     const timeMs = this.#streamTime(timestampMs);
@@ -175,11 +175,11 @@ export class FrameStream {
   }
 
   /**
-   * One picture in decoding order: H.264 in annex B or as NAL units without start codes, key frames with SPS and PPS in them
-   * or before them; VP8 as it is.
+   * One picture in decoding order: H.264 in annex B or as NAL units without start codes, with SPS and PPS in or before key frames;
+   * VP8 as it is.
    *
-   * @param picture - Kept: not to be changed afterwards.
-   * @param timestampMs - When it is shown, on the pusher's clock, which both media share.
+   * @param picture - Kept: do not modify it afterwards.
+   * @param timestampMs - When it is shown, on the application's clock, common to both media.
    * @throws MediaError `INVALID_ARGUMENT`, `CLOSED`
    */
   pushVideo(
@@ -206,7 +206,7 @@ export class FrameStream {
     this.#hub.pushVideo(frame, timeMs, timestampMs - decodeMs);
   }
 
-  /** Ends the encoders and forgets the outputs. Idempotent. */
+  /** Closes the encoders and removes the outputs. Idempotent. */
   close(): void {
     this.#closed = true;
     this.#options.ticker.remove(this.#onTick);
@@ -260,9 +260,9 @@ export class FrameStream {
   };
 }
 
-/** Beyond that, milliseconds are not told apart. */
+/** Larger numbers lose whole milliseconds. */
 function checkTime(field: string, timeMs: number): void {
-  // Callers without types: text compares like a number, and then sums are text.
+  // For callers without types: a string compares like a number, but adds up as text.
   if (typeof timeMs !== 'number' || !(Math.abs(timeMs) <= Number.MAX_SAFE_INTEGER))
     throw invalid(field, 'must be a number of milliseconds');
 }

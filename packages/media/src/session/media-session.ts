@@ -1,5 +1,5 @@
-// One call's media: RTP in, FLV tags out to any number of outputs. The session opens the sockets and applies what was
-// negotiated; `audio-path.ts` and `video-path.ts` are the way of a packet.
+// One call's media: RTP in, FLV tags out to any number of outputs. The session opens the sockets and applies the
+// negotiation; `audio-path.ts` and `video-path.ts` process the packets.
 
 import type { MediaKind, RtpPacket } from '../codec/frame.ts';
 import { MediaError } from '../errors.ts';
@@ -29,7 +29,7 @@ import { PeerSound } from './peer-sound.ts';
 import type { ConnectAudio } from './peer-sound.ts';
 import { VideoPath } from './video-path.ts';
 
-/** One RTP/RTCP port pair of ours and the source that we send as. */
+/** A local RTP/RTCP port pair and the SSRC that we send with. */
 export interface LocalMedia {
   readonly rtpPort: number;
   readonly rtcpPort: number;
@@ -37,25 +37,25 @@ export interface LocalMedia {
   readonly ssrc: number;
 }
 
-/** What the owner of a session is told. */
+/** What a session reports. */
 export interface MediaSessionHandler {
-  /** Bad input, counted by name; `medium` and `source` for a log line. May come often. */
+  /** Bad input, counted by fault; `medium` and `source` are for a log line. May be called often. */
   onFault?(fault: string, medium: MediaKind, source: string): void;
   /** The peer pressed a key (RFC 4733): `0`–`9`, `*`, `#`, `A`–`D`. Once per key press. */
   onDigit?(digit: string): void;
-  /** The peer sends before `start`: early media, once for each medium. */
+  /** The peer sends before `start`: early media. Once for each medium. */
   onEarlyMedia?(): void;
-  /** A key frame is wanted by SIP INFO, which is not ours to send (RFC 5168). */
+  /** A key frame should be requested by SIP INFO (RFC 5168), which the call sends. */
   onKeyFrameByInfo?(): void;
-  /** All else was in vain: a re-INVITE that changes nothing may bring a key frame. Every 30 s at most. */
+  /** All other methods failed: a re-INVITE that changes nothing may bring a key frame. Every 30 s at most. */
   onKeyFrameByReinvite?(): void;
-  /** The peer should send and has not for the time-out: once. */
+  /** The peer should send, and has not for the time-out. Once. */
   onInactive?(kind: 'rtp' | 'rtcp'): void;
   /** About once a second from `start` on. */
   onSecond?(): void;
   /**
-   * An encoder has given up (MediaError), the peer changed to media that cannot be carried (MediaError
-   * `TRANSCODING_DISABLED`), or a bug of ours surfaced in the media path: the owner should end the call.
+   * An encoder has failed (MediaError), the peer changed to media that cannot be carried (MediaError
+   * `TRANSCODING_DISABLED`), or the media path hit a bug: end the call.
    */
   onFailure?(error: unknown): void;
 }
@@ -67,70 +67,70 @@ export interface MediaSession {
   readonly audio: LocalMedia;
   readonly video: LocalMedia;
   /**
-   * What was agreed on: receiving, sending and the tags begin. Once.
-   * @throws MediaError `TRANSCODING_DISABLED` when what was agreed on would have to be encoded; `INVALID_ARGUMENT` for an
-   * address that is none; what encoders throw that it needs. Nothing has begun then.
+   * Starts receiving, sending and the tags with the negotiated media. Once.
+   * @throws MediaError `TRANSCODING_DISABLED` if the media need encoding and that is off; `INVALID_ARGUMENT` for an invalid
+   * address; errors from opening encoders. Nothing has started then.
    */
   start(negotiated: NegotiatedMedia): void;
   /**
-   * What was agreed on since (re-INVITE, UPDATE): codecs, payload types, addresses, directions, a medium less or more.
-   * Outputs, timestamps and counters go on.
-   * @throws MediaError as `start`; everything is as before then.
+   * Applies a later negotiation (re-INVITE, UPDATE): codecs, payload types, addresses, directions, a medium added or removed.
+   * Outputs, timestamps and counters continue.
+   * @throws MediaError as `start`, without any change.
    */
   update(negotiated: NegotiatedMedia): void;
-  /** The peer asks for a key frame of ours, by SIP INFO. */
+  /** The peer requested a key frame from us by SIP INFO. */
   onKeyFrameRequest(): void;
   /**
-   * What the peer hears in place of silence: frames of any codec. Before `start` it waits for it; a new one replaces it.
-   * @param connect - Begins to push frames into the sink, and returns what ends that. Undefined: silence again.
-   * @throws MediaError `NO_TRANSCODER` when frames must be encoded and nothing can; `CLOSED`; `NOT_SENDING` when the peer
-   * takes no audio.
+   * Sets what the peer hears instead of silence: frames of any codec, from `start` on. Replaces the previous source.
+   * @param connect - Starts to push frames into the sink, and returns a function that stops it. Undefined: silence again.
+   * @throws MediaError `NO_TRANSCODER` when frames need an encoder and there is none; `CLOSED`; `NOT_SENDING` when the peer
+   * accepts no audio.
    */
   injectAudio(connect: ConnectAudio | undefined): void;
   /**
-   * Plays a sound file to the peer, once, in place of everything else.
+   * Plays a sound file to the peer, once, instead of everything else.
    * @throws MediaError as `injectAudio`.
    */
   playSound(path: string): void;
   /**
-   * Sends digits by RFC 4733, one after the other; `,` is a pause. Resolves when they are sent or the session closes.
+   * Sends digits by RFC 4733, one after the other; `,` is a pause. Resolves when they are sent or the session is closed.
    * @throws MediaError `INVALID_ARGUMENT` when the peer did not negotiate telephone-event.
    */
   sendDtmf(digits: string): Promise<void>;
-  /** What was measured so far. */
+  /** Figures so far. */
   stats(): MediaStats;
-  /** Says RTCP BYE, closes the sockets and frees the ports. Idempotent. */
+  /** Sends RTCP BYE, closes the sockets and returns the ports. Idempotent. */
   close(): Promise<void>;
 }
 
 /** Options of {@link openMediaSession}. */
 export interface MediaSessionOptions {
-  /** Where port pairs come from; shared by all sessions of a gateway. */
+  /** The pool of port pairs; share one between all sessions. */
   readonly portPool: PortPool;
-  /** The 20 ms beat; shared likewise. */
+  /** The 20 ms tick; share one between all sessions. */
   readonly ticker: TickSource;
   /** Local IP address to bind. */
   readonly bindAddress: string;
-  /** May RTP and RTCP be sent to this address? Default: to all. */
+  /** May RTP and RTCP be sent to this address? Default: all may be. */
   readonly maySendTo?: (address: string) => boolean;
   /** RTCP CNAMEs, as in the offer. */
   readonly audioCname: string;
   readonly videoCname: string;
-  /** How long a missing packet is waited for, or between which bounds that adapts. Default 20–200 ms. */
+  /** How long to wait for a missing packet, or the bounds within which that adapts. Default 20–200 ms. */
   readonly jitterDelayMs?: number | DelayRange;
-  /** What outputs get that want nothing else. Default: everything passes through. */
+  /** The default form for outputs. Default: everything passes through. */
   readonly form?: OutputForm;
   /** Default: nothing is encoded. */
   readonly transcoders?: SessionTranscoders;
-  /** A silent AAC track where only video was agreed on. Default false. */
+  /** Add a silent AAC track if only video was negotiated. Default false. */
   readonly silentAudio?: boolean;
   /** Milliseconds without a picture after which the last key frame is sent again; 0: never. Default 2,000. */
   readonly videoFreezeMs?: number;
   /** What happens to pictures after a loss. Default `wait`. */
   readonly videoLoss?: 'wait' | 'continue';
-  /** Send black H.264 pictures where the peer takes them. Default false. */
+  /** Send black H.264 pictures if the peer accepts them. Default false. */
   readonly blackVideo?: boolean;
-  /** Without RTP, or RTCP, for so long the peer counts as gone; 0: never. Default 0. */
+  /** Without RTP, or RTCP, for this long the peer counts as gone; 0: never. Default 0. */
   readonly rtpTimeoutMs?: number;
   readonly rtcpTimeoutMs?: number;
   /** Monotonic milliseconds. */
@@ -142,7 +142,7 @@ export interface MediaSessionOptions {
 }
 
 /**
- * Binds two RTP/RTCP port pairs. Packets that come before `start` are kept, within bounds.
+ * Binds two RTP/RTCP port pairs. Packets that arrive before `start` are kept, within limits.
  *
  * @throws MediaError (rejection) `NO_PORTS` or `SOCKET`; nothing stays bound then.
  */
@@ -156,14 +156,14 @@ export async function openMediaSession(
 }
 
 const DEFAULT_FORM: OutputForm = { audio: 'passthrough', video: 'passthrough' };
-/** When nothing at all has come for this long, silence begins without the peer. */
+/** If nothing has arrived for this long, the stream starts with silence. */
 const SILENCE_START_MS = 200;
 const SECOND_MS = 1000;
 const DEFAULT_FREEZE_MS = 2000;
-/** Phones that send a key frame as often as wanted do so give or take this. */
+/** Tolerance for phones that send key frames at the wanted interval on their own. */
 const KEY_FRAME_GRACE_MS = 250;
 
-/** The path of one medium: where its packets go. */
+/** The path of one medium. */
 type Path = AudioPath | VideoPath;
 
 interface EarlyPacket {
@@ -185,7 +185,7 @@ class RtpMediaSession implements MediaSession {
   readonly #peerSound: PeerSound;
   readonly #inactivity: Inactivity;
   #negotiated: NegotiatedMedia | undefined;
-  /** While the sockets are being started. */
+  /** Packets handed over while the sockets are being started. */
   #early: EarlyPacket[] | undefined;
   #startMs = 0;
   #secondMs = Number.NEGATIVE_INFINITY;
@@ -295,7 +295,7 @@ class RtpMediaSession implements MediaSession {
     if (this.#negotiated)
       throw new MediaError('INVALID_ARGUMENT', 'The session was started already');
     this.#startMs = this.#options.now();
-    // The sockets last: they hand over what came early, which both media's paths then take in order of arrival.
+    // Start the sockets last: they hand over early packets, which the paths of both media take in order of arrival.
     const early: EarlyPacket[] = [];
     this.#early = early;
     try {
@@ -313,7 +313,7 @@ class RtpMediaSession implements MediaSession {
     if (!this.#negotiated) throw new MediaError('INVALID_ARGUMENT', 'The session is not started');
     const wasSending = this.#negotiated.video?.receive === true;
     this.#apply(negotiated);
-    // After a hold nobody knows what the peer's encoder refers to.
+    // After a hold it is unknown what the peer's encoder refers to.
     if (!wasSending && negotiated.video?.receive) this.#videoRtp.requestKeyFrame();
   }
 
@@ -407,7 +407,7 @@ class RtpMediaSession implements MediaSession {
   }
 
   #setKeyFramePeriod(everyMs: number | undefined): void {
-    // A peer that keeps to that by itself is not asked beside it.
+    // A peer that keeps this interval on its own needs no requests.
     this.#videoRtp.requestEveryMs =
       everyMs === undefined ? undefined : everyMs + KEY_FRAME_GRACE_MS;
   }
@@ -469,7 +469,7 @@ class RtpMediaSession implements MediaSession {
   async #finish(): Promise<void> {
     this.#options.ticker.remove(this.#onTick);
     this.#peerSound.close();
-    // Pictures behind a hole are of no use.
+    // Pictures after a gap are useless.
     if (this.#negotiated) this.#audioPath.flush();
     await this.#closeRtp();
   }
@@ -482,7 +482,7 @@ class RtpMediaSession implements MediaSession {
   async #close(): Promise<void> {
     this.#options.ticker.remove(this.#onTick);
     this.#peerSound.close();
-    // Whoever still holds the session shall not hold the last pictures with it.
+    // A reference to the session must not keep the last pictures alive.
     this.stream.close();
     await this.#closeRtp();
   }

@@ -37,7 +37,7 @@ it('Rate: growth per second over the last period; null before the first has ende
 });
 
 describe('ReceivedFigures', () => {
-  it('tells loss as a share, bits per second, and faults of the session and of later stages', () => {
+  it('reports loss as a share, bits per second, and faults of the session and of later stages', () => {
     const figures = new ReceivedFigures<'pcma' | 'pcmu'>();
     figures.note(RTP, 0);
     expect(figures.bitrateBps).toBeNull();
@@ -57,7 +57,7 @@ describe('ReceivedFigures', () => {
     });
   });
 
-  it('knows no loss and no jitter before a packet came', () => {
+  it('has no loss and no jitter before the first packet', () => {
     const none = { ...RTP, packets: 0, lost: 0 };
     expect(new ReceivedFigures().stats(none, line(), null)).toMatchObject({
       codec: null,
@@ -67,7 +67,7 @@ describe('ReceivedFigures', () => {
   });
 });
 
-it('VideoFigures: pictures, what became of them, and how often a key frame was asked for', () => {
+it('VideoFigures: pictures, drops, and key-frame requests', () => {
   const figures = new VideoFigures();
   figures.note(RTP, 0);
   figures.frames += 30;

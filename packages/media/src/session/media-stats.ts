@@ -1,4 +1,4 @@
-// The figures of a session, and how those of a received medium are counted.
+// The figures of a session, and the counters of a received medium.
 
 import type { AudioCodec, VideoCodec } from '../codec/codec.ts';
 import type { TranscoderStats } from '../ffmpeg/transcoder.ts';
@@ -6,13 +6,13 @@ import type { KeyFrameStats } from '../rtp/key-frame-requester.ts';
 import type { ReceptionLine } from '../rtp/reception-line.ts';
 import type { RtpSessionStats } from '../rtp/rtp-session.ts';
 
-/** What was measured of one received medium; `null` where nothing was. */
+/** Figures of one received medium; `null` where nothing was measured. */
 export interface ReceivedMediaStats<Codec extends string = AudioCodec | VideoCodec> {
   /** Codec of the last frame. */
   readonly codec: Codec | null;
   readonly packets: number;
   readonly bytes: number;
-  /** Packets that never came, by sequence numbers (RFC 3550 §6.4.1). */
+  /** Packets that never arrived, by sequence numbers (RFC 3550 §6.4.1). */
   readonly lost: number;
   /** Share of packets lost, 0–1. */
   readonly lossRatio: number | null;
@@ -22,17 +22,17 @@ export interface ReceivedMediaStats<Codec extends string = AudioCodec | VideoCod
   readonly duplicates: number;
   /** Received payload, averaged over the last seconds. */
   readonly bitrateBps: number | null;
-  /** How long a missing packet is waited for at present. */
+  /** How long a missing packet is waited for, currently. */
   readonly jitterDelayMs: number;
-  /** Retransmissions asked for (RFC 4585 §6.2.1). */
+  /** Retransmission requests sent (RFC 4585 §6.2.1). */
   readonly nacksSent: number;
-  /** Packets that came after they were asked for. */
+  /** Packets that arrived after a request. */
   readonly recovered: number;
-  /** Packets dropped by name of their fault. */
+  /** Packets dropped, counted by fault. */
   readonly faults: Readonly<Record<string, number>>;
 }
 
-/** What was measured of a session. */
+/** Figures of a session. */
 export interface MediaStats {
   readonly audio: ReceivedMediaStats<AudioCodec> | null;
   readonly video:
@@ -43,19 +43,19 @@ export interface MediaStats {
         readonly fps: number | null;
         readonly frames: number;
         readonly keyFrames: number;
-        /** Access units dropped since a part or the parameter sets were lost, or while a key frame was awaited. */
+        /** Access units dropped because a part or the parameter sets were lost, or while waiting for a key frame. */
         readonly droppedFrames: number;
         /** Key-frame requests sent to the peer, by all methods. */
         readonly keyFrameRequests: number;
-        /** The same by method, what answered them, and how long the last wanted key frame took. */
+        /** The same by method, the method that was answered, and how long the last wanted key frame took. */
         readonly keyFrameAnswers: KeyFrameStats;
-        /** Times that the last key frame was sent again, since nothing came. */
+        /** How often the last key frame was sent again because nothing arrived. */
         readonly frozenFrames: number;
       })
     | null;
-  /** How much video runs behind audio by the peer's sender reports, or `null` while unknown. */
+  /** How far video is behind audio according to the peer's sender reports, or `null` while unknown. */
   readonly avSkewMs: number | null;
-  /** Silence put into the audio, in milliseconds. */
+  /** Silence inserted into the audio, in milliseconds. */
   readonly silenceInsertedMs: number | null;
   /** The encoder of the audio; `null` where it passes through. */
   readonly audioTranscoder: TranscoderStats | null;
@@ -78,22 +78,22 @@ export class Rate {
   }
 }
 
-/** What is counted of a medium behind its RTP session. */
+/** Counters of a medium beyond its RTP session. */
 export class ReceivedFigures<Codec extends AudioCodec | VideoCodec> {
   readonly #faults = new Map<string, number>();
   readonly #rate = new Rate();
 
-  /** Of what was received, over the last period; `null` before its end. */
+  /** Received bit rate over the last period; `null` before its end. */
   get bitrateBps(): number | null {
     return this.#rate.perSecond;
   }
 
-  /** One more fault of that name. */
+  /** Counts a fault. */
   count(fault: string): void {
     this.#faults.set(fault, (this.#faults.get(fault) ?? 0) + 1);
   }
 
-  /** A period has ended. */
+  /** Ends a period. */
   note(rtp: RtpSessionStats, nowMs: number): void {
     this.#rate.note(rtp.bytes * 8, nowMs);
   }
@@ -120,9 +120,9 @@ export class ReceivedFigures<Codec extends AudioCodec | VideoCodec> {
   }
 }
 
-/** Those of the video, with its pictures. */
+/** The counters of video, including pictures. */
 export class VideoFigures extends ReceivedFigures<VideoCodec> {
-  /** Pictures that went into the stream. */
+  /** Pictures passed to the stream. */
   frames = 0;
   keyFrames = 0;
   #broken = 0;
@@ -133,7 +133,7 @@ export class VideoFigures extends ReceivedFigures<VideoCodec> {
     return this.#frameRate.perSecond;
   }
 
-  /** A picture could not be put together, for this fault. */
+  /** Counts a picture that could not be assembled, and its fault. */
   countBroken(fault: string): void {
     this.#broken++;
     this.count(fault);
@@ -144,7 +144,7 @@ export class VideoFigures extends ReceivedFigures<VideoCodec> {
     this.#frameRate.note(this.frames, nowMs);
   }
 
-  /** As `stats`, and of the pictures. @param rest what other stages know; `dropped`: pictures that came whole, and in vain */
+  /** Like `stats`, with pictures. @param rest figures of other stages; `dropped`: complete pictures that were dropped */
   videoStats(
     rtp: RtpSessionStats,
     line: ReceptionLine,

@@ -1,4 +1,4 @@
-// What was negotiated, and the same in the words of the stages that it concerns.
+// The negotiated media, and their translation for the stages of the media path.
 
 import { AUDIO_CODECS, VIDEO_CLOCK_RATE_HZ } from '../codec/codec.ts';
 import type { AudioCodec, VideoCodec } from '../codec/codec.ts';
@@ -9,28 +9,28 @@ import { requireRemote } from '../rtp/rtp-remote.ts';
 import type { RtpRemote } from '../rtp/rtp-remote.ts';
 import type { SrtpKeys } from '../rtp/srtp.ts';
 
-/** One medium as negotiated. */
+/** One negotiated medium. */
 export interface NegotiatedMedium {
-  /** Where we send to, and expect from. */
+  /** Address to send to and expect media from. */
   readonly address: string;
   readonly rtpPort: number;
   readonly rtcpAddress: string;
   readonly rtcpPort: number;
-  /** The peer takes media from us, and we offered to send. */
+  /** The peer accepts media from us, and we offered to send. */
   readonly send: boolean;
-  /** The peer means to send media; false while it holds the call or only listens. */
+  /** The peer intends to send media; false while it holds the call or only listens. */
   readonly receive: boolean;
   /** Payload types on the wire, by codec. */
   readonly codecs: readonly {
     readonly payloadType: number;
     readonly codec: AudioCodec | VideoCodec;
   }[];
-  /** RFC 4733 events, where negotiated, for each RTP clock. */
+  /** RFC 4733 events, if negotiated, for each RTP clock. */
   readonly telephoneEvents: readonly {
     readonly payloadType: number;
     readonly clockRateHz: number;
   }[];
-  /** Feedback (RFC 4585, RFC 5104) that the peer said it takes. */
+  /** Feedback (RFC 4585, RFC 5104) that the peer announced to accept. */
   readonly feedback: { readonly pli: boolean; readonly fir: boolean; readonly nack: boolean };
   /** Keys of SRTP; absent: RTP in the clear. */
   readonly srtp?: SrtpKeys;
@@ -38,14 +38,14 @@ export interface NegotiatedMedium {
   readonly parameterSets?: readonly Uint8Array[];
 }
 
-/** What offer and answer have agreed on; an absent medium was refused. */
+/** The result of offer and answer; an absent medium was refused. */
 export interface NegotiatedMedia {
   readonly audio?: NegotiatedMedium;
   readonly video?: NegotiatedMedium;
   /** The peer holds the call: it need not send, whatever its directions say. Default false. */
   readonly held?: boolean;
   /**
-   * IP address that the peer signals from, where it signals itself: behind a NAT its media are expected from there.
+   * IP address that the peer signals from, if it signals directly: behind a NAT its media are expected from there.
    * Default: unknown.
    */
   readonly signallingAddress?: string;
@@ -59,15 +59,15 @@ function isVideo(codec: AudioCodec | VideoCodec): codec is VideoCodec {
   return !isAudio(codec);
 }
 
-/** One codec of each medium that was agreed on. */
+/** One codec for each negotiated medium. */
 export interface AgreedCodecs {
   readonly audio?: AudioCodec;
   readonly video?: VideoCodec;
 }
 
 /**
- * What the peer will send: what it sends at present, where that is still agreed on (RFC 3264 §5.1 leaves it the choice),
- * else its first choice.
+ * The codecs that the peer will send: the current ones, if still negotiated (RFC 3264 §5.1 leaves it the choice), else
+ * its first choice.
  */
 export function expectedMedia(
   { audio, video }: NegotiatedMedia,
@@ -83,7 +83,7 @@ export function expectedMedia(
   };
 }
 
-/** Payload types of a medium, in place of those that `types` holds. */
+/** Replaces the entries of `types` by the payload types of a medium. */
 export function fillTypes(
   types: Map<number, RtpCodec>,
   medium: NegotiatedMedium | undefined,
@@ -99,8 +99,8 @@ export function fillTypes(
 }
 
 /**
- * What an RTP session would refuse of this medium, before anything was changed for it.
- * @throws MediaError `INVALID_ARGUMENT`, e.g. for a host name in place of an IP address.
+ * Checks a medium as an RTP session would, before anything changes.
+ * @throws MediaError `INVALID_ARGUMENT`, e.g. for a host name instead of an IP address.
  */
 export function requireMedium(medium: NegotiatedMedium): void {
   const payloadTypes = new Map<number, RtpCodec>();
@@ -108,12 +108,12 @@ export function requireMedium(medium: NegotiatedMedium): void {
   requireRemote({ ...remote(medium), payloadTypes });
 }
 
-/** A medium that is not agreed on any more: its packets are strangers, and nothing is sent. */
+/** A medium that is no longer negotiated: its packets are rejected, and nothing is sent. */
 function refused(medium: NegotiatedMedium): NegotiatedMedium {
   return { ...medium, address: '0.0.0.0', rtcpAddress: '0.0.0.0', codecs: [], telephoneEvents: [] };
 }
 
-/** Where a medium goes to and comes from. */
+/** The addresses and keys of a medium. */
 function remote(
   medium: NegotiatedMedium,
 ): Pick<RtpRemote, 'address' | 'port' | 'rtcpAddress' | 'rtcpPort' | 'srtp'> {
@@ -126,7 +126,7 @@ export function lineToSend(medium: NegotiatedMedium): AudioLine {
   const first = medium.codecs.find(({ codec }) => isAudio(codec));
   if (!medium.send || !first || !isAudio(first.codec)) return {};
   const { clockRateHz } = AUDIO_CODECS[first.codec];
-  // RFC 4733 §2.1: the clock of the audio; some peers know events of 8 kHz only.
+  // RFC 4733 §2.1: the clock of the audio; some peers support only events of 8 kHz.
   const events =
     medium.telephoneEvents.find((one) => one.clockRateHz === clockRateHz) ??
     medium.telephoneEvents[0];
@@ -140,7 +140,7 @@ export function lineToSend(medium: NegotiatedMedium): AudioLine {
   };
 }
 
-/** PLI, FIR, INFO, and a re-INVITE when all are in vain; a peer that named only FIR gets that first. Peers that named neither often understand both. */
+/** PLI, FIR, INFO, and a re-INVITE if all fail; a peer that announced only FIR gets that first. Peers that announced neither often support both. */
 function keyFrameLadder({ feedback }: NegotiatedMedium): readonly KeyFrameMethod[] {
   const byRtcp =
     feedback.fir && !feedback.pli ? (['fir', 'pli'] as const) : (['pli', 'fir'] as const);
@@ -148,8 +148,8 @@ function keyFrameLadder({ feedback }: NegotiatedMedium): readonly KeyFrameMethod
 }
 
 /**
- * What the audio's RTP session is started with.
- * @param before the medium as it was, where it is not agreed on any more
+ * The remote for the audio's RTP session.
+ * @param before the previous medium, for one that is no longer negotiated
  * @param payloadTypes those of `audio`, see {@link fillTypes}
  */
 export function audioRemote(
@@ -165,7 +165,7 @@ export function audioRemote(
   };
 }
 
-/** The same of the video. @param blackVideo black pictures are sent where H.264 is agreed on */
+/** The same for video. @param blackVideo send black pictures if H.264 was negotiated */
 export function videoRemote(
   video: NegotiatedMedium | undefined,
   before: NegotiatedMedium | undefined,

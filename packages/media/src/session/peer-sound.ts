@@ -8,26 +8,26 @@ import { openFileSound } from '../ffmpeg/file-sound.ts';
 import { LiveSound } from '../ffmpeg/live-sound.ts';
 import type { SoundSource } from '../rtp/sound-source.ts';
 
-/** Begins to push frames into the sink; returns what ends that. */
+/** Starts to push frames into the sink; returns a function that stops it. */
 export type ConnectAudio = (sink: Sink<StreamAudio>) => () => void;
 
-/** What an `RtpSession` plays, for the length of a call. What is asked for before `use` waits for it. */
+/** The source that an `RtpSession` plays during a call. Requests before `use` take effect then. */
 export class PeerSound implements SoundSource {
-  /** There is always more: silence at least. */
+  /** It never ends: without sound it is silent. */
   readonly ended = false;
   readonly #tools: Pick<SessionTranscoders, 'ffmpeg' | 'takeSoundSlot'>;
   readonly #onFault: (fault: string) => void;
-  /** Codec of the line; null: the peer takes no audio; undefined: not known yet. */
+  /** Codec of the line; null: the peer accepts no audio; undefined: not known yet. */
   #codec: AudioCodec | null | undefined;
   #connect: ConnectAudio | undefined;
   #live: { readonly sound: LiveSound; readonly disconnect: () => void } | undefined;
-  /** Waits for the codec. */
+  /** File to play once the codec is known. */
   #path: string | undefined;
   #file: SoundSource | undefined;
   #freeFileSlot: (() => void) | undefined;
 
   /**
-   * @param tools - Without `ffmpeg`: no files, and only streams that need no decoding.
+   * @param tools - Without `ffmpeg` there are no files, and only streams that need no decoding.
    * @param onFault - A file or stream could not be decoded; silence follows.
    */
   constructor(
@@ -38,7 +38,7 @@ export class PeerSound implements SoundSource {
     this.#onFault = onFault;
   }
 
-  /** The line's codec from now on, or null for none. A file that is being played ends with a change. */
+  /** Sets the line's codec, or null for none. A change ends a playing file. */
   use(codec: AudioCodec | null): void {
     if (codec === this.#codec) return;
     this.#codec = codec;
@@ -50,7 +50,7 @@ export class PeerSound implements SoundSource {
     try {
       this.#openFile(this.#path, codec);
     } catch {
-      // Nobody waits for it any more.
+      // The caller of `playFile` is no longer waiting.
       this.#onFault('sound-failed');
     }
   }
@@ -63,18 +63,18 @@ export class PeerSound implements SoundSource {
     if (connect && this.#codec) this.#openLive(connect, this.#codec);
   }
 
-  /** @throws MediaError `NO_TRANSCODER`, `NOT_SENDING`; what `takeSoundSlot` throws */
+  /** @throws MediaError `NO_TRANSCODER`, `NOT_SENDING`; errors of `takeSoundSlot` */
   playFile(path: string): void {
     this.#requireLine();
     if (!this.#tools.ffmpeg)
-      throw new MediaError('NO_TRANSCODER', 'There is no ffmpeg to decode it');
+      throw new MediaError('NO_TRANSCODER', 'Decoding a sound file needs ffmpeg, which is missing');
     this.#closeFile();
     if (this.#codec) this.#openFile(path, this.#codec);
     else this.#path = path;
   }
 
   read(): Uint8Array | undefined {
-    // Both are read: the stream behind a file goes on, and must not pile up.
+    // Read both: the stream continues during a file, and must not pile up.
     const live = this.#live?.sound.read();
     const file = this.#file;
     if (!file) return live;
@@ -91,7 +91,7 @@ export class PeerSound implements SoundSource {
   }
 
   #requireLine(): void {
-    if (this.#codec === null) throw new MediaError('NOT_SENDING', 'The peer takes no audio');
+    if (this.#codec === null) throw new MediaError('NOT_SENDING', 'The peer accepts no audio');
   }
 
   #openLive(connect: ConnectAudio, codec: AudioCodec): void {

@@ -1,5 +1,5 @@
-// The video of a call: from RTP packets to pictures on the stream's time. The stages stand in the order in which a packet
-// passes them.
+// The video of a call: from RTP packets to pictures on the stream's time base. The stages are listed in the order in
+// which a packet passes them.
 
 import type { VideoCodec } from '../codec/codec.ts';
 import type { RtpPacket, VideoFrame } from '../codec/frame.ts';
@@ -18,13 +18,13 @@ import type { StreamClock } from '../sync/stream-clock.ts';
 import { VideoFigures } from './media-stats.ts';
 import type { MediaStats } from './media-stats.ts';
 
-/** What a video path needs of its session. */
+/** What a video path needs from its session. */
 export interface VideoPathDeps {
   readonly clock: StreamClock;
   readonly hub: StreamHub;
-  /** The RTP session that the packets come from; it is there before the first packet. */
+  /** The RTP session of the packets; called only after it has been opened. */
   rtp(): RtpSession;
-  /** Another codec comes: the hub is to expect it. May throw what the hub throws. */
+  /** The peer changed its codec: updates what the hub expects. Throws errors of the hub. */
   onCodec(): void;
 }
 
@@ -72,29 +72,29 @@ export class VideoPath {
     this.#line.nack = nack;
   }
 
-  /** Takes the next packet of the wire. */
+  /** Takes the next packet from the wire. */
   push(packet: RtpPacket): void {
     this.#line.push(packet);
   }
 
-  /** Every 20 ms. */
+  /** Call it every 20 ms. */
   tick(nowMs: number): void {
     const { jitterMs, roundTripMs } = this.#deps.rtp();
     this.#line.tick(nowMs, jitterMs, roundTripMs);
   }
 
-  /** Pictures that refer to others are no use before the next key frame, which is asked for. */
+  /** Pictures that refer to others are useless before the next key frame, which is requested. */
   break(): void {
     this.#gate.break();
   }
 
-  /** Parameter sets, also those of the session description. */
+  /** Takes parameter sets, including those from the session description. */
   setParameterSets(nalus: readonly Uint8Array[]): void {
     this.#hub.setParameterSets(nalus);
     this.#decodeTimes.setReorderFrames(this.#hub.parameterSets.maxReorderFrames);
   }
 
-  /** What was measured so far. */
+  /** Figures so far. */
   stats(rtp: RtpSessionStats): MediaStats['video'] {
     const { framesWithoutParameterSets, frozenFrames } = this.#hub.stats;
     return this.figures.videoStats(rtp, this.#line, this.codec, {
@@ -137,11 +137,11 @@ export class VideoPath {
     this.figures.frames++;
     if (!isKeyFrame) return;
     this.figures.keyFrames++;
-    // No decoder can begin with one whose parameter sets were lost: the next may bring them.
+    // No decoder can start with a key frame whose parameter sets were lost: the next one may have them.
     if (codec === 'vp8' || this.#hub.parameterSets.complete) this.#deps.rtp().keyFrameArrived();
   }
 
-  /** The peer may change between negotiated codecs at any time (RFC 3264 §5.1). Is it followed? */
+  /** The peer may change between negotiated codecs at any time (RFC 3264 §5.1). @returns whether to follow. */
   #follows({ codec, arrivalMs }: VideoFrame): boolean {
     if (!this.#codec.take(codec, arrivalMs)) {
       this.#onFault('video-codec-change');
@@ -156,7 +156,7 @@ export class VideoPath {
     this.#gate.break();
   }
 
-  /** The depacketizers notice losses themselves; a new source begins a new line of timestamps. */
+  /** The depacketizers notice losses themselves; a new source starts new timestamps. */
   #onGap(cause: JitterGap): void {
     if (cause !== 'ssrc') return;
     this.#clock.sync.reset('video');
