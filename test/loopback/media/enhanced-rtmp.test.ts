@@ -180,7 +180,9 @@ describe('a VP8 and Opus call', () => {
     const target = { rtmpUrl: sink.url, rtmpStream: 'key' };
     const call = await gateway.startup({ callee, record: true, ...target });
     await call.established();
-    expect(lines.join('\n')).toMatch(/recording \S+: opus audio needs encoding, and transcoding is off/);
+    expect(lines.join('\n')).toMatch(
+      /recording \S+: opus audio needs encoding, and transcoding is off/,
+    );
     await pictures(await sink.nextPublication(), 5);
   });
 
