@@ -153,7 +153,7 @@ describe('a stream of one’s own', () => {
         { audio: { codec: 'aac', audioSpecificConfig: Uint8Array.of(1) } },
         /AudioSpecificConfig/,
       ],
-      ['odd', { audio: { codec: 'g722' } }, /encoded anew/],
+      ['odd', { audio: { codec: 'g722' } }, /needs encoding/],
     ] as const) {
       expect(() => gateway.streams.publish(name, options as never)).toThrow(problem);
     }

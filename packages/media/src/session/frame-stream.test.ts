@@ -146,8 +146,8 @@ describe('FrameStream', () => {
   });
 
   it('reports at once if its form needs encoders', () => {
-    expect(() => rig({ audio: { codec: 'opus' } })).toThrow(/opus audio would have to be encoded/);
-    expect(() => rig({ video: { codec: 'vp8' } })).toThrow(/vp8 video would have to be encoded/);
+    expect(() => rig({ audio: { codec: 'opus' } })).toThrow(/opus audio needs encoding/);
+    expect(() => rig({ video: { codec: 'vp8' } })).toThrow(/vp8 video needs encoding/);
     const enhanced = {
       audio: 'aac',
       video: 'passthrough',
