@@ -63,7 +63,7 @@ describe('the document', () => {
     expect(required('/call/find')).toBeUndefined();
   });
 
-  it('gives each operation an id of its own', () => {
+  it('gives each operation a unique id', () => {
     const ids = Object.values(document.paths).flatMap((methods) =>
       Object.values(methods).map(({ operationId }) => operationId),
     );

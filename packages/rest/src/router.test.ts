@@ -572,7 +572,7 @@ describe('failures', () => {
     expect(seen).toEqual(expected);
   });
 
-  it('tells nothing of the inside', async () => {
+  it('reveals nothing internal', async () => {
     const failures: unknown[] = [];
     const find = (): never => {
       throw new Error('secret path /root');
@@ -608,7 +608,7 @@ describe('failures', () => {
     expect((await ask('/call/find_all/')).status).toBe(200);
   });
 
-  it('tells at once that DTMF cannot be sent, and does not wait for what can', async () => {
+  it('reports at once that DTMF cannot be sent, and does not wait for what can', async () => {
     const body = { callId: 'c1', dtmf: '1' };
     const refused = () => Promise.reject(new GatewayError('CALL_STATE', 'use INFO'));
     expect((await ask('/call/send_dtmf', { body }, { call: { sendDtmf: refused } })).status).toBe(
@@ -687,7 +687,7 @@ describe('options', () => {
     expect(await origin(undefined, 'http://a')).toBeNull();
   });
 
-  it('mounts where it is told to', async () => {
+  it('mounts at the given path', async () => {
     const { gateway } = fakeGateway();
     const at = async (mount: string, path: string): Promise<number> => {
       const request = new Request(`http://gateway${path}`);

@@ -28,7 +28,7 @@ it('gives out so many places, and each back once', () => {
 });
 
 describe('the form of a call', () => {
-  it('is AAC with the pictures as they come, unless told otherwise', async () => {
+  it('is AAC with video passed through by default', async () => {
     expect((await open()).formOf({})).toEqual(AAC);
     const plain = await open({ audio: 'passthrough', video: 'reencode' });
     expect(plain.formOf({})).toEqual({ audio: 'passthrough', video: 'reencode' });
@@ -98,7 +98,7 @@ it('needs no ffmpeg where both encoders are brought along, and names its options
   await expect(open({}, wrong)).rejects.toMatchObject({ field: 'transcoding.videoFps' });
 });
 
-it('refuses to encode video anew where nothing can', async () => {
+it('refuses to encode video again without an encoder', async () => {
   const poor = () => Promise.resolve({ ...found, openVideo: undefined });
   const encoders = await open({}, poor);
   for (const attempt of [
@@ -111,7 +111,7 @@ it('refuses to encode video anew where nothing can', async () => {
   ).resolves.toBeDefined();
 });
 
-it('tells when the ffmpeg that it found is lost, or poorer than it was', async () => {
+it('reports when the ffmpeg that it found is lost, or encodes less than before', async () => {
   let answer: () => Promise<FfmpegTranscoders> = () => Promise.resolve(found);
   const asked: (string | undefined)[] = [];
   const find = (options?: { ffmpegPath?: string }): Promise<FfmpegTranscoders> => {
@@ -167,7 +167,7 @@ it('begins nothing that needs what is lost, until it is back', async () => {
   expect(encoders.taken).toEqual({ audio: 0, video: 0 });
 });
 
-it('does not miss what an encoder of one’s own does', async () => {
+it('keeps working with encoders of the application without ffmpeg', async () => {
   let find = (): Promise<FfmpegTranscoders> => Promise.resolve(found);
   const options = { transcoding: { openAudio } };
   const encoders = await Encoders.open(options, () => find(), silentLogger);

@@ -119,7 +119,7 @@ describe('registrations', () => {
     ]);
   });
 
-  it('tell each call how its account stands, for as long as it needs it', async () => {
+  it('report the state of its account to each call, for as long as it needs it', async () => {
     const { registrations, answers, pass } = setUp();
     const infos: string[] = [];
     const told = (view: RegistrationView): void => void infos.push(registrationInfo(view));
@@ -138,7 +138,7 @@ describe('registrations', () => {
     await second.unregister();
   });
 
-  it('tell that a binding has lapsed, however long the registrar asks to wait', async () => {
+  it('report a lapsed binding, however long the registrar asks to wait', async () => {
     const { registrations, answers, pass, states, log, timersRunning } = setUp();
     const lease = await registrations.acquire(ACCOUNT);
     answers.push(new SipError('REJECTED', '503 No', { statusCode: 503, retryAfterSeconds: 600 }));
@@ -160,7 +160,7 @@ describe('registrations', () => {
     expect(timersRunning()).toBe(0);
   });
 
-  it('tell accounts apart by all that makes them', async () => {
+  it('distinguish accounts by every field', async () => {
     const { registrations, log } = setUp();
     await registrations.acquire(ACCOUNT);
     await registrations.acquire({ ...ACCOUNT, transport: 'tcp' });
@@ -189,7 +189,7 @@ describe('registrations', () => {
     expect(registration.view().expiresAt).toBe(new Date(175_000).toISOString());
   });
 
-  it('stand while a refresh fails, are tried again, and are made anew when it was too late', async () => {
+  it('stay valid while a refresh fails, are retried, and are made again after they expire', async () => {
     const { registrations, log, states, answers, pass } = setUp();
     const registration = registrations.stand(ACCOUNT);
     await registration.registered();
@@ -212,7 +212,7 @@ describe('registrations', () => {
     expect(log).toContain('register sip:alice@pbx 2');
   });
 
-  it('tell a call why it has none, and then begin anew for the next', async () => {
+  it('report to a call why it has none, and start again for the next', async () => {
     const { registrations, log, answers, states } = setUp();
     answers.push(refused(403));
     await expect(registrations.acquire(ACCOUNT)).rejects.toMatchObject({ statusCode: 403 });

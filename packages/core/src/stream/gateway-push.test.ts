@@ -185,7 +185,7 @@ describe('GatewayPush', () => {
     await push.close();
   });
 
-  it('takes a refusal of the connection as final, and gives up a lost one where told to', async () => {
+  it('takes a refusal of the connection as final, and gives up a lost one after giveUpMs', async () => {
     const first = setUp();
     first.push.start(first.media);
     first.last().handler.onEnded(new RtmpError('CONNECT_REJECTED', 'no'));
@@ -298,7 +298,7 @@ describe('GatewayPush', () => {
     await push.close();
   });
 
-  it('begins to count anew after a connection that lasted', async () => {
+  it('starts counting again after a connection that lasted', async () => {
     const { push, media, connections, last } = setUp({ maxReconnects: 1 });
     push.start(media);
     for (let i = 0; i < 5; i++) {
@@ -406,7 +406,7 @@ describe('GatewayPush', () => {
     });
   }
 
-  it('takes options of its own over those of the gateway, and warns of what the server will refuse', async () => {
+  it('prefers its own options to those of the gateway, and warns of what the server will refuse', async () => {
     const warn = vi.fn();
     const youTube = 'rtmp://a.rtmp.youtube.com/live2';
     const { push, media, last, wishes } = setUp({ stallTimeoutMs: 1 }, youTube, {
@@ -429,7 +429,7 @@ describe('GatewayPush', () => {
     expect(wishes).toEqual([]);
   });
 
-  it('tells what a server says without the keys in it, to whoever asks and in its log', async () => {
+  it('masks keys in the messages of a server, in its view and its log', async () => {
     const info = vi.fn();
     const url = 'rtmp://user:pass-word@server/live?token=to-ken';
     const { push, media, last } = setUp({}, url, { logger: { ...silentLogger, info } });
@@ -492,7 +492,7 @@ describe('GatewayPush', () => {
     });
   }
 
-  it('decides anew at each connection, and keeps the encoders of the last one through an outage', async () => {
+  it('decides again at each connection, and keeps the encoders of the last one through an outage', async () => {
     const { push, media, last, held, forms } = setUp({ enhanced: 'auto' });
     push.start(media);
     last().handler.onPublishing(answers(true, true));
@@ -552,7 +552,7 @@ describe('GatewayPush', () => {
     await push.close();
   });
 
-  it('believes what is known of a server although its answer does not say it', async () => {
+  it('uses what is known of a server although its answer does not say it', async () => {
     const { push, media, last, forms } = setUp({}, 'rtmp://mediamtx/live');
     push.start(media);
     last().handler.onPublishing(answers(false, false));

@@ -26,7 +26,7 @@ const newTrace = (maxMessages = 100, maxBytes = 100_000): SipTrace =>
   new SipTrace({ maxMessages, maxBytes });
 
 describe('SipTrace', () => {
-  it('tells way, time and message, and what came again', () => {
+  it('records direction, time and message, and marks retransmissions', () => {
     const trace = newTrace();
     const at = new Date(1000);
     const extra = 'Authorization: Digest username="a", response="cafe"\r\n';
