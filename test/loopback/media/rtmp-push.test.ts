@@ -61,7 +61,9 @@ describe('a server that asks for a new connection', () => {
     await call.established();
     const old = await first.nextPublication();
     first.requestReconnect(second.url);
-    await expect.poll(() => lines.join('\n')).toMatch(/redirects the push to a host that is not allowed/);
+    await expect
+      .poll(() => lines.join('\n'))
+      .toMatch(/redirects the push to a host that is not allowed/);
     const count = old.tagCount;
     await expect.poll(() => old.tagCount).toBeGreaterThan(count + 20);
     expect(second.connectionCount).toBe(0);
