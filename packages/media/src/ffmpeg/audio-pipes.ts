@@ -1,5 +1,5 @@
-// How audio travels into ffmpeg and out of it: always in packets, so that it reads each as soon as it is written. (Of raw
-// samples it gathers 20–40 ms first.) G.711 goes in as FLV, Opus and Speex as Ogg, G.722 as it is.
+// How audio gets into ffmpeg and out of it: always in packets, so that ffmpeg reads each as soon as it is written. (It
+// collects 20–40 ms of raw samples first.) G.711 goes in as FLV, Opus and Speex as Ogg, G.722 as it is.
 
 import { AdtsReader, formatAdts } from '../codec/aac.ts';
 import { AUDIO_CODECS } from '../codec/codec.ts';
@@ -11,7 +11,7 @@ import { OggReader, OggWriter, opusHeads, speexHeads } from '../codec/ogg.ts';
 import { AUDIO_STEP_MS, audioSilence } from '../codec/silence.ts';
 import { splitSpeexFrames } from '../codec/speex.ts';
 
-/** In front of every other argument: no terminal, no protocol but pipes. */
+/** Precedes every other argument: no terminal, no protocol except pipes. */
 export const FFMPEG_SAFE: readonly string[] = [
   '-hide_banner',
   '-nostdin',
@@ -20,7 +20,7 @@ export const FFMPEG_SAFE: readonly string[] = [
   '-protocol_whitelist',
   'pipe',
 ];
-/** As {@link FFMPEG_SAFE}, for input that we write ourselves: nothing to find out about it. */
+/** Like {@link FFMPEG_SAFE}, for input that we write ourselves and that needs no probing. */
 export const FFMPEG_START: readonly string[] = [
   ...FFMPEG_SAFE,
   '-probesize',
@@ -33,8 +33,8 @@ export const FFMPEG_START: readonly string[] = [
 const FLV_HEAD = { pcma: 0x72, pcmu: 0x82 } as const;
 
 /**
- * How much later than its RTP timestamp says a sound is heard, from encoder to decoder: their look-ahead, which no
- * time stamp tells. Measured with ffmpeg's encoders (libopus, libspeex, g722), in milliseconds.
+ * How much later than its RTP timestamp a sound is heard, from encoder to decoder: their look-ahead, which no
+ * timestamp includes. Measured with ffmpeg's encoders (libopus, libspeex, g722), in milliseconds.
  */
 export const CODEC_DELAY_MS: Readonly<Record<AudioCodec, number>> = {
   pcma: 0,
@@ -54,12 +54,12 @@ export function inputArguments(
   if (codec === 'g722') return ['-f', 'g722', '-i', 'pipe:0'];
   if (codec === 'pcma' || codec === 'pcmu') return ['-f', 'flv', '-i', 'pipe:0'];
   const decoder = codec === 'opus' ? decoders.opus : decoders.speex;
-  // Without a name ffmpeg chooses, and says so when it has none.
+  // Without a name ffmpeg chooses a decoder, and reports it if it has none.
   const named = decoder === undefined ? [] : ['-c:a', decoder];
   return [...named, '-f', 'ogg', '-i', 'pipe:0'];
 }
 
-/** Puts the frames of one codec into the form that {@link inputArguments} announces. One for each child process. */
+/** Formats the frames of one codec as {@link inputArguments} announces. One for each child process. */
 export class FfmpegAudioInput {
   readonly #codec: AudioCodec | 'aac';
   readonly #ogg = new OggWriter();
@@ -70,7 +70,7 @@ export class FfmpegAudioInput {
     this.#codec = codec;
   }
 
-  /** What to write for a frame of this codec; container heads go before the first. */
+  /** The octets to write for a frame; container headers precede the first. */
   encode(frame: Omit<StreamAudio, 'timestampMs'>): Uint8Array {
     const codec = this.#codec;
     if (codec === 'aac')
@@ -106,7 +106,7 @@ export class FfmpegAudioInput {
   }
 }
 
-/** Coder and container that give frames of 20 ms. */
+/** Encoder and container for frames of 20 ms. */
 function outputCoder(codec: AudioCodec, { encoders }: FfmpegCapabilities): readonly string[] {
   if (codec === 'pcma') return ['-c:a', 'pcm_alaw', '-f', 'alaw'];
   if (codec === 'pcmu') return ['-c:a', 'pcm_mulaw', '-f', 'mulaw'];
@@ -121,7 +121,7 @@ function outputCoder(codec: AudioCodec, { encoders }: FfmpegCapabilities): reado
 
 /**
  * The arguments of a mono output of one codec on stdout, in frames of 20 ms, or in those of AAC.
- * @param aacRateHz - Of AAC.
+ * @param aacRateHz - Sampling rate of AAC.
  */
 export function outputArguments(
   codec: AudioCodec | 'aac',
@@ -141,7 +141,7 @@ export function outputArguments(
 const RAW_FRAME_BYTES = 160;
 const OGG_HEADS = 2;
 
-/** Cuts what {@link outputArguments} asks for into payloads of 20 ms, or frames of AAC. One for each child process. */
+/** Cuts the output that {@link outputArguments} requests into payloads of 20 ms, or AAC frames. One for each child process. */
 export class FfmpegAudioOutput {
   readonly #onFrame: (payload: Uint8Array) => void;
   readonly #ogg: OggReader | undefined;
@@ -150,7 +150,7 @@ export class FfmpegAudioOutput {
   #raw: Buffer = Buffer.alloc(0);
   #packets = 0;
 
-  /** @param onFrame - One payload, ours to keep. */
+  /** @param onFrame - Receives each payload, and may keep it. */
   constructor(codec: AudioCodec | 'aac', onFrame: (payload: Uint8Array) => void) {
     this.#onFrame = onFrame;
     this.#silence = codec === 'aac' ? 0 : audioSilence(codec)[0]!;
@@ -164,7 +164,7 @@ export class FfmpegAudioOutput {
     });
   }
 
-  /** Takes what came next; pieces of any size. */
+  /** Takes the next octets, in pieces of any size. */
   push(octets: Uint8Array): void {
     const reader = this.#ogg ?? this.#adts;
     if (reader) {
@@ -178,7 +178,7 @@ export class FfmpegAudioOutput {
     this.#raw = bytes.subarray(at);
   }
 
-  /** There is no more: what is left of raw sound is filled up with silence. */
+  /** The output has ended: pads the last raw sound with silence. */
   end(): void {
     const left = this.#raw;
     if (left.length === 0) return;

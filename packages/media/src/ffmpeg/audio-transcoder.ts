@@ -1,4 +1,4 @@
-// Any audio codec to AAC by ffmpeg: what goes in is counted in media time, what comes out gets its time from there.
+// Any audio codec to AAC by ffmpeg: the input is counted in media time, from which the output gets its time.
 
 import { AAC_FRAME_SAMPLES, AdtsReader } from '../codec/aac.ts';
 import type { AacFormat } from '../codec/aac.ts';
@@ -10,7 +10,7 @@ import { FfmpegChild } from './child.ts';
 import type { AudioFrame } from '../codec/frame.ts';
 import type { AudioTranscoder, AudioTranscoderHandler, TranscoderStats } from './transcoder.ts';
 
-/** What is encoded. */
+/** Parameters of the AAC. */
 export interface AacEncoding {
   readonly bitrateBps: number;
   readonly sampleRateHz: number;
@@ -23,13 +23,13 @@ const PADDING_SAMPLES = 1024;
 /** A step in the input's media time larger than this moves the output's time, too. */
 const STEP_MS = 60;
 
-/** See {@link AudioTranscoder}. Another codec in mid-stream gets another child process; what the one before still holds comes out first. */
+/** See {@link AudioTranscoder}. Another codec in mid-stream gets another child process; the previous one is drained first. */
 export class FfmpegAudioTranscoder implements AudioTranscoder {
   readonly #binary: FfmpegBinary;
   readonly #encoding: AacEncoding;
   readonly #handler: AudioTranscoderHandler;
   #run: AacRun | undefined;
-  /** The run of the codec before, until the new one gives its first frame. */
+  /** The run of the previous codec, until the first frame of the new one. */
   #ending: AacRun | undefined;
   #restartsBefore = 0;
   #closed = false;
@@ -103,16 +103,16 @@ interface AacRunHandler {
   onFailed(error: MediaError): void;
 }
 
-/** One codec's child process, and where its input and output stand in media time. */
+/** One codec's child process, and the media time of its input and output. */
 class AacRun {
   readonly codec: AudioCodec;
   readonly child: FfmpegChild;
   readonly #handler: AacRunHandler;
   #input: FfmpegAudioInput;
-  /** Media time at the begin of this process's input, and what was fed since. */
+  /** Media time at the beginning of this process's input, and the input since then. */
   #anchorMs = Number.NaN;
   #fedMs = 0;
-  /** Jumps of the input's media time that the output has not reached yet. */
+  /** Jumps of the input's media time that the output has yet to reach. */
   #steps: { readonly fedMs: number; readonly anchorMs: number }[] = [];
   #outAnchorMs = 0;
   #endMs = Number.POSITIVE_INFINITY;
@@ -151,13 +151,13 @@ class AacRun {
     return true;
   }
 
-  /** No input any more; what comes out goes as far as this media time, to the nearest frame. */
+  /** Ends the input; output continues to this media time, to the nearest frame. */
   endAt(mediaTimeMs: number): void {
     this.#endMs = mediaTimeMs;
     this.child.finish();
   }
 
-  /** No input any more; what comes out goes as far as the input did. */
+  /** Ends the input; output continues to the end of the input. */
   finish(onDone: () => void): void {
     const fedUntilMs = this.#anchorMs + this.#fedMs - CODEC_DELAY_MS[this.codec];
     if (!Number.isNaN(fedUntilMs)) this.#endMs = fedUntilMs;
@@ -206,7 +206,7 @@ class AacRun {
   }
 }
 
-/** Fixed words and numbers only: nothing that a caller or a peer said ever stands here. */
+/** Fixed words and numbers only: nothing from a caller or a peer may appear here. */
 function aacArguments(
   codec: AudioCodec,
   { capabilities }: FfmpegBinary,

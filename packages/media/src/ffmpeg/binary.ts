@@ -1,4 +1,4 @@
-// Which ffmpeg is used, and what it can do.
+// Finds ffmpeg, and what it can do.
 
 import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
@@ -7,7 +7,7 @@ import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { MediaError } from '../errors.ts';
 
-/** Coders that are of use here, by what they code. */
+/** Encoders and decoders in use, by codec. */
 const ENCODERS: Readonly<Record<FfmpegEncoding, readonly string[]>> = {
   aac: ['aac'],
   h264: ['libx264', 'libopenh264', 'h264'],
@@ -15,7 +15,7 @@ const ENCODERS: Readonly<Record<FfmpegEncoding, readonly string[]>> = {
   speex: ['libspeex'],
   g722: ['g722'],
 };
-/** In order of preference: the codecs' own libraries deal best with what phones send. */
+/** In order of preference: the codecs' own libraries cope best with what phones send. */
 const DECODERS: Readonly<Record<FfmpegDecoding, readonly string[]>> = {
   vp8: ['vp8', 'libvpx'],
   h264: ['h264'],
@@ -24,32 +24,32 @@ const DECODERS: Readonly<Record<FfmpegDecoding, readonly string[]>> = {
   g722: ['g722'],
 };
 
-/** What ffmpeg may be asked to encode. */
+/** Codecs that ffmpeg may have to encode. */
 export type FfmpegEncoding = 'aac' | 'h264' | 'opus' | 'speex' | 'g722';
-/** What ffmpeg may be asked to decode. */
+/** Codecs that ffmpeg may have to decode. */
 export type FfmpegDecoding = 'vp8' | 'h264' | 'opus' | 'speex' | 'g722';
 
-/** The names of a binary's coders (`-c:a`, `-c:v`); undefined where it has none. */
+/** Names of a binary's encoders and decoders (`-c:a`, `-c:v`); undefined if it has none. */
 export interface FfmpegCapabilities {
   readonly encoders: Readonly<Record<FfmpegEncoding, string | undefined>>;
   readonly decoders: Readonly<Record<FfmpegDecoding, string | undefined>>;
 }
 
-/** A binary that was found and asked. */
+/** A binary that was found and queried. */
 export interface FfmpegBinary {
   readonly path: string;
-  /** As ffmpeg tells it, e.g. `5.1.9-0+deb12u1`. */
+  /** Version, as ffmpeg reports it, e.g. `5.1.9-0+deb12u1`. */
   readonly version: string;
-  /** Who named it: the option, `FFMPEG_PATH`, the `PATH`, or the package `@ffmpeg-installer/ffmpeg`. */
+  /** Where it was found: the option, `FFMPEG_PATH`, the `PATH`, or the package `@ffmpeg-installer/ffmpeg`. */
   readonly source: 'option' | 'environment' | 'path' | 'package';
   readonly capabilities: FfmpegCapabilities;
 }
 
-/** What is looked for. */
+/** Requirements of {@link findFfmpeg}. */
 export interface FfmpegWanted {
-  /** Path of the binary; then no other is looked at. */
+  /** Path of the binary; no other is tried then. */
   readonly ffmpegPath?: string;
-  /** What it must be able to do. Default: encode AAC. */
+  /** Required codecs. Default: encode AAC. */
   readonly encode?: readonly FfmpegEncoding[];
   readonly decode?: readonly FfmpegDecoding[];
 }
@@ -58,9 +58,9 @@ const PROBE_TIMEOUT_MS = 5000;
 const OPTIONAL_PACKAGE: string = '@ffmpeg-installer/ffmpeg';
 
 /**
- * The first ffmpeg that can do what is wanted: that of the option, else of `FFMPEG_PATH`, else each on the `PATH`, else
- * the one of the optional package `@ffmpeg-installer/ffmpeg`. Where the option or `FFMPEG_PATH` names one, it is that or
- * none.
+ * The first ffmpeg that meets the requirements: that of the option, else of `FFMPEG_PATH`, else each on the `PATH`, else
+ * the one of the optional package `@ffmpeg-installer/ffmpeg`. Where the option or `FFMPEG_PATH` names one, no other is
+ * tried.
  *
  * @throws MediaError (rejection) `NO_TRANSCODER` with field `ffmpegPath`, saying what each one lacks.
  */
@@ -107,7 +107,7 @@ async function* candidates(given: string | undefined): AsyncGenerator<Candidate>
   }
 }
 
-/** The package throws, not always an Error, where it has no binary for the platform. */
+/** The package throws, not always an Error, if it has no binary for the platform. */
 async function packagedFfmpeg(): Promise<string | undefined> {
   try {
     const loaded = (await import(OPTIONAL_PACKAGE)) as { default?: { path?: unknown } };

@@ -1,5 +1,5 @@
 // One ffmpeg child process over pipes, supervised: bounded input, a watchdog, restarts, and its CPU time.
-// What goes in and what comes out is the owner's affair.
+// The caller handles input and output.
 
 import type { ChildProcessByStdio } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -8,45 +8,45 @@ import type { Readable, Writable } from 'node:stream';
 import { MediaError } from '../errors.ts';
 import { spawnFfmpeg } from './spawn.ts';
 
-/** What to run. */
+/** Options of an {@link FfmpegChild}. */
 export interface FfmpegChildOptions {
   /** Path of the binary. */
   readonly path: string;
-  /** Fixed words and numbers only: nothing that a peer said may ever stand here. */
+  /** Fixed words and numbers only: nothing from a peer may appear here. */
   readonly args: readonly string[];
-  /** Input that may wait for the child; more is refused. */
+  /** Limit of input queued for the child; more is refused. */
   readonly maxWaitingBytes: number;
 }
 
-/** What a child tells its owner. Never after `close()`. */
+/** What a child reports. Never after `close()`. */
 export interface FfmpegChildHandler {
   /**
    * A process is being started: the first time from within the constructor, later after each crash or hang, and from
-   * within `renew`. What was written before is lost.
-   * @returns the consumer of this process's output; it is not called any more after a crash or a hang.
+   * within `renew`. Earlier input is lost.
+   * @returns the consumer of this process's output; it is not called after a crash or a hang.
    */
   onStart(): (octets: Uint8Array) => void;
-  /** It ended again and again, and is given up; `TRANSCODER_FAILED` with its last words. At most once, last. */
+  /** It kept crashing and was given up; `TRANSCODER_FAILED` with its last output. At most once, as the last call. */
   onFailed(error: MediaError): void;
 }
 
-/** With input and without any output for this long, of the time in which it could run, the child hangs. */
+/** A child with input and without output for this long, counting only time in which it could run, hangs. */
 const HANG_MS = 3000;
-/** Before its first output it is given more time: where the machine has too much to do, a new start only begins all over. */
+/** It gets more time for its first output: on an overloaded machine, a restart would only start over. */
 const START_MS = 8000;
 const WATCH_MS = 500;
 const RESTART_DELAY_MS = 250;
 const MAX_RESTARTS_PER_MINUTE = 3;
 const KILL_AFTER_MS = 500;
-/** It may have been started only now. */
+/** It may have just started. */
 const FINISH_MS = 2000;
-/** All of it is read, so that the child never waits for us; this much of its end is kept. */
+/** All of it is read, so that the child never blocks; this much of its end is kept. */
 const MAX_STDERR_BYTES = 64 * 1024;
 const MAX_LAST_WORDS = 500;
 const NICENESS = 10;
-/** One that wants the processor and gets less than this share of it is starved: it would not do better in a new process. */
+/** A child that wants the processor and gets less than this share of it is starved: a new process would not do better. */
 const STARVED_SHARE = 0.5;
-/** Shorter spans say little, as the kernel counts in steps of 10 ms. */
+/** Shorter spans mean little, as the kernel counts in steps of 10 ms. */
 const LOAD_SPAN_MS = 1000;
 /** `USER_HZ`: 100 on every Linux that Node.js runs on. */
 const TICKS_PER_SECOND = 100;
@@ -64,7 +64,7 @@ export class FfmpegChild {
   readonly #watch: NodeJS.Timeout;
   readonly #restartTimes: number[] = [];
   #child: Child | undefined;
-  /** The one before, after `renew`: it may still have something to say. */
+  /** The previous process, after `renew`: it may still have output. */
   #former: Child | undefined;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
@@ -73,9 +73,9 @@ export class FfmpegChild {
   #fedSinceOutputMs = Number.NaN;
   #patienceMs = START_MS;
   #watchedAtMs = performance.now();
-  /** CPU time at the last turn of the watch, where it owed an output for a turn already. */
+  /** CPU time at the last turn of the watch, if an output was already due. */
   #watchedCpuSeconds: number | undefined;
-  /** The last look at the CPU time. */
+  /** The last reading of the CPU time. */
   #cpuSeconds = 0;
   #cpuReadAtMs = 0;
   #load: number | null = null;
@@ -87,14 +87,14 @@ export class FfmpegChild {
     this.#start();
   }
 
-  /** Times it was started again after a crash or a hang. */
+  /** Number of restarts after a crash or a hang. */
   get restarts(): number {
     return this.#restarts;
   }
 
   /**
-   * Share of one processor core that the child used since the last look, which is taken once a second at most: 0–1,
-   * more for several threads. Null where there is no `/proc`, and while no child runs.
+   * Share of one processor core that the child used since the last reading, at most once a second: 0–1,
+   * more for several threads. Null without `/proc`, and while no child runs.
    */
   get load(): number | null {
     const pid = this.#child?.pid;
@@ -110,15 +110,15 @@ export class FfmpegChild {
     return this.#load;
   }
 
-  /** Whether `write` would take octets at present. */
+  /** Whether `write` would accept octets now. */
   get writable(): boolean {
     const stdin = this.#child?.stdin;
     return (stdin?.writable ?? false) && stdin!.writableLength <= this.#options.maxWaitingBytes;
   }
 
   /**
-   * Hands octets to the child, all of the pieces or none; they must not be changed after this.
-   * @returns false when they are dropped: too much waits already, or no child runs.
+   * Writes octets to the child, all of the pieces or none; they must not be modified afterwards.
+   * @returns false when they are dropped: the queue is full, or no child runs.
    */
   write(...pieces: readonly Uint8Array[]): boolean {
     if (!this.writable) return false;
@@ -131,9 +131,9 @@ export class FfmpegChild {
   }
 
   /**
-   * Ends the input for good; what is still inside comes out, then the child ends, or is killed two seconds later. It is
-   * not started again.
-   * @param onDone - Told once, when all has come out, or none will.
+   * Ends the input for good; the child is drained and then ends, or is killed two seconds later. It is
+   * not restarted.
+   * @param onDone - Called once, when all output has arrived, or none will.
    */
   finish(onDone?: () => void): void {
     const child = this.#child;
@@ -152,17 +152,17 @@ export class FfmpegChild {
   }
 
   /**
-   * Another process from now on, at once, and not counted as a restart. The consumer of the one before is called until
-   * the new one has an output.
+   * Starts another process at once, not counted as a restart. The consumer of the previous one is called until
+   * the new one has output.
    */
   renew(): void {
-    if (this.#child === undefined) return; // One is coming anyway, or none any more.
+    if (this.#child === undefined) return; // A new process is due anyway, or none will follow.
     this.#former = this.#child;
     this.#release();
     this.#start();
   }
 
-  /** Kills a child whose output makes no sense; it is started again as after a crash. */
+  /** Kills a child whose output is invalid; it is restarted as after a crash. */
   kill(): void {
     this.#child?.kill('SIGKILL');
   }
@@ -206,12 +206,12 @@ export class FfmpegChild {
     try {
       child = spawnFfmpeg(path, args);
     } catch (error) {
-      // Some shortages of the system are thrown, others told by 'error'.
+      // Some shortages of the system are thrown, others reported by 'error'.
       this.#restartLater(error instanceof Error ? error.message : String(error));
       return;
     }
     this.#child = child;
-    // Its words name the path of the binary, and travel to clients.
+    // Its text has the path of the binary, and is passed to clients.
     child.once('error', (error: NodeJS.ErrnoException) =>
       this.#onExit(child, `does not run (${error.code ?? 'unknown'})`),
     );
@@ -239,12 +239,12 @@ export class FfmpegChild {
     const spanMs = nowMs - this.#watchedAtMs;
     this.#watchedAtMs = nowMs;
     const pid = this.#child?.pid;
-    // One that works owes its next frame for some milliseconds: of that /proc need not be asked.
+    // A working child may be some milliseconds late with a frame: no need to read /proc for that.
     if (pid === undefined || !(nowMs - this.#fedSinceOutputMs >= WATCH_MS)) {
       this.#watchedCpuSeconds = undefined;
       return;
     }
-    // What it said while this process stood still is read behind the timers.
+    // Output from a time when this process was stalled is read after the timers.
     this.#fedSinceOutputMs += Math.max(0, spanMs - WATCH_MS);
     if (this.#isStarved(pid, spanMs)) this.#fedSinceOutputMs += Math.min(spanMs, WATCH_MS);
     if (nowMs - this.#fedSinceOutputMs < this.#patienceMs) return;
@@ -252,7 +252,7 @@ export class FfmpegChild {
     this.kill();
   }
 
-  /** Whether it could not run for most of the last turn, although it wanted to. False where there is no `/proc`. */
+  /** Whether it was starved for most of the last turn. False without `/proc`. */
   #isStarved(pid: number, spanMs: number): boolean {
     const before = this.#watchedCpuSeconds;
     const cpuSeconds = readCpuSeconds(pid);
@@ -267,7 +267,7 @@ export class FfmpegChild {
     this.#restartLater(how);
   }
 
-  /** The judgement comes after the delay, too: its last words may still be in the pipe. */
+  /** Decides after the delay, too: its last output may still be in the pipe. */
   #restartLater(how: string): void {
     this.#retry = setTimeout(() => {
       const nowMs = performance.now();
@@ -292,17 +292,17 @@ export class FfmpegChild {
   }
 }
 
-/** Lets a child process stand behind the packets of all calls. */
+/** Lowers the priority of a child process below the packets of all calls. */
 export function lowerPriority(pid: number | undefined): void {
   if (pid === undefined) return;
   try {
     setPriority(pid, NICENESS);
   } catch {
-    // A sandbox may forbid it, or it has ended already; it runs as well without.
+    // A sandbox may forbid it, or the child has ended already; it works without.
   }
 }
 
-/** Whether a thread of it runs or is ready to: state `R` of proc(5). One that is stopped or waits for something is not. */
+/** Whether one of its threads runs or is ready to: state `R` of proc(5). A stopped or waiting one is not. */
 function wantsProcessor(pid: number): boolean {
   try {
     return readdirSync(`/proc/${pid}/task`).some((thread) => {
@@ -314,7 +314,7 @@ function wantsProcessor(pid: number): boolean {
   }
 }
 
-/** `utime` and `stime` of proc(5) `/proc/<pid>/stat`: the 14th and 15th field, counted behind the name in brackets. */
+/** `utime` and `stime` of proc(5) `/proc/<pid>/stat`: the 14th and 15th field, counted after the name in brackets. */
 function readCpuSeconds(pid: number): number | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');

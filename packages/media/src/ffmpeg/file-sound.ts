@@ -1,4 +1,4 @@
-// A sound file on its way to the peer: read by us, decoded and encoded by an ffmpeg child process, in 20 ms frames.
+// A sound file as a source of 20 ms frames: read by us, decoded and encoded by an ffmpeg child process.
 
 import type { ChildProcessByStdio } from 'node:child_process';
 import { createReadStream } from 'node:fs';
@@ -12,20 +12,20 @@ import { lowerPriority } from './child.ts';
 import type { SoundSource } from '../rtp/sound-source.ts';
 import { spawnFfmpeg } from './spawn.ts';
 
-/** What to play. */
+/** Options of {@link openFileSound}. */
 export interface FileSoundOptions {
   readonly ffmpeg: FfmpegBinary;
   /** A WAV, MP3, FLV or Ogg file; its first audio stream is played. */
   readonly path: string;
-  /** Of the line that plays it; `aac`: raw frames of 1,024 samples, for a stream. */
+  /** Codec of the line that plays it; `aac`: raw frames of 1,024 samples, for a stream. */
   readonly codec: AudioCodec | 'aac';
-  /** Of AAC. Default 44,100. */
+  /** Sampling rate of AAC. Default 44,100. */
   readonly aacRateHz?: number;
-  /** Again and again until it is closed. Default false: once. */
+  /** Repeat until it is closed. Default false: once. */
   readonly loop?: boolean;
 }
 
-/** What a file's sound tells its owner. Never after `close()`. */
+/** What a file's sound reports. Never after `close()`. */
 export interface FileSoundHandler {
   /** The file cannot be read or decoded (`SOUND_FAILED`): the sound has ended. At most once. */
   onFailed?(error: MediaError): void;
@@ -33,18 +33,18 @@ export interface FileSoundHandler {
   onEnded?(): void;
 }
 
-/** Decoded ahead: the child is held up by its pipe above the one, and let go below the other. In frames of 20 ms. */
+/** Frames decoded ahead: above the first limit the child is paused by its pipe, below the second it resumes. */
 const QUEUE_HIGH = 50;
 const QUEUE_LOW = 25;
-/** A loop as short as this (half a minute) is kept encoded; a longer one is decoded anew for each turn. */
+/** A loop as short as this (half a minute) is kept encoded; a longer one is decoded again for each turn. */
 const MAX_KEPT_FRAMES = 1500;
-/** So many reads in a row without a frame, while the child has all it wants: it hangs. Three seconds. */
+/** After this many reads in a row without a frame, although it has input, the child hangs. Three seconds. */
 const MAX_EMPTY_READS = 150;
 const MAX_STDERR = 2000;
 /** Demuxers that need neither seeking nor other files. */
 const FORMATS = 'wav,mp3,flv,ogg';
 
-/** Begins to read the file at once, some hundred milliseconds ahead of what is played. Failures are told later. */
+/** Starts to read the file at once, some hundred milliseconds ahead of playback. Failures are reported later. */
 export function openFileSound(
   options: FileSoundOptions,
   handler: FileSoundHandler = {},
@@ -65,7 +65,7 @@ class FileSound implements SoundSource {
   #stderr = '';
   #framesOfTurn = 0;
   #emptyReads = 0;
-  /** Nothing more will come into the queue. */
+  /** The queue gets no more frames. */
   #complete = false;
   #closed = false;
 
@@ -100,7 +100,7 @@ class FileSound implements SoundSource {
     this.#release();
   }
 
-  /** All frames of one turn were read, and there is no child. */
+  /** All frames of one turn have been read, and there is no child. */
   #turn(): void {
     if (this.#kept === undefined) this.#handler.onEnded?.();
     else this.#queue = [...this.#kept];
@@ -127,7 +127,7 @@ class FileSound implements SoundSource {
     try {
       child = spawnFfmpeg(ffmpeg.path, args);
     } catch (error) {
-      // The owner does not know us yet.
+      // The caller does not have the source yet.
       queueMicrotask(() => this.#fail(error instanceof Error ? error.message : String(error)));
       return;
     }
@@ -152,7 +152,7 @@ class FileSound implements SoundSource {
       this.#stderr = (this.#stderr + octets.toString('latin1')).slice(-MAX_STDERR);
     });
     for (const pipe of [child.stdout, child.stderr]) pipe.on('error', () => {});
-    // 'close' comes when all output was taken.
+    // 'close' follows when all output has been read.
     child.once('close', (code, signal) => {
       if (this.#child !== child) return;
       output.end();

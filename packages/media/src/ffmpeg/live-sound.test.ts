@@ -15,7 +15,7 @@ const marks = (sound: LiveSound, reads: number): (number | undefined)[] =>
   Array.from({ length: reads }, () => sound.read()?.[0]);
 
 describe('LiveSound', () => {
-  it('waits for 60 ms, plays in order, and waits again when it ran dry', () => {
+  it('waits for 60 ms, plays in order, and waits again after an underrun', () => {
     const sound = new LiveSound({ codec: 'pcma' });
     sound.push(marked(1));
     sound.push(marked(2));
@@ -36,7 +36,7 @@ describe('LiveSound', () => {
     expect(payloads[4]).toBeUndefined();
   });
 
-  it('makes each law of the other without ffmpeg, and splits Speex', () => {
+  it('converts one G.711 law to the other without ffmpeg, and splits Speex', () => {
     const law = new LiveSound({ codec: 'pcmu' });
     for (let i = 0; i < 3; i++) law.push(frame('pcma', new Uint8Array(160).fill(0xaa)));
     expect(marks(law, 1)).toEqual([0x80]);
@@ -46,7 +46,7 @@ describe('LiveSound', () => {
     expect(speex.read()).toEqual(silence);
   });
 
-  it('never holds more than 400 ms: the oldest go', () => {
+  it('never holds more than 400 ms: the oldest are dropped', () => {
     const sound = new LiveSound({ codec: 'pcma' });
     for (let mark = 1; mark <= 20; mark++) sound.push(marked(mark));
     expect(marks(sound, 1)).toEqual([1]);

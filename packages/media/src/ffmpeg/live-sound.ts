@@ -1,4 +1,4 @@
-// Sound of another stream on its way to the peer: frames of any codec in, 20 ms frames of the line's codec out.
+// Sound of another stream for the peer: frames of any codec in, 20 ms frames of the line's codec out.
 
 import { AUDIO_CODECS } from '../codec/codec.ts';
 import type { AudioCodec } from '../codec/codec.ts';
@@ -18,20 +18,20 @@ import { AUDIO_STEP_MS } from '../codec/silence.ts';
 import type { SoundSource } from '../rtp/sound-source.ts';
 import { splitSpeexFrames } from '../codec/speex.ts';
 
-/** What the frames become. */
+/** Options of a {@link LiveSound}. */
 export interface LiveSoundOptions {
-  /** Of the line that plays it. */
+  /** Codec of the line that plays it. */
   readonly codec: AudioCodec;
-  /** For frames that need decoding: all but those of the same codec, and G.711. Default: such frames fail. */
+  /** For frames that need decoding: all except those of the same codec and G.711. Default: such frames fail. */
   readonly ffmpeg?: FfmpegBinary;
-  /** Takes the place of one ffmpeg process; returns what frees it. Throws when there is none: the sound ends then. */
+  /** Reserves a slot for one ffmpeg process; returns a release function. Throws if none is free: the sound ends then. */
   readonly takeSlot?: () => () => void;
 }
 
-/** What live sound tells its owner. Never after `close()`. */
+/** What live sound reports. Never after `close()`. */
 export interface LiveSoundHandler {
   /**
-   * It cannot be converted (`NO_TRANSCODER`, `TRANSCODERS_BUSY`), or ffmpeg ended again and again (`TRANSCODER_FAILED`): the sound has
+   * It cannot be converted (`NO_TRANSCODER`, `TRANSCODERS_BUSY`), or ffmpeg kept crashing (`TRANSCODER_FAILED`): the sound has
    * ended. At most once.
    */
   onFailed?(error: MediaError): void;
@@ -41,18 +41,18 @@ export interface LiveSoundHandler {
 export interface LiveSoundStats {
   /** Frames of 20 ms that were read. */
   readonly framesOut: number;
-  /** Frames of 20 ms that were dropped since too many waited. */
+  /** Frames of 20 ms dropped because too many were queued. */
   readonly framesDropped: number;
   /** Reads that found nothing: silence was sent. */
   readonly framesMissing: number;
 }
 
-/** So many frames must wait before the first is read, and again after each time that none was there. 60 ms. */
+/** Frames that must be queued before the first is read, and again after each underrun. 60 ms. */
 const START_FRAMES = 3;
-/** More than 400 ms never wait; then the oldest go, so that 100 ms are left. */
+/** At most 400 ms are queued; beyond that, the oldest are dropped, so that 100 ms are left. */
 const MAX_FRAMES = 20;
 const FRAMES_LEFT = 5;
-/** When more than three waited at each of so many reads, these were never needed: what ffmpeg held back at its start. */
+/** If more than three were queued at each of this many reads, the surplus is what ffmpeg held back at its start. */
 const WINDOW_READS = 50;
 const MAX_WAITING_BYTES = 64 * 1024;
 /** Octets of 20 ms at 64 kbit/s. */
@@ -61,18 +61,18 @@ const RAW_FRAME_BYTES = 160;
 const is64k = (codec: AudioCodec): codec is 'pcma' | 'pcmu' | 'g722' =>
   codec === 'pcma' || codec === 'pcmu' || codec === 'g722';
 
-/** Goes on until it is closed: while nothing comes it is silent. */
+/** Runs until it is closed: without frames it is silent. */
 export class LiveSound implements SoundSource {
   readonly #options: LiveSoundOptions;
   readonly #handler: LiveSoundHandler;
   readonly #queue: Uint8Array[] = [];
   #playing = false;
   #closed = false;
-  /** Less than a frame of G.711 or G.722. */
+  /** G.711 or G.722 left over, less than a frame. */
   #rest: Uint8Array = new Uint8Array(0);
   #converter: Converter | undefined;
   #freeSlot: (() => void) | undefined;
-  /** Reads since the last look, and the fewest frames that were left after one. */
+  /** Reads since the last check, and the fewest frames left after one. */
   #windowReads = 0;
   #fewestLeft = Number.POSITIVE_INFINITY;
   #framesOut = 0;
@@ -84,7 +84,7 @@ export class LiveSound implements SoundSource {
     this.#handler = handler;
   }
 
-  /** Closed, by the owner or after a failure. */
+  /** Closed, by the caller or after a failure. */
   get ended(): boolean {
     return this.#closed;
   }
@@ -189,7 +189,7 @@ export class LiveSound implements SoundSource {
       this.#freeSlot = takeSlot?.();
     } catch (cause) {
       this.#fail(
-        new MediaError('TRANSCODERS_BUSY', 'As many encoders run as are allowed', { cause }),
+        new MediaError('TRANSCODERS_BUSY', 'The limit of running encoders is reached', { cause }),
       );
       return;
     }
@@ -248,7 +248,7 @@ class Converter {
     );
   }
 
-  /** What the child cannot take now is lost. */
+  /** Frames that the child cannot take now are lost. */
   push(frame: Omit<StreamAudio, 'timestampMs'>): void {
     if (this.#child.writable) this.#child.write(this.#input.encode(frame));
   }

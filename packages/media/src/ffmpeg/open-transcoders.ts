@@ -1,4 +1,4 @@
-// Transcoders by ffmpeg child processes, over pipes only: one binary, found and asked once, one child for each stream.
+// Transcoders by ffmpeg child processes, over pipes only: one binary, found and queried once, one child for each stream.
 
 import { MediaError } from '../errors.ts';
 import { findFfmpeg } from './binary.ts';
@@ -16,19 +16,19 @@ export interface FfmpegOptions extends Pick<FfmpegWanted, 'ffmpegPath'>, FfmpegV
   readonly sampleRateHz?: 44_100 | 48_000;
 }
 
-/** A binary that was found and asked. */
+/** A binary that was found and queried, and its transcoders. */
 export interface FfmpegTranscoders extends FfmpegBinary {
-  /** Makes one transcoder, that is, one child process at a time, for one call. */
+  /** Opens one transcoder, that is, one child process at a time, for one call. */
   readonly openAudio: OpenAudioTranscoder;
-  /** The same for video; undefined where the binary has no x264 or cannot decode VP8. */
+  /** The same for video; undefined if the binary has no x264 or cannot decode VP8. */
   readonly openVideo: OpenVideoTranscoder | undefined;
 }
 
 /**
- * Finds ffmpeg (see {@link findFfmpeg}) and asks it for its version and its coders.
+ * Finds ffmpeg (see {@link findFfmpeg}) and queries its version and its codecs.
  *
  * @throws MediaError (rejection) `INVALID_ARGUMENT` naming the option; `NO_TRANSCODER` when there is no ffmpeg, or none
- * that can do what is wanted.
+ * with the required codecs.
  */
 export async function openFfmpegTranscoders(
   options: FfmpegOptions = {},

@@ -1,4 +1,4 @@
-// A recording in another container, by ffmpeg over pipes: nothing is encoded.
+// Puts a recording into another container, by ffmpeg over pipes, without encoding.
 
 import { createReadStream, createWriteStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
@@ -9,14 +9,14 @@ import { spawnFfmpeg } from './spawn.ts';
 
 const ARGUMENTS: readonly string[] = ['-hide_banner', '-nostdin', '-loglevel', 'error'].concat(
   ['-protocol_whitelist', 'pipe', '-f', 'flv', '-i', 'pipe:0', '-c', 'copy'],
-  // A pipe cannot be gone back in, so the index cannot come at the end: fragments have their own.
+  // A pipe cannot seek, so the index cannot be added at the end: each fragment has its own.
   ['-movflags', 'frag_keyframe+empty_moov+default_base_moof', '-f', 'mp4', 'pipe:1'],
 );
 
 /**
- * Makes an MP4 of an FLV file with H.264 and AAC. The FLV stays. What is half done after a failure is removed.
+ * Makes an MP4 of an FLV file with H.264 and AAC. Keeps the FLV. Removes an incomplete MP4 after a failure.
  *
- * @throws MediaError (rejection) `TRANSCODER_FAILED` with ffmpeg's last words
+ * @throws MediaError (rejection) `TRANSCODER_FAILED` with ffmpeg's last output
  */
 export async function remuxToMp4(ffmpeg: FfmpegBinary, from: string, to: string): Promise<void> {
   const part = `${to}.part`;
@@ -32,7 +32,7 @@ export async function remuxToMp4(ffmpeg: FfmpegBinary, from: string, to: string)
   try {
     const [code] = await Promise.all([
       exited,
-      // A child that ends early takes no more: its exit tells why.
+      // A child that ends early reads no more: its exit has the reason.
       pipeline(createReadStream(from), child.stdin).catch(() => {}),
       pipeline(child.stdout, createWriteStream(part)),
     ]);

@@ -14,13 +14,13 @@ export interface PictureSize {
   readonly height: number;
 }
 
-/** Writes the pictures of one source for one child after another. */
+/** Formats the pictures of one source, for one child after another. */
 export interface TranscoderInput {
-  /** Size from this key frame on; undefined where nothing has told it. Ask for each key frame, before it is formatted. */
+  /** Size from this key frame on; undefined while unknown. Call it for each key frame, before formatting it. */
   sizeAt(keyFrame: VideoFrame): PictureSize | undefined;
-  /** A new child: the next picture is a key frame, and begins a stream. */
+  /** A new child: the next picture is a key frame, and starts a stream. */
   restart(): void;
-  /** The octets of a picture and what must come before it; empty when it cannot be written. */
+  /** The octets of a picture and what must precede it; empty if it cannot be formatted. */
   format(frame: VideoFrame, presentationMs: number): readonly Uint8Array[];
 }
 
@@ -54,7 +54,7 @@ class IvfInput implements TranscoderInput {
 
   format(frame: VideoFrame, presentationMs: number): readonly Uint8Array[] {
     if (frame.codec !== 'vp8' || this.#size === undefined) return [];
-    // Two pictures of one time would become one.
+    // Two pictures with the same time would be merged.
     this.#lastMs = Math.max(this.#lastMs + 1, Math.round(presentationMs));
     const head = Buffer.allocUnsafe(IVF_FRAME_HEADER_BYTES);
     head.writeUInt32LE(frame.payload.length, 0);
@@ -77,7 +77,7 @@ function ivfHeader({ width, height }: PictureSize): Buffer {
   return head;
 }
 
-/** FLV, by the muxer of the outputs. It outlives the children, since parameter sets may come only once. */
+/** FLV, by the muxer of the outputs. It outlives the children, since parameter sets may arrive only once. */
 class FlvInput implements TranscoderInput {
   readonly #muxer: FlvMuxer;
   #size: PictureSize | undefined;

@@ -18,7 +18,7 @@ import type {
 import { createTranscoderInput } from './transcoder-input.ts';
 import type { PictureSize, TranscoderInput } from './transcoder-input.ts';
 
-/** x264's presets that are quick enough for a live picture, the quickest first. */
+/** x264's presets that are fast enough for live video, the fastest first. */
 export const VIDEO_PRESETS = [
   'ultrafast',
   'superfast',
@@ -31,37 +31,37 @@ export const VIDEO_PRESETS = [
 /** One of {@link VIDEO_PRESETS}. */
 export type VideoPreset = (typeof VIDEO_PRESETS)[number];
 
-/** How the picture is encoded. */
+/** Encoding parameters. */
 export interface FfmpegVideoOptions {
   /** Average and, over a second, highest bitrate, 50,000–20,000,000. Default 800,000. */
   readonly videoBitrateBps?: number;
-  /** The picture is made smaller to fit in, never larger, its shape kept: 16–4096, even. Default: no bound. */
+  /** Maximum width: larger pictures are scaled down, keeping their shape; 16–4096, even. Default: no limit. */
   readonly videoWidth?: number;
-  /** As `videoWidth`. */
+  /** Maximum height, like `videoWidth`. */
   readonly videoHeight?: number;
-  /** Most pictures per second, 1–120; more are left out evenly. Default: as they come. */
+  /** Maximum pictures per second, 1–120; surplus ones are dropped evenly. Default: no limit. */
   readonly videoFps?: number;
   /** Slower ones look better at the same bitrate. Default `veryfast`. */
   readonly videoPreset?: VideoPreset;
 }
 
-/** Input waiting for the child: seconds of video. More is dropped, up to the next key frame. */
+/** Limit of input queued for the child: seconds of video. More is dropped, up to the next key frame. */
 const MAX_WAITING_BYTES = 2 * 1024 * 1024;
 /** Level 5.1 of H.264 (table A-1: 36,864 macroblocks): larger ones are attacks rather than telephones. */
 const MAX_PICTURE_PIXELS = 36_864 * 256;
-/** New sizes of the source that are followed by a new encoder; beyond that the encoder scales to its own. */
+/** Limit of size changes of the source that start a new encoder; beyond it the encoder scales to its own size. */
 const MAX_RENEWALS_PER_MINUTE = 6;
-/** What the encoder expects before it sees the rate; it then goes by the times. */
+/** Rate that the encoder assumes before it sees the real one; it then goes by the times. */
 const NOMINAL_FPS = 25;
 const MAX_OUTPUT_TAG_BYTES = MAX_FRAME_BYTES + 1024;
 const AVC_CODEC = 7;
 const AVC_HEAD_BYTES = 5;
 
 /**
- * Makes transcoders of video.
+ * Prepares transcoders of video.
  *
- * @returns makes one transcoder, that is, one child process, for the video of one call. The picture keeps the source's
- * size unless bounded; when the source changes its size at a key frame, a new encoder begins there, with new
+ * @returns a function that opens one transcoder, that is, one child process, for the video of one call. The picture keeps the source's
+ * size unless limited; when the source changes its size at a key frame, a new encoder starts there, with new
  * parameter sets (at most six times a minute; more changes are scaled to the encoder's size). Undefined when the binary
  * cannot encode H.264 or cannot decode VP8 and H.264.
  * @throws MediaError `INVALID_ARGUMENT` naming the option.
@@ -75,7 +75,7 @@ export function openFfmpegVideo(
   return (source, handler) => new FfmpegVideoTranscoder(path, encoder, source, handler);
 }
 
-/** Fixed words and checked numbers only: nothing that a peer said ever stands in an argument. */
+/** Fixed words and checked numbers only: nothing from a peer may appear in an argument. */
 function encoderArguments(options: FfmpegVideoOptions): readonly string[] {
   const bitrate = inRange(
     'videoBitrateBps',
@@ -94,9 +94,9 @@ function encoderArguments(options: FfmpegVideoOptions): readonly string[] {
     ['-an', '-filter_threads', '1', '-vf', filters(options)]
       .concat(['-enc_time_base', '1:1000', '-c:v', 'libx264', '-profile:v', 'baseline'], quick)
       .concat(['-b:v', bitrate, '-maxrate', bitrate, '-bufsize', bitrate])
-      // Of the unit of time x264 would conclude that there are 1000 pictures a second, and give each next to nothing.
+      // From the unit of time x264 would infer 1000 pictures a second, and give each almost no bits.
       .concat(['-x264-params', `fps=${options.videoFps ?? NOMINAL_FPS}`])
-      // By time and not by number, as the rate of the source may be any; `-g` alone would be 10 s at 25 a second.
+      // By time, not by number, as the source may have any rate; `-g` alone would be 10 s at 25 a second.
       .concat(['-force_key_frames', 'expr:if(isnan(prev_forced_t),1,gte(t,prev_forced_t+2))'])
       .concat(['-flush_packets', '1', '-f', 'flv', 'pipe:1'])
   );
@@ -112,7 +112,7 @@ function filters(options: FfmpegVideoOptions): string {
   const side = (name: string): string => `max(2,trunc(${name}*${factor}/2+0.001)*2)`;
   const chain = [`scale=w='${side('iw')}':h='${side('ih')}'`, 'format=yuv420p'];
   if (videoFps !== undefined) {
-    // One picture of each slot of 1/fps. They come a little early or late, so they are not aligned with the slots' ends.
+    // One picture per slot of 1/fps. Pictures are slightly early or late, so they are not aligned with the slots' ends.
     const slot = (time: string): string =>
       `floor(${time}*${inRange('videoFps', videoFps, 1, 120)}+0.25)`;
     chain.unshift(`select='isnan(prev_selected_t)+gt(${slot('t')},${slot('prev_selected_t')})'`);
@@ -145,11 +145,11 @@ function allArguments(codec: VideoSource['codec'], encoder: readonly string[]): 
   );
 }
 
-/** What belongs to one process. */
+/** One child process and its stream. */
 interface Run {
   /** Media time of its 0; NaN before its first picture. */
   baseMs: number;
-  /** What it began with. */
+  /** The size it started with. */
   size: PictureSize | undefined;
   /** Of its output. */
   parameterSets: readonly Uint8Array[];
@@ -165,7 +165,7 @@ class FfmpegVideoTranscoder implements VideoTranscoder {
   #framesOut = 0;
   #framesDropped = 0;
 
-  /** The present process was fed with all pictures since a key frame. */
+  /** The current process has received all pictures since a key frame. */
   #open = false;
   #run: Run = { baseMs: Number.NaN, size: undefined, parameterSets: [] };
   #renewing = false;
@@ -227,7 +227,7 @@ class FfmpegVideoTranscoder implements VideoTranscoder {
     this.#child.close();
   }
 
-  /** Decides whether the pictures from here on are fed, and to which process. */
+  /** Decides whether pictures from here on are passed on, and to which process. */
   #onKeyFrame(frame: VideoFrame): void {
     const size = this.#input.sizeAt(frame);
     const fits = size !== undefined && size.width * size.height <= MAX_PICTURE_PIXELS;
@@ -251,7 +251,7 @@ class FfmpegVideoTranscoder implements VideoTranscoder {
   #feed(frame: VideoFrame, mediaTimeMs: number): boolean {
     if (!this.#child.writable) return false;
     const run = this.#run;
-    // Whole milliseconds, so that times that were whole stay so.
+    // Whole milliseconds, so that whole times stay whole.
     if (Number.isNaN(run.baseMs)) run.baseMs = Math.round(mediaTimeMs);
     const pieces = this.#input.format(frame, Math.max(0, mediaTimeMs - run.baseMs));
     return pieces.length > 0 && this.#child.write(...pieces);
@@ -296,7 +296,7 @@ function sameSize(one: PictureSize, other: PictureSize): boolean {
   return one.width === other.width && one.height === other.height;
 }
 
-/** NAL units behind lengths of 4 octets, as views; the first has the head before it as room for another. */
+/** NAL units after lengths of 4 octets, as views; the first has the header before it as headroom. */
 function splitNalUnits(body: Uint8Array, from: number): Uint8Array[] {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.length);
   const nalus: Uint8Array[] = [];
