@@ -23,7 +23,10 @@ export type Authorize = (credentials: RestCredentials, scope: RestScope) => void
 export function unauthorized(): RestError {
   const challenge = { 'www-authenticate': 'Basic realm="sipcast", charset="UTF-8"' };
   const problem = 'User name and password are required';
-  return new RestError(401, 'UNAUTHORIZED', problem, 'authorization', challenge);
+  return new RestError(401, 'UNAUTHORIZED', problem, {
+    field: 'authorization',
+    headers: challenge,
+  });
 }
 
 /** User name and password of an `Authorization` header, if it is one of HTTP Basic (RFC 7617). */

@@ -2,6 +2,14 @@
 
 import type { GatewayErrorCode } from '@sipcast/core';
 
+/** More about a {@link RestError}; the field alone may stand for it. */
+export interface RestErrorDetails {
+  /** The field or header at fault. */
+  readonly field?: string;
+  /** Headers that the answer must have. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 /** A failure that this package detects itself. */
 export class RestError extends Error {
   override readonly name = 'RestError';
@@ -18,9 +26,10 @@ export class RestError extends Error {
     status: number,
     code: string,
     message: string,
-    field?: string,
-    headers: Readonly<Record<string, string>> = {},
+    details: string | RestErrorDetails = {},
   ) {
+    const { field, headers = {} }: RestErrorDetails =
+      typeof details === 'string' ? { field: details } : details;
     super(message);
     this.status = status;
     this.code = code;

@@ -126,7 +126,9 @@ export class EventFeed {
     if (this.#isClosed) throw new RestError(503, 'GATEWAY_CLOSED', 'The gateway is closing');
     if (this.#readers.size >= (this.#options.maxReaders ?? 100)) {
       const later = { 'retry-after': '5' };
-      throw new RestError(503, 'TOO_MANY_READERS', 'As many read events as may', undefined, later);
+      throw new RestError(503, 'TOO_MANY_READERS', 'As many read events as may', {
+        headers: later,
+      });
     }
     const { missed, events } = this.#after(lastEventId);
     const hello = this.#hello(missed, events.length === 0);

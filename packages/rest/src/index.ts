@@ -5,6 +5,7 @@ export type { Authorize, RestCredentials, RestScope } from './authorization.ts';
 export type { MayConnect } from './guarded-lookup.ts';
 export { MAX_BODY_BYTES } from './body.ts';
 export { describeError, errorBody, RestError } from './errors.ts';
+export type { RestErrorDetails } from './errors.ts';
 export type { ErrorBody, RestFailure } from './errors.ts';
 export type { EventFeedOptions, EventFeedStats } from './event-feed.ts';
 export { deliverCallEvents } from './events.ts';

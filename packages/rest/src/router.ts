@@ -10,7 +10,6 @@ import type {
   Calls,
   Pushes,
   PushFilter,
-  PushRtmpOptions,
   StartupRequest,
   StreamFilter,
   Streams,
@@ -173,7 +172,7 @@ function routesOf(gateway: RestGateway, viewers: StreamViewers): readonly Route[
           rtmpUrl,
           ...(audio && { audio }),
           ...(video && { video }),
-          ...(rtmp && { rtmp: rtmp as PushRtmpOptions }),
+          ...(rtmp && { rtmp }),
           rtmpTransponderFullUrl: rtmpTransponderFullUrl ?? false,
           muted: options?.action === 'mute',
         }),
@@ -311,7 +310,7 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
         admit(url.pathname, host, clientAddress);
         await checkViewer(streamName, authorization, clientAddress, url);
       };
-      void viewers.upgrade(request, socket, head, streamName, check());
+      void viewers.upgrade({ request, socket, head }, streamName, check());
       return true;
     },
     authorize,
@@ -325,7 +324,7 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
 function wrongMethod(...allowed: string[]): RestError {
   const headers = { allow: allowed.join(', ') };
   const problem = `Use ${allowed.join(' or ')}`;
-  return new RestError(405, 'METHOD_NOT_ALLOWED', problem, undefined, headers);
+  return new RestError(405, 'METHOD_NOT_ALLOWED', problem, { headers });
 }
 
 function noSuchMethod(): RestError {

@@ -30,6 +30,14 @@ const HIGH_WATER_BYTES = 64 * 1024;
 const REFUSAL_TIMEOUT_MS = 2000;
 const NAME_IN_PATH = /^\/stream\/([^/]+)\.flv$/;
 
+/** A request for a WebSocket, as Node.js hands it over. */
+interface Upgrade {
+  readonly request: IncomingMessage;
+  readonly socket: Duplex;
+  /** First octets behind the request. */
+  readonly head: Buffer;
+}
+
 /** Makes and checks tokens, and opens streams. */
 export class StreamViewers {
   readonly #gateway: StreamGateway;
@@ -107,9 +115,7 @@ export class StreamViewers {
    * @param permission - Rejects if the request is not allowed.
    */
   async upgrade(
-    request: IncomingMessage,
-    socket: Duplex,
-    head: Buffer,
+    { request, socket, head }: Upgrade,
     streamName: string,
     permission: Promise<void>,
   ): Promise<void> {

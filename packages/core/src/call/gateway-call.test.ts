@@ -79,10 +79,10 @@ function setUp(request: Partial<StartupRequest> = {}, deps: Partial<CallDeps['us
   const call = new GatewayCall(startup, media as unknown as MediaSession, options, {
     userAgent: {
       localAddressFor: () => Promise.resolve('127.0.0.1'),
-      invite: (options, handler) => {
-        Object.assign(sip, { options, handler });
+      invite: (invited, handler) => {
+        Object.assign(sip, { options: invited, handler });
         // As the user agent does when it has found the way.
-        if (typeof options.offer === 'function') options.offer('127.0.0.1');
+        if (typeof invited.offer === 'function') invited.offer('127.0.0.1');
         return session;
       },
       resolve: (host) => Promise.reject(new Error(host)),

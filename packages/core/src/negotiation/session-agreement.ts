@@ -22,6 +22,16 @@ export interface Agreed {
   readonly held: boolean;
 }
 
+/** An offer and its answer. */
+interface Exchange {
+  readonly description: SessionDescription;
+  readonly peer: readonly AnsweredMedia[];
+  /** The peer's description as it came. */
+  readonly sdp: string;
+  /** We hold the call. */
+  readonly holding: boolean;
+}
+
 /**
  * The offers and answers of one call. Methods throw SipError `BAD_SDP` or `NO_COMMON_CODECS`, or an error with code `UNRESOLVED`
  * for a host that `hosts` has not looked up or did not find; the agreement then stays as it was.
@@ -112,23 +122,17 @@ export class SessionAgreement {
     const open = this.#open;
     const description = open?.description ?? this.#mine();
     const peer = parseAnswer(description, this.hosts.withAddresses(sdp));
-    return this.#agree(description, peer, sdp, open?.holding ?? this.#holding, apply);
+    return this.#agree({ description, peer, sdp, holding: open?.holding ?? this.#holding }, apply);
   }
 
   /** Answers the peer's offer. `apply` as in {@link answered}. */
   offered(sdp: string, apply: (agreed: Agreed) => void): Agreed & { readonly answer: string } {
     const readable = this.hosts.withAddresses(sdp);
     const { sdp: answer, description, peer } = answerReoffer(this.#mine(), readable);
-    return { ...this.#agree(description, peer, sdp, this.#holding, apply), answer };
+    return { ...this.#agree({ description, peer, sdp, holding: this.#holding }, apply), answer };
   }
 
-  #agree(
-    description: SessionDescription,
-    peer: readonly AnsweredMedia[],
-    sdp: string,
-    holding: boolean,
-    apply: (agreed: Agreed) => void,
-  ): Agreed {
+  #agree({ description, peer, sdp, holding }: Exchange, apply: (agreed: Agreed) => void): Agreed {
     const media = negotiatedMedia(description, peer);
     this.#refuseDowngrade(media);
     const heldByPeer = this.#before !== undefined && isHeld(peer, this.#before);

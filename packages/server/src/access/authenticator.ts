@@ -124,7 +124,10 @@ export class Authenticator {
     const waitS = Math.max(1, Math.ceil((sinceMs + WINDOW_MS - this.#options.now()) / 1000));
     const later = { 'retry-after': String(waitS) };
     const problem = 'Too many wrong passwords';
-    return new RestError(429, 'TOO_MANY_FAILURES', problem, 'authorization', later);
+    return new RestError(429, 'TOO_MANY_FAILURES', problem, {
+      field: 'authorization',
+      headers: later,
+    });
   }
 
   async #scopeOf(authorization: string): Promise<RestScope | undefined> {
@@ -138,7 +141,7 @@ export class Authenticator {
     if (this.#atOnce >= MAX_AT_ONCE) {
       if (this.#waiting.length >= MAX_WAITING) {
         const later = { 'retry-after': '1' };
-        throw new RestError(503, 'BUSY', 'Too many passwords at once', undefined, later);
+        throw new RestError(503, 'BUSY', 'Too many passwords at once', { headers: later });
       }
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }

@@ -108,5 +108,5 @@ export class RequestGate {
 function throwUnlessNow(waitS: number, more: Readonly<Record<string, string>> = {}): void {
   if (waitS === 0) return;
   const headers = { 'retry-after': String(waitS), ...more };
-  throw new RestError(429, 'TOO_MANY_REQUESTS', 'Too many requests', undefined, headers);
+  throw new RestError(429, 'TOO_MANY_REQUESTS', 'Too many requests', { headers });
 }

@@ -238,8 +238,8 @@ describe('several realms', () => {
     expect(client.challenged(challenge(407, of('a')), 1)).toBe('retry');
     expect(client.challenged(challenge(407, of('b')), 2)).toBe('retry');
     expect(client.challenged(challenge(407, of('b', 'other')), 3)).toBe('give-up');
-    const stale = `${of('b', 'fresh')}, stale=true`;
-    expect(client.challenged(challenge(407, stale), 3)).toBe('retry');
+    const refreshed = `${of('b', 'fresh')}, stale=true`;
+    expect(client.challenged(challenge(407, refreshed), 3)).toBe('retry');
   });
 
   it('answers no new realm on a host that somebody else chose', () => {

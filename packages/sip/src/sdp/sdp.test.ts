@@ -238,8 +238,8 @@ describe('readDescription', () => {
     ['a malformed address', replaced('c=IN IP4', 'c=IN IP4 <script>'), 'malformed address'],
     ['another network', replaced('c=IN IP4', 'c=TN RFC2543 +1-201'), 'malformed address'],
   ])('keeps the other section beside one with %s', (_, text, problem) => {
-    const [audio, video] = readDescription(text);
-    expect(audio?.problem).toEqual(
+    const [spoken, video] = readDescription(text);
+    expect(spoken?.problem).toEqual(
       typeof problem === 'string' ? problem : expect.stringMatching(problem),
     );
     expect(video).toMatchObject({ port: 4002, codecs: [{ encodingName: 'H264' }] });
@@ -255,7 +255,7 @@ describe('readDescription', () => {
     ['m=application 0 UDP/BFCP *', 'a=floorctrl:c-only'],
     ['m=image 0 udptl t38', ''],
   ])('looks at nothing in the refused section %s', (line, more) => {
-    const [audio, refused] = readDescription(
+    const [spoken, refused] = readDescription(
       [
         ...PEER.slice(
           0,
@@ -265,8 +265,8 @@ describe('readDescription', () => {
         more,
       ].join('\r\n'),
     );
-    expect(audio?.problem).toBeUndefined();
-    expect(audio?.codecs.length).toBeGreaterThan(0);
+    expect(spoken?.problem).toBeUndefined();
+    expect(spoken?.codecs.length).toBeGreaterThan(0);
     expect(refused).toMatchObject({ port: 0 });
     expect(refused?.problem).toBeUndefined();
   });
