@@ -10,6 +10,7 @@ import { openSink } from '../../support/call-ends.ts';
 import { afterTest } from '../../support/cleanup.ts';
 import { feedPublisher, testTag, watchPublisher } from '../../support/rtmp-watch.ts';
 import type { WatchedPublisher } from '../../support/rtmp-watch.ts';
+import { watchStalls } from '../../support/stand-still.ts';
 
 /** Counts what is published to it, and keeps none of it. */
 const openCountingSink = (options: RtmpSinkOptions = {}): Promise<RtmpSink> =>
@@ -142,6 +143,7 @@ describe('one call to a server that stalls and one that does not', () => {
     await expect.poll(() => call.rtmpStreamStatus).toBe('RTMP_STREAM_ACTIVE');
     await expect.poll(() => arrivals.length, { timeout: 5000 }).toBeGreaterThan(25);
     const rssBefore = process.memoryUsage().rss;
+    const stalls = watchStalls();
     bad.stall();
     const stalledMs = performance.now();
     await expect
@@ -164,7 +166,8 @@ describe('one call to a server that stalls and one that does not', () => {
     );
     expect(lostMs).toBeLessThan(10_000);
     expect(backMs).toBeLessThan(1000);
-    expect(Math.max(...gapsMs)).toBeLessThan(250);
+    // What a busy machine takes from the whole process is not what one server costs another.
+    expect(Math.max(...gapsMs) - stalls.longestMs()).toBeLessThan(250);
     expect(call.status).toBe('ESTABLISHED');
   }, 60_000);
 });

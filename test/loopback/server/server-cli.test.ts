@@ -49,7 +49,8 @@ describe('sipcast', () => {
     await once(application, 'listening');
     afterTest(() => new Promise((resolve) => application.close(resolve)));
     const { port } = application.address() as AddressInfo;
-    const phone = await openPhone();
+    // A second for what crosses: the program answers its first call while it still loads.
+    const phone = await openPhone({ t1Ms: 2000 });
     const script = start([...SERVE, '--call-app-url', `http://127.0.0.1:${port}/CallApp`]);
     const url = await urlOf(script);
     expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/rest-api$/);
