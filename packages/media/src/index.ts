@@ -1,4 +1,4 @@
-// What a user of the library needs: sessions, streams, outputs, encoders. The stages below are behind `@sipcast/media/wire`.
+// The public API: sessions, streams, outputs, encoders. The stages below are in `@sipcast/media/wire`.
 
 export { MediaError, RtmpError } from './errors.ts';
 export type { MediaErrorCode, RtmpErrorCode } from './errors.ts';

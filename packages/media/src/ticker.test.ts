@@ -9,29 +9,29 @@ describe('Ticker', () => {
     let lateMs = 0;
     const ticker = new Ticker({ now: () => Date.now() + lateMs });
     const startMs = Date.now();
-    const beats: number[] = [];
+    const ticks: number[] = [];
     ticker.add((nowMs) => {
-      beats.push(nowMs - startMs);
+      ticks.push(nowMs - startMs);
       lateMs = 0.4;
     });
     vi.advanceTimersByTime(10_000);
-    expect(beats.length).toBeGreaterThanOrEqual(499);
-    expect(beats.length).toBeLessThanOrEqual(501);
+    expect(ticks.length).toBeGreaterThanOrEqual(499);
+    expect(ticks.length).toBeLessThanOrEqual(501);
   });
 
   it('has no timer without listeners, and can start again', () => {
     const ticker = new Ticker();
-    let beats = 0;
-    const listen = (): void => void beats++;
+    let ticks = 0;
+    const listen = (): void => void ticks++;
     ticker.add(listen);
     ticker.add(listen);
     expect([ticker.size, vi.getTimerCount()]).toEqual([1, 1]);
     vi.advanceTimersByTime(60);
     ticker.remove(listen);
-    expect([ticker.size, vi.getTimerCount(), beats]).toEqual([0, 0, 3]);
+    expect([ticker.size, vi.getTimerCount(), ticks]).toEqual([0, 0, 3]);
     ticker.add(listen);
     vi.advanceTimersByTime(20);
-    expect(beats).toBe(4);
+    expect(ticks).toBe(4);
     ticker.remove(listen);
   });
 
@@ -77,13 +77,13 @@ describe('Ticker', () => {
   it('does not catch up on a stall in a burst', () => {
     let extraMs = 0;
     const ticker = new Ticker({ now: () => Date.now() + extraMs });
-    let beats = 0;
-    const listen = (): void => void beats++;
+    let ticks = 0;
+    const listen = (): void => void ticks++;
     ticker.add(listen);
     vi.advanceTimersByTime(100);
     extraMs = 5000;
     vi.advanceTimersByTime(100);
-    expect(beats).toBeLessThanOrEqual(12);
+    expect(ticks).toBeLessThanOrEqual(12);
     ticker.remove(listen);
   });
 });

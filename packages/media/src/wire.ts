@@ -1,4 +1,4 @@
-// The stages of the media path and what is on the wire, each usable alone: for peers of one's own, tests and measurements.
+// The stages of the media path and the wire formats, each usable alone: for your own peers, tests and measurements.
 // Less stable than the main door.
 
 export type { TickerOptions, TickSource } from './ticker.ts';

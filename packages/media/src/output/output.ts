@@ -1,9 +1,9 @@
-// The contract of an output: whatever takes the FLV tags of a stream. RTMP pushes, viewers and recordings stand on it, and
-// so may anything of your own.
+// The contract of an output, which takes the FLV tags of a stream. RTMP pushes, viewers and recordings implement it, and
+// so can your own code.
 
 import type { FlvTag } from '../codec/frame.ts';
 
-/** Which media an output gets. */
+/** Which media an output receives. */
 export interface OutputContents {
   readonly hasAudio: boolean;
   readonly hasVideo: boolean;
@@ -12,28 +12,29 @@ export interface OutputContents {
 /**
  * Takes one stream. In this order: `onLive` once, then `push` for each tag, then `onEnded` once.
  *
- * **What it gets.** Metadata and the sequence headers (AAC and H.264 configuration) first, then the newest key frame and all
- * that followed it, where that is at most two seconds old, else the next key frame, which is asked for; then every tag as it
- * comes. Sequence headers and metadata come again when they change. Timestamps are milliseconds on the stream's own time
- * base, never decrease within a medium and do not begin at 0. After the stream has paused (hold) they go on where time is.
+ * **What it receives.** Metadata and sequence headers (AAC and H.264 configuration) first, then the latest key frame and all
+ * tags since, if that is at most two seconds old, else the next key frame, which is requested; then every tag as it
+ * arrives. Sequence headers and metadata are sent again when they change. Timestamps are milliseconds on the stream's own
+ * time base, never decrease within a medium and do not start at 0. After a pause of the stream (hold) they continue at the
+ * current time.
  *
- * **What it owes.** `push` returns at once: no waiting, no blocking, no promise; what cannot be passed on is queued, within
- * bounds, or dropped, from a picture up to the next key frame. It runs in the packet's own turn of the event loop. It must not
- * change a tag or its octets, which all outputs share, but may keep them. It must not throw: whoever does is removed
- * (`onEnded` with what it threw), and neither the stream nor another output notices.
+ * **What it must do.** `push` returns at once: no waiting, no blocking, no promise. Tags that cannot be passed on are queued,
+ * within limits, or dropped, from a picture up to the next key frame. It runs in the event-loop turn of the packet. It must
+ * not modify a tag or its octets, which all outputs share, but may keep them. It must not throw: an output that does is
+ * removed (`onEnded` with the error), without effect on the stream or other outputs.
  */
 export interface Output {
   /**
-   * The stream is live: these media will come. Before the first tag, once. Where a call adds or drops a medium later, metadata
-   * say so.
+   * The stream is live with these media. Once, before the first tag. If a call adds or drops a medium later, the metadata
+   * says so.
    */
   onLive?(contents: OutputContents): void;
   /** One tag, in order. */
   push(tag: FlvTag): void;
   /**
-   * Nothing comes any more: the stream has ended, or the encoders for its form cannot be had or gave up, or the output threw
-   * (`error`). Once; not after you removed the output yourself. The stream counts as closed when the promise is settled: time to
-   * flush, and not more; after 30 s it is waited for no longer.
+   * No more tags: the stream has ended, or the encoders for its form are unavailable or have failed, or the output threw
+   * (`error`). Once; not after you removed the output yourself. The stream counts as closed when the promise settles, which
+   * leaves time to flush; it waits at most 30 s.
    */
   onEnded?(error?: unknown): void | Promise<void>;
 }

@@ -1,4 +1,4 @@
-// Black H.264 pictures towards a peer that will not go without video: RFC 6184 §5.6, single NAL unit packets.
+// Black H.264 pictures for a peer that insists on video: RFC 6184 §5.6, single NAL unit packets.
 
 import { encodeRtp } from './rtp.ts';
 
@@ -35,7 +35,7 @@ const PICTURES = [
 const EMPTY = new Uint8Array(0);
 const TICKS_PER_MS = 90;
 const DEFAULT_INTERVAL_MS = 500;
-/** A peer that asks for key frames in a row gets them no faster. */
+/** Repeated requests for key frames are not answered faster. */
 const MIN_INTERVAL_MS = 100;
 
 /** One SSRC, one sequence. Has no timer and no socket. */
@@ -57,28 +57,28 @@ export class BlackVideo {
     this.#firstTimestamp = options.firstTimestamp >>> 0;
   }
 
-  /** RTP packets made, for sender reports. */
+  /** RTP packets sent, for sender reports. */
   get packetCount(): number {
     return this.#packets;
   }
 
-  /** Payload octets made, for sender reports. */
+  /** Payload octets sent, for sender reports. */
   get octetCount(): number {
     return this.#octets;
   }
 
-  /** What is sent from now on; undefined: nothing. */
+  /** Sets the line to send on from now on; undefined: send nothing. */
   use(line: BlackVideoLine | undefined): void {
     this.#line = line;
   }
 
-  /** u32: timestamp of what is sent at `nowMs`. */
+  /** u32: RTP timestamp that corresponds to `nowMs`. */
   rtpTimestampAt(nowMs: number): number {
     if (Number.isNaN(this.#zeroMs)) this.#zeroMs = nowMs;
     return (this.#firstTimestamp + Math.round((nowMs - this.#zeroMs) * TICKS_PER_MS)) % 2 ** 32;
   }
 
-  /** The peer asked for a key frame: the next picture does not wait for its time. */
+  /** The peer requested a key frame: the next picture does not wait for its time. */
   requestKeyFrame(): void {
     this.#asked = true;
   }
@@ -95,7 +95,7 @@ export class BlackVideo {
     const picture = PICTURES[this.#pictures++ % PICTURES.length]!;
     send(this.#encode(line.payloadType, false, rtpTimestamp, SPS));
     send(this.#encode(line.payloadType, false, rtpTimestamp, PPS));
-    // RFC 6184 §5.1: the marker stands on the last packet of the access unit.
+    // RFC 6184 §5.1: the marker is on the last packet of the access unit.
     send(this.#encode(line.payloadType, true, rtpTimestamp, picture));
   }
 
