@@ -181,7 +181,8 @@ export function negotiatedMedia(
   const result: { audio?: NegotiatedMedium; video?: NegotiatedMedium } = {};
   for (const [index, answered] of peer.entries()) {
     if (!answered.accepted) continue;
-    const medium = negotiatedMedium(answered, sends(ours.media[index]?.direction));
+    const own = ours.media[index];
+    const medium = negotiatedMedium(answered, own);
     if (medium.codecs.length > 0) result[answered.kind] = medium;
   }
   return result;
@@ -215,18 +216,13 @@ function receives(direction: MediaDirection): boolean {
   return direction === 'sendrecv' || direction === 'recvonly';
 }
 
-function negotiatedMedium(answered: AnsweredMedia, maySend: boolean): NegotiatedMedium {
-  const codecs: { payloadType: number; codec: AudioCodec | VideoCodec }[] = [];
-  const telephoneEvents: { payloadType: number; clockRateHz: number }[] = [];
+function negotiatedMedium(
+  answered: AnsweredMedia,
+  ours: OfferedMedia | undefined,
+): NegotiatedMedium {
+  const { codecs, telephoneEvents } = payloadTypes(answered.codecs);
   const parameterSets: Uint8Array[] = [];
   for (const described of answered.codecs) {
-    const { payloadType, clockRateHz } = described;
-    if (described.encodingName.toLowerCase() === 'telephone-event') {
-      telephoneEvents.push({ payloadType, clockRateHz });
-      continue;
-    }
-    const codec = codecOf(described);
-    if (codec !== undefined) codecs.push({ payloadType, codec });
     const sprop = /(?:^|;)\s*sprop-parameter-sets\s*=\s*([^;\s]+)/i.exec(described.fmtp ?? '')?.[1];
     if (sprop !== undefined) parameterSets.push(...decodeSpropParameterSets(sprop));
   }
@@ -236,10 +232,11 @@ function negotiatedMedium(answered: AnsweredMedia, maySend: boolean): Negotiated
     rtpPort: answered.port,
     rtcpAddress: answered.rtcpAddress,
     rtcpPort: answered.rtcpPort,
-    send: maySend && receives(answered.direction),
+    send: sends(ours?.direction) && receives(answered.direction),
     receive: sends(answered.direction),
     codecs,
     telephoneEvents,
+    accepts: payloadTypes(ours?.codecs ?? []),
     feedback: { pli, fir, nack },
     ...(answered.crypto && {
       srtp: {
@@ -250,6 +247,24 @@ function negotiatedMedium(answered: AnsweredMedia, maySend: boolean): Negotiated
     }),
     ...(parameterSets.length === 0 ? {} : { parameterSets }),
   };
+}
+
+/** What a description says about payload types. */
+function payloadTypes(
+  described: readonly CodecDescription[],
+): Pick<NegotiatedMedium, 'codecs' | 'telephoneEvents'> {
+  const codecs: { payloadType: number; codec: AudioCodec | VideoCodec }[] = [];
+  const telephoneEvents: { payloadType: number; clockRateHz: number }[] = [];
+  for (const one of described) {
+    const { payloadType, clockRateHz } = one;
+    if (one.encodingName.toLowerCase() === 'telephone-event') {
+      telephoneEvents.push({ payloadType, clockRateHz });
+      continue;
+    }
+    const codec = codecOf(one);
+    if (codec !== undefined) codecs.push({ payloadType, codec });
+  }
+  return { codecs, telephoneEvents };
 }
 
 function codecOf(described: CodecDescription): AudioCodec | VideoCodec | undefined {

@@ -14,6 +14,7 @@ import type { PortPool } from './port-pool.ts';
 import { ReceptionStats } from './reception-stats.ts';
 import { RtcpSession } from './rtcp-session.ts';
 import { decodeRtcp, type Nack, type SenderReport } from './rtcp.ts';
+import type { RtpCodec } from './depacketizer.ts';
 import { requireRemote, type RtpRemote } from './rtp-remote.ts';
 import { RtpSender } from './rtp-sender.ts';
 import { decodeRtp, isRtcp, isStun } from './rtp.ts';
@@ -254,9 +255,7 @@ export class RtpSession {
     const nowMs = this.#now();
     if (this.#sockets.use(remote, nowMs)) this.#sender.awaitPeer(nowMs);
     this.#remote = remote;
-    this.#knownTypes.fill(0);
-    this.#knownTypes[13] = 1;
-    for (const payloadType of remote.payloadTypes.keys()) this.#knownTypes[payloadType] = 1;
+    this.accept(remote.payloadTypes);
     this.#sender.use(remote, this.#knownTypes.lastIndexOf(0));
     this.#rtcp.use(remote);
     if (before !== undefined) {
@@ -269,6 +268,13 @@ export class RtpSession {
       this.#receive(item.datagram, item.address, item.port, item.arrivalMs);
     }
     this.#options.ticker.add(this.#onTick);
+  }
+
+  /** From now on packets of these types are taken, and comfort noise. */
+  accept(payloadTypes: ReadonlyMap<number, RtpCodec>): void {
+    this.#knownTypes.fill(0);
+    this.#knownTypes[13] = 1;
+    for (const payloadType of payloadTypes.keys()) this.#knownTypes[payloadType] = 1;
   }
 
   /** A key frame is needed: requests one, by the ladder of methods, until `keyFrameArrived`; at most every 500 ms. Video only. */

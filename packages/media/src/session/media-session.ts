@@ -7,6 +7,7 @@ import type { OutputForm } from '../output/output-form.ts';
 import type { SessionTranscoders } from '../output/rendition.ts';
 import { StreamHub } from '../output/stream-hub.ts';
 import type { StreamFigures, StreamSource } from '../output/stream-source.ts';
+import type { RtpCodec } from '../rtp/depacketizer.ts';
 import type { DelayRange } from '../rtp/jitter-delay.ts';
 import type { PortPool } from '../rtp/port-pool.ts';
 import { openRtpSession } from '../rtp/rtp-session.ts';
@@ -162,6 +163,8 @@ const SECOND_MS = 1000;
 const DEFAULT_FREEZE_MS = 2000;
 /** Tolerance for phones that send key frames at the wanted interval on their own. */
 const KEY_FRAME_GRACE_MS = 250;
+/** After a change of payload types, packets with the former ones are still on their way. */
+const FORMER_TYPES_MS = 2000;
 
 /** The path of one medium. */
 type Path = AudioPath | VideoPath;
@@ -189,6 +192,10 @@ class RtpMediaSession implements MediaSession {
   #early: EarlyPacket[] | undefined;
   #startMs = 0;
   #secondMs = Number.NEGATIVE_INFINITY;
+  /** Payload types of before the last change, until `#formerUntilMs`. */
+  #formerAudio: ReadonlyMap<number, RtpCodec> | undefined;
+  #formerVideo: ReadonlyMap<number, RtpCodec> | undefined;
+  #formerUntilMs = 0;
   #closing: Promise<void> | undefined;
 
   constructor(options: MediaSessionOptions, handler: MediaSessionHandler) {
@@ -312,6 +319,9 @@ class RtpMediaSession implements MediaSession {
     if (this.#closing) throw new MediaError('CLOSED', 'The session is closed');
     if (!this.#negotiated) throw new MediaError('INVALID_ARGUMENT', 'The session is not started');
     const wasSending = this.#negotiated.video?.receive === true;
+    this.#formerAudio = new Map(this.#audioPath.payloadTypes);
+    this.#formerVideo = new Map(this.#videoPath.payloadTypes);
+    this.#formerUntilMs = this.#options.now() + FORMER_TYPES_MS;
     this.#apply(negotiated);
     // After a hold it is unknown what the peer's encoder refers to.
     if (!wasSending && negotiated.video?.receive) this.#videoRtp.requestKeyFrame();
@@ -336,8 +346,8 @@ class RtpMediaSession implements MediaSession {
     const signalling = signallingAddress === undefined ? {} : { signallingAddress };
     const audioTypes = this.#audioPath.payloadTypes;
     const videoTypes = this.#videoPath.payloadTypes;
-    fillTypes(audioTypes, audio);
-    fillTypes(videoTypes, video);
+    fillTypes(audioTypes, audio, this.#formerAudio);
+    fillTypes(videoTypes, video, this.#formerVideo);
     if (audio || before?.audio)
       this.#audioRtp.start({ ...audioRemote(audio, before?.audio, audioTypes), ...signalling });
     if (video || before?.video)
@@ -389,6 +399,7 @@ class RtpMediaSession implements MediaSession {
 
   #everySecond(nowMs: number): void {
     this.#secondMs = nowMs;
+    if (this.#formerAudio !== undefined && nowMs >= this.#formerUntilMs) this.#forgetFormerTypes();
     const audio = this.#audioRtp.stats;
     const video = this.#videoRtp.stats;
     this.#audioPath.figures.note(audio, nowMs);
@@ -400,6 +411,19 @@ class RtpMediaSession implements MediaSession {
     );
     if (gone) this.#handler.onInactive?.(gone);
     this.#handler.onSecond?.();
+  }
+
+  #forgetFormerTypes(): void {
+    this.#formerAudio = undefined;
+    this.#formerVideo = undefined;
+    const { audio, video } = this.#negotiated ?? {};
+    for (const [medium, path, rtp] of [
+      [audio, this.#audioPath, this.#audioRtp],
+      [video, this.#videoPath, this.#videoRtp],
+    ] as const) {
+      fillTypes(path.payloadTypes, medium);
+      rtp.accept(path.payloadTypes);
+    }
   }
 
   #requestKeyFrame(): void {

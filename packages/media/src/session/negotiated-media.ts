@@ -30,6 +30,11 @@ export interface NegotiatedMedium {
     readonly payloadType: number;
     readonly clockRateHz: number;
   }[];
+  /**
+   * Further payload types that the peer may send: our own numbers, which our offer promised to receive (RFC 3264 §5.1). The peer's
+   * win where both use a number. Default: none.
+   */
+  readonly accepts?: Pick<NegotiatedMedium, 'codecs' | 'telephoneEvents'>;
   /** Feedback (RFC 4585, RFC 5104) that the peer announced to accept. */
   readonly feedback: { readonly pli: boolean; readonly fir: boolean; readonly nack: boolean };
   /** Keys of SRTP; absent: RTP in the clear. */
@@ -73,8 +78,8 @@ export function expectedMedia(
   { audio, video }: NegotiatedMedia,
   present: { readonly audio?: AudioCodec | null; readonly video?: VideoCodec | null } = {},
 ): AgreedCodecs {
-  const audioCodecs = audio?.codecs.map(({ codec }) => codec).filter(isAudio) ?? [];
-  const videoCodecs = video?.codecs.map(({ codec }) => codec).filter(isVideo) ?? [];
+  const audioCodecs = codecsOf(audio).filter(isAudio);
+  const videoCodecs = codecsOf(video).filter(isVideo);
   const audioCodec = audioCodecs.find((codec) => codec === present.audio) ?? audioCodecs[0];
   const videoCodec = videoCodecs.find((codec) => codec === present.video) ?? videoCodecs[0];
   return {
@@ -83,20 +88,36 @@ export function expectedMedia(
   };
 }
 
-/** Replaces the entries of `types` by the payload types of a medium. */
+/** What the peer listed first, then what it may send as well. */
+function codecsOf(medium: NegotiatedMedium | undefined): (AudioCodec | VideoCodec)[] {
+  const listed = medium?.codecs ?? [];
+  return [...listed, ...(medium?.accepts?.codecs ?? [])].map(({ codec }) => codec);
+}
+
+/**
+ * Replaces the entries of `types` by the payload types of a medium.
+ * @param former those of before a change, which packets on their way still have; anything current wins over them
+ */
 export function fillTypes(
   types: Map<number, RtpCodec>,
   medium: NegotiatedMedium | undefined,
+  former: ReadonlyMap<number, RtpCodec> = new Map(),
 ): void {
   types.clear();
   if (!medium) return;
-  for (const { payloadType, codec } of medium.codecs) {
-    const clockRateHz = isAudio(codec) ? AUDIO_CODECS[codec].clockRateHz : VIDEO_CLOCK_RATE_HZ;
-    types.set(payloadType, { codec, clockRateHz });
+  for (const [payloadType, codec] of former) types.set(payloadType, codec);
+  // Seen in: Cisco EX90 to Webex, Zoiper, Newrock, which answer with their number and send with ours.
+  for (const { codecs, telephoneEvents } of [medium.accepts ?? NONE, medium]) {
+    for (const { payloadType, codec } of codecs) {
+      const clockRateHz = isAudio(codec) ? AUDIO_CODECS[codec].clockRateHz : VIDEO_CLOCK_RATE_HZ;
+      types.set(payloadType, { codec, clockRateHz });
+    }
+    for (const { payloadType, clockRateHz } of telephoneEvents)
+      types.set(payloadType, { codec: 'telephone-event', clockRateHz });
   }
-  for (const { payloadType, clockRateHz } of medium.telephoneEvents)
-    types.set(payloadType, { codec: 'telephone-event', clockRateHz });
 }
+
+const NONE = { codecs: [], telephoneEvents: [] } as const;
 
 /**
  * Checks a medium as an RTP session would, before anything changes.
@@ -110,7 +131,7 @@ export function requireMedium(medium: NegotiatedMedium): void {
 
 /** A medium that is no longer negotiated: its packets are rejected, and nothing is sent. */
 function refused(medium: NegotiatedMedium): NegotiatedMedium {
-  return { ...medium, address: '0.0.0.0', rtcpAddress: '0.0.0.0', codecs: [], telephoneEvents: [] };
+  return { ...medium, address: '0.0.0.0', rtcpAddress: '0.0.0.0', ...NONE, accepts: NONE };
 }
 
 /** The addresses and keys of a medium. */
