@@ -1,8 +1,8 @@
-// The one error class of this package and its codes.
+// The error class of this package and its codes.
 
 /** Stable, machine-readable reason of a {@link SipError}. */
 export type SipErrorCode =
-  /** A message from the wire or a value given by the caller does not follow the grammar. */
+  /** A message from the wire or a value from the caller violates the grammar. */
   | 'SYNTAX'
   | 'START_LINE_TOO_LONG'
   | 'HEADER_TOO_LONG'
@@ -11,27 +11,27 @@ export type SipErrorCode =
   /** Content-Length is missing on a stream, negative, repeated, or larger than the datagram. */
   | 'BAD_CONTENT_LENGTH'
   | 'UNSUPPORTED_VERSION'
-  /** A URI of a scheme other than sip and sips. */
+  /** A URI with a scheme other than sip and sips. */
   | 'UNSUPPORTED_SCHEME'
   /** CR, LF or NUL in a value that would be written to the wire. */
   | 'ILLEGAL_CHARACTER'
-  /** An option or argument given by the caller is wrong; `field` names it. */
+  /** An invalid option or argument; `field` names it. */
   | 'INVALID_ARGUMENT'
-  /** Session description that cannot be used (RFC 4566, RFC 3264). */
+  /** An unusable session description (RFC 4566, RFC 3264). */
   | 'BAD_SDP'
   | 'NO_COMMON_CODECS'
   /** The socket failed, or the destination cannot be reached. */
   | 'TRANSPORT'
-  /** The destination is an address or a port that may not be connected to. */
+  /** Connecting to the destination address or port is not allowed. */
   | 'CONNECT_FORBIDDEN'
-  /** Timer B or F: nobody answered (RFC 3261 §17.1). */
+  /** Timer B or F fired: no response (RFC 3261 §17.1). */
   | 'TIMEOUT'
-  /** Challenged again after the allowed attempts, or no supported challenge. */
+  /** Challenged again after the last allowed attempt, or no supported challenge. */
   | 'AUTH_FAILED'
-  /** A final response other than 2xx; `statusCode` holds it. */
+  /** A final response other than 2xx; see `statusCode`. */
   | 'REJECTED'
   | 'CANCELLED'
-  /** Nobody refreshed the session in time (RFC 4028). */
+  /** The session was not refreshed in time (RFC 4028). */
   | 'SESSION_EXPIRED'
   | 'CLOSED';
 
@@ -39,11 +39,11 @@ export type SipErrorCode =
 export class SipError extends Error {
   override readonly name = 'SipError';
   readonly code: SipErrorCode;
-  /** Name of the header, option or field at fault, where there is one. */
+  /** The header, option or field at fault, if there is one. */
   readonly field: string | undefined;
-  /** SIP status that answers or caused this failure, where there is one (100–699). */
+  /** The SIP status that answers or caused this error, if there is one (100–699). */
   readonly statusCode: number | undefined;
-  /** What the peer's Retry-After asks for, in seconds, where a response of its own is the cause (RFC 3261 §20.33). */
+  /** The Retry-After of the peer's response that caused this error, in seconds (RFC 3261 §20.33). */
   readonly retryAfterSeconds: number | undefined;
 
   constructor(
@@ -69,7 +69,7 @@ export function transportError(message: string, cause?: unknown): SipError {
   return new SipError('TRANSPORT', message, { statusCode: 503, cause });
 }
 
-/** Failures of our own sending are SipErrors; anything else is a bug in this package and keeps its stack as `cause`. */
+/** Failures in sending are SipErrors. Anything else is a bug in this package, and is kept as `cause` with its stack. */
 export function asSipError(error: unknown): SipError {
   return error instanceof SipError ? error : transportError('Sending failed', error);
 }

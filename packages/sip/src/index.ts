@@ -1,4 +1,4 @@
-// The public door of @sipcast/sip.
+// Public API of @sipcast/sip.
 
 export {
   type Challenge,

@@ -1,32 +1,32 @@
-// For tests: every state of a machine crossed with every event, against a table written by hand.
+// For tests: crosses every state of a machine with every event and compares the result with a hand-written table.
 
 import { describe, expect, it } from 'vitest';
 import { settle, summary } from './test-wire.ts';
 
-/** What a test has in hand, made anew for each pair of state and event. */
+/** The subject of a test, created for each pair of state and event. */
 export interface Stage {
-  /** Name of the state that the machine is in. */
+  /** Name of the machine's current state. */
   state(): string;
-  /** What was sent and told since the last call. */
+  /** What was sent and reported since the last call. */
   happened(): string[];
-  /** Ends everything; what then still runs is left over. */
+  /** Closes everything. Timers that still run afterwards are leaks. */
   close(): Promise<void>;
-  /** Timers that run. */
+  /** Number of running timers. */
   readonly timers: number;
 }
 
-/** Events by name: each does something to a stage. */
+/** Events by name; each acts on a stage. */
 export type Events<S> = Readonly<Record<string, (stage: S) => void | Promise<void>>>;
 
-/** Names of states: what the machine calls it, and the events that lead there. */
+/** State names, each with the machine's own name and the events that lead there. */
 export type States<E> = Readonly<Record<string, readonly [string, readonly (keyof E & string)[]]>>;
 
-/** By state and event: `next state: what is sent, what is told`. A pair that is missing changes nothing. */
+/** By state and event: `next state: what is sent and reported`. A missing pair changes nothing. */
 export type StateTable<T, E> = {
   readonly [state in keyof T]: { readonly [event in keyof E]?: string };
 };
 
-/** Makes one test of each pair. */
+/** Creates one test per pair. */
 export function testTable<S extends Stage, E extends Events<S>, T extends States<E>>(
   begin: (state: keyof T) => Promise<S>,
   events: E,

@@ -1,4 +1,4 @@
-// For tests: a user agent on a wire of memory, and a clock that stands still until it is told to go on. No socket, no sleep.
+// For tests: a user agent on an in-memory wire with a manual clock. No sockets, no sleeps.
 
 import type { IncomingInvite } from './call/call-session.ts';
 import { createResponse } from './transaction/matching.ts';
@@ -22,7 +22,7 @@ import type {
 } from './agent/user-agent-options.ts';
 import { parseCSeq } from './message/uri.ts';
 
-/** Time that stands still until it is told to pass. */
+/** Time that advances only on request. */
 export class ManualClock implements Clock {
   #nowMs = 0;
   #timers: { dueMs: number; callback: () => void }[] = [];
@@ -60,7 +60,7 @@ export class ManualClock implements Clock {
   }
 }
 
-/** Where the peer of every test is. */
+/** The address of the peer in every test. */
 export const PEER: TransportAddress = { protocol: 'UDP', address: '192.0.2.9', port: 5060 };
 
 /** `INVITE`, or `180 INVITE` for a response. */
@@ -69,7 +69,7 @@ export function labelOf(message: SipMessage): string {
   return `${message.statusCode} ${parseCSeq(message.headers.get('cseq') ?? '').method}`;
 }
 
-/** `a, b ×3`: what follows itself is counted. */
+/** `a, b ×3`: repeated labels are counted. */
 export function summary(labels: readonly string[]): string {
   const runs: { label: string; count: number }[] = [];
   for (const label of labels) {
@@ -80,7 +80,7 @@ export function summary(labels: readonly string[]): string {
   return runs.map(({ label, count }) => (count === 1 ? label : `${label} ×${count}`)).join(', ');
 }
 
-/** Lets everything happen that waits for nothing but its turn. */
+/** Runs all pending microtasks and immediates. */
 export function settle(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
@@ -109,7 +109,7 @@ class MemoryTransport implements Transport {
     const isMessage = octets.some((octet) => octet !== 0x0d && octet !== 0x0a);
     const message = isMessage ? parseDatagram(octets).message : undefined;
     if (isMessage && message === undefined)
-      throw new Error('The user agent has written what is no message');
+      throw new Error('The user agent wrote an invalid message');
     done(undefined);
     this.onSent(message);
   }
@@ -121,17 +121,17 @@ class MemoryTransport implements Transport {
   async close(): Promise<void> {}
 }
 
-/** One user agent, and its peer in the hands of a test. */
+/** One user agent, with a peer that the test controls. */
 export class TestWire {
   readonly clock = new ManualClock();
   readonly userAgent: SipUserAgent;
   readonly #sent: string[] = [];
-  /** Everything that was ever sent. */
+  /** Everything sent so far. */
   readonly history: SipMessage[] = [];
   onInvite: (invite: IncomingInvite) => InviteDecision = () => 'drop';
   readonly #transport = new MemoryTransport();
   #tokens = 0;
-  /** Answers to questions for addresses, as soon as somebody gives them. */
+  /** Open address queries, to be answered by the test. */
   readonly #asked: ((address: string | undefined) => void)[] = [];
 
   constructor(options: SipUserAgentOptions = {}, handler: SipUserAgentHandler = {}) {
@@ -168,17 +168,17 @@ export class TestWire {
     return this;
   }
 
-  /** Whether the wire takes nothing any more. */
+  /** Whether sending on the wire fails. */
   set cut(failing: boolean) {
     this.#transport.failing = failing;
   }
 
-  /** Answers what DNS was asked; `undefined`: there is no such host. */
+  /** Answers the DNS query. `undefined`: no such host. */
   resolve(address: string | undefined): void {
     for (const answer of this.#asked.splice(0)) answer(address);
   }
 
-  /** Time goes by, in steps in which everything may happen. */
+  /** Advances time in steps, and lets everything settle after each. */
   async pass(durationMs: number, stepMs = 500): Promise<void> {
     for (let passedMs = 0; passedMs < durationMs; passedMs += stepMs) {
       this.clock.pass(Math.min(stepMs, durationMs - passedMs));
@@ -186,12 +186,12 @@ export class TestWire {
     }
   }
 
-  /** Labels of what was sent since the last call. */
+  /** Labels of everything sent since the last call. */
   take(): string[] {
     return this.#sent.splice(0);
   }
 
-  /** Closes the user agent, without patience for answers. */
+  /** Closes the user agent without waiting for responses. */
   async close(): Promise<void> {
     const closing = this.userAgent.close();
     await settle();
@@ -201,14 +201,14 @@ export class TestWire {
     await settle();
   }
 
-  /** The newest request of this method that the user agent has sent. */
+  /** The user agent's latest request with this method. */
   request(method: string): SipRequest {
     const found = this.history.findLast((one) => one.kind === 'request' && one.method === method);
     if (found?.kind !== 'request') throw new Error(`No ${method} was sent`);
     return found;
   }
 
-  /** The newest response with this label, e.g. `200 INVITE`. */
+  /** The user agent's latest response with this label, e.g. `200 INVITE`. */
   response(label: string): SipResponse {
     const found = this.history.findLast((one) => labelOf(one) === label);
     if (found?.kind !== 'response') throw new Error(`No ${label} was sent`);
@@ -237,7 +237,7 @@ export class TestWire {
     this.receive(response);
   }
 
-  /** The peer asks for something. */
+  /** The peer sends a request. */
   ask(
     method: string,
     parts: {

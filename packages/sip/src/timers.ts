@@ -1,4 +1,4 @@
-// Timer values of RFC 3261 §17 (table 4) and RFC 6026, per user agent, and the clock that runs them.
+// Timer values of RFC 3261 §17 (table 4) and RFC 6026 for one user agent, and the clock that runs them.
 
 /** Values of the SIP timers, in milliseconds. All are positive. */
 export interface SipTimers {
@@ -6,7 +6,7 @@ export interface SipTimers {
   readonly t1Ms: number;
   /** Longest retransmission interval for non-INVITE requests and INVITE responses. Default 4,000. */
   readonly t2Ms: number;
-  /** Longest time a message stays in the network. Default 5,000. */
+  /** Longest lifetime of a message in the network. Default 5,000. */
   readonly t4Ms: number;
   /** INVITE client: gives up without any response. Default 64·T1. */
   readonly timerBMs: number;
@@ -24,13 +24,13 @@ export interface SipTimers {
   readonly timerKMs: number;
   /** INVITE server: absorbs retransmitted INVITEs after a 2xx (RFC 6026 §7.1). Default 64·T1. */
   readonly timerLMs: number;
-  /** INVITE client: passes retransmitted and forked 2xx on (RFC 6026 §7.2). Default 64·T1. */
+  /** INVITE client: passes on retransmitted and forked 2xx responses (RFC 6026 §7.2). Default 64·T1. */
   readonly timerMMs: number;
 }
 
 /**
- * Completes a choice of timer values. What is not given follows from T1, T2 and T4 as in RFC 3261 table 4, so that
- * a smaller T1 shortens all of them.
+ * Completes a partial set of timer values. Missing ones are derived from T1, T2 and T4 by table 4 of RFC 3261, so a
+ * smaller T1 shortens all of them.
  */
 export function completeTimers(chosen: Partial<SipTimers> = {}): SipTimers {
   const t1Ms = chosen.t1Ms ?? 500;
@@ -54,11 +54,11 @@ export function completeTimers(chosen: Partial<SipTimers> = {}): SipTimers {
 
 /** A running timer. */
 export interface TimerHandle {
-  /** Stops it; harmless when it has fired or was cancelled. */
+  /** Stops the timer. Harmless if it has fired or was cancelled. */
   cancel(): void;
 }
 
-/** Time as an argument: what everything above the sockets asks for the time and for timers. */
+/** Time as a dependency: everything above the sockets gets the time and its timers from here. */
 export interface Clock {
   /** Monotonic milliseconds from any origin. */
   now(): number;

@@ -1,4 +1,4 @@
-// Every state × event of one binding at its registrar: the state after it, what is sent, and what its owner is told.
+// Every state × event of one binding at its registrar: the next state, what is sent, and what is reported.
 
 import type { SipError } from '../errors.ts';
 import type { Registration } from './registration.ts';
@@ -43,7 +43,7 @@ async function begin(): Promise<BindingStage> {
   return stage;
 }
 
-/** Waits for the outcome of what the owner asked for. `name`: the state that success leads to. */
+/** Waits for the outcome of the requested operation. `name`: the state after success. */
 function doing(on: BindingStage, open: string, name: string, work: Promise<unknown>): void {
   on.open = open;
   work.then(
@@ -80,7 +80,7 @@ async function register(on: BindingStage): Promise<void> {
   await settle();
 }
 
-/** The registrar's answer to the newest REGISTER, where there is one. */
+/** The registrar answers the latest REGISTER, if there is one. */
 function answer(
   on: BindingStage,
   statusCode: number,
@@ -148,7 +148,7 @@ const STATES = {
   removed: ['removed', ['register', '200', 'unregister', '200']],
 } satisfies States<typeof EVENTS>;
 
-/** What RFC 3261 §10.2 and §22 want. What is not named here changes nothing, and nothing is sent. */
+/** The behavior that RFC 3261 §10.2 and §22 require. A missing pair changes nothing and sends nothing. */
 const TABLE: StateTable<typeof STATES, typeof EVENTS> = {
   none: {
     register: 'registering: REGISTER',

@@ -1,5 +1,5 @@
-// REGISTER and un-REGISTER of one binding (RFC 3261 §10.2), over the servers of the registrar (RFC 3263 §4.3). When to
-// refresh it is the caller's business.
+// REGISTER and un-REGISTER of one binding (RFC 3261 §10.2), with failover between the registrar's servers (RFC 3263
+// §4.3). The caller decides when to refresh.
 
 import {
   checkCallId,
@@ -25,47 +25,48 @@ import { parseVia } from '../message/via.ts';
 
 /** An account to register. */
 export interface RegisterOptions {
-  /** SIP URI of the registrar, without user: Request-URI. */
+  /** SIP URI of the registrar without user, for the Request-URI. */
   readonly registrar: string;
-  /** The account: From and To. */
+  /** The account, for From and To. */
   readonly from: { readonly uri: string; readonly displayName?: string };
   readonly credentials?: DigestCredentials;
   readonly outboundProxy?: OutboundProxy;
   readonly transport: TransportPreference;
-  /** Asked for, in seconds. Default 3,600. */
+  /** Requested expiry in seconds. Default 3,600. */
   readonly expiresSeconds?: number;
-  /** Default: random. All REGISTERs of one registration carry the same. */
+  /** Default: random. All REGISTERs of one registration share it. */
   readonly callId?: string;
   readonly headers?: readonly (readonly [string, string])[];
 }
 
-/** A binding that the registrar confirmed. */
+/** A binding that the registrar has confirmed. */
 export interface Registration {
   readonly callId: string;
-  /** What the registrar granted, in seconds. */
+  /** Expiry granted by the registrar, in seconds. */
   readonly expiresSeconds: number;
   /** The binding's Contact value. */
   readonly contact: string;
   /** The last final response. */
   readonly response: SipResponse;
-  /** Where the registrar is, and our address towards it. */
+  /** The registrar's address, and our address towards it. */
   readonly hop: Hop;
   /**
-   * Registers again, for the time asked for at first; the values above follow. The server that answered last is asked first.
-   * Rejects with SipError as `register` does; the binding then stands until its time is over. Not while another one runs.
+   * Registers again with the originally requested expiry, and updates the values above. Tries the server that answered
+   * last first. Rejects with SipError as `register` does; the binding then stays until it expires. Do not call it while
+   * another operation is running.
    */
   refresh(): Promise<void>;
-  /** Forgets the binding without a word to the registrar. Idempotent. */
+  /** Drops the binding without notifying the registrar. Idempotent. */
   abandon(): void;
   /** Removes the binding. Rejects with SipError as `register` does. A second call does nothing. */
   unregister(): Promise<void>;
 }
 
 /**
- * Registers.
+ * Registers an account.
  *
- * @throws SipError as a rejection: `INVALID_ARGUMENT` or `ILLEGAL_CHARACTER` naming the field, `AUTH_FAILED`,
- * `REJECTED` with `statusCode`, `TIMEOUT`, `TRANSPORT`, `CLOSED`
+ * @throws SipError (rejection) `INVALID_ARGUMENT` or `ILLEGAL_CHARACTER` naming the field, `AUTH_FAILED`, `REJECTED`
+ * with `statusCode`, `TIMEOUT`, `TRANSPORT`, `CLOSED`
  */
 export async function register(deps: SessionDeps, options: RegisterOptions): Promise<Registration> {
   const binding = new Binding(deps, options);
@@ -85,7 +86,7 @@ class Binding implements Registration {
   #expiresSeconds = 0;
   #contact = '';
   #response: SipResponse | undefined;
-  /** The binding under an address that proved not to be ours, until it is removed. */
+  /** A binding under an address that proved not to be ours, until it is removed. */
   #stale: string | undefined;
   #removed = false;
   #endKeepAlive: () => void = () => {};
@@ -145,7 +146,7 @@ class Binding implements Registration {
     await this.#register(0);
   }
 
-  /** RFC 3263 §4.3: at the server that answered last, then at the others. */
+  /** RFC 3263 §4.3: registers with the server that answered last, then with the others. */
   async #register(expiresSeconds: number): Promise<void> {
     const last = this.#hop;
     let problem: SipError | undefined;
@@ -153,7 +154,7 @@ class Binding implements Registration {
       problem = await this.#attempt(last, expiresSeconds);
       if (problem === undefined) return;
     }
-    // Un-REGISTER is a courtesy: the binding ends by itself.
+    // Un-REGISTER is a courtesy: the binding expires anyway.
     if (problem !== undefined && expiresSeconds === 0) throw problem;
     for (const hop of await this.#deps.locate(this.#next)) {
       if (last !== undefined && last.address === hop.address && last.port === hop.port) continue;
@@ -163,7 +164,10 @@ class Binding implements Registration {
     throw problem ?? transportError('No registrar');
   }
 
-  /** One REGISTER; the error after which another server may do. @throws SipError for all others */
+  /**
+   * Sends one REGISTER. Returns the error after which another server may be tried. @throws SipError for all other
+   * errors
+   */
   async #attempt(hop: Hop, expiresSeconds: number): Promise<SipError | undefined> {
     try {
       await this.#transact(hop, expiresSeconds);
@@ -182,8 +186,8 @@ class Binding implements Registration {
   }
 
   /**
-   * RFC 3581 §4, RFC 5626 §1: behind a NAT the registrar sees another address than we do. True when that is news: then the
-   * binding must be made anew.
+   * RFC 3581 §4, RFC 5626 §1: behind a NAT, the registrar sees a different address. True if that address is new, so
+   * that the binding must be renewed.
    */
   async #learn(): Promise<boolean> {
     const hop = this.#hop;
@@ -197,7 +201,7 @@ class Binding implements Registration {
     return true;
   }
 
-  /** One REGISTER with its challenges, and once again when the registrar wants a longer time (423). */
+  /** Sends one REGISTER, answers challenges, and retries once if the registrar wants a longer expiry (423). */
   async #transact(hop: Hop, expiresSeconds: number): Promise<void> {
     let asked = expiresSeconds;
     let attempt = 1;
@@ -276,7 +280,7 @@ class Binding implements Registration {
     });
   }
 
-  /** RFC 3261 §10.2.4: the `expires` of our Contact, else the Expires header, else what was asked for. */
+  /** RFC 3261 §10.2.4: the `expires` parameter of our Contact, else the Expires header, else the requested value. */
   #granted(response: SipResponse, asked: number): number {
     const ours = parseNameAddress(this.#contact).uri;
     for (const value of response.headers.getAll('contact')) {
@@ -286,7 +290,7 @@ class Binding implements Registration {
         const expires = contact.parameters.get('expires');
         if (expires !== undefined && /^\d{1,10}$/.test(expires)) return Number(expires);
       } catch {
-        // Someone else's binding, badly written: not ours to judge.
+        // A malformed binding of another client, which does not concern us.
       }
     }
     const header = response.headers.get('expires');

@@ -1,4 +1,4 @@
-// Pings: when, what counts as silence, and what is told of it; time is an argument.
+// Pings: when they are sent, what counts as silence, and what is reported. Time is an argument.
 
 import { describe, expect, it } from 'vitest';
 import type { ServerState } from './server-pings.ts';
@@ -16,7 +16,7 @@ async function pinging(servers: readonly string[] = [`sip:${PEER.address}`]) {
 }
 
 describe('pings', () => {
-  it('ask at once, then every 80 to 100 % of the interval, and tell what is new', async () => {
+  it('start at once, repeat after 80 to 100 % of the interval, and report changes', async () => {
     const { wire, told } = await pinging();
     const first = wire.request('OPTIONS');
     expect(wire.take()).toEqual(['OPTIONS']);
@@ -35,7 +35,7 @@ describe('pings', () => {
     expect(wire.clock.running).toBe(0);
   });
 
-  it('take time-out, a wire that fails and 503 for silence, and another answer for the end of it', async () => {
+  it('count a timeout, a failed transport and 503 as silence, and any other answer as its end', async () => {
     const { wire, told } = await pinging();
     await wire.pass(32_000);
     await wire.pass(54_000);
@@ -57,7 +57,7 @@ describe('pings', () => {
     expect(wire.clock.running).toBe(0);
   });
 
-  it('look a name up again each time, and ask what it leads to', async () => {
+  it('resolve the name each time, and ping its addresses', async () => {
     const { wire, told } = await pinging(['sip:sbc.example.com:5070']);
     wire.resolve(undefined);
     await settle();
@@ -72,13 +72,13 @@ describe('pings', () => {
     expect(wire.clock.running).toBe(0);
   });
 
-  it('forget an address that no server leads to any more', async () => {
+  it('forget an address that no server resolves to any more', async () => {
     const server = 'sip:sbc.example.com:5070';
     const { wire, told } = await pinging([server]);
     for (let round = 0; round < 20; round++) {
       wire.resolve(`192.0.2.${50 + (round % 2)}`);
       await settle();
-      // Silent, each time: that is news whenever it is found again.
+      // Silent each time, which is reported whenever the address reappears.
       await wire.pass(32_000);
       await wire.pass(54_000);
     }
@@ -86,7 +86,7 @@ describe('pings', () => {
     await wire.close();
   });
 
-  it('ask a server that is named twice once, and leave no timer behind', async () => {
+  it('ping a server listed twice once, and leave no timer behind', async () => {
     const server = `sip:${PEER.address}`;
     const { wire, told } = await pinging([server, server]);
     expect(wire.take()).toEqual(['OPTIONS']);
@@ -97,7 +97,7 @@ describe('pings', () => {
     expect(wire.clock.running).toBe(0);
   });
 
-  it('name the option that is wrong', () => {
+  it('name the invalid option', () => {
     for (const server of ['tel:1', 'sip:bob:secret@pbx', 'sip:pbx?Subject=x']) {
       expect(() => new TestWire({ ping: { servers: [server] } })).toThrow(
         /ping.servers: (?!.*secret)/,

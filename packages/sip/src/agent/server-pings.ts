@@ -1,4 +1,4 @@
-// OPTIONS pings of servers that we do not register with (RFC 3261 §11): one that has fallen silent is asked last, not first.
+// OPTIONS pings of servers that we do not register with (RFC 3261 §11). Silent servers are tried last.
 
 import { SipError } from '../errors.ts';
 import { EMPTY_BODY, SipHeaders, type SipRequest } from '../message/message.ts';
@@ -7,29 +7,32 @@ import type { Clock, TimerHandle } from '../timers.ts';
 import type { ClientTransactionHandler, Hop } from '../transaction/transaction-layer.ts';
 import { formatHostPort } from '../message/uri.ts';
 
-/** Servers that are asked now and then whether they are there. */
+/** Servers to ping regularly. */
 export interface PingOptions {
-  /** SIP URIs without user, e.g. `sip:sbc.example.com;transport=tcp`: each address that they lead to is asked. Default: none. */
+  /**
+   * SIP URIs without user, e.g. `sip:sbc.example.com;transport=tcp`. Every address that they resolve to is pinged.
+   * Default: none.
+   */
   readonly servers?: readonly string[];
-  /** Longest time between two questions to one address, 1,000–3,600,000 ms. Default 30,000. */
+  /** Longest interval between pings of one address, 1,000–3,600,000 ms. Default 30,000. */
   readonly intervalMs?: number;
 }
 
-/** A server that answers again, or does not any more. */
+/** A server that has started or stopped answering. */
 export interface ServerState {
-  /** The URI by which it was found. */
+  /** The URI that resolved to it. */
   readonly server: string;
   /** Upper case as in a Via. */
   readonly protocol: string;
   readonly address: string;
   readonly port: number;
-  /** `silent`: no answer in time, no connection, or 503. Any other answer is one. */
+  /** `silent`: no answer in time, no connection, or 503. Any other response counts as an answer. */
   readonly state: 'answers' | 'silent';
-  /** Of the last answer. */
+  /** Status of the last response. */
   readonly statusCode: number | undefined;
 }
 
-/** A server to be asked, and what is needed for that. */
+/** The dependencies of the pings. */
 export interface ServerPingsDeps {
   readonly servers: readonly { readonly uri: string; readonly next: NextHop }[];
   readonly intervalMs: number;
@@ -40,17 +43,17 @@ export interface ServerPingsDeps {
   readonly userAgentName: string;
   locate(next: NextHop): Promise<readonly Hop[]>;
   send(request: SipRequest, hop: Hop, handler: ClientTransactionHandler): void;
-  /** With the first outcome for an address, and with each that is another than before. Must not throw. */
+  /** Called with the first outcome for an address, and with each change. Must not throw. */
   onState(state: ServerState): void;
 }
 
-/** Asks. */
+/** Pings servers and orders hops by the outcome. */
 export class ServerPings {
   readonly #deps: ServerPingsDeps;
   readonly #timers = new Map<string, TimerHandle>();
-  /** By address: the newest outcome. */
+  /** By address: the latest outcome. */
   readonly #states = new Map<string, ServerState['state']>();
-  /** By server: the addresses that it leads to now. */
+  /** By server: the addresses that it currently resolves to. */
   readonly #addresses = new Map<string, ReadonlySet<string>>();
   #sequence = 0;
   #stopped = false;
@@ -59,19 +62,19 @@ export class ServerPings {
     this.#deps = deps;
   }
 
-  /** Asks all of them, now and from now on. Once. */
+  /** Starts pinging all servers. Call once. */
   start(): void {
     for (const server of this.#deps.servers) void this.#ask(server);
   }
 
-  /** Asks nobody any more. */
+  /** Stops all pings. */
   stop(): void {
     this.#stopped = true;
     for (const timer of this.#timers.values()) timer.cancel();
     this.#timers.clear();
   }
 
-  /** Those that are silent go to the end; else as it was. */
+  /** Moves silent hops to the end, and keeps the order otherwise. */
   order(hops: readonly Hop[]): readonly Hop[] {
     const isSilent = (hop: Hop): boolean => this.#states.get(keyOf(hop)) === 'silent';
     if (this.#states.size === 0 || !hops.some(isSilent)) return hops;
@@ -85,10 +88,10 @@ export class ServerPings {
       this.#remember(server.uri, hops);
       await Promise.all(hops.map((hop) => this.#ping(server.uri, hop)));
     } catch {
-      // Its name leads nowhere now: calls there will say so, and it is looked up again.
+      // The name does not resolve now. Calls to it will report that, and the next ping resolves it again.
     }
     if (this.#stopped) return;
-    // As RFC 5626 §4.4 has it for keep-alives: not all that began together stay together.
+    // RFC 5626 §4.4 recommends this for keep-alives: pings that started together drift apart.
     const delayMs = intervalMs * (0.8 + 0.2 * random());
     this.#timers.set(
       server.uri,
@@ -96,7 +99,7 @@ export class ServerPings {
     );
   }
 
-  /** What no server leads to any more is forgotten: names may move as often as they like. */
+  /** Forgets addresses that no server resolves to any more, so that moving names do not accumulate. */
   #remember(server: string, hops: readonly Hop[]): void {
     this.#addresses.set(server, new Set(hops.map(keyOf)));
     const known = [...this.#addresses.values()];

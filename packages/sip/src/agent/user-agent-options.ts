@@ -1,4 +1,4 @@
-// What a user agent can be told, and what it tells: options, handlers, figures.
+// Options, handlers and figures of a user agent.
 
 import type { PortRange } from '../transport/destination-ports.ts';
 import type { IncomingInvite } from '../call/call-session.ts';
@@ -12,85 +12,91 @@ import type { SipFaultName } from '../transaction/transaction-layer.ts';
 import type { LocalAddress, TransportAddress, TransportFactory } from '../transport/transport.ts';
 import type { SipTlsOptions } from '../transport/tls-transport.ts';
 
-/** How ways through NATs are kept open, in milliseconds; 0: not at all. */
+/** How often paths through NATs are kept open, in milliseconds. 0: off. */
 export interface KeepAliveIntervals {
-  /** Longest time between two CRLFs to a registrar over UDP. Default 25,000. */
+  /** Longest interval between two CRLFs to a registrar over UDP. Default 25,000. */
   readonly udpMs?: number;
   /**
-   * Time between two double CRLFs on connections that we opened (RFC 5626 §4.4.1). A peer that has answered one must answer
-   * the others within 10 s. Default 100,000.
+   * Interval between two double CRLFs on connections that we opened (RFC 5626 §4.4.1). A peer that has answered one
+   * must answer the others within 10 s. Default 100,000.
    */
   readonly streamMs?: number;
 }
 
 /** Settings of a user agent. All have defaults. */
 export interface SipUserAgentOptions {
-  /** IP literal to bind to; `::` is IPv6 and IPv4. Default `0.0.0.0`, which is IPv4 only. */
+  /** IP literal to bind to; `::` binds IPv6 and IPv4. Default `0.0.0.0`, which is IPv4 only. */
   readonly bindAddress?: string;
-  /** Port of all transports; 0 (the default) lets the system choose one number for all. */
+  /** Port of all transports. 0, the default: the system chooses one number for all. */
   readonly port?: number;
-  /** Written into Via and Contact instead of the local address: the public side of a NAT. One for each family at most. */
+  /**
+   * Advertised in Via and Contact instead of the local address, e.g. the public side of a NAT. At most one per family.
+   */
   readonly publicAddress?: string | readonly string[];
   /**
-   * Without `publicAddress`: believe the registrar over UDP how it sees us (RFC 3581), and give that address to it. Default
-   * true.
+   * Without `publicAddress`: trust the address at which the registrar sees us over UDP (RFC 3581), and advertise it to
+   * that registrar. Default true.
    */
   readonly learnsAddress?: boolean;
-  /** Value of User-Agent and Server. Default `sipcast`. */
+  /** Value of the User-Agent and Server headers. Default `sipcast`. */
   readonly userAgentName?: string;
   readonly timers?: Partial<SipTimers>;
   /** Default: the UDP, TCP and TLS transports of this package. */
   readonly transports?: readonly TransportFactory[];
   /** Default: the process's monotonic clock. */
   readonly clock?: Clock;
-  /** A fresh unpredictable token (letters, digits) for tags, branches and nonces. Default: 96 random bits. */
+  /** Returns a fresh unpredictable token (letters, digits) for tags, branches and nonces. Default: 96 random bits. */
   readonly token?: () => string;
-  /** Session timers (RFC 4028). Default: one where the peer wants it. */
+  /** Session timers (RFC 4028). Default: used if the peer requests one. */
   readonly sessionTimer?: SessionTimerOptions;
-  /** 0 ≤ n < 1, for waiting times. Default `Math.random`. */
+  /** Random source for delays, 0 ≤ n < 1. Default `Math.random`. */
   readonly random?: () => number;
-  /** Default: the system's. */
+  /** DNS client. Default: the system resolver. */
   readonly dns?: SipDns;
-  /** May a request go to this address? `host`: the name that led there, or the address. Default: to all. */
+  /**
+   * Whether a request may go to this address. `host`: the name that resolved to it, or the address. Default: always.
+   */
   readonly mayConnect?: (address: string, host: string) => boolean;
   /**
-   * Ports that requests may go to where a caller, DNS or a peer names them; in a dialog, and for answers, also where the peer
-   * was met. Servers of `ping` that are named with a port may be asked there. Default: all.
+   * Ports that requests may go to when a caller, DNS or a peer names them. Requests in a dialog, and responses, may
+   * also go where the peer sent from. Servers of `ping` with an explicit port may be reached there. Default: all ports.
    */
   readonly destinationPorts?: readonly PortRange[];
   readonly keepAlive?: KeepAliveIntervals;
-  /** Servers that are asked by OPTIONS whether they are there; one that is silent is tried last. Default: none. */
+  /** Servers to ping by OPTIONS; silent ones are tried last. Default: none. */
   readonly ping?: PingOptions;
-  /** Limits, bans and silence for those who ask for something outside of our calls. Default: none, all are answered. */
+  /** Rate limits, bans and silence for requests outside our calls. Default: none; all are answered. */
   readonly guard?: SourceGuardOptions;
-  /** How TLS is spoken. Connections from peers are accepted where there is a certificate. */
+  /** TLS settings. Incoming connections are accepted only with a certificate. */
   readonly tls?: SipTlsOptions;
-  /** Server transactions above which requests outside our dialogs are answered 503 without state. Default 10,000. */
+  /** Requests outside our dialogs get a stateless 503 above this number of server transactions. Default 10,000. */
   readonly maxTransactions?: number;
-  /** Limit for opening a TCP connection. Default 5,000 ms. */
+  /** Time limit for opening a TCP connection. Default 5,000 ms. */
   readonly connectTimeoutMs?: number;
-  /** How long `close` waits for answers to its BYEs and CANCELs. Default 2,000 ms. */
+  /** How long `close` waits for responses to its BYEs and CANCELs. Default 2,000 ms. */
   readonly closeGraceMs?: number;
 }
 
-/** What a user agent reports. All optional; must not throw. */
+/** Receives what a user agent reports. All methods are optional and must not throw. */
 export interface SipUserAgentHandler {
-  /** Bad input from the wire, to be counted; never more than one per message. */
+  /** Invalid input from the wire, for counting; at most one per message. */
   onFault?(
     fault: SipFaultName,
     example: { readonly source: string; readonly excerpt: string },
   ): void;
-  /** Each well-formed message received, and each handed to a transport; retransmissions, too. For traces. */
+  /**
+   * Each well-formed message received, and each message handed to a transport, including retransmissions. For traces.
+   */
   onTraffic?(traffic: SipTraffic): void;
-  /** A server of `ping` has answered, or has not: at first, and with each change. */
+  /** A server of `ping` started or stopped answering; called with the first result and each change. */
   onServer?(state: ServerState): void;
   /**
-   * False: an INVITE of somebody that nobody here waits for. Where strangers meet silence, its faults are then not told to
-   * its sender either. Absent: all are answered.
+   * Returns false for an INVITE that does not concern us. If strangers are not answered, its faults are not reported to
+   * the sender either. Absent: all INVITEs are answered.
    */
   recognizes?(request: SipRequest, source: TransportAddress): boolean;
   /**
-   * Decides about an acceptable INVITE outside a dialog: `taken` when `invite.take` was called, its final response, 300–699,
+   * Decides about an acceptable INVITE outside a dialog: `taken` if `invite.take` was called, a final response 300–699,
    * or `drop` for silence. Default 403.
    */
   onInvite?(invite: IncomingInvite): InviteDecision;
@@ -100,13 +106,13 @@ export interface SipUserAgentHandler {
 export interface SipTraffic {
   readonly direction: 'in' | 'out';
   readonly message: SipMessage;
-  /** As it came or went, secrets and all: see `maskSecrets`. */
+  /** The octets as sent or received, including secrets; see `maskSecrets`. */
   readonly octets: Uint8Array;
-  /** Our end: of the connection on stream transports. */
+  /** Our end; on stream transports, of the connection. */
   readonly local: LocalAddress;
   readonly remote: TransportAddress;
 }
-/** What becomes of an INVITE. */
+/** The decision about an INVITE. */
 export type InviteDecision =
   | 'taken'
   | 'drop'
@@ -117,7 +123,7 @@ export type InviteDecision =
       readonly headers?: readonly (readonly [string, string])[];
     };
 
-/** What is open right now; all zero when nothing is going on. */
+/** What is currently open. All zero when idle. */
 export interface SipUserAgentStats {
   readonly sessions: number;
   readonly clientTransactions: number;

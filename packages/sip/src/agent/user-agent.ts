@@ -1,4 +1,4 @@
-// The user agent: its transports, its transactions, its calls, and what it answers to strangers (RFC 3261 §8).
+// The user agent: its transports, transactions and calls, and its answers to strangers (RFC 3261 §8).
 
 import { randomBytes } from 'node:crypto';
 import { isIP, isIPv6 } from 'node:net';
@@ -58,13 +58,13 @@ import type {
 } from './user-agent-options.ts';
 import { formatHostPort, parseCSeq, type SipUri } from '../message/uri.ts';
 
-/** Attempts to find a port number that is free for every transport. */
+/** Attempts to find a port number that is free on every transport. */
 const PORT_ATTEMPTS = 20;
 
 /** RFC 3261 §7.5: ignored between messages. */
 const KEEP_ALIVE = Buffer.from('\r\n');
 
-/** The URI is sent, told and logged as it is: a password has no place in it. */
+/** The URI is sent, reported and logged as is, so it must not contain a password. */
 function checkServer(uri: string): SipUri {
   const parsed = checkUriArgument('ping.servers', uri);
   if (parsed.user !== undefined || parsed.headers.size > 0)
@@ -72,7 +72,7 @@ function checkServer(uri: string): SipUri {
   return parsed;
 }
 
-/** A SIP user agent that places and takes calls, and registers. */
+/** A SIP user agent that places and accepts calls, and registers. */
 export class SipUserAgent {
   readonly #options: SipUserAgentOptions;
   readonly #handler: SipUserAgentHandler;
@@ -90,7 +90,7 @@ export class SipUserAgent {
   readonly #guard: SourceGuard | undefined;
   readonly #layer: TransactionLayer;
   readonly #deps: SessionDeps;
-  /** By their INVITE: calls that were taken and not answered yet. */
+  /** By their INVITE: calls that were taken and are not yet answered. */
   readonly #incoming = new Map<ServerTransaction, InboundSession>();
   #state: 'new' | 'opening' | 'open' | 'closed' = 'new';
   #closing: Promise<void> | undefined;
@@ -182,12 +182,12 @@ export class SipUserAgent {
     };
   }
 
-  /** Port that all transports but TLS are bound to; 0 before `open`. */
+  /** Bound port of all transports except TLS; 0 before `open`. */
   get localPort(): number {
     return this.#localPort;
   }
 
-  /** Port that TLS is bound to; 0 before `open`, and without a certificate. */
+  /** Bound port of TLS; 0 before `open` and without a certificate. */
   get tlsPort(): number {
     return this.#transports.get('TLS')?.localPort ?? 0;
   }
@@ -206,8 +206,8 @@ export class SipUserAgent {
   /**
    * Binds all transports to one port number.
    *
-   * @throws SipError `TRANSPORT` (as a rejection) when one cannot be bound; then none stays open. `CLOSED` when called
-   * twice or after `close`.
+   * @throws SipError (rejection) `TRANSPORT` if one cannot be bound; none then stays open. `CLOSED` if called twice or
+   * after `close`.
    */
   async open(): Promise<void> {
     if (this.#state !== 'new') throw new SipError('CLOSED', 'Already opened or closed');
@@ -219,7 +219,7 @@ export class SipUserAgent {
         break;
       } catch (error) {
         await this.#closeTransports();
-        // A number that UDP got from the system may be taken in TCP: try another.
+        // A port that the system chose for UDP may be taken in TCP: try another.
         if (wanted !== 0 || attempt >= PORT_ATTEMPTS) {
           this.#state = 'closed';
           throw error;
@@ -275,7 +275,7 @@ export class SipUserAgent {
       });
       this.#transports.set(transport.protocol, transport);
       await transport.open(this.#layer);
-      // One number for all, but for what has its own.
+      // One number for all transports without a port of their own.
       if (port === 0) port = transport.localPort;
     }
     this.#localPort = port;
@@ -288,9 +288,9 @@ export class SipUserAgent {
   }
 
   /**
-   * The address that packets to this destination leave from, or `publicAddress`.
+   * The source address of packets to this destination, or `publicAddress`.
    *
-   * @throws SipError `TRANSPORT` (as a rejection) when the name does not resolve or there is no route
+   * @throws SipError (rejection) `TRANSPORT` if the name does not resolve or there is no route
    */
   async localAddressFor(
     host: string,
@@ -302,21 +302,22 @@ export class SipUserAgent {
     return hop.localHost;
   }
 
-  /** Whether requests that a caller asks for may go to this port of a host: `destinationPorts`. */
+  /** Whether requests for a caller may go to this port of a host, by `destinationPorts`. */
   allowsPort(host: string, port: number): boolean {
     return this.#ports.allows(host, port);
   }
 
   /**
-   * The first address of a host, for what a session description names (RFC 4566 §5.7).
+   * The first address of a host that a session description names (RFC 4566 §5.7).
    *
-   * @param family - Of the address, where the host has one of it; else the other. Default: the preferred one.
-   * @throws SipError `TRANSPORT` (as a rejection) when the name does not resolve in five seconds, or may not be connected to
+   * @param family - Preferred family of the address. Default: that of the user agent.
+   * @throws SipError (rejection) `TRANSPORT` if the name does not resolve within five seconds, `CONNECT_FORBIDDEN` if
+   * connecting to it is not allowed
    */
   async resolve(host: string, family?: 4 | 6): Promise<string> {
     const targets = await this.#locator.locate({
       host,
-      port: 5060, // Given, so that the name itself is what counts.
+      port: 5060, // Explicit, so that the name itself is resolved without SRV.
       preference: 'udp',
       domain: host,
     });
@@ -325,9 +326,9 @@ export class SipUserAgent {
   }
 
   /**
-   * Places a call. Returns at once; everything else is told to the handler, never before this returns.
+   * Places a call and returns at once. Everything else is reported to the handler, never before this returns.
    *
-   * @throws SipError `INVALID_ARGUMENT` or `ILLEGAL_CHARACTER` naming the field; `CLOSED` when not open
+   * @throws SipError `INVALID_ARGUMENT` or `ILLEGAL_CHARACTER` naming the field; `CLOSED` if the user agent is not open
    */
   invite(options: InviteOptions, handler: InviteSessionHandler): InviteSession {
     if (this.#state !== 'open') throw new SipError('CLOSED', 'The user agent is not open');
@@ -335,17 +336,17 @@ export class SipUserAgent {
   }
 
   /**
-   * Registers an account; resolves when the registrar has confirmed it.
+   * Registers an account. Resolves when the registrar has confirmed it.
    *
-   * @throws SipError as a rejection: `INVALID_ARGUMENT` or `ILLEGAL_CHARACTER` naming the field, `AUTH_FAILED`,
-   * `REJECTED` with `statusCode`, `TIMEOUT`, `TRANSPORT`, `CLOSED`
+   * @throws SipError (rejection) `INVALID_ARGUMENT` or `ILLEGAL_CHARACTER` naming the field, `AUTH_FAILED`, `REJECTED`
+   * with `statusCode`, `TIMEOUT`, `TRANSPORT`, `CLOSED`
    */
   async register(options: RegisterOptions): Promise<Registration> {
     if (this.#state !== 'open') throw new SipError('CLOSED', 'The user agent is not open');
     return register(this.#deps, options);
   }
 
-  /** Ends all calls (BYE, CANCEL; waits `closeGraceMs` at most), then closes every socket and timer. Idempotent. */
+  /** Ends all calls (BYE, CANCEL; waits at most `closeGraceMs`), then closes every socket and timer. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -393,7 +394,7 @@ export class SipUserAgent {
           await this.#hopTo(target.protocol === 'TLS' ? { ...target, serverNames } : target),
         );
       } catch (error) {
-        problem = error; // No way to this family: the others may do.
+        problem = error; // No route for this family: try the others.
       }
     }
     const [first, ...others] = this.#pings.order(hops);
@@ -412,7 +413,7 @@ export class SipUserAgent {
 
   #learn(hop: Hop, address: string, port: number): boolean {
     const { learnsAddress = true, publicAddress } = this.#options;
-    // Connections have ports that say nothing of where we listen; peers of RFC 5626 use the connection.
+    // The port of a connection is not the one we listen on; RFC 5626 peers reuse the connection.
     if (!learnsAddress || publicAddress !== undefined || hop.protocol !== 'UDP') return false;
     if (isIP(address) === 0 || !(port >= 1 && port <= 65_535)) return false;
     if (address === hop.localHost && port === hop.localPort) return false;
@@ -453,7 +454,7 @@ export class SipUserAgent {
     };
   }
 
-  /** The call that a peer's request is addressed to: our tag stands in its To. */
+  /** The call that a peer's request belongs to: its To contains our tag. */
   #peerSession(request: SipRequest): DialogHandler | undefined {
     return this.#session(request.headers.get('call-id'), request.headers.get('to'));
   }
@@ -491,7 +492,7 @@ export class SipUserAgent {
 
   #onRequest(transaction: ServerTransaction): void {
     const { request } = transaction;
-    // A CANCEL of a re-INVITE carries the dialog's tags, but is matched by its branch.
+    // A CANCEL of a re-INVITE has the dialog's tags, but is matched by its branch.
     const session = request.method === 'CANCEL' ? undefined : this.#peerSession(request);
     const { source } = transaction;
     if (session !== undefined) {
@@ -503,7 +504,7 @@ export class SipUserAgent {
       const tag = tagOf(transaction.cancels.response?.headers.get('to')) ?? this.#token();
       transaction.respond(createResponse(request, 200, 'OK', tag));
       if (transaction.cancels.source.address !== source.address) this.#tellOtherSource(transaction);
-      // RFC 3261 §9.2: an INVITE that is answered already stays so.
+      // RFC 3261 §9.2: a CANCEL has no effect on an INVITE that is already answered.
       this.#incoming.get(transaction.cancels)?.onCancel();
       return;
     }
@@ -527,10 +528,10 @@ export class SipUserAgent {
     transaction.respond(response);
   }
 
-  /** Whoever sent this learns nothing of us, not even by what is wrong with his request. */
+  /** Whether the sender must learn nothing about us, not even what is wrong with its request. */
   #isSilentTo({ request, source }: ServerTransaction): boolean {
     if (this.#guard?.meetsSilence(source.address) !== true) return false;
-    // The CANCEL of a call that was taken has found its INVITE before.
+    // A CANCEL for a taken call has already been matched to its INVITE.
     if (request.method === 'CANCEL') return true;
     if (this.#handler.onInvite === undefined || this.#state !== 'open') return true;
     return this.#handler.recognizes?.(request, source) === false;
@@ -577,7 +578,7 @@ export class SipUserAgent {
     return decided === 'taken' ? FORBIDDEN : decided;
   }
 
-  /** RFC 3891 §3, RFC 3911 §4: we let no call take the place of another, nor join it. */
+  /** RFC 3891 §3, RFC 3911 §4: we do not let calls replace or join others. */
   #refuseReplacement({ headers }: SipRequest): Verdict | undefined {
     const named = headers.get('replaces') ?? headers.get('join');
     if (named === undefined) return undefined;

@@ -1,4 +1,4 @@
-// The server's side of digest, answered by the client's side of this package, and by hand.
+// The server side of digest, tested against this package's client and by hand.
 
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
@@ -65,14 +65,14 @@ describe('DigestServer', () => {
     });
   });
 
-  it('takes no answer twice, and calls it stale', () => {
+  it('refuses a repeated answer as stale', () => {
     const { server } = setUp();
     const authorized = answer(server);
     server.judge(authorized, '192.0.2.1');
     expect(server.judge(authorized, '192.0.2.1')).toMatchObject({ reason: 'stale' });
   });
 
-  it('takes no old nonce, and none that is not its own', () => {
+  it('refuses an old nonce, and one that is not its own', () => {
     const { server, clock } = setUp();
     const authorized = answer(server);
     clock.nowMs += 120_001;
@@ -83,7 +83,7 @@ describe('DigestServer', () => {
     expect(other.server.judge(answer(server), '192.0.2.1')).toMatchObject({ reason: 'stale' });
   });
 
-  it('takes no answer to another request', () => {
+  it('refuses an answer to another request', () => {
     const { server } = setUp();
     const authorized = { ...answer(server), uri: 'sip:other@h' };
     expect(server.judge(authorized, '192.0.2.1')).toMatchObject({ reason: 'wrong' });
@@ -93,7 +93,7 @@ describe('DigestServer', () => {
     ['of another host, as behind a proxy', (uri: string) => uri.replace('@h', '@proxy.example')],
     ['with other parameters', (uri: string) => `${uri};transport=tls`],
     ['without a user, as sipp writes it', (uri: string) => uri.replace(/[^:]*@/, '')],
-  ])('takes a signed URI %s', (_, signed) => {
+  ])('accepts a signed URI %s', (_, signed) => {
     const { server } = setUp();
     const request = answer(server, 'secret', 'carol', '192.0.2.1', signed('sip:studio@h'));
     expect(server.judge(request, '192.0.2.1')).toMatchObject({ outcome: 'accepted' });
@@ -103,14 +103,14 @@ describe('DigestServer', () => {
     ['a wrong password', 'guess', 'carol'],
     ['an unknown user', 'secret', 'dave'],
     ['an unknown user without password', '', 'dave'],
-  ])('looks the same for %s', (_, password, username) => {
+  ])('responds identically to %s', (_, password, username) => {
     const { server } = setUp();
     const judged = server.judge(answer(server, password, username), '192.0.2.1');
     expect(judged).toMatchObject({ outcome: 'challenge', reason: 'wrong' });
     expect(judged.outcome === 'challenge' && judged.headers[0]?.[1]).not.toContain('stale');
   });
 
-  it('locks a source, and a user, after as many failures, for five minutes', () => {
+  it('locks out a source, and a user, for five minutes after repeated failures', () => {
     const { server, clock } = setUp();
     const outcomes = [];
     for (let n = 0; n < 5; n++)
@@ -125,7 +125,7 @@ describe('DigestServer', () => {
     expect(server.judge(answer(server), '192.0.2.1').outcome).toBe('accepted');
   });
 
-  it('can refuse MD5', () => {
+  it('can be configured to refuse MD5', () => {
     const { server } = setUp({ algorithms: ['SHA-256'] });
     const md5 = (text: string): string => createHash('md5').update(text).digest('hex');
     const judged = server.judge(invite(), '192.0.2.1');
@@ -143,7 +143,7 @@ describe('DigestServer', () => {
     });
   });
 
-  it('survives nonsense', () => {
+  it('survives malformed input', () => {
     const { server } = setUp();
     for (const header of [
       '',
@@ -157,7 +157,7 @@ describe('DigestServer', () => {
     expect(() => setUp({ nonceLifeMs: 1 })).toThrow(/nonceLifeMs/);
   });
 
-  it('forgets the oldest of many sources', () => {
+  it('evicts the oldest of many sources', () => {
     const { server } = setUp({ maxFailures: 2 });
     const wrong = answer(server, 'guess');
     server.judge(wrong, 'first');

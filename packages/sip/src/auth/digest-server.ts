@@ -1,4 +1,4 @@
-// Digest access authentication, the server's side: who calls us must know a password (RFC 7616, RFC 8760, RFC 3261 §22).
+// The server side of digest authentication, for incoming calls (RFC 7616, RFC 8760, RFC 3261 §22).
 
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { invalidArgument } from '../message/arguments.ts';
@@ -11,26 +11,28 @@ import type { Clock } from '../timers.ts';
 export interface DigestServerOptions {
   /** Shown to the caller, and part of every hash. Not empty. */
   readonly realm: string;
-  /** The password of a user; `undefined` for one that does not exist, whose challenge looks and takes the same. */
+  /**
+   * Returns the password of a user, or `undefined` for an unknown user, which gets the same challenge in the same time.
+   */
   readonly passwordOf: (username: string) => string | undefined;
-  /** Hash functions, the preferred first. Default SHA-256 and MD5. */
+  /** Hash functions in order of preference. Default SHA-256 and MD5. */
   readonly algorithms?: readonly ('SHA-256' | 'MD5')[];
-  /** How long a nonce may be answered, 10,000–3,600,000 ms. Default 120,000. */
+  /** How long a nonce is accepted, 10,000–3,600,000 ms. Default 120,000. */
   readonly nonceLifeMs?: number;
   /**
-   * Wrong answers of one source after which it is locked out; ten times as many for one user, whoever gave them, so that a
-   * stranger does not so easily lock out an owner. Default 5.
+   * Wrong answers from one source before it is locked out. A user is locked out after ten times as many, from any
+   * source, so that a stranger cannot easily lock out the account owner. Default 5.
    */
   readonly maxFailures?: number;
   /** How long a lock-out lasts. Default 300,000 ms. */
   readonly lockMs?: number;
-  /** Milliseconds that never go back. */
+  /** A monotonic clock in ms. */
   readonly clock: Pick<Clock, 'now'>;
-  /** Default: fresh random octets. */
+  /** Key of the nonce HMAC. Default: random octets. */
   readonly secret?: Uint8Array;
 }
 
-/** What an authorization came to. */
+/** The verdict on a request's credentials. */
 export type DigestJudgement =
   | { readonly outcome: 'accepted'; readonly username: string }
   /** Answer 401 with these headers. */
@@ -39,11 +41,11 @@ export type DigestJudgement =
       readonly reason: 'missing' | 'stale' | 'wrong';
       readonly headers: readonly (readonly [string, string])[];
     }
-  /** Too many failures: say nothing, or 403. */
+  /** Too many failures: do not answer, or answer 403. */
   | { readonly outcome: 'locked' };
 
 const HASHES = { 'SHA-256': 'sha256', MD5: 'md5' } as const;
-/** Sources and users that are remembered; the oldest is forgotten first. */
+/** Maximum number of sources and users to remember; the oldest is evicted first. */
 const MAX_REMEMBERED = 10_000;
 
 interface Failures {
@@ -52,15 +54,15 @@ interface Failures {
 }
 
 /**
- * Challenges requests. Nonces need no memory: they are a time, something random, and their HMAC. What was answered is
- * remembered by its nonce and count, so that no answer counts twice.
+ * Challenges requests. Nonces need no storage: each consists of a time, a random part, and their HMAC. The nonce and
+ * count of accepted answers are stored, so that none is accepted twice.
  */
 export class DigestServer {
   readonly #options: DigestServerOptions;
   readonly #secret: Uint8Array;
   readonly #lifeMs: number;
   readonly #failures = new Map<string, Failures>();
-  /** Highest count seen of each nonce. */
+  /** The highest count seen for each nonce. */
   readonly #counts = new Map<string, number>();
 
   /** @throws SipError `INVALID_ARGUMENT` naming the option */
@@ -76,7 +78,7 @@ export class DigestServer {
     this.#secret = options.secret ?? randomBytes(32);
   }
 
-  /** Judges the Authorization headers of a request. `source`: the address that it came from. */
+  /** Checks the Authorization headers of a request. `source`: the address it came from. */
   judge(request: SipRequest, source: string): DigestJudgement {
     if (this.#isLocked(`source ${source}`)) return { outcome: 'locked' };
     const { realm } = this.#options;
@@ -94,7 +96,8 @@ export class DigestServer {
       this.#failures.delete(`user ${username}`);
       return { outcome: 'accepted', username };
     }
-    // RFC 7616 §3.3: stale only with the right password, or a stranger could try with old nonces for ever.
+    // RFC 7616 §3.3: send stale only if the password is right. Otherwise a stranger could keep guessing with old
+    // nonces.
     if (right) return this.#challenge('stale');
     const { maxFailures = 5 } = this.#options;
     this.#failed(`source ${source}`, maxFailures);
@@ -115,7 +118,7 @@ export class DigestServer {
     const hash = HASHES[algorithm ?? 'MD5'];
     const hex = (text: string): string => createHash(hash).update(text, 'utf8').digest('hex');
     const known = passwordOf(username);
-    // A user that does not exist costs the same time as one that does.
+    // An unknown user takes the same time as a known one.
     const a1 = hex(`${username}:${realm}:${known ?? ''}`);
     const a2 = hex(`${request.method}:${uri}`);
     const qop = parameters.get('qop')?.toLowerCase();
@@ -137,7 +140,7 @@ export class DigestServer {
     );
   }
 
-  /** Ours, not too old, and not used with this count before. */
+  /** Whether the nonce is ours, not too old, and not yet used with this count. */
   #isFresh(parameters: ReadonlyMap<string, string>): boolean {
     const nonce = parameters.get('nonce') ?? '';
     const [time = '', unique = '', seal = ''] = nonce.split('-');
@@ -147,7 +150,7 @@ export class DigestServer {
     const wanted = Buffer.from(this.#seal(time, unique), 'utf8');
     const given = Buffer.from(seal, 'utf8');
     if (given.length !== wanted.length || !timingSafeEqual(given, wanted)) return false;
-    // Without qop there is no count, and each nonce serves once (RFC 2617 §3.2.2).
+    // Without qop there is no count, so a nonce works once (RFC 2617 §3.2.2).
     const nc = parameters.get('nc');
     const count = nc === undefined ? 0xffff_ffff : Number.parseInt(nc, 16);
     if (!(count > (this.#counts.get(nonce) ?? 0))) return false;
@@ -201,8 +204,9 @@ export class DigestServer {
 }
 
 /**
- * RFC 7616 §3.4.6 wants what was signed to be what is asked for. On its way a proxy may have put another host, and parameters,
- * into the Request-URI; and sipp signs its target without a user, baresip without repeated parameters.
+ * RFC 7616 §3.4.6 requires the signed URI to match the requested one. But a proxy on the way may have changed the host
+ * and parameters of the Request-URI, sipp signs its target without a user, and baresip signs without repeated
+ * parameters.
  */
 function isForSameUser(signed: string, asked: string): boolean {
   if (!/^sips?:/i.test(signed)) return false;

@@ -81,7 +81,7 @@ const answer = (...values: string[]) => {
 const digest = (rest: string) => `Digest realm="r", nonce="n", ${rest}`;
 
 describe('which challenge is answered', () => {
-  it('the first supported one in the order of the server', () => {
+  it('answers the first supported one in the server’s order', () => {
     expect(answer(digest('algorithm=SHA-256'), digest('algorithm=MD5'))).toBe('SHA-256');
     expect(answer(digest('algorithm=MD5'), digest('algorithm=SHA-256'))).toBe('MD5');
     expect(answer(digest('algorithm=WHIRLPOOL'), digest('algorithm="sha-256"'))).toBe('sha-256');
@@ -96,13 +96,13 @@ describe('which challenge is answered', () => {
     ['no nonce', 'Digest realm="r"'],
     ['no realm', 'Digest nonce="n"'],
     ['another scheme', 'Basic realm="r"'],
-    ['no grammar', '"""'],
+    ['invalid grammar', '"""'],
     ['nothing', ''],
-  ])('none of those with %s', (_, value) => {
+  ])('ignores one with %s', (_, value) => {
     expect(answer(value)).toBe('give-up');
   });
 
-  it('none of another realm than the credentials are for', () => {
+  it('ignores a realm that the credentials are not for', () => {
     const client = new DigestClient({ ...MUFASA, realm: 'home' }, () => 'c');
     expect(client.challenged(challenge(401, 'Digest realm="evil", nonce="n"'), 1)).toBe('give-up');
     expect(client.authorization('BYE', 'sip:a@b', EMPTY_BODY)).toEqual([]);
@@ -111,7 +111,7 @@ describe('which challenge is answered', () => {
     expect(parameter(client.authorization('BYE', 'sip:a@b', EMPTY_BODY), 'realm')).toBe('home');
   });
 
-  it('without a configured realm, only the one that challenged first', () => {
+  it('without a configured realm, answers only the one that challenged first', () => {
     const client = new DigestClient(MUFASA, () => 'c');
     expect(client.challenged(challenge(401, PLAIN), 1)).toBe('retry');
     expect(client.challenged(challenge(401, 'Digest realm="evil", nonce="n"'), 1)).toBe('give-up');
@@ -128,7 +128,7 @@ describe('attempts', () => {
     expect(client.challenged(challenge(401, PLAIN.replace('n1', 'n2')), 2)).toBe('give-up');
   });
 
-  it('takes one stale nonce, and never a third attempt', () => {
+  it('accepts one stale nonce, and never tries a third time', () => {
     const client = new DigestClient(MUFASA, () => 'c');
     expect(client.challenged(challenge(401, PLAIN), 1)).toBe('retry');
     expect(client.challenged(challenge(401, stale('n1')), 2)).toBe('give-up');
@@ -137,7 +137,7 @@ describe('attempts', () => {
     expect(client.challenged(challenge(401, stale('n3')), 3)).toBe('give-up');
   });
 
-  it('a nonce that expired between requests starts over', () => {
+  it('starts over after a nonce that expired between requests', () => {
     const client = new DigestClient(MUFASA, () => 'c');
     client.challenged(challenge(401, PLAIN), 1);
     client.authorization('INVITE', 'sip:a@b', EMPTY_BODY);
@@ -145,7 +145,7 @@ describe('attempts', () => {
     expect(parameter(client.authorization('BYE', 'sip:a@b', EMPTY_BODY), 'nc')).toBe('00000001');
   });
 
-  it('proxy and server may challenge the same request', () => {
+  it('answers both a proxy and a server for the same request', () => {
     const client = new DigestClient(MUFASA, () => 'c');
     expect(client.challenged(challenge(407, 'Digest realm="proxy", nonce="p"'), 1)).toBe('retry');
     expect(client.challenged(challenge(401, 'Digest realm="server", nonce="s"'), 2)).toBe('retry');
@@ -157,7 +157,7 @@ describe('attempts', () => {
 });
 
 describe('the credentials header', () => {
-  it('counts the uses of a nonce, in eight hexadecimal digits', () => {
+  it('counts the uses of a nonce in eight hexadecimal digits', () => {
     const client = new DigestClient(MUFASA, () => 'c');
     client.challenged(challenge(401, PLAIN), 1);
     for (let use = 1; use <= 17; use++) {
@@ -233,7 +233,7 @@ describe('several realms', () => {
     expect(realmsIn(client)).toEqual(answered.map((realm) => `Proxy-Authorization ${realm}`));
   });
 
-  it('is not the same realm refused twice', () => {
+  it('gives up on a realm that refuses twice', () => {
     const client = new DigestClient({ ...MUFASA, realms: 'any' }, () => 'c');
     expect(client.challenged(challenge(407, of('a')), 1)).toBe('retry');
     expect(client.challenged(challenge(407, of('b')), 2)).toBe('retry');
@@ -242,7 +242,7 @@ describe('several realms', () => {
     expect(client.challenged(challenge(407, refreshed), 3)).toBe('retry');
   });
 
-  it('answers no new realm on a host that somebody else chose', () => {
+  it('answers no new realm on a host that another party chose', () => {
     const client = new DigestClient({ ...MUFASA, realms: 'any' }, () => 'c');
     client.challenged(challenge(401, of('a')), 1);
     client.bind();
@@ -250,14 +250,14 @@ describe('several realms', () => {
     expect(client.challenged(challenge(401, of('a')), 1)).toBe('retry');
   });
 
-  it('takes a 401 that carries Proxy-Authenticate alone', () => {
+  it('accepts a 401 with Proxy-Authenticate only', () => {
     const client = new DigestClient(MUFASA, () => 'c');
     const proxy = { ...challenge(407, of('a')), statusCode: 401 };
     expect(client.challenged(proxy, 1)).toBe('retry');
     expect(realmsIn(client)).toEqual(['Proxy-Authorization a']);
   });
 
-  it('signs the body where auth-int alone is offered', () => {
+  it('signs the body if only auth-int is offered', () => {
     const client = new DigestClient(MUFASA, () => 'c');
     const value = 'Digest realm="r", nonce="n", qop="auth-int"';
     expect(client.challenged(challenge(401, value), 1)).toBe('retry');

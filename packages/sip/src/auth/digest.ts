@@ -1,33 +1,33 @@
-// Digest access authentication, the client's side (RFC 7616, RFC 8760, RFC 3261 §22).
+// The client side of digest authentication (RFC 7616, RFC 8760, RFC 3261 §22).
 
 import { createHash } from 'node:crypto';
 import { SipError } from '../errors.ts';
 import type { SipResponse } from '../message/message.ts';
 import { quote, skipQuoted, skipSpace, skipToken, unquote } from '../message/scan.ts';
 
-/** Who we are to a server. */
+/** Our credentials for a server. */
 export interface DigestCredentials {
   readonly username: string;
   readonly password: string;
-  /** Only challenges of this realm are answered. Default: the first realm that challenges, then only that. */
+  /** Only challenges for this realm are answered. Default: the first realm that challenges. */
   readonly realm?: string;
   /**
-   * Realms of more proxies on the way that are answered, too, each with this account; `any`: all that challenge, at most
-   * four. Whoever challenges learns a hash of the password that can be attacked offline. Default: none.
+   * Further realms (of proxies on the way) that are also answered with this account. `any`: all that challenge, at most
+   * four. Any server that challenges learns a hash of the password, which is open to offline attack. Default: none.
    */
   readonly realms?: 'any' | readonly string[];
 }
 
-/** Realms answered for one request. */
+/** Maximum number of realms answered for one request. */
 const MAX_REALMS = 4;
 
-/** One challenge: scheme in lower case, parameters with lower-case names, quotes and escapes removed. */
+/** One challenge: lower-case scheme and parameter names, quotes and escapes removed. */
 export interface Challenge {
   readonly scheme: string;
   readonly parameters: ReadonlyMap<string, string>;
 }
 
-/** The hash functions answered to, by the challenge's `algorithm` in lower case. */
+/** Supported hash functions, keyed by the challenge's `algorithm` in lower case. */
 const ALGORITHMS: ReadonlyMap<string, { readonly hash: string; readonly session: boolean }> =
   new Map([
     ['md5', { hash: 'md5', session: false }],
@@ -36,17 +36,17 @@ const ALGORITHMS: ReadonlyMap<string, { readonly hash: string; readonly session:
     ['sha-256-sess', { hash: 'sha256', session: true }],
   ]);
 
-/** Answers in one realm: the first, and one more for a stale nonce. */
+/** Attempts per realm: the first, and one more after a stale nonce. */
 const MAX_ATTEMPTS = 2;
 
 type Side = 'server' | 'proxy';
 
-/** An accepted challenge and how often its nonce was used. */
+/** An accepted challenge and how often its nonce has been used. */
 interface NonceState {
   readonly realm: string;
   readonly nonce: string;
   readonly opaque: string | undefined;
-  /** As the server wrote it; absent means MD5 and is not repeated. */
+  /** As the server wrote it. Absent means MD5, and is not repeated. */
   readonly algorithm: string | undefined;
   readonly hash: string;
   readonly session: boolean;
@@ -56,8 +56,8 @@ interface NonceState {
 }
 
 /**
- * Parses a WWW-Authenticate or Proxy-Authenticate value; more than one challenge in a value is understood. What does not
- * follow the grammar ends the list.
+ * Parses a WWW-Authenticate or Proxy-Authenticate value, which may contain several challenges. Malformed text ends the
+ * list.
  */
 export function parseChallenges(text: string): Challenge[] {
   const challenges: Challenge[] = [];
@@ -84,7 +84,7 @@ export function parseChallenges(text: string): Challenge[] {
       if (at < text.length && text.charCodeAt(at) !== 0x2c) break;
       while (text.charCodeAt(at) === 0x2c) at = skipSpace(text, at + 1);
     } else if (at > nameTo && at < text.length) {
-      // A token, white space, and then no `=`: the scheme of a challenge.
+      // A token and white space without a following `=`: the scheme of a new challenge.
       parameters = new Map();
       challenges.push({ scheme: name, parameters });
     } else {
@@ -95,22 +95,22 @@ export function parseChallenges(text: string): Challenge[] {
 }
 
 /**
- * Nonce state towards one server for one account. Keep one per call or registration: a nonce that the server accepted is
- * used again with its count increased, until the server calls it stale.
+ * Nonce state for one account on one server. Keep one per call or registration: an accepted nonce is reused with an
+ * incremented count until the server calls it stale.
  */
 export class DigestClient {
   readonly #credentials: DigestCredentials;
   readonly #random: () => string;
-  /** By side and realm. */
+  /** Keyed by side and realm. */
   readonly #nonces = new Map<string, NonceState>();
-  /** Those that challenged first. */
+  /** The realms that challenged first. */
   readonly #realms = new Map<Side, string>();
-  /** Side and realm of what was answered for the request at hand. */
+  /** Side and realm of the challenges answered for the current request. */
   readonly #answered = new Set<string>();
   #bound = false;
 
   /**
-   * @param random a fresh client nonce for each call: unpredictable, printable, without quotes
+   * @param random returns a fresh client nonce on each call: unpredictable, printable, without quotes
    * @throws SipError `ILLEGAL_CHARACTER` when username or realm hold CR, LF or NUL.
    */
   constructor(credentials: DigestCredentials, random: () => string) {
@@ -125,13 +125,13 @@ export class DigestClient {
   }
 
   /**
-   * Takes a 401 or 407 with all its challenges. Of each kind (WWW-Authenticate, Proxy-Authenticate) and realm the first
-   * supported one in the server's order is chosen (RFC 8760 §2.4). Which kind belongs to which status is not looked at: some
-   * gateways send 401 with Proxy-Authenticate.
+   * Processes a 401 or 407 with all its challenges. For each header (WWW-Authenticate, Proxy-Authenticate) and realm it
+   * selects the first supported challenge in the server's order (RFC 8760 §2.4). It does not check that the header fits
+   * the status: some gateways send 401 with Proxy-Authenticate.
    *
-   * @param attempt which sending of the request this answers, from 1
+   * @param attempt which transmission of the request this answers, from 1
    * @returns `retry`: send the request again with `authorization()`. `give-up`: the password is wrong, no challenge is
-   * supported or of our realm, or the attempts are used up.
+   * supported or in our realm, or the attempts are used up.
    */
   challenged(response: SipResponse, attempt: number): 'retry' | 'give-up' {
     if (attempt > MAX_ATTEMPTS + (this.#credentials.realms === undefined ? 0 : MAX_REALMS))
@@ -146,11 +146,11 @@ export class DigestClient {
     return isAnswered ? 'retry' : 'give-up';
   }
 
-  /** False when just that was refused. */
+  /** False if this answer was just refused. */
   #answer(side: Side, challenge: Challenge, attempt: number): boolean {
     const key = `${side} ${challenge.parameters.get('realm') ?? ''}`;
     if (attempt > 1 && this.#answered.has(key)) {
-      // Only a stale nonce says that the password was right.
+      // Only a stale nonce implies that the password was right.
       const stale = challenge.parameters.get('stale')?.toLowerCase() === 'true';
       const before = this.#nonces.get(key)?.nonce;
       if (!stale || challenge.parameters.get('nonce') === before) return false;
@@ -163,8 +163,8 @@ export class DigestClient {
   }
 
   /**
-   * From now on only realms are answered that are known: given, or learned until now; and no earlier than they ask again. For a
-   * request that goes to a host which the owner of the password did not choose.
+   * From now on, answer only known realms (configured or learned so far), and only when they challenge again. Use it
+   * before a request goes to a host that the account owner did not choose.
    */
   bind(): void {
     this.#bound = true;
@@ -172,10 +172,11 @@ export class DigestClient {
   }
 
   /**
-   * `[header name, value]` pairs for a request. Each call uses the nonces once more (`nc`). Empty when never challenged.
+   * `[header name, value]` pairs for a request. Each call uses the nonces once more (`nc`). Empty before the first
+   * challenge.
    *
    * @param uri the Request-URI exactly as it is sent
-   * @param body signed where the server takes `auth-int` alone
+   * @param body signed if the server accepts only `auth-int`
    */
   authorization(method: string, uri: string, body: Uint8Array): [string, string][] {
     const headers: [string, string][] = [];
@@ -186,7 +187,7 @@ export class DigestClient {
     return headers;
   }
 
-  /** The challenges to answer: one for each realm that is ours. */
+  /** The challenges to answer: one for each of our realms. */
   #choose(side: Side, values: readonly string[]): readonly Challenge[] {
     const chosen = new Map<string, Challenge>();
     for (const value of values) {
@@ -204,7 +205,7 @@ export class DigestClient {
     return [...chosen.values()];
   }
 
-  /** Bound to a realm: a party in the middle of a dialog cannot ask for an answer in a realm of its own. */
+  /** Limited to known realms: a party in the middle of a dialog cannot request an answer in its own realm. */
   #isOurs(side: Side, realm: string, chosen: ReadonlyMap<string, Challenge>): boolean {
     const { realm: given, realms } = this.#credentials;
     const own =
@@ -230,8 +231,8 @@ export class DigestClient {
       hash,
       session,
       qop: qopOf(parameters.get('qop') ?? ''),
-      // One per nonce: for the -sess variants the key is made of the first request's cnonce (RFC 7616 §3.4.2), and
-      // servers that take the current one instead then agree with those that remember.
+      // One cnonce per nonce. For -sess algorithms the key includes the first request's cnonce (RFC 7616 §3.4.2);
+      // servers that use the current one instead then get the same key.
       cnonce: this.#random(),
       count: 0,
     };
@@ -247,7 +248,7 @@ export class DigestClient {
     const nc = state.count.toString(16).padStart(8, '0');
     let a1 = hex(`${username}:${state.realm}:${password}`);
     if (state.session) a1 = hex(`${a1}:${state.nonce}:${state.cnonce}`);
-    // RFC 7616 §3.4.3: auth-int signs the body, too.
+    // RFC 7616 §3.4.3: auth-int signs the body as well.
     const a2 = hex(state.qop === 'auth-int' ? `${method}:${uri}:${hex(body)}` : `${method}:${uri}`);
     const response = state.qop
       ? hex(`${a1}:${state.nonce}:${nc}:${state.cnonce}:${state.qop}:${a2}`)
@@ -267,7 +268,7 @@ export class DigestClient {
   }
 }
 
-/** What is used of a `qop` list: `auth`, else `auth-int`. */
+/** The choice from a `qop` list: `auth`, else `auth-int`. */
 function qopOf(list: string): 'auth' | 'auth-int' | undefined {
   const options = list.split(',').map((option) => option.trim().toLowerCase());
   return (['auth', 'auth-int'] as const).find((option) => options.includes(option));

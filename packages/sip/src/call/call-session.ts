@@ -1,4 +1,4 @@
-// A call that is placed or taken: its options and what can be done with it.
+// Options and operations of outgoing and incoming calls.
 
 import type { DigestCredentials } from '../auth/digest.ts';
 import type { SessionOffer } from '../dialog/session-changes.ts';
@@ -19,33 +19,33 @@ import type { SipUri } from '../message/uri.ts';
 import type { OutboundProxy, TransportPreference } from '../transport/next-hop.ts';
 import type { TransportAddress } from '../transport/transport.ts';
 
-/** A call to place. */
+/** An outgoing call. */
 export interface InviteOptions {
-  /** Call-ID, unique in this user agent. */
+  /** Call-ID, unique within this user agent. */
   readonly callId: string;
-  /** SIP URI: Request-URI and To. */
+  /** SIP URI for Request-URI and To. */
   readonly target: string;
   readonly from: { readonly uri: string; readonly displayName?: string };
-  /** For 401 and 407, to the INVITE and to our requests in its dialog. */
+  /** Answers 401 and 407 to the INVITE and to our requests in its dialog. */
   readonly credentials?: DigestCredentials;
   readonly outboundProxy?: OutboundProxy;
   readonly transport: TransportPreference;
   /** Extra headers of the INVITE. */
   readonly headers?: readonly (readonly [string, string])[];
   /**
-   * Session description offered, or what makes it when the way to the target is known: once, before the INVITE is sent.
-   * `localAddress`: ours, as the target reaches it.
+   * The session description to offer, or a function that creates it. The function is called once, before the INVITE is
+   * sent, with `localAddress`: our address as the target sees it.
    */
   readonly offer: string | ((localAddress: string) => string);
-  /** Without a final answer for so long, the call is cancelled and ends with `TIMEOUT`. Default 180,000. */
+  /** Without a final response within this time, the call is cancelled and ends with `TIMEOUT`. Default 180,000. */
   readonly inviteTimeoutMs?: number;
-  /** Redirections that are followed in all, 0–10; no address is asked twice. Default 3. */
+  /** Maximum number of redirections to follow, 0–10. No address is tried twice. Default 3. */
   readonly maxRedirects?: number;
-  /** May the call go where a redirection points? Default: yes. */
+  /** Whether the call may follow a redirection to this target. Default: yes. */
   readonly mayRedirect?: (target: string) => boolean;
 }
 
-/** `starting` until the INVITE leaves; `calling` until a provisional; `terminating` from `terminate` on. */
+/** `starting` until the INVITE is sent, `calling` until a provisional response, `terminating` after `terminate`. */
 export type InviteSessionState =
   | 'starting'
   | 'calling'
@@ -54,60 +54,71 @@ export type InviteSessionState =
   | 'terminating'
   | 'ended';
 
-/** A call: placed, or taken. */
+/** An outgoing or incoming call. */
 export interface InviteSession {
   readonly callId: string;
   readonly state: InviteSessionState;
   /**
-   * Sends INFO in the established dialog; resolves with the final status code.
-   * Rejects with SipError `CLOSED` when there is no established dialog, `TIMEOUT`, `TRANSPORT`, or `ILLEGAL_CHARACTER`.
+   * Sends INFO in the established dialog. Resolves with the final status code. Rejects with SipError `CLOSED` if there
+   * is no established dialog, `TIMEOUT`, `TRANSPORT` or `ILLEGAL_CHARACTER`.
    */
   sendInfo(contentType: string, body: string): Promise<number>;
   /**
-   * Offers anew by re-INVITE, after the changes before it; a peer that does so at the same time is waited for (491).
-   * Resolves with the peer's answer, after its ACK. A function is asked for the offer at each attempt.
+   * Sends a new offer by re-INVITE, after all earlier changes. Retries if it collides with the peer's offer (491).
+   * Resolves with the peer's answer, after its ACK. An offer function is called for each attempt.
    *
-   * Rejects with SipError `REJECTED` with `statusCode` (the session goes on as it was), `BAD_SDP`, `AUTH_FAILED`,
-   * `TIMEOUT`, `TRANSPORT`, or `CLOSED` when there is no established dialog, or not any more.
+   * Rejects with SipError `REJECTED` with `statusCode` (the session continues unchanged), `BAD_SDP`, `AUTH_FAILED`,
+   * `TIMEOUT`, `TRANSPORT`, or `CLOSED` if there is no established dialog, or it ends first.
    */
   reoffer(sdp: SessionOffer, method?: 'INVITE' | 'UPDATE'): Promise<PeerDescription>;
   /**
-   * Offers again, by re-INVITE, what stands, unchanged; after the changes before it. Resolves with its end; a description in
-   * the answer goes to `onReanswer`. Rejects as `reoffer`, but that a peer that does not answer (`TIMEOUT`, 408) keeps its call.
+   * Repeats the current offer by re-INVITE, after all earlier changes. Resolves when it is done; a description in the
+   * answer goes to `onReanswer`. Rejects as `reoffer` does, except that a peer that does not respond (`TIMEOUT`, 408)
+   * keeps its call.
    */
   refresh(): Promise<void>;
   /**
-   * Asks the peer to call `target` in place of us (REFER). Resolves with the final status of that call; the session goes
-   * on until one of the two says BYE.
+   * Asks the peer to call `target` in place of us (REFER). Resolves with the final status of that call. The session
+   * continues until one side sends BYE.
    *
-   * Rejects with SipError `REJECTED` with `statusCode`, `INVALID_ARGUMENT`, `AUTH_FAILED`, `TIMEOUT`, `TRANSPORT`, `CLOSED`.
+   * Rejects with SipError `REJECTED` with `statusCode`, `INVALID_ARGUMENT`, `AUTH_FAILED`, `TIMEOUT`, `TRANSPORT`,
+   * `CLOSED`.
    */
   refer(target: string): Promise<TransferOutcome>;
-  /** BYE, CANCEL, or giving up, as the state demands. Resolves when `onEnded` was called; idempotent. `reason`: a Reason header value (RFC 3326). */
+  /**
+   * Ends the call by BYE, by CANCEL or without a message, depending on its state. Resolves after `onEnded`. Idempotent.
+   * `reason`: a Reason header value (RFC 3326).
+   */
   terminate(options?: { readonly reason?: string }): Promise<void>;
 }
 
-/** An INVITE outside of any dialog that is acceptable: who takes it? */
+/** An acceptable INVITE outside a dialog, waiting for a decision. */
 export interface IncomingInvite {
   /** As received, with `received` and `rport` written into its top Via. */
   readonly request: SipRequest;
   readonly source: TransportAddress;
-  /** The session description offered; absent: the caller wants our offer. */
+  /** The offered session description. Absent: the caller wants our offer. */
   readonly offer: string | undefined;
-  /** Takes the call: it is told 100 and stays open until `answer` or `reject`. Once, before `onInvite` returns. */
+  /**
+   * Takes the call: sends 100 and keeps the INVITE open until `answer` or `reject`. Call it once, before `onInvite`
+   * returns.
+   */
   take(handler: InviteSessionHandler): IncomingSession;
 }
 
-/** A call that was taken, `proceeding` until it is answered. */
+/** An incoming call that was taken; `proceeding` until it is answered. */
 export interface IncomingSession extends InviteSession {
   /**
-   * 180, or with a session description 183; reliably where the caller requires it, or supports it and there is a description
-   * (RFC 3262). Said again every minute. Ignored after the answer.
+   * Sends 180, or 183 with a session description. Sent reliably if the caller requires it, or supports it and there is
+   * a description (RFC 3262). Repeated every minute. Ignored after the answer.
    */
   ring(sdp?: string): void;
-  /** 200 with the answer, or with our offer where there was none. `onAnswered` follows with the ACK. @throws SipError `INVALID_ARGUMENT` */
+  /**
+   * Sends 200 with the answer, or with our offer if the INVITE had none. `onAnswered` follows with the ACK. @throws
+   * SipError `INVALID_ARGUMENT`
+   */
   answer(sdp: string): void;
-  /** Refuses the call. Ignored after the answer. @throws SipError `INVALID_ARGUMENT` unless 300–699 */
+  /** Refuses the call. Ignored after the answer. @throws SipError `INVALID_ARGUMENT` unless the status is 300–699 */
   reject(
     statusCode: number,
     reasonPhrase: string,
@@ -115,7 +126,10 @@ export interface IncomingSession extends InviteSession {
   ): void;
 }
 
-/** The target, parsed. @throws SipError `INVALID_ARGUMENT`, `ILLEGAL_CHARACTER` naming the field */
+/**
+ * Validates the options and returns the parsed target. @throws SipError `INVALID_ARGUMENT`, `ILLEGAL_CHARACTER` naming
+ * the field
+ */
 export function checkInviteOptions(options: InviteOptions): SipUri {
   checkCallId(options.callId);
   const target = checkUriArgument('target', options.target);

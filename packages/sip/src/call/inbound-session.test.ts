@@ -1,4 +1,4 @@
-// Every state × event of a call that comes in: the state after it, what is sent, and what its owner is told.
+// Every state × event of an incoming call: the next state, what is sent, and what is reported.
 
 import { describe, expect, it } from 'vitest';
 import type { IncomingSession } from './call-session.ts';
@@ -81,7 +81,7 @@ function inviteAgain(
   });
 }
 
-/** A request of the caller's; `sequence`: that of the INVITE, where it belongs to it. */
+/** The caller sends a request. `sequence`: that of the INVITE if the request belongs to it. */
 function inDialog(
   on: CallStage,
   method: string,
@@ -98,7 +98,7 @@ function inDialog(
   });
 }
 
-/** PRACK of our newest reliable provisional response. */
+/** A PRACK for our latest reliable provisional response. */
 function prack(on: CallStage, body = ''): void {
   const rseq = on.wire.history.findLast((one) => one.headers.has('rseq'))?.headers.get('rseq');
   inDialog(on, 'PRACK', { headers: [['rack', `${rseq ?? '1'} 1 INVITE`]], body });
@@ -168,7 +168,7 @@ const STATES = {
   'ended: hung up by the caller': ['ended', ['answer', 'ACK', 'BYE']],
 } satisfies States<typeof EVENTS>;
 
-/** What RFC 3261 and its extensions want. What is not named here changes nothing, and nothing is sent. */
+/** The behavior that RFC 3261 and its extensions require. A missing pair changes nothing and sends nothing. */
 const TABLE: StateTable<typeof STATES, typeof EVENTS> = {
   'proceeding: 100 was sent': {
     'INVITE again': 'proceeding: 100 INVITE',
@@ -396,7 +396,7 @@ const TABLE: StateTable<typeof STATES, typeof EVENTS> = {
 testTable(begin, EVENTS, STATES, TABLE);
 
 describe('a description in a PRACK (RFC 3262 §5)', () => {
-  /** A call whose INVITE offers, or does not, with what its handler was told. */
+  /** A call whose INVITE has an offer or not, with what its handler received. */
   async function ringing(offer: string, sdp: string | undefined, reply: 'answer' | 'refuse') {
     const wire = await new TestWire().open();
     const told: string[] = [];
@@ -443,7 +443,7 @@ describe('a description in a PRACK (RFC 3262 §5)', () => {
     return { wire, told, ask, said, answer: (ours: string) => session?.answer(ours) };
   }
 
-  it('that offers anew is answered in its 200, and the 200 of the INVITE says the same', async () => {
+  it('with a new offer is answered in its 200, and the INVITE’s 200 repeats the answer', async () => {
     const { wire, told, ask, said, answer } = await ringing('v=0 offer', 'v=0 early', 'answer');
     await ask('PRACK', 'v=0 theirs');
     expect(said('200 PRACK')).toBe('application/sdp: v=0 again');
@@ -454,7 +454,7 @@ describe('a description in a PRACK (RFC 3262 §5)', () => {
     await wire.close();
   });
 
-  it('that answers our offer counts as the answer, and nothing is offered again', async () => {
+  it('with an answer to our offer settles it, and nothing is offered again', async () => {
     const { wire, told, ask, said, answer } = await ringing('', 'v=0 ours', 'answer');
     await ask('PRACK', 'v=0 theirs');
     expect(said('200 PRACK')).toBe('nothing: ');
@@ -465,7 +465,7 @@ describe('a description in a PRACK (RFC 3262 §5)', () => {
     await wire.close();
   });
 
-  it('that is missing leaves the answer to the ACK', async () => {
+  it('may be missing; the ACK then carries the answer', async () => {
     const { wire, told, ask, said, answer } = await ringing('', 'v=0 ours', 'answer');
     await ask('PRACK');
     answer('v=0 ours');
@@ -476,9 +476,9 @@ describe('a description in a PRACK (RFC 3262 §5)', () => {
   });
 
   it.each([
-    ['that we cannot take', 'v=0 early', ['offered v=0 theirs']],
+    ['that we cannot accept', 'v=0 early', ['offered v=0 theirs']],
     ['while the first offer has no answer', undefined, []],
-  ])('is refused by 488 %s, and the call goes on', async (_, sdp, expected) => {
+  ])('is refused with 488 %s, and the call continues', async (_, sdp, expected) => {
     const { wire, told, ask, said, answer } = await ringing('v=0 offer', sdp, 'refuse');
     await ask('PRACK', 'v=0 theirs');
     expect(wire.response('488 PRACK').statusCode).toBe(488);

@@ -1,4 +1,4 @@
-// A call that the peer places: from its INVITE over our answer to its end (RFC 3261 §13.3, §15; RFC 3262 §3).
+// An incoming call, from the peer's INVITE to its end (RFC 3261 §13.3, §15; RFC 3262 §3).
 
 import { checkInteger, checkText, invalidArgument } from '../message/arguments.ts';
 import { Dialog, dialogKey } from '../dialog/dialog.ts';
@@ -32,12 +32,12 @@ import type { TransferOutcome } from '../dialog/transfers.ts';
 import type { TransportAddress } from '../transport/transport.ts';
 import { parseNameAddress } from '../message/name-address.ts';
 
-/** RFC 3261 §13.3.1: a proxy gives up three minutes after the last word; so long an answer may take. */
+/** Time limit for answering. RFC 3261 §13.3.1.1: a proxy may give up three minutes after the last response. */
 const ANSWER_LIMIT_MS = 180_000;
-/** RFC 3261 §13.3.1.1: so often a caller that waits is told that it still rings. */
+/** RFC 3261 §13.3.1.1: a waiting caller gets another provisional response each minute. */
 const RING_AGAIN_MS = 60_000;
 
-/** The one {@link IncomingSession}: created by `IncomingInvite.take`. */
+/** The only {@link IncomingSession}, created by `IncomingInvite.take`. */
 export class InboundSession implements IncomingSession, DialogHandler {
   readonly callId: string;
   readonly #deps: SessionDeps;
@@ -52,18 +52,18 @@ export class InboundSession implements IncomingSession, DialogHandler {
   #resolveEnded: () => void = () => {};
   #state: InviteSessionState = 'proceeding';
   #hop: Hop | undefined;
-  /** What waits until our own address towards the peer is known. */
+  /** Actions that wait until our address towards the peer is known. */
   #waiting: (() => void)[] = [];
   #reliable: ReliableProvisional | undefined;
   #rseq: number;
-  /** What a reliable provisional response has described: an answer, or, where the INVITE had none, our offer. */
+  /** What a reliable provisional response contained: an answer, or our offer if the INVITE had none. */
   #early: 'answer' | 'offer' | undefined;
-  /** The peer's answer to that offer, in its PRACK. */
+  /** The peer's answer to our offer, from its PRACK. */
   #earlyAnswer: string | undefined;
-  /** A PRACK has offered anew, and was answered. */
+  /** A PRACK contained a new offer, which was answered. */
   #reoffered = false;
   #answerSent = false;
-  /** The ACK has come. */
+  /** The ACK has arrived. */
   #confirmed = false;
   #plan: SessionEnding | undefined;
   #reason: string | undefined;
@@ -71,7 +71,7 @@ export class InboundSession implements IncomingSession, DialogHandler {
   readonly #limit: TimerHandle;
   #ringing: TimerHandle | undefined;
 
-  /** Tells the caller 100; `released` is called when the INVITE has its final response. */
+  /** Sends 100. `released` is called when the INVITE has its final response. */
   constructor(
     deps: SessionDeps,
     transaction: ServerTransaction,
@@ -165,7 +165,7 @@ export class InboundSession implements IncomingSession, DialogHandler {
       this.#ringing = this.#deps.clock.startTimer(RING_AGAIN_MS, () => this.ring(sdp));
       const asks = (header: string): boolean =>
         request.headers.getAll(header).some((tag) => /^\s*100rel\s*$/i.test(tag));
-      // RFC 3262 §3: must where it is required; with a description a lost response would cost the early media.
+      // RFC 3262 §3: obligatory if required. With a description, losing the response would cost the early media.
       if (!asks('require') && !(body !== undefined && asks('supported'))) {
         this.#transaction.respond(response);
         return;
@@ -182,7 +182,7 @@ export class InboundSession implements IncomingSession, DialogHandler {
         { ...this.#deps, rseq: this.#rseq },
         () => {
           this.#reliable = undefined;
-          const error = new SipError('TIMEOUT', 'No PRACK came', { statusCode: 408 });
+          const error = new SipError('TIMEOUT', 'No PRACK arrived', { statusCode: 408 });
           this.#refuse(
             { statusCode: 504, reasonPhrase: 'Server Time-out' },
             { ...lostSession(error), answered: false },
@@ -224,8 +224,8 @@ export class InboundSession implements IncomingSession, DialogHandler {
   }
 
   /**
-   * What a response to the INVITE describes. RFC 3261 §13.2.1, RFC 3262 §5: what was agreed on in the early dialog stands; another
-   * answer would be ignored, and where the offer was ours, it would be another offer.
+   * The description for a response to the INVITE. RFC 3261 §13.2.1, RFC 3262 §5: what was agreed in the early dialog
+   * holds. A second answer would be ignored; a second description of ours would be a new offer if the first was one.
    */
   #undecided(sdp: string | undefined): string | undefined {
     if (this.#earlyAnswer !== undefined) return undefined;
@@ -247,7 +247,7 @@ export class InboundSession implements IncomingSession, DialogHandler {
     this.#end(ending);
   }
 
-  /** The ACK of our 2xx: only now media may flow to an address that so far only a description named. */
+  /** The ACK of our 2xx. From here on, media may flow to an address that only a session description has named. */
   #onConfirmed(
     response: SipResponse,
     answer: string | undefined,
@@ -263,7 +263,7 @@ export class InboundSession implements IncomingSession, DialogHandler {
     this.#handler.onAnswered(response, answer, source);
   }
 
-  // --- where we are
+  // --- state
 
   #located(hop: Hop): void {
     if (this.#state === 'ended') return;
@@ -344,7 +344,7 @@ export class InboundSession implements IncomingSession, DialogHandler {
 
   #onLost(error: SipError): void {
     const plan = this.#plan ?? { ...lostSession(error), answered: this.#confirmed };
-    // Without an ACK, too, there may be a dialog on the other side (RFC 3261 §13.3.1.4).
+    // Even without an ACK, the peer may have a dialog (RFC 3261 §13.3.1.4).
     this.#plan ??= plan;
     this.#state = 'terminating';
     this.#bye(plan);
@@ -359,11 +359,11 @@ export class InboundSession implements IncomingSession, DialogHandler {
       reasonPhrase: this.#confirmed ? 'OK' : 'Request Terminated',
     };
     if (this.#answerSent) this.#end(this.#plan ?? ending);
-    // RFC 3261 §15.1.2: a BYE in the early dialog ends the INVITE, too.
+    // RFC 3261 §15.1.2: a BYE in the early dialog ends the INVITE as well.
     else this.#refuse({ statusCode: 487, reasonPhrase: 'Request Terminated' }, ending);
   }
 
-  /** The caller gives up, before our answer; its CANCEL is already answered. */
+  /** The caller gives up before our answer. Its CANCEL is already answered. */
   onCancel(): void {
     this.#refuse(
       { statusCode: 487, reasonPhrase: 'Request Terminated' },
@@ -441,7 +441,7 @@ export class InboundSession implements IncomingSession, DialogHandler {
     if (this.#reliable?.matches(prack) !== true) return undefined;
     this.#reliable.stop();
     this.#reliable = undefined;
-    // The answer goes out behind the 200 of the PRACK.
+    // The answer goes out after the 200 to the PRACK.
     this.#deps.clock.startTimer(0, () => this.#goOn());
     const described = sessionDescriptionIn(prack);
     if (described === undefined) return OK;
@@ -449,10 +449,10 @@ export class InboundSession implements IncomingSession, DialogHandler {
       this.#earlyAnswer ??= described;
       return OK;
     }
-    // RFC 3264 §4: its first offer has no answer yet, and there is no second one before.
+    // RFC 3264 §4: the first offer is unanswered, so a second one is not allowed.
     if (this.#early === undefined) return NOT_ACCEPTABLE;
     const reply = this.#handler.onReoffer(described, prack.source);
-    // RFC 3262 §3 wants a 2xx, and with it an answer; where there is none, the peer learns why.
+    // RFC 3262 §3 requires a 2xx, and so an answer. Without an answer, tell the peer why.
     if ('statusCode' in reply) return reply;
     this.#reoffered = true;
     this.#usage.server.localSdp = reply.answer;
@@ -463,7 +463,7 @@ export class InboundSession implements IncomingSession, DialogHandler {
 const OK: Verdict = { statusCode: 200, reasonPhrase: 'OK' };
 const NOT_ACCEPTABLE: Verdict = { statusCode: 488, reasonPhrase: 'Not Acceptable Here' };
 
-/** The request carries a session description. */
+/** Whether the request contains a session description. */
 function hasOffer(request: SipRequest): boolean {
   return sessionDescriptionIn(request) !== undefined;
 }

@@ -1,4 +1,4 @@
-// What a peer may make of one call of ours, at most: dialogs of its forks, and questions for the password.
+// Limits on what a peer can make of one outgoing call: dialogs from forks, and challenges.
 
 import { describe, expect, it } from 'vitest';
 import type { InviteSession } from './call-session.ts';
@@ -37,14 +37,14 @@ async function call(): Promise<{
 }
 
 describe('forks', () => {
-  it('33 that ring are one call, and no more than 32 dialogs', async () => {
+  it('33 that ring are one call with at most 32 dialogs', async () => {
     const { wire, session } = await call();
     const invite = wire.request('INVITE');
     for (let fork = 1; fork <= 33; fork++) {
       wire.answer(invite, 180, [CONTACT], '', `fork${fork}`);
     }
     wire.take();
-    // In an early dialog the peer may ask; in one that is none, not.
+    // The peer may send requests in an early dialog, but not beyond the limit.
     for (const fork of [1, 32, 33]) {
       wire.ask('INFO', {
         callId: 'call@us',
@@ -59,7 +59,7 @@ describe('forks', () => {
     await wire.close();
   });
 
-  it('33 that answer: the first stays, 31 are hung up, and one more is not spoken to', async () => {
+  it('33 that answer: the first stays, 31 get a BYE, and one is ignored', async () => {
     const { wire, session, told } = await call();
     wire.take();
     const invite = wire.request('INVITE');
@@ -82,7 +82,7 @@ describe('a challenge with a new nonce each time', () => {
     `Digest realm="example.com", nonce="${nonce}"${more}`,
   ];
 
-  it('is answered once, and the call then ends', async () => {
+  it('is answered once, then the call ends', async () => {
     const { wire, endings } = await call();
     for (let round = 1; round <= 10; round++) {
       wire.answer(wire.request('INVITE'), 401, [challenge(`n${round}`)]);
@@ -95,7 +95,7 @@ describe('a challenge with a new nonce each time', () => {
     expect(wire.clock.running).toBe(0);
   });
 
-  it('said to be stale is answered once more, and not for ever', async () => {
+  it('with stale=true is answered once more, but not endlessly', async () => {
     const { wire, endings } = await call();
     for (let round = 1; round <= 10; round++) {
       wire.answer(wire.request('INVITE'), 401, [challenge(`n${round}`, ', stale=true')]);

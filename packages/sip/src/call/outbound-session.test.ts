@@ -1,4 +1,4 @@
-// Every state × event of a call that we place: the state after it, what is sent, and what its owner is told.
+// Every state × event of an outgoing call: the next state, what is sent, and what is reported.
 
 import type { InviteSession } from './call-session.ts';
 import type { SessionEnding } from '../dialog/session-handler.ts';
@@ -64,7 +64,7 @@ function describeEnding({ endedBy, cancelled, statusCode, error }: SessionEnding
   return `end ${endedBy} ${how}${statusCode === undefined ? '' : ` ${statusCode}`}`;
 }
 
-/** A request of the peer's in the dialog. */
+/** The peer sends a request in the dialog. */
 function inDialog(
   on: CallStage,
   method: string,
@@ -90,7 +90,7 @@ function answerInvite(
   tag?: string,
 ): void {
   const body = statusCode === 200 ? ANSWER : '';
-  // Before the INVITE has left, nothing can answer it.
+  // Nothing can answer the INVITE before it is sent.
   if (on.wire.history.some((one) => labelOf(one) === 'INVITE'))
     on.wire.answer(on.wire.request('INVITE'), statusCode, headers, body, tag);
 }
@@ -151,7 +151,7 @@ const STATES = {
   'ended: hung up by the peer': ['ended', ['180', '200', 'BYE']],
 } satisfies States<typeof EVENTS>;
 
-/** What RFC 3261 and its extensions want. What is not named here changes nothing, and nothing is sent. */
+/** The behavior that RFC 3261 and its extensions require. A missing pair changes nothing and sends nothing. */
 const TABLE: StateTable<typeof STATES, typeof EVENTS> = {
   'starting: its name is looked up': {
     BYE: 'starting: 481 BYE',

@@ -1,4 +1,4 @@
-// A call that we place: INVITE to its end, over early dialogs, forks, challenges, CANCEL and BYE (RFC 3261 §9, §12–§15).
+// An outgoing call, from INVITE to its end: early dialogs, forks, challenges, CANCEL and BYE (RFC 3261 §9, §12–§15).
 
 import { checkText } from '../message/arguments.ts';
 import { Dialog, dialogKey, requestUri } from '../dialog/dialog.ts';
@@ -41,14 +41,14 @@ import type { TransportAddress } from '../transport/transport.ts';
 import { formatNameAddress } from '../message/name-address.ts';
 import { parseCSeq, type SipUri } from '../message/uri.ts';
 
-/** RFC 3261 §18.1.1: above this a request should leave UDP. */
+/** RFC 3261 §18.1.1: a larger request should not use UDP. */
 const UDP_REQUEST_BYTES = 1300;
 const AUTO_CONNECT_MS = 500;
-/** Dialogs that one INVITE may create. A forking proxy reaches a handful; more is an attack. */
+/** Maximum number of dialogs from one INVITE. A forking proxy reaches a handful; more is an attack. */
 const MAX_FORKS = 32;
 const DEFAULT_INVITE_TIMEOUT_MS = 180_000;
 
-/** The one {@link InviteSession}: created by `SipUserAgent.invite`. */
+/** The only outgoing {@link InviteSession}, created by `SipUserAgent.invite`. */
 export class OutboundSession implements InviteSession, DialogHandler {
   readonly callId: string;
   readonly #deps: SessionDeps;
@@ -57,21 +57,21 @@ export class OutboundSession implements InviteSession, DialogHandler {
   readonly #redirects: Redirects;
   #target: SipUri;
   #preference: TransportPreference;
-  /** Request-URI: the target, or where a redirection pointed. */
+  /** Request-URI: the target, or the current redirection target. */
   #requestUri: string;
   readonly #localTag: string;
   readonly #digest: DigestClient | undefined;
   readonly #early = new Map<string, Dialog>();
-  /** By To tag: sends the ACK again. */
+  /** By To tag: functions that resend the ACK. */
   readonly #acks = new Map<string, () => void>();
-  /** By To tag of an early dialog: RSeq of the newest reliable provisional response (RFC 3262 §4). */
+  /** By To tag of an early dialog: RSeq of the latest reliable provisional response (RFC 3262 §4). */
   readonly #reliable = new Map<string, number>();
   readonly #usage: DialogUsage;
   readonly #ended: Promise<void>;
   #resolveEnded: () => void = () => {};
   #state: InviteSessionState = 'starting';
   #hop: Hop | undefined;
-  /** Where the INVITE can go when that fails (RFC 3263 §4.3). */
+  /** Alternative servers for the INVITE (RFC 3263 §4.3). */
   #others: Hop[] = [];
   #triedTcp = false;
   #sequence = 0;
@@ -80,7 +80,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
   #provisional = false;
   #dialog: Dialog | undefined;
   #answered = false;
-  /** How the session will end once the peer has heard of it. */
+  /** How the session will end once the peer has been notified. */
   #plan: SessionEnding | undefined;
   #reason: string | undefined;
   #cancelSent = false;
@@ -107,7 +107,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
         confirmed: () => this.#dialog,
         phase: () => {
           if (this.#byeSent) return 'leaving';
-          // Confirmed is what our ACK has confirmed: nobody was told of the answer before.
+          // Confirmed means acknowledged: before that, the answer has not been reported.
           return this.#answered ? 'confirmed' : 'early';
         },
         isEstablished: () => this.#dialog !== undefined && this.#state === 'established',
@@ -161,7 +161,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
     }
   }
 
-  /** Sends the INVITE with the next CSeq: the first, or one that answers a challenge. */
+  /** Sends the INVITE with the next CSeq: the first one, or one with credentials. */
   async #sendInvite(hop: Hop): Promise<void> {
     this.#sequence += 1;
     this.#provisional = false;
@@ -216,7 +216,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
     return this.#usage.client.authorized({ kind: 'request', method: 'INVITE', uri, headers, body });
   }
 
-  /** Once: what is sent elsewhere later, after a redirection, offers the same. */
+  /** Creates the offer once. A later INVITE after a redirection repeats it. */
   #offer({ localHost }: Hop): void {
     const { offer } = this.#options;
     if (this.#usage.server.localSdp !== '') return;
@@ -245,14 +245,14 @@ export class OutboundSession implements InviteSession, DialogHandler {
     }
     this.#usage.learn(response.headers);
     if (this.#plan !== undefined) {
-      this.#cancel(); // RFC 3261 §9.1: the wish had to wait for this.
+      this.#cancel(); // RFC 3261 §9.1: the CANCEL had to wait for this.
       return;
     }
     this.#state = 'proceeding';
     this.#handler.onProvisional(response);
   }
 
-  /** RFC 3262 §4. False for a provisional response that is a repetition, or came before its turn. */
+  /** RFC 3262 §4. False for a provisional response that is repeated or out of order. */
   #acknowledgeProvisional(tag: string, response: SipResponse): boolean {
     const { headers } = response;
     const required = headers.getAll('require').some((one) => /^\s*100rel\s*$/i.test(one));
@@ -266,7 +266,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
       this.#early.get(tag),
       'PRACK',
       { headers: [['rack', rack]], body: EMPTY_BODY },
-      () => {}, // The peer repeats its response until a PRACK arrives, or gives the call up.
+      () => {}, // The peer retransmits its response until a PRACK arrives, or gives up the call.
     );
     return true;
   }
@@ -293,7 +293,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
       return;
     }
     if (statusCode === 503 && this.#failOver()) return;
-    // A 6xx is the word of the callee himself, wherever he is (RFC 3261 §21.6).
+    // A 6xx is the callee's own answer, for all of its locations (RFC 3261 §21.6).
     if (statusCode < 600 && this.#redirect(response)) return;
     const error = new SipError(
       challenged ? 'AUTH_FAILED' : 'REJECTED',
@@ -318,25 +318,25 @@ export class OutboundSession implements InviteSession, DialogHandler {
   }
 
   /**
-   * RFC 3261 §8.1.3.4: to an address of a 3xx, and from each that fails to the next. True when there is another one to try.
-   * @param response - undefined: there was no answer
+   * RFC 3261 §8.1.3.4: tries the addresses of a 3xx, one after another. True if there is another one to try.
+   * @param response - undefined: there was no response
    */
   #redirect(response: SipResponse | undefined): boolean {
     const next = this.#redirects.next(response);
     if (next === undefined) return false;
-    // Whoever the password is for, it is not for a host that the answer of another one names.
+    // The password is not meant for a host that another server's response names.
     if (next.uri.host !== this.#target.host) this.#digest?.bind();
     this.#target = next.uri;
-    // Whoever was asked there has no say in the call any more.
+    // Targets tried earlier no longer affect the call.
     this.#early.clear();
     this.#reliable.clear();
-    // Behind a proxy of ours it is the proxy that goes there: our way to it is the same.
+    // With an outbound proxy, the proxy routes to the new target; our next hop stays the same.
     if (this.#options.outboundProxy === undefined) {
       this.#preference = redirectedPreference(next.uri, this.#options.transport);
       this.#usage.client.preference = this.#preference;
     }
     this.#requestUri = next.text;
-    // The other servers of the last target know nothing of this one, should it have none.
+    // The other servers of the previous target do not serve this one.
     this.#others = [];
     this.#attempts = 0;
     this.#triedTcp = false;
@@ -344,7 +344,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
     return true;
   }
 
-  /** A 2xx: the first, a retransmission, or another fork's (RFC 3261 §13.2.2.4). */
+  /** A 2xx: the first one, a retransmission, or one from another fork (RFC 3261 §13.2.2.4). */
   #onAccepted(invite: SipRequest, response: SipResponse): void {
     const tag = tagOf(response.headers.get('to')) ?? '';
     const again = this.#acks.get(tag);
@@ -375,14 +375,14 @@ export class OutboundSession implements InviteSession, DialogHandler {
       if (!isFirst) {
         this.#usage.request(dialog, 'BYE', undefined, () => {});
       } else if (this.#plan !== undefined) {
-        this.#bye(this.#plan); // RFC 3261 §9.1: the 200 was faster than our CANCEL.
+        this.#bye(this.#plan); // RFC 3261 §9.1: the 200 overtook our CANCEL.
       } else if (this.#state === 'established' && !this.#answered) {
         this.#answered = true;
         this.#handler.onAnswered(response, undefined, response.source);
       }
     };
     if (this.#hop === undefined) return;
-    // A Contact that cannot be reached: the way of the INVITE is the best guess left.
+    // The Contact is unreachable: the INVITE's own path is the best remaining guess.
     this.#usage.client.reach(dialog, this.#hop, acknowledge, () => acknowledge(this.#hop));
   }
 
@@ -394,7 +394,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
     return true;
   }
 
-  /** RFC 3263 §4.3: a new transaction to the next server. False when there is none, or the call shall end. */
+  /** RFC 3263 §4.3: starts a new transaction to the next server. False if there is none, or the call is ending. */
   #failOver(): boolean {
     const next = this.#plan === undefined && !this.#provisional ? this.#others.shift() : undefined;
     if (next === undefined) return false;
@@ -422,7 +422,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
     );
   }
 
-  /** `inviteTimeoutMs` is over. */
+  /** `inviteTimeoutMs` has elapsed. */
   #giveUp(): void {
     this.#leave({
       endedBy: 'local',
@@ -430,7 +430,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
       cancelled: false,
       statusCode: 408,
       reasonPhrase: 'Request Timeout',
-      error: new SipError('TIMEOUT', 'No final answer in time', { statusCode: 408 }),
+      error: new SipError('TIMEOUT', 'No final response in time', { statusCode: 408 }),
     });
   }
 
@@ -462,7 +462,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
     );
   }
 
-  /** Tells the peer that it is over, as the state demands, and ends so. */
+  /** Notifies the peer as the state requires, and ends with this plan. */
   #leave(plan: SessionEnding): void {
     if (this.#state === 'ended' || this.#plan !== undefined) return;
     const before = this.#state;
@@ -474,7 +474,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
     }
     this.#state = 'terminating';
     if (this.#dialog !== undefined) {
-      // An ACK that waits for a host name goes first and then looks at the plan.
+      // An ACK that waits for a name lookup goes first, then checks the plan.
       if (this.#answered) this.#bye(plan);
     } else if (this.#provisional) {
       this.#cancel();
@@ -514,7 +514,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
     this.#byeSent = true;
     this.#usage.leave();
     const headers = this.#reasonHeaders();
-    // Whatever becomes of the BYE, it is over (RFC 3261 §15.1.1).
+    // Whatever the outcome of the BYE, the session has ended (RFC 3261 §15.1.1).
     this.#usage.request(this.#dialog, 'BYE', { headers, body: EMPTY_BODY }, () => this.#end(plan));
   }
 
@@ -596,7 +596,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
       );
       return;
     }
-    // RFC 3261 §15 forbids it, but it happens when the 200 was lost and the peer hung up at once.
+    // RFC 3261 §15 forbids it, but it happens if the 200 was lost and the peer hung up at once.
     this.#leave({ endedBy: 'remote', answered: false, cancelled: false });
   }
 }

@@ -1,4 +1,4 @@
-// A 2xx of ours to a peer's re-INVITE, repeated until its ACK (RFC 3261 §13.3.1.4).
+// Our 2xx to a peer's re-INVITE, retransmitted until the ACK (RFC 3261 §13.3.1.4).
 
 import type { SipResponse } from '../message/message.ts';
 import type { Clock, SipTimers, TimerHandle } from '../timers.ts';
@@ -7,17 +7,17 @@ import type { ServerTransaction } from '../transaction/transaction-layer.ts';
 interface AcceptedReinviteOptions {
   /** CSeq number of the re-INVITE. */
   readonly sequence: number;
-  /** The 2xx holds our offer: the ACK must hold the answer. */
+  /** The 2xx contains our offer, so the ACK must contain the answer. */
   readonly awaitsAnswer: boolean;
   readonly timers: SipTimers;
   readonly clock: Clock;
 }
 
-/** Repeats the 2xx after T1, 2·T1 … T2, over any transport; gives up after 64·T1. */
+/** Retransmits the 2xx after T1, 2·T1 … T2 on any transport. Gives up after 64·T1. */
 export class AcceptedReinvite {
   /** CSeq number that the ACK must carry. */
   readonly sequence: number;
-  /** Our 2xx carried an offer: the answer is due in the ACK. */
+  /** Our 2xx contained an offer; the ACK must contain the answer. */
   readonly awaitsAnswer: boolean;
   readonly #clock: Clock;
   readonly #repeat: () => void;
@@ -25,7 +25,7 @@ export class AcceptedReinvite {
   readonly #limit: TimerHandle;
   #next: TimerHandle;
 
-  /** Sends the response at once. `expired`: no ACK came in time. */
+  /** Sends the response at once. `expired` is called if no ACK arrives in time. */
   constructor(
     transaction: ServerTransaction,
     response: SipResponse,
@@ -45,7 +45,7 @@ export class AcceptedReinvite {
     this.#repeat();
   }
 
-  /** The ACK came, or nobody waits for it any more. */
+  /** Stops retransmitting: the ACK has arrived, or is no longer needed. */
   stop(): void {
     this.#next.cancel();
     this.#limit.cancel();

@@ -16,19 +16,19 @@ import type { TransportAddress } from '../transport/transport.ts';
 import { transportError } from '../errors.ts';
 import { parseCSeq, parseUri } from '../message/uri.ts';
 
-/** Next hops that are remembered. */
+/** Maximum number of cached next hops. */
 const MAX_HOPS = 16;
 
 /** Final outcome of a request. */
 export type Outcome = { readonly response: SipResponse } | { readonly error: SipError };
 
-/** What a request carries beyond its dialog's headers. */
+/** The parts of a request that do not come from its dialog. */
 export interface RequestContent {
   readonly headers: readonly (readonly [string, string])[];
   readonly body: Uint8Array;
 }
 
-/** A dialog, and where its INVITE went to or came from. */
+/** A dialog, and where its INVITE was sent to or came from. */
 interface DialogWay {
   readonly dialog: Dialog;
   readonly first: Hop;
@@ -45,10 +45,10 @@ interface ReinviteAttempt {
 export class DialogClient {
   readonly #deps: SessionDeps;
   readonly #digest: DigestClient | undefined;
-  /** Of the call; another one once it is redirected. */
+  /** Transport preference of the call; changes on a redirection. */
   preference: TransportPreference;
   readonly #hops = new Map<string, Hop | Promise<Hop>>();
-  /** Where offers of the peer's came from, with the Contact of their time. */
+  /** Sources of the peer's offers, for which its Contact at the time is allowed. */
   readonly #sources = new Set<string>();
 
   constructor(
@@ -61,27 +61,27 @@ export class DialogClient {
     this.preference = preference;
   }
 
-  /** Adds our credentials, once a challenge has asked for them. */
+  /** Adds our credentials, once challenged. */
   authorized(request: SipRequest): SipRequest {
     const fields = this.#digest?.authorization(request.method, request.uri, request.body) ?? [];
     for (const [name, value] of fields) request.headers.append(name, value);
     return request;
   }
 
-  /** Requests of this call went to this address. */
+  /** Whether requests of this call were sent to this address. */
   hasSentTo(address: string): boolean {
     for (const hop of this.#hops.values())
       if (!(hop instanceof Promise) && hop.address === address) return true;
     return false;
   }
 
-  /** The peer has asked from there for its Contact to be what it says now: there it may be asked, too. */
+  /** The peer sent a new Contact from this address, so requests may go there too. */
   met({ address, port }: TransportAddress): void {
     if (this.#sources.size >= MAX_HOPS) this.#sources.clear();
     this.#sources.add(`${address} ${port}`);
   }
 
-  /** Sends a request, and again for a challenge; `done` is called once. */
+  /** Sends a request, and resends it after a challenge. `done` is called once. */
   request(
     { dialog, first }: DialogWay,
     method: string,
@@ -109,8 +109,8 @@ export class DialogClient {
   }
 
   /**
-   * Sends a re-INVITE, and again for a challenge; acknowledges its 2xx, and each repetition of it. Without a final answer
-   * within `limitMs` it is cancelled, and counts as timed out. `done` is called once.
+   * Sends a re-INVITE, resends it after a challenge, and acknowledges its 2xx with every retransmission. If there is no
+   * final response within `limitMs`, the re-INVITE is cancelled and counts as timed out. `done` is called once.
    */
   reinvite(
     way: DialogWay,
@@ -140,11 +140,13 @@ export class DialogClient {
       let provisional = false;
       let acknowledge: (() => void) | undefined;
       const timer = clock.startTimer(limitMs, () => {
-        // RFC 3261 §14.1 knows no CANCEL of its own for a re-INVITE: it is that of §9.
+        // RFC 3261 §14.1 defines no separate CANCEL for a re-INVITE; §9 applies.
         if (provisional && transaction !== undefined)
           layer.cancel(transaction, { onResponse: () => {}, onFailure: () => {} });
         else transaction?.abandon();
-        finish({ error: new SipError('TIMEOUT', 'No final answer in time', { statusCode: 408 }) });
+        finish({
+          error: new SipError('TIMEOUT', 'No final response in time', { statusCode: 408 }),
+        });
       });
       const accepted = (response: SipResponse): void => {
         if (acknowledge !== undefined) {
@@ -197,14 +199,14 @@ export class DialogClient {
     return this.authorized(request);
   }
 
-  /** A challenge that we have another answer to. */
+  /** Whether the challenge can be answered with another attempt. */
   #answers(response: SipResponse, attempt: number): boolean {
     const { statusCode } = response;
     if (statusCode !== 401 && statusCode !== 407) return false;
     return this.#digest?.challenged(response, attempt) === 'retry';
   }
 
-  /** Finds the next hop of a dialog's requests: at once for IP literals, else when its name is resolved. */
+  /** Resolves the next hop of a dialog's requests: synchronously for IP literals, else once the name is resolved. */
   reach(
     dialog: Dialog,
     first: Hop,
@@ -217,7 +219,7 @@ export class DialogClient {
       found = this.#hops.get(nextHop);
       if (found === undefined) {
         found = this.#find(nextHop, first);
-        // What may not be gone to now is looked at again: the peer may yet be met there.
+        // Do not cache a forbidden destination: it becomes allowed if the peer sends from there.
         if (found !== first) this.#remember(nextHop, found);
       }
     } catch (error) {
@@ -227,7 +229,7 @@ export class DialogClient {
     if (found instanceof Promise) {
       const { nextHop } = dialog;
       found.then(use, (error: unknown) => {
-        // The next request asks anew: what cannot be resolved now may be later.
+        // Let the next request try again: the name may resolve later.
         this.#hops.delete(nextHop);
         failed(asSipError(error));
       });
@@ -237,12 +239,14 @@ export class DialogClient {
   }
 
   #remember(named: string, hop: Hop | Promise<Hop>): void {
-    // A peer may name another Contact in each of its messages.
+    // A peer can name another Contact in every message.
     if (this.#hops.size >= MAX_HOPS) this.#hops.clear();
     this.#hops.set(named, hop);
   }
 
-  /** What is named, or `first` where that may not be connected to: the peer was there, and may pass it on. */
+  /**
+   * The named destination, or `first` if connecting to it is not allowed: the peer was reached there, and may forward.
+   */
   #find(named: string, first: Hop): Hop | Promise<Hop> {
     const uri = parseUri(named);
     const settled = this.preference === 'tcp' || this.preference === 'tls';
@@ -261,7 +265,7 @@ export class DialogClient {
         },
       );
     if (isForbiddenDestination(host)) throw transportError(`Not a host: ${host}`);
-    // Where the dialog began, it may go on.
+    // The dialog may continue at the address where it began.
     const isThere = host === first.address;
     let protocol = next.preference === 'auto' ? 'UDP' : next.preference.toUpperCase();
     const port = next.port ?? defaultPort(protocol);
@@ -269,7 +273,7 @@ export class DialogClient {
       protocol = first.protocol;
     }
     const hop = { ...first, protocol, address: host, port };
-    // On the connection that the peer has opened nothing is connected to.
+    // A connection that the peer opened needs no new connect.
     if (first.connectionId !== undefined && protocol === first.protocol) return hop;
     if (!isThere && !this.#deps.mayConnect(host)) {
       const problem = `${host} is an address that may not be connected to`;

@@ -31,28 +31,28 @@ const OK: Verdict = { statusCode: 200, reasonPhrase: 'OK' };
 interface DialogServerOptions {
   readonly timer: SessionTimer;
   readonly localTag: string;
-  /** Our session description; `''` while there is none. */
+  /** Our session description. `''`: none yet. */
   readonly localSdp: string;
 }
 
 /** The call that the requests belong to. */
 export interface DialogServerHandler {
-  /** The dialog, early or confirmed, with the peer's tag. */
+  /** The dialog with the peer's tag, early or confirmed. */
   dialogOf(remoteTag: string): Dialog | undefined;
   /**
-   * `early`: our first INVITE, and so its offer, is still open. `answering`: so is the peer's. `offering`: an offer of ours, or a re-INVITE, waits for
-   * its answer. `leaving`: our BYE is on its way.
+   * `early`: our first INVITE, and so its offer, is open. `answering`: the peer's first INVITE is open. `offering`: our
+   * offer or re-INVITE waits for its answer. `leaving`: our BYE is on its way.
    */
   phase(): 'early' | 'answering' | 'confirmed' | 'offering' | 'leaving';
   /** Our Contact value. */
   contact(): string;
-  /** The peer's Contact is that of a request which came from there. */
+  /** The peer sent its current Contact from this source. */
   onTarget(source: TransportAddress): void;
   /** The peer's BYE; it is already answered. */
   onBye(): void;
-  /** No ACK came for our 2xx to a re-INVITE. */
+  /** No ACK arrived for our 2xx to a re-INVITE. */
   onUnacknowledged(): void;
-  /** REFER, NOTIFY and PRACK, which the handler answers by the verdict; `undefined` when it knows nothing of them. */
+  /** REFER, NOTIFY and PRACK. The verdict is sent as the answer; `undefined` if the request is unexpected. */
   onExtension(transaction: ServerTransaction): Verdict | undefined;
 }
 
@@ -63,10 +63,10 @@ export class DialogServer {
   readonly #session: InviteSessionHandler;
   readonly #timer: SessionTimer;
   readonly #localTag: string;
-  /** Our session description that stands; sent again when the peer asks for one. */
+  /** Our current session description, sent again when the peer requests an offer. */
   localSdp: string;
   #reinvite: AcceptedReinvite | undefined;
-  /** Takes the ACK of the first INVITE, and the answer in it. */
+  /** Receives the ACK of the first INVITE, with the answer in it. */
   #acknowledged:
     | ((answer: string | undefined, source: MessageSource | undefined) => void)
     | undefined;
@@ -86,15 +86,15 @@ export class DialogServer {
     this.localSdp = localSdp;
   }
 
-  /** Stops repeating a 2xx: the call is over. */
+  /** Stops retransmitting a 2xx: the call has ended. */
   stop(): void {
     this.#reinvite?.stop();
     this.#settled();
   }
 
   /**
-   * Resolves when no 2xx of ours to a re-INVITE waits for its ACK, and every answer is in use: then we may send one (RFC 3261
-   * §14.1).
+   * Resolves when none of our 2xx to a re-INVITE waits for its ACK and every answer is applied, so that we may send a
+   * re-INVITE (RFC 3261 §14.1).
    */
   async idle(): Promise<void> {
     for (;;) {
@@ -115,9 +115,10 @@ export class DialogServer {
   }
 
   /**
-   * Sends our 2xx to an INVITE of the peer's, and again until its ACK. `awaitsAnswer`: it offers, and the ACK answers.
+   * Sends our 2xx to the peer's INVITE and retransmits it until the ACK. `awaitsAnswer`: the 2xx contains an offer and
+   * the ACK its answer.
    *
-   * @param acknowledged - Called once with the ACK's answer; default: `onReanswer` of the session, where there is one.
+   * @param acknowledged - Called once with the ACK's answer. Default: the session's `onReanswer`, if any.
    */
   accept(
     transaction: ServerTransaction,
@@ -126,7 +127,7 @@ export class DialogServer {
     acknowledged?: (answer: string | undefined, source: MessageSource | undefined) => void,
   ): void {
     this.#acknowledged = acknowledged;
-    // A further re-INVITE says as much as the ACK for the one before it.
+    // A further re-INVITE implies the ACK of the previous one.
     this.#reinvite?.stop();
     const { sequence } = parseCSeq(transaction.request.headers.get('cseq') ?? '');
     this.#reinvite = new AcceptedReinvite(
@@ -140,7 +141,7 @@ export class DialogServer {
     );
   }
 
-  /** An ACK for one of our 2xx. Returns false when it belongs to no dialog of this call. */
+  /** Handles an ACK for one of our 2xx. Returns false if it belongs to no dialog of this call. */
   onAck(request: SipRequest): boolean {
     const tag = tagOf(request.headers.get('from')) ?? '';
     if (this.#handler.dialogOf(tag) === undefined) return false;
@@ -158,7 +159,7 @@ export class DialogServer {
     return true;
   }
 
-  /** A request with our tag in To. Answers it. */
+  /** Answers a request with our tag in To. */
   onRequest(transaction: ServerTransaction): void {
     const { request } = transaction;
     const dialog = this.#handler.dialogOf(tagOf(request.headers.get('from')) ?? '');
@@ -166,7 +167,7 @@ export class DialogServer {
       this.answer(transaction, NO_DIALOG);
       return;
     }
-    // RFC 3261 §12.2.2: older than what was seen before.
+    // RFC 3261 §12.2.2: older than a request already seen.
     if (!dialog.acceptSequence(request)) {
       this.answer(transaction, { statusCode: 500, reasonPhrase: 'CSeq Out Of Order' });
       return;
@@ -209,7 +210,8 @@ export class DialogServer {
       this.answer(transaction, NO_DIALOG);
       return;
     }
-    // RFC 3261 §14.2, RFC 3311 §5.2: its own first one comes first; in up to ten seconds, so that both do not meet again.
+    // RFC 3261 §14.2, RFC 3311 §5.2: the peer's first INVITE comes first. The random Retry-After (up to ten seconds)
+    // avoids a new collision.
     if (phase === 'answering' && (isInvite || hasOffer)) {
       const seconds = Math.floor(this.#deps.random() * 11);
       this.answer(transaction, {
@@ -219,8 +221,8 @@ export class DialogServer {
       });
       return;
     }
-    // An offer of ours is still without its answer, or our own re-INVITE is under way (RFC 3261 §14.2, RFC 3311 §5.2).
-    // So is one whose answer nobody has read yet: the peer asks again by the timers of §14.1, and we have caught up.
+    // Our offer has no answer yet, or our own re-INVITE is open (RFC 3261 §14.2, RFC 3311 §5.2). The same holds while
+    // an answer is still being applied: the peer retries after the timers of §14.1.
     const pending =
       phase !== 'confirmed' ||
       this.#reinvite?.awaitsAnswer === true ||
@@ -243,7 +245,7 @@ export class DialogServer {
       }
       sdp = reply.answer;
     } else if (isInvite) {
-      // RFC 3261 §14.2: asked for an offer, we make one as for a new call: so a held session comes back.
+      // RFC 3261 §14.2: if asked for an offer, make a full one as for a new call, so that a held session can resume.
       sdp = this.#session.onOfferWanted?.() ?? this.localSdp;
     }
     dialog.refreshTarget(request.headers);
@@ -264,7 +266,7 @@ export class DialogServer {
     if (this.#session.onDialogRequest !== undefined) {
       const { statusCode, reasonPhrase } = this.#session.onDialogRequest(request);
       const phrase = reasonPhrase ?? (statusCode < 300 ? 'OK' : 'Refused');
-      // RFC 3261 §21.4.6: a 405 says what is allowed; a method that nobody knows is not refused but unknown (§21.5.2).
+      // RFC 3261 §21.4.6: a 405 lists the allowed methods. An unknown method gets 501 instead (§21.5.2).
       const unserved = statusCode === 405 ? judgeRequest(request, false) : undefined;
       this.answer(transaction, {
         statusCode,
@@ -285,7 +287,7 @@ export class DialogServer {
     }
   }
 
-  /** A response with our tag, and a session description. */
+  /** A response with our tag and an optional session description. */
   response(request: SipRequest, statusCode: number, reason: string, sdp?: string): SipResponse {
     const body = sdp === undefined ? EMPTY_BODY : Buffer.from(sdp, 'utf8');
     const response = createResponse(request, statusCode, reason, this.#localTag);

@@ -1,4 +1,4 @@
-// Every state × event of a dialog at work: our changes and the peer's, refreshes, transfers either way.
+// Every state × event of a dialog in use: our changes and the peer's, refreshes, transfers in both directions.
 
 import type { InviteSession } from '../call/call-session.ts';
 import type { SessionEnding } from './session-handler.ts';
@@ -23,7 +23,7 @@ interface DialogStage extends Stage {
   sequence: number;
 }
 
-/** An established call that we placed; the peer refreshes it every half hour. */
+/** An established call that we placed. The peer refreshes it every 30 minutes. */
 async function begin(): Promise<DialogStage> {
   const wire = await new TestWire().open();
   const told: string[] = [];
@@ -76,10 +76,10 @@ function describeEnding({ endedBy, statusCode, error }: SessionEnding): string {
   return `end ${endedBy} ${error?.code ?? 'over'} ${statusCode ?? ''}`.trim();
 }
 
-/** A request of the peer's in the dialog. */
+/** The peer sends a request in the dialog. */
 function ask(on: DialogStage, method: string, body = '', headers: [string, string][] = []): void {
   const invite = on.wire.request('ACK');
-  // The ACK goes with the newest INVITE of the peer's.
+  // The ACK belongs to the peer's latest INVITE.
   if (method !== 'ACK') on.sequence += 1;
   on.wire.ask(method, {
     callId: 'call@us',
@@ -91,7 +91,7 @@ function ask(on: DialogStage, method: string, body = '', headers: [string, strin
   });
 }
 
-/** The peer's answer to the newest of our requests in the dialog. */
+/** The peer answers our latest request in the dialog. */
 function answer(
   on: DialogStage,
   statusCode: number,
@@ -197,7 +197,7 @@ const STATES = {
   'our BYE is open': ['terminating', ['terminate']],
 } satisfies States<typeof EVENTS>;
 
-/** What RFC 3261, 3311, 3515 and 4028 want. What is not named here changes nothing, and nothing is sent. */
+/** The behavior that RFC 3261, 3311, 3515 and 4028 require. A missing pair changes nothing and sends nothing. */
 const TABLE: StateTable<typeof STATES, typeof EVENTS> = {
   'nothing is open': {
     '200 of ours with an answer': 'established: ACK',

@@ -1,4 +1,4 @@
-// What both kinds of calls do in their dialog once it is there: the peer's requests, our changes, timers, transfers.
+// What incoming and outgoing calls share once they have a dialog: the peer's requests, our changes, timers, transfers.
 
 import { checkText, checkUriArgument } from '../message/arguments.ts';
 import type { Dialog } from './dialog.ts';
@@ -17,31 +17,33 @@ import type { Hop, ServerTransaction } from '../transaction/transaction-layer.ts
 import { type TransferOutcome, Transfers } from './transfers.ts';
 import { transportError } from '../errors.ts';
 
-/** The call. */
+/** The call that uses the dialog. */
 export interface DialogUsageHandler {
-  /** The dialog, early or confirmed, with the peer's tag. */
+  /** The dialog with the peer's tag, early or confirmed. */
   dialogOf(remoteTag: string): Dialog | undefined;
   /** The confirmed dialog. */
   confirmed(): Dialog | undefined;
-  /** `early`: our INVITE is still open. `answering`: the peer's is. `leaving`: our BYE is on its way. */
+  /** `early`: our INVITE is open. `answering`: the peer's INVITE is open. `leaving`: our BYE is on its way. */
   phase(): 'early' | 'answering' | 'confirmed' | 'leaving';
-  /** Our requests may go into the dialog: it is confirmed, and nobody has said goodbye. */
+  /** Whether our requests may be sent in the dialog: it is confirmed, and neither side has sent BYE. */
   isEstablished(): boolean;
-  /** Where the INVITE went to, or came from. */
+  /** Where the INVITE was sent to, or came from. */
   hop(): Hop | undefined;
   /** Our Contact value. */
   contact(): string;
-  /** URI of our side: Referred-By. */
+  /** URI of our side, for Referred-By. */
   localUri(): string;
   /** The peer's BYE; it is already answered. */
   onBye(): void;
-  /** The peer is gone, or has lost the dialog: say goodbye and end. `statusCode` of the error where there was one. */
+  /**
+   * The peer is gone or has lost the dialog: send BYE and end. The error has a `statusCode` if there was a response.
+   */
   onLost(error: SipError): void;
-  /** A PRACK of the peer's. Absent: there is nothing that it could acknowledge. */
+  /** The peer's PRACK. Absent: there is nothing to acknowledge. */
   onPrack?(request: SipRequest): Verdict | undefined;
 }
 
-/** One call's dialog at work. */
+/** The dialog of one call. */
 export class DialogUsage {
   readonly client: DialogClient;
   readonly server: DialogServer;
@@ -49,10 +51,10 @@ export class DialogUsage {
   readonly changes: SessionChanges;
   readonly #transfers: Transfers;
   readonly #handler: DialogUsageHandler;
-  /** Methods of the peer's newest Allow. */
+  /** Methods in the peer's latest Allow. */
   #peerAllows = '';
 
-  /** `digest`: absent in calls that came in, where nobody is owed our password (RFC 3261 §22.1). */
+  /** `digest`: absent for incoming calls, whose peer has no claim to our password (RFC 3261 §22.1). */
   constructor(
     deps: SessionDeps,
     handler: DialogUsageHandler,
@@ -70,7 +72,7 @@ export class DialogUsage {
     this.timer = new SessionTimer(deps.sessionTimer, deps.clock, {
       refresh: () => this.changes.refresh(),
       expired: () =>
-        handler.onLost(new SipError('SESSION_EXPIRED', 'Nobody refreshed the session')),
+        handler.onLost(new SipError('SESSION_EXPIRED', 'The session was not refreshed in time')),
     });
     this.server = new DialogServer(
       deps,
@@ -84,9 +86,7 @@ export class DialogUsage {
         onTarget: (source) => this.client.met(source),
         onBye: () => handler.onBye(),
         onUnacknowledged: () =>
-          handler.onLost(
-            new SipError('TIMEOUT', 'The peer never acknowledged', { statusCode: 408 }),
-          ),
+          handler.onLost(new SipError('TIMEOUT', 'The peer sent no ACK', { statusCode: 408 })),
         onExtension: (transaction) => this.#onExtension(transaction),
       },
       session,
@@ -133,7 +133,7 @@ export class DialogUsage {
     );
   }
 
-  /** The peer's Allow, in its INVITE or its responses to ours. */
+  /** Records the peer's Allow, from its INVITE or its responses to ours. */
   learn(headers: SipHeaders): void {
     const allow = headers.getAll('allow');
     if (allow.length > 0) this.#peerAllows = allow.join(',').toUpperCase();
@@ -195,13 +195,13 @@ export class DialogUsage {
     else this.client.request({ dialog, first: hop }, method, content, done);
   }
 
-  /** Our BYE is next: {@link stop}, and the peer is told the end of its transfer. */
+  /** Our BYE follows: calls {@link stop}, and reports the outcome of the peer's transfer to it. */
   leave(): void {
     this.#transfers.conclude();
     this.stop();
   }
 
-  /** The session ends: nothing is repeated, refreshed or waited for any more. */
+  /** The session ends: stops all retransmissions, refreshes and waits. */
   stop(): void {
     this.timer.stop();
     this.server.stop();
@@ -222,4 +222,4 @@ export class DialogUsage {
   }
 }
 
-const NOTHING_THERE: Outcome = { error: transportError('There is no dialog') };
+const NOTHING_THERE: Outcome = { error: transportError('No dialog') };

@@ -23,7 +23,7 @@ function accepted(...fields: [string, string][]): SipResponse {
 }
 
 describe('Dialog', () => {
-  it('takes the route set in reverse, and keeps the target as Request-URI behind loose routers', () => {
+  it('reverses the route set, and keeps the target as Request-URI behind loose routers', () => {
     const dialog = Dialog.asCaller(
       invite,
       accepted(
@@ -55,14 +55,14 @@ describe('Dialog', () => {
     expect(bye.headers.getAll('route')).toEqual(['<sip:p2.example;lr>', '<sip:bob@192.0.2.4>']);
   });
 
-  it('acknowledges with the number of the INVITE and goes on counting', () => {
+  it('acknowledges with the INVITE’s CSeq number and continues counting', () => {
     const dialog = Dialog.asCaller(invite, accepted());
     expect(dialog.createRequest('INFO').headers.get('cseq')).toBe('8 INFO');
     expect(dialog.createAck(7).headers.get('cseq')).toBe('7 ACK');
     expect(dialog.createRequest('BYE').headers.get('cseq')).toBe('9 BYE');
   });
 
-  it('replaces route set and target by those of the 2xx, and the target by a refresh', () => {
+  it('takes the route set and target of the 2xx, and a refreshed target', () => {
     const dialog = Dialog.asCaller(
       invite,
       accepted(['contact', '<sip:early@192.0.2.4>'], ['record-route', '<sip:p1.example;lr>']),
@@ -73,7 +73,7 @@ describe('Dialog', () => {
     expect(dialog.remoteTarget).toBe('sip:moved@192.0.2.6');
   });
 
-  it('keeps its target where a Contact is missing or unusable', () => {
+  it('keeps its target if the Contact is missing or unusable', () => {
     const dialog = Dialog.asCaller(invite, accepted(['contact', '<tel:+123>']));
     expect(dialog.remoteTarget).toBe('sip:bob@example.com');
     dialog.refreshTarget(new SipHeaders().append('contact', '*'));
@@ -81,7 +81,7 @@ describe('Dialog', () => {
     expect(dialog.remoteTarget).toBe('sip:bob@example.com');
   });
 
-  it('accepts only rising sequence numbers of the peer, starting anywhere', () => {
+  it('accepts only increasing sequence numbers from the peer, from any start', () => {
     const dialog = Dialog.asCaller(invite, accepted());
     const accepts = [5, 6, 6, 4, 100].map((sequence) =>
       dialog.acceptSequence({
@@ -99,7 +99,7 @@ describe('requestUri', () => {
     ['sip:bob@pbx;method=INVITE;lr?Subject=x', 'sip:bob@pbx;lr'],
     ['sip:pbx?Subject=x', 'sip:pbx'],
     ['sip:bob?a=1;method=b@pbx:5070?Subject=x', 'sip:bob?a=1;method=b@pbx:5070'],
-  ])('makes of %s %s', (uri, expected) => {
+  ])('turns %s into %s', (uri, expected) => {
     expect(requestUri(uri)).toBe(expected);
   });
 });

@@ -1,23 +1,23 @@
-// Dialogs as the caller sees them (RFC 3261 §12): identity, route set, remote target, sequence numbers.
+// Dialogs (RFC 3261 §12): identity, route set, remote target, sequence numbers.
 
 import { EMPTY_BODY, SipHeaders, type SipRequest, type SipResponse } from '../message/message.ts';
 import { tagOf } from '../transaction/matching.ts';
 import { parseNameAddress } from '../message/name-address.ts';
 import { parseCSeq, parseUri } from '../message/uri.ts';
 
-/** Key under which the user agent finds the owner of a dialog: its Call-ID and our own tag. */
+/** Key under which the user agent finds the session of a dialog: its Call-ID and our tag. */
 export function dialogKey(callId: string, localTag: string): string {
   return `${callId} ${localTag}`;
 }
 
-/** One dialog that an INVITE created: ours, or the peer's. */
+/** A dialog created by an INVITE, ours or the peer's. */
 export class Dialog {
   readonly callId: string;
   readonly localTag: string;
   readonly remoteTag: string;
-  /** From of our requests, tag included. */
+  /** From of our requests, including the tag. */
   readonly #local: string;
-  /** To of our requests, tag included where the peer gave one. */
+  /** To of our requests, including the peer's tag if it sent one. */
   readonly #remote: string;
   #routeSet: readonly string[];
   #remoteTarget: string;
@@ -45,8 +45,8 @@ export class Dialog {
   }
 
   /**
-   * From a response 101–299 to an INVITE of ours (RFC 3261 §12.1.2). A response without Contact leaves the Request-URI as
-   * remote target; one without To tag (RFC 2543) makes a dialog with an empty remote tag.
+   * From a response 101–299 to our INVITE (RFC 3261 §12.1.2). Without a Contact, the Request-URI stays the remote
+   * target. Without a To tag (RFC 2543), the remote tag is empty.
    */
   static asCaller(invite: SipRequest, response: SipResponse): Dialog {
     return new Dialog({
@@ -60,8 +60,8 @@ export class Dialog {
   }
 
   /**
-   * From an INVITE of the peer's that we answer with this tag (RFC 3261 §12.1.1). Without a Contact its From is the
-   * remote target.
+   * From the peer's INVITE that we answer with this tag (RFC 3261 §12.1.1). Without a Contact, its From is the remote
+   * target.
    */
   static asCallee(invite: SipRequest, localTag: string): Dialog {
     const { headers } = invite;
@@ -77,7 +77,7 @@ export class Dialog {
     });
   }
 
-  /** Where requests are addressed to: the peer's latest Contact. */
+  /** The address of our requests: the peer's latest Contact. */
   get remoteTarget(): string {
     return this.#remoteTarget;
   }
@@ -87,24 +87,27 @@ export class Dialog {
     return this.#routeSet;
   }
 
-  /** Takes route set and target of the 2xx, which replace those of an earlier provisional (RFC 3261 §13.2.2.4). */
+  /**
+   * Takes the route set and target of the 2xx, which replace those of an earlier provisional response (RFC 3261
+   * §13.2.2.4).
+   */
   confirm(response: SipResponse): void {
     this.#routeSet = response.headers.getAll('record-route').toReversed();
     this.refreshTarget(response.headers);
   }
 
-  /** Takes the Contact of a re-INVITE, an UPDATE or a response to one; the route set stays (RFC 3261 §12.2). */
+  /** Takes the Contact of a re-INVITE, an UPDATE or a response to one. The route set is fixed (RFC 3261 §12.2). */
   refreshTarget(headers: SipHeaders): void {
     this.#remoteTarget = contactOf(headers) ?? this.#remoteTarget;
   }
 
-  /** URI whose host, port and transport say where the next request is sent (RFC 3261 §8.1.2, §12.2.1.1). */
+  /** URI whose host, port and transport determine where the next request is sent (RFC 3261 §8.1.2, §12.2.1.1). */
   get nextHop(): string {
     const first = this.#routeSet[0];
     return first === undefined ? this.#remoteTarget : parseNameAddress(first).uri;
   }
 
-  /** A request inside the dialog with the next CSeq. No Via, no Contact, no body yet. */
+  /** A request inside the dialog with the next CSeq, still without Via and Contact. */
   createRequest(method: string, body: Uint8Array = EMPTY_BODY): SipRequest {
     this.#localSequence += 1;
     return this.#request(method, this.#localSequence, body);
@@ -115,7 +118,7 @@ export class Dialog {
     return this.#request('ACK', sequence, EMPTY_BODY);
   }
 
-  /** False when the request is older than one seen before: answer 500 (RFC 3261 §12.2.2). */
+  /** False if the request is older than one already seen; answer 500 then (RFC 3261 §12.2.2). */
   acceptSequence(request: SipRequest): boolean {
     const { sequence } = parseCSeq(request.headers.get('cseq') ?? '');
     if (this.#remoteSequence !== undefined && sequence <= this.#remoteSequence) return false;
@@ -130,7 +133,7 @@ export class Dialog {
     if (first === undefined || isLoose(first)) {
       for (const route of this.#routeSet) headers.append('route', route);
     } else {
-      // RFC 3261 §12.2.1.1, strict routing: the first route is the Request-URI, the target the last route.
+      // RFC 3261 §12.2.1.1, strict routing: the first route becomes the Request-URI, and the target the last route.
       uri = requestUri(parseNameAddress(first).uri);
       for (const route of this.#routeSet.slice(1)) headers.append('route', route);
       headers.append('route', `<${this.#remoteTarget}>`);
@@ -149,7 +152,7 @@ function isLoose(route: string): boolean {
   return parseUri(parseNameAddress(route).uri).parameters.has('lr');
 }
 
-/** URI of the first Contact that can be used, or `undefined`. */
+/** URI of the first usable Contact, or `undefined`. */
 function contactOf(headers: SipHeaders): string | undefined {
   const contact = headers.get('contact');
   if (contact === undefined || contact === '*') return undefined;
@@ -162,7 +165,7 @@ function contactOf(headers: SipHeaders): string | undefined {
   }
 }
 
-/** RFC 3261 §19.1.1: a Request-URI carries no headers and no method parameter. A user part may look like both. */
+/** RFC 3261 §19.1.1: a Request-URI has no headers and no method parameter. A user part may contain similar text. */
 export function requestUri(uri: string): string {
   const host = uri.indexOf('@') + 1;
   const question = uri.indexOf('?', host);

@@ -1,4 +1,4 @@
-// A provisional response of ours that is repeated until its PRACK (RFC 3262 §3).
+// Our reliable provisional response, retransmitted until its PRACK (RFC 3262 §3).
 
 import type { SipRequest, SipResponse } from '../message/message.ts';
 import type { Clock, SipTimers, TimerHandle } from '../timers.ts';
@@ -12,7 +12,7 @@ interface ReliableProvisionalOptions {
   readonly clock: Clock;
 }
 
-/** Repeats the response after T1, 2·T1, 4·T1 …; gives up after 64·T1. */
+/** Retransmits the response after T1, 2·T1, 4·T1 … Gives up after 64·T1. */
 export class ReliableProvisional {
   readonly #rack: string;
   readonly #clock: Clock;
@@ -20,7 +20,9 @@ export class ReliableProvisional {
   readonly #limit: TimerHandle;
   #next: TimerHandle;
 
-  /** Sends the response at once; it carries this `rseq` already. `expired`: no PRACK came in time. */
+  /**
+   * Sends the response, which already carries this `rseq`, at once. `expired` is called if no PRACK arrives in time.
+   */
   constructor(
     transaction: ServerTransaction,
     response: SipResponse,
@@ -39,12 +41,12 @@ export class ReliableProvisional {
     this.#repeat();
   }
 
-  /** True when the PRACK is for this response. */
+  /** Whether the PRACK acknowledges this response. */
   matches(prack: SipRequest): boolean {
     return (prack.headers.get('rack') ?? '').trim().replaceAll(/\s+/g, ' ') === this.#rack;
   }
 
-  /** The PRACK came, or nobody waits for it any more. */
+  /** Stops retransmitting: the PRACK has arrived, or is no longer needed. */
   stop(): void {
     this.#next.cancel();
     this.#limit.cancel();

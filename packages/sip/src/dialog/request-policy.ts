@@ -1,13 +1,13 @@
-// What a user agent answers to a request that is none of its calls' (RFC 3261 §8.2, in the order given there).
+// How a user agent answers requests that belong to none of its calls (RFC 3261 §8.2, in that section's order).
 
 import type { SipHeaders, SipRequest } from '../message/message.ts';
 import { readBody } from '../message/body.ts';
 import { tagOf } from '../transaction/matching.ts';
 
-/** Methods that are processed, inside or outside a dialog. Value of our `Allow`. */
+/** Methods that we process, inside or outside a dialog: the value of our `Allow`. */
 export const ALLOWED_METHODS = 'INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK';
 
-/** Methods of the IANA registry that are known but not served: 405. All others are unknown: 501. */
+/** Methods in the IANA registry that we know but do not support: 405. All others are unknown: 501. */
 const KNOWN_METHODS: ReadonlySet<string> = new Set([
   ...ALLOWED_METHODS.split(', '),
   'REGISTER',
@@ -18,16 +18,16 @@ const KNOWN_METHODS: ReadonlySet<string> = new Set([
   'REFER',
 ]);
 
-/** Methods that have a meaning only inside a dialog, or to a transaction of ours. */
+/** Methods that are meaningful only inside a dialog or for one of our transactions. */
 const DIALOG_METHODS: ReadonlySet<string> = new Set(['BYE', 'CANCEL', 'INFO', 'UPDATE', 'PRACK']);
 
 /** A decision: the final response. */
 export interface Verdict {
   readonly statusCode: number;
   readonly reasonPhrase: string;
-  /** Headers that explain it. */
+  /** Headers that explain the decision. */
   readonly headers?: readonly (readonly [string, string])[];
-  /** Session description in its body. */
+  /** Session description for the body. */
   readonly sdp?: string;
 }
 
@@ -36,10 +36,10 @@ const DIALOG_UNKNOWN: Verdict = {
   reasonPhrase: 'Call/Transaction Does Not Exist',
 };
 
-/** Option tags of extensions that a peer may require: reliable provisional responses, session timers. */
+/** Option tags that a peer may require: reliable provisional responses, session timers. */
 const SUPPORTED_EXTENSIONS: readonly string[] = ['100rel', 'timer'];
 
-/** What every answer to OPTIONS, and most refusals, say of us. */
+/** Our capabilities, sent in every answer to OPTIONS and in most refusals. */
 export const CAPABILITIES: readonly (readonly [string, string])[] = [
   ['allow', ALLOWED_METHODS],
   ['accept', 'application/sdp'],
@@ -48,15 +48,15 @@ export const CAPABILITIES: readonly (readonly [string, string])[] = [
   ['supported', SUPPORTED_EXTENSIONS.join(', ')],
 ];
 
-/** RFC 5621 §8: whoever takes multipart bodies says so. */
+/** RFC 5621 §8: accepting multipart bodies must be declared. */
 const ACCEPTED_TYPES = 'application/sdp, multipart/mixed';
 
-/** Checks that hold inside and outside of dialogs: unknown extension (420), body that cannot be read (415). */
+/** Checks that apply inside and outside dialogs: unknown extension (420), unreadable body (415). */
 export function refuseExtensions(
   request: SipRequest,
   supported: readonly string[] = SUPPORTED_EXTENSIONS,
 ): Verdict | undefined {
-  // RFC 3261 §8.2.2.3: Proxy-Require is for proxies.
+  // RFC 3261 §8.2.2.3: Proxy-Require concerns proxies only.
   const required = request.headers
     .getAll('require')
     .filter((tag) => tag !== '' && !supported.includes(tag.trim().toLowerCase()));
@@ -78,7 +78,7 @@ export function refuseExtensions(
   return undefined;
 }
 
-/** 415 with `Accept` for a body, or a part of one, that must be understood and is no session description. */
+/** 415 with `Accept` for a body, or a required part of one, that is not a session description. */
 export function refuseBody(request: SipRequest): Verdict | undefined {
   if (readBody(request).unreadable === undefined) return undefined;
   return {
@@ -89,8 +89,8 @@ export function refuseBody(request: SipRequest): Verdict | undefined {
 }
 
 /**
- * The final answer to a request that belongs to no dialog of ours, or `undefined` for an acceptable INVITE, about
- * which the owner decides. `merged`: it arrived on two ways.
+ * The final answer to a request outside our dialogs, or `undefined` for an acceptable INVITE, which the application
+ * decides about. `merged`: it arrived over two paths.
  */
 export function judgeRequest(request: SipRequest, merged: boolean): Verdict | undefined {
   const { method, headers } = request;

@@ -8,22 +8,22 @@ import type { PeerDescription } from './session-handler.ts';
 import type { SessionTimer } from './session-timer.ts';
 import type { Clock, TimerHandle } from '../timers.ts';
 
-/** Attempts at one change that meets the peer's own, or its minimum. */
+/** Attempts for one change that collides with the peer's change or its minimum interval. */
 const MAX_ATTEMPTS = 5;
-/** A peer that asks for more patience than this has refused. */
+/** A longer Retry-After counts as a refusal. */
 const MAX_RETRY_AFTER_S = 10;
-/** Time for the final answer to a re-INVITE: a person may have to agree to it. */
+/** Time limit for the final response to a re-INVITE: a person may have to confirm it. */
 const REINVITE_LIMIT_MS = 60_000;
 
-/** An offer, or what makes it: called for each attempt, since the session may have changed before it. */
+/** An offer, or a function that creates it, called for each attempt because the session may have changed. */
 export type SessionOffer = string | (() => string);
 
-/** What says that UPDATE is not known there. */
+/** Status codes that mean the peer does not support UPDATE. */
 const UNKNOWN_METHOD: ReadonlySet<number | undefined> = new Set([405, 501]);
 
-/** The dialog that is changed. */
+/** The dialog to change. */
 interface SessionChangesHandler {
-  /** Sends a request in the dialog; a 2xx to an INVITE is acknowledged. `done` is called once. */
+  /** Sends a request in the dialog and acknowledges a 2xx to an INVITE. `done` is called once. */
   send(
     method: 'INVITE' | 'UPDATE',
     content: RequestContent,
@@ -32,35 +32,35 @@ interface SessionChangesHandler {
   ): void;
   /** Our Contact value. */
   contact(): string;
-  /** The session description of ours that stands. */
+  /** Our current session description. */
   localSdp(): string;
-  /** Our offer was accepted: it is what stands from now on. */
+  /** Our offer was accepted and is now current. */
   agreed(sdp: string): void;
-  /** Resolves when no offer of the peer's is being worked on. */
+  /** Resolves when none of the peer's offers is being processed. */
   idle(): Promise<void>;
-  /** The peer's answer to the offer of a refresh. */
+  /** The peer's answer to the offer in a refresh. */
   onRefreshed(answer: PeerDescription): void;
-  /** The peer takes UPDATE. */
+  /** Whether the peer supports UPDATE. */
   takesUpdate(): boolean;
-  /** The peer does not know the dialog any more, or does not answer (RFC 3261 §12.2.1.2). */
+  /** The peer no longer knows the dialog, or does not respond (RFC 3261 §12.2.1.2). */
   onLost(error: SipError): void;
 }
 
-/** What these requests need of their surroundings. */
+/** The dependencies of the session changes. */
 export interface SessionChangesDeps {
   readonly handler: SessionChangesHandler;
   readonly timer: SessionTimer;
   readonly clock: Clock;
-  /** We chose the Call-ID: decides how long we wait after 491 (RFC 3261 §14.1). */
+  /** Whether we chose the Call-ID, which determines the wait after 491 (RFC 3261 §14.1). */
   readonly ownsCallId: boolean;
   /** 0 ≤ n < 1. */
   readonly random: () => number;
 }
 
-/** What becomes of a session whose peer does not answer a change. */
+/** Whether a session ends if the peer does not respond to a change. */
 type WhenSilent = 'ends' | 'stays';
 
-/** The changes of one session that we ask for. */
+/** The changes that we request in one session. */
 export class SessionChanges {
   readonly #deps: SessionChangesDeps;
   #queue: Promise<unknown> = Promise.resolve();
@@ -79,16 +79,16 @@ export class SessionChanges {
     });
   }
 
-  /** An offer of ours, or a re-INVITE, is without its answer: the peer's must wait (491). */
+  /** Whether our offer or re-INVITE is unanswered, so that the peer's must wait (491). */
   get offering(): boolean {
     return this.#offering;
   }
 
   /**
-   * Offers anew, after the changes before it. Resolves with the peer's answer.
+   * Sends a new offer after all earlier changes. Resolves with the peer's answer.
    *
-   * @throws SipError (rejection) `REJECTED` with `statusCode`: the session goes on as it was; `BAD_SDP` when the peer
-   * accepts without an answer; `AUTH_FAILED`, `TIMEOUT`, `TRANSPORT`; `CLOSED` when the session ends before.
+   * @throws SipError (rejection) `REJECTED` with `statusCode`: the session continues unchanged; `BAD_SDP` if the peer
+   * accepts without an answer; `AUTH_FAILED`, `TIMEOUT`, `TRANSPORT`; `CLOSED` if the session ends first.
    */
   offer(sdp: SessionOffer, method: 'INVITE' | 'UPDATE' = 'INVITE'): Promise<PeerDescription> {
     return this.#enqueue(async () => {
@@ -101,7 +101,7 @@ export class SessionChanges {
     });
   }
 
-  /** Refreshes the session without a change: by UPDATE where the peer takes it. Never rejects. */
+  /** Refreshes the session unchanged, by UPDATE if the peer supports it. Never rejects. */
   refresh(): void {
     if (this.#refreshing || this.#stopped) return;
     this.#refreshing = true;
@@ -112,7 +112,7 @@ export class SessionChanges {
           await this.#change('UPDATE', undefined);
           return;
         } catch (error) {
-          // A proxy, or a peer whose Allow was not its own: a re-INVITE does the same.
+          // A proxy responded, or the Allow was not the peer's own. A re-INVITE does the same.
           if (!(error instanceof SipError && UNKNOWN_METHOD.has(error.statusCode))) throw error;
         }
         this.#refusesUpdate = true;
@@ -122,12 +122,12 @@ export class SessionChanges {
     const settled = (): void => {
       this.#refreshing = false;
     };
-    // A refusal ends nothing by itself: the timer asks again, and expires in the end (RFC 4028 §7.4).
+    // A refusal does not end the session: the timer tries again, and finally expires (RFC 4028 §7.4).
     done.then(settled, settled);
   }
 
   /**
-   * Offers again what stands, by re-INVITE. Nothing is to be changed by it: a peer that does not answer stays.
+   * Repeats the current offer in a re-INVITE. It changes nothing, so a peer that does not respond keeps its session.
    * @throws SipError (rejection) as {@link offer}
    */
   repeat(): Promise<void> {
@@ -136,13 +136,13 @@ export class SessionChanges {
 
   async #repeat(whenSilent: WhenSilent): Promise<void> {
     const { handler } = this.#deps;
-    // RFC 3264 §8: the answer to an unchanged offer may be another one than before.
+    // RFC 3264 §8: the answer to an unchanged offer may differ from the previous one.
     const { response } = await this.#change('INVITE', () => handler.localSdp(), whenSilent);
     const answer = answerIn(response);
     if (answer !== undefined) handler.onRefreshed(answer);
   }
 
-  /** Whatever waits is over: the session ends. */
+  /** The session ends: all waits end. */
   stop(): void {
     this.#stopped = true;
     this.#end();
@@ -163,7 +163,7 @@ export class SessionChanges {
     for (let attempt = 1; ; attempt++) {
       await Promise.race([handler.idle(), this.#ended]);
       if (this.#stopped) throw new SipError('CLOSED', 'The session has ended');
-      // After a wait the peer's own change may have been agreed on: what was to be offered then is out of date.
+      // The peer's own change may have been agreed on during the wait, so the earlier offer may be out of date.
       const offered = typeof offer === 'function' ? offer() : offer;
       const outcome = await this.#send(method, offered);
       if ('error' in outcome) {
@@ -211,10 +211,10 @@ export class SessionChanges {
     }
   }
 
-  /** How long to wait before the same request is sent again; `undefined`: the answer is final. */
+  /** How long to wait before resending the request. `undefined`: the response is final. */
   #patience(statusCode: number, headers: SipHeaders): number | undefined {
     const { ownsCallId, random } = this.#deps;
-    // RFC 3261 §14.1: in units of 10 ms, so that the two never meet again.
+    // RFC 3261 §14.1: in units of 10 ms, so that two changes do not collide again.
     if (statusCode === 491) return (ownsCallId ? 2100 : 0) + Math.floor(random() * 191) * 10;
     if (statusCode !== 500 && statusCode !== 503) return undefined;
     const seconds = Number(/^\s*(\d{1,6})/.exec(headers.get('retry-after') ?? '')?.[1]);

@@ -1,4 +1,4 @@
-// What a session needs of its user agent, and what the user agent calls on the sessions that it routes messages to.
+// What a session needs from its user agent, and what the user agent calls on its sessions.
 
 import type { SipMessage, SipRequest, SipResponse } from '../message/message.ts';
 import { formatHostPort } from '../message/uri.ts';
@@ -8,26 +8,26 @@ import type { NextHop } from '../transport/next-hop.ts';
 import type { TransportAddress } from '../transport/transport.ts';
 import type { SessionTimerOptions } from './session-timer.ts';
 
-/** Who gets the messages of a dialog. */
+/** Receives the messages of a dialog. */
 export interface DialogHandler {
   /** A message of this call was received or sent. */
   trace(direction: 'in' | 'out', message: SipMessage, remote: TransportAddress): void;
-  /** True when the peer's tag is that of a dialog of this session. */
+  /** Whether the peer's tag belongs to a dialog of this session. */
   owns(remoteTag: string): boolean;
-  /** This dialog's messages went to, or came from, this address before. */
+  /** Whether this dialog has sent to, or received from, this address. */
   knows(address: string): boolean;
-  /** An ACK for one of our 2xx. Returns false when it is none of this session's. */
+  /** An ACK for one of our 2xx. Returns false if it does not belong to this session. */
   onAck(request: SipRequest): boolean;
-  /** A request with our tag in To. Answers it. */
+  /** A request with our tag in To, to be answered. */
   onRequest(transaction: ServerTransaction): void;
-  /** A 2xx to the INVITE after its transaction is gone. Returns false when it is none of this session's. */
+  /** A 2xx to the INVITE after its transaction has ended. Returns false if it does not belong to this session. */
   onLateAccepted(response: SipResponse): boolean;
   terminate(): Promise<void>;
-  /** Ends at once, without a word to the peer: the user agent closes and its time is over. */
+  /** Ends at once without notifying the peer: the grace period of a closing user agent is over. */
   abort(): void;
 }
 
-/** What a session needs of its user agent. */
+/** What a session needs from its user agent. */
 export interface SessionDeps {
   readonly layer: TransactionLayer;
   readonly timers: SipTimers;
@@ -40,34 +40,34 @@ export interface SessionDeps {
   mayConnect(address: string): boolean;
   /** Whether a request may go to this port of a host. */
   allowsPort(host: string, port: number): boolean;
-  /** A peer has named what may not be connected to, as `problem` says; `hop`: where requests go instead. */
+  /** A peer named a forbidden destination, described by `problem`. Requests go to `hop` instead. */
   onForbidden(problem: string, hop: Hop): void;
   /** A fresh random token. */
   token(): string;
   /**
-   * Finds the servers of a next hop, in the order to try them, and our address towards each. Rejects with SipError `TRANSPORT`,
-   * or `CONNECT_FORBIDDEN`.
+   * Resolves a next hop to its servers in order of preference, with our address towards each. Rejects with SipError
+   * `TRANSPORT` or `CONNECT_FORBIDDEN`.
    */
   locate(next: NextHop): Promise<readonly [Hop, ...Hop[]]>;
-  /** A peer whose address is known, with our address towards it. Rejects with SipError `TRANSPORT`. */
+  /** The hop for a known peer address, with our address towards it. Rejects with SipError `TRANSPORT`. */
   hopTo(address: TransportAddress): Promise<Hop>;
-  /** Keeps the way to a peer open until the function returned is called. */
+  /** Keeps the path to a peer open. @returns a release function */
   keepAlive(hop: Hop): () => void;
-  /** Takes note of how the peer of a hop sees us: what `hopTo` says from now on. False when that is no news, or not wanted. */
+  /** Records how the hop's peer sees us, for later `hopTo` results. False if nothing changed, or learning is off. */
   learn(hop: Hop, address: string, port: number): boolean;
-  /** True when a connection to the hop is open within the time. */
+  /** Whether a connection to the hop opens in time. */
   connect(hop: Hop, timeoutMs: number): Promise<boolean>;
-  /** Routes requests and messages of this dialog to its owner until `detach`. */
+  /** Routes messages of this dialog to `owner` until `detach`. */
   attach(key: string, owner: DialogHandler): void;
   detach(key: string): void;
 }
 
-/** Our Contact: the user of `uri` at the address that the hop's peer reaches. */
+/** Our Contact: the user of `uri` at our address as the hop's peer sees it. */
 export function contactFor(uri: string, hop: Hop): string {
   const at = uri.indexOf('@');
   const user = at < 0 ? '' : (uri.slice(uri.indexOf(':') + 1, at).split(':')[0] ?? '');
   const secure = /^sips:/i.test(uri);
-  // RFC 5630 §3.1.3: a SIPS URI says TLS by itself.
+  // RFC 5630 §3.1.3: a SIPS URI implies TLS.
   const named = hop.protocol !== 'UDP' && !secure;
   const transport = named ? `;transport=${hop.protocol.toLowerCase()}` : '';
   const host = formatHostPort(hop.localHost, hop.localPort);

@@ -1,4 +1,4 @@
-// What a session reports to whoever placed or took its call.
+// What a session reports to the application that placed or accepted the call.
 
 import type { SipError } from '../errors.ts';
 import type { MessageSource, SipMessage, SipRequest, SipResponse } from '../message/message.ts';
@@ -7,37 +7,40 @@ import type { ReferRequest } from './transfers.ts';
 
 /** Why and how a call ended. */
 export interface SessionEnding {
-  /** `network`: nobody answered, or the transport failed. */
+  /** `network`: no response, or the transport failed. */
   readonly endedBy: 'local' | 'remote' | 'network';
   /** `onAnswered` was called. */
   readonly answered: boolean;
   /** `terminate` was called before the answer. */
   readonly cancelled: boolean;
-  /** Last final SIP code; 408 for a time-out, 503 for a failed transport. */
+  /** Last final SIP status; 408 for a timeout, 503 for a failed transport. */
   readonly statusCode?: number;
   readonly reasonPhrase?: string;
-  /** Absent for an orderly end: BYE from either side, or cancelled by us. */
+  /** Absent for an orderly end: a BYE from either side, or our cancellation. */
   readonly error?: SipError;
 }
 
-/** A session description of the peer's, and where the message that carried it came from. */
+/** The peer's session description, and the source of the message that carried it. */
 export interface PeerDescription {
   readonly sdp: string;
-  /** Undefined only where a transport of the application's own does not say. */
+  /** Undefined only if an application-supplied transport does not report it. */
   readonly source: MessageSource | undefined;
 }
 
-/** What a call reports. Called synchronously from the socket's or a timer's turn; must not throw. */
+/** Receives the events of a call. Called synchronously from a socket or timer callback. Must not throw. */
 export interface InviteSessionHandler {
-  /** Each 1xx, 100 too, until the final response. Not after `terminate`. */
+  /** Each 1xx including 100, until the final response. Not called after `terminate`. */
   onProvisional(response: SipResponse): void;
   /**
-   * Once, with the first 2xx. A call that was placed: the peer's, its ACK is already sent. A call that was taken: ours, when
-   * its ACK has come; `answer`: the peer's answer in the ACK, where the 2xx was the offer. `source`: where the 2xx of the peer,
-   * or its ACK, came from.
+   * Called once, with the first 2xx. Outgoing call: the peer's 2xx, which has already been acknowledged. Incoming call:
+   * our 2xx, after its ACK. `answer`: the peer's answer in the ACK, if the 2xx contained the offer. `source`: where the
+   * peer's 2xx, or its ACK, came from.
    */
   onAnswered(response: SipResponse, answer?: string, source?: MessageSource): void;
-  /** The peer offers anew (re-INVITE or UPDATE with a body): the answer, or a final status that leaves the session as it is. */
+  /**
+   * The peer sends a new offer (re-INVITE or UPDATE). Reply with the answer, or with a final status that leaves the
+   * session unchanged.
+   */
   onReoffer(
     sdp: string,
     source?: MessageSource,
@@ -48,26 +51,29 @@ export interface InviteSessionHandler {
         readonly reasonPhrase: string;
         readonly headers?: readonly (readonly [string, string])[];
       };
-  /** An offerless re-INVITE asks for an offer. Absent: the description that stands is offered again. */
+  /** A re-INVITE without an offer requests ours. Absent: the current description is offered again. */
   onOfferWanted?(): string;
-  /** The answer, in the ACK, to our description that an offerless re-INVITE asked for; or that to a refresh of ours. */
+  /** The answer in the ACK to an offer that the peer's re-INVITE requested, or the answer to our refresh. */
   onReanswer?(sdp: string, source?: MessageSource): void;
   /**
-   * Whether an answer of the peer's is not in use yet, e.g. because a name in it is being looked up: until what this returns
-   * resolves, offers of the peer's are answered 491, and ours wait. Must not reject. `undefined`, or absent: none.
+   * Returns a promise while the peer's latest answer is not yet applied, e.g. during a name lookup. Until it resolves,
+   * the peer's offers get 491 and ours wait. Must not reject. `undefined`, or absent: nothing is pending.
    */
   answerInUse?(): Promise<void> | undefined;
-  /** The peer asks us to call somebody else: true to take that on. Absent: 603. */
+  /** The peer asks us to call a third party; return true to accept. Absent: 603. */
   onRefer?(refer: ReferRequest): boolean;
-  /** INFO, MESSAGE, NOTIFY and others in the dialog. Absent: INFO without body 200, with body 415, others 405 or 501. */
+  /**
+   * INFO, MESSAGE, NOTIFY and other requests in the dialog. Absent: INFO gets 200, or 415 with a body; others get 405
+   * or 501.
+   */
   onDialogRequest?(request: SipRequest): { statusCode: number; reasonPhrase?: string };
-  /** For display: every message of this call, retransmissions included, as sent or received. Nothing else depends on it. */
+  /** For display only: every message of this call as sent or received, including retransmissions. */
   onMessage?(direction: 'in' | 'out', message: SipMessage, remote: TransportAddress): void;
-  /** Exactly once, and the last call to this handler. */
+  /** Called exactly once, as the last call to this handler. */
   onEnded(ending: SessionEnding): void;
 }
 
-/** How an answered session ends whose peer is gone, or has lost the dialog. */
+/** The ending of an answered session whose peer is gone or has lost the dialog. */
 export function lostSession(error: SipError): SessionEnding {
   const { code, statusCode } = error;
   return {

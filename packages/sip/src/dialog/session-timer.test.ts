@@ -1,4 +1,4 @@
-// Session timers: who refreshes, when, and when it is over; time is an argument.
+// Session timers: who refreshes, when, and when the session expires. Time is an argument.
 
 import { describe, expect, it } from 'vitest';
 import { EMPTY_BODY, SipHeaders, type SipRequest } from '../message/message.ts';
@@ -72,15 +72,15 @@ describe('parseSessionExpires', () => {
   });
 });
 
-describe('SessionTimer of a call that was placed', () => {
-  it('asks for nothing by default, and expires nothing without a Session-Expires', () => {
+describe('SessionTimer of an outgoing call', () => {
+  it('requests nothing by default, and never expires without a Session-Expires', () => {
     const { timer, timers } = setUp();
     expect(timer.requestHeaders()).toEqual([]);
     timer.accepted(headers());
     expect(timers).toEqual([]);
   });
 
-  it('asks where it is told to', () => {
+  it('requests a timer if configured', () => {
     const { timer } = setUp({ mode: 'request', expiresSeconds: 600, minSeconds: 120 });
     expect(timer.requestHeaders()).toEqual([
       ['session-expires', '600'],
@@ -88,7 +88,7 @@ describe('SessionTimer of a call that was placed', () => {
     ]);
   });
 
-  it('refreshes at half of the interval, and again as long as none succeeds, then expires', () => {
+  it('refreshes at half of the interval, retries until one succeeds, then expires', () => {
     const { timer, events, goTo } = setUp();
     timer.accepted(headers(['session-expires', '96;refresher=uac']));
     expect(timer.weRefresh).toBe(true);
@@ -99,7 +99,7 @@ describe('SessionTimer of a call that was placed', () => {
     expect(events.at(-1)).toBe('expired 64');
   });
 
-  it('begins anew with each refresh that succeeds', () => {
+  it('restarts with each successful refresh', () => {
     const { timer, events, goTo } = setUp();
     timer.accepted(headers(['session-expires', '100;refresher=uac']));
     goTo(50);
@@ -110,7 +110,7 @@ describe('SessionTimer of a call that was placed', () => {
     expect(events).toEqual(['refresh 50', 'refresh 100']);
   });
 
-  it('only waits where the peer refreshes, and expires a little before the interval ends', () => {
+  it('only waits if the peer refreshes, and expires shortly before the interval ends', () => {
     const { timer, events, goTo } = setUp();
     timer.accepted(headers(['session-expires', '1800;refresher=uas']));
     goTo(1767);
@@ -119,7 +119,7 @@ describe('SessionTimer of a call that was placed', () => {
     expect(events).toEqual(['expired 1768']);
   });
 
-  it('takes the peer’s minimum of a 422 once, and keeps it', () => {
+  it('adopts the peer’s minimum from a 422 once, and keeps it', () => {
     const { timer } = setUp({ mode: 'request', expiresSeconds: 90 });
     expect(timer.tooSmall(headers(['min-se', '300']))).toBe(true);
     expect(timer.requestHeaders()).toEqual([
@@ -140,7 +140,7 @@ describe('SessionTimer of a call that was placed', () => {
     expect([events, timers]).toEqual([[], []]);
   });
 
-  it('off: knows nothing of it', () => {
+  it('off: ignores session timers', () => {
     const { timer, timers } = setUp({ mode: 'off' });
     timer.accepted(headers(['session-expires', '90;refresher=uac']));
     expect(timer.answer(request(['session-expires', '90']))).toEqual([]);
@@ -149,7 +149,7 @@ describe('SessionTimer of a call that was placed', () => {
   });
 });
 
-describe('SessionTimer of a request of the peer’s', () => {
+describe('SessionTimer for the peer’s request', () => {
   it('refuses an interval below the minimum', () => {
     const { timer } = setUp({ minSeconds: 120 });
     expect(timer.refuse(request(['session-expires', '119']))).toMatchObject({
@@ -162,7 +162,7 @@ describe('SessionTimer of a request of the peer’s', () => {
 
   // RFC 4028 §9, table 2.
   it.each([
-    ['not known to the peer', [], '1800', '1800;refresher=uas', true],
+    ['not supported by the peer', [], '1800', '1800;refresher=uas', true],
     ['peer leaves the choice', ['timer'], '1800', '1800;refresher=uac', false],
     ['peer refreshes', ['timer'], '1800;refresher=uac', '1800;refresher=uac', false],
     ['we are asked to', ['timer'], '1800;refresher=uas', '1800;refresher=uas', true],
@@ -176,12 +176,12 @@ describe('SessionTimer of a request of the peer’s', () => {
     expect(timer.seconds).toBe(1800);
   });
 
-  it('gives one unasked where it is told to request it', () => {
+  it('sets one without being asked if configured to request it', () => {
     const { timer } = setUp({ mode: 'request', expiresSeconds: 600 });
     expect(timer.answer(request())).toEqual([['session-expires', '600;refresher=uas']]);
   });
 
-  it('ends with a refresh that asks for none', () => {
+  it('ends with a refresh that requests none', () => {
     const { timer, timers } = setUp();
     timer.answer(request(['session-expires', '90']));
     expect(timers.length).toBe(1);
@@ -190,7 +190,7 @@ describe('SessionTimer of a request of the peer’s', () => {
   });
 });
 
-// Every state × event: the interval in force and who keeps it up, and what is asked of the dialog.
+// Every state × event: the interval in force, who refreshes, and what is requested from the dialog.
 describe('the session timer’s states', () => {
   type Rig = ReturnType<typeof setUp>;
   interface TimerStage extends Stage {

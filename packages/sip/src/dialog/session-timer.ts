@@ -4,45 +4,45 @@ import type { SipHeaders, SipRequest } from '../message/message.ts';
 import type { Verdict } from './request-policy.ts';
 import type { Clock, TimerHandle } from '../timers.ts';
 
-/** What is made of session timers. */
+/** Settings of session timers. */
 export interface SessionTimerOptions {
   /**
-   * `off`: not supported. `accept`: a peer that wants one gets one. `request`: asked for in our INVITEs and given in
-   * our answers. Default `accept`.
+   * `off`: not supported. `accept`: used if the peer requests it. `request`: requested in our INVITEs and set in our
+   * answers. Default `accept`.
    */
   readonly mode?: 'off' | 'accept' | 'request';
-  /** Interval asked for, in seconds, 90–86,400, not below `minSeconds`. Default 1,800. */
+  /** Requested interval in seconds, 90–86,400, at least `minSeconds`. Default 1,800. */
   readonly expiresSeconds?: number;
-  /** Shortest interval that is accepted, in seconds, 90–86,400 (RFC 4028 §5). Default 90. */
+  /** Shortest accepted interval in seconds, 90–86,400 (RFC 4028 §5). Default 90. */
   readonly minSeconds?: number;
 }
 
 /** RFC 4028 §4. */
 export const DEFAULT_EXPIRES_SECONDS = 1800;
-/** RFC 4028 §5: no `Min-SE` may be lower. */
+/** RFC 4028 §5: the lowest legal `Min-SE`. */
 export const LEAST_SECONDS = 90;
-/** More than that is no interval but a mistake. */
+/** Longer intervals from a peer are reduced to this. */
 const MOST_SECONDS = 86_400;
-/** A peer that wants to be refreshed more often than that does not get it. */
+/** Shorter intervals in a peer's 2xx are raised to this. */
 const SHORTEST_SECONDS = 10;
 
 type Refresher = 'uac' | 'uas';
 
-/** Value of a Session-Expires. */
+/** The value of a Session-Expires header. */
 export interface SessionExpires {
   readonly seconds: number;
   readonly refresher: Refresher | undefined;
 }
 
-/** What the timer asks of its dialog. */
+/** What the timer requests from its dialog. */
 export interface SessionTimerHandler {
-  /** Refresh the session now. It is asked for again, in time, as long as no refresh succeeds. */
+  /** Refresh the session now. Called again in time until a refresh succeeds. */
   refresh(): void;
-  /** Nobody refreshed in time: the session is over. */
+  /** The session was not refreshed in time and has expired. */
   expired(): void;
 }
 
-/** `delta-seconds *(;param)`; `undefined` when it cannot be read. */
+/** Parses `delta-seconds *(;param)`. `undefined` if it is malformed. */
 export function parseSessionExpires(value: string | undefined): SessionExpires | undefined {
   const match = /^\s*(\d{1,10})\s*(;.*)?$/.exec(value ?? '');
   if (match === null) return undefined;
@@ -53,7 +53,7 @@ export function parseSessionExpires(value: string | undefined): SessionExpires |
   };
 }
 
-/** 422 for a request of the peer's whose interval is too short (RFC 4028 §9). */
+/** A 422 for a request from the peer whose interval is too short (RFC 4028 §9). */
 export function refuseInterval(
   request: SipRequest,
   { mode, minSeconds = LEAST_SECONDS }: SessionTimerOptions,
@@ -68,14 +68,14 @@ export function refuseInterval(
   };
 }
 
-/** One dialog's timer. Pure but for its clock. */
+/** The timer of one dialog. Pure except for its clock. */
 export class SessionTimer {
   readonly #mode: 'off' | 'accept' | 'request';
   readonly #clock: Clock;
   readonly #handler: SessionTimerHandler;
   readonly #leastSeconds: number;
   #wantedSeconds: number;
-  /** Largest Min-SE of a 422 to one of our requests: later ones carry it (RFC 4028 §7.4). */
+  /** The largest Min-SE in a 422 to our requests; later requests carry it (RFC 4028 §7.4). */
   #peerMinSeconds = 0;
   #seconds = 0;
   #weRefresh = false;
@@ -91,17 +91,17 @@ export class SessionTimer {
     this.#handler = handler;
   }
 
-  /** The option tag belongs into Supported. */
+  /** Whether to list the option tag in Supported. */
   get supported(): boolean {
     return this.#mode !== 'off';
   }
 
-  /** Interval in force, in seconds; 0 when the session does not expire. */
+  /** The interval in force, in seconds. 0: the session does not expire. */
   get seconds(): number {
     return this.#seconds;
   }
 
-  /** The interval is kept up by our requests. */
+  /** Whether our requests refresh the session. */
   get weRefresh(): boolean {
     return this.#weRefresh;
   }
@@ -112,7 +112,7 @@ export class SessionTimer {
     const running = this.#seconds > 0;
     if (!running && this.#mode !== 'request' && this.#peerMinSeconds === 0) return [];
     const seconds = Math.max(running ? this.#seconds : this.#wantedSeconds, this.#peerMinSeconds);
-    // RFC 4028 §7.4: in a refresh the role that was agreed on is kept.
+    // RFC 4028 §7.4: a refresh keeps the agreed role.
     const role = this.#weRefresh ? 'uac' : 'uas';
     const headers: [string, string][] = [
       ['session-expires', running ? `${seconds};refresher=${role}` : String(seconds)],
@@ -122,7 +122,7 @@ export class SessionTimer {
     return headers;
   }
 
-  /** A 422 to our request: true when it is to be sent again, with the peer's minimum. */
+  /** Handles a 422 to our request. True if it should be resent with the peer's minimum. */
   tooSmall(headers: SipHeaders): boolean {
     const least = Number(/^\s*(\d{1,10})/.exec(headers.get('min-se') ?? '')?.[1] ?? Number.NaN);
     if (!(least > this.#peerMinSeconds && least <= MOST_SECONDS)) return false;
@@ -132,14 +132,14 @@ export class SessionTimer {
     return true;
   }
 
-  /** A 2xx to our INVITE, re-INVITE or UPDATE: begins, begins again, or ends the interval. */
+  /** Handles a 2xx to our INVITE, re-INVITE or UPDATE: starts, restarts or ends the interval. */
   accepted(headers: SipHeaders): void {
     const given = this.supported ? parseSessionExpires(headers.get('session-expires')) : undefined;
     if (given === undefined || given.seconds < 1) {
       this.#begin(0, false);
       return;
     }
-    // RFC 4028 §7.2: a UAS must name the refresher; one that does not leaves the work to us.
+    // RFC 4028 §7.2: a UAS must name the refresher. If it does not, we refresh.
     const seconds = Math.min(Math.max(given.seconds, SHORTEST_SECONDS), MOST_SECONDS);
     this.#begin(seconds, given.refresher !== 'uas');
   }
@@ -149,7 +149,7 @@ export class SessionTimer {
     return refuseInterval(request, { mode: this.#mode, minSeconds: this.#leastSeconds });
   }
 
-  /** Headers of our 2xx to the peer's INVITE, re-INVITE or UPDATE; its interval begins. */
+  /** Headers of our 2xx to the peer's INVITE, re-INVITE or UPDATE. Its interval starts. */
   answer(request: SipRequest): [string, string][] {
     if (!this.supported) return [];
     const { headers } = request;
@@ -165,7 +165,7 @@ export class SessionTimer {
       asked === undefined ? this.#wantedSeconds : asked.seconds,
       MOST_SECONDS,
     );
-    // RFC 4028 §9 table 2: who does not know the timer cannot refresh; the peer's choice is not overruled.
+    // RFC 4028 §9 table 2: a peer without the extension cannot refresh; otherwise its choice is respected.
     const refresher = peerSupports ? (asked?.refresher ?? 'uac') : 'uas';
     this.#begin(seconds, refresher === 'uas');
     const answer: [string, string][] = [['session-expires', `${seconds};refresher=${refresher}`]];
@@ -173,7 +173,7 @@ export class SessionTimer {
     return answer;
   }
 
-  /** No refresh, no expiry any more. */
+  /** Stops refreshing and expiring. */
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
@@ -185,7 +185,7 @@ export class SessionTimer {
     this.#weRefresh = weRefresh;
     if (seconds === 0 || this.#stopped) return;
     const intervalMs = seconds * 1000;
-    // RFC 4028 §10: the BYE goes out before the peer, or a proxy, forgets the session.
+    // RFC 4028 §10: the BYE must be sent before the peer or a proxy drops the session.
     this.#deadlineMs = this.#clock.now() + intervalMs - Math.min(32_000, intervalMs / 3);
     if (weRefresh) this.#refreshIn(intervalMs / 2);
     else this.#expireIn(this.#deadlineMs - this.#clock.now());
@@ -194,7 +194,7 @@ export class SessionTimer {
   #refreshIn(delayMs: number): void {
     this.#timer = this.#clock.startTimer(delayMs, () => {
       const leftMs = this.#deadlineMs - this.#clock.now();
-      // A refresh that fails for now is tried again in half of what is left.
+      // Retry a failed refresh after half of the remaining time.
       if (leftMs > 2000) this.#refreshIn(leftMs / 2);
       else this.#expireIn(Math.max(leftMs, 0));
       this.#handler.refresh();

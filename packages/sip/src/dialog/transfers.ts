@@ -1,4 +1,4 @@
-// Call transfer in one dialog: REFER either way, and the NOTIFYs that tell what became of it (RFC 3515, RFC 3892).
+// Call transfer in one dialog: REFER in both directions, and the NOTIFYs with its outcome (RFC 3515, RFC 3892).
 
 import type { Outcome, RequestContent } from './dialog-client.ts';
 import { SipError } from '../errors.ts';
@@ -8,35 +8,35 @@ import type { Clock, TimerHandle } from '../timers.ts';
 import { parseNameAddress } from '../message/name-address.ts';
 import { parseUri } from '../message/uri.ts';
 
-/** Without a final NOTIFY for so long, a transfer counts as failed. */
+/** Without a final NOTIFY within this time, a transfer counts as failed. */
 const OUTCOME_LIMIT_MS = 180_000;
 const OK: Verdict = { statusCode: 200, reasonPhrase: 'OK' };
 const DECLINE: Verdict = { statusCode: 603, reasonPhrase: 'Decline' };
 
-/** What became of a call that the peer placed on our behalf: its final status. */
+/** The outcome of a call that the peer placed on our behalf: its final status. */
 export interface TransferOutcome {
   /** 200–699. */
   readonly statusCode: number;
   readonly reasonPhrase: string;
 }
 
-/** The peer asks us to call somebody else (RFC 3515). */
+/** The peer's request to call a third party (RFC 3515). */
 export interface ReferRequest {
-  /** SIP URI of Refer-To, with its headers, e.g. an escaped Replaces. */
+  /** SIP URI of Refer-To, including its headers, e.g. an escaped Replaces. */
   readonly target: string;
-  /** URI of Referred-By, where there is one. */
+  /** URI of Referred-By, if present. */
   readonly referredBy: string | undefined;
   /** The request as received. */
   readonly request: SipRequest;
-  /** Tells the peer how it goes, by NOTIFY: 100–199 as often as wanted, then one final status. */
+  /** Reports progress to the peer by NOTIFY: any number of 100–199, then one final status. */
   report(statusCode: number, reasonPhrase: string): void;
 }
 
-/** The dialog. */
+/** The dialog of the transfers. */
 export interface TransfersHandler {
   send(method: string, content: RequestContent, done: (outcome: Outcome) => void): void;
   contact(): string;
-  /** Decides about the peer's REFER: true to take it. */
+  /** Decides about the peer's REFER. True: accept. */
   onRefer(refer: ReferRequest): boolean;
   /** The peer has lost the dialog. */
   onLost(error: SipError): void;
@@ -47,14 +47,14 @@ interface Sent {
   readonly timer: TimerHandle;
 }
 
-/** Transfers of one dialog: one of ours and one of the peer's at a time. */
+/** The transfers of one dialog: at most one of ours and one of the peer's at a time. */
 export class Transfers {
   readonly #handler: TransfersHandler;
   readonly #clock: Clock;
   #sent: Sent | undefined;
-  /** The peer's REFER that we have taken, and not yet told the end of. */
+  /** The peer's REFER was accepted, and its outcome is not yet reported. */
   #taken = false;
-  /** What the peer is still to be told of it: one NOTIFY at a time, so that none overtakes another. */
+  /** Reports still to be sent, one NOTIFY at a time, so that they stay in order. */
   #reports: { readonly statusCode: number; readonly reasonPhrase: string }[] = [];
   #notifying = false;
   #stopped = false;
@@ -67,14 +67,14 @@ export class Transfers {
   /**
    * Asks the peer to call `target`. Resolves with the final status of that call.
    *
-   * @param referredBy - SIP URI that Referred-By names.
-   * @throws SipError (rejection) `REJECTED` with `statusCode` when the peer refuses, `TIMEOUT` without a final NOTIFY in
-   * three minutes, `CLOSED` when the session ends before, `TRANSPORT`, `AUTH_FAILED`.
+   * @param referredBy - SIP URI for Referred-By.
+   * @throws SipError (rejection) `REJECTED` with `statusCode` if the peer refuses; `TIMEOUT` without a final NOTIFY
+   * within three minutes; `CLOSED` if the session ends first; `TRANSPORT`, `AUTH_FAILED`.
    */
   refer(target: string, referredBy: string): Promise<TransferOutcome> {
     if (this.#stopped) return Promise.reject(new SipError('CLOSED', 'The session has ended'));
     if (this.#sent !== undefined)
-      return Promise.reject(new SipError('CLOSED', 'A transfer is under way'));
+      return Promise.reject(new SipError('CLOSED', 'Another transfer is in progress'));
     return new Promise((resolve, reject) => {
       const settle = (outcome: TransferOutcome | SipError): void => {
         if (this.#sent?.settle !== settle) return;
@@ -84,7 +84,7 @@ export class Transfers {
         else resolve(outcome);
       };
       const timer = this.#clock.startTimer(OUTCOME_LIMIT_MS, () =>
-        settle(new SipError('TIMEOUT', 'The peer does not say what became of the transfer')),
+        settle(new SipError('TIMEOUT', 'The peer did not report the outcome of the transfer')),
       );
       this.#sent = { settle, timer };
       const headers: [string, string][] = [
@@ -127,7 +127,7 @@ export class Transfers {
       request,
       report,
     };
-    // RFC 3515 §2.4.4: the first NOTIFY follows at once, behind the 202, which what is reported meanwhile waits for.
+    // RFC 3515 §2.4.4: the first NOTIFY follows the 202 at once. Reports made meanwhile wait for it.
     this.#reports = [{ statusCode: 100, reasonPhrase: 'Trying' }];
     this.#notifying = true;
     if (!this.#handler.onRefer(refer)) {
@@ -140,7 +140,7 @@ export class Transfers {
     return { statusCode: 202, reasonPhrase: 'Accepted' };
   }
 
-  /** A NOTIFY in the dialog; `undefined` when it is about nothing that we asked for (481). */
+  /** A NOTIFY in the dialog. `undefined` if we did not ask for it (481). */
   onNotify(request: SipRequest): Verdict | undefined {
     const event = request.headers.get('event')?.split(';')[0]?.trim().toLowerCase();
     if (event !== 'refer' || this.#sent === undefined) return undefined;
@@ -151,11 +151,11 @@ export class Transfers {
     const terminated = /^\s*terminated/i.test(request.headers.get('subscription-state') ?? '');
     if (statusCode >= 200) this.#sent.settle({ statusCode, reasonPhrase: match?.[2] ?? '' });
     else if (terminated)
-      this.#sent.settle(new SipError('REJECTED', 'The peer gave up the transfer'));
+      this.#sent.settle(new SipError('REJECTED', 'The peer abandoned the transfer'));
     return OK;
   }
 
-  /** Our BYE is next: what the transfer came to, which nobody could be told behind that, waits for no answer. */
+  /** Our BYE follows: send the outcome of the transfer now, because no NOTIFY can follow the BYE. */
   conclude(): void {
     const last = this.#reports.at(-1);
     this.#reports = [];
@@ -194,7 +194,7 @@ export class Transfers {
         ],
         body: Buffer.from(`SIP/2.0 ${statusCode} ${reasonPhrase}\r\n`, 'utf8'),
       },
-      // What the peer makes of it changes nothing here.
+      // The peer's response makes no difference.
       () => {
         if (statusCode >= 200) this.#taken = false;
         this.#onNotified();

@@ -1,4 +1,4 @@
-// Checks of what callers give: each failure names the field and comes before anything is sent.
+// Validates what callers pass in. Each error names the field and is thrown before anything is sent.
 
 import { isIP } from 'node:net';
 import { SipError } from '../errors.ts';
@@ -12,7 +12,7 @@ const TOKEN = /^[A-Za-z0-9\-.!%*_+`'~]+$/;
 const CALL_ID = /^[\w\-.!%*+`'~()<>:\\"/[\]?{}]+(?:@[\w\-.!%*+`'~()<>:\\"/[\]?{}]+)?$/;
 const HOST = /^[A-Za-z0-9](?:[A-Za-z0-9.\-_]*[A-Za-z0-9.])?$/;
 
-/** Headers that the engine writes itself. */
+/** Headers that the user agent writes itself. */
 const RESERVED: ReadonlySet<string> = new Set([
   'authorization',
   'call-id',
@@ -29,7 +29,7 @@ const RESERVED: ReadonlySet<string> = new Set([
   'via',
 ]);
 
-/** The error for a wrong argument. */
+/** The error for an invalid argument. */
 export function invalidArgument(field: string, message: string, cause?: unknown): SipError {
   return new SipError('INVALID_ARGUMENT', `${field}: ${message}`, { field, cause });
 }
@@ -42,7 +42,7 @@ export function checkText(field: string, value: unknown): asserts value is strin
   }
 }
 
-/** A SIP URI that can be dialled here. @throws SipError `INVALID_ARGUMENT`, `ILLEGAL_CHARACTER` */
+/** Accepts a SIP URI that we can call. @throws SipError `INVALID_ARGUMENT`, `ILLEGAL_CHARACTER` */
 export function checkUriArgument(field: string, value: unknown): SipUri {
   checkText(field, value);
   try {
@@ -85,11 +85,11 @@ export function checkInteger(field: string, value: unknown, least: number, most:
 export function checkHeaders(headers: readonly (readonly [string, string])[] | undefined): void {
   for (const [name, value] of headers ?? []) {
     if (typeof name !== 'string' || !TOKEN.test(name)) {
-      throw invalidArgument('headers', 'header name is no token');
+      throw invalidArgument('headers', 'header name is not a token');
     }
     checkText(name, value);
     if (RESERVED.has(canonicalHeaderName(name))) {
-      throw invalidArgument('headers', `${name} is written by the user agent`);
+      throw invalidArgument('headers', `the user agent writes ${name} itself`);
     }
   }
 }

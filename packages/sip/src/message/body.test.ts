@@ -39,12 +39,12 @@ describe('readBody', () => {
       ),
     ],
     [
-      'a part that says nothing of its handling',
+      'a part without a handling parameter',
       MIXED,
       multipart('Content-Type: application/isup\r\n\r\n\x01', DESCRIBED),
     ],
     [
-      'parts in parts',
+      'nested parts',
       MIXED,
       multipart(
         `Content-Type: multipart/related;boundary=in\r\n\r\n--in\r\n${DESCRIBED}\r\n--in--`,
@@ -78,15 +78,15 @@ describe('readBody', () => {
     ],
     ['no boundary', 'multipart/mixed', multipart(DESCRIBED), { unreadable: 'multipart/mixed' }],
     ['no part', MIXED, 'x', {}],
-  ])('says so of %s', (_, type, body, result) => {
+  ])('reports %s', (_, type, body, result) => {
     expect(read(type, body)).toEqual(result);
   });
 
-  it('may leave an optional body unread', () => {
+  it('ignores an optional body', () => {
     expect(read('text/plain', 'x', 'render;handling=optional')).toEqual({});
   });
 
-  it('bounds parts and depth', () => {
+  it('limits the number of parts and their depth', () => {
     const many = multipart(
       ...Array.from({ length: 100 }, () => 'Content-Type: text/x\r\n\r\nx'),
       DESCRIBED,

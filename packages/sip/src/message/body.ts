@@ -2,22 +2,23 @@
 
 import type { SipMessage } from './message.ts';
 
-/** What a body holds. */
+/** The result of reading a body. */
 export interface ReadBody {
-  /** The session description, where there is one. */
+  /** The session description, if there is one. */
   readonly sdp?: string;
-  /** Media type of a part that the sender wants understood (`handling=required`) and that we cannot read. */
+  /** Media type of a part that the sender requires us to understand (`handling=required`) and that we cannot read. */
   readonly unreadable?: string;
 }
 
-/** Parts of a multipart body that are looked at, and how deep they may be nested. */
+/** Parts of a multipart body that are examined, and the maximum nesting depth. */
 const MAX_PARTS = 32;
 const MAX_DEPTH = 3;
 
 /**
- * Reads the body of a message. Without Content-Type it counts as a session description. Of a multipart body the first
- * session description counts. Carriers put ISUP, PIDF-LO or a picture beside it, often without a Content-Disposition: only
- * a part that says `handling=required` must be understood (RFC 5621 §4 would have that as the default, and refuse such calls).
+ * Reads the body of a message. A body without Content-Type is taken as a session description. In a multipart body, the
+ * first session description counts. Carriers put ISUP, PIDF-LO or a picture beside it, often without a
+ * Content-Disposition, so only a part with an explicit `handling=required` must be understood. (RFC 5621 §4 makes that
+ * the default, which would refuse such calls.)
  */
 export function readBody({ headers, body }: Pick<SipMessage, 'headers' | 'body'>): ReadBody {
   if (body.length === 0) return {};
@@ -27,7 +28,7 @@ export function readBody({ headers, body }: Pick<SipMessage, 'headers' | 'body'>
   return read;
 }
 
-/** The session description of a message, where there is one. */
+/** The session description of a message, if there is one. */
 export function sessionDescriptionIn(
   message: Pick<SipMessage, 'headers' | 'body'>,
 ): string | undefined {
@@ -100,7 +101,7 @@ function partsOf(octets: Buffer, boundary: string): Part[] {
   return parts;
 }
 
-/** A part behind its delimiter, with the line end that belongs to the next one. */
+/** The part after a delimiter, including the line end that belongs to the next delimiter. */
 function partOf(octets: Buffer): Part {
   const text = octets.toString('latin1');
   const begin = /^[ \t]*\r?\n/.exec(text)?.[0].length ?? 0;

@@ -1,4 +1,4 @@
-// Which headers have which grammar (RFC 3261 §20, §25.1), and the splitting of comma-separated lists (§7.3.1).
+// The grammar of each known header (RFC 3261 §20, §25.1), and splitting of comma-separated lists (§7.3.1).
 
 import { canonicalHeaderName } from './message.ts';
 import { isSpace, skipQuoted } from './scan.ts';
@@ -15,7 +15,7 @@ type HeaderRule =
   | 'list'
   | 'text';
 
-/** A header by its canonical name. */
+/** A known header, with its canonical name. */
 export interface KnownHeader {
   readonly name: string;
   readonly rule: HeaderRule;
@@ -44,7 +44,7 @@ const RULES: ReadonlyMap<string, HeaderRule> = new Map<string, HeaderRule>([
     .map((name): [string, HeaderRule] => [name, 'list']),
 ]);
 
-/** By the spelling on the wire, so that usual names cost one look-up. Never grows after loading. */
+/** Keyed by the spelling on the wire, so that common names cost one lookup. Fixed after loading. */
 const BY_SPELLING: ReadonlyMap<string, KnownHeader> = (() => {
   const known = new Map<string, KnownHeader>();
   const names = [
@@ -80,7 +80,7 @@ const BY_SPELLING: ReadonlyMap<string, KnownHeader> = (() => {
   return known;
 })();
 
-/** The header of this spelling: compact, usual, or any other. */
+/** The header with this spelling: compact form, usual form, or any other. */
 export function knownHeader(spelling: string): KnownHeader {
   const known = BY_SPELLING.get(spelling);
   if (known !== undefined) return known;
@@ -88,7 +88,9 @@ export function knownHeader(spelling: string): KnownHeader {
   return { name, rule: RULES.get(name) ?? 'text' };
 }
 
-/** Elements of a comma-separated list, without SP and HT at their ends; commas in quotes and angle brackets do not count. */
+/**
+ * Elements of a comma-separated list, trimmed of SP and HT. Commas inside quotes and angle brackets do not separate.
+ */
 export function splitList(value: string): readonly string[] {
   if (!value.includes(',')) return [value];
   const elements: string[] = [];

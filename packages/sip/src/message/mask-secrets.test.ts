@@ -8,42 +8,42 @@ const CASES: readonly (readonly [string, string, string])[] = [
     'Authorization: Digest username="bob", realm="a", nonce="n1", uri="sip:a", response="***", cnonce="***", opaque="***", qop=auth, nc=00000001',
   ],
   [
-    'a digest without quotes, folded, in another case',
+    'an unquoted, folded digest in mixed case',
     'proxy-authorization : digest realm="a",\r\n RESPONSE = abc,\r\n\tcnonce=xy\r\nVia: x',
     'proxy-authorization : digest realm="a",\r\n RESPONSE = ***,\r\n\tcnonce=***\r\nVia: x',
   ],
   ['another scheme', 'Authorization: Bearer eyJhbGciOi', 'Authorization: Bearer ***'],
-  ['a password in the clear', 'Authorization: Basic Ym9iOnB3', 'Authorization: Basic ***'],
+  ['a plain-text password', 'Authorization: Basic Ym9iOnB3', 'Authorization: Basic ***'],
   [
-    'the proof of the server',
+    'the server’s proof',
     'Authentication-Info: rspauth="00ff", cnonce="c", nc=00000001, qop=auth',
     'Authentication-Info: rspauth="***", cnonce="***", nc=00000001, qop=auth',
   ],
   [
-    'keys of SDES',
+    'SDES keys',
     'a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj|2^20|1:32;inline:aaaa',
     'a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:***|2^20|1:32;inline:***',
   ],
-  ['keys of MIKEY', 'a=key-mgmt:mikey AQAFgM0X', 'a=key-mgmt:mikey ***'],
-  ['the key line of SDP', 'v=0\r\nk=clear:secret word\r\n', 'v=0\r\nk=clear:***\r\n'],
+  ['MIKEY keys', 'a=key-mgmt:mikey AQAFgM0X', 'a=key-mgmt:mikey ***'],
+  ['the key line in SDP', 'v=0\r\nk=clear:secret word\r\n', 'v=0\r\nk=clear:***\r\n'],
   ['a password in a URI', 'To: <sip:bob:pw;1@host:5060>', 'To: <sip:bob:***@host:5060>'],
   ['a host with a port', 'INVITE sip:host:5060 SIP/2.0', 'INVITE sip:host:5060 SIP/2.0'],
   [
-    'a challenge, which is no secret',
+    'a challenge, which is not secret',
     'WWW-Authenticate: Digest realm="a", nonce="n", opaque="o"',
     'WWW-Authenticate: Digest realm="a", nonce="n", opaque="o"',
   ],
-  ['a parameter of a Via', 'Via: SIP/2.0/UDP a;response=x', 'Via: SIP/2.0/UDP a;response=x'],
+  ['a Via parameter', 'Via: SIP/2.0/UDP a;response=x', 'Via: SIP/2.0/UDP a;response=x'],
 ];
 
 describe('maskSecrets', () => {
   it.each(CASES)('%s', (_, text, expected) => {
     expect(maskSecrets(text)).toBe(expected);
-    // What is masked stays masked, and nothing else goes.
+    // Masking is idempotent and removes nothing else.
     expect(maskSecrets(expected)).toBe(expected);
   });
 
-  it('keeps the length when asked to, so that Content-Length stays true', () => {
+  it('can keep the length, so that Content-Length stays correct', () => {
     for (const [, text] of CASES) {
       const masked = maskSecrets(text, (secret) => '*'.repeat(secret.length));
       expect(masked).toHaveLength(text.length);
@@ -56,7 +56,7 @@ describe('maskSecrets', () => {
     [`Authorization: Digest ${'response="'.repeat(6000)}`],
     ['inline:'.repeat(9000)],
     [`Authorization:${'\r\n '.repeat(20_000)}x`],
-  ])('takes time linear to the length of %#', (text) => {
+  ])('runs in time linear in the length of %#', (text) => {
     const timeOf = (input: string): number => {
       let best = Infinity;
       for (let round = 0; round < 5; round++) {
@@ -67,7 +67,7 @@ describe('maskSecrets', () => {
       return best;
     };
     timeOf(text);
-    // Quadratic would be four times as long; half a millisecond is forgiven for the clock.
+    // Quadratic time would be a factor of four. Half a millisecond allows for the clock's resolution.
     expect(timeOf(text + text)).toBeLessThan(3.2 * timeOf(text) + 0.5);
   });
 });

@@ -1,10 +1,10 @@
-// What must not stand in a log, a trace or a capture: digests (RFC 7616 §5.1: they can be guessed at offline), keys of SRTP
-// (RFC 4568 §9.2, RFC 4567), and passwords in URIs.
+// Masks what must not appear in a log, trace or capture: digest responses (open to offline guessing, RFC 7616 §5.1),
+// SRTP keys (RFC 4568 §9.2, RFC 4567), and passwords in URIs.
 
-/** A header field of credentials with its folded lines: name, colon, value. */
+/** A credentials header with its folded lines: name, colon, value. */
 const CREDENTIALS =
   /^((?:Proxy-)?Authorization|(?:Proxy-)?Authentication-Info)([ \t]*:)([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)/gim;
-/** Parameters of digest that say something of the password; lengths are bounded so that time stays linear. */
+/** Digest parameters that allow offline guessing of the password. The bounded lengths keep matching linear. */
 const DIGEST_PROOF =
   /\b(response|cnonce|rspauth|nextnonce|opaque)([ \t]*=[ \t]*)("[^"]{0,2048}"?|[^\s,]{1,2048})/gi;
 const SDES_KEY = /(inline:)([^\s|;]+)/gi;
@@ -12,9 +12,9 @@ const SDP_KEY = /^(k=\w{1,16}:|a=key-mgmt:\w{1,16}[ \t]+)([^\r\n]+)/gim;
 const URI_PASSWORD = /(\bsips?:[^:@\s<>"]{1,256}:)([^:@\s<>"]{1,256})(?=@)/gi;
 
 /**
- * The text of a SIP message, or of a part of one, without its secrets. Takes time linear to its length.
+ * Returns the text of a SIP message, or of a part of one, with its secrets masked. Runs in time linear in the length.
  *
- * @param mask - What stands in place of a secret. Default `***`; give one of the same length where lengths matter.
+ * @param mask - Returns the replacement for a secret. Default `***`. Return the same length where lengths matter.
  */
 export function maskSecrets(text: string, mask: (secret: string) => string = () => '***'): string {
   let masked = text;

@@ -1,5 +1,5 @@
-// The start line and the header lines of a SIP message (RFC 3261 §7, §25), walked once, by index. Everything from the
-// wire ends as a `ParseOutcome`; nothing is thrown.
+// Parses the start line and headers of a SIP message (RFC 3261 §7, §25) in one pass, by index. Whatever arrives ends as
+// a `ParseOutcome`; nothing is thrown.
 
 import { isAscii } from 'node:buffer';
 import { SipError } from '../errors.ts';
@@ -13,57 +13,60 @@ import { decimal, isSpace, skipSpace, skipToken, syntaxError } from './scan.ts';
 import { checkUri, parseCSeq } from './uri.ts';
 import { checkVia, formatVia, salvageVia } from './via.ts';
 
-/** What one message may take. Each bound has its own {@link SipError} code. */
+/** Limits for one message. Exceeding one gives its own {@link SipError} code. */
 export const SIP_LIMITS = {
-  /** Octets of the start line without its CRLF; more is `START_LINE_TOO_LONG` (513). */
+  /** Octets of the start line without its CRLF. Error `START_LINE_TOO_LONG` (513). */
   startLineBytes: 8192,
-  /** Octets of one header field with its name and its folded lines; more is `HEADER_TOO_LONG` (513). */
+  /** Octets of one header field including its name and folded lines. Error `HEADER_TOO_LONG` (513). */
   headerBytes: 8192,
-  /** Header fields; more is `TOO_MANY_HEADERS` (513). */
+  /** Header fields. Error `TOO_MANY_HEADERS` (513). */
   headers: 200,
-  /** Header field values after comma lists were split; more is `TOO_MANY_HEADERS` (513). */
+  /** Header field values once comma lists are split. Error `TOO_MANY_HEADERS` (513). */
   headerValues: 1024,
-  /** Octets of the body; more is `BODY_TOO_LARGE` (413). */
+  /** Octets of the body. Error `BODY_TOO_LARGE` (413). */
   bodyBytes: 65536,
-  /** Octets before the empty line on a stream; more is `HEADER_TOO_LONG`, and ends the stream. */
+  /** Octets before the empty line on a stream. Error `HEADER_TOO_LONG`, which ends the stream. */
   headBytes: 65536,
 } as const;
 
 /**
- * What became of a message: a `message` whose Via, From, To, Contact, Route, Record-Route and CSeq values all parse with
+ * The result of parsing: a `message` whose Via, From, To, Contact, Route, Record-Route and CSeq values all parse with
  * `parseVia`, `parseNameAddress` and `parseCSeq`, or a `fault`.
  */
 export type ParseOutcome =
   | {
       readonly message: SipMessage;
-      /** What stood before the empty line, octet for octet as Latin-1: for traces. Transports of your own may leave it out. */
+      /**
+       * Everything before the empty line, octet for octet as Latin-1, for traces. Optional for application-supplied
+       * transports.
+       */
       readonly head?: string;
     }
   | {
       readonly message?: undefined;
-      /** Why. `field` names the header; `statusCode` is set when it is a request's. */
+      /** The reason. `field` names the header; `statusCode` is set for requests. */
       readonly fault: SipError;
       /**
-       * A request that can be answered with `fault.statusCode` (never answer an ACK): its method and at least one Via are
-       * known, and every Via in it parses. Other headers are as they came, so From, To, Call-ID or CSeq may be missing or
-       * malformed; `uri` may be empty. No body. Absent: drop silently.
+       * A request that can be answered with `fault.statusCode` (never answer an ACK). Its method is known, it has at
+       * least one Via, and every Via parses. Other headers are as received: From, To, Call-ID or CSeq may be missing or
+       * malformed, and `uri` may be empty. It has no body. If absent, drop the message silently.
        */
       readonly partial?: SipRequest;
     };
 
-/** The empty line, and the end of the line before it. */
+/** The end of the last header line and the empty line. */
 export const HEAD_END = Buffer.from('\r\n\r\n');
 export const CR = 0x0d;
 export const LF = 0x0a;
 
-/** Everything before the empty line, read; with the body it becomes a {@link ParseOutcome}. */
+/** The parsed head of a message: everything before the empty line. With the body it becomes a {@link ParseOutcome}. */
 export class MessageHead {
   readonly headers = new SipHeaders();
-  /** The first fault found. */
+  /** The first fault. */
   fault: SipError | undefined;
-  /** Header lines could not be told apart: what was read of Content-Length proves nothing. */
+  /** The header lines could not be separated, so the Content-Length that was read cannot be trusted. */
   unframed = false;
-  /** Value of Content-Length; -1 absent, -2 malformed or repeated. */
+  /** Content-Length. -1: absent. -2: malformed or repeated. */
   contentLength = -1;
   method = '';
   uri = '';
@@ -80,7 +83,7 @@ export class MessageHead {
   #hasMaxForwards = false;
   #cseqMethod: string | undefined;
 
-  /** @param text the octets before the empty line as Latin-1, so that an index is an octet's place */
+  /** @param text the octets before the empty line as Latin-1, so that a string index equals an octet offset */
   constructor(text: string, ascii: boolean) {
     this.#text = text;
     this.#ascii = ascii;
@@ -100,7 +103,7 @@ export class MessageHead {
         : new SipError('SYNTAX', String(error), { statusCode: 400 });
   }
 
-  /** The text in `[from, to)` with octets above 127 read as UTF-8. */
+  /** The text in `[from, to)`, with octets above 127 decoded as UTF-8. */
   #decode(from: number, to: number): string {
     const text = this.#text.slice(from, to);
     return this.#ascii ? text : decodeUtf8(text);
@@ -168,7 +171,7 @@ export class MessageHead {
       this.#fail(new SipError('UNSUPPORTED_VERSION', 'Not SIP/2.0', { field: 'start-line' }));
       return;
     }
-    // A missing SP before an empty reason phrase is tolerated.
+    // Accept a missing SP before an empty reason phrase.
     const codeTo = second < 0 || second > end ? end : second;
     const code = codeTo - first - 1 === 3 ? decimal(text, first + 1, codeTo, 699) : -1;
     if (code < 100) {
@@ -200,7 +203,7 @@ export class MessageHead {
       while (lineEnd >= 0 && isSpace(text.charCodeAt(lineEnd + 2)))
         lineEnd = endOfLine(text, lineEnd + 2);
       if (lineEnd < 0) {
-        // Another reader might see other lines here: stop.
+        // A different parser could see other lines here, so stop.
         this.unframed = true;
         this.#fail(syntaxError('headers', 'CR or LF alone in the header'));
         return;
@@ -226,7 +229,7 @@ export class MessageHead {
     }
   }
 
-  /** The value in `[from, to)` without SP and HT at its ends. */
+  /** The value in `[from, to)`, trimmed of SP and HT. */
   #value(from: number, to: number): string {
     let start = from;
     let end = to;
@@ -253,7 +256,7 @@ export class MessageHead {
     const headers = this.headers;
     let value = rawValue;
     if (this.#hasNul && hasBareNul(rawValue)) {
-      // NUL may stand only as a quoted pair (§25.1). Replaced, so that the answer can be written.
+      // NUL is legal only in a quoted pair (§25.1). Replace it so that the response can be written.
       value = rawValue.replaceAll('\0', '\ufffd');
       this.#fail(syntaxError(name, 'NUL in a header value'));
     }
@@ -319,11 +322,11 @@ export class MessageHead {
       this.headers.append(name, element);
       stored = true;
     }
-    // `Accept:` and `Supported:` without elements mean something: keep the header.
+    // `Accept:` and `Supported:` carry meaning even when empty, so keep the header.
     if (!stored) this.headers.append(name, '');
   }
 
-  /** An address of a response is read as far as it can be (see salvage.ts); a Contact that nobody can use is left out. */
+  /** Salvages what it can from an address in a response (see salvage.ts). An unusable Contact is dropped. */
   #storeAddress(name: string, given: string): void {
     const isRoute = name === 'route' || name === 'record-route';
     const value = this.isResponse && isRoute ? withBrackets(given) : given;
@@ -347,7 +350,7 @@ export class MessageHead {
       this.#hasVia = true;
     } catch (error) {
       this.#fail(error);
-      // The request gets its 400 along what can be read of the Via (RFC 4475 §3.1.2.1).
+      // Answer the request with 400 along the readable part of the Via (RFC 4475 §3.1.2.1).
       const via = salvageVia(value);
       if (via === undefined) return;
       this.headers.append('via', formatVia(via));
@@ -362,7 +365,7 @@ export class MessageHead {
     this.contentLength = twice || length < 0 ? -2 : length;
     if (this.contentLength === -2) {
       throw badContentLength(
-        twice ? 'Content-Length more than once' : 'Content-Length is no number',
+        twice ? 'Content-Length more than once' : 'Content-Length is not a number',
       );
     }
   }
@@ -405,7 +408,7 @@ export class MessageHead {
     return { fault: this.fault, partial };
   }
 
-  /** Records a fault of framing or size, unless there is an earlier one. */
+  /** Records a framing or size fault, unless one is already recorded. */
   refuse(fault: SipError): void {
     this.#fail(fault);
   }
@@ -418,7 +421,7 @@ function decodeUtf8(latin1: string): string {
   return latin1;
 }
 
-/** Whether a NUL is not escaped by a backslash. */
+/** Whether the value contains a NUL that no backslash escapes. */
 function hasBareNul(value: string): boolean {
   for (let i = 0; i < value.length; i++) {
     const code = value.charCodeAt(i);
@@ -436,7 +439,7 @@ function hasStrayBreak(text: string, from: number, to: number): boolean {
   return false;
 }
 
-/** Place of the CRLF that ends the line at `from`, or the text's end; -1 when a CR or LF stands alone before it. */
+/** Index of the CRLF that ends the line at `from`, or the end of the text. -1 if a bare CR or LF comes first. */
 function endOfLine(text: string, from: number): number {
   const lf = text.indexOf('\n', from);
   const cr = text.indexOf('\r', from);
@@ -448,12 +451,12 @@ function repeated(field: string): SipError {
   return syntaxError(field, `${field} more than once`);
 }
 
-/** For a Content-Length that is missing where it is needed, or wrong. */
+/** For a Content-Length that is wrong, or missing where it is required. */
 export function badContentLength(message: string): SipError {
   return new SipError('BAD_CONTENT_LENGTH', message, { field: 'content-length', statusCode: 400 });
 }
 
-/** For a body over its limit. */
+/** For a body over the limit. */
 export function bodyTooLarge(): SipError {
   return new SipError('BODY_TOO_LARGE', 'Body is too large', {
     field: 'content-length',
@@ -461,12 +464,12 @@ export function bodyTooLarge(): SipError {
   });
 }
 
-/** Reads the octets in `[from, to)`, which end before the empty line. */
+/** Parses the octets in `[from, to)`, which end before the empty line. */
 export function readHead(octets: Buffer, from: number, to: number): MessageHead {
   return new MessageHead(octets.toString('latin1', from, to), isAscii(octets.subarray(from, to)));
 }
 
-/** The head of a response whose lines end in LF alone, as some embedded devices write it. */
+/** The head of a response with bare LF line ends, as some embedded devices write it. */
 export function readLooseHead(text: string): MessageHead {
   return new MessageHead(text.replaceAll(/\r?\n/g, '\r\n'), isAscii(Buffer.from(text, 'latin1')));
 }

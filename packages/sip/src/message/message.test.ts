@@ -14,7 +14,7 @@ const REQUEST: SipRequest = {
 };
 
 describe('SipHeaders', () => {
-  it('knows a header by any spelling', () => {
+  it('finds a header by any spelling', () => {
     const headers = new SipHeaders()
       .append('V', 'one')
       .append('via', 'two')
@@ -40,7 +40,7 @@ describe('SipHeaders', () => {
     }
   });
 
-  it('puts, replaces and removes values in their places', () => {
+  it('inserts, replaces and removes values in order', () => {
     const headers = new SipHeaders()
       .append('Via', 'b')
       .append('To', 't')
@@ -59,7 +59,7 @@ describe('SipHeaders', () => {
     expect(headers.size).toBe(4);
   });
 
-  it('treats __proto__ as a name', () => {
+  it('treats __proto__ as an ordinary name', () => {
     const headers = new SipHeaders().append('__proto__', 'x').append('toString', 'y');
     expect(headers.get('__proto__')).toBe('x');
     expect(headers.getAll('tostring')).toEqual(['y']);
@@ -70,7 +70,7 @@ describe('SipHeaders', () => {
 const illegal = (field: string) => expect.objectContaining({ code: 'ILLEGAL_CHARACTER', field });
 
 describe('formatMessage', () => {
-  it('writes usual spellings and the real length', () => {
+  it('writes the usual spellings and the actual length', () => {
     const body = Buffer.from('Grüße');
     const headers = REQUEST.headers
       .clone()
@@ -115,7 +115,7 @@ describe('formatMessage', () => {
     },
   );
 
-  it('passes a NUL on that a backslash escapes, as an echoed To may hold one', () => {
+  it('passes on an escaped NUL, which an echoed To may contain', () => {
     const echo = (to: string) =>
       formatMessage({ ...REQUEST, headers: REQUEST.headers.clone().append('To', to) }).toString();
     expect(echo('"a\\\0" <sip:b@c>')).toContain('To: "a\\\0" <sip:b@c>');
@@ -123,7 +123,7 @@ describe('formatMessage', () => {
     expect(() => echo('"\0\\\0"')).toThrowError(illegal('to'));
   });
 
-  it('refuses names and methods that are no tokens', () => {
+  it('refuses names and methods that are not tokens', () => {
     const syntax = expect.objectContaining({ code: 'SYNTAX' });
     for (const name of ['', 'a b', 'a:b', 'a\r\nb', 'ü']) {
       const headers = new SipHeaders().append(name, 'x');

@@ -1,8 +1,8 @@
-// SIP messages as values, and their serializer (RFC 3261 §7, §25). The parser is in parser.ts.
+// SIP messages as values, and their serializer (RFC 3261 §7, §25). See parser.ts for the parser.
 
 import { SipError } from '../errors.ts';
 
-/** Compact forms of header names (RFC 3261 §7.3.3 and the IANA registry), to the long lower-case name. */
+/** Compact header names (RFC 3261 §7.3.3 and the IANA registry), mapped to the long lower-case name. */
 const COMPACT_FORMS: ReadonlyMap<string, string> = new Map([
   ['a', 'accept-contact'],
   ['b', 'referred-by'],
@@ -26,7 +26,7 @@ const COMPACT_FORMS: ReadonlyMap<string, string> = new Map([
   ['y', 'identity'],
 ]);
 
-/** Names whose usual spelling is not `Each-Word-Capitalised`. */
+/** Names that are not spelled `Each-Word-Capitalised`. */
 const SPELLINGS: ReadonlyMap<string, string> = new Map([
   ['call-id', 'Call-ID'],
   ['cseq', 'CSeq'],
@@ -40,7 +40,7 @@ const TOKEN = /^[A-Za-z0-9\-.!%*_+`'~]+$/;
 // oxlint-disable-next-line no-control-regex -- finding control characters is the point
 const FORBIDDEN = /[\r\n\0]/;
 
-/** `Via` for `v`, `call-id` for `Call-ID`: the lower-case long name under which a header is stored. */
+/** The lower-case long name under which a header is stored: `via` for `v`, `call-id` for `Call-ID`. */
 export function canonicalHeaderName(name: string): string {
   const lower = name.toLowerCase();
   return COMPACT_FORMS.get(lower) ?? lower;
@@ -58,9 +58,9 @@ function wireHeaderName(canonical: string): string {
 }
 
 /**
- * Header fields in order of arrival. Names are case-insensitive and compact forms equal their long form;
- * `__proto__` is a name like any other. One entry is one header field value: the parser has already split
- * comma-separated lists of those headers whose grammar allows it.
+ * Header fields in order of arrival. Names are case-insensitive, and a compact form equals its long form; `__proto__`
+ * is an ordinary name. One entry is one header field value: the parser has already split comma-separated lists where
+ * the header's grammar allows them.
  */
 export class SipHeaders {
   readonly #fields: { name: string; value: string }[] = [];
@@ -72,7 +72,7 @@ export class SipHeaders {
     return undefined;
   }
 
-  /** All values of the header, in order; empty when there are none. */
+  /** All values of the header, in order. Empty if there are none. */
   getAll(name: string): string[] {
     const key = canonicalHeaderName(name);
     const values: string[] = [];
@@ -85,19 +85,19 @@ export class SipHeaders {
     return this.get(name) !== undefined;
   }
 
-  /** Adds one value after all others. */
+  /** Adds a value after all others. */
   append(name: string, value: string): this {
     this.#fields.push({ name: canonicalHeaderName(name), value });
     return this;
   }
 
-  /** Adds one value before all others of any name: the place of a new Via (RFC 3261 §18.1.1). */
+  /** Adds a value before all others of any name. A new Via goes there (RFC 3261 §18.1.1). */
   prepend(name: string, value: string): this {
     this.#fields.unshift({ name: canonicalHeaderName(name), value });
     return this;
   }
 
-  /** Replaces all values of the header by this one, at the place of the first. */
+  /** Replaces all values of the header with this one, at the position of the first. */
   set(name: string, value: string): this {
     const key = canonicalHeaderName(name);
     const at = this.#fields.findIndex((field) => field.name === key);
@@ -109,7 +109,7 @@ export class SipHeaders {
     return this;
   }
 
-  /** Replaces the first value only: how the topmost Via is amended. Adds it when there is none. */
+  /** Replaces the first value only, as when the topmost Via is amended. Adds the header if it is absent. */
   setFirst(name: string, value: string): this {
     const key = canonicalHeaderName(name);
     const at = this.#fields.findIndex((field) => field.name === key);
@@ -137,7 +137,7 @@ export class SipHeaders {
     for (const field of this.#fields) yield [field.name, field.value];
   }
 
-  /** A copy that changes on its own. */
+  /** An independent copy. */
   clone(): SipHeaders {
     const copy = new SipHeaders();
     for (const field of this.#fields) copy.#fields.push(field);
@@ -163,9 +163,9 @@ export interface SipRequest {
   /** Request-URI, exactly as on the wire. Parse it with `parseUri`. */
   readonly uri: string;
   readonly headers: SipHeaders;
-  /** Exactly the octets of the body; empty when there is none. */
+  /** The exact octets of the body. Empty if there is none. */
   readonly body: Uint8Array;
-  /** Set by the transaction layer on what it receives; absent in requests of ours. */
+  /** Set by the transaction layer on received requests; absent on ours. */
   readonly source?: MessageSource;
 }
 
@@ -177,28 +177,28 @@ export interface SipResponse {
   readonly reasonPhrase: string;
   readonly headers: SipHeaders;
   readonly body: Uint8Array;
-  /** Set by the transaction layer on what it receives; absent in responses of ours. */
+  /** Set by the transaction layer on received responses; absent on ours. */
   readonly source?: MessageSource;
 }
 
 /** Any SIP message. */
 export type SipMessage = SipRequest | SipResponse;
 
-/** No body. */
+/** An empty body. */
 export const EMPTY_BODY: Uint8Array = new Uint8Array(0);
 
 /**
- * The octets of a message: start line, headers in order with their usual spelling, `Content-Length` (always
- * written, from the body's real length), empty line, body.
+ * The octets of a message: start line, headers in order with their usual spelling, `Content-Length` (always written,
+ * from the actual body length), empty line, body.
  *
- * @throws SipError `ILLEGAL_CHARACTER` when CR, LF or NUL stands in the start line, a name or a value (`field`
- * names it); `SYNTAX` when a method or header name is no token.
+ * @throws SipError `ILLEGAL_CHARACTER` for CR, LF or NUL in the start line, a name or a value (`field` names it);
+ * `SYNTAX` for a method or header name that is not a token.
  */
 export function formatMessage(message: SipMessage): Buffer {
   let head: string;
   if (message.kind === 'request') {
     if (!TOKEN.test(message.method))
-      throw new SipError('SYNTAX', 'Method is no token', { field: 'method' });
+      throw new SipError('SYNTAX', 'Method is not a token', { field: 'method' });
     if (/\s/.test(message.uri))
       throw new SipError('ILLEGAL_CHARACTER', 'White space in the Request-URI', { field: 'uri' });
     head = `${message.method} ${message.uri} SIP/2.0\r\n`;
@@ -209,7 +209,8 @@ export function formatMessage(message: SipMessage): Buffer {
   }
   for (const [name, value] of message.headers) {
     if (name === 'content-length') continue;
-    if (!TOKEN.test(name)) throw new SipError('SYNTAX', `Header name is no token`, { field: name });
+    if (!TOKEN.test(name))
+      throw new SipError('SYNTAX', 'Header name is not a token', { field: name });
     if (!onlyEscapedNul(value)) refuseForbidden(name, value);
     head += `${wireHeaderName(name)}: ${value}\r\n`;
   }
@@ -224,7 +225,7 @@ function refuseForbidden(field: string, value: string): void {
   }
 }
 
-/** RFC 3261 §25.1: a quoted-pair may hold a NUL (RFC 4475 §3.1.1.2 sends one), and an echoed header keeps it. */
+/** RFC 3261 §25.1: a quoted pair may contain a NUL (RFC 4475 §3.1.1.2 sends one), and an echoed header keeps it. */
 function onlyEscapedNul(value: string): boolean {
   if (!value.includes('\0') || /[\r\n]/.test(value)) return false;
   for (let at = value.indexOf('\0'); at >= 0; at = value.indexOf('\0', at + 1)) {

@@ -1,4 +1,5 @@
-// Damaged messages and descriptions: nothing thrown but SipError, nothing kept, no hang. `MUTATIONS=10000000` for a long run.
+// Damaged messages and descriptions: only SipError is thrown, nothing is retained, nothing hangs. Set
+// `MUTATIONS=10000000` for a long run.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
@@ -12,7 +13,7 @@ import { judgeRequest } from '../dialog/request-policy.ts';
 import { readDescription } from '../sdp/sdp.ts';
 
 const VECTORS = new URL('../../../../test/vectors/rfc4475/', import.meta.url);
-/** No message may keep the process from its packets. */
+/** No message may block the event loop for longer. */
 const MAX_PARSE_MS = 20;
 const COUNT = Number(process.env['MUTATIONS'] ?? 50_000);
 const MAX_HEAP_GROWTH_BYTES = 5 * 1024 * 1024;
@@ -87,7 +88,7 @@ function mutated(seed: Uint8Array, below: (limit: number) => number): Buffer {
   return octets;
 }
 
-/** Reads a message as a datagram, and in two pieces of a stream. Returns true when it was accepted. */
+/** Parses a message as a datagram, and as two chunks of a stream. Returns true if it was accepted. */
 function take(octets: Buffer, cut: number): boolean {
   const outcome = parseDatagram(octets);
   const parser = new StreamParser({ onOutcome: () => {}, onKeepAlive: () => {} });
@@ -99,13 +100,13 @@ function take(octets: Buffer, cut: number): boolean {
   }
   const { message } = outcome;
   if (message.kind === 'request') judgeRequest(message, false);
-  // NUL passes as a quoted pair (RFC 4475 intmeth); the serializer refuses it.
+  // NUL is legal in a quoted pair (RFC 4475 intmeth); the serializer refuses it elsewhere.
   if (!octets.includes(0) && parseDatagram(formatMessage(message)).message === undefined)
     throw new Error('what was accepted does not format again');
   return true;
 }
 
-/** Milliseconds that a message takes at best: another process, or the garbage collector, does not meet it each time. */
+/** The minimum time for a message, in ms. Other processes and the garbage collector do not disturb every run. */
 function quickest(octets: Buffer, cut: number): number {
   const times = [1, 2, 3, 4, 5].map(() => {
     const begun = performance.now();

@@ -40,7 +40,7 @@ describe('name-addr', () => {
     expect(() => parseNameAddress(text)).toThrowError(SYNTAX);
   });
 
-  it('is read back as it was', () => {
+  it('parses what it formats', () => {
     const value = fc.string({ unit: 'grapheme', maxLength: 20 });
     fc.assert(
       fc.property(
@@ -56,7 +56,7 @@ describe('name-addr', () => {
     );
   });
 
-  it('cannot be made to hold another address', () => {
+  it('cannot be made to contain another address', () => {
     expect(() =>
       formatNameAddress({ uri: 'sip:a@b>,<sip:c@d', parameters: new Map() }),
     ).toThrowError(SYNTAX);

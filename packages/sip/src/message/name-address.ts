@@ -4,7 +4,7 @@ import { formatParameters, type Parameters, scanParameters } from './parameters.
 import { quote, skipQuoted, skipSpace, syntaxError, unquote } from './scan.ts';
 import { checkUri } from './uri.ts';
 
-/** Value of From, To, Contact, Route or Record-Route. */
+/** The value of From, To, Contact, Route or Record-Route. */
 export interface NameAddress {
   /** Without quotes and escapes. */
   readonly displayName?: string;
@@ -14,7 +14,7 @@ export interface NameAddress {
   readonly parameters: Parameters;
 }
 
-/** Where the parts of a name-addr or addr-spec lie. */
+/** Offsets of the parts of a name-addr or addr-spec. */
 interface NameAddressLayout {
   readonly nameTo: number;
   readonly quoted: boolean;
@@ -29,18 +29,18 @@ function locateNameAddress(text: string, field: string): NameAddressLayout {
   let open: number;
   if (quoted) {
     nameTo = skipQuoted(text, 0);
-    if (nameTo < 0) throw syntaxError(field, 'Quoted string without an end');
+    if (nameTo < 0) throw syntaxError(field, 'Unterminated quoted string');
     open = skipSpace(text, nameTo);
     if (text.charCodeAt(open) !== 0x3c) throw syntaxError(field, 'Display name without an address');
   } else {
     open = text.indexOf('<');
     const semicolon = text.indexOf(';');
-    // `sip:user@host;x="<"`: an angle bracket in a parameter opens nothing.
+    // `sip:user@host;x="<"`: an angle bracket inside a parameter does not open an address.
     if (semicolon >= 0 && semicolon < open) open = -1;
     for (let i = 0; i < open; i++) {
       const code = text.charCodeAt(i);
-      // RFC 4475 §3.1.2.15: a comma in an unquoted display name is refused. Other characters outside `token` are
-      // harmless, and devices send them.
+      // RFC 4475 §3.1.2.15: refuse a comma in an unquoted display name. Other characters outside `token` are harmless,
+      // and devices send them.
       if (
         code === 0x22 ||
         code === 0x2c ||
@@ -58,7 +58,7 @@ function locateNameAddress(text: string, field: string): NameAddressLayout {
     if (close < 0) throw syntaxError(field, 'Address without closing angle bracket');
     return { nameTo, quoted, uriFrom: open + 1, uriTo: close, parametersFrom: close + 1 };
   }
-  // RFC 3261 §20: without angle brackets, what follows `;` belongs to the header, and `,` and `?` may not appear.
+  // RFC 3261 §20: without angle brackets, `;` starts the header's parameters, and `,` and `?` must not appear.
   let uriTo = 0;
   for (; uriTo < text.length; uriTo++) {
     const code = text.charCodeAt(uriTo);
@@ -68,7 +68,10 @@ function locateNameAddress(text: string, field: string): NameAddressLayout {
   return { nameTo: 0, quoted: false, uriFrom: 0, uriTo, parametersFrom: uriTo };
 }
 
-/** Throws `SYNTAX` (naming `field`) where `parseNameAddress` would; allocates no strings. Checks the URI as well. */
+/**
+ * Validates without allocating strings, and checks the URI as well. @throws SipError `SYNTAX` (naming `field`) where
+ * `parseNameAddress` would
+ */
 export function checkNameAddress(text: string, field: string): void {
   const at = locateNameAddress(text, field);
   checkUri(text, at.uriFrom, at.uriTo, field);
@@ -93,9 +96,9 @@ export function parseNameAddress(text: string): NameAddress {
 }
 
 /**
- * The header value, always with angle brackets, the display name quoted.
+ * The header value, always with angle brackets and a quoted display name.
  *
- * @throws SipError `SYNTAX` when the URI holds white space or delimiters, or a parameter name is no token.
+ * @throws SipError `SYNTAX` if the URI contains white space or delimiters, or a parameter name is not a token.
  */
 export function formatNameAddress(address: NameAddress): string {
   checkUri(address.uri, 0, address.uri.length, 'uri');
@@ -103,7 +106,7 @@ export function formatNameAddress(address: NameAddress): string {
   return `${name}<${address.uri}>${formatParameters(address.parameters)}`;
 }
 
-/** The text without SP and HT at its ends; other white space stays. */
+/** The text trimmed of SP and HT; other white space is kept. */
 function trimSpace(text: string): string {
   const from = skipSpace(text, 0);
   let to = text.length;

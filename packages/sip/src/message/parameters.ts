@@ -1,18 +1,18 @@
-// `;name=value` behind a header value: generic-param (RFC 3261 §25.1).
+// `;name=value` after a header value: generic-param (RFC 3261 §25.1).
 
 import { isToken, quote, skipQuoted, skipSpace, skipToken, syntaxError, unquote } from './scan.ts';
 
 /**
- * Parameters in order of appearance. Names are lower-case; a flag (`;lr`) has the value `''`; quotes and escapes are
- * removed. Of a name that is repeated the first counts.
+ * Parameters in order of appearance. Names are lower-case, a flag (`;lr`) has the value `''`, and quotes and escapes
+ * are removed. If a name is repeated, the first one counts.
  */
 export type Parameters = ReadonlyMap<string, string>;
 
-/** None at all. */
+/** No parameters. */
 export const NO_PARAMETERS: Parameters = new Map();
 
 /**
- * Walks `*( SEMI generic-param )` from `at` to the end of the text, and stores it in `out` if that is given.
+ * Scans `*( SEMI generic-param )` from `at` to the end of the text and stores the parameters in `out`, if given.
  *
  * @throws SipError `SYNTAX` naming `field`.
  */
@@ -38,7 +38,7 @@ export function scanParameters(
       if (text.charCodeAt(valueFrom) === 0x22) {
         quoted = true;
         valueTo = skipQuoted(text, valueFrom);
-        if (valueTo < 0) throw syntaxError(field, 'Quoted string without an end');
+        if (valueTo < 0) throw syntaxError(field, 'Unterminated quoted string');
       } else {
         valueTo = skipParameterValue(text, valueFrom);
       }
@@ -54,8 +54,8 @@ export function scanParameters(
 }
 
 /**
- * Walks an unquoted value. More than `token / host`: RFC 5118 §4.5 has Via `received=2001:db8::9:255` without brackets,
- * and proxies put `/`, `@` and `=` into tags and branches.
+ * Skips an unquoted value. Accepts more than `token / host`: RFC 5118 §4.5 has `received=2001:db8::9:255` without
+ * brackets in a Via, and proxies put `/`, `@` and `=` into tags and branches.
  */
 function skipParameterValue(text: string, from: number): number {
   let at = from;
@@ -67,11 +67,11 @@ function skipParameterValue(text: string, from: number): number {
   return at;
 }
 
-/** Each with its `;`, quoted where it must be. @throws SipError `SYNTAX` when a name is no token. */
+/** Each parameter with its `;`, quoted where necessary. @throws SipError `SYNTAX` for a name that is not a token */
 export function formatParameters(parameters: Parameters): string {
   let text = '';
   for (const [name, value] of parameters) {
-    if (!isToken(name)) throw syntaxError(name, 'Parameter name is no token');
+    if (!isToken(name)) throw syntaxError(name, 'Parameter name is not a token');
     if (value === '') text += `;${name}`;
     else
       text +=

@@ -16,7 +16,7 @@ const HEAD = [
   'CSeq: 314159 OPTIONS',
 ];
 
-/** An OPTIONS with these lines added after, or instead of, the usual ones of the same name. */
+/** An OPTIONS with these lines added, or replacing the usual ones of the same name. */
 function options(extra: readonly string[] = [], body = '', without = ''): Buffer {
   const lines = HEAD.filter((line) => without === '' || !line.startsWith(`${without}:`));
   return Buffer.from(
@@ -54,11 +54,11 @@ describe('parseDatagram', () => {
     expect(request.headers.get('CSEQ')).toBe('314159 OPTIONS');
   });
 
-  it('takes the rest of the datagram for the body when there is no Content-Length', () => {
+  it('takes the rest of the datagram as the body without a Content-Length', () => {
     expect(message(parseDatagram(options([], 'all of it'))).body.length).toBe(9);
   });
 
-  it('skips CRLFs before the start line, and drops a datagram of nothing else', () => {
+  it('skips CRLFs before the start line, and drops a datagram that has nothing else', () => {
     expect(message(parseDatagram(Buffer.concat([Buffer.from('\r\n\r\n'), options()]))).kind).toBe(
       'request',
     );
@@ -77,7 +77,7 @@ describe('parseDatagram', () => {
     expect(message(parseDatagram(room.subarray(7, 7 + octets.length))).headers.size).toBe(6);
   });
 
-  it('splits lists of those headers that are lists, and no others', () => {
+  it('splits comma lists of list headers only', () => {
     const { headers } = message(
       parseDatagram(
         options([
@@ -102,7 +102,7 @@ describe('parseDatagram', () => {
     expect(headers.getAll('subject')).toEqual(['one, two']);
   });
 
-  it('keeps `__proto__` and `constructor` as header names like any other', () => {
+  it('keeps `__proto__` and `constructor` as ordinary header names', () => {
     const { headers } = message(parseDatagram(options(['__proto__: polluted', 'constructor: x'])));
     expect(headers.get('__proto__')).toBe('polluted');
     expect(headers.get('constructor')).toBe('x');
@@ -169,14 +169,14 @@ describe('parseDatagram', () => {
     });
   });
 
-  it('takes the largest CSeq', () => {
+  it('accepts the largest CSeq', () => {
     expect(message(parseDatagram(options(['CSeq: 2147483647 OPTIONS'], '', 'CSeq'))).kind).toBe(
       'request',
     );
   });
 
   it.each(['OPTIONS sip:a@b SIP/2.0\nX: y\r\n', 'OPTIONS sip:a@b SIP/2.0\rX: y\r\n'])(
-    'refuses CR or LF alone in the start line: %j',
+    'refuses a bare CR or LF in the start line: %j',
     (start) => {
       const octets = Buffer.from(`${start}${HEAD.join('\r\n')}\r\n\r\n`);
       expect(fault(parseDatagram(octets))).toMatchObject({ code: 'SYNTAX', statusCode: 400 });
@@ -184,7 +184,7 @@ describe('parseDatagram', () => {
   );
 
   it.each(['X-A: 1\nX-Smuggled: 2', 'X-A: 1\rX-Smuggled: 2', 'X-A: 1\n\nX-Smuggled: 2'])(
-    'refuses CR or LF alone in the header and reads nothing after it: %j',
+    'refuses a bare CR or LF in a header and reads nothing after it: %j',
     (line) => {
       const outcome = parseDatagram(options([line, 'X-After: 3']));
       expect(fault(outcome)).toMatchObject({ code: 'SYNTAX', field: 'headers', statusCode: 400 });
@@ -194,7 +194,7 @@ describe('parseDatagram', () => {
     },
   );
 
-  it('refuses NUL outside a quoted pair, and can answer all the same', () => {
+  it('refuses NUL outside a quoted pair, and can still answer', () => {
     const outcome = parseDatagram(options(['From: "a\0" <sip:a@b>;tag=1'], '', 'From'));
     expect(fault(outcome)).toMatchObject({ field: 'from', statusCode: 400, answerable: true });
     if (outcome.message !== undefined || outcome.partial === undefined) return;
@@ -210,7 +210,7 @@ describe('parseDatagram', () => {
     });
   });
 
-  it('drops a response that is wrong: no status, no partial', () => {
+  it('drops an invalid response: no status, no partial', () => {
     for (const start of [
       'SIP/2.0 099 Low',
       'SIP/2.0 700 High',
@@ -224,7 +224,7 @@ describe('parseDatagram', () => {
     }
   });
 
-  it('reads UTF-8 in values, and Latin-1 without a throw', () => {
+  it('reads UTF-8 in values, and accepts Latin-1', () => {
     const { headers } = message(parseDatagram(options(['Subject: Grüße 大'])));
     expect(headers.get('subject')).toBe('Grüße 大');
     const latin = Buffer.concat([
@@ -243,8 +243,8 @@ const withStartLine = (length: number) => {
   return Buffer.from(octets.replace('sip:bob@', `sip:bob${long(length - fixed)}@`));
 };
 
-describe('responses to requests of ours', () => {
-  /** A 200 with these lines in place of the usual ones. */
+describe('responses to our requests', () => {
+  /** A 200 with these lines replacing the usual ones. */
   function accepted(lines: Readonly<Record<string, string>>, end = '\r\n', body = ''): Buffer {
     const usual = {
       Via: 'SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKnashds8;rport',
@@ -278,12 +278,12 @@ describe('responses to requests of ours', () => {
     expect(read({ [name]: value }).get(name)).toBe(expected);
   });
 
-  it('keep the faults that leave nothing to go by', () => {
+  it('still fail where nothing can be salvaged', () => {
     for (const lines of [{ To: 'nobody' }, { CSeq: 'x' }, { 'Call-ID': 'a b' }])
       expect(parseDatagram(accepted(lines)).message).toBeUndefined();
   });
 
-  it('may end their lines in LF alone', () => {
+  it('may have bare LF line ends', () => {
     const body = 'v=0\r\n';
     for (const octets of [
       accepted({}, '\n', body),
@@ -295,12 +295,12 @@ describe('responses to requests of ours', () => {
     }
   });
 
-  it('may promise more body than there is', () => {
+  it('may announce more body than they have', () => {
     const found = message(parseDatagram(accepted({ 'Content-Length': '500' }, '\r\n', 'v=0')));
     expect(Buffer.from(found.body).toString()).toBe('v=0');
   });
 
-  it('are read so only where we asked: requests stay strict', () => {
+  it('alone are read liberally: requests stay strict', () => {
     for (const line of ['Contact: <sip:a;x="y">', 'Record-Route: ,', 'Contact: Room, Big <sip:a>'])
       expect(fault(parseDatagram(options([line]))).statusCode).toBe(400);
     const bare = options().toString().replaceAll('\r\n', '\n');
@@ -366,7 +366,7 @@ describe('properties', () => {
     // oxlint-disable-next-line no-control-regex -- what the serializer refuses
     .map((text) => text.replace(/[\r\n\0]/g, '').replace(/^[ \t]+|[ \t]+$/g, ''));
 
-  it('what is formatted parses to the same', () => {
+  it('parses what it formats to the same message', () => {
     fc.assert(
       fc.property(
         token,
@@ -409,7 +409,7 @@ describe('properties', () => {
   });
 });
 
-describe('work is linear', () => {
+describe('parsing time is linear', () => {
   const SHAPES: Record<string, (size: number) => string> = {
     commas: (size) => `Supported: ${','.repeat(size)}`,
     'open angle brackets': (size) => `Contact: ${'<,'.repeat(size / 2)}`,
@@ -430,7 +430,7 @@ describe('work is linear', () => {
   };
 
   it.each(Object.entries(SHAPES))('%s', (_, shape) => {
-    /** The fastest of several runs: what the machine's other work adds falls out. */
+    /** The fastest of several runs, which filters out other load on the machine. */
     const fastest = (size: number) => {
       const octets = options([shape(size)]);
       let best = Number.POSITIVE_INFINITY;
@@ -445,7 +445,7 @@ describe('work is linear', () => {
     const half = fastest(32_768);
     const whole = fastest(65_536);
     expect(whole).toBeLessThan(20e6);
-    // Below a tenth of a millisecond the ratio says nothing.
+    // Below a tenth of a millisecond the ratio is meaningless.
     if (whole > 100_000) expect(whole / half).toBeLessThan(3);
   });
 });

@@ -1,4 +1,4 @@
-// One datagram to a SIP message (RFC 3261 §18.3).
+// Parses one datagram into a SIP message (RFC 3261 §18.3).
 
 import { EMPTY_BODY } from './message.ts';
 import {
@@ -15,11 +15,12 @@ import {
 import { syntaxError } from './scan.ts';
 
 /**
- * Parses one datagram. Without Content-Length its rest is the body; with it, octets beyond are ignored, and too few are a
- * `BAD_CONTENT_LENGTH` (RFC 3261 §18.3). CRLFs before the start line are skipped; a datagram of nothing else is a fault
- * without `partial`. The body of the message is a view of the datagram.
+ * Parses one datagram. Without Content-Length, the rest of the datagram is the body. With it, extra octets are ignored,
+ * and too few give `BAD_CONTENT_LENGTH` (RFC 3261 §18.3). CRLFs before the start line are skipped; a datagram of CRLFs
+ * alone is a fault without `partial`. The body is a view of the datagram.
  *
- * Responses are read liberally: their lines may end in LF alone, and a Content-Length beyond the datagram counts as its rest.
+ * Responses are parsed liberally: lines may end in a bare LF, and a Content-Length beyond the datagram counts as its
+ * rest.
  */
 export function parseDatagram(datagram: Uint8Array): ParseOutcome {
   const octets = Buffer.isBuffer(datagram)
@@ -31,7 +32,7 @@ export function parseDatagram(datagram: Uint8Array): ParseOutcome {
   if (loose !== undefined) return loose;
   const end = octets.indexOf(HEAD_END, start);
   if (end < 0) {
-    // Without the empty line the last CRLF is not the end of a header line but the end of what arrived.
+    // Without the empty line, the last CRLF only ends what arrived; it does not end a header line.
     const length =
       octets.length -
       (octets[octets.length - 1] === LF && octets[octets.length - 2] === CR ? 2 : 0);
@@ -49,7 +50,7 @@ export function parseDatagram(datagram: Uint8Array): ParseOutcome {
   return head.outcome(length === 0 ? EMPTY_BODY : octets.subarray(bodyFrom, bodyFrom + length));
 }
 
-/** A response with LF alone somewhere in its head; undefined for all others. */
+/** Parses a response with a bare LF in its head; undefined for any other message. */
 function looseResponse(octets: Buffer, start: number): ParseOutcome | undefined {
   if (octets.toString('latin1', start, start + 4).toUpperCase() !== 'SIP/') return undefined;
   const text = octets.toString('latin1', start);

@@ -1,12 +1,13 @@
-// Addresses of responses that do not follow the grammar: what is needed of them is read from what can be read. Requests of
-// strangers stay strict; a response answers a request of our own, and dropping it would leave the call without an end.
+// Salvages addresses in responses that violate the grammar. Requests from strangers are parsed strictly. A response
+// answers our own request, and dropping it would leave the call hanging.
 
 import { checkNameAddress } from './name-address.ts';
 import { checkUri } from './uri.ts';
 
 /**
- * An address that parses, made of one that does not: the URI between `<` and `>`, and the tag behind it. Seen in the field:
- * OpenSIPS topology hiding writes `<sip:192.0.2.1;thinfo="…=">`, Cisco `Room, Big <sip:…>`, others `""name"" <sip:…>`.
+ * Builds an address that parses from one that does not: the URI between `<` and `>`, and the tag after it. Seen in the
+ * field: OpenSIPS topology hiding writes `<sip:192.0.2.1;thinfo="…=">`, Cisco `Room, Big <sip:…>`, others `""name""
+ * <sip:…>`.
  *
  * @returns undefined when no URI can be found.
  */
@@ -22,8 +23,8 @@ export function salvageNameAddress(value: string): string | undefined {
 }
 
 /**
- * A Route or Record-Route without angle brackets: all of it is the URI, `;lr` included, which the grammar would take for a
- * parameter of the header. Some proxies of the early 2000s still do that.
+ * A Route or Record-Route without angle brackets. All of it is the URI, including `;lr`, which the grammar would read
+ * as a header parameter. Some proxies of the early 2000s still write this.
  */
 export function withBrackets(value: string): string {
   const isBare = /^\s*sips?:[^<>"]+$/i.test(value);
@@ -34,7 +35,7 @@ function bareUri(value: string): string | undefined {
   return /\bsips?:[^\s;,<>"]+/i.exec(value)?.[0];
 }
 
-/** The URI with what may not stand in it escaped, else without its parameters. */
+/** The URI with illegal characters escaped, or else without its parameters. */
 function salvageUri(text: string): string | undefined {
   const escaped = text
     .replaceAll(/%(?![0-9a-f]{2})/gi, '%25')
@@ -53,7 +54,7 @@ function parses(check: () => unknown): boolean {
     check();
     return true;
   } catch {
-    // The caller has another way.
+    // The caller falls back to something else.
     return false;
   }
 }

@@ -1,5 +1,5 @@
-// Character classes and scanners of RFC 3261 §25.1 that the readers of URIs, headers and digests share. All walk the text
-// once, by index; none backtracks.
+// Character classes and scanners of RFC 3261 §25.1, shared by the parsers of URIs, headers and digests. All scan once,
+// by index, without backtracking.
 
 import { SipError } from '../errors.ts';
 
@@ -18,18 +18,18 @@ const CLASSES: Uint8Array = (() => {
   const digits = '0123456789';
   const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
   add(`${digits}${letters}-.!%*_+\`'~`, TOKEN);
-  // RFC 3261 has no underscore in a hostname; devices and Windows networks do.
+  // RFC 3261 has no underscore in host names, but devices and Windows networks use it.
   add(`${digits}${letters}-._`, HOST);
   add(`${digits}ABCDEFabcdef`, HEX);
   return table;
 })();
 
-/** Whether the code is one of `token`'s characters. */
+/** Whether the code is a `token` character. */
 function isTokenCode(code: number): boolean {
   return code < 128 && ((CLASSES[code] ?? 0) & TOKEN) !== 0;
 }
 
-/** Whether the code may stand in a host name or IPv4 address (underscore included). */
+/** Whether the code may appear in a host name or IPv4 address (underscore included). */
 export function isHostCode(code: number): boolean {
   return code < 128 && ((CLASSES[code] ?? 0) & HOST) !== 0;
 }
@@ -39,7 +39,7 @@ export function isHexCode(code: number): boolean {
   return code < 128 && ((CLASSES[code] ?? 0) & HEX) !== 0;
 }
 
-/** Whether all of the text is one `token`. */
+/** Whether the whole text is one `token`. */
 export function isToken(text: string): boolean {
   for (let i = 0; i < text.length; i++) if (!isTokenCode(text.charCodeAt(i))) return false;
   return text.length > 0;
@@ -50,12 +50,12 @@ export function isSpace(code: number): boolean {
   return code === 0x20 || code === 0x09;
 }
 
-/** A fault of grammar: `SYNTAX`, answered with 400 when it is in a request. */
+/** A grammar error: `SYNTAX`, answered with 400 in a request. */
 export function syntaxError(field: string, message: string): SipError {
   return new SipError('SYNTAX', message, { field, statusCode: 400 });
 }
 
-/** Index of the first character at or after `at` that is no SP or HT. */
+/** Index of the first character at or after `at` that is neither SP nor HT. */
 export function skipSpace(text: string, at: number): number {
   let i = at;
   for (; i < text.length; i++) {
@@ -65,14 +65,14 @@ export function skipSpace(text: string, at: number): number {
   return i;
 }
 
-/** Index after the token that begins at `at`; equals `at` when none does. */
+/** Index after the token that begins at `at`, or `at` if there is no token. */
 export function skipToken(text: string, at: number): number {
   let i = at;
   while (i < text.length && isTokenCode(text.charCodeAt(i))) i++;
   return i;
 }
 
-/** `text` is at an opening quote: index after the closing one, or -1 when there is none. */
+/** Index after the closing quote of the string that opens at the given index, or -1 if it is unterminated. */
 export function skipQuoted(text: string, at: number): number {
   for (let i = at + 1; i < text.length; i++) {
     const code = text.charCodeAt(i);
@@ -82,7 +82,7 @@ export function skipQuoted(text: string, at: number): number {
   return -1;
 }
 
-/** The value of the quoted string that lies in `[from, to)`, quotes included there, escapes removed here. */
+/** The value of the quoted string in `[from, to)`, which includes the quotes; escapes are removed. */
 export function unquote(text: string, from: number, to: number): string {
   const inner = text.slice(from + 1, to - 1);
   if (!inner.includes('\\')) return inner;
@@ -95,14 +95,14 @@ export function unquote(text: string, from: number, to: number): string {
   return value + inner.slice(start);
 }
 
-/** The text as a quoted string: `"` and `\` escaped. */
+/** The text as a quoted string, with `"` and `\` escaped. */
 export function quote(text: string): string {
   return `"${text.replace(/["\\]/g, '\\$&')}"`;
 }
 
 /**
- * Decimal digits of `[from, to)` as a number. -1 when there is none, another character, or the value is above
- * `maximum` (which must be below 2^49).
+ * The decimal digits in `[from, to)` as a number. -1 if the range is empty, contains another character, or the value
+ * exceeds `maximum` (which must be below 2^49).
  */
 export function decimal(text: string, from: number, to: number, maximum: number): number {
   if (from >= to) return -1;

@@ -80,7 +80,7 @@ describe('StreamParser', () => {
     expect(outcome.message?.headers.get('call-id')).toBe('a84b4c76e66710@192.0.2.1');
   });
 
-  it('goes on after a message that is framed but wrong', () => {
+  it('continues after a message that is framed but invalid', () => {
     const { parser, seen } = collect();
     parser.push(Buffer.concat([options(['Content-Length: 2', 'To: <sip:second@y>'], 'xx'), two]));
     expect(seen.length).toBe(2);
@@ -94,7 +94,7 @@ describe('StreamParser', () => {
     ['a negative one', options(['l: -1']), 'BAD_CONTENT_LENGTH'],
     ['two that agree', options(['l: 0', 'Content-Length: 0']), 'BAD_CONTENT_LENGTH'],
     ['one above the limit', options(['l: 65537']), 'BODY_TOO_LARGE'],
-    ['one beyond all numbers', options([`l: ${'9'.repeat(400)}`]), 'BAD_CONTENT_LENGTH'],
+    ['one with 400 digits', options([`l: ${'9'.repeat(400)}`]), 'BAD_CONTENT_LENGTH'],
     ['a line that is no header', options(['l: 0', 'nothing']), 'SYNTAX'],
     ['an HTTP request', Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'), 'SYNTAX'],
   ])('fails once on %s and ignores what follows', (_, octets, code) => {
@@ -107,7 +107,7 @@ describe('StreamParser', () => {
     expect(parser.pendingBytes).toBe(0);
   });
 
-  it('does not wait for an empty line beyond the limit', () => {
+  it('does not wait past the limit for an empty line', () => {
     const { parser, seen } = collect();
     const piece = Buffer.from(`X: ${'y'.repeat(1019)}\r\n`);
     parser.push(Buffer.from('OPTIONS sip:a@b SIP/2.0\r\n'));
@@ -116,7 +116,7 @@ describe('StreamParser', () => {
     expect(parser.failed).toBe(true);
   });
 
-  it('takes a full-size message octet by octet without copying it over and over', () => {
+  it('takes a full-size message octet by octet without repeated copying', () => {
     const { parser, seen } = collect();
     const octets = options(['Content-Length: 65536'], 'b'.repeat(65536));
     for (let i = 0; i < octets.length; i++) parser.push(octets.subarray(i, i + 1));

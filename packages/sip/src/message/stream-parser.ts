@@ -1,4 +1,5 @@
-// Messages on a stream, framed by Content-Length (RFC 3261 §18.3), and the keep-alives between them (RFC 5626 §4.4.1).
+// Frames messages on a stream by Content-Length (RFC 3261 §18.3), and detects keep-alives between them (RFC 5626
+// §4.4.1).
 
 import { SipError } from '../errors.ts';
 import { EMPTY_BODY } from './message.ts';
@@ -14,31 +15,34 @@ import {
   SIP_LIMITS,
 } from './message-head.ts';
 
-/** What a {@link StreamParser} reports, from inside `push`, in the order of the stream. */
+/** Receives what a {@link StreamParser} finds, called from inside `push`, in stream order. */
 export interface StreamParserHandler {
-  /** Once per message. */
+  /** Called once per message. */
   onOutcome(outcome: ParseOutcome): void;
-  /** A double CRLF between messages: answer it with one CRLF (RFC 5626 §4.4.1). */
+  /** A double CRLF between messages. Answer it with one CRLF (RFC 5626 §4.4.1). */
   onKeepAlive(): void;
-  /** A CRLF between messages: true when it is the answer to a double one of ours, and so no part of another. */
+  /**
+   * A single CRLF between messages. Returns true if it answers our double CRLF, so that it does not count towards
+   * another one.
+   */
   onPong?(): boolean;
 }
 
 /**
- * Resumable framing of messages on TCP or TLS by Content-Length, which is required here (RFC 3261 §18.3). A message that is
- * framed but wrong is a fault of its own, and the stream goes on. After a fault of framing `failed` is true, all further
- * input is ignored, and the owner must close the connection (having answered `partial`, if there is one).
+ * Resumable framing of messages on TCP or TLS. Content-Length is required here (RFC 3261 §18.3). A message that is
+ * framed but invalid is a fault, and the stream continues. After a framing fault, `failed` is true, all further input
+ * is ignored, and the owner must close the connection (after answering `partial`, if present).
  */
 export class StreamParser {
   readonly #handler: StreamParserHandler;
-  /** Octets that are not consumed, in `[0, #length)`. */
+  /** Unconsumed octets, in `[0, #length)`. */
   #buffer: Buffer = Buffer.alloc(0);
   #length = 0;
-  /** Up to here of `#buffer` there is no empty line. */
+  /** Octets of `#buffer` already searched for the empty line. */
   #searched = 0;
   /** CRLFs seen since the last message. */
   #breaks = 0;
-  /** The head whose body is awaited. */
+  /** The head of the message whose body is still arriving. */
   #head: MessageHead | undefined;
   #failed = false;
 
@@ -51,17 +55,17 @@ export class StreamParser {
     return this.#failed;
   }
 
-  /** Octets of a message that is not yet complete (its head no more counted once that was read). */
+  /** Octets of an incomplete message. Its head no longer counts once it has been parsed. */
   get pendingBytes(): number {
     return this.#length;
   }
 
-  /** Whether a message has begun and is not complete: the time to run a timer against a peer that trickles. */
+  /** Whether a message is incomplete. Run a timer meanwhile, against a peer that sends slowly. */
   get midMessage(): boolean {
     return !this.#failed && (this.#head !== undefined || this.#length > 0);
   }
 
-  /** Takes what the socket gave; the chunk is not kept. Calls the handler zero or more times. */
+  /** Takes a chunk from the socket without keeping it. Calls the handler zero or more times. */
   push(chunk: Uint8Array): void {
     if (this.#failed || chunk.length === 0) return;
     let octets: Buffer;
@@ -99,7 +103,7 @@ export class StreamParser {
     this.#length = needed;
   }
 
-  /** Handles all complete messages; returns how many octets they took. */
+  /** Handles all complete messages. Returns the number of octets consumed. */
   #consume(octets: Buffer): number {
     let at = 0;
     for (;;) {
@@ -107,7 +111,7 @@ export class StreamParser {
         at = this.#skipBreaks(octets, at);
         if (at === octets.length || (octets[at] === CR && at + 1 === octets.length)) return at;
         const end = octets.indexOf(HEAD_END, at + this.#searched);
-        // Decided by the place of the empty line alone, so that the chunks' sizes change nothing.
+        // Decided by the position of the empty line alone, so that chunk sizes make no difference.
         const tooLong =
           end < 0
             ? octets.length - at >= SIP_LIMITS.headBytes + 4
@@ -147,8 +151,8 @@ export class StreamParser {
   }
 
   /**
-   * Skips CRLFs between messages (§7.5); two of them are a keep-alive. NUL, LF alone and spaces are skipped, too: OpenSIPS 3.5
-   * puts a NUL behind a message.
+   * Skips CRLFs between messages (§7.5); two of them are a keep-alive. Also skips NUL, bare LF and spaces: OpenSIPS 3.5
+   * puts a NUL after a message.
    */
   #skipBreaks(octets: Buffer, from: number): number {
     let at = from;

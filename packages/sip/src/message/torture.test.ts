@@ -1,4 +1,4 @@
-// The 49 messages of RFC 4475, and messages after RFC 5118, at the parser's level.
+// The 49 messages of RFC 4475, and messages based on RFC 5118, at parser level.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
@@ -13,8 +13,8 @@ import { parseVia } from './via.ts';
 const FOLDER = new URL('../../../../test/vectors/rfc4475/', import.meta.url);
 
 /**
- * A accepted · R refused, with the status of the answer · D refused, nothing to answer. Those marked L may go either way; we
- * chose to refuse all but baddate (Date means nothing to us).
+ * A: accepted. R: refused, with the status of the response. D: refused without a response. L: the RFC allows either; we
+ * refuse all of these except baddate (we do not use Date).
  */
 const EXPECTED: Record<
   string,
@@ -87,7 +87,7 @@ function acceptedRequest(name: string): SipRequest {
   return message;
 }
 
-/** A message as plain values. */
+/** A message as a plain object. */
 const flat = (message: SipMessage | undefined) =>
   message && {
     ...message,
@@ -95,14 +95,14 @@ const flat = (message: SipMessage | undefined) =>
     body: Buffer.from(message.body).toString('hex'),
   };
 
-/** An outcome as plain values, so that two can be compared. */
+/** An outcome as a plain object, for comparison. */
 function plain(outcome: ParseOutcome): unknown {
   if (outcome.message !== undefined) return flat(outcome.message);
   const { code, field, statusCode } = outcome.fault;
   return { code, field, statusCode, partial: flat(outcome.partial) };
 }
 
-/** What a stream parser makes of these chunks. */
+/** The result of a stream parser for these chunks. */
 const run = (...chunks: Uint8Array[]) => {
   const seen: unknown[] = [];
   const parser = new StreamParser({
@@ -182,7 +182,7 @@ describe('RFC 4475', () => {
     expect(body.length).toBe(150);
   });
 
-  it('3.1.1.2 intmeth: every character, UTF-8 and NUL where they may stand', () => {
+  it('3.1.1.2 intmeth: every character, UTF-8 and NUL where they are legal', () => {
     const { method, uri, headers } = acceptedRequest('intmeth');
     expect(method).toBe("!interesting-Method0123456789_*+`.%indeed'~");
     const parsed = parseUri(uri);
@@ -250,14 +250,17 @@ describe('RFC 4475', () => {
     }
   });
 
-  it.each(Object.keys(EXPECTED))('%s gives the same on a stream, however it is cut', (name) => {
-    const octets = load(name);
-    const whole = run(octets);
-    for (let cut = 1; cut < octets.length; cut++) {
-      expect(run(octets.subarray(0, cut), octets.subarray(cut))).toEqual(whole);
-    }
-    expect(run(...Array.from(octets, (octet) => Uint8Array.of(octet)))).toEqual(whole);
-  });
+  it.each(Object.keys(EXPECTED))(
+    '%s gives the same result on a stream, however it is cut',
+    (name) => {
+      const octets = load(name);
+      const whole = run(octets);
+      for (let cut = 1; cut < octets.length; cut++) {
+        expect(run(octets.subarray(0, cut), octets.subarray(cut))).toEqual(whole);
+      }
+      expect(run(...Array.from(octets, (octet) => Uint8Array.of(octet)))).toEqual(whole);
+    },
+  );
 
   it.each(['ncl', 'mcl01'])('%s ends the stream', (name) => {
     const faults: ParseOutcome[] = [];
@@ -285,7 +288,7 @@ describe('RFC 4475', () => {
 });
 
 describe('RFC 4475 in a stream', () => {
-  /** What a stream makes of it: its messages and faults, and what it waits for in the end. */
+  /** The result for a stream: its messages and faults, and what it still waits for at the end. */
   const outcomeOf = (pieces: readonly Uint8Array[]): unknown[] => {
     const seen: unknown[] = [];
     const parser = new StreamParser({
@@ -302,7 +305,7 @@ describe('RFC 4475 in a stream', () => {
   };
 
   it.each(readdirSync(FOLDER).filter((name) => name.endsWith('.dat')))(
-    '%s comes to the same at every cut, and octet by octet',
+    '%s gives the same result at every cut, and octet by octet',
     (file) => {
       const octets = readFileSync(new URL(file, FOLDER));
       const whole = outcomeOf([octets]);

@@ -68,7 +68,7 @@ describe('parseUri', () => {
   });
 
   it.each(['tel:+1234', 'http://x', 'urn:service:sos', 'sipx:a@b'])(
-    'knows that %j is of another scheme',
+    'recognizes the other scheme of %j',
     (text) => {
       expect(() => parseUri(text)).toThrowError(
         expect.objectContaining({ code: 'UNSUPPORTED_SCHEME', statusCode: 416 }),
@@ -108,7 +108,7 @@ describe('formatUri', () => {
       ...(port !== undefined && { port }),
     }));
 
-  it('is read back as it was, whatever the characters', () => {
+  it('parses what it formats, whatever the characters', () => {
     fc.assert(
       fc.property(uri, (value) => {
         const written = formatUri(value);
@@ -120,7 +120,7 @@ describe('formatUri', () => {
     );
   });
 
-  it('refuses a host that is none, and an empty user', () => {
+  it('refuses an invalid host and an empty user', () => {
     const none = { scheme: 'sip', parameters: new Map(), headers: new Map() } as const;
     for (const host of ['', 'a b', 'a>b', 'a@b', '::1]', 'a\r\nb']) {
       expect(() => formatUri({ ...none, host })).toThrowError(SYNTAX);
@@ -172,13 +172,13 @@ describe('CSeq, host and port', () => {
     }
   });
 
-  it('puts IPv6 into brackets', () => {
+  it('puts IPv6 in brackets', () => {
     expect(formatHostPort('::1', 5060)).toBe('[::1]:5060');
     expect(formatHostPort('example.com')).toBe('example.com');
   });
 });
 
-it('64 KiB of anything is read in bounded time', () => {
+it('64 KiB of any input is parsed in bounded time', () => {
   const size = 65_536;
   const shapes = [
     '@',

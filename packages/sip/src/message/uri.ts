@@ -13,7 +13,7 @@ export interface SipUri {
   readonly password?: string;
   /** Lower-case; an IPv6 address without its brackets. */
   readonly host: string;
-  /** 0–65535; absent when the URI names none. */
+  /** 0–65535; absent if the URI has no port. */
   readonly port?: number;
   readonly parameters: Parameters;
   /** The part after `?`; names lower-case. */
@@ -27,7 +27,7 @@ export interface CSeq {
   readonly method: string;
 }
 
-/** Where the parts of a URI lie in its text; -1 for a part that is absent. */
+/** Offsets of the parts of a URI in its text. -1: absent. */
 interface UriLayout {
   readonly secure: boolean;
   readonly userFrom: number;
@@ -40,10 +40,10 @@ interface UriLayout {
   readonly headersFrom: number;
 }
 
-/** RFC 3261 §8.1.1.5 has 2^31 − 1; phones that draw 32 random bits go beyond. */
+/** RFC 3261 §8.1.1.5 allows 2^31 − 1; phones that draw 32 random bits go beyond it. */
 const MAX_CSEQ = 2 ** 32 - 1;
 
-/** Index after `sip:` or `sips:`, or -1 when the text at `from` has another scheme. */
+/** Index after `sip:` or `sips:`, or -1 if the text at `from` has another scheme. */
 function skipSipScheme(text: string, from: number): number {
   if ((text.charCodeAt(from) | 0x20) !== 0x73) return -1;
   if ((text.charCodeAt(from + 1) | 0x20) !== 0x69) return -1;
@@ -53,7 +53,7 @@ function skipSipScheme(text: string, from: number): number {
   return text.charCodeAt(from + 4) === 0x3a ? from + 5 : -1;
 }
 
-/** Whether `[from, to)` is `scheme ":" opaque` of RFC 3986, white space and delimiters excluded. */
+/** Whether `[from, to)` matches `scheme ":" opaque` of RFC 3986, without white space and delimiters. */
 function isAbsoluteUri(text: string, from: number, to: number): boolean {
   let i = from;
   for (; i < to; i++) {
@@ -69,8 +69,8 @@ function isAbsoluteUri(text: string, from: number, to: number): boolean {
 }
 
 /**
- * Walks characters that may stand in a URI, up to `to` or the stop code. Returns -1 at white space, a
- * control character, a delimiter (`<`, `>`, `"`) or an incomplete escape.
+ * Skips characters that are legal in a URI, up to `to` or the stop code. Returns -1 at white space, a control
+ * character, a delimiter (`<`, `>`, `"`) or an incomplete escape.
  */
 function skipUriCharacters(text: string, from: number, to: number, stop: number): number {
   for (let i = from; i < to; i++) {
@@ -86,7 +86,7 @@ function skipUriCharacters(text: string, from: number, to: number, stop: number)
   return to;
 }
 
-/** Index after a host name, IPv4 address or bracketed IPv6 reference; -1 when there is none. */
+/** Index after a host name, IPv4 address or bracketed IPv6 reference. -1 if there is none. */
 export function skipHost(text: string, from: number, to: number): number {
   let i = from;
   if (text.charCodeAt(from) === 0x5b) {
@@ -101,7 +101,7 @@ export function skipHost(text: string, from: number, to: number): number {
   return i > from ? i : -1;
 }
 
-/** Finds the parts of the SIP URI in `[from, to)`, or throws `SYNTAX`. The scheme has been recognised. */
+/** Locates the parts of the SIP URI in `[from, to)`; the scheme is already known. @throws SipError `SYNTAX` */
 function locateUri(text: string, from: number, to: number, field: string): UriLayout {
   let at = skipSipScheme(text, from);
   const secure = at === from + 5;
@@ -159,8 +159,8 @@ function locateUri(text: string, from: number, to: number, field: string): UriLa
 }
 
 /**
- * Throws `SYNTAX` (naming `field`) unless `[from, to)` is a SIP URI or an absolute URI of another scheme. Allocates no
- * strings. Returns whether the URI is `sip:`/`sips:` and has a `?` part.
+ * Throws `SYNTAX` (naming `field`) unless `[from, to)` is a SIP URI or an absolute URI with another scheme. Allocates
+ * no strings. Returns whether the URI is `sip:`/`sips:` and has a `?` part.
  */
 export function checkUri(text: string, from: number, to: number, field: string): boolean {
   if (skipSipScheme(text, from) >= 0) return locateUri(text, from, to, field).headersFrom >= 0;
@@ -168,7 +168,7 @@ export function checkUri(text: string, from: number, to: number, field: string):
   return false;
 }
 
-/** `%41` → `A`, octets read as UTF-8. Not repeated: `%2541` gives `%41`. */
+/** `%41` → `A`, with octets decoded as UTF-8. Decodes once: `%2541` gives `%41`. */
 function unescape(text: string): string {
   if (!text.includes('%')) return text;
   const octets = Buffer.from(text, 'utf8');
@@ -184,11 +184,11 @@ function unescape(text: string): string {
   return octets.toString('utf8', 0, length);
 }
 
-/** Reads `name=value` pairs of a part that was already checked. */
+/** Reads the `name=value` pairs of a part that has already been checked. */
 function readPairs(text: string, separator: string): Map<string, string> {
   const pairs = new Map<string, string>();
   for (const part of text.split(separator)) {
-    // Empty parameters (`;;`, a `;` at the end) are tolerated inside a URI.
+    // Accept empty parameters (`;;`, a trailing `;`) inside a URI.
     if (part === '') continue;
     const equals = part.indexOf('=');
     const name = unescape(equals < 0 ? part : part.slice(0, equals)).toLowerCase();
@@ -197,7 +197,7 @@ function readPairs(text: string, separator: string): Map<string, string> {
   return pairs;
 }
 
-/** Host as stored: lower-case, without the brackets of an IPv6 reference. */
+/** The host as stored: lower-case, an IPv6 reference without its brackets. */
 export function hostText(text: string, from: number, to: number): string {
   const bracketed = text.charCodeAt(from) === 0x5b;
   return (bracketed ? text.slice(from + 1, to - 1) : text.slice(from, to)).toLowerCase();
@@ -206,7 +206,7 @@ export function hostText(text: string, from: number, to: number): string {
 /**
  * Parses a SIP or SIPS URI.
  *
- * @throws SipError `SYNTAX` when it is none, `UNSUPPORTED_SCHEME` (416) when it is a URI of another scheme.
+ * @throws SipError `SYNTAX` if it is not a URI, `UNSUPPORTED_SCHEME` (416) if it has another scheme.
  */
 export function parseUri(text: string): SipUri {
   if (skipSipScheme(text, 0) < 0) {
@@ -238,7 +238,7 @@ const PASSWORD_CHARACTERS: ReadonlySet<string> = new Set(`${UNRESERVED}&=+$,`);
 const PARAMETER_CHARACTERS: ReadonlySet<string> = new Set(`${UNRESERVED}[]/:&+$`);
 const HEADER_CHARACTERS: ReadonlySet<string> = new Set(`${UNRESERVED}[]/?:+$`);
 
-/** Percent-escapes what is not in `allowed`, octet by octet of its UTF-8 form. */
+/** Percent-escapes every octet of the UTF-8 form whose character is not in `allowed`. */
 function escape(text: string, allowed: ReadonlySet<string>): string {
   let escaped = '';
   for (const character of text) {
@@ -264,9 +264,9 @@ function formatPairs(pairs: Parameters, separator: string, allowed: ReadonlySet<
 }
 
 /**
- * `host` or `host:port`, an IPv6 address in brackets.
+ * `host` or `host:port`, with an IPv6 address in brackets.
  *
- * @throws SipError `SYNTAX` when `host` is neither a host name nor an address.
+ * @throws SipError `SYNTAX` if `host` is neither a host name nor an address.
  */
 export function formatHostPort(host: string, port?: number): string {
   const text = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host;
@@ -275,9 +275,9 @@ export function formatHostPort(host: string, port?: number): string {
 }
 
 /**
- * The URI as text: user, password, parameters and headers escaped where they must be, IPv6 in brackets.
+ * The URI as text. User, password, parameters and headers are escaped where necessary, and IPv6 is in brackets.
  *
- * @throws SipError `SYNTAX` when the host is no host, or the user is empty.
+ * @throws SipError `SYNTAX` for an invalid host or an empty user.
  */
 export function formatUri(uri: SipUri): string {
   let text = `${uri.scheme}:`;
@@ -299,12 +299,12 @@ export function formatUri(uri: SipUri): string {
   return text;
 }
 
-/** Parameters that make two URIs differ when only one of them has it (RFC 3261 §19.1.4). */
+/** Parameters that make two URIs differ if only one of them has it (RFC 3261 §19.1.4). */
 const NEVER_IGNORED = ['user', 'ttl', 'method', 'maddr', 'transport'] as const;
 
 /**
- * Whether two URIs are equivalent (RFC 3261 §19.1.4): user and password by case, the rest regardless of it; no default
- * port is assumed. An escaped reserved character counts as equal to the bare one. Not transitive, as the RFC notes.
+ * Whether two URIs are equivalent (RFC 3261 §19.1.4). User and password are case-sensitive, the rest is not. No default
+ * port is assumed. An escaped reserved character equals the bare one. Not transitive, as the RFC notes.
  */
 export function equalUris(a: SipUri, b: SipUri): boolean {
   if (a.scheme !== b.scheme || a.user !== b.user || a.password !== b.password) return false;
@@ -323,7 +323,7 @@ export function equalUris(a: SipUri, b: SipUri): boolean {
 /**
  * Parses `4711 INVITE`.
  *
- * @throws SipError `SYNTAX` when it is not `1*DIGIT LWS token`, or the number is 2^32 or more.
+ * @throws SipError `SYNTAX` if it is not `1*DIGIT LWS token`, or the number is 2^32 or more.
  */
 export function parseCSeq(text: string): CSeq {
   const numberFrom = skipSpace(text, 0);

@@ -31,7 +31,7 @@ describe('Via', () => {
     expect(() => parseVia(text)).toThrowError(SYNTAX);
   });
 
-  it('keeps the part before parameters that do not parse', () => {
+  it('keeps the part before malformed parameters', () => {
     expect(salvageVia('SIP/2.0/UDP 192.0.2.1:5070;branch=a;;x')).toEqual({
       transport: 'UDP',
       host: '192.0.2.1',

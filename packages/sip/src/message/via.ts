@@ -8,9 +8,9 @@ import { formatHostPort, hostText, skipHost } from './uri.ts';
 export interface Via {
   /** Upper-case, e.g. `UDP`. */
   readonly transport: string;
-  /** Of sent-by; lower-case, an IPv6 address without brackets. */
+  /** From sent-by; lower-case, an IPv6 address without brackets. */
   readonly host: string;
-  /** Of sent-by, when it names one. */
+  /** From sent-by, if present. */
   readonly port?: number;
   readonly parameters: Parameters;
 }
@@ -53,13 +53,13 @@ function locateVia(text: string): ViaLayout {
   return { transportFrom: from, transportTo, hostFrom, hostTo, port, parametersFrom: at };
 }
 
-/** Throws `SYNTAX` where `parseVia` would; allocates no strings. */
+/** Validates without allocating strings. @throws SipError `SYNTAX` where `parseVia` would */
 export function checkVia(text: string): void {
   scanParameters(text, locateVia(text).parametersFrom, 'Via');
 }
 
 /**
- * Parses one Via value. Any protocol name and version pass, as in the RFC's grammar.
+ * Parses one Via value. Accepts any protocol name and version, as the RFC's grammar does.
  *
  * @throws SipError `SYNTAX`.
  */
@@ -70,7 +70,7 @@ export function parseVia(text: string): Via {
   return viaOf(text, at, parameters);
 }
 
-/** The part before the parameters of a Via value whose parameters do not parse, or `undefined` if that fails as well. */
+/** The part of a Via value before its malformed parameters, or `undefined` if that does not parse either. */
 export function salvageVia(text: string): Via | undefined {
   try {
     return viaOf(text, locateVia(text), NO_PARAMETERS);
@@ -88,8 +88,8 @@ function viaOf(text: string, at: ViaLayout, parameters: Parameters): Via {
   };
 }
 
-/** The Via value, protocol `SIP/2.0`. @throws SipError `SYNTAX` when a part cannot be written. */
+/** The Via value, with protocol `SIP/2.0`. @throws SipError `SYNTAX` if a part cannot be written */
 export function formatVia(via: Via): string {
-  if (!isToken(via.transport)) throw syntaxError('transport', 'Transport is no token');
+  if (!isToken(via.transport)) throw syntaxError('transport', 'Transport is not a token');
   return `SIP/2.0/${via.transport.toUpperCase()} ${formatHostPort(via.host, via.port)}${formatParameters(via.parameters)}`;
 }

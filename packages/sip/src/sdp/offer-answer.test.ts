@@ -67,7 +67,7 @@ function answer(...lines: (string | string[])[]) {
   return { audio, video };
 }
 
-/** Whether video is accepted with an answer in mode 0 when these types were offered. */
+/** Whether video is accepted when these types were offered and the answer uses mode 0. */
 const acceptsModeZero = (...offered: number[]) => {
   const media = OFFER.media.map((one) =>
     one.kind === 'video'
@@ -119,13 +119,13 @@ describe('parseAnswer', () => {
     expect(acceptsModeZero(112, 113)).toBe(true);
   });
 
-  it('knows a dynamic type of ours without its rtpmap', () => {
+  it('recognizes one of our dynamic types without its rtpmap', () => {
     const { audio, video } = answer('m=audio 4000 RTP/AVP 8 101', 'm=video 4002 RTP/AVP 112 98');
     expect(audio.codecs.map((codec) => codec.encodingName)).toEqual(['PCMA', 'telephone-event']);
     expect(video.codecs.map((codec) => codec.payloadType)).toEqual([112]);
   });
 
-  it('does not take a codec of another clock rate or channel count', () => {
+  it('rejects a codec with another clock rate or channel count', () => {
     const { audio } = answer(
       'm=audio 4000 RTP/AVP 96 97',
       'a=rtpmap:96 PCMA/16000',
@@ -163,7 +163,7 @@ describe('parseAnswer', () => {
     expect(muxed.map((media) => media.rtcpPort)).toEqual([4000, 4003]);
   });
 
-  it('inherits the session’s direction; a hold after RFC 2543 does not receive', () => {
+  it('inherits the session’s direction; an RFC 2543 hold does not receive', () => {
     const { audio, video } = answer('a=sendonly', AUDIO, VIDEO, 'a=recvonly', 'c=IN IP4 0.0.0.0');
     expect(audio.direction).toBe('sendonly');
     expect(video).toMatchObject({ direction: 'inactive', address: '0.0.0.0', accepted: true });
@@ -189,14 +189,14 @@ describe('parseAnswer', () => {
       'SRTP, which was not offered',
       ['m=video 4002 RTP/SAVP 97', 'a=rtpmap:97 H264/90000', 'a=fmtp:97 packetization-mode=1'],
     ],
-    ['another kind in its place', ['m=application 4002 TCP/BFCP *']],
+    ['another kind of medium in its place', ['m=application 4002 TCP/BFCP *']],
   ])('refused by %s', (_, lines) => {
     const { audio, video } = answer(AUDIO, lines);
     expect(audio.accepted).toBe(true);
     expect(video.accepted).toBe(false);
   });
 
-  it('telephone-event alone is no audio', () => {
+  it('telephone-event alone is not audio', () => {
     const { audio } = answer(
       'm=audio 4000 RTP/AVP 101',
       'a=rtpmap:101 telephone-event/8000',
@@ -211,7 +211,7 @@ describe('parseAnswer', () => {
     expect(video).toMatchObject({ accepted: true, port: 4002 });
   });
 
-  it('has no use for an answer without any medium', () => {
+  it('rejects an answer without a usable medium', () => {
     for (const lines of [
       ['m=audio 0 RTP/AVP 8', 'm=video 0 RTP/AVP 97'],
       ['m=audio 4000 RTP/AVP 18'],
@@ -233,7 +233,7 @@ describe('parseAnswer', () => {
     expect(video.problem).toBeTypeOf('string');
   });
 
-  it('names each section and what is wrong with it', () => {
+  it('names each section and its problem', () => {
     const text = sdp('m=audio 4000 RTP/AVP 18', 'm=video 0 RTP/AVP 97');
     expect(() => parseAnswer(OFFER, text)).toThrowError(
       'No usable medium: audio: no codec in common (the peer has G729/8000); video: the peer refused it (port 0)',
@@ -243,11 +243,11 @@ describe('parseAnswer', () => {
   it.each([
     ['a dead one', ['m=audio 0 RTP/AVP 8', 'm=video 0 RTP/AVP 97', AUDIO, VIDEO].flat()],
     [
-      'one that needs keys',
+      'one that requires keys',
       ['m=audio 4900 RTP/SAVP 8', 'm=video 4902 RTP/SAVP 97', AUDIO, VIDEO].flat(),
     ],
     [
-      'one of other codecs',
+      'one with other codecs',
       ['m=audio 4900 RTP/AVP 18', 'm=video 4902 RTP/AVP 34', AUDIO, VIDEO].flat(),
     ],
   ])('uses the first usable section of each kind behind %s', (_, lines) => {
@@ -302,7 +302,7 @@ describe('answerReoffer', () => {
       expect(read.map(({ type }) => type)).toEqual(
         lines.filter((line) => line.startsWith('m=')).map((line) => line.slice(2).split(' ')[0]),
       );
-      // Asked again, and in an offer of ours, each section stays in its place.
+      // Asked again, and in an offer from us, each section keeps its place.
       expect(answerReoffer(first.description, sdp(lines)).sdp).toBe(first.sdp);
       expect(readDescription(formatOffer(first.description)).map(({ port }) => port)).toEqual(
         ports,
@@ -310,7 +310,7 @@ describe('answerReoffer', () => {
     },
   );
 
-  it('answers the same session with what is in common, under the peer’s types', () => {
+  it('answers with the codecs in common, under the peer’s types', () => {
     const {
       sdp: text,
       description,
@@ -356,7 +356,7 @@ describe('answerReoffer', () => {
     expect(answerReoffer(OFFER, formatOffer(OFFER)).description.sessionVersion).toBe(1);
   });
 
-  it('has a new version when the keys or the profile of the answer are others', () => {
+  it('increments the version when the answer’s keys or profile change', () => {
     const key = Buffer.alloc(30, 7).toString('base64');
     const suite = 'AES_CM_128_HMAC_SHA1_80';
     const media = OFFER.media.map((one) => ({ ...one, crypto: [{ tag: 1, suite, key }] }));
@@ -387,7 +387,7 @@ describe('answerReoffer', () => {
     expect(readDescription(text).map((media) => media.direction)).toEqual([expected, expected]);
   });
 
-  it('resumes after a hold, and gets its other codecs back', () => {
+  it('resumes after a hold, and restores its other codecs', () => {
     const held = answerReoffer(OFFER, sdp(AUDIO, 'a=sendonly', VIDEO, 'a=inactive'));
     expect(held.description.media.map((media) => media.direction)).toEqual([
       'recvonly',
@@ -426,7 +426,7 @@ describe('answerReoffer', () => {
     expect(peer.length).toBe(2);
   });
 
-  it('refuses a medium that the peer gave up, and takes it back later', () => {
+  it('refuses a medium that the peer dropped, and accepts it again later', () => {
     const without = answerReoffer(OFFER, sdp(AUDIO, 'm=video 0 RTP/AVP 97'));
     expect(readDescription(without.sdp).map((media) => media.port)).toEqual([30000, 0]);
     const again = answerReoffer(without.description, sdp(AUDIO, VIDEO));

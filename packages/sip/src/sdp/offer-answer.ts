@@ -1,4 +1,4 @@
-// Offer and answer (RFC 3264): what a peer's answer means for our offer, and our answer to a peer's re-offer.
+// Offer and answer (RFC 3264): interprets a peer's answer to our offer, and writes our answer to a peer's re-offer.
 
 import { SipError } from '../errors.ts';
 import { type AgreedCrypto, answeredCrypto, chooseCrypto, type CryptoAttribute } from './sdes.ts';
@@ -17,28 +17,32 @@ import type {
   SessionDescription,
 } from './sdp.ts';
 
-/** What the peer made of one m-line of ours. */
+/** The peer's answer to one of our m-lines. */
 export interface AnsweredMedia {
   readonly kind: 'audio' | 'video';
-  /** The port is not 0, the profile is RTP/AVP or RTP/AVPF, and a codec other than telephone-event is in common. */
+  /** The port is not 0, the profile is allowed, and there is a codec in common other than telephone-event. */
   readonly accepted: boolean;
-  /** Where the peer receives RTP: an IP address, or a host name; `0.0.0.0` when it holds. `''` if not accepted and not given. */
+  /**
+   * Where the peer receives RTP: an IP address or a host name. `0.0.0.0` while it holds. May be `''` if not accepted.
+   */
   readonly address: string;
   /** 0–65535. */
   readonly port: number;
   readonly rtcpAddress: string;
-  /** RFC 3605 `a=rtcp`, else `port` + 1; 0 when there is none. */
+  /** From `a=rtcp` (RFC 3605), else `port` + 1; 0 if there is none. */
   readonly rtcpPort: number;
-  /** As the peer wrote it, only that with a c= of 0.0.0.0 (RFC 2543 hold) it counts as not receiving. */
+  /** As the peer wrote it, except that a c= line of 0.0.0.0 (RFC 2543 hold) counts as not receiving. */
   readonly direction: MediaDirection;
-  /** Ours ∩ theirs in the peer's order, with the peer's payload types and fmtp; telephone-event included. */
+  /**
+   * Our codecs that the peer also has, in the peer's order, with its payload types and fmtp. Includes telephone-event.
+   */
   readonly codecs: readonly CodecDescription[];
   readonly ptimeMs?: number;
-  /** The keys of SRTP; absent: RTP in the clear. */
+  /** The SRTP keys. Absent: plain RTP. */
   readonly crypto?: AgreedCrypto;
-  /** What the peer understands by RTCP, for `*` or one of `codecs`. */
+  /** The RTCP feedback that the peer understands, for `*` or one of `codecs`. */
   readonly feedback: { readonly nack: boolean; readonly pli: boolean; readonly fir: boolean };
-  /** Why the medium is not accepted, for people. */
+  /** Why the medium is not accepted, as text for people. */
   readonly problem?: string;
 }
 
@@ -57,7 +61,7 @@ function sameCodec(a: CodecDescription, b: CodecDescription): boolean {
   return name !== 'h264' || packetizationMode(a) === packetizationMode(b);
 }
 
-/** Codecs in common, in the peer's order: `[ours, as the peer has it]`. */
+/** Codecs in common, in the peer's order: `[ours, the peer's]`. */
 function commonCodecs(
   ours: readonly CodecDescription[],
   remote: RemoteMedia,
@@ -68,7 +72,7 @@ function commonCodecs(
     const theirs = remote.codecs.find((codec) => codec.payloadType === payloadType);
     let own: CodecDescription | undefined;
     if (theirs !== undefined) own = ours.find((codec) => sameCodec(codec, theirs));
-    // Some devices leave out the rtpmap of a dynamic type they took over from the offer.
+    // Some devices omit the rtpmap of a dynamic type that they took from the offer.
     else if (remote.unnamed.includes(payloadType)) {
       own = ours.find((codec) => codec.payloadType === payloadType);
     }
@@ -93,9 +97,9 @@ function directionOf(send: boolean, receive: boolean): MediaDirection {
 }
 
 /**
- * For each m-line of ours the section that is used with it: the one at its place, unless that is of another kind or cannot be
- * used; then the first of its kind that can. Phones offer SRTP and plain RTP side by side, put a dead section in front after a
- * restart of the camera (RFC 3264 §8), or leave out the section of a medium that they do not have.
+ * Finds the section to use for each of our m-lines: the one at the same index, unless it is of another kind or
+ * unusable, then the first usable one of its kind. Phones offer SRTP and plain RTP side by side, put a dead section
+ * first after a camera restart (RFC 3264 §8), or omit the section of a medium that they lack.
  */
 function align(
   { media: ours, sections }: SessionDescription,
@@ -129,7 +133,7 @@ function align(
   });
 }
 
-/** The section has a port, a profile that we may use, and a codec in common. */
+/** The section has a port, a profile that we allow, and a codec in common. */
 function mayUse(media: OfferedMedia, section: RemoteMedia, secured: boolean): boolean {
   const codecs = media.capability?.codecs ?? media.codecs;
   return (
@@ -140,7 +144,7 @@ function mayUse(media: OfferedMedia, section: RemoteMedia, secured: boolean): bo
   );
 }
 
-/** Secured, or in the clear, as was asked for; never the one in place of the other. */
+/** Secured or plain, as requested; never one instead of the other. */
 function isAllowedProfile(
   media: OfferedMedia,
   { protocol }: RemoteMedia,
@@ -245,10 +249,10 @@ function requireUsable(media: readonly AnsweredMedia[]): void {
 }
 
 /**
- * Reads the peer's answer to our offer: one entry for each offered m-line, in order. Sections beyond those offered are
- * ignored, missing ones are refused media.
+ * Reads the peer's answer to our offer: one entry for each offered m-line, in order. Extra sections are ignored;
+ * missing ones count as refused.
  *
- * @throws SipError `BAD_SDP` when it cannot be read, `NO_COMMON_CODECS` when no medium at all is usable.
+ * @throws SipError `BAD_SDP` if it cannot be read, `NO_COMMON_CODECS` if no medium is usable.
  */
 export function parseAnswer(offer: SessionDescription, sdp: string): AnsweredMedia[] {
   const aligned = align(
@@ -266,7 +270,9 @@ export function parseAnswer(offer: SessionDescription, sdp: string): AnsweredMed
   return answered;
 }
 
-/** Our fmtp under the peer's payload type; H.264 takes the peer's profile, which must be the same both ways (RFC 6184 §8.2.2). */
+/**
+ * Our fmtp under the peer's payload type. H.264 takes the peer's profile, which must be symmetric (RFC 6184 §8.2.2).
+ */
 function answerCodec(own: CodecDescription, theirs: CodecDescription): CodecDescription {
   const profile = parseFmtp(theirs.fmtp ?? '').get('profile-level-id');
   const fmtp =
@@ -281,13 +287,14 @@ function textFacts({ codecs, direction, protocol = 'RTP/AVP', capability }: Offe
 }
 
 /**
- * Answers the peer's re-offer with the unchanged session: our ports, the codecs in common under the peer's payload types,
- * directions mirrored and limited by ours, m-lines that we do not have refused with port 0.
+ * Answers the peer's re-offer with the unchanged session: our ports, the codecs in common under the peer's payload
+ * types, directions mirrored and limited by ours. m-lines that we do not have are refused with port 0.
  *
- * `description` replaces `current` for the next re-offer: its `sessionVersion` is one higher if anything changed, and it
- * remembers what our media can do at most, so that a held session resumes. `peer` has one entry for each of our media.
+ * `description` replaces `current` for the next re-offer. Its `sessionVersion` is one higher if anything changed, and
+ * it keeps the full capability of our media, so that a held session can resume. `peer` has one entry for each of our
+ * media.
  *
- * @throws SipError `BAD_SDP` or `NO_COMMON_CODECS`, both answered with 488; the session then goes on as it was.
+ * @throws SipError `BAD_SDP` or `NO_COMMON_CODECS`, both answered with 488; the session then continues unchanged.
  */
 export function answerReoffer(
   current: SessionDescription,
@@ -333,7 +340,7 @@ export function answerReoffer(
       ),
       capability: { ...capability, ...(chosen !== undefined && { answered: chosen.answer }) },
     };
-    // RFC 3264 §8: the same version means the same text, keys included.
+    // RFC 3264 §8: the same version requires the same text, keys included.
     changed ||= textFacts(next) !== textFacts(own);
     media.push(next);
     answers.set(theirs, next);

@@ -1,16 +1,16 @@
-// Keys of SRTP in session descriptions: the `a=crypto` lines of RFC 4568, and which of them is used.
+// SRTP keys in session descriptions: the `a=crypto` lines of RFC 4568, and which of them is used.
 
 /** One `a=crypto` line of ours. */
 export interface CryptoAttribute {
   /** 1–999,999,999, unique in its m-section. */
   readonly tag: number;
-  /** As of RFC 4568 §6.2, e.g. `AES_CM_128_HMAC_SHA1_80`. */
+  /** A name from RFC 4568 §6.2, e.g. `AES_CM_128_HMAC_SHA1_80`. */
   readonly suite: string;
   /** Master key and salt, in base64. */
   readonly key: string;
 }
 
-/** One `a=crypto` line of the peer's that can be used: one key, without an index to it, and nothing else asked for. */
+/** A usable `a=crypto` line of the peer: a single key, without an MKI or other requirements. */
 export type RemoteCrypto = CryptoAttribute;
 
 /** The keys that offer and answer have agreed on. */
@@ -18,22 +18,21 @@ export interface AgreedCrypto {
   readonly suite: string;
   /** Master key and salt in base64, for what we send. */
   readonly local: string;
-  /** The same for what the peer sends. */
+  /** The same, for what the peer sends. */
   readonly remote: string;
 }
 
-/** Lines of one m-section that are read. */
+/** Lines that are read in one m-section. */
 const MAX_CRYPTO_LINES = 16;
 
-/** The line without its end. */
+/** The line without its line end. */
 export function formatCrypto({ tag, suite, key }: CryptoAttribute): string {
   return `a=crypto:${tag} ${suite} inline:${key}`;
 }
 
 /**
- * Reads `crypto` attributes as sdp-transform has taken them apart. Left out is what cannot be used here: several keys, an
- * MKI, and session parameters other than those which change nothing for us (RFC 4568 §6.3: an unknown one must not be
- * ignored).
+ * Reads `crypto` attributes that sdp-transform has split. Skips what cannot be used here: several keys, an MKI, and
+ * session parameters that would change anything for us (RFC 4568 §6.3: an unknown one must not be ignored).
  */
 export function readCrypto(
   lines: readonly {
@@ -51,17 +50,17 @@ export function readCrypto(
     // inline:<key||salt>["|" lifetime]["|" MKI ":" length]
     const match = /^inline:([A-Za-z0-9+/]{1,128}={0,2})(?:\|([^|\s;]+))?$/i.exec(config);
     if (match?.[1] === undefined) continue;
-    // Where a lifetime is left out an MKI can stand in its place, and is known by its colon.
+    // If the lifetime is omitted, an MKI can take its place; its colon gives it away.
     if (match[2]?.includes(':')) continue;
     const asked = typeof sessionConfig === 'string' ? sessionConfig.trim().split(/\s+/) : [];
-    // A hint about the replay window (§6.3.6) is met by ours.
+    // Our replay window satisfies a hint about its size (§6.3.6).
     if (asked.some((one) => one !== '' && !/^WSH=\d+$/i.test(one))) continue;
     found.push({ tag, suite: suite.toUpperCase(), key: match[1] });
   }
   return found;
 }
 
-/** The answer to our lines: the peer's line must be one of ours, by tag and suite (RFC 4568 §5.1.2). */
+/** The answer to our lines: the peer's line must match one of ours by tag and suite (RFC 4568 §5.1.2). */
 export function answeredCrypto(
   ours: readonly CryptoAttribute[],
   theirs: readonly RemoteCrypto[],
@@ -72,7 +71,7 @@ export function answeredCrypto(
   return { suite: own.suite, local: own.key, remote: chosen.key };
 }
 
-/** The line of the peer's offer that we take, the first that we can, and our answer to it. */
+/** The first line of the peer's offer that we support, and our answer to it. */
 export function chooseCrypto(
   ours: readonly CryptoAttribute[],
   theirs: readonly RemoteCrypto[],

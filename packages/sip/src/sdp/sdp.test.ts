@@ -135,7 +135,7 @@ describe('formatOffer', () => {
       { media: [{ ...audio, codecs: [{ payloadType: 128, encodingName: 'x', clockRateHz: 1 }] }] },
     ],
     ['extraLines', { extraLines: { audio: ['no line'] } }],
-  ])('names the wrong %s', (field, change) => {
+  ])('names the invalid %s', (field, change) => {
     expect(() => formatOffer({ ...OFFER, ...change })).toThrowError(
       expect.objectContaining({ code: 'INVALID_ARGUMENT', field }),
     );
@@ -200,7 +200,7 @@ describe('readDescription', () => {
     });
   });
 
-  it('takes LF alone for a line end, and leaves other lines out', () => {
+  it('accepts a bare LF as a line end, and skips other lines', () => {
     const lines = [
       ...PEER,
       'a=crypto:1 x y',
@@ -223,7 +223,7 @@ describe('readDescription', () => {
     ['a long line', replaced('s=', `s=${'x'.repeat(SDP_LIMITS.lineCharacters)}`)],
     ['1,000 m-lines', PEER.join('\r\n') + '\r\nm=audio 0 RTP/AVP 0'.repeat(1000)],
     ['too many lines', PEER.join('\r\n') + '\r\na=x'.repeat(SDP_LIMITS.lines)],
-    ['too much', PEER.join('\r\n') + ' '.repeat(SDP_LIMITS.characters)],
+    ['too many characters', PEER.join('\r\n') + ' '.repeat(SDP_LIMITS.characters)],
   ])('is BAD_SDP with %s', (_, text) => {
     expect(() => readDescription(text)).toThrowError(BAD);
   });
@@ -254,7 +254,7 @@ describe('readDescription', () => {
     ['m=video 0 udp/x y', 'a=rtcp:70000\r\nc=nothing\r\nnonsense\r\na=fmtp'],
     ['m=application 0 UDP/BFCP *', 'a=floorctrl:c-only'],
     ['m=image 0 udptl t38', ''],
-  ])('looks at nothing in the refused section %s', (line, more) => {
+  ])('ignores the contents of the refused section %s', (line, more) => {
     const [spoken, refused] = readDescription(
       [
         ...PEER.slice(
@@ -272,17 +272,17 @@ describe('readDescription', () => {
   });
 
   it.each([
-    ['payload types that are none among good ones', 'm=audio', 'm=audio 4000 RTP/AVP 300 8 x 101'],
+    ['invalid payload types among valid ones', 'm=audio', 'm=audio 4000 RTP/AVP 300 8 x 101'],
     ['an rtpmap of payload type 300', 'a=rtpmap:97', 'a=rtpmap:300 H264/90000'],
     ['an RTCP port out of range', 'a=rtcp:4100', 'a=rtcp:70000'],
     ['a line without a type', 's=', 'm =video 1 RTP/AVP 0'],
     ['an IPv6 zone', 'c=IN IP6', 'c=IN IP6 fe80::1%eth0'],
-    ['ptime of no sense', 'a=ptime:30', 'a=ptime:-5'],
+    ['a nonsensical ptime', 'a=ptime:30', 'a=ptime:-5'],
     ['empty rtcp', 'a=rtcp:4100', 'a=rtcp:'],
     ['an rtpmap without a rate', 'a=rtpmap:97', 'a=rtpmap:97 H264'],
-    ['fmtp without a text', 'a=fmtp:97', 'a=fmtp:97'],
+    ['fmtp without text', 'a=fmtp:97', 'a=fmtp:97'],
     ['fmtp of an unknown type', 'a=fmtp:97', 'a=fmtp:x y'],
-  ])('lives with %s', (_, from, to) => {
+  ])('tolerates %s', (_, from, to) => {
     const sections = readDescription(replaced(from, to));
     expect(sections.map(({ problem }) => problem)).toEqual([undefined, undefined]);
   });

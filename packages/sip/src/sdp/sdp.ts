@@ -1,36 +1,36 @@
-// Session descriptions (RFC 4566, RFC 3605, RFC 4585): writing our offer, and reading a peer's description behind our own
-// validation. sdp-transform takes the attribute lines apart; m= and c= lines are checked here first, because it loses
-// type and port of `m=audio 1/2` and lets any port pass.
+// Session descriptions (RFC 4566, RFC 3605, RFC 4585): writes our offer, and reads and validates a peer's description.
+// sdp-transform splits the attribute lines. m= and c= lines are checked here first, because it loses the type and port
+// of `m=audio 1/2` and accepts any port.
 
 import { isIP } from 'node:net';
 import { parse } from 'sdp-transform';
 import { SipError } from '../errors.ts';
 import { type CryptoAttribute, formatCrypto, readCrypto, type RemoteCrypto } from './sdes.ts';
 
-/** Who may send, seen from the side that wrote it (RFC 4566 §6). */
+/** Who may send, from the point of view of the side that wrote it (RFC 4566 §6). */
 export type MediaDirection = 'sendrecv' | 'sendonly' | 'recvonly' | 'inactive';
 
 /** One payload type of an m-line. */
 export interface CodecDescription {
   /** 0–127. */
   readonly payloadType: number;
-  /** As in rtpmap, e.g. `H264`, `PCMA`, `telephone-event`. Compared regardless of case. */
+  /** As in rtpmap, e.g. `H264`, `PCMA`, `telephone-event`. Case-insensitive. */
   readonly encodingName: string;
   readonly clockRateHz: number;
   /** Default 1. */
   readonly channels?: number;
-  /** Text of the fmtp line after the payload type; read it with `parseFmtp`. */
+  /** The fmtp line after the payload type; parse it with `parseFmtp`. */
   readonly fmtp?: string;
 }
 
-/** One m-line of ours. */
+/** One of our m-lines. */
 export interface OfferedMedia {
   readonly kind: 'audio' | 'video';
   /** RTP port, 0–65535; 0 refuses the medium. */
   readonly port: number;
   /** 0–65535. */
   readonly rtcpPort: number;
-  /** Of the m-line. Default `RTP/AVP`; an answer repeats the offer's (RFC 3264 §6). */
+  /** The protocol of the m-line. Default `RTP/AVP`; an answer repeats the offer's (RFC 3264 §6). */
   readonly protocol?: string;
   readonly direction: MediaDirection;
   /** In order of preference. */
@@ -41,44 +41,44 @@ export interface OfferedMedia {
   readonly ptimeMs?: number;
   /** `ccm fir`, `nack`, `nack pli`: written as `a=rtcp-fb:* …`. */
   readonly feedback?: readonly string[];
-  /** Our keys for SRTP (RFC 4568), in order of preference. Absent: no SRTP. */
+  /** Our SRTP keys (RFC 4568), in order of preference. Absent: no SRTP. */
   readonly crypto?: readonly CryptoAttribute[];
-  /** Without SRTP the medium is refused. Default false: RTP in the clear, where the peer has no keys (RFC 8643). */
+  /** Refuse the medium without SRTP. Default false: plain RTP if the peer has no keys (RFC 8643). */
   readonly requiresCrypto?: boolean;
-  /** What the medium can do at most, when an answer has narrowed `codecs` or `direction`. Set by `answerReoffer`. */
+  /** The full capability of the medium, if an answer has narrowed `codecs` or `direction`. Set by `answerReoffer`. */
   readonly capability?: {
     readonly codecs: readonly CodecDescription[];
     readonly direction: MediaDirection;
-    /** The direction without a hold of ours, where there is one. */
+    /** The direction without our hold, if we hold. */
     readonly full?: MediaDirection;
-    /** The line of `crypto` that our answer carried. */
+    /** The `crypto` line in our answer. */
     readonly answered?: CryptoAttribute;
   };
 }
 
 /** Our side of a session. */
 export interface SessionDescription {
-  /** IP address of the c= and o= lines. */
+  /** IP address for the c= and o= lines. */
   readonly address: string;
-  /** Of the o= line, a non-negative safe integer. */
+  /** Session ID of the o= line, a non-negative safe integer. */
   readonly sessionId: number;
-  /** Of the o= line; one more after each change. */
+  /** Session version of the o= line; one more after each change. */
   readonly sessionVersion: number;
   readonly sessionName: string;
   readonly media: readonly OfferedMedia[];
   /**
-   * The m-lines of the session in their order, which never changes (RFC 3264 §8): an index of `media`, or a medium that is not
-   * ours. Set by `answerReoffer`. Default: all of `media`.
+   * The m-lines of the session in their fixed order (RFC 3264 §8): an index into `media`, or a medium that we do not
+   * have. Set by `answerReoffer`. Default: all of `media`.
    */
   readonly sections?: readonly (number | RefusedMedia)[];
-  /** Whole lines (`a=…`) to add at the end of the medium's section. */
+  /** Complete lines (`a=…`) to append to the medium's section. */
   readonly extraLines?: {
     readonly audio?: readonly string[];
     readonly video?: readonly string[];
   };
 }
 
-/** An m-line of the peer's that we refuse. */
+/** An m-line of the peer that we refuse. */
 export interface RefusedMedia {
   readonly type: string;
   readonly protocol: string;
@@ -86,7 +86,7 @@ export interface RefusedMedia {
   readonly formats: readonly string[];
 }
 
-/** Bounds of a description that is read; beyond them it is `BAD_SDP`. */
+/** Limits for reading a description. Exceeding one gives `BAD_SDP`. */
 export const SDP_LIMITS = {
   characters: 65536,
   lines: 2048,
@@ -94,7 +94,7 @@ export const SDP_LIMITS = {
   media: 32,
 } as const;
 
-/** One m-section of a peer, validated. */
+/** One validated m-section of a peer. */
 export interface RemoteMedia {
   readonly type: string;
   /** 0–65535. */
@@ -102,11 +102,11 @@ export interface RemoteMedia {
   readonly protocol: string;
   /** As on the m-line. */
   readonly formats: readonly string[];
-  /** Payload types whose codec is known from rtpmap or RFC 3551, in the order of the m-line; empty when not RTP. */
+  /** Payload types whose codec is known from rtpmap or RFC 3551, in m-line order. Empty if not RTP. */
   readonly codecs: readonly CodecDescription[];
   /** Payload types without rtpmap that RFC 3551 does not define. */
   readonly unnamed: readonly number[];
-  /** Of the media's c= line, else the session's; absent when there is neither. */
+  /** From the media's c= line, else the session's; absent if there is neither. */
   readonly address: string | undefined;
   readonly rtcpPort: number | undefined;
   readonly rtcpAddress: string | undefined;
@@ -116,11 +116,11 @@ export interface RemoteMedia {
   readonly ptimeMs: number | undefined;
   readonly feedback: readonly { readonly payload: string; readonly text: string }[];
   readonly crypto: readonly RemoteCrypto[];
-  /** Why the section cannot be used, if it cannot: the others still can. */
+  /** Why this section cannot be used, if so. Other sections are unaffected. */
   readonly problem?: string;
 }
 
-/** Payload types that need no rtpmap (RFC 3551 §6): those that an endpoint of ours may meet. */
+/** Static payload types that need no rtpmap (RFC 3551 §6), limited to those that our endpoints meet. */
 const STATIC_CODECS: ReadonlyMap<number, readonly [string, number]> = new Map([
   [0, ['PCMU', 8000]],
   [3, ['GSM', 8000]],
@@ -135,13 +135,13 @@ const STATIC_CODECS: ReadonlyMap<number, readonly [string, number]> = new Map([
   [34, ['H263', 90000]],
 ]);
 
-/** Lines handed to sdp-transform. Its other rules are never run on a peer's text. */
+/** Lines handed to sdp-transform. Its other rules never run on a peer's text. */
 const READ_LINES =
   /^(?:[vost]=|c=|a=(?:rtpmap:|fmtp:|rtcp:|rtcp-fb:|ptime:|crypto:|rtcp-mux$|sendrecv$|sendonly$|recvonly$|inactive$))/;
 
 /**
- * Names that devices write in place of the registered ones, by name without punctuation: Grandstream and Yealink write
- * `G.722`, older Avaya and Cisco gateways `G711U` and `G711A`.
+ * Encoding names that devices use instead of the registered ones, keyed without punctuation. Grandstream and Yealink
+ * write `G.722`, older Avaya and Cisco gateways `G711U` and `G711A`.
  */
 const ENCODING_ALIASES: ReadonlyMap<string, string> = new Map([
   ['g722', 'G722'],
@@ -156,8 +156,9 @@ const ENCODING_ALIASES: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * The one clock rate that an encoding can have. G.722 samples at 16 kHz and has an RTP clock of 8 kHz by a historic error
- * (RFC 3551 §4.5.2): many devices write 16000. Others write the sampling rate of the camera, or Opus without its two channels.
+ * Encodings with a single possible clock rate. G.722 samples at 16 kHz but has an RTP clock of 8 kHz, a historical
+ * error (RFC 3551 §4.5.2); many devices write 16000. Others write the camera's sampling rate, or Opus without its two
+ * channels.
  */
 const ONLY_CLOCK_RATES: ReadonlyMap<string, number> = new Map([
   ['g722', 8000],
@@ -166,7 +167,7 @@ const ONLY_CLOCK_RATES: ReadonlyMap<string, number> = new Map([
   ['vp8', 90000],
 ]);
 
-/** The codec that a peer means, under the registered name and clock rate. */
+/** The codec that the peer means, with its registered name and clock rate. */
 function registered(codec: CodecDescription): CodecDescription {
   const plain = codec.encodingName.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
   const encodingName = ENCODING_ALIASES.get(plain) ?? codec.encodingName;
@@ -183,7 +184,10 @@ function bad(message: string): SipError {
   return new SipError('BAD_SDP', message, { field: 'sdp', statusCode: 488 });
 }
 
-/** Parameters of an fmtp text, `a=1; b=2`. Names lower-case; a part without `=` has the value `''`; the first of a name counts. */
+/**
+ * Parses fmtp text, `a=1; b=2`. Names are lower-case; a part without `=` has the value `''`. The first of a name
+ * counts.
+ */
 export function parseFmtp(text: string): ReadonlyMap<string, string> {
   const parameters = new Map<string, string>();
   for (const part of text.split(';')) {
@@ -196,10 +200,10 @@ export function parseFmtp(text: string): ReadonlyMap<string, string> {
 }
 
 /**
- * The text of our description, CRLF lines: both the offer and, with what was agreed, an answer.
+ * The text of our description with CRLF line ends: an offer, or with the agreed values, an answer.
  *
- * @throws SipError `ILLEGAL_CHARACTER` for CR, LF or NUL in a text; `INVALID_ARGUMENT` naming `field` for an address that is
- * no IP, a number out of range, a medium without codecs, or an extra line that is no `x=…`.
+ * @throws SipError `ILLEGAL_CHARACTER` for CR, LF or NUL in a text; `INVALID_ARGUMENT` naming `field` for an address
+ * that is not an IP address, a number out of range, a medium without codecs, or an extra line that is not `x=…`.
  */
 export function formatOffer(description: SessionDescription): string {
   const { media, sections } = description;
@@ -215,7 +219,7 @@ export function formatOffer(description: SessionDescription): string {
   );
 }
 
-/** The session part, followed by ready m-sections. */
+/** The session part, followed by finished m-sections. */
 export function formatDescription(
   description: SessionDescription,
   sections: readonly string[],
@@ -235,19 +239,19 @@ export function formatDescription(
 }
 
 /**
- * An m-section that refuses a medium: port 0, the formats as offered (RFC 3264 §6). It has its own `c=` line, since
- * there is none for the session (RFC 4566 §5.7).
+ * An m-section that refuses a medium: port 0, formats as offered (RFC 3264 §6). It has its own `c=` line because the
+ * session has none (RFC 4566 §5.7).
  */
 export function formatRefusedMedia(
   address: string,
   { type, protocol, formats }: RefusedMedia,
 ): string {
-  // A section that the peer refused itself may have come without a profile or a format; the grammar wants both.
+  // A section that the peer itself refused may lack a profile or a format; the grammar requires both.
   const named = `${protocol === '' ? 'RTP/AVP' : protocol} ${formats.length === 0 ? '0' : formats.join(' ')}`;
   return `m=${type} 0 ${named}\r\nc=${connection(address)}\r\n`;
 }
 
-/** One m-section of ours. c= stands right after m=, where the grammar of RFC 4566 §9 has it. */
+/** One of our m-sections. c= follows m= directly, as the grammar of RFC 4566 §9 requires. */
 export function formatMedia(description: SessionDescription, media: OfferedMedia): string {
   const address = connection(description.address);
   requireInteger('port', media.port, 65535);
@@ -336,10 +340,10 @@ interface MediaLine {
 }
 
 /**
- * Reads a peer's description. A section that cannot be used says why in `problem` and spoils none of the others; what
- * stands in a section with port 0 is not looked at, since it can only refuse itself.
+ * Reads a peer's description. A section that cannot be used reports why in `problem` and does not affect the others.
+ * The contents of a section with port 0 are ignored: it only refuses itself.
  *
- * @throws SipError `BAD_SDP` and nothing else: for a text that is no description, or beyond {@link SDP_LIMITS}.
+ * @throws SipError only `BAD_SDP`: for text that is not a description, or beyond {@link SDP_LIMITS}.
  */
 export function readDescription(text: string): RemoteMedia[] {
   const { lines, mediaLines } = readLines(text);
@@ -353,11 +357,11 @@ export function readDescription(text: string): RemoteMedia[] {
       cause,
     });
   }
-  if (session.media.length !== mediaLines.length) throw bad('m-lines cannot be told apart');
+  if (session.media.length !== mediaLines.length) throw bad('m-lines cannot be separated');
   return mediaLines.map((line, index) => readMedia(line, session.media[index] ?? {}, session));
 }
 
-/** What is used of sdp-transform's result. Its numbers are text where the line has leading zeros or no number. */
+/** The parts of sdp-transform's result that are used. Numbers are text if the line has leading zeros or no number. */
 interface ParsedSection {
   readonly rtp?: readonly {
     payload: unknown;
@@ -404,7 +408,7 @@ function readMedia(line: MediaLine, media: ParsedSection, session: ParsedSection
     codecs,
     unnamed,
     address: address ?? undefined,
-    // Out of range: as if it were not there. The RTP port tells it then.
+    // Out of range: treat as absent. The RTP port then determines it.
     rtcpPort: rtcpPort !== undefined && rtcpPort >= 1 && rtcpPort <= 65535 ? rtcpPort : undefined,
     rtcpAddress: rtcpAddress ?? undefined,
     rtcpMux: media.rtcpMux !== undefined,
@@ -419,7 +423,7 @@ function readMedia(line: MediaLine, media: ParsedSection, session: ParsedSection
   };
 }
 
-/** Lines that we understand, m-lines made harmless for sdp-transform, and what the m-lines say. */
+/** The lines that we understand, with m-lines made harmless for sdp-transform, and the parsed m-lines. */
 function readLines(text: string): { lines: string[]; mediaLines: MediaLine[] } {
   if (text.length > SDP_LIMITS.characters) throw bad('Description is too long');
   if (text.includes('\0')) throw bad('NUL in the description');
@@ -439,7 +443,7 @@ function readLines(text: string): { lines: string[]; mediaLines: MediaLine[] } {
       lines.push(`m=x ${media.port} x`);
       continue;
     }
-    // A section with port 0 can only refuse itself; a line that we do not read can spoil nothing.
+    // A section with port 0 only refuses itself, so skipping its lines cannot hurt.
     if (mediaLines.at(-1)?.port === 0) continue;
     const known = normalized(line);
     if (READ_LINES.test(known)) lines.push(known);
@@ -448,10 +452,10 @@ function readLines(text: string): { lines: string[]; mediaLines: MediaLine[] } {
   return { lines, mediaLines };
 }
 
-/** Spaces and letter case as the grammar has them. */
+/** Normalizes spaces and letter case to the grammar. */
 function normalized(line: string): string {
   if (line.startsWith('c=')) {
-    // RFC 4007 §11: a zone means something on the peer's machine alone.
+    // RFC 4007 §11: a zone is meaningful only on the peer's machine.
     const [, version, address = ''] = /^c=\s*IN\s+IP([46])\s+(\S+)$/i.exec(line) ?? [];
     return version === undefined
       ? 'c=IN IP4 malformed!'
@@ -483,7 +487,7 @@ function readMediaLine(line: string): MediaLine {
   return media;
 }
 
-/** What is no payload type is left out: the others count. */
+/** Drops invalid payload types; the others count. */
 function readPayloadTypes(formats: readonly string[]): Set<number> {
   const payloadTypes = new Set<number>();
   for (const format of formats)
@@ -521,13 +525,13 @@ function asText(value: unknown): string {
   return typeof value === 'number' ? value.toString() : '';
 }
 
-/** Up to ten digits; `undefined` for anything else. */
+/** A number of up to ten digits; `undefined` for anything else. */
 function wholeNumber(value: unknown): number | undefined {
   const text = asText(value);
   return /^\d{1,10}$/.test(text) ? Number(text) : undefined;
 }
 
-/** The address without the TTL of a multicast one; null when it is neither an address nor a name. */
+/** The address without the TTL of a multicast address; null if it is neither an address nor a name. */
 function readAddress(value: unknown): string | undefined | null {
   if (value === undefined) return undefined;
   const [address = ''] = asText(value).split('/', 1);

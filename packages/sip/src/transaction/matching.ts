@@ -1,5 +1,5 @@
-// Which message belongs to which transaction (RFC 3261 §17.1.3, §17.2.3), and the messages that follow from another:
-// responses, CANCEL, the ACK of a non-2xx.
+// Matches messages to transactions (RFC 3261 §17.1.3, §17.2.3), and derives messages from others: responses, CANCEL,
+// the ACK of a non-2xx.
 
 import { EMPTY_BODY, SipHeaders, type SipRequest, type SipResponse } from '../message/message.ts';
 import type { TransportAddress } from '../transport/transport.ts';
@@ -7,7 +7,7 @@ import { parseNameAddress } from '../message/name-address.ts';
 import { parseCSeq } from '../message/uri.ts';
 import { formatVia, type Via } from '../message/via.ts';
 
-/** Start of each branch of RFC 3261; without it a peer follows RFC 2543. */
+/** Prefix of every RFC 3261 branch. A peer without it follows RFC 2543. */
 export const MAGIC_COOKIE = 'z9hG4bK';
 
 /** Reason phrases of the responses that this package writes. */
@@ -20,7 +20,9 @@ export const REASONS: ReadonlyMap<number, string> = new Map([
   [513, 'Message Too Large'],
 ]);
 
-/** A response with Via, From, To, Call-ID and CSeq of the request (RFC 3261 §8.2.6.2); `toTag` where To has none. */
+/**
+ * A response with the request's Via, From, To, Call-ID and CSeq (RFC 3261 §8.2.6.2), adding `toTag` if To has no tag.
+ */
 export function createResponse(
   request: SipRequest,
   statusCode: number,
@@ -41,7 +43,7 @@ export function createResponse(
   return { kind: 'response', statusCode, reasonPhrase, headers, body: EMPTY_BODY };
 }
 
-/** The tag of a From or To value, or `undefined`; also when the value cannot be read. */
+/** The tag of a From or To value. `undefined` if it is absent or the value is malformed. */
 export function tagOf(nameAddress: string | undefined): string | undefined {
   if (nameAddress === undefined) return undefined;
   try {
@@ -52,7 +54,10 @@ export function tagOf(nameAddress: string | undefined): string | undefined {
   }
 }
 
-/** CANCEL and the ACK of a non-2xx: the request's own Request-URI, top Via, Route, From, Call-ID and CSeq number. */
+/**
+ * A CANCEL, or the ACK of a non-2xx: it takes Request-URI, top Via, Route, From, Call-ID and CSeq number from the
+ * request.
+ */
 export function followUp(invite: SipRequest, method: string, toValue: string): SipRequest {
   const source = invite.headers;
   const headers = new SipHeaders();
@@ -69,7 +74,7 @@ export function followUp(invite: SipRequest, method: string, toValue: string): S
   return { kind: 'request', method, uri: invite.uri, headers, body: EMPTY_BODY };
 }
 
-/** RFC 3261 §18.2.1 and RFC 3581 §4: what the top Via must say of the real source. */
+/** Adds the actual source to the top Via (RFC 3261 §18.2.1, RFC 3581 §4). */
 export function withSource(request: SipRequest, via: Via, source: TransportAddress): SipRequest {
   const { protocol, address, port } = source;
   const received = { ...request, source: { protocol, address, port } };
@@ -82,19 +87,19 @@ export function withSource(request: SipRequest, via: Via, source: TransportAddre
   return { ...received, headers };
 }
 
-/** Key of a client transaction (RFC 3261 §17.1.3): branch and method; the response's CSeq names the latter. */
+/** Key of a client transaction (RFC 3261 §17.1.3): branch and method. For a response, the method comes from CSeq. */
 export function clientKey(branch: string, method: string): string {
   return `${branch} ${method}`;
 }
 
-/** RFC 3261 §17.2.3. `method`: `INVITE` also for its ACK. */
+/** Key of a server transaction (RFC 3261 §17.2.3). `method` is `INVITE` for its ACK as well. */
 export function serverKey(request: SipRequest, via: Via, method: string): string {
   const branch = via.parameters.get('branch') ?? '';
   if (branch.startsWith(MAGIC_COOKIE) && branch.length > MAGIC_COOKIE.length) {
     return `${branch} ${via.host}:${via.port ?? 5060} ${method}`;
   }
-  // A peer of RFC 2543: Request-URI, From tag, Call-ID, CSeq number and top Via are compared. The To tag differs
-  // between a request and its ACK, and is compared there.
+  // RFC 2543 peer: compare Request-URI, From tag, Call-ID, CSeq number and top Via. The To tag differs between a
+  // request and its ACK, and is compared in `acknowledges`.
   const { headers } = request;
   const cseq = parseCSeq(headers.get('cseq') ?? '').sequence;
   const from = tagOf(headers.get('from')) ?? '';
@@ -102,7 +107,7 @@ export function serverKey(request: SipRequest, via: Via, method: string): string
   return ['2543', request.uri, from, headers.get('call-id'), cseq, sentBy, method].join(' ');
 }
 
-/** RFC 2543 matching alone cannot tell the ACK of our response from that of another one: its To tag can. */
+/** RFC 2543 matching cannot tell which response an ACK belongs to; the To tag can. */
 export function acknowledges(
   ack: SipRequest,
   response: SipResponse | undefined,
@@ -113,7 +118,7 @@ export function acknowledges(
   return tag === undefined || tag === tagOf(response?.headers.get('to'));
 }
 
-/** RFC 3261 §8.2.2.2; `undefined` for requests inside dialogs. */
+/** Detects merged requests (RFC 3261 §8.2.2.2). `undefined` for requests inside dialogs. */
 export function mergeKey(request: SipRequest): string | undefined {
   const { headers } = request;
   if (request.method === 'CANCEL' || tagOf(headers.get('to')) !== undefined) return undefined;

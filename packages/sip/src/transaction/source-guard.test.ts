@@ -25,7 +25,7 @@ const INVITE = request('INVITE');
 const OPTIONS = request('OPTIONS');
 
 describe('SourceGuard', () => {
-  it('leaves strangers without an answer, but lets the owner decide about their calls', () => {
+  it('does not answer strangers, but passes their calls on for a decision', () => {
     const { guard, faults } = setUp({}, ['192.0.2.9']);
     for (const method of ['OPTIONS', 'REGISTER', 'BYE', 'SUBSCRIBE', 'NONSENSE'])
       expect(guard.admits('192.0.2.1', request(method))).toBe(false);
@@ -36,7 +36,7 @@ describe('SourceGuard', () => {
     expect(setUp({ strangers: 'answer' }).guard.admits('192.0.2.1', OPTIONS)).toBe(true);
   });
 
-  it('limits each address, and lets it go on after a while', () => {
+  it('limits each address, and admits it again later', () => {
     const { guard, pass } = setUp({ perSource: 10 });
     const burst = (address: string): number =>
       Array.from({ length: 100 }, () => guard.admits(address, INVITE)).filter(Boolean).length;
@@ -48,7 +48,7 @@ describe('SourceGuard', () => {
     expect(burst('192.0.2.1')).toBe(20);
   });
 
-  it('limits all strangers together, and nobody else by that', () => {
+  it('limits all strangers together, without affecting others', () => {
     const { guard, faults } = setUp({ total: 100 }, ['203.0.113.1']);
     const admitted = Array.from({ length: 5000 }, (_, n) =>
       guard.admits(`198.51.${n >> 8}.${n & 255}`, INVITE),
@@ -58,7 +58,7 @@ describe('SourceGuard', () => {
     expect(guard.admits('203.0.113.1', OPTIONS)).toBe(true);
   });
 
-  it('bans who asks in vain again and again, for a time', () => {
+  it('bans a source temporarily after repeated bad requests', () => {
     const { guard, faults, pass } = setUp({ strikes: 5, banMs: 10_000 });
     for (let n = 0; n < 5; n++) guard.strike('192.0.2.1');
     expect(faults).toEqual(['source-banned 192.0.2.1']);
@@ -66,7 +66,7 @@ describe('SourceGuard', () => {
     expect(guard.admits('192.0.2.2', INVITE)).toBe(true);
     pass(10_001);
     expect(guard.admits('192.0.2.1', INVITE)).toBe(true);
-    // Slowly is no attack.
+    // A slow rate is not an attack.
     for (let n = 0; n < 50; n++) {
       pass(20_000);
       guard.strike('192.0.2.3');
@@ -84,7 +84,7 @@ describe('SourceGuard', () => {
     },
   );
 
-  it('does not let others ban those that we call or trust', () => {
+  it('never bans peers that we call or trust', () => {
     const { guard } = setUp({ trusted: ['10.0.0.0/8', '2001:db8::/32'], strikes: 1 }, [
       '192.0.2.9',
     ]);
@@ -95,7 +95,7 @@ describe('SourceGuard', () => {
     for (let n = 0; n < 1000; n++) expect(guard.admits('10.1.2.3', OPTIONS)).toBe(true);
   });
 
-  it('takes a network of IPv6 for one source', () => {
+  it('treats an IPv6 network as one source', () => {
     const { guard } = setUp({ strikes: 2 });
     guard.strike('2001:db8:1:2::1');
     guard.strike('2001:db8:1:2:ffff::2');
@@ -103,12 +103,12 @@ describe('SourceGuard', () => {
     expect(guard.admits('2001:db8:1:3::1', INVITE)).toBe(true);
   });
 
-  it('keeps its memory within bounds', () => {
+  it('bounds its memory', () => {
     const { guard } = setUp({ strikes: 1, total: 0x7fff_ffff });
     guard.strike('192.0.2.1');
     for (let n = 0; n < 10_000; n++)
       guard.admits(`10.${n >> 16}.${(n >> 8) & 255}.${n & 255}`, INVITE);
-    expect(guard.admits('192.0.2.1', INVITE)).toBe(true); // forgotten, as the oldest
+    expect(guard.admits('192.0.2.1', INVITE)).toBe(true); // evicted as the oldest
   });
 
   it.each([
@@ -117,7 +117,7 @@ describe('SourceGuard', () => {
     [{ strangers: 'hang' }, 'guard.strangers'],
     [{ perSource: 0 }, 'guard.perSource'],
     [{ strikes: 1.5 }, 'guard.strikes'],
-  ])('names what is wrong with %j', (options, field) => {
+  ])('names the invalid option in %j', (options, field) => {
     expect(() => setUp(options as never)).toThrow(
       expect.objectContaining({ code: 'INVALID_ARGUMENT', field }),
     );

@@ -1,39 +1,39 @@
-// Who may ask us for something outside of our calls, and how often: rate limits, bans for scanners, silence for strangers.
-// Requests in dialogs and responses never come here, so that a forged source cannot cut off a call.
+// Which sources may send requests outside our calls, and how often: rate limits, bans for scanners, silence for
+// strangers. Responses and requests in dialogs are not checked, so a forged source cannot cut off a call.
 
 import { BlockList, isIP, isIPv6 } from 'node:net';
 import { checkInteger, invalidArgument } from '../message/arguments.ts';
 import type { SipRequest } from '../message/message.ts';
 import type { Clock } from '../timers.ts';
 
-/** How strangers are treated. All have defaults. */
+/** How to treat strangers. All have defaults. */
 export interface SourceGuardOptions {
-  /** Addresses, or networks like `10.0.0.0/8`, that no limit holds for and that are no strangers. Default: none. */
+  /** Addresses, or networks like `10.0.0.0/8`, that are exempt from all limits and are not strangers. Default: none. */
   readonly trusted?: readonly string[];
   /**
-   * Strangers are all that we never sent a request to: `drop` leaves their requests without an answer, but for INVITEs that
-   * `onInvite` takes or refuses; `answer` answers all. Default `drop`.
+   * Strangers are all addresses that we have never sent a request to. `drop`: leave their requests unanswered, except
+   * INVITEs that `onInvite` accepts or refuses. `answer`: answer all. Default `drop`.
    */
   readonly strangers?: 'drop' | 'answer';
-  /** Requests of one address a second, in the long run; twice as many at once. Default 50. */
+  /** Sustained requests per second from one address; twice as many in a burst. Default 50. */
   readonly perSource?: number;
-  /** The same for all strangers together. Default 1,000. */
+  /** The same limit for all strangers together. Default 1,000. */
   readonly total?: number;
-  /** Requests that were malformed or refused, within a minute, before an address is banned. Default 20. */
+  /** Malformed or refused requests within a minute before an address is banned. Default 20. */
   readonly strikes?: number;
-  /** How long it is banned. Default 600,000 ms. */
+  /** Duration of a ban. Default 600,000 ms. */
   readonly banMs?: number;
 }
 
-/** Why a request got no answer. */
+/** Why a request was not answered. */
 export type GuardFault =
-  /** Too many requests from that address, or from strangers in all. */
+  /** Too many requests from that address, or from strangers in total. */
   | 'rate-limit'
-  /** The address is banned for a while: too many bad requests, or a known scanner. Once for each ban. */
+  /** The address is banned for a while, after too many bad requests or as a known scanner. Reported once per ban. */
   | 'source-banned'
   /** A request from a banned address. */
   | 'banned-source'
-  /** A request from an address that we have nothing to do with. */
+  /** A request from an address that we have no contact with. */
   | 'stranger';
 
 interface Source {
@@ -46,24 +46,24 @@ interface Source {
 
 const STRIKE_WINDOW_MS = 60_000;
 const MAX_SOURCES = 10_000;
-/** How scanners name themselves, those that care for no disguise. */
+/** User-Agent names of scanners that do not disguise themselves. */
 const SCANNERS =
   /friendly-scanner|sipvicious|sundayddr|sip-?scan|sipcli|vaxsip|iwar|sipsscuser|siparmyknife|smap\b|pplsip|sip-?ptk|cloudphone-scan/i;
 
-/** Decides about requests by where they come from. Memory is bounded; each decision takes constant time. */
+/** Decides about requests by their source, with bounded memory and in constant time. */
 export class SourceGuard {
   readonly #options: Required<SourceGuardOptions>;
   readonly #clock: Clock;
   readonly #isKnown: (address: string) => boolean;
   readonly #report: (fault: GuardFault, address: string) => void;
   readonly #trusted: BlockList;
-  /** The latest last. */
+  /** Most recent last. */
   readonly #sources = new Map<string, Source>();
   readonly #all: Source;
 
   /**
-   * @param isKnown - We have sent requests to this address.
-   * @param report - Told of each request that is refused, and of each ban.
+   * @param isKnown - Whether we have sent requests to this address.
+   * @param report - Called for each refused request and each ban.
    * @throws SipError `INVALID_ARGUMENT` naming the option, e.g. `guard.trusted`
    */
   constructor(
@@ -87,16 +87,16 @@ export class SourceGuard {
   }
 
   /**
-   * May this request be looked at? `false`: it must get no answer at all.
+   * Whether this request may be processed. `false`: it must get no answer at all.
    *
-   * @param request - `undefined` for one that could not be read.
+   * @param request - `undefined` for one that could not be parsed.
    */
   admits(address: string, request: SipRequest | undefined): boolean {
     if (this.#isTrusted(address)) return true;
     const { perSource, total, strangers } = this.#options;
     const nowMs = this.#clock.now();
     const source = this.#sourceOf(address, nowMs);
-    // Whom we call ourselves is no scanner, whatever somebody writes in his name.
+    // A peer that we call is not a scanner, whatever arrives under its forged address.
     const known = this.#isKnown(address);
     if (!known) {
       if (source.bannedUntilMs > nowMs) return this.#refuse('banned-source', address);
@@ -116,13 +116,13 @@ export class SourceGuard {
     return true;
   }
 
-  /** This address is that of a stranger, and strangers learn nothing. */
+  /** Whether this address is a stranger to which we reveal nothing. */
   meetsSilence(address: string): boolean {
     if (this.#options.strangers !== 'drop') return false;
     return !this.#isTrusted(address) && !this.#isKnown(address);
   }
 
-  /** What this address asked for was malformed, or refused. */
+  /** Records a malformed or refused request from this address. */
   strike(address: string): void {
     if (this.#isTrusted(address) || this.#isKnown(address)) return;
     const nowMs = this.#clock.now();
@@ -171,7 +171,7 @@ function newSource(tokens: number, nowMs: number): Source {
   return { tokens, filledAtMs: nowMs, strikes: 0, strikesSinceMs: nowMs, bannedUntilMs: -Infinity };
 }
 
-/** A token bucket of two seconds. */
+/** A token bucket with a capacity of two seconds. */
 function spend(source: Source, perSecond: number, nowMs: number): boolean {
   const filled = source.tokens + ((nowMs - source.filledAtMs) / 1000) * perSecond;
   source.tokens = Math.min(2 * perSecond, filled);
@@ -181,7 +181,7 @@ function spend(source: Source, perSecond: number, nowMs: number): boolean {
   return true;
 }
 
-/** Whoever has one address of IPv6 has 2⁶⁴ of them. */
+/** The owner of one IPv6 address usually has 2⁶⁴ of them. */
 function networkOf(address: string): string {
   if (!address.includes(':')) return address;
   const [left = '', right] = address.split('::');
@@ -197,11 +197,11 @@ function blockListOf(networks: readonly string[]): BlockList {
     const [address = '', prefix] = network.split('/');
     const family = isIPv6(address) ? 'ipv6' : 'ipv4';
     try {
-      if (isIP(address) === 0) throw new Error('no IP address');
+      if (isIP(address) === 0) throw new Error('not an IP address');
       if (prefix === undefined) list.addAddress(address, family);
       else list.addSubnet(address, Number(prefix), family);
     } catch (cause) {
-      throw invalidArgument('guard.trusted', `'${network}' is no address or network`, cause);
+      throw invalidArgument('guard.trusted', `'${network}' is not an address or network`, cause);
     }
   }
   return list;

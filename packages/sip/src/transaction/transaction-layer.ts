@@ -36,45 +36,48 @@ import { parseVia, type Via } from '../message/via.ts';
 
 const EXCERPT_LENGTH = 120;
 
-/** Names of what can be wrong with input from the wire; for counting, never thrown. */
+/** Names of faults in input from the wire. They are counted, never thrown. */
 export type SipFaultName =
   | TransportFault
   | GuardFault
-  /** Not a SIP message; answered where enough of a request could be read. */
+  /** Not a SIP message. Answered if enough of a request could be parsed. */
   | 'malformed-message'
   /** A response that no transaction or session waits for. */
   | 'stray-response'
   /** An ACK that no transaction or session waits for. */
   | 'stray-ack'
-  /** A request that was refused because too many transactions are open. */
+  /** A request was refused because too many transactions are open. */
   | 'transaction-limit'
-  /** A request in a dialog, or a CANCEL, from another address than that of its peer: forged, or a peer that has moved. */
+  /** A request in a dialog, or a CANCEL, from another address than its peer's: forged, or the peer has moved. */
   | 'other-source'
-  /** A Contact or Record-Route of a peer that names what may not be connected to: its requests go where the call is. */
+  /** A peer's Contact or Record-Route names a forbidden destination. Its requests go to the current address instead. */
   | 'forbidden-destination'
   /** A message from a broadcast or multicast address; never answered. */
   | 'forbidden-source';
 
-/** Where a request is sent, and what its Via says of us. */
+/** Where a request is sent, and our address in its Via. */
 export interface Hop extends TransportAddress {
-  /** Our address as that peer reaches it: `sent-by` of Via and host of Contact. */
+  /** Our address as this peer sees it: `sent-by` of Via, and host of Contact. */
   readonly localHost: string;
   readonly localPort: number;
 }
 
-/** What the layer reports to the transaction user. Its methods must not throw. */
+/** Receives what the layer reports to the transaction user. Methods must not throw. */
 export interface TransactionLayerHandler {
-  /** A new request other than ACK; answer it by `transaction.respond`. */
+  /** A new request other than ACK. Answer it with `transaction.respond`. */
   onRequest(transaction: ServerTransaction): void;
-  /** The ACK of a 2xx, or a stray one. Returns false when nobody waited for it. */
+  /** The ACK of a 2xx, or a stray one. Returns false if it was not expected. */
   onAck(request: SipRequest): boolean;
-  /** A response of no open transaction. Returns false when nobody waited for it. */
+  /** A response without an open transaction. Returns false if it was not expected. */
   onUnmatchedResponse(response: SipResponse): boolean;
-  /** True when the request belongs to a dialog of ours: it is then admitted above the transaction limit. */
+  /** Whether the request belongs to one of our dialogs. If so, it is exempt from the transaction limit. */
   isExpected(request: SipRequest): boolean;
-  /** May a new request outside our dialogs be answered? `undefined`: one that could not be read. Asked once for each. */
+  /**
+   * Whether to answer a new request outside our dialogs. `undefined`: one that could not be parsed. Asked once for
+   * each.
+   */
   admits(request: SipRequest | undefined, source: TransportAddress): boolean;
-  /** Each message that is received well-formed or handed to a transport, retransmissions too. */
+  /** Each well-formed message received or handed to a transport, including retransmissions. */
   onTraffic(
     direction: 'in' | 'out',
     message: SipMessage,
@@ -84,51 +87,51 @@ export interface TransactionLayerHandler {
   onFault(fault: SipFaultName, source: string, excerpt: string): void;
 }
 
-/** What becomes of a request that we send. Exactly one of a final response, `onFailure`, or neither after `abandon`. */
+/** The outcome of a request that we send: a final response or `onFailure`, or neither after `abandon`. */
 export interface ClientTransactionHandler {
-  /** Each provisional response, the final one; for INVITE each 2xx until timer M. */
+  /** Each provisional response and the final one; for INVITE, each 2xx until timer M. */
   onResponse(response: SipResponse): void;
-  /** `TIMEOUT` (timer B or F), `TRANSPORT`, or `CLOSED`. Not called after a final response. */
+  /** `TIMEOUT` (timer B or F), `TRANSPORT` or `CLOSED`. Not called after a final response. */
   onFailure(error: SipError): void;
 }
 
-/** A request of ours that waits for its responses. */
+/** One of our requests, waiting for its responses. */
 export interface ClientTransaction {
-  /** As sent, top Via included. */
+  /** As sent, including the top Via. */
   readonly request: SipRequest;
   readonly hop: Hop;
   readonly state: TransactionState;
-  /** Forgets the transaction; its handler is not called any more. */
+  /** Forgets the transaction. Its handler is not called any more. */
   abandon(): void;
 }
 
-/** A request of the peer's that we answer. */
+/** A request from the peer that we answer. */
 export interface ServerTransaction {
   /** As received, with `received` and `rport` written into its top Via. */
   readonly request: SipRequest;
   readonly source: TransportAddress;
   readonly state: TransactionState;
   /**
-   * Another request of the same Call-ID, From tag and CSeq, without To tag, is being answered: it came here on two
-   * ways (RFC 3261 §8.2.2.2).
+   * Another request with the same Call-ID, From tag and CSeq, and without To tag, is already being answered: the
+   * request arrived over two paths (RFC 3261 §8.2.2.2).
    */
   readonly merged: boolean;
-  /** For a CANCEL: the INVITE that it means, if that is still known. */
+  /** For a CANCEL: the INVITE that it cancels, if still known. */
   readonly cancels: ServerTransaction | undefined;
   /** The last response sent. */
   readonly response: SipResponse | undefined;
-  /** Sends a response. To repeat the 2xx of an INVITE, give the same one again. Ignored when the state forbids it. */
+  /** Sends a response. To repeat the 2xx of an INVITE, pass the same one again. Ignored if the state forbids it. */
   respond(response: SipResponse): void;
   /** Forgets the transaction without an answer. */
   abandon(): void;
 }
 
-/** What the layer needs to exist. */
+/** Dependencies of the layer. */
 export interface TransactionLayerOptions {
   readonly transports: ReadonlyMap<string, Transport>;
   readonly timers: SipTimers;
   readonly clock: Clock;
-  /** Server transactions above which new requests outside our dialogs are answered 503 without state. */
+  /** New requests outside our dialogs get a stateless 503 above this number of server transactions. */
   readonly maxTransactions: number;
   /** A fresh random token. */
   readonly token: () => string;
@@ -153,12 +156,12 @@ interface Server extends ServerTransaction {
 }
 
 interface ReplyOptions {
-  /** The response as it goes out. Default: made of it. */
+  /** The octets to send. Default: serialized from the response. */
   readonly octets?: Uint8Array | undefined;
   readonly failed?: () => void;
 }
 
-/** All transactions of one user agent. Look-ups are O(1). */
+/** All transactions of one user agent. Lookups are O(1). */
 export class TransactionLayer implements TransportHandler {
   readonly #options: TransactionLayerOptions;
   readonly #handler: TransactionLayerHandler;
@@ -190,12 +193,15 @@ export class TransactionLayer implements TransportHandler {
     return this.#startClient(this.#withVia(request, hop, this.#newBranch()), hop, handler);
   }
 
-  /** Octets that the request takes on the wire to this hop, top Via included. */
+  /** Size of the request on the wire to this hop, in octets, including the top Via. */
   sizeOf(request: SipRequest, hop: Hop): number {
     return formatMessage(this.#withVia(request, hop, this.#newBranch())).length;
   }
 
-  /** Cancels an INVITE: same branch, its own transaction (RFC 3261 §9.1). Call only after a provisional response. */
+  /**
+   * Cancels an INVITE in a separate transaction with the same branch (RFC 3261 §9.1). Call only after a provisional
+   * response.
+   */
   cancel(
     invite: ClientTransaction,
     handler: ClientTransactionHandler,
@@ -207,19 +213,19 @@ export class TransactionLayer implements TransportHandler {
   }
 
   /**
-   * Sends the ACK of a 2xx: a request without transaction, with a branch of its own (RFC 3261 §13.2.2.4). The
-   * function returned sends the same octets again, for each retransmitted 2xx.
+   * Sends the ACK of a 2xx: a request without a transaction and with a new branch (RFC 3261 §13.2.2.4). Call the
+   * returned function for each retransmitted 2xx; it sends the same octets again.
    */
   sendAck(request: SipRequest, hop: Hop): () => void {
     const ack = this.#withVia(request, hop, this.#newBranch());
     const octets = formatMessage(ack);
-    // A lost or unsendable ACK shows as a retransmitted 2xx.
+    // If the ACK is lost or cannot be sent, the peer retransmits its 2xx.
     const send = (): void => this.#transmit(ack, octets, hop, () => {});
     send();
     return send;
   }
 
-  /** Ends all transactions; clients that wait get `CLOSED`. */
+  /** Ends all transactions. Waiting clients get `CLOSED`. */
   close(): void {
     this.#closed = true;
     for (const client of this.#clients.values()) {
@@ -243,7 +249,7 @@ export class TransactionLayer implements TransportHandler {
         this.#request(outcome.message, source, outcome.head);
       } else this.#response(outcome.message, source, outcome.head);
     } catch (error) {
-      // Only input can bring us here: a header that the parser let pass and that cannot be read after all.
+      // Only input can cause this: a header that the parser accepted but that turns out to be malformed.
       if (!(error instanceof SipError)) throw error;
       this.#fault('malformed-message', source, error.message);
     }
@@ -297,7 +303,7 @@ export class TransactionLayer implements TransportHandler {
           else if (action === 'fail') {
             this.#fail(client, client.error ?? transportError('The transport failed'));
           } else {
-            this.#fail(client, new SipError('TIMEOUT', 'No answer', { statusCode: 408 }));
+            this.#fail(client, new SipError('TIMEOUT', 'No response', { statusCode: 408 }));
           }
         },
         terminated: () => {
@@ -352,7 +358,7 @@ export class TransactionLayer implements TransportHandler {
   }
 
   #ackClient(client: Client): void {
-    // RFC 3261 §17.1.1.3: the To of the response, all else of the request.
+    // RFC 3261 §17.1.1.3: To comes from the response, everything else from the request.
     const ack = followUp(client.request, 'ACK', client.message?.headers.get('to') ?? '');
     this.#sendClient(client, ack, formatMessage(ack));
   }
@@ -374,7 +380,7 @@ export class TransactionLayer implements TransportHandler {
     const { headers } = received;
     const { protocol, address, port } = source;
     const response: SipResponse = { ...received, source: { protocol, address, port } };
-    // RFC 3261 §8.1.3.3: more than one Via is not ours, §18.1.2: nor is one of another sent-by (the branch decides that).
+    // Not ours: more than one Via (RFC 3261 §8.1.3.3), or another sent-by (§18.1.2), which the branch decides.
     const branch = parseVia(headers.get('via') ?? '').parameters.get('branch') ?? '';
     const { method } = parseCSeq(headers.get('cseq') ?? '');
     this.#handler.onTraffic('in', response, source, () => octetsOf(received, head));
@@ -421,7 +427,7 @@ export class TransactionLayer implements TransportHandler {
     try {
       this.#handler.onRequest(server);
     } catch (error) {
-      // Never leave a transaction behind that nobody will answer.
+      // Never leave an unanswered transaction behind.
       if (server.response === undefined) {
         server.respond(
           createResponse(request, 500, 'Server Internal Error', this.#options.token()),
@@ -450,7 +456,7 @@ export class TransactionLayer implements TransportHandler {
           } else if (action === 'pass' && server.message !== undefined) {
             this.#handler.onAck(server.message);
           }
-          // A lost ACK or a lost response costs nothing here: a dialog notices by its own means.
+          // A lost ACK or response needs no action here: the dialog notices it.
         },
         terminated: () => {
           this.#servers.delete(key);
@@ -494,7 +500,7 @@ export class TransactionLayer implements TransportHandler {
     return server;
   }
 
-  /** RFC 3261 §18.2.2: back to where the request came from; over a new connection when that one is gone. */
+  /** RFC 3261 §18.2.2: sends the response to the request's source, over a new connection if the old one is gone. */
   #reply(
     response: SipResponse,
     source: TransportAddress,
@@ -549,7 +555,7 @@ export class TransactionLayer implements TransportHandler {
       transport.send(octets, to, done);
       return;
     }
-    // Which connection it is, and so our end of it, is known when it is open.
+    // The connection, and so our end of it, is known only once it is open.
     transport.send(octets, to, (error, connectionId) => {
       report(connectionId === undefined ? to : { ...to, connectionId });
       done(error, connectionId);
@@ -565,7 +571,7 @@ export class TransactionLayer implements TransportHandler {
   }
 }
 
-/** The message as it came, where the parser told; else as we would write it. */
+/** The message as received, if the parser kept it; otherwise as we would serialize it. */
 function octetsOf(message: SipMessage, head: string | undefined): Uint8Array {
   if (head === undefined) return formatMessage(message);
   return Buffer.concat([Buffer.from(`${head}\r\n\r\n`, 'latin1'), message.body]);

@@ -1,4 +1,4 @@
-// Every state × event of the four machines, and the timers' values.
+// Every state × event of the four machines, and the timer values.
 
 import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../test-wire.ts';
@@ -69,8 +69,8 @@ const PATHS: { [kind in TransactionKind]: [TransactionState, TransactionEvent[]]
 };
 
 /**
- * What the RFC's figures say of every state and event: next state and actions. A missing event is ignored. Written
- * apart from the tables under test, in the RFC's order.
+ * The next state and actions for every state and event, from the RFC's figures. A missing event is ignored. Written
+ * independently of the tables under test, in the RFC's order.
  */
 const FIGURES: {
   [kind in TransactionKind]: {
@@ -161,7 +161,7 @@ describe.each(KINDS)('%s', (kind) => {
     }
   }
 
-  it('has no state that cannot be reached, and none without a way out', () => {
+  it('has no unreachable state, and no state without an exit', () => {
     const table = TRANSACTION_TABLES[kind];
     const reached = new Set(PATHS[kind].map(([state]) => state));
     for (const [state, row] of Object.entries(table)) {
@@ -170,7 +170,7 @@ describe.each(KINDS)('%s', (kind) => {
     }
   });
 
-  it('stops all timers and says so once when it is abandoned', () => {
+  it('stops all timers and reports its end once when abandoned', () => {
     const { clock, done, transaction } = machine(kind);
     done.length = 0;
     transaction.abandon();
@@ -197,7 +197,7 @@ describe('timers, unreliable', () => {
     ]);
   });
 
-  it('A and B end with the first provisional', () => {
+  it('A and B stop at the first provisional response', () => {
     const { clock, done, transaction } = machine('invite-client');
     transaction.handle('1xx');
     clock.pass(600_000);
@@ -224,7 +224,7 @@ describe('timers, unreliable', () => {
     ]);
   });
 
-  it('E is T2 once a provisional came, and F goes on', () => {
+  it('E is T2 after a provisional response, and F keeps running', () => {
     const { clock, done, transaction } = machine('non-invite-client');
     transaction.handle('1xx');
     clock.pass(9000);
@@ -284,7 +284,7 @@ describe('timers, reliable', () => {
 });
 
 describe('completeTimers', () => {
-  it('is table 4 of RFC 3261 by default', () => {
+  it('defaults to table 4 of RFC 3261', () => {
     expect(completeTimers()).toEqual({
       t1Ms: 500,
       t2Ms: 4000,
@@ -301,7 +301,7 @@ describe('completeTimers', () => {
     });
   });
 
-  it('derives the others from T1 and T4, unless they are given', () => {
+  it('derives the others from T1 and T4 unless given', () => {
     const timers = completeTimers({ t1Ms: 10, t4Ms: 7, timerBMs: 99 });
     expect([timers.timerBMs, timers.timerFMs, timers.timerKMs]).toEqual([99, 640, 7]);
   });

@@ -1,16 +1,16 @@
-// The four transaction machines of RFC 3261 §17 with the Accepted state of RFC 6026, as tables: state × event →
-// next state and actions. One runner executes any of them; it knows timers but no messages and no sockets.
+// The four transaction machines of RFC 3261 §17, with the Accepted state of RFC 6026, as tables: state × event → next
+// state and actions. One runner executes them; it knows timers, but no messages or sockets.
 
 import type { Clock, SipTimers, TimerHandle } from '../timers.ts';
 
-/** Which of the four machines. */
+/** The kind of transaction machine. */
 export type TransactionKind =
   | 'invite-client'
   | 'non-invite-client'
   | 'invite-server'
   | 'non-invite-server';
 
-/** States, by their names in RFC 3261 §17 and RFC 6026. */
+/** States, named as in RFC 3261 §17 and RFC 6026. */
 export type TransactionState =
   | 'Calling'
   | 'Trying'
@@ -20,10 +20,10 @@ export type TransactionState =
   | 'Confirmed'
   | 'Terminated';
 
-/** The RFC's timers that live in a transaction. */
+/** The RFC's timers that belong to a transaction. */
 export type TimerName = 'A' | 'B' | 'D' | 'E' | 'F' | 'G' | 'H' | 'I' | 'J' | 'K' | 'L' | 'M';
 
-/** What can happen to a transaction. `send …` is a response that the transaction user hands to a server transaction. */
+/** Events of a transaction. `send …` is a response that the transaction user passes to a server transaction. */
 export type TransactionEvent =
   | '1xx'
   | '2xx'
@@ -37,9 +37,9 @@ export type TransactionEvent =
   | `timer ${TimerName}`;
 
 /**
- * What a transaction does. `send`: the request (client) or the last response (server) goes out, again; `send ACK`:
- * the ACK of a non-2xx; `pass`: the event's message goes to the transaction user; `time-out` and `fail` tell it that
- * nobody answered, or that the transport failed.
+ * Actions of a transaction. `send`: (re)send the request (client) or the last response (server). `send ACK`:
+ * acknowledge a non-2xx. `pass`: pass the event's message to the transaction user. `time-out` and `fail`: report that
+ * there was no response, or that the transport failed.
  */
 export type TransactionAction =
   | 'send'
@@ -55,7 +55,7 @@ export interface Transition {
   readonly actions: readonly TransactionAction[];
 }
 
-/** State × event → transition. An absent cell: the event is ignored in that state. */
+/** State × event → transition. An event without a cell is ignored in that state. */
 export type TransactionTable = {
   readonly [state in TransactionState]?: { readonly [event in TransactionEvent]?: Transition };
 };
@@ -78,7 +78,7 @@ const inviteClient: TransactionTable = {
     '1xx': to('Proceeding', 'pass'),
     '2xx': to('Accepted', 'start M', 'pass'),
     '300-699': to('Completed', 'send ACK', 'start D', 'pass'),
-    // Not in RFC 3261, where only sending can fail: here also the loss of the connection that the response is due on.
+    // Beyond RFC 3261, where only sending can fail: here the loss of the connection for the response counts as well.
     'transport error': to('Terminated', 'fail'),
   },
   Completed: {
@@ -86,7 +86,7 @@ const inviteClient: TransactionTable = {
     'timer D': to('Terminated'),
     'transport error': to('Terminated', 'fail'),
   },
-  // RFC 6026 §7.2: retransmitted 2xx, and those of other forks, reach the transaction user until timer M.
+  // RFC 6026 §7.2: retransmitted 2xx, and 2xx from other forks, reach the transaction user until timer M.
   Accepted: {
     '2xx': to('Accepted', 'pass'),
     'timer M': to('Terminated'),
@@ -133,7 +133,7 @@ const inviteServer: TransactionTable = {
   Confirmed: {
     'timer I': to('Terminated'),
   },
-  // RFC 6026 §7.1: retransmitted INVITEs are absorbed; the transaction user repeats its 2xx until the ACK.
+  // RFC 6026 §7.1: retransmitted INVITEs are absorbed, and the transaction user repeats its 2xx until the ACK.
   Accepted: {
     ACK: to('Accepted', 'pass'),
     'send 2xx': to('Accepted', 'send'),
@@ -176,7 +176,7 @@ function isStart(action: TransactionAction): action is `start ${TimerName}` {
   return action.startsWith('start ');
 }
 
-/** The states in which a timer runs; leaving them stops it. */
+/** The states in which a timer runs. Leaving them stops it. */
 const TIMER_STATES: { readonly [timer in TimerName]: readonly TransactionState[] } = {
   A: ['Calling'],
   B: ['Calling'],
@@ -204,15 +204,15 @@ const STARTS: {
   'non-invite-server': { state: 'Trying', actions: [] },
 };
 
-/** What the runner asks its owner to do. Called synchronously from `start`, `handle` or a timer; must not throw. */
+/** Executes the runner's actions. Called synchronously from `start`, `handle` or a timer. Must not throw. */
 export interface TransactionHandler {
-  /** Executes one action; `start …` never arrives here. */
+  /** Executes one action. Never called for `start …`. */
   perform(action: Exclude<TransactionAction, `start ${TimerName}`>): void;
-  /** The transaction is over, whatever the reason: forget it. Exactly once. */
+  /** The transaction has terminated, for whatever reason: forget it. Exactly once. */
   terminated(): void;
 }
 
-/** What a transaction needs of its layer. */
+/** The dependencies of a transaction. */
 interface TransactionDeps {
   readonly timers: SipTimers;
   readonly clock: Clock;
@@ -227,10 +227,12 @@ export class Transaction {
   readonly #handler: TransactionHandler;
   readonly #running = new Map<TimerName, TimerHandle>();
   #state: TransactionState;
-  /** Last interval of the retransmission timer A, E or G; 0 before the first. */
+  /** Last interval of retransmission timer A, E or G; 0 before the first. */
   #intervalMs = 0;
 
-  /** `reliable`: the transport retransmits by itself, so timers A, E, G never run and D, I, J, K are zero. */
+  /**
+   * `reliable`: SIP does not retransmit on this transport, so timers A, E and G never run, and D, I, J and K are zero.
+   */
   constructor(
     kind: TransactionKind,
     reliable: boolean,
@@ -249,12 +251,12 @@ export class Transaction {
     return this.#state;
   }
 
-  /** Performs the first actions: a client transaction sends its request and starts its timers. Call once. */
+  /** Performs the initial actions: a client transaction sends its request and starts its timers. Call once. */
   start(): void {
     this.#perform(this.#state, STARTS[this.kind].actions);
   }
 
-  /** Feeds one event; ignored where the table has no cell. */
+  /** Processes one event. Ignored if the table has no cell for it. */
   handle(event: TransactionEvent): void {
     const transition = TRANSACTION_TABLES[this.kind][this.#state]?.[event];
     if (transition === undefined) return;
@@ -268,7 +270,7 @@ export class Transaction {
     if (transition.next === 'Terminated') this.#handler.terminated();
   }
 
-  /** Ends it at once, without any action but `terminated`: the user agent closes. */
+  /** Ends the transaction at once, with no action except `terminated`: the user agent is closing. */
   abandon(): void {
     if (this.#state === 'Terminated') return;
     this.#state = 'Terminated';
@@ -280,7 +282,7 @@ export class Transaction {
   #perform(state: TransactionState, actions: readonly TransactionAction[]): void {
     let due: TimerName | undefined;
     for (const action of actions) {
-      // An effect may have led back here and moved the state on: what is left belongs to the past.
+      // An action may have re-entered and changed the state; the remaining actions are then obsolete.
       if (this.#state !== state) return;
       if (!isStart(action)) {
         this.#handler.perform(action);
@@ -306,7 +308,7 @@ export class Transaction {
     );
   }
 
-  /** `undefined`: the timer does not exist on this transport. */
+  /** `undefined`: the timer is not used on this transport. */
   #delayMs(name: TimerName): number | undefined {
     const timers = this.#timers;
     switch (name) {

@@ -1,4 +1,4 @@
-// Where requests go when somebody names a port that they may not go to.
+// Where requests go when a client, peer or DNS names a forbidden port.
 
 import { afterEach, describe, expect, it } from 'vitest';
 import { DestinationPorts, type PortRange } from './destination-ports.ts';
@@ -18,7 +18,7 @@ afterEach(async () => {
   wire = undefined;
 });
 
-/** SRV records lead to port 6379, and for `good` to 5070, too. */
+/** SRV records name port 6379, and for `good` also 5070. */
 const dns: SipDns = {
   naptr: async () => [],
   srv: async (name) =>
@@ -31,7 +31,7 @@ const dns: SipDns = {
   addresses: async (_host, family) => (family === 4 ? [{ address: '192.0.2.20' }] : []),
 };
 
-/** A user agent, where its requests went, and what it found wrong. */
+/** A user agent, the destinations of its requests, and the faults it reported. */
 async function open(ping: readonly string[] = []) {
   const went: string[] = [];
   const faults: string[] = [];
@@ -67,7 +67,7 @@ function call(on: TestWire, target: string, ended: SessionEnding[] = []): Invite
   );
 }
 
-describe('ports that requests may go to', () => {
+describe('allowed ports', () => {
   it.each([
     [5060, true],
     [5090, true],
@@ -80,12 +80,12 @@ describe('ports that requests may go to', () => {
     expect(ports.allows('x', port)).toBe(allowed);
   });
 
-  it('are all, without a list', () => {
+  it('allow everything without a list', () => {
     const ports = new DestinationPorts(undefined, []);
     for (const port of [1, 22, 5060, 65_535]) expect(ports.allows('x', port)).toBe(true);
   });
 
-  it('are those of servers that are named with one, too, at these', () => {
+  it('include the port of a named server, for that server only', () => {
     const servers = [
       { host: 'PBX.example.com', port: 15_060 },
       { host: 'other.example.com', port: undefined },
@@ -103,14 +103,14 @@ describe('ports that requests may go to', () => {
     [[{ min: 5.5, max: 6 }]],
     [[null]],
     ['5060'],
-  ])('are none of %j', (destinationPorts) => {
+  ])('cannot be configured as %j', (destinationPorts) => {
     const options = { destinationPorts: destinationPorts as PortRange[] };
     const wrong = { code: 'INVALID_ARGUMENT', field: 'destinationPorts' };
     expect(() => new SipUserAgent(options)).toThrow(expect.objectContaining(wrong));
   });
 });
 
-describe('a port that requests may not go to', () => {
+describe('a forbidden port', () => {
   it.each([
     ['sip:bob@192.0.2.9:6379', `192.0.2.9: 6379 ${FORBIDDEN}`],
     ['sip:bob@name.example.com:22', `name.example.com: 22 ${FORBIDDEN}`],
@@ -126,7 +126,7 @@ describe('a port that requests may not go to', () => {
     expect(went).toEqual([]);
   });
 
-  it('is left out where DNS names others', async () => {
+  it('is skipped if DNS names others', async () => {
     const { wire: on, went } = await open();
     call(on, 'sip:bob@good.example.com');
     await settle();
@@ -154,7 +154,7 @@ describe('a port that requests may not go to', () => {
     expect(went).toEqual(['INVITE 192.0.2.9:5060', 'ACK 192.0.2.9:5060']);
   });
 
-  it('is passed over where a redirection names others', async () => {
+  it('is skipped if a redirection names others', async () => {
     const { wire: on, went } = await open();
     const ended: SessionEnding[] = [];
     call(on, 'sip:bob@192.0.2.9', ended);
@@ -170,21 +170,21 @@ describe('a port that requests may not go to', () => {
     expect(went).toEqual(['INVITE 192.0.2.9:5060', 'ACK 192.0.2.9:5060', 'INVITE 192.0.2.8:5060']);
   });
 
-  it('is asked and called where the operator has named the server with it', async () => {
+  it('is pinged and called if the operator named the server with it', async () => {
     const { wire: on, went } = await open(['sip:192.0.2.9:6379', 'sip:name.example.com']);
     call(on, 'sip:bob@192.0.2.9:6379');
     await settle();
-    // The other one has its port of DNS.
+    // The other server uses its port from DNS.
     expect(went).toEqual(['OPTIONS 192.0.2.9:6379', 'INVITE 192.0.2.9:6379']);
   });
 
-  it('does not keep a host of a description from being looked up', async () => {
+  it('does not prevent looking up a host from a session description', async () => {
     const userAgent = new SipUserAgent({ destinationPorts: [{ min: 5070, max: 5070 }], dns });
     expect(await userAgent.resolve('media.example.com', 4)).toBe('192.0.2.20');
   });
 });
 
-describe('a peer that names a port which requests may not go to', () => {
+describe('a peer that names a forbidden port', () => {
   const forbidden = `forbidden-destination: 192.0.2.9: 6379 ${FORBIDDEN}`;
 
   it.each([
@@ -215,7 +215,7 @@ describe('a peer that names a port which requests may not go to', () => {
     expect(faults).toEqual(expected);
   });
 
-  it('is believed within the list', async () => {
+  it('is accepted within the list', async () => {
     const { wire: on, went, faults } = await open();
     call(on, 'sip:bob@192.0.2.9');
     await settle();
@@ -226,7 +226,7 @@ describe('a peer that names a port which requests may not go to', () => {
     expect(faults).toEqual([]);
   });
 
-  it('gets them there when it asks from there, and nowhere else', async () => {
+  it('gets requests there only if it sends from there', async () => {
     const { wire: on, went, faults } = await open();
     const session = call(on, 'sip:bob@192.0.2.9');
     await settle();
@@ -234,7 +234,7 @@ describe('a peer that names a port which requests may not go to', () => {
     on.answer(on.request('INVITE'), 200, [contact], 'v=0 answer\r\n');
     await settle();
     const dialog = on.request('ACK');
-    // It has moved, and says so from where it is.
+    // The peer has moved, and sends its new Contact from there.
     const moveTo = async (host: string, port: number, sequence: number): Promise<void> => {
       on.ask('UPDATE', {
         callId: 'call@us',
@@ -260,7 +260,7 @@ describe('a peer that names a port which requests may not go to', () => {
     expect(faults.filter((fault) => fault.startsWith('forbidden'))).toHaveLength(2);
   });
 
-  it('that calls us from an ephemeral port is answered and asked there', async () => {
+  it('that calls from an ephemeral port gets responses and requests there', async () => {
     const { wire: on, went, faults } = await open();
     const source = { protocol: 'UDP', address: PEER.address, port: 51_234 };
     const sessions: InviteSession[] = [];

@@ -1,30 +1,30 @@
-// Ports that requests may go to where a client, a peer or DNS names them: a server for SIP is on few of them, and what
-// listens on the others is somebody else's.
+// Ports that requests may go to when a client, a peer or DNS names them. SIP servers use few ports; other ports belong
+// to other services.
 
 import { checkInteger, invalidArgument } from '../message/arguments.ts';
 import { SipError } from '../errors.ts';
 
-/** Ports from `min` to `max`, both among them; 1–65535. */
+/** Ports from `min` to `max`, inclusive; 1–65535. */
 export interface PortRange {
   readonly min: number;
   readonly max: number;
 }
 
-/** A host and port that the operator has named himself. */
+/** A host and port that the operator configured. */
 export interface NamedServer {
   /** Host name or IP literal, IPv6 without brackets. */
   readonly host: string;
   readonly port: number | undefined;
 }
 
-/** Decides about ports. */
+/** Decides which ports requests may go to. */
 export class DestinationPorts {
   readonly #ranges: readonly PortRange[] | undefined;
   readonly #servers = new Set<string>();
 
   /**
    * @param ranges - Absent: all ports.
-   * @param servers - May be asked on the port that they are named with, whatever `ranges` says.
+   * @param servers - Allowed on their configured port, regardless of `ranges`.
    * @throws SipError `INVALID_ARGUMENT`
    */
   constructor(ranges: readonly PortRange[] | undefined, servers: readonly NamedServer[]) {
@@ -40,7 +40,7 @@ export class DestinationPorts {
       if (port !== undefined) this.#servers.add(keyOf(host, port));
   }
 
-  /** Whether a request may go to this port. `host`: by which it was asked for. */
+  /** Whether a request may go to this port. `host`: the requested host. */
   allows(host: string, port: number): boolean {
     if (this.#ranges === undefined) return true;
     return (
@@ -50,7 +50,7 @@ export class DestinationPorts {
   }
 }
 
-/** What is said where nothing may be sent. */
+/** The error for a destination that requests must not go to. */
 export function forbiddenDestination(problem: string): SipError {
   return new SipError('CONNECT_FORBIDDEN', problem, { statusCode: 503 });
 }

@@ -1,13 +1,13 @@
-// Keep-alives over UDP: a CRLF now and then holds the NAT's binding through which a registrar reaches us. It is no message,
-// and peers ignore it (RFC 3261 §7.5). Connections have their own, in transport-stream.ts.
+// Keep-alives over UDP: a periodic CRLF keeps the NAT binding open through which a registrar reaches us. Peers ignore
+// it (RFC 3261 §7.5). For connections, see stream-transport.ts.
 
 import type { Clock, TimerHandle } from '../timers.ts';
 import type { TransportAddress } from './transport.ts';
 
-/** What a keep-alive needs of its user agent. */
+/** The dependencies of the keep-alives. */
 export interface KeepAliveOptions {
   readonly clock: Clock;
-  /** The longest time between two, in milliseconds; 0: none are sent. */
+  /** Longest time between two keep-alives, in milliseconds. 0: off. */
   readonly intervalMs: number;
   /** 0 ≤ n < 1. */
   readonly random: () => number;
@@ -19,7 +19,7 @@ interface Destination {
   timer: TimerHandle | undefined;
 }
 
-/** The destinations that are kept alive, each for as long as somebody holds it. */
+/** Destinations that are kept alive while at least one hold on them exists. */
 export class KeepAlives {
   readonly #options: KeepAliveOptions;
   readonly #destinations = new Map<string, Destination>();
@@ -28,7 +28,7 @@ export class KeepAlives {
     this.#options = options;
   }
 
-  /** Begins, or shares what is there. The function returned ends it; idempotent. */
+  /** Starts keep-alives to a destination, or shares running ones. @returns an idempotent release function */
   hold(to: TransportAddress): () => void {
     if (this.#options.intervalMs === 0 || to.protocol !== 'UDP') return () => {};
     const key = `${to.address} ${to.port}`;
@@ -50,7 +50,7 @@ export class KeepAlives {
     };
   }
 
-  /** Ends all. */
+  /** Stops all keep-alives. */
   close(): void {
     for (const { timer } of this.#destinations.values()) timer?.cancel();
     this.#destinations.clear();
@@ -58,7 +58,7 @@ export class KeepAlives {
 
   #start(destination: Destination, to: TransportAddress): void {
     const { clock, intervalMs, random, send } = this.#options;
-    // RFC 5626 §4.4: between 80 and 100 %, so that peers that restarted together do not stay together.
+    // RFC 5626 §4.4: 80 to 100 % of the interval, so that peers that restarted together drift apart.
     destination.timer = clock.startTimer(intervalMs * (0.8 + 0.2 * random()), () => {
       send(to);
       this.#start(destination, to);

@@ -1,4 +1,4 @@
-// Which of our addresses a peer sees: for Via, Contact and SDP, and for traces.
+// Which of our addresses a peer sees, for Via, Contact, SDP and traces.
 
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
@@ -6,15 +6,15 @@ import { networkInterfaces } from 'node:os';
 import type { LocalAddress } from './transport.ts';
 import { transportError } from '../errors.ts';
 
-/** Peers whose way is remembered for traces. */
+/** Maximum number of peers whose route is remembered for traces. */
 const MAX_KNOWN = 1000;
 
-/** Our addresses towards peers. */
+/** Our addresses as seen by peers. */
 export class LocalAddresses {
   readonly #bindAddress: string;
-  /** One for each family at most. */
+  /** At most one per address family. */
   readonly #publicAddresses: readonly string[];
-  /** By the peer's address, the latest last. */
+  /** Keyed by the peer's address, most recent last. */
   readonly #known = new Map<string, string>();
   readonly #learned = new Map<string, LocalAddress>();
 
@@ -24,9 +24,9 @@ export class LocalAddresses {
   }
 
   /**
-   * What the peer shall be told: the public address, or the one that packets to it leave from.
+   * The address to advertise to the peer: the public address, or the source address of packets to it.
    *
-   * @throws SipError `TRANSPORT` (as a rejection) when there is no route
+   * @throws SipError `TRANSPORT` (rejection) if there is no route
    */
   async advertisedTo(address: string, port: number): Promise<string> {
     const local = this.#isBound ? this.#bindAddress : await routeTo(address, port);
@@ -37,24 +37,24 @@ export class LocalAddresses {
     return this.#publicAddresses.find((one) => isIPv6(one) === family) ?? local;
   }
 
-  /** A request was, or shall be, sent to this address. */
+  /** Whether a request was or will be sent to this address. */
   isKnown(address: string): boolean {
     return this.#known.has(address);
   }
 
-  /** How this peer sees us, where it has said so. */
+  /** The address at which this peer sees us, if it has reported one. */
   learnedFrom(address: string): LocalAddress | undefined {
     return this.#learned.get(address);
   }
 
-  /** Takes note of how a peer sees us; `undefined`: as we are. */
+  /** Records how a peer sees us. `undefined`: as we see ourselves. */
   learn(peer: string, seen: LocalAddress | undefined): void {
     this.#learned.delete(peer);
     if (seen !== undefined) this.#learned.set(peer, seen);
     dropOldest(this.#learned);
   }
 
-  /** The address that packets from and to this peer really have here; a guess for peers that we never wrote to first. */
+  /** Our actual local address for packets to and from this peer. A guess for peers that we have never sent to. */
   usedTowards(address: string): string {
     if (this.#isBound) return this.#bindAddress;
     const known = this.#known.get(address);
@@ -82,13 +82,13 @@ function dropOldest(map: Map<string, unknown>): void {
   }
 }
 
-/** Connecting a UDP socket sends nothing; it makes the system choose the source address. */
+/** Connecting a UDP socket sends nothing, but makes the system choose the source address. */
 function routeTo(address: string, port: number): Promise<string> {
   const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
   return new Promise((resolve, reject) => {
     const failed = (cause: unknown): void => {
       socket.close();
-      // Other than the route, files for sockets can be missing (EMFILE).
+      // Besides a missing route, the process may be out of file descriptors (EMFILE).
       const { code } = cause as NodeJS.ErrnoException;
       const why = code === undefined ? '' : ` (${code})`;
       reject(transportError(`No route to ${address}${why}`, cause));

@@ -1,38 +1,38 @@
-// Where a request goes first, before any name is resolved (RFC 3261 §8.1.2, RFC 3263 §4).
+// The first destination of a request, before name resolution (RFC 3261 §8.1.2, RFC 3263 §4).
 
 import type { SipUri } from '../message/uri.ts';
 
 /**
- * How requests travel: `udp`, `tcp` and `tls` always so; `auto` is what the domain's NAPTR and SRV records prefer, else UDP,
- * but TCP above 1,300 bytes where it connects in 500 ms. A SIPS URI goes over TLS whatever this says.
+ * Transport for requests. `udp`, `tcp` and `tls` are used as given. `auto` follows the domain's NAPTR and SRV records,
+ * else uses UDP, but TCP above 1,300 bytes if it connects within 500 ms. A SIPS URI always uses TLS.
  */
 export type TransportPreference = 'udp' | 'tcp' | 'tls' | 'auto';
 
-/** Next hop of all requests outside a dialog. No Route is added for it. */
+/** Next hop of all requests outside a dialog. It adds no Route header. */
 export interface OutboundProxy {
   /** Host name or IP literal, IPv6 without brackets. */
   readonly host: string;
-  /** 1–65535. Default: what the host's SRV records say, else 5060, or 5061 for TLS. */
+  /** 1–65535. Default: from the host's SRV records, else 5060, or 5061 for TLS. */
   readonly port?: number;
 }
 
-/** A peer to be found. */
+/** A destination to resolve. */
 export interface NextHop {
   /** Host name or IP literal, IPv6 without brackets. */
   readonly host: string;
-  /** Where it was given: then SRV records do not count (RFC 3263 §4.2). */
+  /** The explicit port, if given; SRV records are then skipped (RFC 3263 §4.2). */
   readonly port: number | undefined;
   readonly preference: TransportPreference;
-  /** The SIP domain that is asked for, by which a proxy may prove itself, too. */
+  /** The requested SIP domain. A proxy's certificate may be for this name as well. */
   readonly domain: string;
 }
 
-/** Port of a protocol where none is given. */
+/** Default port of a protocol. */
 export function defaultPort(protocol: string): number {
   return protocol === 'TLS' ? 5061 : 5060;
 }
 
-/** The next hop towards a URI, or the proxy in place of it. */
+/** The next hop for a URI, or the proxy instead. */
 export function nextHopTo(
   uri: SipUri,
   preference: TransportPreference,
@@ -47,7 +47,7 @@ export function nextHopTo(
   return { host, port: uri.port, preference: effective, domain };
 }
 
-/** Towards where a redirection points: the transport that it names (RFC 3261 §8.1.3.4), but never out of TLS. */
+/** The transport for a redirect target: the one that it names (RFC 3261 §8.1.3.4), but TLS is never given up. */
 export function redirectedPreference(
   uri: SipUri,
   preference: TransportPreference,

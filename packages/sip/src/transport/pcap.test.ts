@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { pcapFileHeader, pcapRecord } from './pcap.ts';
 
-/** The sum over a header that holds its own checksum is 0xffff (RFC 1071). */
+/** The sum over a header that includes its own checksum is 0xffff (RFC 1071). */
 function sumOf(octets: Buffer): number {
   let sum = 0;
   for (let at = 0; at < octets.length; at += 2)
@@ -11,13 +11,13 @@ function sumOf(octets: Buffer): number {
 }
 
 describe('a capture', () => {
-  it('begins with the header of raw IP', () => {
+  it('begins with the raw IP file header', () => {
     expect(pcapFileHeader().toString('hex')).toBe(
       'd4c3b2a1020004000000000000000000ffff000065000000',
     );
   });
 
-  it('holds IPv4 with right lengths and sums', () => {
+  it('contains IPv4 with correct lengths and checksums', () => {
     const from = { address: '192.0.2.1', port: 5060 };
     const to = { address: '198.51.100.7', port: 5080 };
     const record = pcapRecord(1_700_000_000_123, from, to, Buffer.from('abc'));
@@ -55,7 +55,7 @@ describe('a capture', () => {
     expect(record.subarray(16 + 8, 16 + 24).toString('hex')).toBe(hex);
   });
 
-  it('cuts what fits no packet', () => {
+  it('truncates what does not fit in a packet', () => {
     const end = { address: '192.0.2.1', port: 1 };
     const record = pcapRecord(0, end, end, Buffer.alloc(70_000));
     expect(record).toHaveLength(16 + 65_535);

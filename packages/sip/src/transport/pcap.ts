@@ -1,5 +1,5 @@
-// Captures of SIP that Wireshark opens: the classic pcap format with raw IP packets (LINKTYPE_RAW). Whatever carried a
-// message, here it is one UDP datagram between the real addresses and ports.
+// SIP captures for Wireshark: the classic pcap format with raw IP packets (LINKTYPE_RAW). Whatever transport carried a
+// message, the capture shows one UDP datagram between the real addresses and ports.
 
 import { isIP, isIPv6 } from 'node:net';
 import type { LocalAddress } from './transport.ts';
@@ -11,7 +11,7 @@ const UDP = 17;
 const HOP_LIMIT = 64;
 
 /**
- * The head of a file.
+ * The file header.
  *
  * ```
  * magic a1b2c3d4 (µs) | version 2.4 | zone 0 | accuracy 0 | longest packet | link type
@@ -28,8 +28,9 @@ export function pcapFileHeader(): Buffer {
 }
 
 /**
- * One record: a UDP datagram with the message in it, cut where it would not fit an IP packet. When one address is IPv6, the
- * other is written as IPv6, too; what is no IP address (of a transport of your own) becomes the unspecified one.
+ * One record: a UDP datagram with the message, truncated to fit in an IP packet. If one address is IPv6, the other is
+ * written as IPv6 too. Anything that is not an IP address (from an application-supplied transport) becomes the
+ * unspecified address.
  *
  * @param atMs - Wall clock.
  */
@@ -72,7 +73,7 @@ export function pcapRecord(
   const pseudo = Buffer.alloc(8);
   pseudo.writeUInt32BE(udpBytes, 0);
   pseudo.writeUInt32BE(UDP, 4);
-  // RFC 768: a sum of zero would mean that there is none.
+  // RFC 768: a checksum of zero would mean that there is none.
   udp.writeUInt16BE(checksum(Buffer.concat([addresses, pseudo, udp])) || 0xffff, 6);
   return record;
 }
@@ -93,7 +94,7 @@ function octetsOf(address: string, six: boolean): Buffer {
     // RFC 4291 §2.5.5.2
     return six ? Buffer.concat([Buffer.alloc(10), Buffer.from([0xff, 0xff]), four]) : four;
   }
-  // The URL parser writes IPv6 without an IPv4 part, in lower case and with the longest run of zeros left out.
+  // The URL parser normalizes IPv6: no IPv4 part, lower case, longest run of zeros elided.
   const [left = '', right] = new URL(`sip://[${bare}]`).hostname.slice(1, -1).split('::');
   const wordsOf = (text: string | undefined): number[] =>
     text ? text.split(':').map((word) => Number.parseInt(word, 16)) : [];

@@ -9,7 +9,7 @@ import type { Clock } from '../timers.ts';
 import { parseUri } from '../message/uri.ts';
 import { SipUserAgent } from '../agent/user-agent.ts';
 
-/** Time passes when it is told to. */
+/** Time advances only on request. */
 class ManualClock implements Clock {
   #nowMs = 0;
   #timers: { dueMs: number; callback: () => void }[] = [];
@@ -45,7 +45,7 @@ interface Zone {
   readonly aaaa?: Record<string, string[]>;
 }
 
-/** Answers from a table and notes the questions; names that begin with `slow` are never answered. */
+/** Answers from a table and records the questions. Names that begin with `slow` are never answered. */
 function zoneDns(zone: Zone): { dns: SipDns; questions: string[] } {
   const questions: string[] = [];
   const answer = <R>(question: string, name: string, records: R[] | undefined): Promise<R[]> => {
@@ -121,26 +121,21 @@ const CASES: readonly (readonly [string, NextHop, readonly string[], readonly st
   ['an address', to('sip:192.0.2.7'), ['UDP 192.0.2.7:5060'], []],
   ['an IPv6 address with a port', to('sip:[2001:db8::7]:99', 'tcp'), ['TCP 2001:db8::7:99'], []],
   ['an address over TLS', to('sips:192.0.2.7', 'udp'), ['TLS 192.0.2.7:5061'], []],
+  ['a port: no service lookup', to('sip:plain.com:5099'), ['UDP 192.0.2.4:5099'], ['A plain.com']],
   [
-    'a port: no service is asked for',
-    to('sip:plain.com:5099'),
-    ['UDP 192.0.2.4:5099'],
-    ['A plain.com'],
-  ],
-  [
-    'SRV by priority, each with all its addresses',
+    'SRV by priority, each with all addresses',
     to('sip:example.com'),
     ['UDP 192.0.2.1:5080', 'UDP 192.0.2.2:5080', 'UDP 192.0.2.3:5081'],
     ['SRV _sip._udp.example.com', 'A first.a', 'A second.a'],
   ],
   [
-    'the service of the transport asked for',
+    'the service of the requested transport',
     to('sip:example.com', 'tcp'),
     ['TCP 192.0.2.1:5082', 'TCP 192.0.2.2:5082'],
     ['SRV _sip._tcp.example.com', 'A first.a'],
   ],
   [
-    'NAPTR by order and preference, what we do not speak left out',
+    'NAPTR by order and preference, unsupported services skipped',
     to('sip:example.com', 'auto'),
     ['TLS 192.0.2.11:5071', 'UDP 192.0.2.10:5070'],
     ['NAPTR example.com', 'SRV _sips._tcp.a', 'SRV _sip._udp.a', 'A t.a', 'A u.a'],
@@ -152,7 +147,7 @@ const CASES: readonly (readonly [string, NextHop, readonly string[], readonly st
     ['NAPTR plain.com', 'SRV _sip._udp.plain.com', 'SRV _sip._tcp.plain.com', 'A plain.com'],
   ],
   [
-    'a service that is denied: the host itself',
+    'a service declared absent: the host itself',
     to('sip:gone.com'),
     ['UDP 192.0.2.5:5060'],
     ['SRV _sip._udp.gone.com', 'A gone.com'],
@@ -166,7 +161,7 @@ const CASES: readonly (readonly [string, NextHop, readonly string[], readonly st
   ],
   ['maddr', to('sip:plain.com;maddr=192.0.2.8'), ['UDP 192.0.2.8:5060'], []],
   [
-    'addresses that nobody may be sent to, and what is none',
+    'forbidden addresses and invalid ones',
     to('sip:half.bad.com:1'),
     ['UDP 192.0.2.9:1'],
     ['A half.bad.com'],
@@ -184,7 +179,7 @@ describe('ServerLocator', () => {
     expect(clock.running).toBe(0);
   });
 
-  it('asks for both families where both can be reached, in the order given', async () => {
+  it('queries both families if both are reachable, in the given order', async () => {
     const { locator } = locatorFor(ZONE, [6, 4]);
     const targets = await locator.locate(to('sip:example.com', 'tcp'));
     expect(targets.map(({ address }) => address)).toEqual([
@@ -200,7 +195,7 @@ describe('ServerLocator', () => {
     ['sip:bad.com', 'Not a host: 224.0.0.1'],
     ['sip:[ff02::1]', 'Not a host: ff02::1'],
     ['sip:255.255.255.255', 'Not a host: 255.255.255.255'],
-  ])('finds nobody for %s', async (uri, message) => {
+  ])('finds no server for %s', async (uri, message) => {
     const { locator } = locatorFor(ZONE);
     await expect(locator.locate(to(uri))).rejects.toMatchObject({ code: 'TRANSPORT', message });
   });
@@ -217,7 +212,7 @@ describe('ServerLocator', () => {
     expect(clock.running).toBe(0);
   });
 
-  it('leaves time for the address when the services are slow, and goes on without the slow server', async () => {
+  it('leaves time for addresses if service lookups are slow, and continues without the slow server', async () => {
     const zone = {
       srv: { '_sip._udp.x.com': [srv('slow.x.com', 1, 1), srv('quick.x.com', 2, 2)] },
       a: { 'quick.x.com': ['192.0.2.1'] },
@@ -228,7 +223,7 @@ describe('ServerLocator', () => {
     expect(await located).toEqual([{ protocol: 'UDP', address: '192.0.2.1', port: 2 }]);
   });
 
-  it('remembers answers for their time to live, and that there is nothing for half a minute', async () => {
+  it('caches answers for their TTL, and negative answers for 30 seconds', async () => {
     const { locator, clock, questions } = locatorFor({
       a: { 'x.com': [{ address: '192.0.2.1', ttlSeconds: 10 }] },
     });
@@ -242,17 +237,17 @@ describe('ServerLocator', () => {
     await clock.pass(10_000);
     expect(await ask()).toBe(1); // the address
     await clock.pass(20_000);
-    expect(await ask()).toBe(2); // and the denial
+    expect(await ask()).toBe(2); // and the negative answer
   });
 
-  it('asks once for those who ask together', async () => {
+  it('shares one query between concurrent lookups', async () => {
     const { locator, questions } = locatorFor(ZONE);
     const next = to('sip:plain.com:1');
     await Promise.all(Array.from({ length: 50 }, () => locator.locate(next)));
     expect(questions).toEqual(['A plain.com']);
   });
 
-  it('bounds what a domain may make us do', async () => {
+  it('limits the work a domain can cause', async () => {
     const many = Array.from({ length: 500 }, (_, n) => srv(`h${n}.x.com`, 1000 + n, n));
     const addresses = Array.from({ length: 100 }, (_, n) => `192.0.2.${n}`);
     const a = Object.fromEntries(many.map(({ target }) => [target, addresses]));
@@ -265,7 +260,7 @@ describe('ServerLocator', () => {
 });
 
 describe('closing', () => {
-  it('leaves no timer and no open question, and finds nobody any more', async () => {
+  it('leaves no timer or open query, and refuses further lookups', async () => {
     const { dns, questions } = zoneDns({});
     let cancelled = 0;
     const clock = new ManualClock();
@@ -291,7 +286,7 @@ describe('closing', () => {
     expect([clock.running, cancelled, questions.length]).toEqual([0, 1, asked]);
   });
 
-  it('of a user agent ends what it looks up for a registration', async () => {
+  it('a user agent cancels the lookup for a registration', async () => {
     const { dns } = zoneDns({});
     const clock = new ManualClock();
     const userAgent = new SipUserAgent({ bindAddress: '127.0.0.1', dns, clock, transports: [] });
@@ -308,7 +303,7 @@ describe('closing', () => {
     expect(clock.running).toBe(0);
   });
 
-  it('takes the questions to a name server back that does not answer', async () => {
+  it('cancels queries to a name server that does not answer', async () => {
     const silent = createSocket('udp4');
     const asked = once(silent, 'message');
     silent.bind(0, '127.0.0.1');
@@ -343,7 +338,7 @@ describe('inTurn', () => {
     expect(firsts.get('light')).toBeGreaterThan(50);
   });
 
-  it('gives those without weight a chance', () => {
+  it('gives records with weight 0 a chance', () => {
     const records = [srv('none', 1), srv('some', 1, 0, 1)];
     expect(inTurn(records, () => 0)[0]?.target).toBe('none');
     expect(inTurn(records, () => 0.99)[0]?.target).toBe('some');
@@ -351,7 +346,7 @@ describe('inTurn', () => {
 });
 
 describe('resolve', () => {
-  it('prefers the family that is asked for, and takes the other one where there is none of it', async () => {
+  it('prefers the requested family, and falls back to the other', async () => {
     const { dns } = zoneDns({
       a: { both: ['192.0.2.1'], four: ['192.0.2.2'] },
       aaaa: { both: ['2001:db8::1'] },

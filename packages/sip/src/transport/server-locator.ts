@@ -1,5 +1,5 @@
-// From a next hop to the addresses to try, in order (RFC 3263 §4, RFC 2782): NAPTR, SRV, A and AAAA, with bounds on what DNS
-// may say and on how long it may take.
+// Resolves a next hop to an ordered list of addresses (RFC 3263 §4, RFC 2782) by NAPTR, SRV, A and AAAA. Limits what
+// DNS may return and how long it may take.
 
 import { isIP } from 'node:net';
 import { forbiddenDestination } from './destination-ports.ts';
@@ -10,7 +10,7 @@ import type { Clock } from '../timers.ts';
 import { isForbiddenDestination } from './transport.ts';
 import { transportError } from '../errors.ts';
 
-/** One address to try. */
+/** An address to try. */
 export interface Target {
   /** Upper case as in a Via. */
   readonly protocol: string;
@@ -18,33 +18,33 @@ export interface Target {
   readonly port: number;
 }
 
-/** How names are resolved. */
+/** Dependencies of the {@link ServerLocator}. */
 export interface ServerLocatorOptions {
   readonly dns: SipDns;
   readonly clock: Clock;
-  /** Families that can be reached, the preferred one first. */
+  /** Reachable address families, the preferred one first. */
   readonly families: readonly (4 | 6)[];
-  /** May a request go to this address? `host`: the name that was asked for. Default: it may. */
+  /** Whether a request may go to this address. `host`: the requested name. Default: always. */
   readonly mayConnect?: ((address: string, host: string) => boolean) | undefined;
-  /** 0 ≤ n < 1, for weights. */
+  /** 0 ≤ n < 1, for SRV weights. */
   readonly random: () => number;
 }
 
-/** In all, for one next hop. */
+/** Time limit for one next hop. */
 const RESOLVE_TIMEOUT_MS = 5000;
-/** For NAPTR and SRV together, so that time is left for addresses. */
+/** Time limit for NAPTR and SRV together, which leaves time for addresses. */
 const SERVICE_TIMEOUT_MS = 2500;
-/** Bounds on records that are looked at: what a domain says is not ours. */
+/** Limits on the number of records used, because a domain controls its own records. */
 const MAX_SRV_RECORDS = 32;
 const MAX_ADDRESSES_PER_HOST = 8;
 const MAX_TARGETS = 16;
 const MAX_CACHED = 1000;
-/** Bounds on how long an answer is believed; the resolver of the system tells no TTL. */
+/** Limits on how long an answer is cached; the system resolver returns no TTL. */
 const DEFAULT_TTL_SECONDS = 60;
 const MAX_TTL_SECONDS = 3600;
 const NEGATIVE_TTL_SECONDS = 30;
 
-/** RFC 3263 §4.1, RFC 4168 §4: what a NAPTR service stands for. */
+/** RFC 3263 §4.1, RFC 4168 §4: transports of NAPTR services. */
 const SERVICES: ReadonlyMap<string, string> = new Map([
   ['SIP+D2U', 'UDP'],
   ['SIP+D2T', 'TCP'],
@@ -59,15 +59,15 @@ const SRV_PREFIXES: Readonly<Record<string, string>> = {
 
 interface Cached {
   readonly answer: Promise<readonly unknown[]>;
-  /** Infinite while the question is open. */
+  /** Infinite while the query is open. */
   expiresMs: number;
 }
 
-/** Finds servers. Remembers what DNS said, bounded. */
+/** Locates servers, with a bounded cache of DNS answers. */
 export class ServerLocator {
   readonly #options: ServerLocatorOptions;
   readonly #cache = new Map<string, Cached>();
-  /** End the waiting for answers. */
+  /** Each ends one wait for an answer. */
   readonly #waits = new Set<() => void>();
   #closed = false;
 
@@ -76,10 +76,10 @@ export class ServerLocator {
   }
 
   /**
-   * The addresses to try, in order; at least one, sixteen at most, and no broadcast or multicast address among them.
+   * The addresses to try, in order: one to sixteen, without broadcast and multicast addresses.
    *
-   * @throws SipError (rejection) `TRANSPORT` when there is none, or none within five seconds; `CONNECT_FORBIDDEN` when none of
-   * them may be connected to; `CLOSED` after {@link close}
+   * @throws SipError (rejection) `TRANSPORT` if there is none, or none within five seconds; `CONNECT_FORBIDDEN` if
+   * connecting is not allowed to any of them; `CLOSED` after {@link close}
    */
   async locate(next: NextHop): Promise<readonly Target[]> {
     const deadlineMs = this.#options.clock.now() + RESOLVE_TIMEOUT_MS;
@@ -96,7 +96,7 @@ export class ServerLocator {
     throw transportError(`${next.host} does not resolve${late ? ' in time' : ''}`);
   }
 
-  /** Nobody is looked for any more: no timer is left, and no question that can be taken back. Idempotent. */
+  /** Ends all lookups: no timer remains, and open queries are cancelled where possible. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -111,7 +111,7 @@ export class ServerLocator {
     if (isIP(host) !== 0) {
       return [{ protocol, address: host, port: port ?? defaultPort(protocol) }];
     }
-    // RFC 3263 §4.2: a port that is given says that there is nothing to be chosen.
+    // RFC 3263 §4.2: an explicit port leaves nothing to choose.
     if (port === undefined && hasServices(host)) {
       const untilMs = deadlineMs - RESOLVE_TIMEOUT_MS + SERVICE_TIMEOUT_MS;
       const services = await this.#services(host, preference, untilMs);
@@ -132,7 +132,7 @@ export class ServerLocator {
     return addresses.map((address) => ({ protocol, address, port: port ?? defaultPort(protocol) }));
   }
 
-  /** SRV records to try, in order, with their protocols; none: there are none. */
+  /** SRV records to try, in order, with their protocols. Empty if there are none. */
   async #services(
     host: string,
     preference: NextHop['preference'],
@@ -176,7 +176,7 @@ export class ServerLocator {
       .filter((address) => isIP(address) !== 0);
   }
 
-  /** The answer to a question, cached or asked for; nothing when it fails or comes too late. */
+  /** The answer to a query, from the cache or from DNS. Empty if the query fails or takes too long. */
   async #ask<R extends { readonly ttlSeconds?: number }>(
     key: string,
     untilMs: number,
@@ -186,7 +186,7 @@ export class ServerLocator {
     const { clock, dns } = this.#options;
     const name = key.toLowerCase();
     const cached = this.#cache.get(name);
-    // What lies in the cache under this key is what this question put there.
+    // The cache entry under this key was stored by this same query.
     if (cached !== undefined && clock.now() < cached.expiresMs) {
       return this.#inTime(cached.answer as Promise<readonly R[]>, untilMs);
     }
@@ -233,7 +233,7 @@ async function ask<R>(
   }
 }
 
-/** Single labels are names of hosts: nobody publishes services for `localhost`, or for a container. */
+/** Single labels are host names: `localhost` or a container has no published services. */
 function hasServices(host: string): boolean {
   const bare = host.replace(/\.$/, '');
   return bare.includes('.') && !/\.localhost$/i.test(bare);
@@ -246,17 +246,17 @@ function byOrder(records: readonly NaptrRecord[]): NaptrRecord[] {
 }
 
 /**
- * RFC 2782: the lowest priority first; within one, by chance in proportion to the weights.
+ * Orders records by RFC 2782: lowest priority first, and within a priority at random, in proportion to the weights.
  *
  * @param random - 0 ≤ n < 1
  */
 export function inTurn(records: readonly SrvRecord[], random: () => number): SrvRecord[] {
-  // A target of `.` says that there is no such service.
+  // A target of `.` means that the service does not exist.
   const left = records.filter(({ target }) => target !== '.' && target !== '');
   const chosen: SrvRecord[] = [];
   while (left.length > 0) {
     const priority = Math.min(...left.map((record) => record.priority));
-    // Those without weight stand in front, so that they have a chance, too.
+    // Records with weight 0 come first, which gives them a small chance.
     const candidates = left
       .filter((record) => record.priority === priority)
       .toSorted((a, b) => a.weight - b.weight);
@@ -272,7 +272,7 @@ export function inTurn(records: readonly SrvRecord[], random: () => number): Srv
 
 const FAIL_OVER: ReadonlySet<string> = new Set(['TIMEOUT', 'TRANSPORT', 'CONNECT_FORBIDDEN']);
 
-/** True when the next address may do what this one did not: RFC 3263 §4.3. */
+/** Whether the next address may be tried after this error (RFC 3263 §4.3). */
 export function mayFailOver(error: SipError): boolean {
   return FAIL_OVER.has(error.code);
 }

@@ -1,4 +1,4 @@
-// What RFC 3263 asks of DNS, as an interface, and the system's resolver behind it.
+// The DNS queries of RFC 3263 as an interface, and its implementation on the system resolver.
 
 import { lookup, Resolver } from 'node:dns/promises';
 
@@ -30,22 +30,22 @@ export interface AddressRecord {
   readonly ttlSeconds?: number;
 }
 
-/** A way to ask DNS. An empty answer and a rejection say the same: there is nothing. Answers may take their time. */
+/** A DNS client. An empty answer and a rejection both mean that there are no records. Answers may be slow. */
 export interface SipDns {
   /** NAPTR records of a SIP domain. */
   naptr(domain: string): Promise<readonly NaptrRecord[]>;
   /** SRV records. @param name - E.g. `_sip._udp.example.com`. */
   srv(name: string): Promise<readonly SrvRecord[]>;
-  /** Addresses of a host, A for 4 and AAAA for 6. */
+  /** Addresses of a host: A records for 4, AAAA for 6. */
   addresses(host: string, family: 4 | 6): Promise<readonly AddressRecord[]>;
-  /** Nobody waits for the open questions any more: they may end at once, or stay open. Must not throw. */
+  /** The answers to open queries are no longer needed: end them or leave them open. Must not throw. */
   cancel?(): void;
 }
 
 /**
- * The system's resolver. Addresses are looked up as every program here does, hosts file and search domains included; NAPTR
- * and SRV go to the name servers of the system's configuration. `cancel` ends those; a look-up of addresses is in the hands of
- * the system, and ends by its own limits.
+ * The system resolver. Addresses are looked up as in any program on this host, with its hosts file and search domains.
+ * NAPTR and SRV queries go to the system's configured name servers. `cancel` ends those; the system controls address
+ * lookups, which end by its own limits.
  *
  * @param servers - Name servers for NAPTR and SRV, `address` or `address:port`. Default: the system's.
  */

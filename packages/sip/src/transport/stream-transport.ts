@@ -1,5 +1,5 @@
 // SIP over streams (RFC 3261 §18): framing by Content-Length, connections reused by destination, responses on the
-// connection of their request. What tells TCP and TLS apart is in transport-tcp.ts and transport-tls.ts.
+// connection of their request. See tcp-transport.ts and tls-transport.ts for the differences.
 
 import type { Server, Socket } from 'node:net';
 import type { SipError } from '../errors.ts';
@@ -18,35 +18,35 @@ import type {
 import { transportError } from '../errors.ts';
 import { withoutMapping } from './transport.ts';
 
-/** Bounds on what peers can make a stream transport hold. */
+/** Limits on the resources that peers can make a stream transport hold. */
 export interface StreamLimits {
   /** Open connections, both directions. Default 1,000. */
   readonly maxConnections?: number;
   /** Accepted connections from one address. Default 100. */
   readonly maxConnectionsPerAddress?: number;
-  /** Time for a begun message to be complete. Default 10,000 ms. */
+  /** Time limit for a message to complete after its first octet. Default 10,000 ms. */
   readonly messageTimeoutMs?: number;
-  /** Time for an accepted connection to bring its first message. Default 30,000 ms. */
+  /** Time limit for the first message on an accepted connection. Default 30,000 ms. */
   readonly firstMessageTimeoutMs?: number;
-  /** Silence after which a connection that was in use is closed. Default 3,600,000 ms (one hour). */
+  /** Idle time after which a connection in use is closed. Default 3,600,000 ms (one hour). */
   readonly idleTimeoutMs?: number;
-  /** Octets that may wait for a peer that does not read. Default 1 MiB. */
+  /** Octets queued for a peer that does not read. Default 1 MiB. */
   readonly maxUnsentBytes?: number;
 }
 
-/** How connections of one kind are made. */
+/** How to open and accept connections of one kind. */
 export interface StreamWire {
   /** Upper case as in a Via. */
   readonly protocol: string;
-  /** The socket's event from which on it can carry messages. */
+  /** The socket event after which the connection can carry messages. */
   readonly readyEvent: 'connect' | 'secureConnect';
   /** Limit from `connect` to `readyEvent`, in milliseconds. */
   readonly handshakeTimeoutMs: number;
-  /** Begins to connect. May throw, such as for a port out of range. */
+  /** Starts to connect. May throw, e.g. for a port out of range. */
   connect(to: TransportAddress): Socket;
   /**
-   * A server that is not yet listening; `undefined` when none shall be. Each socket is shown to `admit` when it is accepted,
-   * and destroyed when that says no; it is given to `accept` when it can carry messages.
+   * A server that is not yet listening; `undefined` for none. Each accepted socket is passed to `admit`, and destroyed
+   * if that returns false. It is passed to `accept` once it can carry messages.
    */
   createServer(
     admit: (socket: Socket) => boolean,
@@ -64,7 +64,7 @@ interface Connection {
   readonly id: number;
   readonly socket: Socket;
   readonly remote: TransportAddress;
-  /** Key in the map of destinations, for connections that we opened. */
+  /** Key in the destination map, for connections that we opened. */
   readonly destination: string | undefined;
   readonly waiting: SendDone[];
   open: boolean;
@@ -72,18 +72,18 @@ interface Connection {
   messageTimer: TimerHandle | undefined;
   idleTimer: TimerHandle | undefined;
   keepAliveTimer: TimerHandle | undefined;
-  /** A keep-alive of ours waits for its answer. */
+  /** Our keep-alive is waiting for its answer. */
   pinged: boolean;
-  /** The peer has answered one: from then on it must. */
+  /** The peer has answered a keep-alive, so it must answer all further ones. */
   answersPings: boolean;
   lastActivityMs: number;
   idleLimitMs: number;
-  /** We opened it, or it brought a message: from then on any octet counts as life. */
+  /** We opened it, or it has delivered a message. From then on, any octet counts as activity. */
   proven: boolean;
   readonly parser: StreamParser;
 }
 
-/** A transport over streams: listens and connects. */
+/** A stream transport that listens and connects. */
 export class StreamTransport implements Transport {
   readonly reliable = true;
   readonly #wire: StreamWire;
@@ -92,7 +92,7 @@ export class StreamTransport implements Transport {
   readonly #byId = new Map<number, Connection>();
   readonly #byDestination = new Map<string, Connection>();
   readonly #acceptedByAddress = new Map<string, number>();
-  /** Sockets that were accepted, those in a handshake too. */
+  /** Accepted sockets, including those in a handshake. */
   readonly #accepted = new Set<Socket>();
   #server: Server | undefined;
   #handler: TransportHandler | undefined;
@@ -124,7 +124,7 @@ export class StreamTransport implements Transport {
     return this.#byId.size;
   }
 
-  /** @throws SipError `TRANSPORT` (as a rejection) when the address or port cannot be bound. */
+  /** @throws SipError `TRANSPORT` (rejection) if the address or port cannot be bound */
   open(handler: TransportHandler): Promise<void> {
     const server = this.#wire.createServer(
       (socket) => this.#admit(socket),
@@ -146,7 +146,7 @@ export class StreamTransport implements Transport {
       });
       server.listen({ host: this.#options.bindAddress, port: this.#options.port }, () => {
         server.removeAllListeners('error');
-        // Failures to accept (no descriptors left) cost that connection only.
+        // A failed accept (e.g. no file descriptors left) costs that connection only.
         server.on('error', () => {});
         const address = server.address();
         this.#localPort = address !== null && typeof address === 'object' ? address.port : 0;
@@ -157,7 +157,7 @@ export class StreamTransport implements Transport {
     });
   }
 
-  /** On the connection to this address; opens one where there is none. */
+  /** Sends on the connection to this address, and opens one if necessary. */
   send(octets: Uint8Array, to: TransportAddress, done: SendDone): void {
     if (to.connectionId !== undefined) {
       const connection = this.#byId.get(to.connectionId);
@@ -204,10 +204,10 @@ export class StreamTransport implements Transport {
       return;
     }
     const address = destinationKey(to.address, to.port);
-    // A connection to somebody of another name is not one to this peer, though it may be the same host.
+    // A connection to another server name is a different peer, even on the same host.
     const destination = to.serverNames ? `${address} ${to.serverNames.join(' ')}` : address;
     let connection = this.#byDestination.get(destination);
-    // The peer has ended it and it is on its way out: it carries nothing new.
+    // The peer has ended this connection, so it cannot carry new messages.
     if (connection?.open && !connection.socket.writable) connection = undefined;
     if (connection?.open) {
       done(undefined, connection.id);
@@ -241,9 +241,9 @@ export class StreamTransport implements Transport {
         this.#drop(connection, transportError(`${this.protocol} to ${peer}: ${problem}`));
       });
     };
-    limit(this.#options.connectTimeoutMs, 'no answer');
+    limit(this.#options.connectTimeoutMs, 'no response');
     if (readyEvent !== 'connect') {
-      socket.once('connect', () => limit(handshakeTimeoutMs, 'no end of the handshake'));
+      socket.once('connect', () => limit(handshakeTimeoutMs, 'the handshake did not finish'));
     }
     socket.once(readyEvent, () => this.#connected(connection));
   }
@@ -262,8 +262,10 @@ export class StreamTransport implements Transport {
       const at = connection.waiting.indexOf(answer);
       if (at >= 0) connection.waiting.splice(at, 1);
       const key = destinationKey(connection.remote.address, connection.remote.port);
-      const error = transportError(`${this.protocol} to ${key}: not connected in ${timeoutMs} ms`);
-      // Nobody else wants this connection: do not leave a half-open one behind.
+      const error = transportError(
+        `${this.protocol} to ${key}: not connected within ${timeoutMs} ms`,
+      );
+      // No other request waits for this connection, so do not leave it half open.
       if (connection.waiting.length === 0) this.#drop(connection, error);
       done(error);
     });
@@ -279,7 +281,7 @@ export class StreamTransport implements Transport {
     for (const done of connection.waiting.splice(0)) done(undefined, connection.id);
   }
 
-  /** Counts a socket that was accepted until it is closed, unless there are too many. */
+  /** Counts an accepted socket until it closes, unless the limit is reached. */
   #admit(socket: Socket): boolean {
     const { remoteAddress, remotePort = 0 } = socket;
     if (remoteAddress === undefined || this.#handler === undefined) return false;
@@ -387,7 +389,7 @@ export class StreamTransport implements Transport {
       connection.idleLimitMs = this.#limits.idleTimeoutMs;
       return;
     }
-    // The parser ignores what follows a framing fault. Let an answer of ours leave, then close.
+    // The parser ignores everything after a framing fault. Let our response leave, then close.
     if (connection.parser.failed) {
       connection.socket.end(() => this.#drop(connection, undefined));
       this.#watchIdle(connection, 1000);
@@ -395,8 +397,8 @@ export class StreamTransport implements Transport {
   }
 
   /**
-   * RFC 5626 §4.4.1. Peers that know nothing of it ignore CRLFs between messages (RFC 3261 §7.5), so that only those are
-   * held to answer that once did. A keep-alive is no use of the connection.
+   * RFC 5626 §4.4.1. Peers without RFC 5626 ignore CRLFs between messages (RFC 3261 §7.5), so only a peer that has
+   * answered once must keep answering. A keep-alive does not count as use of the connection.
    */
   #keepAlive(connection: Connection): void {
     const { clock, keepAliveMs = 0 } = this.#options;
@@ -415,7 +417,7 @@ export class StreamTransport implements Transport {
     });
   }
 
-  /** Looks at the connection again when it could have been idle for the limit; no timer is restarted per message. */
+  /** Checks the connection again when it could have reached the idle limit. No timer is restarted per message. */
   #watchIdle(connection: Connection, limitMs: number): void {
     connection.idleLimitMs = limitMs;
     connection.idleTimer?.cancel();
@@ -441,12 +443,12 @@ export class StreamTransport implements Transport {
     }
     if (socket.writableLength + octets.length > this.#limits.maxUnsentBytes) {
       this.#expel(connection, 'write-limit');
-      done(transportError('The peer does not read'));
+      done(transportError('The peer is not reading'));
       return;
     }
     if (connection.proven) connection.lastActivityMs = this.#options.clock.now();
     socket.write(octets);
-    // Later failures of the socket are reported as its loss.
+    // Later socket failures are reported as the loss of the connection.
     done(undefined, connection.id);
   }
 

@@ -1,4 +1,4 @@
-// SIP over TCP: the plain wire of a stream transport.
+// SIP over TCP: a stream transport on plain sockets.
 
 import { connect, createServer } from 'node:net';
 import { type StreamLimits, StreamTransport, type StreamWire } from './stream-transport.ts';

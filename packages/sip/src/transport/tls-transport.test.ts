@@ -2,28 +2,23 @@ import type { PeerCertificate } from 'node:tls';
 import { describe, expect, it } from 'vitest';
 import { checkIdentity, checkTlsOptions } from './tls-transport.ts';
 
-/** The names as node:tls writes them. */
+/** Subject names in node:tls notation. */
 const certificate = (subjectaltname: string, commonName = 'cn.example'): PeerCertificate =>
   ({ subject: { CN: commonName }, subjectaltname }) as unknown as PeerCertificate;
 
 const CASES: readonly (readonly [string, readonly string[], string, boolean])[] = [
   ['a DNS name', ['example.com'], 'DNS:example.com', true],
-  ['in another case', ['EXAMPLE.com.'], 'DNS:example.COM', true],
+  ['a name in another case', ['EXAMPLE.com.'], 'DNS:example.COM', true],
   ['a SIP URI', ['example.com'], 'URI:sip:example.com', true],
   ['a SIPS URI among others', ['example.com'], 'DNS:a.net, URI:sips:example.com, DNS:b.net', true],
   ['a SIP URI of a user', ['example.com'], 'URI:sip:bob@example.com', false],
-  ['a URI of the web', ['example.com'], 'URI:https://example.com', false],
-  ['a URI that begins alike', ['example.com'], 'URI:sip:example.com.evil.net', false],
-  [
-    'a name in quotes that looks like several',
-    ['example.com'],
-    'DNS:"a, URI:sip:example.com"',
-    false,
-  ],
-  ['a wildcard, as carriers have it', ['sip.example.com'], 'DNS:*.example.com', true],
-  ['a wildcard of too many labels', ['a.b.example.com'], 'DNS:*.example.com', false],
-  ['the address it led to', ['example.com'], 'IP Address:192.0.2.1', false],
-  ['an address that was asked for', ['192.0.2.1'], 'IP Address:192.0.2.1', true],
+  ['a web URI', ['example.com'], 'URI:https://example.com', false],
+  ['a URI with the same prefix', ['example.com'], 'URI:sip:example.com.evil.net', false],
+  ['a quoted name that looks like several', ['example.com'], 'DNS:"a, URI:sip:example.com"', false],
+  ['a wildcard, as carriers use', ['sip.example.com'], 'DNS:*.example.com', true],
+  ['a wildcard for too many labels', ['a.b.example.com'], 'DNS:*.example.com', false],
+  ['the address that the name resolved to', ['example.com'], 'IP Address:192.0.2.1', false],
+  ['a requested address', ['192.0.2.1'], 'IP Address:192.0.2.1', true],
   ['the domain behind the proxy', ['proxy.net', 'example.com'], 'DNS:example.com', true],
   ['neither', ['proxy.net', 'example.com'], 'DNS:other.com', false],
   ['a common name beside other names', ['cn.example'], 'DNS:other.com', false],
@@ -35,14 +30,14 @@ describe('checkIdentity', () => {
     expect(problem === undefined).toBe(accepted);
   });
 
-  it('takes the address where no name was asked for', () => {
+  it('uses the address if no name was requested', () => {
     const to = { address: '192.0.2.1' };
     expect(checkIdentity(to, certificate('IP Address:192.0.2.1'))).toBeUndefined();
     expect(checkIdentity(to, certificate('DNS:example.com'))).toBeDefined();
   });
 });
 
-describe('options of TLS', () => {
+describe('TLS options', () => {
   it.each([
     [{ key: 'x' }, 'tls.cert'],
     [{ cert: 'x' }, 'tls.key'],
@@ -52,7 +47,7 @@ describe('options of TLS', () => {
     [{ port: 70_000 }, 'tls.port'],
     [{ handshakeTimeoutMs: 0 }, 'tls.handshakeTimeoutMs'],
     [{ insecure: 'yes' }, 'tls.insecure'],
-  ])('%j is refused', (options, field) => {
+  ])('refuses %j', (options, field) => {
     expect(() => checkTlsOptions(options as never)).toThrow(
       expect.objectContaining({ code: 'INVALID_ARGUMENT', field }),
     );

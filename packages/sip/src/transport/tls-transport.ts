@@ -1,4 +1,4 @@
-// SIP over TLS (RFC 3261 §26.2, RFC 5922): who the peer is, is proven by a certificate for its SIP domain.
+// SIP over TLS (RFC 3261 §26.2, RFC 5922): peers prove their SIP domain by a certificate.
 
 import { isIP, type Socket } from 'node:net';
 import {
@@ -14,34 +14,36 @@ import { checkInteger, invalidArgument } from '../message/arguments.ts';
 import { type StreamLimits, StreamTransport, type StreamWire } from './stream-transport.ts';
 import type { TransportAddress, TransportOptions } from './transport.ts';
 
-/** PEM, as text or octets; several certificates may stand in one text. */
+/** PEM as text or octets; one text may contain several certificates. */
 export type Pem = string | Uint8Array;
 
-/** How TLS is spoken. All have defaults. */
+/** TLS settings. All have defaults. */
 export interface SipTlsOptions {
-  /** Our certificate with its chain; together with `key`. It is shown to peers that ask, and accepts connections. */
+  /**
+   * Our certificate with its chain; requires `key`. Needed to accept connections, and sent to peers that request it.
+   */
   readonly cert?: Pem;
-  /** Its private key. */
+  /** The private key of `cert`. */
   readonly key?: Pem;
-  /** Of an encrypted `key`. */
+  /** Passphrase of an encrypted `key`. */
   readonly passphrase?: string;
-  /** Authorities that are trusted instead of the system's. */
+  /** Trusted authorities, instead of the system's. */
   readonly ca?: Pem | readonly Pem[];
-  /** TCP port for connections from peers, where there is a `cert`. Default: one above the port of UDP and TCP. */
+  /** TCP port for incoming connections, if there is a `cert`. Default: one above the UDP and TCP port. */
   readonly port?: number;
-  /** Peers that connect must have a certificate of `ca`, too. Default false. */
+  /** Require a certificate signed by `ca` from peers that connect. Default false. */
   readonly requireClientCertificate?: boolean;
   /** Default `TLSv1.2`. */
   readonly minVersion?: 'TLSv1.2' | 'TLSv1.3';
-  /** Limit for the handshake in both roles. Default 10,000 ms. */
+  /** Handshake time limit in both roles. Default 10,000 ms. */
   readonly handshakeTimeoutMs?: number;
-  /** Peers need not prove who they are: anybody on the way can listen and speak. Default false. */
+  /** Do not verify peers. Anyone on the network path can then read and change the traffic. Default false. */
   readonly insecure?: boolean;
 }
 
-/** The TLS transport: connects, and listens where there is a certificate. */
+/** The TLS transport: connects, and listens if there is a certificate. */
 export class TlsTransport extends StreamTransport {
-  /** @throws SipError `INVALID_ARGUMENT` for a certificate or key that cannot be used */
+  /** @throws SipError `INVALID_ARGUMENT` for an unusable certificate or key */
   constructor(options: TransportOptions, tls: SipTlsOptions = {}, limits: StreamLimits = {}) {
     super(tlsWire(tls), options, limits);
   }
@@ -62,7 +64,7 @@ function tlsWire(tls: SipTlsOptions): StreamWire {
         port: to.port,
         secureContext,
         rejectUnauthorized: !insecure,
-        // RFC 6066 §3: a name, never an address.
+        // RFC 6066 §3: SNI takes a name, never an address.
         ...(isIP(name) === 0 && { servername: name }),
         checkServerIdentity: (_, certificate) => checkIdentity(to, certificate),
       }).setNoDelay(true);
@@ -139,15 +141,15 @@ function isList(ca: Pem | readonly Pem[]): ca is readonly Pem[] {
 }
 
 /**
- * RFC 5922 §7.1: the certificate must be for the SIP domain that was asked for, by a URI or a DNS name in it, not for
- * whatever host that led to. Deviation: a wildcard matches, as carriers have them, though §7.2 forbids it.
+ * RFC 5922 §7.1: the certificate must contain the requested SIP domain as a URI or DNS name, not the name of the host
+ * that it resolved to. Deviation: wildcards match, because carriers use them, although §7.2 forbids it.
  */
 export function checkIdentity(
   to: Pick<TransportAddress, 'address' | 'serverNames'>,
   certificate: PeerCertificate,
 ): Error | undefined {
   const names = to.serverNames?.length ? to.serverNames : [to.address];
-  // What stands in quotes holds commas, and could look like several names.
+  // Quoted values may contain commas, and could be mistaken for several names.
   const plain = (certificate.subjectaltname ?? '').replaceAll(/"(?:[^"\\]|\\.)*"/g, '');
   const uris = [...plain.matchAll(/(?:^|, )URI:sips?:([^\s,"@;?:]+)(?=,|$)/gi)];
   let problem: Error | undefined;

@@ -1,4 +1,4 @@
-// SIP over UDP (RFC 3261 §18): one datagram, one message.
+// SIP over UDP (RFC 3261 §18): one message per datagram.
 
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv4, isIPv6 } from 'node:net';
@@ -16,7 +16,7 @@ import { withoutMapping } from './transport.ts';
 
 const RECEIVE_BUFFER_BYTES = 1 << 20;
 
-/** The UDP transport. An unconnected socket hears of no ICMP errors: an unreachable peer shows as a time-out. */
+/** The UDP transport. An unconnected socket does not see ICMP errors, so an unreachable peer shows up as a timeout. */
 export class UdpTransport implements Transport {
   readonly protocol = 'UDP';
   readonly reliable = false;
@@ -24,7 +24,7 @@ export class UdpTransport implements Transport {
   readonly #options: TransportOptions;
   #socket: Socket | undefined;
   #localPort = 0;
-  /** The socket takes both families, and names IPv4 peers by mapped addresses (RFC 4291 §2.5.5.2). */
+  /** The socket is dual-stack and names IPv4 peers by mapped addresses (RFC 4291 §2.5.5.2). */
   #mapsAddresses = false;
 
   constructor(options: TransportOptions) {
@@ -35,7 +35,7 @@ export class UdpTransport implements Transport {
     return this.#localPort;
   }
 
-  /** @throws SipError `TRANSPORT` (as a rejection) when the address or port cannot be bound. */
+  /** @throws SipError `TRANSPORT` (rejection) if the address or port cannot be bound */
   open(handler: TransportHandler): Promise<void> {
     const socket = createSocket(isIPv6(this.#options.bindAddress) ? 'udp6' : 'udp4');
     return new Promise<void>((resolve, reject) => {
@@ -45,13 +45,13 @@ export class UdpTransport implements Transport {
       });
       socket.bind({ address: this.#options.bindAddress, port: this.#options.port }, () => {
         socket.removeAllListeners('error');
-        // Later errors belong to single sends, which report them themselves.
+        // Later errors belong to individual sends, which report them themselves.
         socket.on('error', () => {});
         socket.on('message', (datagram, remote) => this.#receive(handler, datagram, remote));
         try {
           socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
         } catch {
-          // The system's own size will do.
+          // Keep the system's default size.
         }
         this.#socket = socket;
         this.#mapsAddresses = this.#options.bindAddress === '::';
@@ -63,7 +63,7 @@ export class UdpTransport implements Transport {
 
   #receive(handler: TransportHandler, datagram: Buffer, remote: RemoteInfo): void {
     if (this.#socket === undefined) return;
-    // RFC 5626 §3.5.1: a datagram of CRLFs keeps a NAT binding open and means nothing else.
+    // RFC 5626 §3.5.1: a datagram of CRLFs only keeps a NAT binding open.
     if (datagram.length <= 4 && datagram.every((octet) => octet === 13 || octet === 10)) return;
     handler.onOutcome(parseDatagram(datagram), {
       protocol: 'UDP',
@@ -72,7 +72,7 @@ export class UdpTransport implements Transport {
     });
   }
 
-  /** One datagram, whatever its size. */
+  /** Sends one datagram of any size. */
   send(octets: Uint8Array, to: TransportAddress, done: SendDone): void {
     const socket = this.#socket;
     if (socket === undefined) {
@@ -100,7 +100,7 @@ export class UdpTransport implements Transport {
     this.#socket = undefined;
     if (socket === undefined) return Promise.resolve();
     return new Promise((resolve) => {
-      // What was sent in this turn, a last answer, leaves the process only in the next.
+      // A datagram sent in this turn, e.g. a last response, leaves the process only in the next one.
       setImmediate(() => socket.close(() => resolve()));
     });
   }
