@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createCallGateway } from '@sipcast/core';
 import type { StartupRequest } from '@sipcast/core';
 import { loadClip, RtmpSink, SipPeer, UdpRelay } from '@sipcast/testkit';
-import type { CallScript, SipPeerOptions } from '@sipcast/testkit';
+import type { CallScript, RtmpPublication, SipPeerOptions } from '@sipcast/testkit';
 import { describe, expect, it } from 'vitest';
 import { afterTest } from '../../support/cleanup.ts';
 import { until } from '../../support/wait.ts';
@@ -42,6 +42,20 @@ function slicesOf(body: Uint8Array): string[] {
   return slices;
 }
 
+const picturesOf = ({ tags }: RtmpPublication): number =>
+  tags.filter(({ type }) => type === 9).length;
+
+/** Whether 600 ms of the clip's sound arrived octet for octet, from any frame of its first 10 s on. */
+function hasWholeSound({ tags }: RtmpPublication): boolean {
+  const sound = Buffer.concat(
+    tags.filter(({ type }) => type === 8).map(({ body }) => Buffer.from(body).subarray(1)),
+  );
+  const clipSound = Buffer.from(loadClip().audio);
+  for (let at = 0; at < 80_000; at += 160)
+    if (sound.includes(clipSound.subarray(at, at + 4800))) return true;
+  return false;
+}
+
 describe('the phone and the gateway', () => {
   it.each(['udp', 'tcp'] as const)(
     'a call over %s: bit-exact pictures and sound in RTMP',
@@ -50,8 +64,14 @@ describe('the phone and the gateway', () => {
       const call = await startup({ sipTransport });
       const phone = await peer.nextCall();
       await call.established();
-      await sleep(1500);
       const sender = phone.sender!;
+      // A machine that stalls for longer than the jitter buffer waits puts silence between: the stretch may come later.
+      await until(() => {
+        const publication = sink.publications[0];
+        return (
+          publication !== undefined && picturesOf(publication) > 25 && hasWholeSound(publication)
+        );
+      }, 'pictures and 600 ms of sound without a gap');
       await call.terminate();
       expect(await phone.ended).toMatchObject({ by: 'caller', how: 'bye' });
       const publication = sink.publications[0]!;
@@ -66,18 +86,6 @@ describe('the phone and the gateway', () => {
         .flatMap(({ body }) => slicesOf(body));
       expect(received.length).toBeGreaterThan(25);
       expect(received).toEqual(sent.slice(0, received.length));
-      const sound = Buffer.concat(
-        publication.tags
-          .filter(({ type }) => type === 8)
-          .map(({ body }) => Buffer.from(body).subarray(1)),
-      );
-      // While the clock is still being aligned, in the first half second, a frame may give way or silence come between.
-      const clipSound = loadClip().audio;
-      const begins = Array.from({ length: 30 }, (_, step) => step * 160);
-      const whole = begins.filter((at) =>
-        sound.includes(Buffer.from(clipSound.subarray(at, at + 4800))),
-      );
-      expect(whole.length).toBeGreaterThan(0);
       // What the gateway sends back: silence without a gap, reports, its names.
       expect(phone.audio!.received).toMatchObject({ sequenceBreaks: 0, faults: [] });
       expect(phone.audio!.received.packets).toBeGreaterThan(60);
