@@ -6,19 +6,22 @@ import type { Logger } from './logger.ts';
 
 /** The part of an emitter that applications see. */
 export interface Emitter<Events extends EventEmitter.ValidEventTypes> {
+  /** Calls the listener at each event, in the order of registration. */
   on<Name extends EventEmitter.EventNames<Events>>(
     event: Name,
     listener: EventEmitter.EventListener<Events, Name>,
   ): this;
-  /** As `on`, for the next event alone. */
+  /** As `on`, for the next event only. */
   once<Name extends EventEmitter.EventNames<Events>>(
     event: Name,
     listener: EventEmitter.EventListener<Events, Name>,
   ): this;
+  /** Removes the listener. */
   off<Name extends EventEmitter.EventNames<Events>>(
     event: Name,
     listener: EventEmitter.EventListener<Events, Name>,
   ): this;
+  /** Number of listeners for an event. */
   listenerCount(event: EventEmitter.EventNames<Events>): number;
 }
 

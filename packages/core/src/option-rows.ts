@@ -21,7 +21,7 @@ interface RowBase {
 }
 
 /** A text that is not empty. */
-interface TextRow extends RowBase {
+export interface TextRow extends RowBase {
   readonly kind: 'text';
   readonly pattern?: RegExp;
   /** Completes "must …" when the value does not match. */
@@ -29,7 +29,7 @@ interface TextRow extends RowBase {
 }
 
 /** A number; whole unless `isFractional`. Names end in the unit, e.g. `Ms`, `Bytes`. */
-interface CountRow extends RowBase {
+export interface CountRow extends RowBase {
   readonly kind: 'count';
   readonly least: number;
   readonly most: number;
@@ -37,18 +37,18 @@ interface CountRow extends RowBase {
 }
 
 /** `true` or `false`. */
-interface FlagRow extends RowBase {
+export interface FlagRow extends RowBase {
   readonly kind: 'flag';
 }
 
 /** One of some words or numbers. */
-interface WordRow extends RowBase {
+export interface WordRow extends RowBase {
   readonly kind: 'word';
   readonly words: readonly (string | number)[];
 }
 
 /** A list of texts, or of some words. In code a single text may stand for a list of one where `orOne` says so. */
-interface TextsRow extends RowBase {
+export interface TextsRow extends RowBase {
   readonly kind: 'texts';
   readonly words?: readonly string[];
   readonly least?: number;
@@ -60,7 +60,7 @@ interface TextsRow extends RowBase {
 }
 
 /** Options that belong together. */
-interface SectionRow extends RowBase {
+export interface SectionRow extends RowBase {
   readonly kind: 'section';
   readonly rows: OptionRows;
   /** In code `false` switches the whole off; in files its field `enabled` does. */
@@ -70,19 +70,19 @@ interface SectionRow extends RowBase {
 }
 
 /** A list of sections. */
-interface ListRow extends RowBase {
+export interface ListRow extends RowBase {
   readonly kind: 'list';
   readonly of: OptionRows;
 }
 
 /** Sections or texts by free names. */
-interface RecordRow extends RowBase {
+export interface RecordRow extends RowBase {
   readonly kind: 'record';
   readonly of: OptionRows | 'text' | 'any';
 }
 
 /** A value that has a check of its own. */
-interface CheckedRow extends RowBase {
+export interface CheckedRow extends RowBase {
   readonly kind: 'checked';
   /** Completes "must …" when the value is wrong; undefined when it is right. */
   readonly check: (value: unknown) => string | undefined;

@@ -1,8 +1,8 @@
 // Request bodies: reading them within limits, and the schema of each method. Existing clients send numbers and booleans as
 // strings, and empty strings for absent fields; unknown fields are ignored.
 
-import { option, RTMP_ROWS, STARTUP_ROWS } from '@sipcast/core';
-import type { OptionRow, OptionRows, ValueOf } from '@sipcast/core';
+import { option, RTMP_ROWS, STARTUP_ROWS } from '@sipcast/core/options';
+import type { OptionRow, OptionRows, ValueOf } from '@sipcast/core/options';
 import { z } from 'zod';
 import { RestError } from './errors.ts';
 

@@ -1,7 +1,7 @@
 // From a configuration file to the options of `serve`.
 
-import { GATEWAY_ROWS } from '@sipcast/core';
-import type { OptionRow } from '@sipcast/core';
+import { GATEWAY_ROWS } from '@sipcast/core/options';
+import type { OptionRow } from '@sipcast/core/options';
 import type { Config } from './schema.ts';
 import type { ServeGatewayOptions, ServeOptions } from './serve-options.ts';
 

@@ -1,7 +1,7 @@
 // The table of the server's options, the gateway's among them. The schema of the file, the flags of the command line, the
 // environment variables and the reference page derive from it.
 
-import { GATEWAY_ROWS, option } from '@sipcast/core';
+import { GATEWAY_ROWS, option } from '@sipcast/core/options';
 import { PORT_OR_RANGE } from '../access/outgoing-policy.ts';
 import type { LOG_AREAS } from '../log/log.ts';
 import { LOG_LEVELS } from '../log/log.ts';

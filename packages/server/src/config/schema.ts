@@ -1,6 +1,6 @@
 // The schema of configuration files, derived from the tables of options.
 
-import type { OptionRow, OptionRows, ValuesOf } from '@sipcast/core';
+import type { OptionRow, OptionRows, ValuesOf } from '@sipcast/core/options';
 import { z } from 'zod';
 import { CONFIG_ROWS } from './rows.ts';
 

@@ -23,8 +23,10 @@ export interface ServeGatewayOptions extends Omit<CallGatewayOptions, 'sipTls' |
  */
 export interface ServeOptions extends Omit<Config, 'gateway' | 'log'> {
   readonly gateway?: ServeGatewayOptions;
-  /** What is logged. `write` takes one line without time and line end, in place of standard output. */
-  readonly log?: NonNullable<Config['log']> & { readonly write?: (line: string) => void };
+  readonly log?: NonNullable<Config['log']> & {
+    /** Takes one line without time and line end, in place of standard output. */
+    readonly write?: (line: string) => void;
+  };
   /** One user with all rights, in clear text; the password is not empty. */
   readonly basicAuth?: { readonly username: string; readonly password: string };
 }
