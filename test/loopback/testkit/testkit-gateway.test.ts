@@ -67,11 +67,10 @@ describe('the phone and the gateway', () => {
       const sender = phone.sender!;
       // A machine that stalls for longer than the jitter buffer waits puts silence between: the stretch may come later.
       await until(() => {
-        const publication = sink.publications[0];
-        return (
-          publication !== undefined && picturesOf(publication) > 25 && hasWholeSound(publication)
-        );
-      }, 'pictures and 600 ms of sound without a gap');
+        const [publication] = sink.publications;
+        if (publication === undefined || picturesOf(publication) < 30) return false;
+        return phone.audio!.received.packets > 60 && hasWholeSound(publication);
+      }, 'pictures, and 600 ms of sound without a gap');
       await call.terminate();
       expect(await phone.ended).toMatchObject({ by: 'caller', how: 'bye' });
       const publication = sink.publications[0]!;
