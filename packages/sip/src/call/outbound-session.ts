@@ -79,6 +79,10 @@ export class OutboundSession implements InviteSession, DialogHandler {
   #invite: ClientTransaction | undefined;
   #provisional = false;
   #dialog: Dialog | undefined;
+  /** Of the 2xx that was taken. */
+  #ack: SipRequest | undefined;
+  /** How often that 2xx came again. */
+  #repetitions = 0;
   #answered = false;
   /** How the session will end once the peer has been notified. */
   #plan: SessionEnding | undefined;
@@ -349,7 +353,8 @@ export class OutboundSession implements InviteSession, DialogHandler {
     const tag = tagOf(response.headers.get('to')) ?? '';
     const again = this.#acks.get(tag);
     if (again !== undefined) {
-      again();
+      if (tag === this.#dialog?.remoteTag) this.#onAcceptedAgain(this.#dialog);
+      this.#acks.get(tag)?.();
       return;
     }
     if (this.#acks.size >= MAX_FORKS) return;
@@ -370,6 +375,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
       for (const value of invite.headers.getAll(name)) ack.headers.append(name, value);
     }
     ack.headers.append('user-agent', this.#deps.userAgentName);
+    if (isFirst) this.#ack = ack;
     const acknowledge = (hop: Hop | undefined): void => {
       if (hop !== undefined) this.#acks.set(tag, this.#deps.layer.sendAck(ack, hop));
       if (!isFirst) {
@@ -384,6 +390,17 @@ export class OutboundSession implements InviteSession, DialogHandler {
     if (this.#hop === undefined) return;
     // The Contact is unreachable: the INVITE's own path is the best remaining guess.
     this.#usage.client.reach(dialog, this.#hop, acknowledge, () => acknowledge(this.#hop));
+  }
+
+  /** The 2xx again. Once that is a lost ACK; more often, the ACK does not reach the Contact. */
+  #onAcceptedAgain(dialog: Dialog): void {
+    this.#repetitions += 1;
+    const first = this.#hop;
+    if (this.#repetitions < 2 || first === undefined || this.#ack === undefined) return;
+    if (!this.#usage.client.detour({ dialog, first })) return;
+    const repeat = this.#deps.layer.sendAck(this.#ack, first);
+    // This time it has just been sent.
+    this.#acks.set(dialog.remoteTag, () => this.#acks.set(dialog.remoteTag, repeat));
   }
 
   onLateAccepted(response: SipResponse): boolean {

@@ -97,7 +97,10 @@ export class DialogClient {
               if (this.#answers(response, attempt)) attempted(attempt + 1);
               else done({ response });
             },
-            onFailure: (error) => done({ error }),
+            onFailure: (error) => {
+              if (error.code !== 'CLOSED' && this.detour({ dialog, first })) attempted(attempt);
+              else done({ error });
+            },
           });
         } catch (error) {
           done({ error: asSipError(error) });
@@ -192,6 +195,23 @@ export class DialogClient {
     this.reach(dialog, first, send, (error) => finish({ error }));
   }
 
+  /**
+   * What went to the peer's Contact did not arrive: from now on requests go where the INVITE went to or came from. Phones behind
+   * a NAT name their private address, others a transport that they do not listen on.
+   * @returns false when there is no other way: the Contact leads there already, or proxies want to be on the way
+   */
+  detour({ dialog, first }: DialogWay): boolean {
+    if (dialog.routeSet.length > 0) return false;
+    const { nextHop } = dialog;
+    const tried = this.#hops.get(nextHop);
+    if (tried === undefined || tried instanceof Promise) return false;
+    const { protocol, address, port } = tried;
+    if (protocol === first.protocol && address === first.address && port === first.port)
+      return false;
+    this.#remember(nextHop, first);
+    return true;
+  }
+
   #create(dialog: Dialog, method: string, content: RequestContent | undefined): SipRequest {
     const request = dialog.createRequest(method, content?.body);
     request.headers.append('user-agent', this.#deps.userAgentName);
@@ -265,6 +285,8 @@ export class DialogClient {
         },
       );
     if (isForbiddenDestination(host)) throw transportError(`Not a host: ${host}`);
+    // Seen in: gateways that keep no listening port. The way of the INVITE is left.
+    if (next.port === 0) return first;
     // The dialog may continue at the address where it began.
     const isThere = host === first.address;
     let protocol = next.preference === 'auto' ? 'UDP' : next.preference.toUpperCase();

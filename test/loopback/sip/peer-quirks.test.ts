@@ -1,0 +1,450 @@
+// What real devices send against the grammar or against habit, and what it comes to: each over real sockets, with media.
+// The table for people is docs/interop.md.
+
+import type { Call, CallGateway, CallGatewayOptions } from '@sipcast/core';
+import { describe, expect, it } from 'vitest';
+import { openGateway } from '../../support/call-ends.ts';
+import { RawPhone, SPROP } from '../../support/raw-phone.ts';
+import type { RawMedia, RawMessage, RawParts } from '../../support/raw-phone.ts';
+
+const AUDIO = ['m=audio AUDIO RTP/AVP 8 101', 'a=rtpmap:101 telephone-event/8000'];
+const VIDEO = ['m=video VIDEO RTP/AVP 112', 'a=rtpmap:112 H264/90000', `a=fmtp:112 ${SPROP}`];
+const BOTH = [...AUDIO, ...VIDEO];
+const PIDF = '<?xml version="1.0"?><presence/>';
+
+const LIMIT = { timeout: 20_000 };
+
+const open = (options: CallGatewayOptions = {}): Promise<CallGateway> =>
+  openGateway({
+    ...options,
+    incoming: { rules: [{ accept: {} }] },
+    sipTimers: { t1Ms: 50, t2Ms: 200, t4Ms: 300 },
+  });
+
+/** The call shows what was sent. */
+async function shows(call: Call, kinds: 'both' | 'audio' | 'video'): Promise<void> {
+  const stats = () => call.stats();
+  if (kinds !== 'video') await expect.poll(() => stats()?.audio?.packets ?? 0).toBeGreaterThan(3);
+  if (kinds !== 'audio') await expect.poll(() => stats()?.video?.frames ?? 0).toBeGreaterThan(2);
+  if (kinds === 'audio') expect(stats()?.video).toBeNull();
+  if (kinds === 'video') expect(stats()?.audio).toBeNull();
+  for (const medium of [stats()?.audio, stats()?.video])
+    expect(medium?.faults ?? {}).not.toHaveProperty('rtp-payload-type');
+}
+
+function multipart(sdp: string, parts: readonly string[], order: 'first' | 'last' = 'first') {
+  const description = `Content-Type: application/sdp\r\n\r\n${sdp}`;
+  const all = order === 'first' ? [description, ...parts] : [...parts, description];
+  const body = all.map((part) => `--unique-boundary-1\r\n${part}\r\n`).join('');
+  return `${body}--unique-boundary-1--\r\n`;
+}
+const MIXED = 'multipart/mixed;boundary="unique-boundary-1"';
+const LOCATION = `Content-Type: application/pidf+xml\r\nContent-Disposition: render;handling=optional\r\n\r\n${PIDF}`;
+const ISUP = 'Content-Type: application/isup;version=itu-t92+\r\n\r\n\u0001\u0002\u0003';
+
+interface AnswerCase {
+  readonly name: string;
+  readonly lines?: readonly string[];
+  readonly shows?: 'both' | 'audio' | 'video';
+  readonly plays?: RawMedia;
+  readonly protocol?: 'TCP';
+  /** The codec needs an encoder. */
+  readonly encodes?: true;
+  readonly parts?: (phone: RawPhone, sdp: string, invite: RawMessage) => RawParts;
+  /** Before the 200. */
+  readonly before?: (phone: RawPhone, invite: RawMessage, sdp: string) => void;
+}
+
+const ANSWERS: readonly AnswerCase[] = [
+  { name: 'as the book has it' },
+  // P2: Cisco, Kurento
+  ...[
+    'm=video 0 RTP/AVP 255',
+    'm=video 0 RTP/AVP',
+    'm=video 0 RTP/AVP *',
+    'm=video 0 - 0',
+    'm=video 0',
+  ].map((line) => ({
+    name: `refuses the video by ${line}`,
+    lines: [...AUDIO, line],
+    shows: 'audio' as const,
+  })),
+  {
+    name: 'refuses the video and writes nonsense below it',
+    lines: [...AUDIO, 'm=video 0 RTP/AVP 300', 'c=IN IP4', 'a=rtpmap:300 H264', 'a=crypto:x'],
+    shows: 'audio',
+  },
+  {
+    name: 'refuses the audio by a number that is none',
+    lines: ['m=audio 0 RTP/AVP 255', ...VIDEO],
+    shows: 'video',
+  },
+  // P4: Sonus
+  {
+    name: 'puts a location beside the description',
+    parts: (_, sdp) => ({ body: multipart(sdp, [LOCATION]), type: MIXED }),
+  },
+  {
+    name: 'puts ISUP in front of the description',
+    parts: (_, sdp) => ({ body: multipart(sdp, [ISUP], 'last'), type: MIXED }),
+  },
+  // P5
+  {
+    name: 'describes media in the 183 and names Bob in the 200',
+    parts: (phone, _, invite) => ({
+      body: '',
+      headers: { To: `"Bob" ${invite.header('to')};tag=${phone.tag}` },
+    }),
+    before: (phone, invite, sdp) => phone.respond(invite, '183 Session Progress', { body: sdp }),
+  },
+  // P10: OpenSIPS, Cisco
+  ...[
+    [
+      'of OpenSIPS with quotes in it',
+      (phone: RawPhone) => `<sip:127.0.0.1:${phone.port};thinfo="VG8+aXM=">`,
+    ],
+    [
+      'with a comma in a bare name',
+      (phone: RawPhone) => `Room, Big <sip:raw@127.0.0.1:${phone.port}>`,
+    ],
+    ['with a space in the user', (phone: RawPhone) => `<sip:big room@127.0.0.1:${phone.port}>`],
+    ['with a name beyond ASCII', (phone: RawPhone) => `Büro Ä <sip:raw@127.0.0.1:${phone.port}>`],
+    ['with an open quote', (phone: RawPhone) => `"Room <sip:raw@127.0.0.1:${phone.port}>`],
+    ['that is no address', () => 'none'],
+    ['of another scheme', () => '<im:raw@127.0.0.1>'],
+    ['with port 0', () => '<sip:raw@127.0.0.1:0>'],
+    [
+      'with transport=tcp in a dialog over UDP',
+      (phone: RawPhone) => `<sip:raw@127.0.0.1:${phone.port};transport=tcp>`,
+    ],
+  ].map(([name, contact]) => ({
+    name: `writes a Contact ${name as string}`,
+    parts: (phone: RawPhone, sdp: string) => ({
+      body: sdp,
+      headers: { Contact: (contact as (phone: RawPhone) => string)(phone) },
+    }),
+  })),
+  {
+    name: 'writes no Contact',
+    parts: (_, sdp) => ({ body: sdp, headers: { Contact: null } }),
+  },
+  {
+    name: 'writes To with doubled quotes',
+    parts: (phone, sdp, invite) => ({
+      body: sdp,
+      headers: { To: `""unknown"" ${invite.header('to')};tag=${phone.tag}` },
+    }),
+  },
+  // P11: OpenSIPS 3.5
+  {
+    name: 'puts a zero octet between two messages on TCP',
+    protocol: 'TCP',
+    before: (phone, invite) => {
+      phone.respond(invite, '180 Ringing');
+      invite.reply(Uint8Array.of(0));
+    },
+  },
+  {
+    name: 'puts zeros and line ends between two messages on TCP',
+    protocol: 'TCP',
+    before: (phone, invite) => {
+      phone.respond(invite, '180 Ringing');
+      invite.reply(Uint8Array.of(13, 10, 0, 0, 10, 0));
+    },
+  },
+  // P13
+  {
+    name: 'writes G722/16000',
+    lines: ['m=audio AUDIO RTP/AVP 9', 'a=rtpmap:9 G722/16000', ...VIDEO],
+    plays: { audio: { codec: 'G722', payloadType: 9 } },
+    encodes: true,
+  },
+  {
+    name: 'writes opus/48000 with one channel',
+    lines: ['m=audio AUDIO RTP/AVP 96', 'a=rtpmap:96 OPUS/48000', ...VIDEO],
+    plays: { audio: { codec: 'opus', payloadType: 96 } },
+    encodes: true,
+  },
+];
+
+describe('a peer that answers', () => {
+  for (const row of ANSWERS) {
+    it(row.name, LIMIT, async () => {
+      const phone = await RawPhone.open(row.protocol);
+      const gateway = await open(row.encodes && { transcoding: {} });
+      const call = await gateway.startup({
+        callee: phone.uri,
+        ...(row.protocol === 'TCP' && { sipTransport: 'tcp' }),
+      });
+      const invite = await phone.request('INVITE');
+      const sdp = phone.sdp(...(row.lines ?? BOTH));
+      row.before?.(phone, invite, sdp);
+      await phone.respondUntil(
+        invite,
+        '200 OK',
+        'ACK',
+        row.parts?.(phone, sdp, invite) ?? { body: sdp },
+      );
+      await call.established();
+      phone.play(invite, row.plays);
+      await shows(call, row.shows ?? 'both');
+      await call.terminate();
+      await phone.request('BYE');
+      expect(call.view()).toMatchObject({ status: 'FINISH' });
+    });
+  }
+});
+
+/** A call to the studio, up to its ACK. `undefined`: the INVITE was refused. */
+async function callIn(
+  gateway: CallGateway,
+  phone: RawPhone,
+  parts: RawParts,
+): Promise<{ readonly invite: RawMessage; readonly accepted: RawMessage; readonly call: Call }> {
+  const invite = phone.invite(gateway.sipPort, parts);
+  const accepted = await phone.response(invite.header('cseq'));
+  expect(accepted.startLine).toBe('SIP/2.0 200 OK');
+  phone.asCaller(accepted, 'ACK');
+  await expect.poll(() => gateway.calls.live.at(-1)?.status).toBe('ESTABLISHED');
+  return { invite, accepted, call: gateway.calls.live.at(-1)! };
+}
+
+const SAVP = [
+  'm=audio 40000 RTP/SAVP 8',
+  'a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz',
+];
+const PORTS_OF = (message: RawMessage): string[] =>
+  message.sections.map(([line = '']) => {
+    const [kind = '', port] = line.slice(2).split(' ');
+    return port === '0' ? `${kind} 0` : kind;
+  });
+
+interface OfferCase {
+  readonly name: string;
+  readonly lines?: readonly string[];
+  readonly parts?: (sdp: string) => RawParts;
+  /** Kinds of the sections of the answer, with 0 where it refuses. */
+  readonly answer?: readonly string[];
+  readonly shows?: 'both' | 'audio' | 'video';
+  readonly plays?: RawMedia;
+}
+
+const OFFERS: readonly OfferCase[] = [
+  { name: 'as the book has it', answer: ['audio', 'video'] },
+  // P3: Polycom VVX, Eltex
+  {
+    name: 'SAVP first and AVP second',
+    lines: [...SAVP, ...BOTH],
+    answer: ['audio 0', 'audio', 'video'],
+  },
+  {
+    name: 'dead sections in front',
+    lines: ['m=audio 0 RTP/AVP 8', 'm=video 0 RTP/AVP 97', ...BOTH],
+    answer: ['audio 0', 'video 0', 'audio', 'video'],
+  },
+  {
+    name: 'video before audio, and a data channel',
+    lines: [...VIDEO, 'm=application 9 UDP/BFCP *', 'a=floorctrl:c-only', ...AUDIO],
+    answer: ['video', 'application 0', 'audio'],
+  },
+  {
+    name: 'a first video with codecs that nobody has',
+    lines: [...AUDIO, 'm=video VIDEO RTP/AVP 34', 'a=rtpmap:34 H263/90000', ...VIDEO],
+    answer: ['audio', 'video 0', 'video'],
+  },
+  {
+    name: 'an image and text beside the sound',
+    lines: ['m=image 40000 udptl t38', 'm=text 40002 RTP/AVP 98', ...AUDIO],
+    answer: ['image 0', 'text 0', 'audio'],
+    shows: 'audio',
+  },
+  // P4
+  ...[LOCATION, ISUP].map((part, index) => ({
+    name: `${index === 0 ? 'a location' : 'ISUP'} beside the description`,
+    parts: (sdp: string) => ({
+      body: multipart(sdp, [part], index === 0 ? 'first' : 'last'),
+      type: MIXED,
+    }),
+    answer: ['audio', 'video'],
+  })),
+  {
+    name: 'a boundary without quotes, spaces and bare line feeds',
+    parts: (sdp) => ({
+      body: multipart(sdp, [ISUP]).replaceAll('\r\n', '\n'),
+      type: 'Multipart/Mixed; boundary=unique-boundary-1',
+    }),
+    answer: ['audio', 'video'],
+  },
+];
+
+describe('a peer that offers', () => {
+  for (const row of OFFERS) {
+    it(row.name, LIMIT, async () => {
+      const phone = await RawPhone.open();
+      const gateway = await open();
+      const sdp = phone.sdp(...(row.lines ?? BOTH));
+      const { accepted, call } = await callIn(gateway, phone, row.parts?.(sdp) ?? { body: sdp });
+      if (row.answer) expect(PORTS_OF(accepted)).toEqual(row.answer);
+      phone.play(accepted, row.plays);
+      await shows(call, row.shows ?? 'both');
+    });
+  }
+
+  it('with a part that must be understood and cannot be, is told so', LIMIT, async () => {
+    const phone = await RawPhone.open();
+    const gateway = await open();
+    const part = `Content-Type: application/isup\r\nContent-Disposition: signal;handling=required\r\n\r\nx`;
+    const invite = phone.invite(gateway.sipPort, {
+      body: multipart(phone.sdp(...BOTH), [part]),
+      type: MIXED,
+    });
+    const refused = await phone.response(invite.header('cseq'));
+    expect(refused.startLine).toMatch(/^SIP\/2.0 415 /);
+  });
+});
+
+const REOFFERS: readonly (OfferCase & { readonly renumbers?: RawMedia })[] = [
+  {
+    name: 'with a location beside the description',
+    parts: (sdp) => ({ body: multipart(sdp, [LOCATION]), type: MIXED }),
+  },
+  {
+    name: 'with ISUP in front of the description',
+    parts: (sdp) => ({ body: multipart(sdp, [ISUP], 'last'), type: MIXED }),
+  },
+  // P3
+  {
+    name: 'that kills the old video section and opens a third',
+    lines: [...AUDIO, 'm=video 0 RTP/AVP 112', ...VIDEO],
+    answer: ['audio', 'video 0', 'video'],
+  },
+  {
+    name: 'that renumbers the video',
+    lines: [...AUDIO, ...VIDEO.map((line) => line.replaceAll('112', '97'))],
+    renumbers: { video: { payloadType: 97 } },
+  },
+];
+
+describe('a re-INVITE', () => {
+  for (const row of REOFFERS) {
+    it(row.name, LIMIT, async () => {
+      const phone = await RawPhone.open();
+      const gateway = await open();
+      const { accepted, call } = await callIn(gateway, phone, { body: phone.sdp(...BOTH) });
+      const first = phone.play(accepted);
+      await shows(call, 'both');
+      const sdp = phone.sdp(...(row.lines ?? BOTH)).replace('o=raw 1 1', 'o=raw 1 2');
+      const cseq = phone.asCaller(accepted, 'INVITE', row.parts?.(sdp) ?? { body: sdp });
+      const again = await phone.response(cseq);
+      expect(again.startLine).toBe('SIP/2.0 200 OK');
+      if (row.answer) expect(PORTS_OF(again)).toEqual(row.answer);
+      phone.asCaller(again, 'ACK');
+      // What is on its way still has the former numbers.
+      const framesOf = () => call.stats()?.video?.frames ?? 0;
+      const before = framesOf();
+      await expect.poll(framesOf).toBeGreaterThan(before + 5);
+      if (row.renumbers) {
+        first.stop();
+        phone.play(again, row.renumbers);
+        const between = framesOf();
+        await expect.poll(framesOf).toBeGreaterThan(between + 5);
+      }
+      await shows(call, 'both');
+    });
+  }
+
+  it('ends the former numbers after two seconds', LIMIT, async () => {
+    const phone = await RawPhone.open();
+    const gateway = await open();
+    const { accepted, call } = await callIn(gateway, phone, { body: phone.sdp(...BOTH) });
+    phone.play(accepted);
+    await shows(call, 'both');
+    const renumbered = phone.sdp(...AUDIO, ...VIDEO.map((line) => line.replaceAll('112', '97')));
+    const cseq = phone.asCaller(accepted, 'INVITE', { body: renumbered });
+    phone.asCaller(await phone.response(cseq), 'ACK');
+    await expect
+      .poll(() => call.stats()?.video?.faults['rtp-payload-type'] ?? 0, { timeout: 8000 })
+      .toBeGreaterThan(0);
+  });
+});
+
+const NUMBERS: readonly (AnswerCase & { readonly codecs: readonly [string, string] })[] = [
+  {
+    name: 'answers 97 and sends 112',
+    lines: [...AUDIO, ...VIDEO.map((line) => line.replaceAll('112', '97'))],
+    plays: { video: { payloadType: 112 } },
+    codecs: ['pcma', 'h264'],
+  },
+  {
+    name: 'answers 112 and sends 97 of its own description',
+    lines: [
+      ...AUDIO,
+      'm=video VIDEO RTP/AVP 112 97',
+      ...VIDEO.slice(1),
+      `a=rtpmap:97 H264/90000`,
+      `a=fmtp:97 ${SPROP}`,
+    ],
+    plays: { video: { payloadType: 97 } },
+    codecs: ['pcma', 'h264'],
+  },
+  {
+    name: 'answers with the number of another codec of ours',
+    lines: [...AUDIO, ...VIDEO.map((line) => line.replaceAll('112', '114'))],
+    plays: { video: { payloadType: 114 } },
+    codecs: ['pcma', 'h264'],
+  },
+  {
+    name: 'answers PCMA and sends PCMU',
+    plays: { audio: { codec: 'PCMU', payloadType: 0 } },
+    codecs: ['pcmu', 'h264'],
+  },
+  // Chrome behind Janus
+  {
+    name: 'answers Opus and sends PCMA',
+    lines: ['m=audio AUDIO RTP/AVP 96', 'a=rtpmap:96 opus/48000/2', ...VIDEO],
+    encodes: true,
+    codecs: ['pcma', 'h264'],
+  },
+  {
+    name: 'answers Opus as 111 and sends it as 96',
+    lines: ['m=audio AUDIO RTP/AVP 111', 'a=rtpmap:111 opus/48000/2', ...VIDEO],
+    plays: { audio: { codec: 'opus', payloadType: 96 } },
+    encodes: true,
+    codecs: ['opus', 'h264'],
+  },
+];
+
+describe('payload types of both sides', () => {
+  for (const row of NUMBERS) {
+    it(row.name, LIMIT, async () => {
+      const phone = await RawPhone.open();
+      const gateway = await open(row.encodes && { transcoding: {} });
+      const call = await gateway.startup({ callee: phone.uri });
+      const invite = await phone.request('INVITE');
+      await phone.respondUntil(invite, '200 OK', 'ACK', {
+        body: phone.sdp(...(row.lines ?? BOTH)),
+      });
+      await call.established();
+      phone.play(invite, row.plays);
+      await shows(call, 'both');
+      expect([call.stats()?.audio?.codec, call.stats()?.video?.codec]).toEqual(row.codecs);
+    });
+  }
+
+  for (const type of [101, 110]) {
+    it(`keys come as ${type} where the answer says 110`, LIMIT, async () => {
+      const phone = await RawPhone.open();
+      const gateway = await open();
+      const call = await gateway.startup({ callee: phone.uri });
+      const invite = await phone.request('INVITE');
+      const lines = AUDIO.map((line) => line.replaceAll('101', '110'));
+      await phone.respondUntil(invite, '200 OK', 'ACK', { body: phone.sdp(...lines, ...VIDEO) });
+      await call.established();
+      const digits: string[] = [];
+      call.on('dtmf', ({ digit }) => digits.push(digit));
+      const sender = phone.play(invite, { audio: { eventPayloadType: type } });
+      await sender.sendDigits('5');
+      await expect.poll(() => digits).toEqual(['5']);
+    });
+  }
+});
