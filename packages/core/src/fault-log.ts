@@ -20,7 +20,7 @@ export class FaultLog {
   }
 
   count(fault: string, source: string): void {
-    this.#counts.set(fault, (this.#counts.get(fault) ?? 0) + 1);
+    this.add(fault);
     this.#sinceLogged++;
     const nowMs = this.#now();
     if (nowMs - this.#loggedMs < PERIOD_MS) return;
@@ -30,6 +30,11 @@ export class FaultLog {
     );
     this.#loggedMs = nowMs;
     this.#sinceLogged = 0;
+  }
+
+  /** Counts one that its finder logs itself. */
+  add(fault: string): void {
+    this.#counts.set(fault, (this.#counts.get(fault) ?? 0) + 1);
   }
 
   /** Occurrences by name. */

@@ -19,7 +19,7 @@ import type { SipPeer } from '@sipcast/testkit';
 import type { CallScript } from '@sipcast/testkit';
 import { describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { openGateway, openPhone } from '../../support/call-ends.ts';
+import { openGateway, openPhone, openSink } from '../../support/call-ends.ts';
 import { childCommands } from '../../support/child-processes.ts';
 import { afterTest } from '../../support/cleanup.ts';
 import { makeFolder } from '../../support/folder.ts';
@@ -67,6 +67,49 @@ async function watch(url: string, pictures: number, headers = {}): Promise<FlvFi
 }
 const isPicture = ({ type, body }: FlvFileTag): boolean => type === 9 && body[1] === 1;
 const isKey = ({ body }: FlvFileTag): boolean => body[0]! >> 4 === 1;
+
+describe('every audio codec, pushed, recorded and watched at once', () => {
+  it.each(['PCMA', 'PCMU', 'G722', 'opus', 'speex/16000'] as const)(
+    '%s: sound and picture within two seconds, for early and for late viewers',
+    async (audioCodec) => {
+      const dir = await makeFolder();
+      const sink = await openSink();
+      const { gateway, peer, base } = await open({ recording: { dir } }, {}, { audioCodec });
+      const target = { rtmpUrl: sink.url, rtmpStream: 'key' };
+      const call = await startCall(gateway, peer, { ...target, record: true });
+      const early = watch(`${base}/stream/cam.flv`, 50);
+      await call.established();
+      const check = (tags: readonly FlvFileTag[]): void => {
+        const sound = tags.filter(({ type, body }) => type === 8 && body[1] === 1);
+        const pictures = tags.filter(isPicture);
+        expect(sound.length).toBeGreaterThan(10);
+        expect(pictures.length).toBeGreaterThanOrEqual(30);
+        for (const medium of [sound, pictures]) {
+          const times = medium.map(({ timestampMs }) => timestampMs);
+          expect(times).toEqual([...times].sort((a, b) => a - b));
+        }
+        const [first] = sound;
+        expect(Math.abs(first!.timestampMs - pictures[0]!.timestampMs)).toBeLessThan(2000);
+        // ffmpeg takes later metadata for a stream of subtitles.
+        const metadata = tags.filter(({ type }) => type === 18);
+        expect(metadata.map(({ timestampMs }) => timestampMs)).toEqual(metadata.map(() => 0));
+      };
+      check(await early);
+      check(await watch(`${base}/stream/cam.flv`, 30));
+      expect(gateway.faults['output-failed']).toBeUndefined();
+      const recorded = once(call as unknown as NodeJS.EventEmitter, 'recorded') as Promise<
+        [FlvRecording]
+      >;
+      await call.terminate();
+      const [{ path }] = await recorded;
+      const file = [...readFlvTags(await readFile(path))];
+      expect(file.filter(({ type }) => type === 8).length).toBeGreaterThan(30);
+      expect(sink.publications[0]!.tags.filter(({ type }) => type === 8).length).toBeGreaterThan(
+        30,
+      );
+    },
+  );
+});
 
 describe('a named stream', () => {
   it('is found from the start of its call, and plays over HTTP from a key frame on', async () => {

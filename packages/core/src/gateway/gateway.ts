@@ -151,7 +151,7 @@ class Gateway extends SafeEmitter<CallGatewayEvents> implements CallGateway {
         onClosed: (push, callId) => this.emit('pushClosed', push.view(), callId),
       },
     );
-    const media = new MediaOpener(options, encoders, { ...deps, faults });
+    const media = new MediaOpener(options, encoders, { ...deps, faults, logger });
     this.streams = new StreamTable(options, {
       callStreams: () => this.calls.live.map(({ stream }) => stream),
       isReserved: (name) => reservations.hasStream(name),

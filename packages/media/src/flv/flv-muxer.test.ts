@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { EcmaArray } from './amf0.ts';
 import { decodeAmf0 } from './amf0.ts';
+import { monoAacFormat } from '../codec/aac.ts';
 import { FlvMuxer } from './flv-muxer.ts';
 import type { FlvMuxerOptions } from './flv-muxer.ts';
 import { NAL_HEADROOM_BYTES } from '../codec/frame.ts';
@@ -245,5 +246,19 @@ describe('FlvMuxer', () => {
     });
     muxer.pushAac(Buffer.from('a'), 20);
     expect(metadataOf(tags[3])).toMatchObject({ audiosamplerate: 48_000, width: 640 });
+  });
+});
+
+describe('stream time', () => {
+  it('is 0 or more, headers included, and never decreases for audio', () => {
+    const { muxer, tags } = mux({ audioCodec: 'aac' });
+    muxer.setAacFormat(monoAacFormat(44_100));
+    for (const at of [-6, 17, 12, 40]) muxer.pushAac(Buffer.from([1]), at);
+    for (const at of [-40, 0, 33]) muxer.push(unit(SPS_360, PPS, IDR), at);
+    const times = (type: number): number[] =>
+      tags.filter((tag) => tag.type === type).map(({ timestampMs }) => timestampMs);
+    expect(times(8)).toEqual([0, 0, 17, 17, 40]);
+    expect(times(9)).toEqual([0, 0, 0, 33]);
+    expect(muxer.preamble.every(({ timestampMs }) => timestampMs >= 0)).toBe(true);
   });
 });

@@ -90,6 +90,8 @@ export class FlvMuxer {
   #audioHeader: FlvTag | undefined;
   #aacFormat: AacFormat | undefined;
   #framesWithoutParameterSets = 0;
+  /** Latest stream time of the audio. */
+  #audioMs = 0;
 
   constructor(options: FlvMuxerOptions, sink: Sink<FlvTag>) {
     this.#options = options;
@@ -145,15 +147,21 @@ export class FlvMuxer {
 
   /**
    * Takes one frame, in decoding order. Media that FLV cannot carry, or that was not expected, is left out.
-   * @param timestampMs - Milliseconds on the stream's time base; must not decrease per medium. For video with
-   *   reordered pictures the decoding time (see `DecodeTimestamps`).
+   * @param timestampMs - Milliseconds on the stream's time base. Here it is made to be 0 or more: an encoder's delay leads
+   *   to −6, which FLV cannot write. Audio never decreases; of video `PictureFreeze` takes care, which also knows the
+   *   pictures that it repeats. For video with reordered pictures the decoding time (see `DecodeTimestamps`).
    * @param compositionMs - How long after decoding a picture is shown, 0 or more. Default 0.
    */
   push(frame: H264Picture | Vp8Frame | AudioFrame, timestampMs: number, compositionMs = 0): void {
-    if (frame.codec === 'h264') this.#pushVideo(frame, timestampMs, compositionMs);
-    else if (frame.codec === 'vp8') this.#pushVp8(frame, timestampMs);
-    else if (frame.codec === 'opus') this.#pushOpus(frame, timestampMs);
-    else this.#pushAudio(frame, timestampMs);
+    if (frame.codec === 'h264' || frame.codec === 'vp8') {
+      const decodedMs = Math.max(0, timestampMs);
+      if (frame.codec === 'h264') this.#pushVideo(frame, decodedMs, compositionMs);
+      else this.#pushVp8(frame, decodedMs);
+      return;
+    }
+    this.#audioMs = Math.max(this.#audioMs, timestampMs);
+    if (frame.codec === 'opus') this.#pushOpus(frame, this.#audioMs);
+    else this.#pushAudio(frame, this.#audioMs);
   }
 
   /** The format of the AAC frames that follow. Only where `audioCodec` is `aac`. */
@@ -165,8 +173,10 @@ export class FlvMuxer {
   }
 
   /** Takes one AAC-LC frame without ADTS header, after `setAacFormat`. The first one takes its sequence header along. */
-  pushAac(frame: Uint8Array, timestampMs: number): void {
+  pushAac(frame: Uint8Array, atMs: number): void {
     if (!this.#aacFormat) return;
+    this.#audioMs = Math.max(this.#audioMs, atMs);
+    const timestampMs = this.#audioMs;
     if (!this.#audioHeader) this.#emitAacHeader(this.#aacFormat, timestampMs);
     else if (this.#metadataIsStale) this.#emitMetadata(timestampMs);
     const body = Buffer.allocUnsafe(2 + frame.length);

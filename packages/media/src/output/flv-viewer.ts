@@ -50,7 +50,6 @@ export class FlvViewer implements Output {
   readonly #handler: FlvViewerHandler;
   readonly #gate = new CongestionGate({ maxBytes: MAX_WAITING_BYTES });
   #bytes = 0;
-  #hasBegun = false;
   /** Stream time since which the queue has not moved; NaN while it moves. */
   #stuckSinceMs = Number.NaN;
   #leastWaiting = 0;
@@ -85,11 +84,9 @@ export class FlvViewer implements Output {
     else if (this.#gate.wantsKeyFrame) this.#handler.onKeyFrameWanted();
   }
 
-  /** Initial metadata is stamped 0: otherwise ffmpeg takes it for a text stream. */
+  /** Metadata is stamped 0: otherwise ffmpeg takes it for a text stream. */
   #octetsOf(tag: FlvTag): Uint8Array {
-    if (tag.role === 'metadata' && !this.#hasBegun) return formatFlvTag({ ...tag, timestampMs: 0 });
-    this.#hasBegun ||= tag.role !== 'metadata';
-    return octetsOf(tag);
+    return tag.role === 'metadata' ? formatFlvTag({ ...tag, timestampMs: 0 }) : octetsOf(tag);
   }
 
   #watch(waitingBytes: number, nowMs: number): void {

@@ -16,11 +16,16 @@ function join(set: OutputSet): string[] {
   return seen;
 }
 
+/** No output throws where nobody says so. */
+const failed = (error: unknown): never => {
+  throw error;
+};
+
 describe('OutputSet', () => {
   const preamble = [tag('metadata', 5), tag('sequence-header', 5)];
 
   it('begins with the preamble and a key frame; audio waits for it', () => {
-    const set = new OutputSet(() => preamble);
+    const set = new OutputSet(() => preamble, failed);
     set.expectVideo(true);
     const seen = join(set);
     for (const one of [
@@ -37,7 +42,7 @@ describe('OutputSet', () => {
   });
 
   it('drops audio from before the first picture, whenever it arrives', () => {
-    const set = new OutputSet(() => []);
+    const set = new OutputSet(() => [], failed);
     set.expectVideo(true);
     const early = join(set);
     for (const one of [tag('key-frame', 200), tag('audio', 100), tag('inter-frame', 240)])
@@ -49,7 +54,7 @@ describe('OutputSet', () => {
   });
 
   it('audio does not wait longer than a second, and not at all without video', () => {
-    const set = new OutputSet(() => preamble);
+    const set = new OutputSet(() => preamble, failed);
     set.expectVideo(true);
     const seen = join(set);
     for (const at of [100, 1000, 1100]) set.push(tag('audio', at));
@@ -61,7 +66,7 @@ describe('OutputSet', () => {
   });
 
   it('a late output begins with the newest key frame, unless that is more than two seconds old', () => {
-    const set = new OutputSet(() => preamble);
+    const set = new OutputSet(() => preamble, failed);
     set.expectVideo(true);
     for (const at of [0, 1000]) set.push(tag('key-frame', at));
     set.push(tag('audio', 1010));
@@ -79,7 +84,7 @@ describe('OutputSet', () => {
   });
 
   it('outputs join and leave independently, and joining twice has no effect', () => {
-    const set = new OutputSet(() => preamble);
+    const set = new OutputSet(() => preamble, failed);
     const first = join(set);
     set.push(tag('key-frame', 0));
     const second: FlvTag[] = [];
@@ -110,7 +115,11 @@ describe('OutputSet', () => {
   });
 
   it('removes an output that throws, reports the error to it, and serves the others', () => {
-    const set = new OutputSet(() => preamble);
+    const reported: unknown[] = [];
+    const set = new OutputSet(
+      () => preamble,
+      (error) => reported.push(error),
+    );
     const ends: unknown[] = [];
     const problem = new Error('mine');
     let pushes = 0;
@@ -128,5 +137,6 @@ describe('OutputSet', () => {
     set.push(tag('audio', 40));
     expect(seen).toEqual(['metadata@5', 'sequence-header@5', 'key-frame@40', 'audio@40']);
     expect([pushes, ends, set.size]).toEqual([2, [problem, problem], 1]);
+    expect(reported).toEqual([problem, problem]);
   });
 });

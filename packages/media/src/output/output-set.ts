@@ -23,15 +23,20 @@ const MAX_KEPT_BYTES = 4 * 1024 * 1024;
 /** Hands each tag to every output. Pure: no timer, no copy. */
 export class OutputSet {
   readonly #preamble: () => readonly FlvTag[];
+  readonly #onFailed: (error: unknown) => void;
   #joined: Joined[] = [];
   /** From the latest key frame on; empty when that is too old. */
   #kept: FlvTag[] = [];
   #keptBytes = 0;
   #hasVideo = false;
 
-  /** @param preamble - What an output needs before its first frame: metadata, sequence header. */
-  constructor(preamble: () => readonly FlvTag[]) {
+  /**
+   * @param preamble - What an output needs before its first frame: metadata, sequence header.
+   * @param onFailed - An output has thrown, and was removed.
+   */
+  constructor(preamble: () => readonly FlvTag[], onFailed: (error: unknown) => void) {
     this.#preamble = preamble;
+    this.#onFailed = onFailed;
   }
 
   get size(): number {
@@ -124,6 +129,7 @@ export class OutputSet {
       one.output.push(tag);
     } catch (error) {
       this.remove(one.output);
+      this.#onFailed(error);
       void one.output.onEnded?.(error);
     }
   }

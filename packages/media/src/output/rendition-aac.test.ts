@@ -30,6 +30,9 @@ function aacRendition() {
     {
       onKeyFrameWanted: () => {},
       onFrozen: () => {},
+      onOutputFailed: (error) => {
+        throw error;
+      },
       onFailure: (error) => expect.unreachable(String(error)),
     },
   );

@@ -15,6 +15,8 @@ export interface RenditionSetHandler {
   onKeyFrameWanted(): void;
   /** A rendition shows a frozen picture: pictures that refer to others are useless now. */
   onFrozen(): void;
+  /** An output has thrown, and was removed. */
+  onOutputFailed(error: unknown): void;
   /** An encoder of the first form has failed. Failures of other forms end only their outputs. */
   onFailure(error: unknown): void;
 }
@@ -66,6 +68,7 @@ export class RenditionSet {
       {
         onKeyFrameWanted: () => this.#handler.onKeyFrameWanted(),
         onFrozen: () => this.#handler.onFrozen(),
+        onOutputFailed: (error) => this.#handler.onOutputFailed(error),
         onFailure: (error) => {
           if (rendition === this.#renditions[0]) this.#handler.onFailure(error);
         },

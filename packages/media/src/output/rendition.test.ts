@@ -84,6 +84,7 @@ function rig(form: OutputForm, options: Partial<RenditionOptions> = {}) {
     {
       onKeyFrameWanted: () => told.push('key-frame'),
       onFrozen: () => told.push('frozen'),
+      onOutputFailed: () => told.push('output failed'),
       onFailure: () => told.push('failure'),
     },
   );

@@ -63,6 +63,8 @@ export interface RenditionHandler {
   onKeyFrameWanted(): void;
   /** The last key frame was sent again: pictures that refer to others are useless now. */
   onFrozen(): void;
+  /** An output has thrown, and was removed. */
+  onOutputFailed(error: unknown): void;
   /** An encoder has failed. The holders of the rendition are notified, too. */
   onFailure(error: unknown): void;
 }
@@ -136,7 +138,10 @@ export class Rendition {
     this.form = options.form;
     this.#options = options;
     this.#handler = handler;
-    this.#outputs = new OutputSet(() => this.#muxer.preamble);
+    this.#outputs = new OutputSet(
+      () => this.#muxer.preamble,
+      (error) => handler.onOutputFailed(error),
+    );
     this.#freeze = new PictureFreeze(this.#outputs.push, options, () => handler.onFrozen());
     this.#muxer = new FlvMuxer({ audioCodec: null, hasVideo: false }, this.#freeze.push);
   }

@@ -21,6 +21,8 @@ export interface StreamHubDeps {
   setKeyFramePeriod(everyMs: number | undefined): void;
   /** A frozen picture is shown: pictures that refer to others are useless before the next key frame. */
   onFrozen(): void;
+  /** An output has thrown, and was removed. */
+  onOutputFailed(error: unknown): void;
   /** An encoder of the stream's own form has failed. Failures of other forms end only their outputs. */
   onFailure(error: unknown): void;
   /** Figures of the media, as received. */
@@ -45,6 +47,7 @@ export class StreamHub implements StreamSource {
     this.#renditions = new RenditionSet(form, others, {
       onKeyFrameWanted: () => deps.requestKeyFrame(),
       onFrozen: () => deps.onFrozen(),
+      onOutputFailed: (error) => deps.onOutputFailed(error),
       onFailure: (error) => deps.onFailure(error),
     });
     this.#keyFrameWishes = new KeyFrameWishes((leastMs) => deps.setKeyFramePeriod(leastMs));

@@ -58,8 +58,9 @@ export class CongestionGate {
    * @param outstandingBytes - Octets written and not known to have arrived.
    */
   admit(tag: FlvTag, outstandingBytes: number): boolean {
-    this.#measure(tag);
+    // Headers may be as old as the stream: measured, they would make the bitrate 0.
     if (tag.role === 'metadata' || tag.role === 'sequence-header') return true;
+    this.#measure(tag);
     if (outstandingBytes >= this.#maxBytes) return this.#skip(tag);
     if (tag.role === 'audio') return this.#isStuck(tag, outstandingBytes) ? this.#skip(tag) : true;
     const high = this.highWaterBytes;

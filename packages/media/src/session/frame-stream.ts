@@ -49,6 +49,8 @@ export interface FrameStreamOptions {
 export interface FrameStreamHandler {
   /** An output needs a key frame: push one soon. At most once in 500 ms. */
   onKeyFrameWanted?(): void;
+  /** An output has thrown, and was removed. The others go on. */
+  onOutputFailed?(error: unknown): void;
 }
 
 /** When a picture is decoded and shown, in milliseconds on the application's clock. */
@@ -118,6 +120,7 @@ export class FrameStream {
         },
         // Pushed frames have no losses; after a frozen picture the stream continues with the next key frame.
         onFrozen: () => this.#requestKeyFrame(),
+        onOutputFailed: (error) => this.#handler.onOutputFailed?.(error),
         // The holders of the form are notified.
         onFailure: () => {},
         figures: () => this.#figures(),

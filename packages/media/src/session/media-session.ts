@@ -54,6 +54,8 @@ export interface MediaSessionHandler {
   onInactive?(kind: 'rtp' | 'rtcp'): void;
   /** About once a second from `start` on. */
   onSecond?(): void;
+  /** An output has thrown, and was removed. The others go on. */
+  onOutputFailed?(error: unknown): void;
   /**
    * An encoder has failed (MediaError), the peer changed to media that cannot be carried (MediaError
    * `TRANSCODING_DISABLED`), or the media path hit a bug: end the call.
@@ -219,6 +221,7 @@ class RtpMediaSession implements MediaSession {
         requestKeyFrame: () => this.#requestKeyFrame(),
         setKeyFramePeriod: (everyMs) => this.#setKeyFramePeriod(everyMs),
         onFrozen: () => this.#videoPath.break(),
+        onOutputFailed: (error) => handler.onOutputFailed?.(error),
         onFailure: (error) => handler.onFailure?.(error),
         figures: () => this.#figures(),
         finish: () => this.#finish(),
