@@ -33,11 +33,15 @@ const STRING = 2;
 const OBJECT = 3;
 const NULL = 5;
 const UNDEFINED = 6;
+const REFERENCE = 7;
 const ECMA_ARRAY = 8;
 const OBJECT_END = 9;
 const STRICT_ARRAY = 10;
 const DATE = 11;
 const LONG_STRING = 12;
+const UNSUPPORTED = 13;
+const XML = 15;
+const TYPED_OBJECT = 16;
 
 /** An object from a literal; keys keep their order. */
 export function amf0Object(entries: Readonly<Record<string, Amf0Value>>): Map<string, Amf0Value> {
@@ -117,10 +121,23 @@ function encodeEntries(entries: ReadonlyMap<string, Amf0Value>, parts: Buffer[])
 
 /** Decodes all values, or returns the fault. Never throws; nesting is limited. */
 export function decodeAmf0(bytes: Uint8Array): Amf0Value[] | Amf0Fault {
+  const { values, fault } = decodeAmf0Prefix(bytes);
+  return fault ?? values;
+}
+
+/** Decodes the values before the first that cannot be read, and says why it cannot. */
+export function decodeAmf0Prefix(bytes: Uint8Array): {
+  readonly values: Amf0Value[];
+  readonly fault: Amf0Fault | undefined;
+} {
   const reader = new Reader(bytes);
   const values: Amf0Value[] = [];
-  while (reader.fault === undefined && reader.offset < bytes.length) values.push(reader.value(0));
-  return reader.fault ?? values;
+  while (reader.offset < bytes.length) {
+    const value = reader.value(0);
+    if (reader.fault !== undefined) break;
+    values.push(value);
+  }
+  return { values, fault: reader.fault };
 }
 
 class Reader {
@@ -163,6 +180,17 @@ class Reader {
         this.offset += 2;
         return new Date(time);
       }
+      case REFERENCE:
+        if (!this.#has(2)) return undefined;
+        this.offset += 2;
+        return undefined;
+      case UNSUPPORTED:
+        return undefined;
+      case XML:
+        return this.#text(4);
+      case TYPED_OBJECT:
+        void this.#text(2); // The name of its class.
+        return this.#entries(depth);
       default:
         return this.#fail('amf0-unknown-type');
     }

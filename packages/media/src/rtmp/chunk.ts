@@ -27,7 +27,7 @@ export type ChunkFault =
 
 /** Chunk size before any Set Chunk Size (§5.4.1). */
 export const DEFAULT_CHUNK_BYTES = 128;
-/** Largest chunk size accepted: a message cannot be larger. */
+/** Larger chunk sizes count as this: a message cannot be larger (§5.4.1). Servers announce up to 2³¹ − 1. */
 export const MAX_CHUNK_BYTES = 0xffffff;
 /** Limit of chunk streams per peer; real ones use fewer than ten. */
 export const MAX_CHUNK_STREAMS = 64;
@@ -272,8 +272,8 @@ export class ChunkReader {
     this.#abandon(stream);
     if (type === SET_CHUNK_SIZE && payload.length >= 4) {
       const bytes = payload.readUInt32BE(0);
-      if (bytes < 1 || bytes > MAX_CHUNK_BYTES) return this.#fail('rtmp-chunk-size');
-      this.#chunkBytes = bytes;
+      if (bytes < 1) return this.#fail('rtmp-chunk-size');
+      this.#chunkBytes = Math.min(bytes, MAX_CHUNK_BYTES);
     } else if (type === ABORT && payload.length >= 4) {
       const aborted = this.#streams.get(payload.readUInt32BE(0));
       if (aborted) this.#abandon(aborted);

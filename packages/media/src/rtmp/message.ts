@@ -1,7 +1,7 @@
 // RTMP messages as values, and their encoding for the chunk stream (Adobe RTMP 1.0 §5.4, §7.1). No other file in this
 // folder knows the octets of a message, except `chunk.ts`, which obeys Set Chunk Size and Abort.
 
-import { decodeAmf0, encodeAmf0 } from '../flv/amf0.ts';
+import { decodeAmf0Prefix, encodeAmf0 } from '../flv/amf0.ts';
 import type { Amf0Fault, Amf0Value } from '../flv/amf0.ts';
 import type { FlvTag } from '../codec/frame.ts';
 import type { ChunkMessage } from './chunk.ts';
@@ -123,8 +123,9 @@ function decodePing(payload: Uint8Array): RtmpControl | undefined {
 }
 
 function decodeCommand(payload: Uint8Array, streamId: number): RtmpCommand | Amf0Fault {
-  const decoded = decodeAmf0(payload);
-  if (typeof decoded === 'string') return decoded;
+  const { values: decoded, fault } = decodeAmf0Prefix(payload);
+  // Servers add values of their own types behind the ones that matter, e.g. in AMF3: what stands before them counts.
+  if (fault !== undefined && fault !== 'amf0-unknown-type') return fault;
   const [name, transaction, ...values] = decoded;
   return {
     kind: 'command',

@@ -91,9 +91,9 @@ const longMessage = (payload: Buffer): Buffer => {
 const HOSTILE: [string, Buffer, RegExp][] = [
   ['a chunk size of 0', Buffer.from('02000000000004010000000000000000', 'hex'), /rtmp-chunk-size/],
   [
-    'a chunk size of 2³¹ − 1',
-    Buffer.from('0200000000000401000000007fffffff', 'hex'),
-    /rtmp-chunk-size/,
+    'a message of 16 MB behind a chunk size of 2³¹ − 1',
+    Buffer.from('0200000000000401000000007fffffff03000000ffffff1400000000', 'hex'),
+    /rtmp-message-too-large/,
   ],
   ['a message of 16 MB', Buffer.from('03000000ffffff1400000000', 'hex'), /rtmp-message-too-large/],
   ['AMF0 of depth 10,000', longMessage(deep(10_000)), /amf0-too-deep/],
