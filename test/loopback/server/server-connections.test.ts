@@ -24,7 +24,7 @@ async function listen(most: number): Promise<{ port: number; listeners: Listener
       request: (_request, response) => void response.end(Buffer.alloc(8_000_000)),
       upgrade: (_request, socket) => void socket.destroy(),
     },
-    { most, mostPerNetwork: most },
+    { most, mostPerNetwork: most, keepAliveMs: 1000 },
   );
   afterTest(() => listeners.close()());
   return { port: await listeners.open('0.0.0.0', 0, undefined, 'port'), listeners };
@@ -45,6 +45,33 @@ it('makes room in place of clients that do not read their answers', async () => 
   const [answer] = (await once(guest, 'data')) as [Buffer];
   expect(answer.toString('latin1', 0, 15)).toBe('HTTP/1.1 200 OK');
   expect(listeners.stats).toEqual({ replaced: 1, refused: 0, flooded: 0 });
+});
+
+it('keeps an idle connection for as long as the option says', async () => {
+  const server = await serve({
+    http: { port: 0, console: false, keepAliveMs: 300 },
+    gateway: { transcoding: false },
+    log: { write: () => {} },
+  });
+  afterTest(() => server.close(0));
+  const socket = await open({ port: server.port, host: '127.0.0.1' });
+  let text = '';
+  socket.on('data', (part: Buffer) => (text += part.toString('latin1')));
+  const closed = once(socket, 'close');
+  socket.write('GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await expect.poll(() => text).toContain('"up"');
+  const answeredMs = performance.now();
+  await closed;
+  expect(performance.now() - answeredMs).toBeGreaterThan(250);
+  // The default is above what proxies keep; Node names it in its answers.
+  const usual = await serve({
+    http: { port: 0, console: false },
+    gateway: { transcoding: false },
+    log: { write: () => {} },
+  });
+  afterTest(() => usual.close(0));
+  const { headers } = await fetch(`http://127.0.0.1:${usual.port}/health`);
+  expect(headers.get('keep-alive')).toBe('timeout=65');
 });
 
 it('closes a connection with more requests than are answered at once', async () => {

@@ -126,6 +126,11 @@ export const CONFIG_ROWS = {
       'half of `maxConnections`',
       { least: 1, most: 100_000 },
     ),
+    keepAliveMs: time(
+      'Idle connections stay open for this long. Keep it above the idle time-out of a proxy in front.',
+      '65000',
+      { least: 1 },
+    ),
     requestsPerSecond: count(
       'Queries of one address a second, and as many pages, `/health` and `/ready` among them; twice as many in a burst. More get 429 and the connection is closed. 0: no limit.',
       '50 in production; 0 in dev',

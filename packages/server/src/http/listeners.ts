@@ -21,6 +21,8 @@ export interface ListenerHandler {
 
 /** Of each port, where nothing else is said. */
 export const DEFAULT_CONNECTIONS = 256;
+/** Above the 60 s that nginx and load balancers keep idle connections to a server. */
+export const DEFAULT_KEEP_ALIVE_MS = 65_000;
 
 /** Whoever sends a request octet by octet must not hold a place for ever. */
 const LIMITS = {
@@ -30,10 +32,17 @@ const LIMITS = {
 } as const satisfies ServerOptions;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
+/** Bounds of each port. */
+export interface ListenerBounds extends ConnectionBounds {
+  /** How long an idle connection stays open for a next request. Proxies keep theirs for 60 s: shorter loses requests. */
+  readonly keepAliveMs: number;
+}
+
 /** The ports of one server, all with the same handler. */
 export class Listeners {
   readonly #handler: ListenerHandler;
   readonly #bounds: ConnectionBounds;
+  readonly #keepAliveMs: number;
   readonly #connections: Connections[] = [];
   readonly #plain: Server[] = [];
   readonly #secure: TlsServer[] = [];
@@ -41,9 +50,10 @@ export class Listeners {
   readonly #upgraded = new Set<Duplex>();
 
   /** @param bounds - Of the connections of each port. */
-  constructor(handler: ListenerHandler, bounds: ConnectionBounds) {
+  constructor(handler: ListenerHandler, { keepAliveMs, ...bounds }: ListenerBounds) {
     this.#handler = handler;
     this.#bounds = bounds;
+    this.#keepAliveMs = keepAliveMs;
   }
 
   /** Of all ports, since the start. */
@@ -72,12 +82,13 @@ export class Listeners {
     const server = certificate
       ? createTlsServer({
           ...LIMITS,
+          keepAliveTimeout: this.#keepAliveMs,
           handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
           minVersion: 'TLSv1.2',
           cert: certificate.cert,
           key: certificate.key,
         })
-      : createServer(LIMITS);
+      : createServer({ ...LIMITS, keepAliveTimeout: this.#keepAliveMs });
     const [readRequests] = server.listeners(certificate ? 'secureConnection' : 'connection');
     const connections = new Connections(this.#bounds);
     this.#connections.push(connections);

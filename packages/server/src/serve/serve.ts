@@ -12,7 +12,7 @@ import { describe } from '../errors.ts';
 import { GatewayMetrics } from '../http/gateway-metrics.ts';
 import { openEvents } from './event-deliveries.ts';
 import { FfmpegWatch } from '../http/ffmpeg-watch.ts';
-import { DEFAULT_CONNECTIONS, Listeners } from '../http/listeners.ts';
+import { DEFAULT_CONNECTIONS, DEFAULT_KEEP_ALIVE_MS, Listeners } from '../http/listeners.ts';
 import { openLog } from '../log/log.ts';
 import type { ServerLogger } from '../log/log.ts';
 import { LogOutput } from '../log/log-output.ts';
@@ -130,6 +130,7 @@ export async function serveLogged(
     const listeners = new Listeners(handler, {
       most: maxConnections,
       mostPerNetwork: maxConnectionsPerAddress,
+      keepAliveMs: http.keepAliveMs ?? DEFAULT_KEEP_ALIVE_MS,
     });
     opened.push(() => void listeners.close()());
     const httpPort = await listeners.open(host, port, undefined, 'http.port');
