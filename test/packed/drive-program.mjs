@@ -102,7 +102,7 @@ async function driveProduction(setup) {
   const entries = [];
   for (const scope of ['read', 'calls', 'admin']) {
     const text = await sipcast(app, ['passwd', scope, '--token', '--scope', scope]);
-    tokens[scope] = /shown this once: (\S+)/.exec(text)[1];
+    tokens[scope] = /shown only once: (\S+)/.exec(text)[1];
     entries.push({ name: scope, scope, hash: /hash: (\S+)/.exec(text)[1] });
   }
   const config = {

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// The program `sipcast`. Exit codes: 0 after an orderly end, 1 when it cannot start, 2 for a wrong command line or
-// configuration, 3 after a failure inside.
+// The `sipcast` program. Exit codes: 0 after an orderly end, 1 if it cannot start, 2 for an invalid command line or
+// configuration, 3 after an internal error.
 
 import { readFileSync } from 'node:fs';
 import { HELP, parseCommand, UsageError } from './command/arguments.ts';
@@ -43,18 +43,18 @@ async function run(command: Command): Promise<void> {
       return undefined;
     case 'config-check':
       await loadConfig({ configFile: command.file, overrides: [] });
-      return void process.stdout.write(`${command.file}: in order\n`);
+      return void process.stdout.write(`${command.file}: valid\n`);
     case 'passwd':
       return runPasswd(command, process.stdin, process.stdout);
   }
 }
 
-// A reader that went away must not end calls.
+// Losing the reader of the output must not end calls.
 process.stdout.on('error', () => {});
 process.stderr.on('error', () => {});
 try {
   const command = parseCommand(process.argv.slice(2), process.env);
-  // Passwords stand in variables: no child needs them.
+  // Variables may contain passwords, which no child process needs.
   for (const name of Object.keys(process.env))
     if (name.startsWith('SIPCAST_')) delete process.env[name];
   await run(command);

@@ -1,13 +1,13 @@
-// The one error class of this package.
+// The error class of this package.
 
 /** Why the server could not start. */
 export type ServerErrorCode =
   /** An option is malformed or out of range; `field` names it. */
   | 'INVALID_ARGUMENT'
-  /** The HTTP, HTTPS or SIP port is taken or forbidden; `field` says which. */
+  /** The HTTP, HTTPS or SIP port is in use or forbidden; `field` names the option. */
   | 'PORT_UNAVAILABLE';
 
-/** What `serve` rejects with. */
+/** The error that `serve` rejects with. */
 export class ServerError extends Error {
   override readonly name = 'ServerError';
   readonly code: ServerErrorCode;
@@ -21,12 +21,12 @@ export class ServerError extends Error {
   }
 }
 
-/** The words of any thrown value. */
+/** The message of any thrown value. */
 export function describe(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** A port that cannot be listened on. @param what - E.g. `HTTP port 127.0.0.1:8081`. */
+/** The error for a port that cannot be opened. @param what - E.g. `HTTP port 127.0.0.1:8081`. */
 export function unavailable(field: string, what: string, cause: unknown): ServerError {
   // The SIP side wraps the system's error in its own.
   const system = cause instanceof Error && cause.cause !== undefined ? cause.cause : cause;

@@ -1,8 +1,8 @@
-// Files of the state folder: a crash or a full disk must leave the old one.
+// Atomic replacement of files in the state folder: a crash or a full disk leaves the old one.
 
 import { rename, writeFile } from 'node:fs/promises';
 
-/** Writes a file whole or not at all, and for nobody else to read. @throws what `node:fs` does (rejection) */
+/** Writes a file completely or not at all, readable only by its owner. @throws the errors of `node:fs` (rejection) */
 export async function replaceFile(path: string, text: string): Promise<void> {
   const temporary = `${path}.new`;
   await writeFile(temporary, text, { mode: 0o600, flush: true });

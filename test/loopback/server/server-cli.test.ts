@@ -104,7 +104,7 @@ describe('sipcast', () => {
     expect(performance.now() - startMs).toBeLessThan(1000);
   });
 
-  it('says goodbye and exits with 3 after a failure inside', async () => {
+  it('sends BYE and exits with 3 after an internal error', async () => {
     const phone = await openPhone();
     // Something that nobody foresaw, from outside of every call.
     const bug = "process.on('SIGUSR2',()=>setTimeout(()=>{throw new Error('a-bug')}))";
@@ -118,7 +118,7 @@ describe('sipcast', () => {
     script.signal('SIGUSR2');
     expect(await script.exited).toBe(3);
     expect(await call.ended).toMatchObject({ by: 'caller', how: 'bye' });
-    await script.line(/ error: a failure inside ends the server: Error: a-bug/);
+    await script.line(/ error: internal error, stopping the server: Error: a-bug/);
   });
 
   it('does not wait for ever for a peer that is gone', async () => {

@@ -130,7 +130,10 @@ describe('sipcast push', () => {
     expect(publication.streamName).toBe('the-key');
     first.signal('SIGINT');
     expect(await first.exited).toBe(0);
-    expect(first.lines.slice(-2)).toEqual(['ending the push; once more to exit at once', 'ENDED']);
+    expect(first.lines.slice(-2)).toEqual([
+      'ending the push; press Ctrl-C again to exit at once',
+      'ENDED',
+    ]);
     await publication.ended;
     expect(publication.endedOrderly).toBe(true);
 
@@ -156,7 +159,7 @@ describe('sipcast push', () => {
         ['camera', `${sink.url}/x`, '--server', `http://127.0.0.1:${closed}`],
         {},
         1,
-        /^sipcast: the server does not answer: .*ECONNREFUSED/,
+        /^sipcast: the server does not respond: .*ECONNREFUSED/,
       ],
       [['camera', 'rtmp://h'], {}, 2, /^sipcast: push needs an address like rtmp:/],
       [['camera', 'rtmp://h/a/b', '--server', 'x'], {}, 2, /^sipcast: --server must be /],
@@ -172,7 +175,7 @@ describe('sipcast push', () => {
 });
 
 describe('sipcast doctor, passwd and config check', () => {
-  it('finds a machine ready, and says what to mend where it is not', async () => {
+  it('finds a machine ready, and suggests fixes otherwise', async () => {
     const dir = await folder();
     const ready = run(['doctor', '--no-transcoding', '--port', '0', '--state-dir', dir]);
     expect(await ready.exited).toBe(0);
@@ -183,7 +186,7 @@ describe('sipcast doctor, passwd and config check', () => {
     expect(await sick.exited).toBe(1);
     await sick.line(/^bad {3}ffmpeg: /);
     await sick.line(/→ Install ffmpeg/);
-    expect(sick.lines.at(-1)).toBe('1 to mend.');
+    expect(sick.lines.at(-1)).toBe('1 problem found.');
   });
 
   it('looks at the folders that are named, and makes none', async () => {
@@ -204,10 +207,10 @@ describe('sipcast doctor, passwd and config check', () => {
     await sick.line(/→ .*gateway\.mediaFolder$/);
     await sick.line(/^bad {3}Record folder: /);
     await sick.line(/→ .*gateway\.recording\.dir$/);
-    expect(sick.lines.at(-1)).toBe('2 to mend.');
+    expect(sick.lines.at(-1)).toBe('2 problems found.');
   });
 
-  it('calls a state folder that cannot be one thing to mend', async () => {
+  it('reports an impossible state folder as one problem', async () => {
     const file = join(await folder(), 'file');
     await writeFile(file, '');
     const ports = ['--host', '127.0.0.1', '--port', '0', '--https-port', '0'];
@@ -215,7 +218,7 @@ describe('sipcast doctor, passwd and config check', () => {
     const sick = run(['doctor', '--no-transcoding', ...ports, ...state]);
     expect(await sick.exited).toBe(1);
     await sick.line(/^bad {3}State folder: /);
-    expect(sick.lines.at(-1)).toBe('1 to mend.');
+    expect(sick.lines.at(-1)).toBe('1 problem found.');
   });
 
   it('tells which coders ffmpeg has, and what calls lose without the others', async () => {
@@ -238,7 +241,7 @@ describe('sipcast doctor, passwd and config check', () => {
     await lacking.line(/→ Install an ffmpeg with libx264/);
   });
 
-  it('names the port that is busy and the certificate that is over', async () => {
+  it('names the busy port and the expired certificate', async () => {
     const dir = await folder();
     const expired = await certificate(dir, 'expired', Date.now() - 2 * DAY_MS, 1);
     const good = await certificate(dir, 'good', Date.now(), 30);
@@ -258,18 +261,18 @@ describe('sipcast doctor, passwd and config check', () => {
     const sick = run(['doctor', '--config', file]);
     expect(await sick.exited).toBe(1);
     await sick.line(new RegExp(`^bad {3}HTTPS port: 127\\.0\\.0\\.1:${port}: .*EADDRINUSE`));
-    await sick.line(/→ End what uses it .*: http\.listeners\.1\.port$/);
+    await sick.line(/→ Stop the program that uses it .*: http\.listeners\.1\.port$/);
     await sick.line(/^ok {4}SIP port: \d+, and \d+ for TLS can be opened/);
-    await sick.line(/^bad {3}SIP certificate: over since .*CN=expired, SHA-256 /);
+    await sick.line(/^bad {3}SIP certificate: expired on .*CN=expired, SHA-256 /);
     await sick.line(/→ Renew it: gateway\.sipTls\.certFile/);
     await sick.line(
       new RegExp(`^ok {4}Certificate: (?:29|30) days left, SHA-256 ${good.fingerprint256}`),
     );
     await sick.line(/^ok {4}State folder: /);
-    expect(sick.lines.at(-1)).toBe('2 to mend.');
+    expect(sick.lines.at(-1)).toBe('2 problems found.');
   });
 
-  it('tells what peers see of the address', async () => {
+  it('reports the address that peers see', async () => {
     const told = run([
       'doctor',
       '--no-transcoding',
@@ -278,13 +281,13 @@ describe('sipcast doctor, passwd and config check', () => {
       '--public-address',
       '203.0.113.7',
     ]);
-    await told.line(/^ok {4}Address: peers are told 203\.0\.113\.7/);
+    await told.line(/^ok {4}Address: peers see 203\.0\.113\.7/);
     expect(await told.exited).toBe(0);
     const guessed = run(['doctor', '--no-transcoding', '--port', '0']);
     await guessed.line(
-      /^(?:ok|note) +Address: (?:own: .*; (?:peers beyond this network are told \S+|no route leads out)|this machine has none but loopback)/,
+      /^(?:ok|note) +Address: (?:own: .*; (?:peers outside this network see \S+|no route leads out)|this machine has only loopback)/,
     );
-    await guessed.line(/^ok {4}DNS: localhost resolve; asked: /);
+    await guessed.line(/^ok {4}DNS: localhost resolve; name servers: /);
     await guessed.line(/^ok {4}Time: \d{4}-/);
     expect(await guessed.exited).toBe(0);
   });
@@ -306,6 +309,6 @@ describe('sipcast doctor, passwd and config check', () => {
     await writeFile(file, 'profile: production\n');
     const good = run(['config', 'check', file]);
     expect(await good.exited).toBe(0);
-    expect(good.lines).toEqual([`${file}: in order`]);
+    expect(good.lines).toEqual([`${file}: valid`]);
   });
 });

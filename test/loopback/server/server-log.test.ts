@@ -162,7 +162,9 @@ describe('the log of a server', () => {
     await call.confirmed;
     // Somebody reads again: the log goes on, and says what is missing.
     child.stdout.resume();
-    await expect.poll(() => output, { timeout: 20_000 }).toMatch(/warning: \d+ lines of this log/);
+    await expect
+      .poll(() => output, { timeout: 20_000 })
+      .toMatch(/warning: \d+ log lines were lost/);
     child.stdout.pause();
     child.kill('SIGTERM');
     expect(await call.ended).toMatchObject({ by: 'caller', how: 'bye' });

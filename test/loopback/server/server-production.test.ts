@@ -199,7 +199,7 @@ describe('the production profile', () => {
     };
     const open = serve('0.0.0.0');
     expect(await open.exited).toBe(2);
-    expect(open.output).toMatch(/admin with the password admin is for loopback alone$/);
+    expect(open.output).toMatch(/admin with the password admin is allowed on loopback only$/);
     const local = serve('127.0.0.1');
     await local.line(/"level":"warn".*the password of admin is admin/);
     const [, http = ''] = await local.line(/HTTP API at (\S+) and/);

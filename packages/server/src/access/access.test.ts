@@ -11,7 +11,7 @@ afterEach(async () => {
   for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true });
 });
 
-it('replaces the kept users whole: a crash or a full disk leaves those that were there', async () => {
+it('replaces the users file atomically: a crash or a full disk leaves the old one', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'sipcast-'));
   folders.push(folder);
   const [users, before] = [join(folder, 'users.json'), join(folder, 'before.json')];
@@ -19,7 +19,7 @@ it('replaces the kept users whole: a crash or a full disk leaves those that were
   await link(users, before);
   const text = await readFile(users, 'utf8');
   await saveUser(folder, { name: 'bob', password: HASH });
-  // Whoever still holds the old file, as a crash would leave it, finds nothing of it changed.
+  // Another handle on the old file, as a crash would leave it, sees it unchanged.
   expect(await readFile(before, 'utf8')).toBe(text);
   expect((await stat(users)).mode & 0o777).toBe(0o600);
   expect(await readdir(folder)).toEqual(['before.json', 'users.json']);

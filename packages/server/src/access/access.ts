@@ -1,4 +1,4 @@
-// Who may use the server: the users and tokens that were given, or, in production, one user whose password is made.
+// Who may use the server: the configured users and tokens, or in production a single user with a generated password.
 
 import { mkdir, readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
@@ -11,20 +11,20 @@ import type { ServerLogger } from '../log/log.ts';
 import { hashPassword, isPasswordHash, randomSecret, verifyPassword } from './password-hash.ts';
 import { replaceFile } from '../replace-file.ts';
 
-/** The users of the server that nobody wrote into a configuration. */
+/** Users that are not in the configuration. */
 const USERS_FILE = 'users.json';
 
-/** Who may use the server. */
+/** Users and tokens of the server. */
 export interface AccessOptions {
   readonly profile?: 'dev' | 'production';
   readonly users?: readonly User[];
   readonly tokens?: readonly BearerToken[];
-  /** One user with all rights, in clear text. */
+  /** One user with all rights, in plain text. */
   readonly basicAuth?: { readonly username: string; readonly password: string };
   readonly stateDir?: string;
 }
 
-/** The folder for what is kept. */
+/** The folder for persistent state. */
 export function stateDirOf(
   given: string | undefined,
   environment: Readonly<Record<string, string | undefined>> = process.env,
@@ -37,9 +37,9 @@ export function stateDirOf(
 }
 
 /**
- * How requests are let in; undefined: everybody is.
- * @param isLoopback - The server is reached from this machine alone.
- * @param announce - Shows the line with a password that was made. It is no line for the log.
+ * How requests are authorized. Undefined: everyone is allowed.
+ * @param isLoopback - The server is reachable from this machine only.
+ * @param announce - Shows the line with a generated password, which must not go to the log.
  * @throws ServerError (rejection) `INVALID_ARGUMENT` naming `users`, `tokens` or `basicAuth`
  */
 export async function openAccess(
@@ -84,18 +84,18 @@ async function check(
   for (const [index, { name, password }] of users.entries()) {
     const field = `users.${index}`;
     if (names.has(name))
-      throw new ServerError('INVALID_ARGUMENT', `users: ${name} is there twice`, `${field}.name`);
+      throw new ServerError('INVALID_ARGUMENT', `users: ${name} is listed twice`, `${field}.name`);
     names.add(name);
     if (!isPasswordHash(password)) {
       const problem = `users: the password of ${name} must be what sipcast passwd prints`;
       throw new ServerError('INVALID_ARGUMENT', problem, `${field}.password`);
     }
     if (name !== 'admin' || !(await verifyPassword('admin', password))) continue;
-    // The default of the documented API, which everybody knows.
+    // The default account of the documented API, which is public knowledge.
     if (!isLoopback)
       throw new ServerError(
         'INVALID_ARGUMENT',
-        'users: admin with the password admin is for loopback alone',
+        'users: admin with the password admin is allowed on loopback only',
         `${field}.password`,
       );
     log.warn('the password of admin is admin');
@@ -108,7 +108,7 @@ async function check(
   }
 }
 
-/** The users of the folder; none there: `admin`, whose new password is told this once. */
+/** The users in the folder. If there are none, creates `admin` with a new password, which is shown only once. */
 async function keptUsers(
   stateDir: string,
   announce: (line: string) => void,
@@ -118,12 +118,12 @@ async function keptUsers(
   const password = randomSecret();
   await saveUser(stateDir, { name: 'admin', password: await hashPassword(password) });
   announce(
-    `first start: user admin, password ${password} (shown this once; change it: sipcast passwd --save)`,
+    `first start: user admin, password ${password} (shown only once; change it: sipcast passwd --save)`,
   );
   return (await readUsers(stateDir)) ?? [];
 }
 
-/** Adds a user to the folder, or gives it another password. @throws ServerError (rejection) naming `stateDir` */
+/** Adds a user to the folder, or changes its password. @throws ServerError (rejection) naming `stateDir` */
 export async function saveUser(stateDir: string, user: User): Promise<void> {
   const others = ((await readUsers(stateDir)) ?? []).filter(({ name }) => name !== user.name);
   try {
@@ -149,12 +149,12 @@ async function readUsers(stateDir: string): Promise<readonly User[] | undefined>
     if (users.every(({ name, password }) => typeof name === 'string' && isPasswordHash(password)))
       return users;
   } catch {
-    // As below.
+    // Handled below.
   }
-  // A new password would let in whoever can spoil the file and read the log.
+  // Creating a new password here would let in anyone who can damage the file and read the log.
   throw new ServerError(
     'INVALID_ARGUMENT',
-    `${path} is damaged: remove it to begin anew`,
+    `${path} is damaged: remove it to start over`,
     'stateDir',
   );
 }

@@ -1,10 +1,10 @@
-// What is remembered of addresses, within bounds.
+// Bounded per-address state.
 
 import { isIP } from 'node:net';
 
 const MAX_ADDRESSES = 10_000;
 
-/** What one client has for itself: an IPv4 address, or a /64 of IPv6. */
+/** What one client usually owns: an IPv4 address, or a /64 of IPv6. */
 export function networkOf(address: string): string {
   if (isIP(address) !== 6) return address;
   const bare = address.replace(/%.*$/, '');
@@ -17,7 +17,7 @@ export function networkOf(address: string): string {
   return `${groups.map((group) => group.toString(16)).join(':')}::/64`;
 }
 
-/** A map that forgets what was set longest ago. */
+/** A map that evicts the entry set longest ago. */
 export class AddressTable<T> {
   readonly #entries = new Map<string, T>();
 

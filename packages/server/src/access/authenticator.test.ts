@@ -43,7 +43,7 @@ function setUp() {
 const basic = (text: string): string => `Basic ${Buffer.from(text).toString('base64')}`;
 
 describe('authenticator', () => {
-  it('knows users and tokens, and what they may do', async () => {
+  it('recognizes users and tokens, and enforces their scopes', async () => {
     const { ask } = setUp();
     for (const scope of ['read', 'calls', 'admin'] as const)
       expect(await ask(basic('ann:right-word'), scope)).toBe('ok');
@@ -73,12 +73,12 @@ describe('authenticator', () => {
     expect(await setUp().ask(authorization)).toBe(401);
   });
 
-  it('refuses an address after five guesses, for a minute, and no other', async () => {
+  it('refuses an address for a minute after five guesses, and no other', async () => {
     const { ask, locked, pass } = setUp();
     for (let n = 0; n < 5; n++) expect(await ask(basic(`ann:${n}`))).toBe(401);
     expect(locked).toEqual(['192.0.2.1']);
     pass(10_500);
-    // Also what is right: else the answer would tell.
+    // The right password gets it too; otherwise the answer would reveal it.
     expect(await ask(basic('ann:right-word'))).toBe('429 after 50');
     expect(await ask(basic('ann:right-word'), 'read', '192.0.2.2')).toBe('ok');
     pass(50_000);
@@ -86,7 +86,7 @@ describe('authenticator', () => {
     expect(locked).toHaveLength(1);
   });
 
-  it('does not let more guesses through when they come at once', async () => {
+  it('does not allow more guesses when they arrive at once', async () => {
     const { ask } = setUp();
     const answers = await Promise.all(
       Array.from({ length: 50 }, (_, n) => ask(basic(`ann:guess-${n}`))),
@@ -94,7 +94,7 @@ describe('authenticator', () => {
     expect(answers.filter((answer) => answer === 401)).toHaveLength(5);
   });
 
-  it('takes many requests of one page at once', async () => {
+  it('accepts many simultaneous requests of one page', async () => {
     const { ask } = setUp();
     const answers = await Promise.all(
       Array.from({ length: 50 }, () => ask(basic('ann:right-word'))),
@@ -108,7 +108,7 @@ describe('authenticator', () => {
     expect(await ask(basic('ann:right-word'))).toBe('ok');
   });
 
-  it('takes a network of IPv6 for one client', async () => {
+  it('treats an IPv6 network as one client', async () => {
     const { ask } = setUp();
     for (let n = 0; n < 5; n++) await ask(basic(`ann:${n}`), 'read', `2001:db8:1:2::${n}`);
     expect(await ask(basic('ann:right-word'), 'read', '2001:db8:1:2:3:4:5:6')).toMatch(/^429/);
@@ -120,12 +120,12 @@ describe('authenticator', () => {
 });
 
 describe('password hash', () => {
-  it('is new each time, and good for its password alone', async () => {
+  it('is new each time, and matches only its password', async () => {
     const hash = await hashPassword('right-word');
     expect(hash).not.toBe(hashes['right-word']);
     expect(await verifyPassword('right-word', hash)).toBe(true);
     expect(await verifyPassword('right-wore', hash)).toBe(false);
-    // The same letters, composed and not.
+    // The same letters, composed and decomposed.
     expect(await verifyPassword('\u00e9', await hashPassword('e\u0301'))).toBe(true);
   });
 
@@ -135,7 +135,7 @@ describe('password hash', () => {
     `scrypt$16383$8$5$${'A'.repeat(22)}$${'A'.repeat(43)}`,
     `scrypt$9999999$99$99$${'A'.repeat(22)}$${'A'.repeat(43)}`,
     `scrypt$0$8$5$${'A'.repeat(22)}$${'A'.repeat(43)}`,
-  ])('is none: %s', async (text) => {
+  ])('rejects %s', async (text) => {
     expect(isPasswordHash(text)).toBe(false);
     expect(await verifyPassword('right-word', text)).toBe(false);
   });

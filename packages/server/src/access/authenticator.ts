@@ -1,4 +1,4 @@
-// Who may do what with the API: users by HTTP Basic, programs by bearer tokens; and who has guessed too often.
+// Authorizes API requests: users by HTTP Basic, programs by bearer tokens. Limits password guessing.
 
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { readBasic, RestError, unauthorized } from '@sipcast/rest';
@@ -6,10 +6,10 @@ import type { RestCredentials, RestScope } from '@sipcast/rest';
 import { AddressTable, networkOf } from './address-table.ts';
 import { hashToken, verifyPassword } from './password-hash.ts';
 
-/** Somebody with a password. */
+/** A user with a password. */
 export interface User {
   readonly name: string;
-  /** What `sipcast passwd` prints. */
+  /** The output of `sipcast passwd`. */
   readonly password: string;
   /** Default `admin`. */
   readonly scope?: RestScope | undefined;
@@ -19,13 +19,13 @@ export interface User {
 export interface BearerToken {
   /** For the log. */
   readonly name: string;
-  /** What `sipcast passwd --token` prints. */
+  /** The output of `sipcast passwd --token`. */
   readonly hash: string;
   /** Default `admin`. */
   readonly scope?: RestScope | undefined;
 }
 
-/** What an {@link Authenticator} needs. */
+/** Dependencies of an {@link Authenticator}. */
 export interface AuthenticatorOptions {
   readonly users: readonly User[];
   readonly tokens: readonly BearerToken[];
@@ -42,20 +42,20 @@ interface Failures {
 
 const MAX_FAILURES = 5;
 const WINDOW_MS = 60_000;
-/** Passwords that are looked at at once: each takes one of the four threads that files and names need, too. */
+/** Passwords checked concurrently. Each occupies one of the four threads that file access and name lookup need, too. */
 const MAX_AT_ONCE = 2;
 const MAX_WAITING = 32;
 const RANK: Readonly<Record<RestScope, number>> = { read: 0, calls: 1, admin: 2 };
-/** Looked at where there is no such user: it takes as long. */
+/** Checked for an unknown user, so that it takes the same time. */
 const NOBODY = `scrypt$16384$8$5$${'A'.repeat(22)}$${'A'.repeat(43)}`;
 
 /** Checks credentials. */
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
   readonly #failures = new AddressTable<Failures>();
-  /** Of this process: what it signs cannot be tried out by anybody else. */
+  /** Exists only in this process, so values signed with it cannot be guessed at elsewhere. */
   readonly #key = randomBytes(32);
-  /** What passwords were found right, signed: to look at one takes a tenth of a second, and clients ask every second. */
+  /** Signatures of verified passwords: a check takes a tenth of a second, and clients poll every second. */
   readonly #known = new Map<string, Buffer>();
   readonly #pending = new Map<string, Promise<RestScope | undefined>>();
   readonly #waiting: (() => void)[] = [];
@@ -66,12 +66,12 @@ export class Authenticator {
   }
 
   /**
-   * Lets a request through.
-   * @throws RestError (rejection) 401; 403 where the scope does not suffice; 429 after five failures of one address (IPv6: one
-   * network) within a minute; 503 while too many passwords are looked at
+   * Admits a request.
+   * @throws RestError (rejection) 401; 403 if the scope does not suffice; 429 after five failures from one address
+   * (IPv6: one network) within a minute; 503 while too many passwords are being checked
    */
   async check({ authorization, clientAddress }: RestCredentials, scope: RestScope): Promise<void> {
-    // Browsers ask without first: that is no guess.
+    // Browsers first ask without credentials; that is not a guess.
     if (authorization === undefined || authorization === '') throw unauthorized();
     const network = networkOf(clientAddress);
     const failures = this.#failuresOf(network);
@@ -85,7 +85,7 @@ export class Authenticator {
       throw new RestError(403, 'FORBIDDEN', `This needs the scope ${scope}`, 'authorization');
   }
 
-  /** The same header at the same time, as a page sends it that loads, is one guess. */
+  /** The same header sent several times at once, as by a page that loads, counts as one guess. */
   #judge(
     authorization: string,
     network: string,
@@ -94,7 +94,7 @@ export class Authenticator {
     const key = `${network} ${authorization}`;
     const pending = this.#pending.get(key);
     if (pending) return pending;
-    // Counted before it is known: many at the same time are many guesses.
+    // Counted before the check, so that concurrent guesses count as well.
     failures.count++;
     const judged = this.#scopeOf(authorization);
     const settled = judged
@@ -151,7 +151,7 @@ export class Authenticator {
   #scopeOfToken(token: string): RestScope | undefined {
     const found = Buffer.from(hashToken(token));
     let granted: RestScope | undefined;
-    // All of them: how long it takes says nothing.
+    // Compares all tokens, so that the time reveals nothing.
     for (const { hash, scope = 'admin' } of this.#options.tokens) {
       const expected = Buffer.from(hash);
       if (expected.length === found.length && timingSafeEqual(expected, found)) granted = scope;

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { innermost, OutgoingPolicy, PolicyError, sipPortsOf } from './outgoing-policy.ts';
 import type { OutgoingOptions } from './outgoing-policy.ts';
 
-/** Addresses that no stranger may make the server connect to, as literals. */
+/** Addresses, as literals, that a stranger must not make the server connect to. */
 const FORBIDDEN = [
   // Loopback, and what means it.
   '127.0.0.1',
@@ -251,7 +251,7 @@ describe('ports for SIP', () => {
     '',
     '5060 ',
   ])('are none of %j', (entry) => {
-    const problem = `${JSON.stringify(entry)} is no port or range of ports`;
+    const problem = `${JSON.stringify(entry)} is not a port or range of ports`;
     const wrong = { field: 'sipPorts', message: problem };
     expect(() => sipPortsOf(true, { sipPorts: [entry] })).toThrow(expect.objectContaining(wrong));
   });

@@ -1,43 +1,43 @@
-// Where the server may connect to: checked on each address that is really connected to, whatever a name or an odd way of
-// writing an address made of it.
+// Which addresses the server may connect to. Checked on the address actually connected to, regardless of the name or
+// notation that led to it.
 
 import { BlockList, isIP } from 'node:net';
 
-/** What is allowed. */
+/** Rules for outgoing connections. */
 export interface OutgoingOptions {
-  /** Private and loopback addresses are. */
+  /** Allow private and loopback addresses. */
   readonly lan?: boolean | undefined;
-  /** Networks (`10.1.0.0/16`), addresses and names (`*.example.com`) that always are. */
+  /** Networks (`10.1.0.0/16`), addresses and names (`*.example.com`) that are always allowed. */
   readonly allow?: readonly string[] | undefined;
-  /** The same, that never are. It comes before `allow`. */
+  /** The same, never allowed. Takes precedence over `allow`. */
   readonly deny?: readonly string[] | undefined;
-  /** What `allow` does not name is refused. Default false. */
+  /** Refuse everything that `allow` does not name. Default false. */
   readonly onlyAllowed?: boolean | undefined;
   /** Ports and ranges (`5060-5090`) that SIP requests may go to. Default 5060–5090 in production, else all. */
   readonly sipPorts?: readonly (number | string)[] | undefined;
 }
 
-/** A port or a range of ports, as it is written. */
+/** A port or port range in its text form. */
 export const PORT_OR_RANGE: RegExp = /^([1-9]\d{0,4})(?:-([1-9]\d{0,4}))?$/;
 
-/** Where servers for SIP are, usually. */
+/** The usual ports of SIP servers. */
 const SIP_PORTS: readonly string[] = ['5060-5090'];
 
-/** Reached through `lan`. */
+/** Opened by `lan`. */
 const LAN = [
   '127.0.0.0/8',
   '10.0.0.0/8',
   '172.16.0.0/12',
   '192.168.0.0/16',
-  // RFC 6598: shared by customers of one provider.
+  // RFC 6598: shared address space within a provider's network.
   '100.64.0.0/10',
   '::1/128',
   'fc00::/7',
 ];
-/** No server is there, or one that answers to whoever is near: `lan` does not open these, `allow` does. */
+/** Not opened by `lan`, only by `allow`: addresses without servers, or whose services trust any local client. */
 const NEVER = [
   '0.0.0.0/8',
-  // Link-local; metadata of clouds among them.
+  // Link-local, including cloud metadata services.
   '169.254.0.0/16',
   'fe80::/10',
   'fec0::/10',
@@ -57,21 +57,21 @@ const NEVER = [
   'ff00::/8',
 ];
 
-/** A list with something that is no entry of it: neither a network nor a name, or no port. */
+/** A list with an invalid entry: neither a network nor a name, or not a port. */
 export class PolicyError extends Error {
   override readonly name = 'PolicyError';
   readonly field: 'allow' | 'deny' | 'sipPorts';
 
   constructor(field: 'allow' | 'deny' | 'sipPorts', entry: unknown) {
     const kind =
-      field === 'sipPorts' ? 'no port or range of ports' : 'neither a network nor a name';
+      field === 'sipPorts' ? 'not a port or range of ports' : 'neither a network nor a name';
     super(`${JSON.stringify(entry)} is ${kind}`);
     this.field = field;
   }
 }
 
 /**
- * Ports that SIP requests may go to; undefined: all.
+ * Ports that SIP requests may go to. Undefined: all.
  *
  * @throws PolicyError
  */
@@ -131,8 +131,8 @@ export class OutgoingPolicy {
   }
 
   /**
-   * Whether a connection may go to an address.
-   * @param host - The name that led there, or the address.
+   * Whether connecting to an address is allowed.
+   * @param host - The name that resolved to it, or the address.
    */
   mayConnect(address: string, host: string): boolean {
     const bare = innermost(address);
@@ -144,7 +144,10 @@ export class OutgoingPolicy {
   }
 }
 
-/** The IPv4 address that an IPv6 address stands for (mapped, compatible, NAT64, 6to4), or the address, without a zone. */
+/**
+ * The IPv4 address embedded in an IPv6 address (mapped, compatible, NAT64, 6to4), else the address itself, without
+ * zone.
+ */
 export function innermost(address: string): string {
   const bare = address.replace(/%.*$/, '');
   if (isIP(bare) !== 6) return bare;
@@ -154,7 +157,7 @@ export function innermost(address: string): string {
   const [first = 0, second = 0, third = 0] = groups;
   const [sixth = 0, seventh = 0, eighth = 0] = groups.slice(5);
   const isZeroTo = (count: number): boolean => groups.slice(0, count).every((group) => group === 0);
-  // ::ffff:a.b.c.d, ::ffff:0:a.b.c.d (RFC 2765), ::a.b.c.d, but for :: and ::1.
+  // ::ffff:a.b.c.d, ::ffff:0:a.b.c.d (RFC 2765) and ::a.b.c.d, except :: and ::1.
   if (isZeroTo(5) && sixth === 0xffff) return v4(seventh, eighth);
   if (isZeroTo(4) && groups[4] === 0xffff && sixth === 0) return v4(seventh, eighth);
   if (isZeroTo(6) && (seventh !== 0 || eighth > 1)) return v4(seventh, eighth);
@@ -166,7 +169,7 @@ export function innermost(address: string): string {
 }
 
 function groupsOf(address: string): readonly number[] {
-  // The URL parser writes IPv4 tails as groups.
+  // The URL parser converts IPv4 tails to groups.
   const [head = '', tail] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
   const read = (text: string): number[] =>
     text === '' ? [] : text.split(':').map((group) => Number.parseInt(group, 16));

@@ -1,12 +1,12 @@
-// Passwords and tokens as they are kept: scrypt for what people choose, SHA-256 for tokens, which are random.
+// Stored forms of passwords and tokens: scrypt for passwords, SHA-256 for tokens, which are random.
 
 import { createHash, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import type { ScryptOptions } from 'node:crypto';
 
-/** 16 MiB and about 0.1 s of one core: guessing costs as much for each guess. */
+/** 16 MiB and about 0.1 s of one core, which each guess costs as well. */
 const COST = { N: 16_384, r: 8, p: 5 } as const;
 const KEY_BYTES = 32;
-/** What a file may ask of us: more would let a wrong line stop the server. */
+/** Maximum cost that a file may request. A higher one in a bad line could stall the server. */
 const MAX_COST = 1 << 20;
 const FORM = /^scrypt\$(\d{1,7})\$(\d{1,2})\$(\d{1,2})\$([\w-]{16,88})\$([\w-]{43})$/;
 
@@ -18,7 +18,7 @@ export async function hashPassword(password: string): Promise<string> {
   return `scrypt$${N}$${r}$${p}$${salt.toString('base64url')}$${key.toString('base64url')}`;
 }
 
-/** Whether a text is one that {@link hashPassword} makes, at a cost that can be borne. */
+/** Whether a text has the form that {@link hashPassword} produces, at an acceptable cost. */
 export function isPasswordHash(text: string): boolean {
   const [, n, r, p] = FORM.exec(text) ?? [];
   const [N, blocks, lanes] = [Number(n), Number(r), Number(p)];
@@ -26,7 +26,7 @@ export function isPasswordHash(text: string): boolean {
   return isPower && blocks > 0 && lanes > 0 && N * blocks * lanes <= MAX_COST;
 }
 
-/** Whether a password is the one of a hash. The time that it takes depends on the hash alone. */
+/** Whether a password matches a hash. The time depends on the hash alone. */
 export async function verifyPassword(password: string, hash: string): Promise<boolean> {
   const [, n, r, p, salt = '', key = ''] = FORM.exec(hash) ?? [];
   if (!isPasswordHash(hash)) return false;
@@ -40,7 +40,7 @@ export function hashToken(token: string): string {
   return `sha256$${createHash('sha256').update(token).digest('hex')}`;
 }
 
-/** Something that nobody guesses, to be typed or copied: 144 bits. */
+/** An unguessable secret for typing or copying: 144 bits. */
 export function randomSecret(): string {
   return randomBytes(18).toString('base64url');
 }

@@ -63,7 +63,7 @@ describe('request gate', () => {
     expect(setUp().ask(host)).toBe('ok');
   });
 
-  it('lets an address ask so often, and say when again', () => {
+  it('limits requests per address, and reports when to retry', () => {
     const { ask, pass } = setUp({ requestsPerSecond: 5 });
     const many = (count: number): string[] => Array.from({ length: count }, () => ask('h'));
     expect(many(10)).toEqual(Array<string>(10).fill('ok'));
@@ -73,14 +73,14 @@ describe('request gate', () => {
     expect(many(3)).toEqual(['ok', 'ok', '429 1']);
   });
 
-  it('counts pages apart, of whatever address of a network', () => {
+  it('counts pages separately, for all addresses of a network together', () => {
     const { ask, askPage } = setUp({ requestsPerSecond: 1 });
     expect([askPage(), askPage(), askPage()]).toEqual(['ok', 'ok', '429 1']);
     expect(ask('h')).toBe('ok');
     expect([1, 2, 3].map((host) => askPage(`2001:db8::${host}`))).toEqual(['ok', 'ok', '429 1']);
   });
 
-  it('counts what starts calls apart', () => {
+  it('counts startups separately', () => {
     const { ask, pass } = setUp({ startupsPerSecond: 0.5 });
     const start = (): string => ask('h', { isStartup: true });
     expect([start(), start(), ask('h')]).toEqual(['ok', '429 2', 'ok']);

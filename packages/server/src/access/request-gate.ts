@@ -1,4 +1,4 @@
-// What is looked at before a request itself is: the name that the server is called by, and how often one address asks.
+// Checks made before the request itself: the host name it addresses, and the request rate of its address.
 
 import { hostname } from 'node:os';
 import { isIP } from 'node:net';
@@ -9,18 +9,18 @@ import { AddressTable, networkOf } from './address-table.ts';
 /** Options of a {@link RequestGate}. */
 export interface RequestGateOptions {
   /**
-   * Names that the server may be called by, beside IP addresses, `localhost` and the name of the machine. `undefined`: any.
+   * Host names that requests may use, besides IP addresses, `localhost` and the machine's own name. `undefined`: any.
    */
   readonly allowedHosts: readonly string[] | undefined;
-  /** Of one address, with twice as many at once; 0: any number. */
+  /** Per address, with bursts of twice as many. 0: no limit. */
   readonly requestsPerSecond: number;
-  /** Calls and pushes that one address may start. */
+  /** Calls and pushes that one address may start. 0: no limit. */
   readonly startupsPerSecond: number;
   /** Monotonic milliseconds. */
   readonly now: () => number;
 }
 
-/** Tokens of one address (RFC 2697 in spirit: filled at a rate, emptied by requests). */
+/** Token bucket of one address, filled at a rate and emptied by requests. */
 interface Bucket {
   tokens: number;
   filledAtMs: number;
@@ -34,7 +34,7 @@ class Buckets {
     this.#perSecond = perSecond;
   }
 
-  /** @returns Seconds to wait; 0: go on. */
+  /** @returns seconds to wait; 0: admitted */
   take(key: string, nowMs: number): number {
     if (this.#perSecond === 0) return 0;
     const most = this.#perSecond * 2;
@@ -71,10 +71,10 @@ export class RequestGate {
     this.#now = now;
   }
 
-  /** @throws RestError 421 for a name that is not ours, 429 for too many requests */
+  /** @throws RestError 421 for a host name that is not ours, 429 for too many requests */
   readonly admit = ({ clientAddress, host, isStartup }: RestArrival): void => {
     if (!this.#isOurs(host)) {
-      const problem = 'The server is not called so: see http.allowedHosts';
+      const problem = 'Host name not allowed: see http.allowedHosts';
       throw new RestError(421, 'WRONG_HOST', problem, 'host');
     }
     const network = networkOf(clientAddress);
@@ -83,8 +83,8 @@ export class RequestGate {
   };
 
   /**
-   * For what is no query: the pages, `/health` and `/ready`. They are counted apart: a probe that shares its address with a busy
-   * client still gets its answer.
+   * For requests other than API queries: the pages, `/health` and `/ready`. Counted separately, so that a probe that
+   * shares its address with a busy client still gets its answer.
    * @throws RestError 429
    */
   admitPage(clientAddress: string): void {
@@ -93,8 +93,8 @@ export class RequestGate {
   }
 
   /**
-   * A page of somebody else, whose name was made to lead to this address, sends that name (DNS rebinding). Addresses are no
-   * names, and what sends no Host is no browser.
+   * In DNS rebinding, a foreign page whose name resolves to this address sends that name. IP addresses are not names,
+   * and a client without Host is not a browser.
    */
   #isOurs(host: string | undefined): boolean {
     if (this.#hosts === undefined || host === undefined || host === '') return true;
@@ -104,7 +104,10 @@ export class RequestGate {
   }
 }
 
-/** @param more - Headers: whoever asks too often does so on a new connection each time, and what was sent ahead gets no answer. */
+/**
+ * @param more - Further headers. A client that exceeds the limit must reconnect each time, and requests it has
+ * pipelined are not answered.
+ */
 function throwUnlessNow(waitS: number, more: Readonly<Record<string, string>> = {}): void {
   if (waitS === 0) return;
   const headers = { 'retry-after': String(waitS), ...more };

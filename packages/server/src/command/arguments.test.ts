@@ -13,7 +13,7 @@ function read(line: string, environment: Record<string, string> = {}): unknown {
   return readConfig({ overrides: configOf(line, environment).overrides }).config;
 }
 
-/** Each option of `serve`, and the field that it stands for. */
+/** Each option of `serve` and the field that it sets. */
 const OPTIONS: readonly (readonly [string, object])[] = [
   ['--profile production', { profile: 'production' }],
   ['--host 0.0.0.0', { http: { host: '0.0.0.0' } }],
@@ -46,7 +46,7 @@ describe('command line', () => {
     expect(HELP).toContain(` ${option.split(/[ =]/, 1)[0]}`);
   });
 
-  it('takes what the environment says, unless an option says otherwise', () => {
+  it('uses the environment, unless an option overrides it', () => {
     const environment = {
       SIPCAST_HTTP_PORT: '1',
       SIPCAST_GATEWAY_SIP_TLS_CERT_FILE: 'c.pem',
@@ -61,7 +61,7 @@ describe('command line', () => {
     });
   });
 
-  it('knows the file and the account', () => {
+  it('reads the file and the account', () => {
     expect(configOf('serve', { SIPCAST_CONFIG: 'a.yaml' }).configFile).toBe('a.yaml');
     expect(configOf('serve --config b.yaml', { SIPCAST_CONFIG: 'a.yaml' }).configFile).toBe(
       'b.yaml',
@@ -71,7 +71,7 @@ describe('command line', () => {
     expect(configOf('serve', { SIPCAST_BASIC_AUTH: '' }).basicAuth).toBeUndefined();
   });
 
-  it('knows the other commands', () => {
+  it('reads the other commands', () => {
     expect(parseCommand(['config', 'check', 'a.yaml'], {})).toEqual({
       kind: 'config-check',
       file: 'a.yaml',
@@ -116,19 +116,19 @@ describe('command line', () => {
     ['passwd --port 1', "passwd has no option '--port'"],
     ['serve --rtp-ports 5', '--rtp-ports must look like 30000-39999'],
     ['serve --set port', '--set must look like http.port=8081'],
-    ['config', 'config needs a step: check'],
-    ['config write x', 'config has one step: check'],
+    ['config', 'config needs a subcommand: check'],
+    ['config write x', 'config has one subcommand: check'],
     ['config check', 'config needs check and a file'],
     ['call', 'call needs a SIP URI'],
     ['call sip:a@b --transport pigeon', '--transport must be one of udp, tcp, tls, auto'],
     ['passwd --scope all', '--scope must be one of read, calls, admin'],
-  ])('says what is wrong with: %s', (line, problem) => {
+  ])('reports the problem in: %s', (line, problem) => {
     const run = (): unknown => parseCommand(line === '' ? [] : line.split(' '), {});
     expect(run).toThrow(UsageError);
     expect(run).toThrow(problem);
   });
 
-  it('does not take an account without a user or a password', () => {
+  it('rejects an account without a user or a password', () => {
     for (const account of ['user', ':pass', 'user:']) {
       expect(() => parseCommand(['serve'], { SIPCAST_BASIC_AUTH: account })).toThrow(
         /^SIPCAST_BASIC_AUTH must be user:password$/,

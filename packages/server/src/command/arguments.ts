@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { configFlags, environmentOverrides } from '../config/read.ts';
 import type { ConfigFlag, ConfigOverride } from '../config/read.ts';
 
-/** Flags that stand for one field each, by the tables of options. */
+/** Flags that set one field each, derived from the option tables. */
 const FLAGS: readonly ConfigFlag[] = configFlags();
 
 function helpOf({ name, description, fallback, value }: ConfigFlag): string {
@@ -16,53 +16,54 @@ function helpOf({ name, description, fallback, value }: ConfigFlag): string {
   return `${option.padEnd(27)}${gap}${words.replaceAll('`', '')}`;
 }
 
-/** Words for `--help`. */
+/** The text of `--help`. */
 export const HELP = `Usage: sipcast <command> [options]
 
   serve                     starts the gateway with its HTTP API at /rest-api and its console at /console/
   call <sip-uri>            places one call from the terminal; Ctrl-C ends it
   push <stream> [rtmp-url]  pushes a named stream of a running server to one more RTMP server; Ctrl-C ends it
-  doctor                    looks whether this machine is ready, and says what to mend
-  config check <file>       says what is wrong with a configuration, with line and column
-  passwd [user]             asks for a password and prints what goes into the configuration
+  doctor                    checks whether this machine is ready, and suggests fixes
+  config check <file>       reports the problems in a configuration, with line and column
+  passwd [user]             asks for a password and prints its entry for the configuration
 
-serve, call and doctor read a configuration; a variable has precedence over the file, and an option over both:
+serve, call and doctor read a configuration; variables override the file, and options override both:
   --config <file>           YAML or JSON (or SIPCAST_CONFIG); see docs/reference/configuration.md
   --set <field>=<value>     any field of the configuration, e.g. --set gateway.rtpTimeoutMs=30000
 ${FLAGS.map(helpOf).join('\n')}
   --rtp-ports <from>-<to>   ports for RTP and RTCP (default: 30000-39999)
-  --no-transcoding          encode nothing: no ffmpeg is needed; a call that needs it ends FAILED
-  --lan                     production: private addresses may be connected to
+  --no-transcoding          run without ffmpeg; a call that needs transcoding ends FAILED
+  --lan                     production: allow connections to private addresses
   --no-console              no web console
 
 call
   --rtmp <url>              publish to rtmp://server/app/name
   --record <path>           record into this folder
-  --login <user>            SIP user; its password stands in SIPCAST_SIP_PASSWORD
+  --login <user>            SIP user, with its password in SIPCAST_SIP_PASSWORD
   --transport udp|tcp|tls|auto
-  --video-only, --audio-only   send nothing of the other medium
+  --video-only, --audio-only   send only this medium
 
 push
   --server <url>            API of the server (default SIPCAST_URL, http://127.0.0.1:8081/rest-api)
   --mute                    send silence in place of the audio
-  The URL, rtmp://server/app/name, may stand in SIPCAST_RTMP_URL, where no list of processes shows its key; who asks stands in
-  SIPCAST_BASIC_AUTH (user:password) or SIPCAST_TOKEN.
+  The URL, rtmp://server/app/name, can also be set in SIPCAST_RTMP_URL, where no process list shows its key. Credentials for the
+  API are set in SIPCAST_BASIC_AUTH (user:password) or SIPCAST_TOKEN.
 
 passwd
   --token                   make a bearer token instead
-  --scope read|calls|admin  what it is good for (default admin)
-  --save                    keep the user in the state folder instead of printing it
+  --scope read|calls|admin  what it may do (default admin)
+  --save                    save the user in the state folder instead of printing it
 
   --help, --version
 
 Environment
   SIPCAST_HTTP_PORT, …      every field of the configuration, by its path
-  SIPCAST_BASIC_AUTH        user:password that every HTTP request must give
+  SIPCAST_BASIC_AUTH        user:password that every HTTP request must send
 
-Exit codes: 0 after an orderly end, 1 when it cannot start, 2 for a wrong command line or configuration, 3 after a failure inside.
+Exit codes: 0 after an orderly end, 1 if it cannot start, 2 for an invalid command line or configuration,
+3 after an internal error.
 `;
 
-/** Where a configuration comes from. */
+/** The sources of the configuration. */
 export interface ConfigArguments {
   /** Path of the file. */
   readonly configFile: string | undefined;
@@ -76,25 +77,25 @@ export interface CallArguments {
   readonly rtmp: string | undefined;
   readonly record: string | undefined;
   readonly login: string | undefined;
-  /** Of `SIPCAST_SIP_PASSWORD`: no list of processes shows it. */
+  /** From `SIPCAST_SIP_PASSWORD`, so that no process list shows it. */
   readonly password: string | undefined;
   readonly transport: 'udp' | 'tcp' | 'tls' | 'auto' | undefined;
   readonly hasAudio: boolean;
   readonly hasVideo: boolean;
 }
 
-/** One push of a running server. */
+/** One push on a running server. */
 export interface PushArguments {
   readonly streamName: string;
   readonly rtmpUrl: string;
-  /** Of the API, with its mount. */
+  /** URL of the API, including its mount path. */
   readonly server: string;
   readonly isMuted: boolean;
   readonly basicAuth?: { readonly username: string; readonly password: string };
   readonly token?: string;
 }
 
-/** What the command line asks for. */
+/** The parsed command line. */
 export type Command =
   | { readonly kind: 'help' | 'version' }
   | { readonly kind: 'serve' | 'doctor'; readonly config: ConfigArguments }
@@ -110,12 +111,12 @@ export type Command =
       readonly stateDir: string | undefined;
     };
 
-/** A command line that cannot be understood. */
+/** An invalid command line. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** Options without a value that stand for one. */
+/** Options without a value that set a fixed one. */
 const SWITCHES = {
   'no-transcoding': ['gateway.transcoding.enabled', 'false'],
   'no-console': ['http.console', 'false'],
@@ -129,7 +130,7 @@ const CONFIG_OPTIONS: readonly string[] = [
   'set',
   'rtp-ports',
 ];
-/** Which options a command takes, beside `help` and `version`. */
+/** The options of each command, besides `help` and `version`. */
 const OPTIONS_OF: Readonly<Record<string, readonly string[]>> = {
   serve: CONFIG_OPTIONS,
   doctor: CONFIG_OPTIONS,
@@ -141,7 +142,7 @@ const OPTIONS_OF: Readonly<Record<string, readonly string[]>> = {
 
 /**
  * @param argv - Without the names of node and the script.
- * @throws UsageError with one clear line.
+ * @throws UsageError with a one-line message.
  */
 export function parseCommand(
   argv: readonly string[],
@@ -179,7 +180,8 @@ export function parseCommand(
         return { kind: 'push', push: pushOf(streamName, others.shift(), values, environment) };
       }
       case 'config':
-        if (take('a step: check') !== 'check') throw new UsageError('config has one step: check');
+        if (take('a subcommand: check') !== 'check')
+          throw new UsageError('config has one subcommand: check');
         return { kind: 'config-check', file: take('check and a file') };
       default:
         return {
@@ -308,7 +310,7 @@ function parse(argv: readonly string[]) {
       },
     });
   } catch (error) {
-    // "Unknown option '--x'. To specify a positional argument …": the first sentence says it all.
+    // "Unknown option '--x'. To specify a positional argument …": the first sentence is enough.
     const [problem = ''] = (error instanceof Error ? error.message : '').split(/\.\s|\n/);
     throw new UsageError(problem.replace(/\.$/, ''), { cause: error });
   }
@@ -323,7 +325,7 @@ function oneOf<const T extends string>(option: string, value: string, words: rea
 
 function accountOf(value: string): { username: string; password: string } {
   const colon = value.indexOf(':');
-  // An empty password is mostly that of a variable that is not set, and everybody guesses it.
+  // An empty password usually comes from an unset variable, and is trivial to guess.
   if (colon < 1 || colon === value.length - 1)
     throw new UsageError('SIPCAST_BASIC_AUTH must be user:password');
   return { username: value.slice(0, colon), password: value.slice(colon + 1) };

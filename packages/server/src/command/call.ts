@@ -1,4 +1,4 @@
-// `sipcast call`: one call from the terminal, with a status line that lives.
+// `sipcast call`: one call from the terminal, with a live status line.
 
 import type { Call, CallView } from '@sipcast/core';
 import type { CallArguments, ConfigArguments } from './arguments.ts';
@@ -17,15 +17,16 @@ import { onStopSignal } from './stop-signals.ts';
 const PERIOD_MS = 1000;
 
 /**
- * Places the call, and returns when it is over.
- * @returns The exit code: 0 when it was answered and ended in order, or a signal cancelled it before; else 1.
+ * Places the call, and returns when it has ended.
+ * @returns the exit code: 0 if the call was answered and ended normally, or a signal cancelled it before the answer;
+ * else 1
  * @throws ConfigError, UsageError, ServerError (rejections)
  */
 export async function runCall(args: ConfigArguments, request: CallArguments): Promise<number> {
   const { options } = await loadConfig(args);
   const redaction = new Redaction();
   redaction.hold(secretsOf(options));
-  // The status line tells what goes well.
+  // The status line shows normal progress.
   const logging = { level: 'warn', format: 'line', ...options.log } as const;
   const log = openLog(logging, redaction, (text) => process.stderr.write(text), {
     withTime: false,
@@ -68,7 +69,7 @@ function startupOf(request: CallArguments) {
   };
 }
 
-/** The last part of the path is the stream's name. */
+/** The last part of the path is the stream name. */
 function splitRtmp(url: string): { readonly rtmpUrl: string; readonly rtmpStream: string } {
   const [path = '', ...query] = url.split('?');
   const at = path.lastIndexOf('/');
@@ -78,19 +79,19 @@ function splitRtmp(url: string): { readonly rtmpUrl: string; readonly rtmpStream
   return { rtmpUrl: path.slice(0, at), rtmpStream: name };
 }
 
-/** The first signal ends the call, the second the program. @returns Stops it. */
+/** The first signal ends the call, the second the program. @returns a function that stops listening */
 function onSignals(call: Call, line: StatusLine): () => void {
   let isStopping = false;
   const onSignal = (): void => {
     if (isStopping) process.exit(1);
     isStopping = true;
-    line.say('ending the call; once more to exit at once');
+    line.say('ending the call; press Ctrl-C again to exit at once');
     void call.terminate();
   };
   return onStopSignal(onSignal);
 }
 
-/** What there is to say of a call in one line. */
+/** Describes a call in one line. */
 function describeCall(view: CallView, nowMs: number): string {
   const { status, establishedAt, media, rtmpStreamStatus, pushes } = view;
   const parts: string[] = [status];

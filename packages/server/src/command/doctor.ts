@@ -1,4 +1,4 @@
-// `sipcast doctor`: whether this machine is ready for a configuration, and what to mend where it is not.
+// `sipcast doctor`: checks whether this machine is ready for a configuration, and suggests fixes.
 
 import { X509Certificate } from 'node:crypto';
 import { createSocket } from 'node:dgram';
@@ -23,36 +23,38 @@ import type { ServeOptions } from '../config/serve-options.ts';
 import { httpsOf } from '../serve/serve.ts';
 import { printable } from '../printable.ts';
 
-/** What one look has found. */
+/** The result of one check. */
 interface Finding {
   readonly what: string;
   readonly verdict: 'ok' | 'note' | 'bad';
   readonly words: string;
-  /** What to do, where something is to be done. */
-  readonly mend?: string;
+  /** What to do, if anything. */
+  readonly fix?: string;
 }
 
 const NODE_WANTED = [20, 19] as const;
-/** This program is not older: a clock that says so is wrong. */
+/** The program is newer than this, so an earlier system time is wrong. */
 const EARLIEST_MS = Date.UTC(2026, 0, 1);
 const RTP_PROBES = 20;
-/** A certificate of so few days should be renewed now. */
+/** A certificate with fewer days left should be renewed now. */
 const NEAR_DAYS = 14;
 
-/** @returns The exit code: 0 when nothing is bad, else 1. @throws ConfigError (rejection) */
+/** @returns the exit code: 0 if nothing is bad, else 1 @throws ConfigError (rejection) */
 export async function runDoctor(args: ConfigArguments): Promise<number> {
   const { options } = await loadConfig(args);
   const findings = await examine(options);
-  for (const { what, verdict, words, mend } of findings) {
+  for (const { what, verdict, words, fix } of findings) {
     process.stdout.write(`${verdict.padEnd(4)}  ${what}: ${printable(words)}\n`);
-    if (mend !== undefined) process.stdout.write(`      → ${mend}\n`);
+    if (fix !== undefined) process.stdout.write(`      → ${fix}\n`);
   }
   const bad = findings.filter(({ verdict }) => verdict === 'bad').length;
-  process.stdout.write(bad === 0 ? 'Ready.\n' : `${bad} to mend.\n`);
+  process.stdout.write(
+    bad === 0 ? 'Ready.\n' : `${bad} ${bad === 1 ? 'problem' : 'problems'} found.\n`,
+  );
   return bad === 0 ? 0 : 1;
 }
 
-/** Looks at everything. Sends nothing but DNS questions for names in the configuration. */
+/** Runs all checks. Sends only DNS queries for names in the configuration. */
 async function examine(options: ServeOptions): Promise<readonly Finding[]> {
   return [
     nodeVersion(),
@@ -75,11 +77,11 @@ function nodeVersion(): Finding {
     what: 'Node',
     verdict: isNew ? 'ok' : 'bad',
     words: process.versions.node,
-    ...(!isNew && { mend: `Install Node ${wantedMajor}.${wantedMinor} or newer` }),
+    ...(!isNew && { fix: `Install Node ${wantedMajor}.${wantedMinor} or newer` }),
   };
 }
 
-/** ffmpeg and the SIP ports, as the gateway itself finds them. */
+/** ffmpeg and the SIP ports, as seen by the gateway itself. */
 async function gatewayParts(options: ServeOptions): Promise<readonly Finding[]> {
   const wanted = await gatewayOptionsOf(options, undefined, silentLogger);
   const open = async <Found>(
@@ -99,7 +101,7 @@ async function gatewayParts(options: ServeOptions): Promise<readonly Finding[]> 
         what: 'ffmpeg',
         verdict: 'bad',
         words: describe(error),
-        mend: 'Install ffmpeg (apt-get install ffmpeg), name it in gateway.transcoding.ffmpegPath, or use --no-transcoding',
+        fix: 'Install ffmpeg (apt-get install ffmpeg), name it in gateway.transcoding.ffmpegPath, or use --no-transcoding',
       },
     ],
   );
@@ -114,7 +116,7 @@ async function gatewayParts(options: ServeOptions): Promise<readonly Finding[]> 
       what: 'SIP port',
       verdict: 'bad',
       words: `${wanted.sipPort ?? 0}: ${describe(error)}`,
-      mend: 'End what uses it (ss -lunpt), or choose another: gateway.sipPort, gateway.sipTls.port',
+      fix: 'Stop the program that uses it (ss -lunpt), or choose another: gateway.sipPort, gateway.sipTls.port',
     }),
   );
   const certificate = wanted.sipTls?.cert;
@@ -122,7 +124,7 @@ async function gatewayParts(options: ServeOptions): Promise<readonly Finding[]> 
   return [...encoders, sip, sipCertificate(certificate.toString())];
 }
 
-/** What calls lose without a coder. */
+/** What calls lose without each codec. */
 const LOSSES = {
   encoders: {
     h264: 'no H.264 encoder: video: reencode, and VP8 for most RTMP servers',
@@ -139,10 +141,10 @@ const LOSSES = {
   },
 } as const;
 
-/** Which ffmpeg, and what it can do. One without AAC is not taken at all. */
+/** The ffmpeg in use and its capabilities. One without AAC is not used at all. */
 function ffmpegFindings(ffmpeg: FfmpegBinary | undefined): readonly Finding[] {
   if (!ffmpeg)
-    return [{ what: 'ffmpeg', verdict: 'note', words: 'not looked for: transcoding is off' }];
+    return [{ what: 'ffmpeg', verdict: 'note', words: 'not checked: transcoding is off' }];
   const { path, version, capabilities } = ffmpeg;
   const { encoders, decoders } = capabilities;
   const found = (coders: Readonly<Record<string, string | undefined>>): string =>
@@ -159,7 +161,7 @@ function ffmpegFindings(ffmpeg: FfmpegBinary | undefined): readonly Finding[] {
           what: 'Coders',
           verdict: 'note',
           words: `${able}. Not possible: ${lost.join('; ')}`,
-          mend: 'Install an ffmpeg with libx264, libopus and libspeex (that of Debian has them)',
+          fix: 'Install an ffmpeg with libx264, libopus and libspeex, such as the one in Debian',
         },
   ];
 }
@@ -185,7 +187,7 @@ async function httpPorts(options: ServeOptions): Promise<readonly Finding[]> {
     const field = `http.listeners.${index}.port`;
     ports.push({ what, host: one.host ?? host, port: one.port, field });
   }
-  // One after the other, and all held to the end: the same port twice shows, too.
+  // Opened one after another and all held to the end, so that a port used twice is found as well.
   const servers: Server[] = [];
   const findings: Finding[] = [];
   for (const { what, host: address, port, field } of ports) {
@@ -197,15 +199,15 @@ async function httpPorts(options: ServeOptions): Promise<readonly Finding[]> {
       findings.push({ what, verdict: 'ok', words: `${address}:${port} is free` });
     } catch (error) {
       const words = `${address}:${port}: ${describe(error)}`;
-      const mend = `End what uses it (ss -ltnp), or choose another: ${field}`;
-      findings.push({ what, verdict: 'bad', words, mend });
+      const fix = `Stop the program that uses it (ss -ltnp), or choose another: ${field}`;
+      findings.push({ what, verdict: 'bad', words, fix });
     }
   }
   await Promise.all(servers.map((server) => once(server.close(), 'close')));
   return findings;
 }
 
-/** Some of the range, spread over it. */
+/** Checks a sample spread over the range. */
 async function rtpPorts(options: ServeOptions): Promise<Finding> {
   const { min = 30_000, max = 39_999 } = options.gateway?.rtpPorts ?? {};
   const calls = Math.floor((max - min + 1) / 4);
@@ -226,33 +228,33 @@ async function rtpPorts(options: ServeOptions): Promise<Finding> {
   return {
     what: 'RTP ports',
     verdict: taken === tried ? 'bad' : 'note',
-    words: `${words}; ${taken} of ${tried} that were tried are in use`,
-    mend: 'Choose a range that nothing else uses: gateway.rtpPorts',
+    words: `${words}; ${taken} of ${tried} tested ports are in use`,
+    fix: 'Choose a range that no other program uses: gateway.rtpPorts',
   };
 }
 
-/** Which address peers will see, as far as this machine can know. */
+/** The address that peers will see, as far as this machine can tell. */
 async function addresses(options: ServeOptions): Promise<Finding> {
   const given = options.gateway?.publicAddress;
   const what = 'Address';
   if (given !== undefined)
-    return { what, verdict: 'ok', words: `peers are told ${[given].flat().join(', ')}` };
+    return { what, verdict: 'ok', words: `peers see ${[given].flat().join(', ')}` };
   const own = Object.values(networkInterfaces())
     .flatMap((list) => list ?? [])
     .filter(({ internal }) => !internal)
     .map(({ address }) => address);
-  const mend = 'For peers beyond this network say how it is seen from there: gateway.publicAddress';
+  const fix = 'For peers outside this network, set the public address: gateway.publicAddress';
   if (own.length === 0)
-    return { what, verdict: 'note', words: 'this machine has none but loopback', mend };
+    return { what, verdict: 'note', words: 'this machine has only loopback', fix };
   const out = await addressOnTheWayOut();
-  const words = `own: ${own.join(', ')}; ${out === undefined ? 'no route leads out' : `peers beyond this network are told ${out}`}`;
+  const words = `own: ${own.join(', ')}; ${out === undefined ? 'no route leads out' : `peers outside this network see ${out}`}`;
   const isPublic = out !== undefined && new OutgoingPolicy({}).mayConnect(out, out);
   if (isPublic) return { what, verdict: 'ok', words };
-  const guess = out === undefined ? '' : ', no public one: they see that of the router in between';
-  return { what, verdict: 'note', words: words + guess, mend };
+  const guess = out === undefined ? '' : ', which is not public: they see the router’s address';
+  return { what, verdict: 'note', words: words + guess, fix };
 }
 
-/** Of the route to the Internet. A UDP socket that is connected sends nothing; the address is one of RFC 5737. */
+/** The source address for the Internet. Connecting a UDP socket sends nothing; the target is an RFC 5737 address. */
 async function addressOnTheWayOut(): Promise<string | undefined> {
   const socket = createSocket('udp4');
   try {
@@ -279,13 +281,13 @@ async function names(options: ServeOptions): Promise<Finding> {
     return {
       what: 'DNS',
       verdict: 'ok',
-      words: `${hosts.join(', ')} resolve; asked: ${getServers().join(', ') || 'nobody'}`,
+      words: `${hosts.join(', ')} resolve; name servers: ${getServers().join(', ') || 'none'}`,
     };
   return {
     what: 'DNS',
     verdict: 'bad',
     words: `${failed.join(', ')} do not resolve`,
-    mend: 'Look at /etc/resolv.conf and at how the names are written',
+    fix: 'Check /etc/resolv.conf and the spelling of the names',
   };
 }
 
@@ -299,45 +301,45 @@ async function clock(): Promise<Finding> {
     what: 'Time',
     verdict: isRight ? 'ok' : 'bad',
     words: `${new Date().toISOString()}${drift < 100 ? '' : ', and it jumps'}`,
-    ...(!isRight && { mend: 'Let the clock be set by NTP (timedatectl set-ntp true)' }),
+    ...(!isRight && { fix: 'Synchronize the clock by NTP (timedatectl set-ntp true)' }),
   };
 }
 
-/** Where sounds are read and recordings written: else found out by the first call that wants them. */
+/** The folders for media files and recordings, whose problems otherwise show only on the first call. */
 async function folders(options: ServeOptions): Promise<readonly Finding[]> {
   const { mediaFolder, recording } = options.gateway ?? {};
   const recordDir = recording?.dir;
   const findings: Finding[] = [];
   const look = async (finding: Omit<Finding, 'verdict'>, seen: Promise<string>): Promise<void> => {
-    const { what, words, mend } = finding;
+    const { what, words, fix } = finding;
     const found = await seen.then(
       (more): Finding => ({ what, verdict: 'ok', words: words + more }),
       (error: unknown): Finding => ({
         what,
         verdict: 'bad',
         words: describe(error),
-        ...(mend !== undefined && { mend }),
+        ...(fix !== undefined && { fix }),
       }),
     );
     findings.push(found);
   };
   if (mediaFolder !== undefined) {
-    const mend = 'Make it, readable for the server, or name another: gateway.mediaFolder';
+    const fix = 'Create it, readable by the server, or choose another: gateway.mediaFolder';
     const files = readdir(mediaFolder).then(({ length }) => `, ${length} files`);
-    await look({ what: 'Media folder', words: mediaFolder, mend }, files);
+    await look({ what: 'Media folder', words: mediaFolder, fix }, files);
   }
   if (recordDir !== undefined) {
-    const mend = 'Name one that can be written: gateway.recording.dir';
+    const fix = 'Choose a writable one: gateway.recording.dir';
     const there = await nearestFolder(recordDir);
     const room = access(there, constants.W_OK | constants.X_OK)
       .then(() => statfs(there))
       .then(({ bavail, bsize }) => `, ${Math.floor((bavail * bsize) / 1e6)} MB free`);
-    await look({ what: 'Record folder', words: recordDir, mend }, room);
+    await look({ what: 'Record folder', words: recordDir, fix }, room);
   }
   return findings;
 }
 
-/** The folder itself, or where it would be made: nothing is made here. */
+/** The folder itself, or its nearest existing parent: nothing is created here. */
 async function nearestFolder(path: string): Promise<string> {
   for (let at = resolve(path); ; at = dirname(at)) {
     const isThere = await access(at).then(
@@ -366,10 +368,10 @@ async function stateAndCertificate(options: ServeOptions): Promise<readonly Find
         what: 'State folder',
         verdict: 'bad',
         words: describe(error),
-        mend: 'Name one that can be written: stateDir',
+        fix: 'Choose a writable one: stateDir',
       }),
     );
-  // Without the folder no certificate can be made: that is one thing to mend.
+  // Without the folder no certificate can be created, so that is a single problem.
   if (https === undefined || (https.certFile === undefined && state.verdict === 'bad'))
     return [state];
   const certificate = await openCertificate(https, stateDir, Date.now()).then(
@@ -384,7 +386,7 @@ async function stateAndCertificate(options: ServeOptions): Promise<readonly Find
       what: 'Certificate',
       verdict: 'bad',
       words: describe(error),
-      mend: 'Look at https.certFile and https.keyFile: PEM, and belonging together',
+      fix: 'Check https.certFile and https.keyFile: PEM files that belong together',
     }),
   );
   return [state, certificate];
@@ -401,7 +403,7 @@ function sipCertificate(cert: string): Finding {
   );
 }
 
-/** How long a certificate is valid. @param fields - That name another. */
+/** The validity of a certificate. @param fields - The options that replace it. */
 function validity(what: string, cert: string, words: string, fields: string): Finding {
   const { validFrom, validTo } = new X509Certificate(cert);
   const nowMs = Date.now();
@@ -410,15 +412,15 @@ function validity(what: string, cert: string, words: string, fields: string): Fi
       what,
       verdict: 'bad',
       words: `valid from ${validFrom} on, ${words}`,
-      mend: 'Set the clock, or wait',
+      fix: 'Set the clock, or wait',
     };
   const days = Math.floor((Date.parse(validTo) - nowMs) / 86_400_000);
-  const left = days < 0 ? `over since ${validTo}` : `${days} days left`;
+  const left = days < 0 ? `expired on ${validTo}` : `${days} days left`;
   const verdict = days < 0 ? 'bad' : days < NEAR_DAYS ? 'note' : 'ok';
   return {
     what,
     verdict,
     words: `${left}, ${words}`,
-    ...(verdict !== 'ok' && { mend: `Renew it: ${fields}` }),
+    ...(verdict !== 'ok' && { fix: `Renew it: ${fields}` }),
   };
 }

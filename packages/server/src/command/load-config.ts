@@ -1,4 +1,5 @@
-// The configuration of a command: reads the file, and tells what the gateway finds wrong in the words of the file.
+// The configuration of a command: reads the file, and reports problems found by the gateway with their place in the
+// file.
 
 import { readFile } from 'node:fs/promises';
 import { silentLogger, validateGatewayOptions } from '@sipcast/core';
@@ -12,7 +13,7 @@ import { isPasswordHash } from '../access/password-hash.ts';
 import { OutgoingPolicy, PolicyError } from '../access/outgoing-policy.ts';
 import type { ServeOptions } from '../config/serve-options.ts';
 
-/** What a command runs with. */
+/** A command's configuration. */
 export interface LoadedConfig extends ReadConfig {
   readonly options: ServeOptions;
 }
@@ -32,7 +33,7 @@ export async function loadConfig({
   return { ...read, options };
 }
 
-/** Says a failure of `serve` with its place in the configuration. */
+/** Adds the place in the configuration to an error of `serve`. */
 export function placed(error: ServerError, read: ReadConfig): ConfigError {
   return problem(read, error.field, error.message);
 }
@@ -47,7 +48,7 @@ async function readText(name: string): Promise<{ readonly name: string; readonly
   }
 }
 
-/** All that can be known before anything is opened. */
+/** Checks everything that can be checked before anything is opened. */
 async function check(options: ServeOptions, read: ReadConfig): Promise<void> {
   try {
     validateGatewayOptions(await gatewayOptionsOf(options, undefined, silentLogger));
@@ -77,7 +78,7 @@ async function check(options: ServeOptions, read: ReadConfig): Promise<void> {
 
 function problem(read: ReadConfig, field: string, message: string): ConfigError {
   const path = field.split('.').map((part) => (/^\d+$/.test(part) ? Number(part) : part));
-  // The message may name the field, as the configuration or as the gateway calls it.
+  // The message may begin with the field name, in the configuration's or the gateway's form.
   const name = [field, field.replace(/^gateway\./, '')].find((one) => message.startsWith(one));
   const text = name === undefined ? message : message.slice(name.length).replace(/^:? /, '');
   return new ConfigError([{ place: read.placeOf(path), field, message: text }]);

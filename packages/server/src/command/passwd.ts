@@ -1,4 +1,4 @@
-// `sipcast passwd`: makes the hash of a password, or a token, for the configuration.
+// `sipcast passwd`: creates a password hash, or a token, for the configuration.
 
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
@@ -9,7 +9,7 @@ import { hashPassword, hashToken, randomSecret } from '../access/password-hash.t
 
 const MIN_CHARACTERS = 8;
 
-/** @throws UsageError (rejection) for a password that is none; ServerError when it cannot be kept */
+/** @throws UsageError (rejection) for an invalid password; ServerError if it cannot be saved */
 export async function runPasswd(
   { user, scope, isToken, isSaved, stateDir }: Extract<Command, { kind: 'passwd' }>,
   input: Readable & { isTTY?: boolean },
@@ -17,31 +17,33 @@ export async function runPasswd(
 ): Promise<void> {
   const write = (line: string): void => void output.write(`${line}\n`);
   if (isToken) {
-    if (isSaved) throw new UsageError('A token stands in the configuration: not with --save');
+    if (isSaved)
+      throw new UsageError('--save does not work with --token: tokens belong in the configuration');
     const token = randomSecret();
-    write(`# The token, shown this once: ${token}`);
+    write(`# The token, shown only once: ${token}`);
     write(`tokens:\n  - name: ${JSON.stringify(user)}`);
     write(`    hash: ${hashToken(token)}\n    scope: ${scope}`);
     return;
   }
-  if (!/^[^:\p{Cc}]{1,64}$/u.test(user)) throw new UsageError('A user name has no colon');
+  if (!/^[^:\p{Cc}]{1,64}$/u.test(user))
+    throw new UsageError('A user name must not contain a colon');
   const password = await readPassword(input);
-  // The documented default of the API that is re-created: an operator may want it on loopback.
+  // The documented default account of the API, which an operator may want on loopback.
   if (password.length < MIN_CHARACTERS && !(user === 'admin' && password === 'admin'))
-    throw new UsageError(`A password has at least ${MIN_CHARACTERS} characters`);
+    throw new UsageError(`A password must have at least ${MIN_CHARACTERS} characters`);
   const hash = await hashPassword(password);
   if (isSaved) {
     await saveUser(stateDirOf(stateDir), { name: user, password: hash, scope });
-    write(`Kept in ${stateDirOf(stateDir)}: a server without users in its configuration takes it`);
+    write(`Saved in ${stateDirOf(stateDir)}: used by a server without users in its configuration`);
     return;
   }
   write(`users:\n  - name: ${JSON.stringify(user)}\n    password: ${hash}\n    scope: ${scope}`);
 }
 
-/** One line; nothing of it is shown. */
+/** Reads one line without showing it. */
 async function readPassword(input: Readable & { isTTY?: boolean }): Promise<string> {
   const isTerminal = input.isTTY === true;
-  // Readline echoes what it reads to its output: it has none but for the question.
+  // Readline echoes its input to its output, so it gets none except for the prompt.
   if (isTerminal) process.stderr.write('Password: ');
   const lines = createInterface({ input, terminal: isTerminal });
   try {

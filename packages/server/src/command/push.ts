@@ -1,4 +1,4 @@
-// `sipcast push`: one more RTMP server for a named stream of a running server, with a status line that lives.
+// `sipcast push`: pushes a named stream of a running server to one more RTMP server, with a live status line.
 
 import { setTimeout as pause } from 'node:timers/promises';
 import { RestClient, RestClientError } from '@sipcast/rest/client';
@@ -10,13 +10,13 @@ import { StatusLine } from './status-line.ts';
 import { onStopSignal } from './stop-signals.ts';
 
 const PERIOD_MS = 1000;
-/** A server that does not answer for so long is gone. */
+/** A server that does not respond for this long is gone. */
 const MAX_SILENCE_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 5000;
 
 /**
- * Starts the push, and returns when it is over.
- * @returns The exit code: 0 when the stream ended or Ctrl-C was pressed, else 1.
+ * Starts the push, and returns when it has ended.
+ * @returns the exit code: 0 if the stream ended or Ctrl-C was pressed, else 1
  */
 export async function runPush(request: PushArguments): Promise<number> {
   const { server, streamName, rtmpUrl, isMuted, basicAuth, token } = request;
@@ -67,7 +67,7 @@ async function watch(
     line.show(describePush(push));
     wasActive ||= push.status === 'RTMP_STREAM_ACTIVE';
     if (push.status === 'RTMP_CONNECTION_FAILED') {
-      line.say(`FAILED: ${printable(push.lastError ?? 'it was given up')}`);
+      line.say(`FAILED: ${printable(push.lastError ?? 'gave up')}`);
       await client.terminatePush(mediaSessionId).catch(() => {});
       return 1;
     }
@@ -93,9 +93,9 @@ async function end(client: RestClient, mediaSessionId: string, line: StatusLine)
   try {
     await client.terminatePush(mediaSessionId);
   } catch (error) {
-    // It has ended by itself meanwhile.
+    // It has meanwhile ended by itself.
     if (!(error instanceof RestClientError && error.status === 404)) {
-      line.say(`The push goes on: ${problemOf(error)}`);
+      line.say(`The push continues: ${problemOf(error)}`);
       return 1;
     }
   }
@@ -103,17 +103,20 @@ async function end(client: RestClient, mediaSessionId: string, line: StatusLine)
   return 0;
 }
 
-/** The first signal ends the push, the second the program, and the push goes on. @returns Stops it. */
+/**
+ * The first signal ends the push. The second ends the program, and the push continues. @returns a function that stops
+ * listening
+ */
 function onSignals(stop: AbortController, line: StatusLine): () => void {
   const onSignal = (): void => {
     if (stop.signal.aborted) process.exit(1);
-    line.say('ending the push; once more to exit at once');
+    line.say('ending the push; press Ctrl-C again to exit at once');
     stop.abort();
   };
   return onStopSignal(onSignal);
 }
 
-/** What there is to say of a push in one line. */
+/** Describes a push in one line. */
 function describePush(push: RtmpPushView): string {
   const { status, width, height, bytesSent, droppedFrames, reconnects, muted, lastError } = push;
   const parts: string[] = [status, `${(bytesSent / 1e6).toFixed(1)} MB`];
@@ -128,7 +131,7 @@ function describePush(push: RtmpPushView): string {
 function problemOf(error: unknown): string {
   if (error instanceof RestClientError)
     return `${error.status} ${error.code}: ${printable(error.message)}`;
-  // `fetch failed` says nothing; its cause does.
+  // `fetch failed` explains nothing; its cause does.
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-  return `the server does not answer: ${printable(describe(cause))}`;
+  return `the server does not respond: ${printable(describe(cause))}`;
 }

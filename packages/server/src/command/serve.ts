@@ -1,4 +1,4 @@
-// `sipcast serve`: starts, drains at the first signal, goes at once at the second.
+// `sipcast serve`: starts, drains at the first signal, and exits at once at the second.
 
 import type { ConfigArguments } from './arguments.ts';
 import { ServerError } from '../errors.ts';
@@ -6,12 +6,12 @@ import { loadConfig, placed } from './load-config.ts';
 import { openServerLog, serveLogged } from '../serve/serve.ts';
 import { STOP_SIGNALS } from './stop-signals.ts';
 
-/** In the production profile running calls may finish for so long. */
+/** In the production profile, running calls may continue for this long. */
 const DRAIN_MS = 30_000;
-/** After a failure inside: so long for the goodbyes. */
+/** After an internal error: the time for BYEs. */
 const LAST_GRACE_MS = 2000;
 
-/** @throws ConfigError, ServerError `PORT_UNAVAILABLE` (rejections): it has not started */
+/** @throws ConfigError, ServerError `PORT_UNAVAILABLE` (rejections): the server has not started */
 export async function runServe(args: ConfigArguments): Promise<void> {
   const loaded = await loadConfig(args);
   const { config, options } = loaded;
@@ -34,7 +34,7 @@ export async function runServe(args: ConfigArguments): Promise<void> {
         drainMs > 0 && length > 0
           ? `${length} calls may finish within ${Math.ceil(drainMs / 1000)} s`
           : `ending ${length} calls`;
-      log.info(`${signal}: ${patience}; once more to exit at once`);
+      log.info(`${signal}: ${patience}; repeat to exit at once`);
       void server
         .drain(drainMs)
         .then(() => {
@@ -52,7 +52,7 @@ export async function runServe(args: ConfigArguments): Promise<void> {
   };
   process.on('uncaughtException', (error: unknown) => {
     const words = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    log.error(`a failure inside ends the server: ${words}`);
+    log.error(`internal error, stopping the server: ${words}`);
     void end(isStopping);
     isStopping = true;
   });

@@ -1,6 +1,6 @@
-// The one line in which a command shows how it stands.
+// The single status line of a command.
 
-/** Written over again on a terminal; elsewhere a line where something but the time has changed. */
+/** Overwritten in place on a terminal. Elsewhere, a new line whenever something other than the time changes. */
 export class StatusLine {
   readonly #output: NodeJS.WriteStream;
   #last = '';

@@ -1,8 +1,8 @@
-// What ends a command of the program.
+// Signals that end a command.
 
 /**
- * The first one ends it in order, the second at once. SIGHUP is that of a terminal that is closed: calls end with their BYE then,
- * too.
+ * The first one ends the command in an orderly way, the second at once. SIGHUP comes from a closed terminal; calls then
+ * also end with their BYE.
  */
 export const STOP_SIGNALS = [
   'SIGINT',
@@ -10,7 +10,7 @@ export const STOP_SIGNALS = [
   'SIGHUP',
 ] as const satisfies readonly NodeJS.Signals[];
 
-/** @returns Stops listening. */
+/** @returns a function that stops listening */
 export function onStopSignal(listener: () => void): () => void {
   for (const signal of STOP_SIGNALS) process.on(signal, listener);
   return () => {

@@ -1,4 +1,4 @@
-// From a configuration file to the options of `serve`.
+// Converts a configuration file to the options of `serve`.
 
 import { GATEWAY_ROWS } from '@sipcast/core/options';
 import type { OptionRow } from '@sipcast/core/options';
@@ -7,7 +7,7 @@ import type { ServeGatewayOptions, ServeOptions } from './serve-options.ts';
 
 const DEFAULT_JITTER_DELAY_MS = { minMs: 20, maxMs: 200 };
 
-/** The options that a configuration stands for: a section that a file switches off by `enabled` is `false` in code. */
+/** The options for a configuration. A section that the file switches off by `enabled` is `false` in code. */
 export function optionsOf({ gateway, ...config }: Config): ServeOptions {
   return { ...config, ...(gateway && { gateway: gatewayOptionsOf(gateway) }) };
 }

@@ -21,7 +21,7 @@ function problemsOf(text: string, overrides: readonly ConfigOverride[] = []): st
 }
 
 describe('configuration', () => {
-  it('reads YAML and JSON alike', () => {
+  it('reads both YAML and JSON', () => {
     const yaml = 'profile: production\nhttp:\n  port: 80\n  cors: [https://a]\n';
     const json = '{\n\t"profile": "production",\n\t"http": {"port": 80, "cors": ["https://a"]}\n}';
     const read = (text: string): unknown => readConfig({ file: { name: 'f', text } }).config;
@@ -50,24 +50,24 @@ describe('configuration', () => {
       /^f:4:18: gateway\.incoming\.rules\.0\.reject\.code: Too small/,
     ],
     ['gateway: {transcoding: {sampleRateHz: 8000}}', /must be 44100 or 48000$/],
-  ])('tells the place of what is wrong in %j', (text, words) => {
+  ])('reports the place of the problem in %j', (text, words) => {
     expect(problemsOf(text)).toMatch(words);
   });
 
-  it('tells all that is wrong, a line for each', () => {
+  it('reports all problems, one line each', () => {
     expect(problemsOf('a: 1\nb: 2\nhttp: {port: x}\n').split('\n')).toHaveLength(3);
   });
 
-  it('has a line for each of twenty problems and one for the rest, whatever the keys are', () => {
+  it('has one line for each of twenty problems and one for the rest, whatever the keys are', () => {
     const lines = problemsOf('['.repeat(50)).split('\n');
     expect(lines).toHaveLength(21);
-    expect(lines.at(-1)).toMatch(/^and \d+ problems more$/);
+    expect(lines.at(-1)).toMatch(/^and \d+ more problems$/);
     expect(problemsOf('"a\\n\\e[31mb": 1\n')).toBe(
       'f:1:1: a\\x0a\\x1b[31mb: There is no such option',
     );
   });
 
-  it('names the variable or option that is wrong', () => {
+  it('names the invalid variable or option', () => {
     const overrides = [
       { source: 'SIPCAST_HTTP_PORT', path: ['http', 'port'], value: 'many' },
       { source: '--set http.prot', path: ['http', 'prot'], value: '1' },
@@ -78,7 +78,7 @@ describe('configuration', () => {
     ]);
   });
 
-  it('puts overrides over the file, the later over the earlier', () => {
+  it('applies overrides to the file in order', () => {
     const { config } = readConfig({
       file: { name: 'f', text: 'http: {port: 1, host: h}\ngateway: {sipPort: 1}\n' },
       overrides: [
@@ -95,7 +95,7 @@ describe('configuration', () => {
     });
   });
 
-  it('takes ports and ranges of them from a file and from a variable', () => {
+  it('reads ports and port ranges from a file and from a variable', () => {
     const overrides = environmentOverrides({ SIPCAST_OUTGOING_SIP_PORTS: '5060, 15060-15070' });
     expect(readConfig({ overrides }).config).toEqual({
       outgoing: { sipPorts: ['5060', '15060-15070'] },
@@ -113,7 +113,7 @@ describe('configuration', () => {
     expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
   });
 
-  it('takes no secret of events that holds no key', () => {
+  it('rejects an event secret without a key', () => {
     for (const secret of ['whsec_', 'whsec_a!', ''])
       expect(problemsOf(`events: {secret: "${secret}"}`)).toMatch(/events\.secret: /);
     for (const secret of ['whsec_a2V5', 'whsec', 'a long secret'])
@@ -131,7 +131,7 @@ describe('configuration', () => {
     expect(problemsOf(lines.join('\n'))).toMatch(/^f: Excessive alias count/);
   });
 
-  it('has a variable of its own for each field, and words for it', () => {
+  it('has a variable and a description for each field', () => {
     const fields = fieldsOf(CONFIG_SCHEMA);
     expect(fields.length).toBeGreaterThan(100);
     const variables = fields.map(({ path }) => variableOf(path));
@@ -141,7 +141,7 @@ describe('configuration', () => {
       expect([path.join('.'), schema.description]).toEqual([path.join('.'), expect.any(String)]);
   });
 
-  it('becomes the options of serve', () => {
+  it('converts to the options of serve', () => {
     const text = `
 profile: production
 https: {port: 443, names: [a.example]}

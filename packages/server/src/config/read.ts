@@ -1,5 +1,5 @@
-// Reads a configuration: a YAML or JSON file, environment variables over it, flags over both. What is wrong is told with its
-// place: line and column of the file, or the name of the variable or flag.
+// Reads a configuration: a YAML or JSON file, overridden by environment variables, overridden by flags. Problems are
+// reported with their place: line and column of the file, or the name of the variable or flag.
 
 import { isMap, LineCounter, parseDocument } from 'yaml';
 import type { Document } from 'yaml';
@@ -8,23 +8,23 @@ import { CONFIG } from './schema.ts';
 import type { Config } from './schema.ts';
 import { printable } from '../printable.ts';
 
-/** A value that stands for one field: of a variable or a flag. */
+/** A value for one field, from a variable or a flag. */
 export interface ConfigOverride {
-  /** How it is called where it was given, e.g. `SIPCAST_HTTP_PORT` or `--port`. */
+  /** Its name there, e.g. `SIPCAST_HTTP_PORT` or `--port`. */
   readonly source: string;
   readonly path: readonly string[];
-  /** As written; it is read by the kind of the field. */
+  /** As written; converted by the type of the field. */
   readonly value: string;
 }
 
-/** What a configuration is read from. */
+/** The sources of a configuration. */
 export interface ConfigSources {
   readonly file?: { readonly name: string; readonly text: string } | undefined;
-  /** The later ones win. */
+  /** Later ones take precedence. */
   readonly overrides?: readonly ConfigOverride[];
 }
 
-/** One thing that is wrong. */
+/** One problem in a configuration. */
 export interface ConfigProblem {
   /** E.g. `sipcast.yaml:3:9`, or the name of a variable or flag. */
   readonly place: string;
@@ -33,31 +33,31 @@ export interface ConfigProblem {
   readonly message: string;
 }
 
-/** Of a file that is something else altogether, each line may be wrong: so many say it. */
+/** A completely different kind of file could cause a problem per line; only this many are reported. */
 const MAX_TOLD = 20;
 const MAX_LINE_LENGTH = 1024;
 
-/** A configuration that cannot be used; the message has a line for each problem, up to twenty, and one for the rest. */
+/** An invalid configuration. The message has a line for each of the first twenty problems, and one for the rest. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly problems: readonly ConfigProblem[];
 
   constructor(problems: readonly ConfigProblem[]) {
     const lines = problems.slice(0, MAX_TOLD).map(lineOf);
-    if (problems.length > MAX_TOLD) lines.push(`and ${problems.length - MAX_TOLD} problems more`);
+    if (problems.length > MAX_TOLD) lines.push(`and ${problems.length - MAX_TOLD} more problems`);
     super(lines.join('\n'));
     this.problems = problems;
   }
 }
 
-/** A configuration, and where each of its fields was given. */
+/** A configuration and the place of each of its fields. */
 export interface ReadConfig {
   readonly config: Config;
-  /** The place of a field, e.g. `sipcast.yaml:3:9`; of the nearest one around it where it has none of its own. */
+  /** The place of a field, e.g. `sipcast.yaml:3:9`, or of its nearest enclosing field. */
   placeOf(path: readonly (string | number)[]): string;
 }
 
-/** A part of a JSON schema, as far as it is looked at. */
+/** The part of a JSON schema that is used. */
 export interface FieldSchema {
   readonly type?: string;
   readonly description?: string;
@@ -70,10 +70,10 @@ export interface FieldSchema {
   readonly additionalProperties?: FieldSchema | boolean;
 }
 
-/** The schema of everything. */
+/** The schema of the whole configuration. */
 export const CONFIG_SCHEMA = z.toJSONSchema(CONFIG, { io: 'input' }) as FieldSchema;
 
-/** Aliases in YAML may multiply: more than these are an attack or a mistake. */
+/** YAML aliases can multiply; more than these are an attack or a mistake. */
 const MAX_ALIASES = 100;
 
 /** @throws ConfigError */
@@ -82,7 +82,7 @@ export function readConfig({ file, overrides = [] }: ConfigSources): ReadConfig 
   const document = parseDocument(file?.text ?? '', {
     lineCounter: lines,
     prettyErrors: false,
-    // What it warns of, e.g. a list as a key, is found wrong below.
+    // Anything it warns about, e.g. a list as a key, is reported below.
     logLevel: 'error',
   });
   const name = file?.name ?? '';
@@ -107,7 +107,7 @@ export function readConfig({ file, overrides = [] }: ConfigSources): ReadConfig 
   const placeOf = (path: readonly (string | number)[]): string => {
     for (let length = path.length; length > 0; length--) {
       const field = path.slice(0, length).join('.');
-      // Its own, or that of a part of it.
+      // The place of the field itself, or of a part of it.
       for (const [key, source] of given)
         if (key === field || key.startsWith(`${field}.`)) return source;
       const offset = offsetOf(document, path.slice(0, length));
@@ -129,7 +129,7 @@ function valuesOf(document: Document, name: string): Record<string, unknown> {
   }
 }
 
-/** `SIPCAST_HTTP_PORT` for `http.port`, and so on: fields that are given by variables. */
+/** Fields set by variables: `SIPCAST_HTTP_PORT` for `http.port`, and so on. */
 export function environmentOverrides(
   environment: Readonly<Record<string, string | undefined>>,
 ): readonly ConfigOverride[] {
@@ -140,24 +140,24 @@ export function environmentOverrides(
   });
 }
 
-/** Name of the variable of a field. */
+/** The variable name of a field. */
 export function variableOf(path: readonly string[]): string {
   const words = path.map((name) => name.replaceAll(/([a-z])([A-Z])/g, '$1_$2').toUpperCase());
   return `SIPCAST_${words.join('_')}`;
 }
 
-/** A command-line flag that stands for one field. */
+/** A command-line flag that sets one field. */
 export interface ConfigFlag {
   /** Without dashes. */
   readonly name: string;
   readonly path: readonly string[];
   readonly description: string;
   readonly fallback: string | undefined;
-  /** What goes behind it, for `--help`: the words to choose from, or the kind of value. */
+  /** Its value in `--help`: the allowed words, or the kind of value. */
   readonly value: string;
 }
 
-/** The flags of all fields that have one, in the order of the table. */
+/** The flags of all fields that have one, in table order. */
 export function configFlags(): readonly ConfigFlag[] {
   return fieldsOf(CONFIG_SCHEMA).flatMap(({ path, schema }) => {
     const { flag, description = '', fallback, type } = schema;
@@ -167,7 +167,7 @@ export function configFlags(): readonly ConfigFlag[] {
   });
 }
 
-/** Every field that holds a value of its own, in order. */
+/** All fields that hold a value, in order. */
 export function fieldsOf(
   schema: FieldSchema,
   path: readonly string[] = [],
@@ -190,7 +190,7 @@ function place(tree: Record<string, unknown>, { path, value }: ConfigOverride): 
   for (const name of path.slice(0, -1)) {
     const child = Object.hasOwn(parent, name) ? parent[name] : undefined;
     const next = typeof child === 'object' && child !== null ? child : {};
-    // An own property, whatever its name is.
+    // Always an own property, whatever its name.
     Object.defineProperty(parent, name, { value: next, ...PLAIN });
     parent = next as Record<string, unknown>;
   }
@@ -202,7 +202,7 @@ function place(tree: Record<string, unknown>, { path, value }: ConfigOverride): 
 
 const PLAIN = { writable: true, enumerable: true, configurable: true } as const;
 
-/** What does not fit stays a text: the schema then says what is wrong. */
+/** A value that does not fit stays a string; the schema then reports the problem. */
 function valueOf(text: string, schema: FieldSchema | undefined): unknown {
   switch (schema?.type ?? 'any') {
     case 'string':
@@ -240,7 +240,7 @@ function problemsOf(
   return [problem(path, isMissing ? 'is missing' : issue.message)];
 }
 
-/** Where the key of a field stands, or, in a list, its value. */
+/** Offset of a field's key or, in a list, of its value. */
 function offsetOf(document: Document, path: readonly (string | number)[]): number | undefined {
   const parent: unknown =
     path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true);
@@ -254,7 +254,7 @@ function offsetOf(document: Document, path: readonly (string | number)[]): numbe
 }
 
 function lineOf({ place: where, field, message }: ConfigProblem): string {
-  // One line each, whatever the file has for keys.
+  // One line each, whatever keys the file contains.
   const text = `${where}: ${field === '' || field === where ? '' : `${field}: `}${message}`;
   return printable(text, MAX_LINE_LENGTH);
 }

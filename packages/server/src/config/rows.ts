@@ -1,5 +1,5 @@
-// The table of the server's options, the gateway's among them. The schema of the file, the flags of the command line, the
-// environment variables and the reference page derive from it.
+// The table of the server's options, including the gateway's. The file schema, the command-line flags, the environment
+// variables and the reference page are derived from it.
 
 import { GATEWAY_ROWS, option } from '@sipcast/core/options';
 import { PORT_OR_RANGE } from '../access/outgoing-policy.ts';
@@ -15,10 +15,10 @@ const SCOPE = word(
 );
 
 const SECRET = text(
-  'Signs events by the Standard Webhooks scheme: `whsec_` and the key in base64, or any other text, which is then the key.',
+  'Key that signs events by the Standard Webhooks scheme: `whsec_` and the key in base64, or any other text as the key itself.',
   'unsigned',
   {
-    // An empty key would let everybody sign.
+    // With an empty key, anyone could sign.
     pattern: /^(?:(?!whsec_)[^]+|whsec_[\w+/-]{2,}={0,2})$/,
     problem: 'be whsec_ and a key in base64, or any other text',
   },
@@ -36,7 +36,7 @@ const USER = {
     problem: 'be 1 to 64 characters without colon',
     isRequired: true,
   }),
-  password: text('What `sipcast passwd` prints (`scrypt$…`).', undefined, { isRequired: true }),
+  password: text('Output of `sipcast passwd` (`scrypt$…`).', undefined, { isRequired: true }),
   scope: SCOPE,
 };
 
@@ -46,7 +46,7 @@ const TOKEN = {
     problem: 'be 1 to 64 characters',
     isRequired: true,
   }),
-  hash: text('What `sipcast passwd --token` prints (`sha256$…`).', undefined, {
+  hash: text('Output of `sipcast passwd --token` (`sha256$…`).', undefined, {
     pattern: /^sha256\$[0-9a-f]{64}$/,
     problem: 'be what sipcast passwd --token prints',
     isRequired: true,
@@ -58,24 +58,24 @@ const AREAS: Readonly<Record<(typeof LOG_AREAS)[number], string>> = {
   call: 'Call statuses.',
   sip: 'SIP: registrations, refusals, bad messages; at `debug` the first line of each message.',
   rtp: 'RTP: bad packets, silent peers.',
-  rtmp: 'Push statuses, and what RTMP servers say.',
+  rtmp: 'Push statuses, and messages of RTMP servers.',
   media: 'ffmpeg and recordings.',
   rest: 'Wrong passwords, failures; at `debug` each request.',
   events: 'Lost events.',
-  server: 'Start, end, certificate.',
+  server: 'Start, stop, certificate.',
 };
 const areaLevel = (area: keyof typeof AREAS) => word(LOG_LEVELS, AREAS[area], '`log.level`');
 
 /** Options of the log. */
 const LOG_ROWS = {
-  level: word(LOG_LEVELS, 'Lowest level that is written.', 'info', { flag: 'log-level' }),
+  level: word(LOG_LEVELS, 'Lowest level to write.', 'info', { flag: 'log-level' }),
   format: word(
     ['json', 'line'],
-    '`json`: one object a line. `line`: for reading.',
+    '`json`: one object per line. `line`: human-readable.',
     'json in production; line in dev',
     { flag: 'log-format' },
   ),
-  areas: section('Levels of single areas.', {
+  areas: section('Levels of individual areas.', {
     call: areaLevel('call'),
     sip: areaLevel('sip'),
     rtp: areaLevel('rtp'),
@@ -87,7 +87,7 @@ const LOG_ROWS = {
   }),
 };
 
-/** Everything that a configuration can hold. */
+/** All options of a configuration. */
 export const CONFIG_ROWS = {
   profile: word(
     ['dev', 'production'],
@@ -100,14 +100,14 @@ export const CONFIG_ROWS = {
     '`$STATE_DIRECTORY`, else `$XDG_STATE_HOME/sipcast`, else `~/.local/state/sipcast`',
     { flag: 'state-dir' },
   ),
-  drainMs: time('At SIGTERM running calls may finish for this long.', '30000; 0 in dev'),
-  log: section('What is written to standard output. Secrets are masked.', LOG_ROWS),
+  drainMs: time('How long running calls may continue after SIGTERM.', '30000; 0 in dev'),
+  log: section('The log on standard output. Secrets are masked.', LOG_ROWS),
   http: section('The HTTP API and the console.', {
     host: text('IP address to listen on.', '127.0.0.1; 0.0.0.0 in production', { flag: 'host' }),
     port: port('TCP port of HTTP.', '8081', { flag: 'port' }),
-    listeners: list('More ports with the same API, e.g. 9091 and 8888.', LISTENER),
+    listeners: list('Further ports with the same API, e.g. 9091 and 8888.', LISTENER),
     console: flag('The web console at `/console/`.', 'true'),
-    consoleDir: text('Folder of another build of the console.', 'the own one'),
+    consoleDir: text('Folder of another build of the console.', 'the built-in one'),
     cors: texts(
       'Origins that browsers may call from, e.g. `https://app.example.com`; `*`: any.',
       'any in dev on loopback without users; else none',
@@ -117,12 +117,12 @@ export const CONFIG_ROWS = {
       'without users: no others; with users: any',
     ),
     maxConnections: count(
-      'Connections of each port at a time; one more replaces an idle one, or one whose client does not read.',
+      'Open connections per port; a further one replaces an idle one, or one whose client does not read.',
       '256',
       { least: 1, most: 100_000 },
     ),
     maxConnectionsPerAddress: count(
-      'Connections of one address (IPv6: of one /64 network). A proxy counts as one address.',
+      'Open connections per address (IPv6: per /64 network). A proxy counts as one address.',
       'half of `maxConnections`',
       { least: 1, most: 100_000 },
     ),
@@ -132,46 +132,49 @@ export const CONFIG_ROWS = {
       { least: 1 },
     ),
     requestsPerSecond: count(
-      'Queries of one address a second, and as many pages, `/health` and `/ready` among them; twice as many in a burst. More get 429 and the connection is closed. 0: no limit.',
+      'Queries per second and address, and as many pages, including `/health` and `/ready`; twice as many in a burst. Beyond that, the answer is 429 and the connection is closed. 0: no limit.',
       '50 in production; 0 in dev',
     ),
     startupsPerSecond: count(
-      'Calls and pushes that one address may start a second; twice as many in a burst. 0: no limit.',
+      'Calls and pushes that one address may start per second; twice as many in a burst. 0: no limit.',
       '10 in production; 0 in dev',
     ),
   }),
-  https: section('HTTPS beside HTTP.', {
-    enabled: flag('Whether there is HTTPS.', 'true in production, else when `certFile` is given'),
+  https: section('HTTPS in addition to HTTP.', {
+    enabled: flag('Serve HTTPS.', 'true in production, else when `certFile` is given'),
     port: port('TCP port of HTTPS.', '8444', { flag: 'https-port' }),
-    certFile: text('PEM file: certificate with its chain.', 'a self-signed one, made and kept'),
+    certFile: text(
+      'PEM file: certificate with its chain.',
+      'a self-signed one, generated and stored',
+    ),
     keyFile: text('PEM file: its private key.'),
     names: texts('Names and addresses in a generated certificate.', 'the host name, localhost'),
   }),
-  users: list('Who may use API and console.', USER),
+  users: list('Users of the API and the console.', USER),
   tokens: list('Bearer tokens for programs.', TOKEN),
   events: section('Call events to applications.', {
     callAppUrl: text('Events are posted to `<callAppUrl>/CallStatusEvent`.', 'nowhere', {
       flag: 'call-app-url',
     }),
     secret: SECRET,
-    timeoutMs: time('Longest wait for an answer.', '15000', { least: 1 }),
-    retries: count('Tries after the first.', '3', { most: 100 }),
-    retryDelayMs: time('First pause between tries; doubles.', '500', { least: 1 }),
-    maxQueued: count('Events that may wait.', '1000', { least: 1, most: 1_000_000 }),
-    apps: record('Applications with a URL of their own, by application key (`appKey`).', {
+    timeoutMs: time('Longest wait for a response.', '15000', { least: 1 }),
+    retries: count('Attempts after the first.', '3', { most: 100 }),
+    retryDelayMs: time('First pause between attempts; doubles each time.', '500', { least: 1 }),
+    maxQueued: count('Events that may be queued.', '1000', { least: 1, most: 1_000_000 }),
+    apps: record('Applications with their own URL, by application key (`appKey`).', {
       callAppUrl: text('Events are posted to `<callAppUrl>/CallStatusEvent`.', undefined, {
         isRequired: true,
       }),
       secret: SECRET,
     }),
   }),
-  outgoing: section('Where the server may connect to.', {
+  outgoing: section('Rules for outgoing connections.', {
     lan: flag(
-      'The one switch for use in a private network: private and loopback addresses are allowed.',
+      'Allow private and loopback addresses: the switch for use in a private network.',
       'true in dev; false in production',
     ),
     allow: texts('Networks (`10.1.0.0/16`) and names (`*.example.com`) to allow.', 'none'),
-    deny: texts('Networks and names to refuse; comes before `allow`.', 'none'),
+    deny: texts('Networks and names to refuse; takes precedence over `allow`.', 'none'),
     onlyAllowed: flag('Refuse everything that `allow` does not name.', 'false'),
     sipPorts: texts(
       'Ports and ranges (`5060-5090`) that SIP requests may go to when a client, a peer or DNS names them; `1-65535`: all. A server of `gateway.sipPing` that is named with a port may also be called there.',

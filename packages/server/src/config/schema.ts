@@ -1,16 +1,16 @@
-// The schema of configuration files, derived from the tables of options.
+// The schema of configuration files, derived from the option tables.
 
 import type { OptionRow, OptionRows, ValuesOf } from '@sipcast/core/options';
 import { z } from 'zod';
 import { CONFIG_ROWS } from './rows.ts';
 
-/** A configuration as it is read. */
+/** A parsed configuration. */
 export type Config = ValuesOf<typeof CONFIG_ROWS>;
 
 /** The whole configuration. */
 export const CONFIG = sectionOf(CONFIG_ROWS) as unknown as z.ZodType<Config>;
 
-/** Options of a table that files can hold; any other name is an error. */
+/** The options of a table that files may contain; any other name is an error. */
 function sectionOf(rows: OptionRows): z.ZodObject {
   const shape: Record<string, z.ZodType> = {};
   for (const [name, row] of Object.entries(rows)) {

@@ -1,4 +1,4 @@
-// Options of `serve`: those of a configuration file, and what only code can give.
+// Options of `serve`: those of a configuration file, and those that only code can set.
 
 import type { CallGatewayOptions } from '@sipcast/core';
 import type { Config } from './schema.ts';
@@ -6,7 +6,7 @@ import type { Config } from './schema.ts';
 type SipTls = NonNullable<CallGatewayOptions['sipTls']>;
 type Rtmp = NonNullable<CallGatewayOptions['rtmp']>;
 
-/** Options of the gateway, with files in place of certificates where that is handier. */
+/** Options of the gateway. Certificates may be given as files. */
 export interface ServeGatewayOptions extends Omit<CallGatewayOptions, 'sipTls' | 'rtmp'> {
   readonly sipTls?: SipTls & {
     readonly certFile?: string;
@@ -19,14 +19,14 @@ export interface ServeGatewayOptions extends Omit<CallGatewayOptions, 'sipTls' |
 }
 
 /**
- * Options of `serve`. All have defaults. Names, bounds and defaults are those of the configuration file; see its reference.
+ * Options of `serve`. All have defaults. Names, bounds and defaults are those of the configuration file (see its reference).
  */
 export interface ServeOptions extends Omit<Config, 'gateway' | 'log'> {
   readonly gateway?: ServeGatewayOptions;
   readonly log?: NonNullable<Config['log']> & {
-    /** Takes one line without time and line end, in place of standard output. */
+    /** Receives each line, without time and line end, instead of standard output. */
     readonly write?: (line: string) => void;
   };
-  /** One user with all rights, in clear text; the password is not empty. */
+  /** One user with all rights. The password is plain text and must not be empty. */
   readonly basicAuth?: { readonly username: string; readonly password: string };
 }

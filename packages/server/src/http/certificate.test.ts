@@ -19,7 +19,7 @@ async function folder(): Promise<string> {
 }
 
 describe('self-signed certificate', () => {
-  it('is signed by its own key, for a server of these names', () => {
+  it('is signed by its own key, for a server with these names', () => {
     const names = ['sip.example.com', '192.0.2.1', '2001:db8::1:2', '::ffff:192.0.2.7'];
     const { cert, key } = makeSelfSigned(names, Date.UTC(2026, 0, 2), 397);
     const x509 = new X509Certificate(cert);
@@ -34,7 +34,7 @@ describe('self-signed certificate', () => {
     expect(key).toMatch(/^-----BEGIN PRIVATE KEY-----/);
   });
 
-  it('has a number of its own, and times beyond 2049', () => {
+  it('has a unique serial number, and dates beyond 2049', () => {
     const serials = [1, 2, 3].map(
       () => new X509Certificate(makeSelfSigned(['a'], 0, 1).cert).serialNumber,
     );
@@ -45,7 +45,7 @@ describe('self-signed certificate', () => {
 });
 
 describe('certificate of the server', () => {
-  it('is made, kept for its owner alone, and made anew before it is over', async () => {
+  it('is generated, stored for its owner only, and renewed before it expires', async () => {
     const dir = join(await folder(), 'state');
     const nowMs = Date.UTC(2026, 5, 1);
     const first = await openCertificate({}, dir, nowMs);
@@ -59,19 +59,19 @@ describe('certificate of the server', () => {
     expect(again.fingerprint256).toBe(fingerprint256);
     const rotated = await openCertificate({}, dir, nowMs + 368 * DAY_MS);
     expect(rotated.fingerprint256).not.toBe(fingerprint256);
-    // Other names: another one.
+    // Other names need another certificate.
     const named = await openCertificate({ names: ['b'] }, dir, nowMs + 368 * DAY_MS);
     expect(new X509Certificate(named.cert).checkHost('b')).toBe('b');
   });
 
-  it('is made anew when what is kept is damaged', async () => {
+  it('is generated again if the stored one is damaged', async () => {
     const dir = await folder();
     const { fingerprint256 } = await openCertificate({}, dir, Date.now());
     await writeFile(join(dir, 'https-key.pem'), '-----BEGIN');
     expect((await openCertificate({}, dir, Date.now())).fingerprint256).not.toBe(fingerprint256);
   });
 
-  it('is the one that is given', async () => {
+  it('is the configured one', async () => {
     const dir = await folder();
     const [certFile, keyFile, other] = ['c', 'k', 'o'].map((name) => join(dir, name));
     const { cert, key } = makeSelfSigned(['a'], Date.now(), 5);

@@ -1,4 +1,4 @@
-// The certificate of HTTPS: the one that was given, or one that is made, kept and made anew before it is over.
+// The HTTPS certificate: the configured one, or a generated one that is stored and renewed before it expires.
 
 import { X509Certificate } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
@@ -10,33 +10,33 @@ import { ServerError } from '../errors.ts';
 import { replaceFile } from '../replace-file.ts';
 import { makeSelfSigned } from './self-signed.ts';
 
-/** Where the certificate comes from. */
+/** The source of the certificate. */
 export interface CertificateOptions {
-  /** PEM: certificate with its chain. Default: one is made. */
+  /** PEM: certificate with its chain. Default: generated. */
   readonly certFile?: string | undefined;
   /** PEM: its private key. */
   readonly keyFile?: string | undefined;
-  /** Names and addresses in one that is made. Default: those of the machine and `localhost`. */
+  /** Names and addresses in a generated certificate. Default: the machine's names and `localhost`. */
   readonly names?: readonly string[] | undefined;
 }
 
-/** A certificate to serve with. */
+/** A certificate for the server. */
 export interface Certificate {
   readonly cert: string;
   readonly key: string;
-  /** SHA-256, as browsers show it. */
+  /** SHA-256 fingerprint, as shown by browsers. */
   readonly fingerprint256: string;
   readonly expiresMs: number;
   readonly isSelfSigned: boolean;
 }
 
-/** Browsers take no longer ones of the authorities, and some of nobody. */
+/** Browsers accept no longer validity from authorities, and some not even for self-signed certificates. */
 const VALID_DAYS = 397;
-/** It is made anew so long before it is over. */
+/** Renewed this long before it expires. */
 const ROTATE_MS = 30 * 86_400_000;
 
 /**
- * Reads the certificate, or makes one in `stateDir`.
+ * Reads the certificate, or generates one in `stateDir`.
  * @throws ServerError (rejection) `INVALID_ARGUMENT` naming the file
  */
 export async function openCertificate(
@@ -86,7 +86,7 @@ async function readKept(certPath: string, keyPath: string): Promise<Certificate 
     const [cert, key] = await Promise.all([readFile(certPath, 'utf8'), readFile(keyPath, 'utf8')]);
     return check(cert, key, true);
   } catch {
-    // Not there, or cut off by a crash: one is made.
+    // Missing, or truncated by a crash: a new one is generated.
     return undefined;
   }
 }

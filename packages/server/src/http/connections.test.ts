@@ -14,13 +14,13 @@ function open(most: number, mostPerNetwork = most) {
   return { connections, closed, connect, serve };
 }
 
-it('takes the place of the one that has waited longest without a request', () => {
+it('replaces the connection that has been idle longest', () => {
   const { connections, closed, connect, serve } = open(3);
   for (const key of ['1', '2', '3']) expect(connect(key)).toBe(true);
   const end = serve('1');
   expect(connect('4')).toBe(true);
   expect(closed).toEqual(['2']);
-  // Answered, and idle from now on: the others wait longer.
+  // Answered and idle from now on. The others have been idle for longer.
   end();
   for (const key of ['5', '6', '7']) expect(connect(key)).toBe(true);
   expect(closed).toEqual(['2', '3', '4', '1']);
@@ -30,7 +30,7 @@ it('takes the place of the one that has waited longest without a request', () =>
   ]);
 });
 
-it('takes a request that is not whole for none', () => {
+it('does not count an incomplete request', () => {
   const { closed, connect, serve } = open(2);
   connect('1');
   connect('2');
@@ -39,14 +39,14 @@ it('takes a request that is not whole for none', () => {
   expect(closed).toEqual(['1']);
 });
 
-it('closes none that is being answered, and none that is a WebSocket', () => {
+it('closes neither a connection that is being answered nor a WebSocket', () => {
   const { connections, closed, connect, serve } = open(2);
   connect('1');
   connect('2');
   const ends = [serve('1'), serve('1')];
   connections.upgrade('2');
   expect(connect('3')).toBe(false);
-  // One of two answers: the other is under way.
+  // One of two answers; the other is still in progress.
   ends[0]?.();
   expect(connect('4')).toBe(false);
   ends[1]?.();
@@ -55,7 +55,7 @@ it('closes none that is being answered, and none that is a WebSocket', () => {
   expect(connections.stats).toEqual({ replaced: 1, refused: 2, flooded: 0 });
 });
 
-it('takes from the network that has most waiting, however long another has waited', () => {
+it('replaces one from the network with the most idle connections, however long another has been idle', () => {
   const { closed, connect, serve } = open(6);
   connect('single', 'b');
   for (const key of ['1', '2', '3', '4', '5']) connect(key);
@@ -65,7 +65,7 @@ it('takes from the network that has most waiting, however long another has waite
   expect(closed).toEqual(['2', '3']);
 });
 
-it('leaves a network no more than its share, the newest of them', () => {
+it('limits a network to its share, keeping its newest connections', () => {
   const { closed, connect, serve } = open(8, 2);
   connect('other', 'b');
   for (const key of ['1', '2', '3']) connect(key);
@@ -76,7 +76,7 @@ it('leaves a network no more than its share, the newest of them', () => {
   expect(closed).toEqual(['1', '4']);
 });
 
-it('forgets what has closed, and does not take a later one for it', () => {
+it('forgets closed connections, and does not confuse them with later ones', () => {
   const { connections, closed, connect } = open(1);
   const first = { key: 'port 1', network: 'a', close: () => {} };
   connections.open(first, 0);
@@ -85,12 +85,12 @@ it('forgets what has closed, and does not take a later one for it', () => {
   expect(connections.size).toBe(1);
   connect('2');
   expect([connections.size, closed]).toEqual([1, []]);
-  // Of one that is not there any more.
+  // For a connection that no longer exists.
   connections.serve('port 1', () => true)(2);
   connections.upgrade('port 1');
 });
 
-it('takes one whose answer is made and not taken for one that waits', () => {
+it('treats a connection that does not read its answer as idle', () => {
   const { connections, closed, connect } = open(2);
   connect('1');
   connect('2');
@@ -103,7 +103,7 @@ it('takes one whose answer is made and not taken for one that waits', () => {
   expect(closed).toEqual(['3', '1']);
 });
 
-it('closes one that sends more requests than are answered at once', () => {
+it('closes a connection that pipelines too many requests', () => {
   const { connections, closed, connect, serve } = open(2);
   connect('1');
   for (let n = 0; n < 100; n++) {

@@ -1,54 +1,54 @@
-// The connections of one port: how many there are, of whom, and which one makes room when there are enough.
+// The connections of one port: their limits, and which one is closed to make room.
 
-/** What a {@link Connections} must know of one. */
+/** A connection as seen by {@link Connections}. */
 export interface Connection {
-  /** Another one for each connection that is open. */
+  /** Unique among the open connections. */
   readonly key: string;
-  /** Whose it is; see `networkOf`. */
+  /** The client's network; see `networkOf`. */
   readonly network: string;
   close(): void;
 }
 
-/** How many there may be. */
+/** Limits on the number of connections. */
 export interface ConnectionBounds {
   readonly most: number;
-  /** Of one network. */
+  /** Limit for one network. */
   readonly mostPerNetwork: number;
 }
 
-/** What was turned away. */
+/** Connections that were closed because of the limits. */
 export interface ConnectionStats {
-  /** Closed for a new one: they had no complete request, or did not take their answers. */
+  /** Closed in favor of a new one: they had no complete request, or did not read their answers. */
   readonly replaced: number;
-  /** Closed at once: all others were being answered. */
+  /** New connections closed at once, because all others were being answered. */
   readonly refused: number;
-  /** Closed for more requests in a row than are answered at once. */
+  /** Closed because of too many pipelined requests. */
   readonly flooded: number;
 }
 
 interface Held {
   readonly connection: Connection;
-  /** Of those that are not over: whether an answer to them is being made. */
+  /** The unfinished requests; each function says whether its answer is still being produced. */
   readonly requests: Set<() => boolean>;
-  /** No complete request since, in monotonic milliseconds. */
+  /** Without a complete request since this time, in monotonic milliseconds. */
   waitingSinceMs: number;
-  /** It is no HTTP any more. */
+  /** It is no longer HTTP. */
   isUpgraded: boolean;
 }
 
-/** Requests of one connection that may be without an answer: RFC 9112 §9.3.2 lets clients send ahead, few do. */
+/** Unanswered requests on one connection. RFC 9112 §9.3.2 allows pipelining, but few clients use it. */
 const MAX_UNANSWERED = 32;
 
 /**
- * Lets connections in. With `most` open, a new one takes the place of one that waits: that has sent no request yet, has sent a
- * part of one, is idle behind its last answer, or does not take it. The network that has most of these gives the one that waits
- * longest: whoever has a single connection keeps it, however many addresses hold on to as many as they can. A connection for
- * which an answer is being made makes room for nobody.
+ * Admits connections. At the limit, a new connection replaces an idle one: one that has not sent a complete request, is
+ * idle after its last answer, or does not read it. The network with the most idle connections loses the one that has
+ * been idle longest. So a client with a single connection keeps it, no matter how many connections other addresses
+ * hold. A connection whose answer is being produced is never closed to make room.
  */
 export class Connections {
   readonly #bounds: ConnectionBounds;
   readonly #held = new Map<string, Held>();
-  /** How many of each network. */
+  /** Number of connections per network. */
   readonly #counts = new Map<string, number>();
   #replaced = 0;
   #refused = 0;
@@ -62,14 +62,14 @@ export class Connections {
     return { replaced: this.#replaced, refused: this.#refused, flooded: this.#flooded };
   }
 
-  /** Connections that are open. */
+  /** Number of open connections. */
   get size(): number {
     return this.#held.size;
   }
 
   /**
-   * One more; its close must be told by {@link closed}.
-   * @returns false: there is no room, and it was closed
+   * Adds a connection; report its end by {@link closed}.
+   * @returns false if there was no room and it was closed
    */
   open(connection: Connection, nowMs: number): boolean {
     const { most, mostPerNetwork } = this.#bounds;
@@ -92,7 +92,7 @@ export class Connections {
     return true;
   }
 
-  /** It is gone. */
+  /** The connection has closed. */
   closed(connection: Connection): void {
     const { key, network } = connection;
     if (this.#held.get(key)?.connection !== connection) return;
@@ -103,8 +103,8 @@ export class Connections {
   }
 
   /**
-   * The head of a request has come; to be asked before {@link serve}.
-   * @returns false: too many before it have no answer yet, and the connection was closed
+   * The head of a request has arrived. Ask this before {@link serve}.
+   * @returns false if too many earlier requests are unanswered and the connection was closed
    */
   admits(key: string): boolean {
     const held = this.#held.get(key);
@@ -117,9 +117,9 @@ export class Connections {
 
   /**
    * A request will be answered.
-   * @param isBeingAnswered - Whether all of it has come, body included, and its answer is still being made. One that is made and
-   *   not taken is the client's affair.
-   * @returns to be called when its answer is over, with monotonic milliseconds
+   * @param isBeingAnswered - Whether the whole request, including its body, has arrived and its answer is still being
+   * produced. An answer that is complete but unread does not count.
+   * @returns a function to call when the answer has been sent, with monotonic milliseconds
    */
   serve(key: string, isBeingAnswered: () => boolean): (nowMs: number) => void {
     const held = this.#held.get(key);
@@ -129,12 +129,12 @@ export class Connections {
     };
   }
 
-  /** Whether all its requests have their answers. */
+  /** Whether all its requests have been answered. */
   isIdle(key: string): boolean {
     return (this.#held.get(key)?.requests.size ?? 0) === 0;
   }
 
-  /** It has become a WebSocket: it waits for nothing any more. */
+  /** It has become a WebSocket, and never counts as idle again. */
   upgrade(key: string): void {
     const held = this.#held.get(key);
     if (held) held.isUpgraded = true;
@@ -146,7 +146,7 @@ export class Connections {
     );
   }
 
-  /** Those that wait, of the networks that have most of them. */
+  /** The idle connections of the network that has the most of them. */
   #mostOfOne(): readonly Held[] {
     const byNetwork = new Map<string, Held[]>();
     let most = 0;

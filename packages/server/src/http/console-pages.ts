@@ -1,4 +1,4 @@
-// Serves the console: a page that the build has made, from memory, under a strict Content-Security-Policy.
+// Serves the built console from memory, under a strict Content-Security-Policy.
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ const FILES: Readonly<Record<string, string>> = {
 };
 
 const HEADERS = {
-  // Nothing from elsewhere, nothing inline, and no HTML made of text. `blob:` is where players put their media.
+  // Nothing from other origins, nothing inline, and no HTML from strings. Players keep their media in `blob:` URLs.
   'content-security-policy': [
     "default-src 'none'",
     "script-src 'self'",
@@ -47,26 +47,26 @@ interface Page {
   readonly tag: string;
 }
 
-/** The console's files. */
+/** The files of the console. */
 export class ConsolePages {
-  /** Empty: it is not built. */
+  /** Empty if the console is not built. */
   readonly #pages: ReadonlyMap<string, Page>;
 
-  /** @param folder - Where a build of the page is. Default: that of this package. */
+  /** @param folder - Folder of a build of the console. Default: this package's own. */
   constructor(folder?: string) {
     const folders = folder === undefined ? ownFolders() : [folder];
     this.#pages = folders.map(readPages).find((pages) => pages !== undefined) ?? new Map();
   }
 
-  /** Whether there is a page to serve. */
+  /** Whether the console can be served. */
   get isBuilt(): boolean {
     return this.#pages.size > 0;
   }
 
   /**
    * Answers a request for `/` or `/console/…`.
-   * @param check - Rejects with a `RestError` when whoever asks may not see it.
-   * @returns false when it is for something else
+   * @param check - Rejects with a `RestError` if the client may not see it.
+   * @returns false if the request is for something else
    */
   answer(
     request: IncomingMessage,
@@ -78,7 +78,7 @@ export class ConsolePages {
     const [path = '', query] = pathAndQuery(url).split('?', 2);
     const name = /^\/console\/([a-z.]*)$/.exec(path)?.[1];
     if (path === '/' || path === '/console') {
-      // Relative: a proxy may serve it below another path.
+      // Relative, because a proxy may serve it under another path.
       const location = `./console/${query === undefined ? '' : `?${query}`}`;
       response.writeHead(302, { location }).end();
       return true;
@@ -115,12 +115,12 @@ export class ConsolePages {
       'content-length': bytes.length,
       ...(takesGzip ? { 'content-encoding': 'gzip' } : {}),
     });
-    // To HEAD, Node sends the head alone.
+    // For HEAD, Node sends only the head.
     response.end(bytes);
   }
 }
 
-/** Beside the program, and, when that is run from its sources, where the build puts it. */
+/** Beside the program or, when it runs from sources, in the build folder. */
 function ownFolders(): readonly string[] {
   return ['./console/', '../../dist/console/'].map((path) =>
     fileURLToPath(new URL(path, import.meta.url)),

@@ -14,7 +14,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(dir, { recursive: true }));
 
-/** A gateway that counts how often its ffmpeg is run, and finds what it is told to. */
+/** A gateway that counts the runs of its ffmpeg, and returns the given results. */
 function open(): {
   watch: FfmpegWatch;
   asked: { times: number; problem: string | undefined };
@@ -37,7 +37,7 @@ function open(): {
   return { watch, asked, lines };
 }
 
-it('runs ffmpeg once a minute, and at once where its file is another', async () => {
+it('runs ffmpeg once a minute, and at once if its file changes', async () => {
   const { watch, asked, lines } = open();
   for (let nowMs = 0; nowMs < 60_000; nowMs += 2000) await watch.look(nowMs);
   expect(asked.times).toBe(1);
@@ -54,7 +54,7 @@ it('runs ffmpeg once a minute, and at once where its file is another', async () 
   expect(lines).toEqual([]);
 });
 
-it('runs a broken one every ten seconds, and tells each change once', async () => {
+it('runs a broken one every ten seconds, and reports each change once', async () => {
   const { watch, asked, lines } = open();
   asked.problem = '/x/ffmpeg does not run';
   for (let nowMs = 0; nowMs <= 20_000; nowMs += 2000) await watch.look(nowMs);
@@ -68,7 +68,7 @@ it('runs a broken one every ten seconds, and tells each change once', async () =
   expect(lines).toEqual(['not ready: /x/ffmpeg does not run', 'ffmpeg works again']);
 });
 
-it('looks once at a time', async () => {
+it('runs one check at a time', async () => {
   const { watch, asked } = open();
   await Promise.all([watch.look(0), watch.look(1e9)]);
   expect(asked.times).toBe(1);

@@ -1,16 +1,16 @@
-// Whether the ffmpeg that calls need is still there and works: what `/ready` says of it.
+// Watches whether the ffmpeg that calls need still exists and works, for `/ready`.
 
 import { stat } from 'node:fs/promises';
 import type { CallGateway, Logger } from '@sipcast/core';
 
-/** The file is looked at so often: one `stat`. */
+/** Interval for checking the file by `stat`. */
 const LOOK_MS = 2000;
-/** It is run so often, file changed or not: a library that it needs may be gone. */
+/** Interval for running it even if the file is unchanged: a library that it needs may be gone. */
 const RUN_MS = 60_000;
-/** And so often while it does not work. */
+/** The same while it does not work. */
 const RUN_BROKEN_MS = 10_000;
 
-/** Looks at ffmpeg now and then, so that nobody who asks has to. */
+/** Checks ffmpeg in the background, so that requests do not have to. */
 export class FfmpegWatch {
   readonly #gateway: Pick<CallGateway, 'ffmpeg' | 'checkFfmpeg'>;
   readonly #logger: Logger;
@@ -25,12 +25,15 @@ export class FfmpegWatch {
     this.#logger = logger;
   }
 
-  /** What was wrong at the last look; with the path, thus for the log alone. Undefined: nothing, or none is needed. */
+  /**
+   * The problem found by the last check, for the log only because it contains the path. Undefined: no problem, or not
+   * needed.
+   */
   get problem(): string | undefined {
     return this.#problem;
   }
 
-  /** Looks from now on, every two seconds. */
+  /** Checks every two seconds from now on. */
   start(): void {
     if (!this.#gateway.ffmpeg) return;
     this.#timer ??= setInterval(() => void this.look(performance.now()), LOOK_MS).unref();
@@ -40,7 +43,7 @@ export class FfmpegWatch {
     clearInterval(this.#timer);
   }
 
-  /** Looks once; runs ffmpeg where its file is another one, or it is time. Not while another look is under way. */
+  /** Checks once. Runs ffmpeg if its file has changed or a run is due. Not while another check is running. */
   async look(nowMs: number): Promise<void> {
     const { ffmpeg } = this.#gateway;
     if (!ffmpeg || this.#looking) return;
@@ -66,7 +69,7 @@ export class FfmpegWatch {
   }
 }
 
-/** Another text for another file, for another content, and for none. */
+/** A text that identifies the file and its contents; distinct if there is none. */
 async function identityOf(path: string): Promise<string> {
   try {
     const { dev, ino, size, mtimeMs, ctimeMs } = await stat(path);

@@ -1,14 +1,14 @@
-// What a gateway does, as Prometheus metrics. Labels hold no names, numbers, addresses or keys of anybody.
+// Prometheus metrics of a gateway. Labels never contain names, numbers, addresses or keys.
 
 import { CALL_TRANSITIONS, isFinal, RTMP_TRANSITIONS } from '@sipcast/core';
 import type { Call, CallGateway, CallStatus, RtmpPushView } from '@sipcast/core';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ConnectionStats } from './connections.ts';
 
-/** Statuses that a live call can have. */
+/** Statuses of live calls. */
 const LIVE = (Object.keys(CALL_TRANSITIONS) as CallStatus[]).filter((status) => !isFinal(status));
 const PUSH_STATUSES = Object.keys(RTMP_TRANSITIONS);
-/** The documented reasons of an end; all others are counted as `other`, so that no peer can make labels. */
+/** The documented end reasons. All others count as `other`, so that peers cannot create labels. */
 const REASONS: ReadonlyMap<string, string> = new Map([
   ['Normal call clearing', 'normal'],
   ['No common codecs', 'no_common_codecs'],
@@ -25,22 +25,22 @@ function reasonOf(info: string | null): string {
   return REASONS.get(info) ?? (/^[3-6]\d\d /.test(info) ? 'refused' : 'other');
 }
 
-/** Counters of one call at the last look: what is new since then is added to the totals. */
+/** Counters of one call at the last reading; the difference is added to the totals. */
 interface Seen {
   lost: number;
   packets: number;
   keyFrameRequests: number;
 }
 
-/** What the server around the gateway has counted so far. */
+/** Counts kept by the server around the gateway. */
 export interface ServerCounts {
-  /** Lines of the log that were lost. */
+  /** Dropped log lines. */
   readonly linesLost?: () => number;
-  /** HTTP connections that were closed since there were enough. */
+  /** HTTP connections closed because of the limits. */
   readonly connections?: () => ConnectionStats;
 }
 
-/** The metrics of one gateway, with those of the process. */
+/** The metrics of one gateway and its process. */
 export class GatewayMetrics {
   readonly #gateway: CallGateway;
   readonly #registry = new Registry();
@@ -67,7 +67,7 @@ export class GatewayMetrics {
     if (linesLost) {
       const lost: Counter = new Counter({
         name: 'sipcast_log_lines_lost_total',
-        help: 'Lines of the log that nobody took',
+        help: 'Log lines that were dropped',
         registers,
         collect: (): void => {
           lost.reset();
@@ -78,7 +78,7 @@ export class GatewayMetrics {
     if (connections) {
       const closed: Counter<'reason'> = new Counter({
         name: 'sipcast_http_connections_closed_total',
-        help: 'HTTP connections closed since there were enough: those that waited, for a new one; or new ones; or for too many requests at once',
+        help: 'HTTP connections closed by the limits: idle ones replaced by new ones, new ones refused, or too many pipelined requests',
         labelNames: ['reason'],
         registers,
         collect: (): void => {
@@ -116,20 +116,23 @@ export class GatewayMetrics {
     });
     this.#keyFrameWait = new Histogram({
       name: 'sipcast_key_frame_wait_seconds',
-      help: 'How long the last wanted key frame of a call took',
+      help: 'How long the last requested key frame of a call took',
       buckets: [0.1, 0.25, 0.5, 1, 2, 5],
       registers,
     });
     this.#packets = this.#perMedium('sipcast_rtp_packets_total', 'RTP packets received');
-    this.#lost = this.#perMedium('sipcast_rtp_lost_packets_total', 'RTP packets that never came');
+    this.#lost = this.#perMedium(
+      'sipcast_rtp_lost_packets_total',
+      'RTP packets that never arrived',
+    );
     this.#keyFrameRequests = new Counter({
       name: 'sipcast_key_frame_requests_total',
-      help: 'Key frames asked of peers',
+      help: 'Key frames requested from peers',
       registers,
     });
     this.#reconnects = new Counter({
       name: 'sipcast_rtmp_reconnects_total',
-      help: 'Times that publishing began again after a loss',
+      help: 'Times that publishing restarted after a connection loss',
       registers,
     });
     this.#dropped = new Counter({
@@ -144,7 +147,7 @@ export class GatewayMetrics {
     gateway.on('pushClosed', this.#onPush);
   }
 
-  /** Value of the answer's `content-type`. */
+  /** The `content-type` of the response. */
   get contentType(): string {
     return this.#registry.contentType;
   }
@@ -155,7 +158,7 @@ export class GatewayMetrics {
     return this.#registry.metrics();
   }
 
-  /** Listens to the gateway no longer. */
+  /** Stops listening to the gateway. */
   close(): void {
     this.#gateway.off('callChange', this.#onChange);
     this.#gateway.off('pushChange', this.#onPush);
@@ -167,7 +170,7 @@ export class GatewayMetrics {
     return new Counter({ name, help, labelNames: ['medium'], registers: [this.#registry] });
   }
 
-  /** What is read at the moment of asking. */
+  /** Gauges that are read on each scrape. */
   #gauges(registers: Registry[]): void {
     const gateway = this.#gateway;
     const gauge = <Label extends string>(
@@ -195,7 +198,7 @@ export class GatewayMetrics {
     gauge('sipcast_viewers', 'Viewers of all streams', [], (made) => {
       made.set(gateway.streams.find().reduce((sum, { viewers }) => sum + viewers, 0));
     });
-    gauge('sipcast_encoders', 'Encoders that run or are reserved', ['medium'], (made) => {
+    gauge('sipcast_encoders', 'Encoders that are running or reserved', ['medium'], (made) => {
       const { audio, video } = gateway.encoders;
       made.set({ medium: 'audio' }, audio);
       made.set({ medium: 'video' }, video);
@@ -245,7 +248,7 @@ export class GatewayMetrics {
     if (waitMs !== null) this.#keyFrameWait.observe(waitMs / 1000);
   }
 
-  /** Adds to the totals what is new of a call. */
+  /** Adds a call's progress since the last reading to the totals. */
   #read(call: Call): void {
     const stats = call.stats();
     if (stats === null) return;
@@ -256,7 +259,7 @@ export class GatewayMetrics {
       const before = this.#seen.get(key) ?? { lost: 0, packets: 0, keyFrameRequests: 0 };
       const requests = medium === 'video' ? (stats.video?.keyFrameRequests ?? 0) : 0;
       this.#packets.inc({ medium }, Math.max(0, received.packets - before.packets));
-      // A late packet takes one back: a counter cannot.
+      // A late packet reduces the loss, but a counter cannot decrease.
       this.#lost.inc({ medium }, Math.max(0, received.lost - before.lost));
       this.#keyFrameRequests.inc(Math.max(0, requests - before.keyFrameRequests));
       if (call.ended) this.#seen.delete(key);

@@ -13,18 +13,18 @@ import { Connections } from './connections.ts';
 import type { ConnectionBounds, ConnectionStats } from './connections.ts';
 import { unavailable } from '../errors.ts';
 
-/** Who answers. */
+/** Handles requests and upgrades. */
 export interface ListenerHandler {
   request(request: IncomingMessage, response: ServerResponse): void;
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
 
-/** Of each port, where nothing else is said. */
+/** Default limit per port. */
 export const DEFAULT_CONNECTIONS = 256;
 /** Above the 60 s that nginx and load balancers keep idle connections to a server. */
 export const DEFAULT_KEEP_ALIVE_MS = 65_000;
 
-/** Whoever sends a request octet by octet must not hold a place for ever. */
+/** A client that sends its request octet by octet must not occupy a connection forever. */
 const LIMITS = {
   headersTimeout: 10_000,
   requestTimeout: 15_000,
@@ -46,17 +46,17 @@ export class Listeners {
   readonly #connections: Connections[] = [];
   readonly #plain: Server[] = [];
   readonly #secure: TlsServer[] = [];
-  /** WebSockets: Node counts them, and does not close them. */
+  /** WebSockets, which Node counts but does not close. */
   readonly #upgraded = new Set<Duplex>();
 
-  /** @param bounds - Of the connections of each port. */
+  /** @param bounds - Limits for the connections of each port. */
   constructor(handler: ListenerHandler, { keepAliveMs, ...bounds }: ListenerBounds) {
     this.#handler = handler;
     this.#bounds = bounds;
     this.#keepAliveMs = keepAliveMs;
   }
 
-  /** Of all ports, since the start. */
+  /** Totals for all ports since the start. */
   get stats(): ConnectionStats {
     const sum = { replaced: 0, refused: 0, flooded: 0 };
     for (const { stats } of this.#connections) {
@@ -68,9 +68,9 @@ export class Listeners {
   }
 
   /**
-   * @param certificate - HTTPS with it; undefined: HTTP.
-   * @param field - Which option says the port.
-   * @returns The port.
+   * @param certificate - Serve HTTPS with it; undefined: HTTP.
+   * @param field - The option that sets the port.
+   * @returns the port
    * @throws ServerError (rejection) `PORT_UNAVAILABLE`
    */
   async open(
@@ -94,7 +94,7 @@ export class Listeners {
     this.#connections.push(connections);
     server.on('connection', (socket: Socket) => letIn(socket, connections));
     server.on('request', (request, response) => {
-      // What was read together with one that was too much.
+      // The rest of a chunk whose earlier requests were already too many.
       if (request.socket.destroyed) return;
       const key = keyOf(request.socket);
       if (!connections.admits(key)) return;
@@ -105,7 +105,7 @@ export class Listeners {
     server.on('upgrade', (request, socket, head) => {
       const key = keyOf(request.socket);
       if (!isForWebSocket(request)) {
-        // Behind an answer that is still being made it would wait for ever: Node has let go of those before it.
+        // Behind an answer in progress it would wait forever, because Node has detached the earlier requests.
         if (!connections.isIdle(key)) return void socket.destroy();
         socket.unshift(Buffer.concat([headWithoutUpgrade(request), head]));
         readRequests?.call(server, socket);
@@ -129,13 +129,13 @@ export class Listeners {
     return (server.address() as AddressInfo).port;
   }
 
-  /** New connections get another certificate. */
+  /** Uses another certificate for new connections. */
   renew({ cert, key }: Certificate): void {
     for (const server of this.#secure)
       server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' });
   }
 
-  /** Accepts no more. @returns Ends what is still open. */
+  /** Stops accepting connections. @returns a function that closes the remaining ones */
   close(): () => Promise<void> {
     const servers = [...this.#plain, ...this.#secure];
     const closed = servers.map((server) => {
@@ -163,9 +163,9 @@ function isForWebSocket({ headers }: IncomingMessage): boolean {
 }
 
 /**
- * The head of a request, to be read once more as one that asks for nothing but its answer. RFC 9110 §7.8: an upgrade to what a
- * server does not speak is ignored. Java's HttpClient asks for h2c with each request until it got an answer, and so does
- * `curl --http2`.
+ * The head of a request without its upgrade, to be parsed again. RFC 9110 §7.8: a server ignores an upgrade to a
+ * protocol that it does not support. Java's HttpClient requests h2c on each request until its first response, and so
+ * does `curl --http2`.
  */
 function headWithoutUpgrade({ method, url, httpVersion, rawHeaders }: IncomingMessage): Buffer {
   const lines = [`${method} ${url} HTTP/${httpVersion}`];
@@ -180,12 +180,12 @@ function headWithoutUpgrade({ method, url, httpVersion, rawHeaders }: IncomingMe
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
 }
 
-/** Of a header that is a list of words. */
+/** The tokens of a list header. */
 function tokensOf(value = ''): readonly string[] {
   return value.split(',').map((token) => token.trim().toLowerCase());
 }
 
-/** Of a connection of one port, and of TLS on it. A client may use its port once for each of our addresses. */
+/** Key of a connection, also of TLS on it. A client may use its port once for each of our addresses. */
 function keyOf({ remoteAddress, remotePort, localAddress }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress}`;
 }

@@ -1,9 +1,9 @@
-// A self-signed certificate (X.509 v3, RFC 5280) of an ECDSA key on P-256, written in DER.
+// Creates a self-signed certificate (X.509 v3, RFC 5280) with an ECDSA key on P-256, encoded in DER.
 
 import { createPrivateKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { isIP } from 'node:net';
 
-/** What is made, in PEM. */
+/** A generated certificate and key in PEM. */
 export interface SelfSigned {
   readonly cert: string;
   readonly key: string;
@@ -24,8 +24,8 @@ const OID = {
 } as const;
 
 /**
- * @param names - DNS names and IP addresses that the server is called by; the first is the common name.
- * @param fromMs - Wall clock: it is valid from a day before, so that clocks may differ.
+ * @param names - DNS names and IP addresses of the server; the first is the common name.
+ * @param fromMs - Wall clock. Validity starts a day earlier, to allow for clock differences.
  */
 export function makeSelfSigned(
   names: readonly string[],
@@ -49,7 +49,7 @@ export function makeSelfSigned(
     publicKey.export({ type: 'spki', format: 'der' }),
     der(0xa3, sequence(...extensions(names))),
   );
-  // The key signs itself; ECDSA signatures of Node are DER already.
+  // Self-signed. Node's ECDSA signatures are already DER.
   const signature = sign('sha256', body, createPrivateKey(privateKey.export(PEM_KEY)));
   const certificate = sequence(body, algorithm, bits(signature));
   const lines = certificate.toString('base64').match(/.{1,64}/g) ?? [];
@@ -79,7 +79,7 @@ function extensions(names: readonly string[]): readonly Buffer[] {
   ];
 }
 
-/** Positive, and 159 bits long at most (RFC 5280 §4.1.2.2). */
+/** Positive, and at most 159 bits long (RFC 5280 §4.1.2.2). */
 function serial(): Buffer {
   const octets = randomBytes(16);
   octets[0] = ((octets[0] ?? 0) & 0x7f) | 0x40;
@@ -88,7 +88,7 @@ function serial(): Buffer {
 
 function addressOctets(address: string): Buffer {
   if (isIP(address) === 4) return Buffer.from(address.split('.').map(Number));
-  // The URL parser writes IPv4 tails as groups, and the longest run of zeros as `::`.
+  // The URL parser converts IPv4 tails to groups, and the longest run of zeros to `::`.
   const [head = '', tail = ''] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
   const groups = (text: string): number[] =>
     text === '' ? [] : text.split(':').map((group) => Number.parseInt(group, 16));

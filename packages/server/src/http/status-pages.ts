@@ -1,4 +1,4 @@
-// `/health`, `/ready` and `/metrics`: for whatever watches the server.
+// `/health`, `/ready` and `/metrics`, for monitoring.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { CallGateway } from '@sipcast/core';
@@ -8,9 +8,9 @@ import type { GatewayMetrics } from './gateway-metrics.ts';
 import { pathAndQuery } from './request-target.ts';
 
 const NO_FFMPEG =
-  '{"status":"not ready","reason":"ffmpeg is gone or does not work; the log says more"}\n';
+  '{"status":"not ready","reason":"ffmpeg is missing or does not work; see the log"}\n';
 
-/** Answers those who watch. */
+/** Answers monitoring requests. */
 export class StatusPages {
   readonly #gateway: CallGateway;
   readonly #metrics: GatewayMetrics;
@@ -23,11 +23,12 @@ export class StatusPages {
   }
 
   /**
-   * Answers a request for one of the pages. `/health`: the process answers. `/ready`: new calls are taken; 503 while it drains, and
-   * while the ffmpeg that calls need is gone or broken. Both are for everybody and say no more than that: the path is in the log. `/metrics` is for who may read.
+   * Answers a request for one of the pages. `/health`: the process responds. `/ready`: new calls are accepted; 503
+   * while the server drains, or while the ffmpeg that calls need is missing or broken. Both are public and reveal
+   * nothing more; the path is in the log. `/metrics` requires read access.
    *
-   * @param check - Rejects with a `RestError` when whoever asks may not see it.
-   * @returns false when it is for something else
+   * @param check - Rejects with a `RestError` if the client may not see it.
+   * @returns false if the request is for something else
    */
   answer(
     request: IncomingMessage,
@@ -59,7 +60,7 @@ export class StatusPages {
   }
 }
 
-/** Tells somebody who wanted a page, in plain words, why there is none. */
+/** Explains in plain text why a requested page is not available. */
 export function sendFailure(response: ServerResponse, error: unknown): void {
   const { status, message, headers } = describeError(error);
   send(response, status, `${message}\n`, {

@@ -2,7 +2,7 @@ import type { write } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { LogOutput } from './log-output.ts';
 
-/** A file that takes octets when the test says so. */
+/** A file that accepts octets when the test says so. */
 function file() {
   const pending: {
     text: string;
@@ -30,7 +30,7 @@ function file() {
 const error = (code: string): NodeJS.ErrnoException => Object.assign(new Error(code), { code });
 
 describe('LogOutput', () => {
-  it('writes one thing at a time, the rest of a line before the next', async () => {
+  it('writes one batch at a time, the rest of a line before the next', async () => {
     const { write: fake, answer, pending, taken } = file();
     const output = new LogOutput(1, () => {}, fake);
     for (const line of ['one\n', 'two\n', 'three\n']) output.write(line);
@@ -46,7 +46,7 @@ describe('LogOutput', () => {
     expect(output.lost).toBe(0);
   });
 
-  it('loses what nobody takes, counts it, and tells of it once somebody does', () => {
+  it('drops lines without a reader, counts them, and reports them once a reader returns', () => {
     const { write: fake, answer, pending } = file();
     const told: number[] = [];
     const output = new LogOutput(1, (lost) => told.push(lost), fake);
@@ -60,7 +60,7 @@ describe('LogOutput', () => {
     expect(told).toEqual([6]);
   });
 
-  it('goes on after a full disk and a reader that is gone', () => {
+  it('continues after a full disk and a lost reader', () => {
     const { write: fake, answer, pending, taken } = file();
     const told: number[] = [];
     const output = new LogOutput(1, (lost) => told.push(lost), fake);
@@ -73,7 +73,7 @@ describe('LogOutput', () => {
     expect(pending).toEqual([]);
   });
 
-  it('tries again what the other end does not take at present', async () => {
+  it('retries what the other end does not accept yet', async () => {
     const { write: fake, answer, pending, taken } = file();
     const output = new LogOutput(1, () => {}, fake);
     output.write('one\n');
@@ -86,12 +86,12 @@ describe('LogOutput', () => {
     await output.flush(10_000);
   });
 
-  it('waits for a reader that has stopped no longer than it is told to', async () => {
+  it('waits for a stalled reader no longer than the limit', async () => {
     const { write: fake } = file();
     const output = new LogOutput(1, () => {}, fake);
     output.write('one\n');
     await output.flush(10);
-    // What is being written must not be written twice.
+    // A write in progress must not be repeated.
     output.flushNow();
   });
 });

@@ -1,16 +1,16 @@
-// Where log lines go: a file descriptor that is never waited for. A full disk or a reader that has stopped costs lines, which
-// are counted, and nothing else: media go on.
+// Writes log lines to a file descriptor without ever blocking. A full disk or a stalled reader costs log lines, which
+// are counted, and never affects media.
 
 import { write, writeSync } from 'node:fs';
 
-/** What waits to be written; lines beyond it are lost. */
+/** Limit on queued lines; further lines are dropped. */
 const MAX_WAITING_BYTES = 1 << 20;
-/** One write. */
+/** Maximum size of one write. */
 const MAX_BATCH_BYTES = 64 * 1024;
-/** The other end takes nothing at present. */
+/** Retry interval while the other end accepts nothing. */
 const RETRY_MS = 50;
 
-/** Writes lines to a file descriptor, one after the other. */
+/** Writes lines to a file descriptor in order. */
 export class LogOutput {
   readonly #fd: number;
   readonly #write: typeof write;
@@ -19,15 +19,15 @@ export class LogOutput {
   #isWriting = false;
   #retry: NodeJS.Timeout | undefined;
   #lost = 0;
-  /** Of those, what the log does not yet tell. */
+  /** Dropped lines not yet reported in the log. */
   #untold = 0;
   readonly #idle: (() => void)[] = [];
 
   readonly #onRecovered: (lost: number) => void;
 
   /**
-   * @param onRecovered - Lines are taken again, and so many were not.
-   * @param writeToFile - For tests. Default: that of `node:fs`.
+   * @param onRecovered - Lines are accepted again; called with the number of dropped lines.
+   * @param writeToFile - For tests. Default: `write` of `node:fs`.
    */
   constructor(fd: number, onRecovered: (lost: number) => void, writeToFile: typeof write = write) {
     this.#fd = fd;
@@ -35,12 +35,12 @@ export class LogOutput {
     this.#write = writeToFile;
   }
 
-  /** Lines that were lost, since the beginning. */
+  /** Lines dropped since the start. */
   get lost(): number {
     return this.#lost;
   }
 
-  /** Takes a line, with its end. */
+  /** Queues a line, including its line end. */
   write(line: string): void {
     const octets = Buffer.from(line);
     if (this.#waitingBytes + octets.length > MAX_WAITING_BYTES) {
@@ -52,7 +52,7 @@ export class LogOutput {
     this.#next();
   }
 
-  /** Resolves when all is written, or after `limitMs`. */
+  /** Resolves when everything is written, or after `limitMs`. */
   async flush(limitMs: number): Promise<void> {
     if (!this.#isBusy) return;
     let timer: NodeJS.Timeout | undefined;
@@ -63,7 +63,7 @@ export class LogOutput {
     clearTimeout(timer);
   }
 
-  /** For the last moment of a process: writes what waits at once, unless the other end takes nothing. */
+  /** For the last moment of a process: writes all queued lines synchronously, unless the other end accepts nothing. */
   flushNow(): void {
     if (this.#isWriting) return;
     clearTimeout(this.#retry);
@@ -98,7 +98,7 @@ export class LogOutput {
     this.#write(this.#fd, batch, 0, bytes, null, (error, written) => {
       this.#isWriting = false;
       if (error?.code === 'EAGAIN') return this.#later();
-      // A reader that is gone, a full disk: these lines are lost, and the next may not be.
+      // The reader is gone or the disk is full: these lines are lost, but the next may not be.
       if (error) this.#lose(this.#drop(count));
       else this.#took(written);
       if (!error) this.#tell();
@@ -106,7 +106,7 @@ export class LogOutput {
     });
   }
 
-  /** So much of what waits is written. The rest of a line comes first next time. */
+  /** Removes written octets from the queue. The rest of a line is written first next time. */
   #took(written: number): void {
     let left = written;
     while (left > 0) {
@@ -121,7 +121,7 @@ export class LogOutput {
   }
 
   #tell(): void {
-    // What is told takes a line itself.
+    // The report itself needs room for a line.
     if (this.#untold === 0 || this.#waitingBytes > MAX_WAITING_BYTES / 2) return;
     const untold = this.#untold;
     this.#untold = 0;
@@ -138,7 +138,7 @@ export class LogOutput {
       this.#retry = undefined;
       this.#next();
     }, RETRY_MS);
-    // What keeps a process alive are its calls.
+    // Only calls keep the process alive.
     this.#retry.unref();
   }
 

@@ -11,7 +11,7 @@ function open(options: LogOptions): { log: ServerLogger; lines: string[]; redact
 }
 
 describe('the log', () => {
-  it('writes an object a line, with the fields of whom it is about', () => {
+  it('writes one object per line, with the fields of its subject', () => {
     const { log, lines } = open({ format: 'json' });
     const call = log.child({ area: 'call', callId: 'c1' });
     call.child({ status: 'BUSY', sipStatus: 486 }).info('RING -> BUSY');
@@ -30,11 +30,11 @@ describe('the log', () => {
       },
       { level: 'warn', time: expect.any(String), area: 'rtp', callId: 'c1', msg: 'no RTP' },
     ]);
-    // A field that is given again stands there once.
+    // A field that is set again appears only once.
     expect(lines[1]?.match(/"area"/g)).toHaveLength(1);
   });
 
-  it('writes lines for reading', () => {
+  it('writes human-readable lines', () => {
     const { log, lines } = open({ level: 'debug' });
     log.info('started');
     log.child({ area: 'call', callId: 'c1' }).warn('no RTP');
@@ -48,7 +48,7 @@ describe('the log', () => {
     ]);
   });
 
-  it('gives areas levels of their own', () => {
+  it('supports a level per area', () => {
     const { log, lines } = open({ level: 'warn', areas: { sip: 'debug', rtmp: 'silent' } });
     const [sip, rtmp, call] = (['sip', 'rtmp', 'call'] as const).map((area) => log.child({ area }));
     for (const one of [sip, rtmp, call, log])
@@ -80,7 +80,7 @@ describe('the log', () => {
       expect(record?.['more']).toBe(`${'y'.repeat(256)}…`);
     });
 
-  it('masks secrets in messages and fields, and spoils no ids', () => {
+  it('masks secrets in messages and fields, and keeps ids intact', () => {
     const { log, lines, redaction } = open({ format: 'json' });
     redaction.hold(['camera']);
     const call = log.child({ callId: 'camera-1', url: 'rtmp://u:p@h/live/camera', peer: 'camera' });

@@ -1,5 +1,5 @@
-// The server's log: levels and children by pino, areas with levels of their own, and on the way out of it the one place where
-// secrets are masked and control characters escaped.
+// The server's log: levels and child loggers by pino, and a level per area. Every line is redacted and escaped in a
+// single place on its way out.
 
 import type { LogArea, LogFields, Logger, LogLevel } from '@sipcast/core';
 import { pino } from 'pino';
@@ -7,9 +7,9 @@ import type { Logger as PinoLogger } from 'pino';
 import { printable } from '../printable.ts';
 import type { Redaction } from './redaction.ts';
 
-/** From the least to nothing. */
+/** From the most detailed to none. */
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
-/** What lines are about: those of the gateway, and the server's own. */
+/** The areas of the gateway and of the server. */
 export const LOG_AREAS = [
   'call',
   'sip',
@@ -21,24 +21,24 @@ export const LOG_AREAS = [
   'server',
 ] as const satisfies readonly (LogArea | 'rest' | 'events' | 'server')[];
 
-/** What is logged, and how. All have defaults. */
+/** Log settings. All have defaults. */
 export interface LogOptions {
-  /** Lines below are left out. Default `info`. */
+  /** Lowest level to write. Default `info`. */
   readonly level?: (typeof LOG_LEVELS)[number] | undefined;
-  /** `json`: an object a line. `line`: for reading. Default: `json` in production, else `line`. */
+  /** `json`: one object per line. `line`: human-readable. Default: `json` in production, else `line`. */
   readonly format?: 'json' | 'line' | undefined;
-  /** Areas with a level of their own. */
+  /** Areas with their own level. */
   readonly areas?:
     | { readonly [area in (typeof LOG_AREAS)[number]]?: (typeof LOG_LEVELS)[number] | undefined }
     | undefined;
 }
 
-/** Longest message, in characters; what stands in other fields is cut at 256. */
+/** Maximum message length in characters. Other fields are cut at 256. */
 const MAX_MESSAGE_LENGTH = 1024;
-/** They hold no secret, and a held one may be a part of them. */
+/** These contain no secrets, but may contain text that equals a held secret. */
 const IDS: ReadonlySet<string> = new Set(['callId', 'mediaSessionId', 'area', 'level', 'time']);
 
-/** A log of the server: takes fields that the gateway's loggers do not know of, too. */
+/** A logger of the server. It also accepts fields that the gateway's loggers do not have. */
 export interface ServerLogger extends Logger {
   child(fields: ServerLogFields): ServerLogger;
   isLevelEnabled(level: LogLevel): boolean;
@@ -51,8 +51,8 @@ type ServerLogFields = Omit<LogFields, 'area'> & {
 
 /**
  * Opens a log.
- * @param write - Gets whole lines with their ends.
- * @param withTime - False: `line` does not begin with the time.
+ * @param write - Receives complete lines with their line ends.
+ * @param withTime - False: no time at the beginning of a `line`.
  */
 export function openLog(
   { level = 'info', format = 'line', areas = {} }: LogOptions,
@@ -79,14 +79,14 @@ export function openLog(
   return wrap(root, { area: 'server' }, levelOf);
 }
 
-/** Children are made from the root: a field that is given again replaces the one before. */
+/** Children are created from the root, so that a field that is set again replaces the earlier one. */
 function wrap(
   root: PinoLogger,
   fields: ServerLogFields,
   levelOf: (area: ServerLogFields['area']) => string,
 ): ServerLogger {
   const own = root.child({ ...fields }, { level: levelOf(fields.area) });
-  // As the only argument a text is no format: what a peer says may hold `%s`.
+  // As the only argument, a text is not a format string: peers may send `%s`.
   return {
     debug: (message) => own.debug(message),
     info: (message) => own.info(message),

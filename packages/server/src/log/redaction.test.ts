@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Redaction } from './redaction.ts';
 
-/** A text, and what is left of it. */
+/** A text, and its redacted form. */
 const FORMS: readonly (readonly [string, string])[] = [
   ['to rtmp://user:pass@host/live', 'to rtmp://***@host/live'],
   ['rtmp://host/live/key-1 failed', 'rtmp://host/live/*** failed'],
@@ -39,7 +39,7 @@ describe('Redaction', () => {
       expect(redaction.redactForms(left)).toBe(left);
     });
 
-  it('masks values for as long as somebody holds them', () => {
+  it('masks values for as long as they are held', () => {
     const redaction = new Redaction();
     const first = redaction.hold(['stream-key', 'short', undefined]);
     const second = redaction.hold(['stream-key']);
@@ -53,7 +53,7 @@ describe('Redaction', () => {
     expect(redaction.redact(text)).toBe(text);
   });
 
-  it('takes time linear to the length, whatever the text is', () => {
+  it('runs in linear time, whatever the text', () => {
     const redaction = new Redaction();
     for (const part of [
       'password',

@@ -1,20 +1,20 @@
-// The one place where a log line loses its secrets: whatever is logged goes through here last. By form: credentials of SIP and
-// HTTP, keys of SRTP, URLs with a password, a stream key or a token, fields that are called so. By value: what the
-// configuration and the running calls keep secret.
+// The single place where log lines lose their secrets; every line passes through it last. By form: SIP and HTTP
+// credentials, SRTP keys, URLs with a password, a stream key or a token, and fields named like secrets. By value: the
+// secrets of the configuration and of running calls.
 
 import { maskSecrets } from '@sipcast/core';
 import type { CallGateway } from '@sipcast/core';
 
 const MASK = '***';
-/** Longer texts are cut before they are looked through: the patterns take time linear to the length, and lines are no novels. */
+/** Longer texts are cut before matching. The patterns run in linear time, and log lines are short. */
 const MAX_LENGTH = 8192;
-/** Shorter ones are words: to mask them would spoil the log, and hides nothing. */
+/** Shorter values are often ordinary words: masking them would make the log unreadable and hide nothing. */
 const MIN_SECRET_LENGTH = 6;
 
 /** Repetitions are bounded, so that no text makes them slow. */
 const FORMS: readonly (readonly [RegExp, string])[] = [
   [/\b([a-z][a-z0-9+.-]{0,16}:\/\/)[^\s/?#"'<>@]{1,512}@/gi, `$1${MASK}@`],
-  // Behind the application of an RTMP URL come instance, key and query, in any order that a platform likes.
+  // After the application, an RTMP URL has instance, key and query, in an order that depends on the platform.
   [/\b(rtmps?:\/\/[^\s/?#"'<>]{1,256}\/[^\s/?#"'<>]{1,256})[/?][^\s"'<>]{1,2048}/gi, `$1/${MASK}`],
   [
     /([?&;][\w-]{0,32}(?:token|key|secret|pass|pwd|sig|auth)[\w-]{0,32}=)[^&\s"'<>]{1,2048}/gi,
@@ -28,14 +28,14 @@ const FORMS: readonly (readonly [RegExp, string])[] = [
   [/\b(whsec_|scrypt\$|sha256\$)[\w+/=$-]{1,512}/g, `$1${MASK}`],
 ];
 
-/** Takes secrets out of texts. */
+/** Removes secrets from texts. */
 export class Redaction {
-  /** How often each is held. */
+  /** The number of holds on each value. */
   readonly #values = new Map<string, number>();
 
   /**
    * Masks these values from now on.
-   * @returns Ends that, once.
+   * @returns an idempotent release function
    */
   hold(values: Iterable<string | undefined>): () => void {
     const held: string[] = [];
@@ -60,14 +60,14 @@ export class Redaction {
     return clean;
   }
 
-  /** Only what looks like a secret: for ids, which a held value may be a part of. */
+  /** Masks only by form. For ids, which may contain a held value. */
   redactForms(text: string): string {
     let clean = maskSecrets(text.length > MAX_LENGTH ? text.slice(0, MAX_LENGTH) : text);
     for (const [form, replacement] of FORMS) clean = clean.replace(form, replacement);
     return clean;
   }
 
-  /** Masks what the live calls and pushes of a gateway were given: passwords, queries and stream keys of their RTMP URLs. */
+  /** Masks the secrets of a gateway's live calls and pushes: passwords, queries and stream keys of their RTMP URLs. */
   follow(gateway: Pick<CallGateway, 'on'>): void {
     const pushes = new Map<string, () => void>();
     gateway.on('call', (call) => {
@@ -92,8 +92,8 @@ export class Redaction {
 }
 
 /**
- * Password, query and, where it is no part of `ids`, name of an RTMP target; behind the application of a whole URL comes its
- * key.
+ * The password, the query and, unless it is part of `ids`, the name of an RTMP target. In a whole URL, the key follows
+ * the application.
  */
 export function keysIn(
   url: string | null | undefined,

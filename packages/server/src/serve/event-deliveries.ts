@@ -1,4 +1,4 @@
-// Events to applications: one for all calls, and others for the calls of their application key.
+// Event delivery to applications: one for all calls, and one for the calls of each application key.
 
 import type { CallGateway } from '@sipcast/core';
 import { deliverCallEvents } from '@sipcast/rest';
@@ -8,7 +8,7 @@ import type { ServerLogger } from '../log/log.ts';
 import type { OutgoingPolicy } from '../access/outgoing-policy.ts';
 import type { ServeOptions } from '../config/serve-options.ts';
 
-/** All deliveries of a server. */
+/** All event deliveries of a server. */
 export interface EventDeliveries {
   /** @param drainMs - Longest wait for queued events. */
   close(drainMs?: number): Promise<void>;

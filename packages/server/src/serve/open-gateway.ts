@@ -8,7 +8,7 @@ import { DEFAULT_CONNECTIONS } from '../http/listeners.ts';
 import { type OutgoingPolicy, PolicyError, sipPortsOf } from '../access/outgoing-policy.ts';
 import type { ServeGatewayOptions, ServeOptions } from '../config/serve-options.ts';
 
-/** A process that is this late for a second disturbs its calls. */
+/** An event loop that lags this much for a second disturbs calls. */
 const MAX_LOOP_LAG_MS = 250;
 
 /** @throws ServerError (rejection) `INVALID_ARGUMENT`, `PORT_UNAVAILABLE` */
@@ -24,7 +24,7 @@ export async function openGateway(
     const { code, field } = error as { code?: string; field?: string };
     const wrongOption = code === 'INVALID_ARGUMENT' || code === 'NO_TRANSCODER';
     if (wrongOption && field !== undefined) {
-      // The media package names the option as its own.
+      // The media package uses its own name for this option.
       const name = field === 'ffmpegPath' ? 'transcoding.ffmpegPath' : field;
       throw new ServerError('INVALID_ARGUMENT', describe(error), `gateway.${name}`, error);
     }
@@ -32,7 +32,7 @@ export async function openGateway(
   }
 }
 
-/** What is wrong in a list of `outgoing`, in the words of `serve`; else what was thrown. */
+/** Converts a problem in a list of `outgoing` to the option names of `serve`; other errors are returned unchanged. */
 export function asServerError(error: unknown): unknown {
   if (!(error instanceof PolicyError)) return error;
   const field = `outgoing.${error.field}`;
@@ -47,7 +47,10 @@ function destinationPorts({ profile, outgoing }: ServeOptions): ReturnType<typeo
   }
 }
 
-/** What `serve` opens its gateway with. @throws ServerError (rejection) for a file that cannot be read, or a list of `outgoing` */
+/**
+ * The gateway options for `serve`. @throws ServerError (rejection) for an unreadable file, or an invalid list of
+ * `outgoing`
+ */
 export async function gatewayOptionsOf(
   options: ServeOptions,
   policy: OutgoingPolicy | undefined,
@@ -58,7 +61,7 @@ export async function gatewayOptionsOf(
   return {
     logger,
     maxLoopLagMs: MAX_LOOP_LAG_MS,
-    // Each viewer holds a connection: some must stay free for queries.
+    // Each viewer occupies a connection; some must stay free for queries.
     maxViewers: Math.floor((options.http?.maxConnections ?? DEFAULT_CONNECTIONS) / 2),
     ...gateway,
     ...(policy && {

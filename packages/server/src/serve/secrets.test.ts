@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { Redaction } from '../log/redaction.ts';
 import { secretsOf } from './secrets.ts';
 
-it('knows what a configuration keeps secret', () => {
+it('finds the secrets of a configuration', () => {
   const redaction = new Redaction();
   redaction.hold(
     secretsOf({

@@ -1,4 +1,4 @@
-// Which options of a server are secret.
+// The secret options of a server.
 
 import type { ServeOptions } from '../config/serve-options.ts';
 import { keysIn } from '../log/redaction.ts';

@@ -28,24 +28,24 @@ import { sendFailure, StatusPages } from '../http/status-pages.ts';
 
 type Https = CertificateOptions & { readonly port?: number | undefined };
 
-/** How often the certificate is looked at: it may have been replaced, or be over soon. */
+/** How often the certificate is checked: it may have been replaced, or expire soon. */
 const CERTIFICATE_CHECK_MS = 3_600_000;
-/** The last lines are waited for so long: whoever should read them may have stopped. */
+/** How long to wait for the last log lines: their reader may have stalled. */
 const LOG_FLUSH_MS = 500;
 
-/** A log, and what masks the secrets in it. */
+/** A log, and the redaction of its secrets. */
 export interface OpenLog {
   readonly log: ServerLogger;
   readonly redaction: Redaction;
-  /** Lines that were lost because nobody took them. */
+  /** Number of dropped lines. */
   readonly lost: () => number;
-  /** Resolves when all is written, or after `limitMs`. */
+  /** Resolves when everything is written, or after `limitMs`. */
   readonly flush: (limitMs: number) => Promise<void>;
   /** For the last moment of the process. */
   readonly flushNow: () => void;
 }
 
-/** The log that options ask for: lines to `log`, else to standard output. */
+/** Opens the configured log. Lines go to `log.write`, else to standard output. */
 export function openServerLog(options: ServeOptions): OpenLog {
   const { profile, log: { write: take, ...logging } = {} } = options;
   const redaction = new Redaction();
@@ -56,7 +56,7 @@ export function openServerLog(options: ServeOptions): OpenLog {
     return { log, redaction, lost: () => 0, flush: () => Promise.resolve(), flushNow: () => {} };
   }
   const { format = profile === 'production' ? 'json' : 'line' } = logging;
-  const output = new LogOutput(1, (lost) => log.warn(`${lost} lines of this log were lost`));
+  const output = new LogOutput(1, (lost) => log.warn(`${lost} log lines were lost`));
   const log = openLog({ ...logging, format }, redaction, (line) => output.write(line));
   return {
     log,
@@ -70,13 +70,13 @@ export function openServerLog(options: ServeOptions): OpenLog {
 /**
  * Starts the gateway and its HTTP API at `/rest-api`.
  *
- * @throws ServerError (rejection) `INVALID_ARGUMENT`, `PORT_UNAVAILABLE`; nothing is left open then.
+ * @throws ServerError (rejection) `INVALID_ARGUMENT`, `PORT_UNAVAILABLE`; nothing stays open then
  */
 export async function serve(options: ServeOptions = {}): Promise<ServeHandle> {
   return serveLogged(options, openServerLog(options));
 }
 
-/** As `serve`, with a log that is open. */
+/** Like `serve`, with an open log. */
 export async function serveLogged(
   options: ServeOptions,
   { log, redaction, lost, flush }: OpenLog,
@@ -94,7 +94,7 @@ export async function serveLogged(
       : undefined;
   const authorize = await openAccess(options, isLocal, log, showOnce);
   const gate = new RequestGate({
-    // A page that borrows our address has no password; without one, only our own names count.
+    // A page that abuses DNS rebinding has no password. Without passwords, only our own names are allowed.
     allowedHosts: http.allowedHosts ?? (authorize ? undefined : []),
     requestsPerSecond: http.requestsPerSecond ?? (isProduction ? 50 : 0),
     startupsPerSecond: http.startupsPerSecond ?? (isProduction ? 10 : 0),
@@ -143,7 +143,7 @@ export async function serveLogged(
     if (pages?.isBuilt === false) log.warn('no console: it is not built (npm run build)');
     if (certificate) opened.push(watchCertificate(certificate, options, listeners, log));
     if (!isLocal && !authorize)
-      log.warn('everyone who reaches this address can place calls: set a user and password');
+      log.warn('anyone who can reach this address can place calls: set a user and password');
     let closing: Promise<void> | undefined;
     const origin = originOf('http', host, httpPort);
     return {
@@ -164,7 +164,7 @@ export async function serveLogged(
     async function close(graceMs: number): Promise<void> {
       const end = listeners.close();
       await within(graceMs, gateway.close());
-      // The ends of the calls are events, too.
+      // The ends of the calls are events as well.
       await events.close();
       await end();
       for (const stop of opened) stop();
@@ -177,7 +177,7 @@ export async function serveLogged(
   }
 }
 
-/** The rules for connections of ours; undefined: all may be made. @throws ServerError naming the list */
+/** The rules for outgoing connections. Undefined: no limits. @throws ServerError naming the list */
 export function openPolicy({ profile, outgoing }: ServeOptions): OutgoingPolicy | undefined {
   if (profile !== 'production' && outgoing === undefined) return undefined;
   try {
@@ -187,7 +187,7 @@ export function openPolicy({ profile, outgoing }: ServeOptions): OutgoingPolicy 
   }
 }
 
-/** Options of HTTPS; undefined: there is none. */
+/** Options of HTTPS. Undefined: off. */
 export function httpsOf({ profile, https = {} }: ServeOptions): Https | undefined {
   const { enabled = profile === 'production' || https.certFile !== undefined, ...options } = https;
   return enabled ? options : undefined;
@@ -211,7 +211,7 @@ function handlerOf(
     gate.admit({ clientAddress, host, isStartup: false });
     await router.authorize({ authorization, clientAddress }, 'read');
   };
-  /** They are closed behind the answer that they get; what was sent ahead gets none. */
+  /** Connections that close after their current answer; pipelined requests are not answered. */
   const leaving = new WeakSet<Socket>();
   const answerPage = (request: IncomingMessage, response: ServerResponse): void => {
     try {
@@ -238,7 +238,7 @@ function handlerOf(
   };
 }
 
-/** What is not gets a 400 before the router, and with it the gate, sees it. */
+/** An unreadable request gets 400 before the router, and so the gate, sees it. */
 function isReadable({ url = '', headers: { host = 'localhost' } }: IncomingMessage): boolean {
   return (
     !url.includes('\\') &&
@@ -247,7 +247,7 @@ function isReadable({ url = '', headers: { host = 'localhost' } }: IncomingMessa
   );
 }
 
-/** Says whose certificate it is, and takes over a new one. @returns Stops it. */
+/** Logs the certificate, and adopts a new one. @returns a function that stops watching */
 function watchCertificate(
   first: Certificate,
   options: ServeOptions,
@@ -259,7 +259,7 @@ function watchCertificate(
     const kind = isSelfSigned ? 'self-signed certificate' : 'certificate';
     const until = new Date(expiresMs).toISOString().slice(0, 10);
     log.info(`${kind} until ${until}, SHA-256 ${fingerprint256}`);
-    if (expiresMs < Date.now()) log.warn('the certificate is over');
+    if (expiresMs < Date.now()) log.warn('the certificate has expired');
   };
   tell(first);
   const look = async (): Promise<void> => {
@@ -297,7 +297,7 @@ function addressOf({ socket }: IncomingMessage): string {
   return (socket.remoteAddress ?? 'unknown').replace(/^::ffff:/, '');
 }
 
-/** One line for each answer. The query is left out: it may hold a token. */
+/** Logs one line per response. The query is left out because it may contain a token. */
 function logRequest(log: ServerLogger, request: IncomingMessage, response: ServerResponse): void {
   const startMs = performance.now();
   const { method = '', url = '' } = request;
@@ -310,7 +310,7 @@ function logRequest(log: ServerLogger, request: IncomingMessage, response: Serve
   });
 }
 
-/** Past the log, which is kept and passed on. */
+/** Bypasses the log, which is stored and passed on. */
 function showOnce(line: string): void {
   process.stderr.write(`sipcast: ${line}\n`);
 }
