@@ -21,7 +21,7 @@ export interface StreamHubDeps {
   setKeyFramePeriod(everyMs: number | undefined): void;
   /** A frozen picture is shown: pictures that refer to others are useless before the next key frame. */
   onFrozen(): void;
-  /** An output has thrown, and was removed. */
+  /** An output or a tap has thrown, and was removed. */
   onOutputFailed(error: unknown): void;
   /** An encoder of the stream's own form has failed. Failures of other forms end only their outputs. */
   onFailure(error: unknown): void;
@@ -36,7 +36,7 @@ export class StreamHub implements StreamSource {
   readonly form: OutputForm;
   readonly #deps: StreamHubDeps;
   readonly #renditions: RenditionSet;
-  readonly #taps = new FrameTaps();
+  readonly #taps: FrameTaps;
   readonly #keyFrameWishes: KeyFrameWishes;
   #closed = false;
 
@@ -50,6 +50,7 @@ export class StreamHub implements StreamSource {
       onOutputFailed: (error) => deps.onOutputFailed(error),
       onFailure: (error) => deps.onFailure(error),
     });
+    this.#taps = new FrameTaps((error) => deps.onOutputFailed(error));
     this.#keyFrameWishes = new KeyFrameWishes((leastMs) => deps.setKeyFramePeriod(leastMs));
   }
 
