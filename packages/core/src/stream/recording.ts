@@ -1,6 +1,6 @@
 // The recording of a call: FLV files in a folder, remuxed to MP4 on request.
 
-import { mkdir } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FlvRecorder, remuxToMp4 } from '@sipcast/media';
 import type { FfmpegBinary, FlvRecording, FlvTag, Output, OutputContents } from '@sipcast/media';
@@ -103,7 +103,7 @@ export class Recording implements Output {
     const path = file.path.replace(/\.flv$/, '.mp4');
     this.#remuxes.push(
       remuxToMp4(ffmpeg, file.path, path).then(
-        () => this.#onFile({ ...file, path }),
+        async () => this.#onFile({ ...file, path, bytes: (await stat(path)).size }),
         (error: unknown) => logger.warn(error instanceof Error ? error.message : String(error)),
       ),
     );

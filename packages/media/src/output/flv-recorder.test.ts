@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -71,6 +71,68 @@ describe('a recording', () => {
       expect([...first!.body]).toEqual([0x17, 0, 1]);
       expect([second!.timestampMs, second!.body[0]]).toEqual([0, 0x17]);
     }
+  });
+
+  it('has a file of its own for each of three streams with one name', async () => {
+    const files: FlvRecording[] = [];
+    const recorders = [1, 2, 3].map(
+      () =>
+        new FlvRecorder(
+          { pathOf: () => join(dir, 'same.flv') },
+          { onFile: (file) => files.push(file) },
+        ),
+    );
+    for (const recorder of recorders) recorder.push(tag('key-frame', 0));
+    await Promise.all(recorders.map((recorder) => recorder.close()));
+    const paths = files.map(({ path }) => path).sort();
+    expect(paths).toEqual(['same.flv', 'same_2.flv', 'same_3.flv'].map((name) => join(dir, name)));
+    for (const path of paths) {
+      expect([...readFlvTags(await readFile(path))]).toHaveLength(2);
+      expect((await stat(path)).mode & 0o777).toBe(0o600);
+    }
+  });
+
+  it('holds its bound while no picture comes', async () => {
+    const files: FlvRecording[] = [];
+    const recorder = new FlvRecorder(
+      { pathOf: (index) => join(dir, `sound-${index}.flv`), maxMs: 1000 },
+      { onFile: (file) => files.push(file) },
+    );
+    recorder.onLive({ hasAudio: true, hasVideo: true });
+    for (let at = 0; at < 3500; at += 20) recorder.push(tag('audio', at));
+    await recorder.close();
+    expect(files.map(({ durationMs }) => durationMs)).toEqual([980, 980, 980, 480]);
+  });
+
+  it('continues in another file when the pictures change', async () => {
+    const files: FlvRecording[] = [];
+    const recorder = new FlvRecorder(
+      { pathOf: (index) => join(dir, `size-${index}.flv`) },
+      { onFile: (file) => files.push(file) },
+    );
+    const header = (octet: number): FlvTag => ({
+      ...tag('sequence-header', 0),
+      body: Uint8Array.of(0x17, 0, 0, 0, 0, octet),
+    });
+    recorder.push(header(1));
+    for (const [role, at] of [
+      ['key-frame', 0],
+      ['inter-frame', 40],
+    ] as const)
+      recorder.push(tag(role, at));
+    recorder.push(header(1));
+    recorder.push(tag('key-frame', 80));
+    recorder.push(header(2));
+    recorder.push(tag('audio', 100));
+    recorder.push(tag('key-frame', 120));
+    await recorder.close();
+    const headersOf = async (path: string) =>
+      [...readFlvTags(await readFile(path))].flatMap(({ type, body }) =>
+        type === 9 && body[1] === 0 ? [body[5]] : [],
+      );
+    expect(files).toHaveLength(2);
+    expect(await headersOf(files[0]!.path)).toEqual([1, 1]);
+    expect(await headersOf(files[1]!.path)).toEqual([2]);
   });
 
   it('that cannot be written ends, and reports it once', async () => {

@@ -1,6 +1,6 @@
 // Records a stream to FLV files: complete up to the last tag after a crash, seekable after a clean end.
 
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, openSync } from 'node:fs';
 import type { WriteStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { amf0Object, decodeAmf0, EcmaArray, encodeAmf0 } from '../flv/amf0.ts';
@@ -63,11 +63,15 @@ class OpenFile {
   /** Index every n-th key frame; doubles when the index is full. */
   keyFrameStep = 1;
   keyFramesSeen = 0;
+  /** Its pictures have another size or profile from the next one on. */
+  isOutdated = false;
 
-  constructor(path: string, startMs: number) {
+  /** @throws the error of the file system */
+  constructor(wantedPath: string, startMs: number) {
+    const { path, fd } = openNew(wantedPath);
     this.path = path;
     this.startMs = startMs;
-    this.stream = createWriteStream(path);
+    this.stream = createWriteStream(path, { fd });
   }
 
   write(octets: Uint8Array): void {
@@ -81,6 +85,25 @@ class OpenFile {
     if (this.keyFrames.length < MAX_KEY_FRAMES) return;
     this.keyFrames = this.keyFrames.filter((_, index) => index % 2 === 0);
     this.keyFrameStep *= 2;
+  }
+}
+
+/** Files of one name that are looked for before giving up. */
+const MAX_SUFFIX = 10_000;
+
+/**
+ * Opens a file that did not exist, readable for its owner only: `a.flv`, else `a_2.flv`, `a_3.flv` … Streams whose names
+ * differ only in characters that a file cannot have may begin in the same second.
+ */
+function openNew(wanted: string): { readonly path: string; readonly fd: number } {
+  for (let suffix = 1; ; suffix++) {
+    const path = suffix === 1 ? wanted : wanted.replace(/(\.[^./]*)?$/, `_${suffix}$1`);
+    try {
+      return { path, fd: openSync(path, 'wx', 0o600) };
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'EEXIST' || suffix >= MAX_SUFFIX) throw error;
+    }
   }
 }
 
@@ -117,13 +140,19 @@ export class FlvRecorder implements Output {
       return;
     }
     if (tag.role === 'sequence-header') {
-      if (tag.type === 9) this.#videoHeader = tag;
+      const isVideo = tag.type === 9;
+      const isNew = isVideo && this.#videoHeader && !sameOctets(this.#videoHeader, tag);
+      if (isVideo) this.#videoHeader = tag;
       else this.#audioHeader = tag;
       // Before the file starts, it is kept, to be written with the others.
-      if (this.#file) this.#write(this.#file, tag);
+      if (!this.#file) return;
+      // MP4 has one description for its pictures, and players rarely follow a change: it goes into a file of its own.
+      if (isNew && this.#file.keyFramesSeen > 0) this.#file.isOutdated = true;
+      else this.#write(this.#file, tag);
       return;
     }
     const file = this.#file && !this.#isFull(this.#file, tag) ? this.#file : this.#next(tag);
+    if (!file) return;
     if (tag.role === 'key-frame') file.noteKeyFrame(tag.timestampMs - file.startMs);
     this.#write(file, tag);
     if (file.stream.writableLength > MAX_WAITING_BYTES)
@@ -147,15 +176,24 @@ export class FlvRecorder implements Output {
   }
 
   #isFull(file: OpenFile, tag: FlvTag): boolean {
-    // Without video, a file can start with any tag.
-    if (this.#contents.hasVideo && tag.role !== 'key-frame') return false;
+    // Without video, and before its first picture, a file can end anywhere.
+    const needsKeyFrame = this.#contents.hasVideo && file.keyFramesSeen > 0;
+    if (needsKeyFrame && tag.role !== 'key-frame') return false;
+    if (file.isOutdated) return true;
     const { maxBytes = Number.POSITIVE_INFINITY, maxMs = Number.POSITIVE_INFINITY } = this.#options;
     return file.bytes >= maxBytes || tag.timestampMs - file.startMs >= maxMs;
   }
 
-  #next(first: FlvTag): OpenFile {
+  /** The next file; undefined when it cannot be opened. */
+  #next(first: FlvTag): OpenFile | undefined {
     this.#complete();
-    const file = new OpenFile(this.#options.pathOf(this.#files++), first.timestampMs);
+    let file: OpenFile;
+    try {
+      file = new OpenFile(this.#options.pathOf(this.#files++), first.timestampMs);
+    } catch (error) {
+      this.#fail(error instanceof Error ? error : new Error(String(error)));
+      return undefined;
+    }
     file.stream.on('error', (error) => this.#fail(error));
     this.#file = file;
     file.write(formatFlvHeader(this.#contents));
@@ -234,6 +272,10 @@ export class FlvRecorder implements Output {
     this.#file = undefined;
     this.#handler.onFailed?.(error);
   }
+}
+
+function sameOctets(a: FlvTag, b: FlvTag): boolean {
+  return Buffer.compare(a.body, b.body) === 0;
 }
 
 function entriesOf(metadata: FlvTag | undefined): ReadonlyMap<string, Amf0Value> {
