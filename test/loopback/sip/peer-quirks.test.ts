@@ -448,3 +448,83 @@ describe('payload types of both sides', () => {
     });
   }
 });
+
+describe('an UPDATE before the 200', () => {
+  const RELIABLE = { Require: '100rel', RSeq: '7' };
+  const MOVED = [...AUDIO, ...VIDEO.map((line) => line.replaceAll('112', '97'))];
+
+  async function early(headers: RawParts['headers'] = RELIABLE) {
+    const phone = await RawPhone.open();
+    const gateway = await open();
+    const call = await gateway.startup({ callee: phone.uri });
+    const invite = await phone.request('INVITE');
+    const progress = { body: phone.sdp(...BOTH), headers: { ...headers } };
+    phone.respond(invite, '183 Session Progress', progress);
+    if ('Require' in progress.headers) phone.respond(await phone.request('PRACK'), '200 OK');
+    return { phone, call, invite };
+  }
+
+  for (const answer of ['without a body', 'with the first answer again'] as const) {
+    it(`is answered, and stands in spite of a 200 ${answer}`, LIMIT, async () => {
+      const { phone, call, invite } = await early();
+      const cseq = phone.inDialog(invite, 'UPDATE', { body: phone.sdp(...MOVED) });
+      const updated = await phone.response(cseq);
+      expect(updated.startLine).toBe('SIP/2.0 200 OK');
+      expect(updated.body).toContain('RTP/AVP 97');
+      const body = answer === 'without a body' ? '' : phone.sdp(...BOTH);
+      await phone.respondUntil(invite, '200 OK', 'ACK', { body });
+      await call.established();
+      phone.play(updated, { video: { payloadType: 97 } });
+      await shows(call, 'both');
+      // What was agreed on is what is held and resumed.
+      const held = call.hold();
+      const reinvite = await phone.request('INVITE', 2);
+      expect(reinvite.body).toContain('RTP/AVP 97');
+      await phone.respondUntil(reinvite, '200 OK', 'ACK', { body: phone.sdp(...MOVED) });
+      await held;
+    });
+  }
+
+  it('is answered each time', LIMIT, async () => {
+    const { phone, invite, call } = await early();
+    for (const lines of [MOVED, AUDIO, BOTH]) {
+      const cseq = phone.inDialog(invite, 'UPDATE', { body: phone.sdp(...lines) });
+      expect((await phone.response(cseq)).startLine).toBe('SIP/2.0 200 OK');
+    }
+    await phone.respondUntil(invite, '200 OK', 'ACK');
+    await call.established();
+    phone.play(invite);
+    await shows(call, 'both');
+  });
+
+  it('of one fork says nothing about another', LIMIT, async () => {
+    const { phone, invite, call } = await early();
+    const cseq = phone.inDialog(invite, 'UPDATE', { body: phone.sdp(...AUDIO) });
+    expect((await phone.response(cseq)).startLine).toBe('SIP/2.0 200 OK');
+    await phone.respondUntil(invite, '200 OK', 'ACK', {
+      body: phone.sdp(...BOTH),
+      headers: { To: `${invite.header('to')};tag=other` },
+    });
+    await call.established();
+    phone.play(invite);
+    await shows(call, 'both');
+  });
+
+  it('that nothing can be agreed on in is refused, and the call goes on', LIMIT, async () => {
+    const { phone, invite, call } = await early();
+    const nothing = phone.sdp('m=audio AUDIO RTP/AVP 34');
+    const cseq = phone.inDialog(invite, 'UPDATE', { body: nothing });
+    expect((await phone.response(cseq)).startLine).toMatch(/^SIP\/2.0 488 /);
+    await phone.respondUntil(invite, '200 OK', 'ACK');
+    await call.established();
+    phone.play(invite);
+    await shows(call, 'both');
+  });
+
+  it('while our offer is really open is refused by 491', LIMIT, async () => {
+    const { phone, invite } = await early({});
+    const cseq = phone.inDialog(invite, 'UPDATE', { body: phone.sdp(...MOVED) });
+    expect((await phone.response(cseq)).startLine).toMatch(/^SIP\/2.0 491 /);
+    phone.respond(invite, '486 Busy Here');
+  });
+});

@@ -11,7 +11,7 @@ import { MediaDestinations } from '../negotiation/media-destinations.ts';
 import type { CallDeps, CallOptions } from './call-options.ts';
 import type { ResolvedStartup } from './startup.ts';
 import { SessionAgreement } from '../negotiation/session-agreement.ts';
-import type { Agreed } from '../negotiation/session-agreement.ts';
+import type { Agreed, AgreementState } from '../negotiation/session-agreement.ts';
 
 /** Early dialogs whose description is kept: a forking proxy reaches a handful. */
 const MAX_EARLY = 32;
@@ -33,6 +33,13 @@ export class CallDescriptions {
   #agreed: Agreed | undefined;
   /** The latest session description in the provisional responses, by the tag of their dialog. */
   readonly #early = new Map<string, string>();
+  /** What UPDATEs before the final answer have come to, by the tag of their early dialog. */
+  readonly #updated = new Map<
+    string,
+    { readonly agreed: Agreed; readonly state: AgreementState }
+  >();
+  /** Before the first of those. */
+  #firstState: AgreementState | undefined;
   /** Where the peer's last offer, answer or provisional response came from. */
   #peerAddress: string | undefined;
   #isDescribed = false;
@@ -138,8 +145,14 @@ export class CallDescriptions {
    * sent to the described address.
    */
   begin(answer: string, accepted: SipResponse): Parameters<MediaSession['start']>[0] {
+    const updated = this.#updated.get(tagOf(accepted.headers.get('to')) ?? '');
+    const state = updated?.state ?? this.#firstState;
+    if (state !== undefined) this.agreement.restore(state);
     const { media } =
-      this.#agreed ?? this.agreement.answered(answer, (agreed) => this.#requireMedia(agreed));
+      this.#agreed ??
+      // RFC 6337 §3.1.1: what the 200 describes after that changes nothing.
+      updated?.agreed ??
+      this.agreement.answered(answer, (agreed) => this.#requireMedia(agreed));
     // Behind a proxy the peer's own address is unknown.
     const isDirect = !this.#startup.outboundProxy && !accepted.headers.get('record-route');
     const signallingAddress = isDirect ? this.#peerAddress : undefined;
@@ -147,7 +160,10 @@ export class CallDescriptions {
   }
 
   /** Answers an offer inside the call. `held`: either side now holds the call. */
-  onReoffer(sdp: string): { readonly answer: string; readonly held: boolean } | Refusal {
+  onReoffer(
+    sdp: string,
+    earlyTag?: string,
+  ): { readonly answer: string; readonly held: boolean } | Refusal {
     const { hosts } = this.agreement;
     if (!hosts.knows(sdp)) {
       // The answer cannot wait for DNS. The peer retries (RFC 3261 §21.5.1).
@@ -156,11 +172,25 @@ export class CallDescriptions {
       return { statusCode: 500, reasonPhrase: 'Host Name Not Looked Up Yet', headers };
     }
     try {
+      if (earlyTag !== undefined) return this.#onEarlyOffer(sdp, earlyTag);
       return this.agreement.offered(sdp, (agreed) => this.#apply(agreed));
     } catch (error) {
       this.warn(`unusable offer: ${describe(error)}`);
       return { statusCode: 488, reasonPhrase: 'Not Acceptable Here' };
     }
+  }
+
+  /** An UPDATE in an early dialog whose provisional response has answered our offer (RFC 3311 §5.2). Nothing is sent yet. */
+  #onEarlyOffer(sdp: string, tag: string): { readonly answer: string; readonly held: boolean } {
+    const { agreement } = this;
+    this.#firstState ??= agreement.state;
+    const before = this.#updated.get(tag);
+    agreement.restore(before?.state ?? this.#firstState);
+    const require = (agreed: Agreed): void => this.#requireMedia(agreed);
+    if (before === undefined) agreement.answered(this.#early.get(tag) ?? '', require);
+    const agreed = agreement.offered(sdp, require);
+    this.#updated.set(tag, { agreed, state: agreement.state });
+    return agreed;
   }
 
   /**

@@ -394,7 +394,7 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
         const { agreement } = this.#descriptions;
         return agreement.read(described, () => this.#onAnswered(response, described));
       }),
-    onReoffer: (sdp, source) => this.#onReoffer(sdp, source),
+    onReoffer: (sdp, source, earlyTag) => this.#onReoffer(sdp, source, earlyTag),
     onOfferWanted: () => this.#descriptions.agreement.freshOffer(),
     onReanswer: (sdp, source) =>
       this.#guard(() => {
@@ -459,10 +459,12 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
   #onReoffer(
     sdp: string,
     source: MessageSource | undefined,
+    earlyTag: string | undefined,
   ): ReturnType<InviteSessionHandler['onReoffer']> {
     this.#descriptions.cameFrom(source);
-    const reply = this.#descriptions.onReoffer(sdp);
+    const reply = this.#descriptions.onReoffer(sdp, earlyTag);
     if ('statusCode' in reply) return reply;
+    if (earlyTag !== undefined) return { answer: reply.answer };
     this.#progress.move(reply.held ? 'HOLD' : 'ESTABLISHED');
     return { answer: reply.answer };
   }

@@ -32,6 +32,21 @@ interface Exchange {
   readonly holding: boolean;
 }
 
+interface OpenOffer {
+  readonly description: SessionDescription;
+  readonly holding: boolean;
+}
+
+/** See {@link SessionAgreement.state}. */
+export interface AgreementState {
+  readonly description: SessionDescription | undefined;
+  readonly open: OpenOffer | undefined;
+  readonly before: readonly AnsweredMedia[] | undefined;
+  readonly remote: string | null;
+  readonly holding: boolean;
+  readonly secured: readonly ('audio' | 'video')[];
+}
+
 /**
  * The offers and answers of one call. Methods throw SipError `BAD_SDP` or `NO_COMMON_CODECS`, or an error with code `UNRESOLVED`
  * for a host that `hosts` has not looked up or did not find; the agreement then stays as it was.
@@ -41,7 +56,7 @@ export class SessionAgreement {
   readonly hosts: MediaHosts;
   #description: SessionDescription | undefined;
   /** Our offer that has no answer yet. */
-  #open: { readonly description: SessionDescription; readonly holding: boolean } | undefined;
+  #open: OpenOffer | undefined;
   /** The peer's first answer or offer: hold is detected by comparison with it. */
   #before: readonly AnsweredMedia[] | undefined;
   /** Media that were encrypted once must stay encrypted. */
@@ -53,6 +68,29 @@ export class SessionAgreement {
 
   constructor(resolveHost: ResolveHost) {
     this.hosts = new MediaHosts(resolveHost);
+  }
+
+  /** All that was agreed on so far, to {@link restore} later: each early dialog of a forked call has a state of its own. */
+  get state(): AgreementState {
+    return {
+      description: this.#description,
+      open: this.#open,
+      before: this.#before,
+      remote: this.#remote,
+      holding: this.#holding,
+      secured: [...this.#secured],
+    };
+  }
+
+  /** Goes back to a state of this agreement. */
+  restore(state: AgreementState): void {
+    this.#description = state.description;
+    this.#open = state.open;
+    this.#before = state.before;
+    this.#remote = state.remote;
+    this.#holding = state.holding;
+    this.#secured.clear();
+    for (const kind of state.secured) this.#secured.add(kind);
   }
 
   /** The peer's latest description; `null` before the first. */

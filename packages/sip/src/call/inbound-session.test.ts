@@ -487,4 +487,18 @@ describe('a description in a PRACK (RFC 3262 §5)', () => {
     expect(said('200 INVITE')).toBe('application/sdp: v=0 answer');
     await wire.close();
   });
+
+  it('is followed by an UPDATE with an offer, whose answer the 200 repeats (RFC 3311 §5.2)', async () => {
+    const { wire, told, ask, said, answer } = await ringing('v=0 offer', 'v=0 early', 'answer');
+    await ask('UPDATE', 'v=0 too soon');
+    expect(wire.response('500 UPDATE').headers.has('retry-after')).toBe(true);
+    await ask('PRACK');
+    await ask('UPDATE', 'v=0 theirs');
+    expect(said('200 UPDATE')).toBe('application/sdp: v=0 again');
+    answer('v=0 early');
+    expect(said('200 INVITE')).toBe('application/sdp: v=0 again');
+    await ask('ACK');
+    expect(told).toEqual(['offered v=0 theirs', 'answered undefined']);
+    await wire.close();
+  });
 });

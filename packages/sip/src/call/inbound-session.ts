@@ -58,10 +58,10 @@ export class InboundSession implements IncomingSession, DialogHandler {
   #rseq: number;
   /** What a reliable provisional response contained: an answer, or our offer if the INVITE had none. */
   #early: 'answer' | 'offer' | undefined;
+  /** That description; a PRACK or an UPDATE may have replaced it since. */
+  #earlySdp: string | undefined;
   /** The peer's answer to our offer, from its PRACK. */
   #earlyAnswer: string | undefined;
-  /** A PRACK contained a new offer, which was answered. */
-  #reoffered = false;
   #answerSent = false;
   /** The ACK has arrived. */
   #confirmed = false;
@@ -98,6 +98,9 @@ export class InboundSession implements IncomingSession, DialogHandler {
           if (this.#confirmed) return 'confirmed';
           return this.#answerSent ? 'early' : 'answering';
         },
+        isSettled: () =>
+          this.#reliable === undefined &&
+          (this.#early === 'answer' || this.#earlyAnswer !== undefined),
         isEstablished: () => this.#state === 'established',
         hop: () => this.#hop,
         contact: () => this.#contact(),
@@ -173,6 +176,7 @@ export class InboundSession implements IncomingSession, DialogHandler {
       if (body !== undefined) {
         this.#early = hasOffer(request) ? 'answer' : 'offer';
         this.#usage.server.localSdp = body;
+        this.#earlySdp = body;
       }
       this.#rseq += 1;
       response.headers.append('require', '100rel').append('rseq', String(this.#rseq));
@@ -229,7 +233,9 @@ export class InboundSession implements IncomingSession, DialogHandler {
    */
   #undecided(sdp: string | undefined): string | undefined {
     if (this.#earlyAnswer !== undefined) return undefined;
-    return this.#reoffered && sdp !== undefined ? this.#usage.server.localSdp : sdp;
+    const { localSdp } = this.#usage.server;
+    const hasChanged = this.#early === 'answer' && localSdp !== this.#earlySdp;
+    return hasChanged && sdp !== undefined ? localSdp : sdp;
   }
 
   reject(statusCode: number, reasonPhrase: string, headers: Verdict['headers'] = []): void {
@@ -454,7 +460,6 @@ export class InboundSession implements IncomingSession, DialogHandler {
     const reply = this.#handler.onReoffer(described, prack.source);
     // RFC 3262 §3 requires a 2xx, and so an answer. Without an answer, tell the peer why.
     if ('statusCode' in reply) return reply;
-    this.#reoffered = true;
     this.#usage.server.localSdp = reply.answer;
     return { ...OK, sdp: reply.answer };
   }

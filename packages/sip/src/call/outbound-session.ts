@@ -39,6 +39,7 @@ import type { SessionOffer } from '../dialog/session-changes.ts';
 import type { TransferOutcome } from '../dialog/transfers.ts';
 import type { TransportAddress } from '../transport/transport.ts';
 import { formatNameAddress } from '../message/name-address.ts';
+import { sessionDescriptionIn } from '../message/body.ts';
 import { parseCSeq, type SipUri } from '../message/uri.ts';
 
 /** RFC 3261 §18.1.1: a larger request should not use UDP. */
@@ -66,6 +67,8 @@ export class OutboundSession implements InviteSession, DialogHandler {
   readonly #acks = new Map<string, () => void>();
   /** By To tag of an early dialog: RSeq of the latest reliable provisional response (RFC 3262 §4). */
   readonly #reliable = new Map<string, number>();
+  /** To tags of early dialogs in which a reliable provisional response has answered our offer. */
+  readonly #settled = new Set<string>();
   readonly #usage: DialogUsage;
   readonly #ended: Promise<void>;
   #resolveEnded: () => void = () => {};
@@ -74,6 +77,8 @@ export class OutboundSession implements InviteSession, DialogHandler {
   /** Alternative servers for the INVITE (RFC 3263 §4.3). */
   #others: Hop[] = [];
   #triedTcp = false;
+  /** What our INVITE offers. */
+  #offered: string | undefined;
   #sequence = 0;
   #attempts = 0;
   #invite: ClientTransaction | undefined;
@@ -114,6 +119,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
           // Confirmed means acknowledged: before that, the answer has not been reported.
           return this.#answered ? 'confirmed' : 'early';
         },
+        isSettled: (tag) => this.#settled.has(tag),
         isEstablished: () => this.#dialog !== undefined && this.#state === 'established',
         hop: () => this.#hop,
         contact: () => (this.#hop === undefined ? '' : this.#contact(this.#hop)),
@@ -171,6 +177,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
     this.#provisional = false;
     this.#early.clear();
     this.#reliable.clear();
+    this.#settled.clear();
     const request = this.#createInvite(hop);
     let way = hop;
     if (
@@ -215,7 +222,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
     for (const [name] of given) headers.delete(name);
     for (const [name, value] of given) headers.append(name, value);
     headers.append('content-type', 'application/sdp');
-    const body = Buffer.from(this.#usage.server.localSdp, 'utf8');
+    const body = Buffer.from(this.#offered ?? '', 'utf8');
     const uri = requestUri(this.#requestUri);
     return this.#usage.client.authorized({ kind: 'request', method: 'INVITE', uri, headers, body });
   }
@@ -223,8 +230,9 @@ export class OutboundSession implements InviteSession, DialogHandler {
   /** Creates the offer once. A later INVITE after a redirection repeats it. */
   #offer({ localHost }: Hop): void {
     const { offer } = this.#options;
-    if (this.#usage.server.localSdp !== '') return;
-    this.#usage.server.localSdp = typeof offer === 'function' ? offer(localHost) : offer;
+    // An UPDATE may have changed what stands in an early dialog that is over.
+    this.#offered ??= typeof offer === 'function' ? offer(localHost) : offer;
+    this.#usage.server.localSdp = this.#offered;
   }
 
   #contact(hop: Hop): string {
@@ -265,6 +273,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
     const before = this.#reliable.get(tag);
     if (before !== undefined && Number(sequence) !== before + 1) return false;
     this.#reliable.set(tag, Number(sequence));
+    if (sessionDescriptionIn(response) !== undefined) this.#settled.add(tag);
     const rack = `${sequence} ${headers.get('cseq') ?? ''}`;
     this.#usage.request(
       this.#early.get(tag),
@@ -334,6 +343,7 @@ export class OutboundSession implements InviteSession, DialogHandler {
     // Targets tried earlier no longer affect the call.
     this.#early.clear();
     this.#reliable.clear();
+    this.#settled.clear();
     // With an outbound proxy, the proxy routes to the new target; our next hop stays the same.
     if (this.#options.outboundProxy === undefined) {
       this.#preference = redirectedPreference(next.uri, this.#options.transport);

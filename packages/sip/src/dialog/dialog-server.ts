@@ -44,6 +44,8 @@ export interface DialogServerHandler {
    * offer or re-INVITE waits for its answer. `leaving`: our BYE is on its way.
    */
   phase(): 'early' | 'answering' | 'confirmed' | 'offering' | 'leaving';
+  /** In the early dialog with this tag, offer and answer were exchanged reliably (RFC 3262 §5): no offer is open. */
+  isSettled(remoteTag: string): boolean;
   /** Our Contact value. */
   contact(): string;
   /** The peer sent its current Contact from this source. */
@@ -206,13 +208,16 @@ export class DialogServer {
     const offer = sessionDescriptionIn(request);
     const hasOffer = offer !== undefined;
     const phase = this.#handler.phase();
+    const isEarly = phase === 'answering' || phase === 'early';
+    // Seen in: IMS, and SBCs that reserve resources: UPDATE before the 200 in every call (RFC 3311 §5.2).
+    const isSettled = isEarly && !isInvite && this.#handler.isSettled(dialog.remoteTag);
     if (phase === 'leaving') {
       this.answer(transaction, NO_DIALOG);
       return;
     }
     // RFC 3261 §14.2, RFC 3311 §5.2: the peer's first INVITE comes first. The random Retry-After (up to ten seconds)
     // avoids a new collision.
-    if (phase === 'answering' && (isInvite || hasOffer)) {
+    if (phase === 'answering' && !isSettled && (isInvite || hasOffer)) {
       const seconds = Math.floor(this.#deps.random() * 11);
       this.answer(transaction, {
         statusCode: 500,
@@ -224,7 +229,7 @@ export class DialogServer {
     // Our offer has no answer yet, or our own re-INVITE is open (RFC 3261 §14.2, RFC 3311 §5.2). The same holds while
     // an answer is still being applied: the peer retries after the timers of §14.1.
     const pending =
-      phase !== 'confirmed' ||
+      (phase !== 'confirmed' && !isSettled) ||
       this.#reinvite?.awaitsAnswer === true ||
       this.#session.answerInUse?.() !== undefined;
     if (pending && (isInvite || hasOffer)) {
@@ -238,7 +243,8 @@ export class DialogServer {
     }
     let sdp: string | undefined;
     if (offer !== undefined) {
-      const reply = this.#session.onReoffer(offer, request.source);
+      const early = isEarly ? dialog.remoteTag : undefined;
+      const reply = this.#session.onReoffer(offer, request.source, early);
       if ('statusCode' in reply) {
         this.answer(transaction, reply);
         return;

@@ -25,6 +25,8 @@ export interface DialogUsageHandler {
   confirmed(): Dialog | undefined;
   /** `early`: our INVITE is open. `answering`: the peer's INVITE is open. `leaving`: our BYE is on its way. */
   phase(): 'early' | 'answering' | 'confirmed' | 'leaving';
+  /** In the early dialog with this tag, offer and answer were exchanged reliably (RFC 3262 §5): no offer is open. */
+  isSettled(remoteTag: string): boolean;
   /** Whether our requests may be sent in the dialog: it is confirmed, and neither side has sent BYE. */
   isEstablished(): boolean;
   /** Where the INVITE was sent to, or came from. */
@@ -82,6 +84,7 @@ export class DialogUsage {
           const phase = handler.phase();
           return phase === 'confirmed' && this.changes.offering ? 'offering' : phase;
         },
+        isSettled: (tag) => handler.isSettled(tag),
         contact: () => handler.contact(),
         onTarget: (source) => this.client.met(source),
         onBye: () => handler.onBye(),

@@ -40,10 +40,12 @@ export interface InviteSessionHandler {
   /**
    * The peer sends a new offer (re-INVITE or UPDATE). Reply with the answer, or with a final status that leaves the
    * session unchanged.
+   * @param earlyTag - Tag of the peer, in an UPDATE before the final response to the INVITE
    */
   onReoffer(
     sdp: string,
     source?: MessageSource,
+    earlyTag?: string,
   ):
     | { readonly answer: string }
     | {
