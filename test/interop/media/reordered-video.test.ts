@@ -37,6 +37,7 @@ describeWith(['ffmpeg', 'ffprobe'], 'video with B-pictures', () => {
     const depacketizer = new H264Depacketizer();
     const take = (unit: H264Unit): void => {
       if (typeof unit === 'string') return expect.unreachable(unit);
+      if ('leftOut' in unit) return expect.unreachable(unit.leftOut);
       if ('parameterSet' in unit) {
         if (told) timestamps.setReorderFrames(parseSps(unit.parameterSet)?.maxReorderFrames);
         return;

@@ -33,6 +33,25 @@ export function beginsPicture(nal: Uint8Array): boolean {
   return (type === 1 || type === 2 || type === 5) && ((nal[1] ?? 0) & 0x80) !== 0;
 }
 
+/** True when every slice is intra-coded: slice_type 2 or 7 (H.264 table 7-6). */
+export function isIntraPicture(nalus: readonly Uint8Array[]): boolean {
+  let slices = 0;
+  for (const nal of nalus) {
+    if (!isPictureNal(nal)) continue;
+    const bits = new BitReader(nal.subarray(1, 1 + SLICE_HEAD_BYTES));
+    bits.ue(); // first_mb_in_slice
+    const type = bits.ue();
+    if (bits.overrun || (type !== 2 && type !== 7)) return false;
+    slices++;
+  }
+  return slices > 0;
+}
+
+/** True when a sequence parameter set is among the NAL units. */
+export function hasSps(nalus: readonly Uint8Array[]): boolean {
+  return nalus.some((nal) => nalType(nal) === NAL_TYPE.sps);
+}
+
 /** What a sequence parameter set says about the picture. */
 export interface SequenceParameters {
   /** 66 Baseline, 77 Main, 100 High … */
@@ -62,6 +81,8 @@ export interface SequenceParameters {
 /** Profiles with chroma and bit depth fields (H.264 §7.3.2.1.1). */
 const HIGH_PROFILES = new Set([100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135]);
 const MAX_PICTURE_SIDE = 16_384;
+/** Enough for the first two fields of a slice header; emulation prevention cannot occur in them. */
+const SLICE_HEAD_BYTES = 8;
 /** Longest parameter set that is parsed; real ones stay below 200 octets. */
 const MAX_PARAMETER_SET_BYTES = 4096;
 

@@ -12,9 +12,10 @@ export interface TestAccessUnit {
 /** A NAL unit of `size` octets; `first` says whether a slice begins its picture. */
 function testNal(type: number, size: number, random: () => number, first = true): Uint8Array {
   const nal = new Uint8Array(size);
-  for (let index = 1; index < size; index++) nal[index] = Math.floor(random() * 256);
+  // No zeros: like a real one (§7.4.1), it contains no start code.
+  for (let index = 1; index < size; index++) nal[index] = 1 + Math.floor(random() * 255);
   nal[0] = 0x60 | type;
-  if (size > 1) nal[1] = first ? nal[1]! | 0x80 : nal[1]! & 0x7f;
+  if (size > 1) nal[1] = first ? nal[1]! | 0x80 : (nal[1]! & 0x7f) | 1;
   return nal;
 }
 

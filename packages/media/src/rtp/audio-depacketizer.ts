@@ -12,6 +12,8 @@ import { countSpeexFrames, SPEEX_FRAME_MS } from '../codec/speex.ts';
 /** Limit of octets in one audio packet: one second of G.711. */
 export const MAX_AUDIO_PAYLOAD_BYTES = 8000;
 
+const NO_CODEC = { codec: undefined, clockRateHz: 8000 } as const;
+
 /** Octets per millisecond of G.711 and of G.722. */
 const OCTETS_PER_MS = 8;
 
@@ -53,15 +55,9 @@ export class AudioDepacketizer implements Depacketizer<AudioUnit> {
   }
 
   push(packet: RtpPacket): readonly AudioUnit[] {
-    this.#units.begin();
-    if (this.#started && (packet.sequenceNumber !== this.#expected || packet.ssrc !== this.#ssrc)) {
-      this.#units.add('audio-loss');
-    }
-    this.#started = true;
-    this.#ssrc = packet.ssrc;
-    this.#expected = (packet.sequenceNumber + 1) & 0xffff;
+    this.skip(packet);
     if (packet.payload.length === 0) return this.#units.units;
-    const codec = this.#payloadTypes.get(packet.payloadType)?.codec;
+    const { codec, clockRateHz } = this.#payloadTypes.get(packet.payloadType) ?? NO_CODEC;
     switch (codec) {
       case 'pcma':
       case 'pcmu':
@@ -72,7 +68,7 @@ export class AudioDepacketizer implements Depacketizer<AudioUnit> {
         this.#pushSound(codec, packet);
         break;
       case 'telephone-event':
-        this.#pushEvent(packet);
+        this.#pushEvent(packet, clockRateHz);
         break;
       case 'comfort-noise':
       case 'h264':
@@ -80,6 +76,17 @@ export class AudioDepacketizer implements Depacketizer<AudioUnit> {
       case undefined:
         break;
     }
+    return this.#units.units;
+  }
+
+  skip(packet: RtpPacket): readonly AudioUnit[] {
+    this.#units.begin();
+    if (this.#started && (packet.sequenceNumber !== this.#expected || packet.ssrc !== this.#ssrc)) {
+      this.#units.add('audio-loss');
+    }
+    this.#started = true;
+    this.#ssrc = packet.ssrc;
+    this.#expected = (packet.sequenceNumber + 1) & 0xffff;
     return this.#units.units;
   }
 
@@ -103,12 +110,12 @@ export class AudioDepacketizer implements Depacketizer<AudioUnit> {
     }
   }
 
-  #pushEvent(packet: RtpPacket): void {
+  #pushEvent(packet: RtpPacket, clockRateHz: number): void {
     if (packet.payload.length < 4) {
       this.#units.add('dtmf-short');
       return;
     }
-    const digit = this.#dtmf.push(packet);
+    const digit = this.#dtmf.push(packet, clockRateHz);
     if (digit !== undefined) this.#units.add({ digit });
   }
 }

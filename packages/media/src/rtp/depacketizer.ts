@@ -23,6 +23,8 @@ export interface Depacketizer<Unit> {
    * @returns what the packet completes, in order: usually nothing or one unit. The next call reuses the list.
    */
   push(packet: RtpPacket): readonly Unit[];
+  /** Takes a packet of the stream that carries nothing for this depacketizer: it occupies its place in the sequence. */
+  skip(packet: RtpPacket): readonly Unit[];
   /** Forgets an incomplete frame and the position in the sequence, without a fault. */
   reset(): void;
 }

@@ -147,3 +147,93 @@ describe('DtmfDecoder', () => {
     expect(push(Uint8Array.of(1, 0, 0, 1), 4)).toBe('1');
   });
 });
+
+describe('DtmfDecoder with devices as they are', () => {
+  interface Event {
+    readonly rtpTimestamp: number;
+    readonly durationTicks: number;
+    readonly ended?: boolean;
+    readonly marker?: boolean;
+  }
+  const pressed = (events: readonly Event[], clockRateHz = 8000): string => {
+    const decoder = new DtmfDecoder();
+    let digits = '';
+    events.forEach(({ rtpTimestamp, durationTicks, ended = false, marker = false }, index) => {
+      const payload = Uint8Array.of(
+        5,
+        (ended ? 0x80 : 0) | 10,
+        durationTicks >> 8,
+        durationTicks & 0xff,
+      );
+      const packet = {
+        datagram: payload,
+        payload,
+        payloadType: 101,
+        ssrc: 1,
+        arrivalMs: index * 20,
+      };
+      const digit = decoder.push(
+        { ...packet, marker, rtpTimestamp, sequenceNumber: index },
+        clockRateHz,
+      );
+      digits += digit ?? '';
+    });
+    return digits;
+  };
+  /** One key whose packets are stamped with the present time. */
+  const moving = (fromTicks: number, stepTicks = 160): Event[] =>
+    Array.from({ length: 12 }, (_, index) => ({
+      rtpTimestamp: (fromTicks + index * stepTicks) >>> 0,
+      durationTicks: (index + 1) * stepTicks,
+      ended: index >= 9,
+    }));
+  /** One key as the standard has it. */
+  const standing = (fromTicks: number, marker = true): Event[] =>
+    Array.from({ length: 8 }, (_, index) => ({
+      rtpTimestamp: fromTicks,
+      durationTicks: Math.min(index + 1, 6) * 160,
+      ended: index >= 5,
+      marker: marker && index === 0,
+    }));
+  const marked = (events: Event[]): Event[] => events.map((event) => ({ ...event, marker: true }));
+
+  const cases: [name: string, events: Event[], digits: string][] = [
+    ['timestamps that move', moving(0), '5'],
+    ['timestamps that move over the wrap', moving(2 ** 32 - 800), '5'],
+    ['timestamps that move, and a marker on each', marked(moving(0)), '5'],
+    ['timestamps that move, each packet twice', moving(0).flatMap((event) => [event, event]), '5'],
+    ['timestamps that move, packets lost', moving(0).filter((_, index) => index % 4 === 0), '5'],
+    ['timestamps that move, the end lost', moving(0).slice(0, 9), '5'],
+    [
+      'end packets of one duration',
+      moving(0).map((event) => ({ ...event, durationTicks: Math.min(event.durationTicks, 1600) })),
+      '5',
+    ],
+    [
+      'a duration that stands still',
+      moving(0).map((event) => ({ ...event, durationTicks: 160 })),
+      '5',
+    ],
+    ['two equal keys with moving timestamps', [...moving(0), ...moving(2560)], '55'],
+    [
+      'two equal keys with moving timestamps, the first without end',
+      [...moving(0).slice(0, 9), ...moving(2560)],
+      '55',
+    ],
+    ['two equal keys', [...standing(0), ...standing(1600)], '55'],
+    ['two equal keys without marker', [...standing(0, false), ...standing(1600, false)], '55'],
+    [
+      'two equal keys, the end of the first lost',
+      [...standing(0).slice(0, 4), ...standing(1600)],
+      '55',
+    ],
+    ['two short equal keys', [...standing(0).slice(0, 2), ...standing(640).slice(0, 2)], '55'],
+  ];
+  it.each(cases)('%s', (_name, events, digits) => {
+    expect(pressed(events)).toBe(digits);
+  });
+
+  it('measures in the clock of the payload type', () => {
+    expect(pressed(moving(0, 960), 48_000)).toBe('5');
+  });
+});

@@ -120,32 +120,76 @@ function requireRange(field: string, value: number, from: number, to: number): v
   }
 }
 
+/** From one press of a key to the next: at least a tone and a pause of 40 ms each (ITU-T Q.24), less the jitter of stamps. */
+const MIN_PRESS_MS = 60;
+
 /** Finds key presses in telephone-event packets; one per event, however often its packets are repeated. */
 export class DtmfDecoder {
   #ssrc = -1;
   #timestamp = -1;
   #event = -1;
+  #durationTicks = 0;
+  #ended = false;
 
   /**
+   * @param clockRateHz - Clock of the payload type, 8000 by default.
    * @returns the digit if this is the first packet of its event; undefined for updates, repetitions,
    *   events beyond 15 (flash, fax tones) and payloads under 4 octets.
    */
-  push(packet: RtpPacket): string | undefined {
+  push(packet: RtpPacket, clockRateHz = 8000): string | undefined {
     const { payload, rtpTimestamp, ssrc } = packet;
     if (payload.length < 4) return undefined;
     const event = payload[0]!;
+    const durationTicks = (payload[2]! << 8) | payload[3]!;
+    const ended = (payload[1]! & 0x80) !== 0;
     if (event === this.#event && ssrc === this.#ssrc) {
-      if (rtpTimestamp === this.#timestamp) return undefined;
+      if (rtpTimestamp === this.#timestamp) {
+        this.#note(rtpTimestamp, durationTicks, ended);
+        return undefined;
+      }
       // RFC 4733 §2.5.1.3: the next segment of one long tone.
       if (!packet.marker && rtpTimestamp === (this.#timestamp + MAX_DURATION_TICKS) % 2 ** 32) {
-        this.#timestamp = rtpTimestamp;
+        this.#note(rtpTimestamp, durationTicks, ended);
+        return undefined;
+      }
+      if (this.#continues(packet, { durationTicks, ended, clockRateHz })) {
+        this.#note(rtpTimestamp, Math.max(durationTicks, this.#durationTicks), ended);
         return undefined;
       }
     }
     this.#ssrc = ssrc;
-    this.#timestamp = rtpTimestamp;
     this.#event = event;
+    this.#note(rtpTimestamp, durationTicks, ended);
     return DIGITS[event];
+  }
+
+  /**
+   * Seen in: gateways that stamp each packet of an event with the present time instead of its beginning (against RFC 4733
+   * §2.2). Then either the duration grows with the timestamp, or the next packet follows sooner than a key can be pressed again.
+   */
+  #continues(
+    { rtpTimestamp }: RtpPacket,
+    event: {
+      readonly durationTicks: number;
+      readonly ended: boolean;
+      readonly clockRateHz: number;
+    },
+  ): boolean {
+    const aheadTicks = (rtpTimestamp - this.#timestamp) | 0;
+    const aheadMs = (aheadTicks * 1000) / event.clockRateHz;
+    if (aheadMs < 0) return aheadMs > -MIN_PRESS_MS;
+    const grownTicks = event.durationTicks - this.#durationTicks;
+    if (grownTicks < 0 || (this.#ended && !event.ended)) return false;
+    const stepTicks = event.clockRateHz / STEPS_PER_SECOND;
+    return (
+      aheadMs < MIN_PRESS_MS || (grownTicks > 0 && Math.abs(aheadTicks - grownTicks) <= stepTicks)
+    );
+  }
+
+  #note(rtpTimestamp: number, durationTicks: number, ended: boolean): void {
+    this.#timestamp = rtpTimestamp;
+    this.#durationTicks = durationTicks;
+    this.#ended = ended;
   }
 
   /** Forgets the last event. */

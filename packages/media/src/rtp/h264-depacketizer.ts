@@ -16,21 +16,14 @@ export const MAX_FRAGMENTS_PER_NAL = 16_384;
 export type H264Fault =
   /** A gap in the sequence, or another SSRC. */
   | 'h264-loss'
-  /** An FU-A that continues nothing. */
+  /** An FU-A that continues nothing: the beginning of its NAL unit may be missing. */
   | 'h264-fu-no-start'
-  /** A fragmented NAL unit without its end. */
-  | 'h264-fu-unfinished'
   /** A fragment of another NAL type than its start. */
   | 'h264-fu-type'
   /** An FU-A without FU header. */
   | 'h264-fu-short'
   /** A size in a STAP-A that does not fit. */
   | 'h264-stap-length'
-  | 'h264-empty-nal'
-  /** STAP-B, MTAP, FU-B: interleaved mode, never offered. */
-  | 'h264-interleaved'
-  /** NAL types 0, 30, 31, or a packet type inside an aggregate. */
-  | 'h264-nal-type'
   | 'h264-forbidden-bit'
   /** A limit of this file was exceeded. */
   | 'h264-oversize'
@@ -45,12 +38,31 @@ export interface H264ParameterSet {
   readonly parameterSet: Uint8Array;
 }
 
+/** A NAL unit that was left out; nothing else is missing. */
+export interface H264LeftOut {
+  /** `h264-nal-type`: types 0 and 14–31, see {@link H264Depacketizer}; `h264-interleaved`: STAP-B, MTAP, FU-B, never offered. */
+  readonly leftOut: 'h264-nal-type' | 'h264-interleaved';
+}
+
 /** What an {@link H264Depacketizer} returns. */
-export type H264Unit = H264AccessUnit | H264ParameterSet | H264Fault;
+export type H264Unit = H264AccessUnit | H264ParameterSet | H264LeftOut | H264Fault;
+
+/** The last NAL unit type of streams without extensions (H.264 table 7-1): from 14 on, decoders of such streams ignore them. */
+const LAST_BASE_TYPE = 13;
+const UNKNOWN_TYPE: H264LeftOut = { leftOut: 'h264-nal-type' };
+const INTERLEAVED: H264LeftOut = { leftOut: 'h264-interleaved' };
+/** H.264 annex B. */
+const START_CODE = Buffer.from([0, 0, 1]);
+/** After markers on parameter sets alone, so many pictures of several packets with one marker at their end prove the marker. */
+const PROVEN_MARKERS = 3;
+/** So long may the slices of one picture be apart, where its marker is in doubt. */
+const DOUBT_MS = 30;
 
 /**
- * An access unit ends at the marker or, for devices that forget it, at the next timestamp. NAL units come out
+ * An access unit ends at the marker or, for devices that forget it, at the next timestamp. The marker is a hint (RFC 6184
+ * §5.1): once it was seen before the end of an access unit, only timestamps count. NAL units come out
  * exactly as sent and in order, including delimiters (9), SEI and filler (12); a container may leave those out.
+ * Types 0 and 14–31 are left out: unknown, reserved, or of scalable layers, which nobody negotiated.
  * NAL units before the first slice that end with a marker or timestamp of their own (SPS and PPS sent separately)
  * join the access unit that follows. An access unit with anything missing is dropped as a whole.
  */
@@ -82,24 +94,60 @@ export class H264Depacketizer implements Depacketizer<H264Unit> {
   #joined: Uint8Array | undefined;
   #markerMisplaced = false;
   #endedByMarkerAt = -1;
+  /** Packets of the access unit being assembled, and whether one of them, not the last, had a marker. */
+  #packetCount = 0;
+  #hadMarker = false;
+  /** The marker was seen too early, but only on parameter sets: pictures that speak for it. Undefined: not in doubt. */
+  #provenMarkers: number | undefined;
+  /** Nothing is missing since the end of a NAL unit: the next packet begins another. */
+  #atBoundary = false;
+  /** The current packet has a NAL unit that is left out. */
+  #leavesOut = false;
 
   push(packet: RtpPacket): readonly H264Unit[] {
     this.#units.begin();
+    this.#leavesOut = false;
     const { rtpTimestamp } = packet;
+    this.#follow(packet, rtpTimestamp);
+    if (this.#inUnit && rtpTimestamp !== this.#timestamp) this.#endAtTimestamp();
+    else if (this.#hadMarker) this.#noteEarlyMarker();
+    this.#inUnit = true;
+    this.#timestamp = rtpTimestamp;
+    this.#lastArrivalMs = packet.arrivalMs;
+    this.#packetCount++;
+    this.#hadMarker = packet.marker;
+    // An empty payload (padding, keep-alive) carries nothing, but its marker may.
+    if (!this.#skipping && packet.payload.length > 0) this.#pushPayload(packet.payload);
+    if (packet.marker) this.#endAtMarker();
+    return this.#units.units;
+  }
+
+  skip(packet: RtpPacket): readonly H264Unit[] {
+    this.#units.begin();
+    if (this.#started) this.#follow(packet, this.#timestamp);
+    return this.#units.units;
+  }
+
+  /**
+   * Ends a picture whose marker is in doubt, when nothing has followed it for {@link DOUBT_MS}. Call it about every 20 ms.
+   * @returns what that completes, as `push`.
+   */
+  expire(nowMs: number): readonly H264Unit[] {
+    this.#units.begin();
+    const isHeld = this.#hadMarker && this.#hasPicture && !this.#inFragments;
+    if (isHeld && !this.#markerMisplaced && nowMs - this.#lastArrivalMs >= DOUBT_MS)
+      this.#emitAtMarker();
+    return this.#units.units;
+  }
+
+  /** Notices what is missing before this packet. */
+  #follow(packet: RtpPacket, rtpTimestamp: number): void {
     if (packet.sequenceNumber !== this.#expected || packet.ssrc !== this.#ssrc) {
       if (this.#started) this.#noteLoss(rtpTimestamp);
       this.#started = true;
       this.#ssrc = packet.ssrc;
     }
     this.#expected = (packet.sequenceNumber + 1) & 0xffff;
-    if (this.#inUnit && rtpTimestamp !== this.#timestamp) this.#endAtTimestamp();
-    this.#inUnit = true;
-    this.#timestamp = rtpTimestamp;
-    this.#lastArrivalMs = packet.arrivalMs;
-    // An empty payload (padding, keep-alive) carries nothing, but its marker may.
-    if (!this.#skipping && packet.payload.length > 0) this.#pushPayload(packet.payload);
-    if (packet.marker && !this.#markerMisplaced) this.#endAtMarker();
-    return this.#units.units;
   }
 
   reset(): void {
@@ -110,6 +158,7 @@ export class H264Depacketizer implements Depacketizer<H264Unit> {
     this.#skipping = false;
     this.#headSuspect = true;
     this.#endedByMarkerAt = -1;
+    this.#atBoundary = false;
   }
 
   #pushPayload(payload: Uint8Array): void {
@@ -118,40 +167,29 @@ export class H264Depacketizer implements Depacketizer<H264Unit> {
       this.#pushFragment(payload);
       return;
     }
-    if (this.#inFragments) {
-      this.#break('h264-fu-unfinished');
-      return;
-    }
-    if (type >= 1 && type <= 23) this.#addNal(payload);
-    else if (type === 24) this.#pushAggregate(payload);
-    else if (type === 0 || type >= 30) this.#break('h264-nal-type');
-    else this.#break('h264-interleaved');
+    // Seen in: phones that never set the E bit. With no packet missing, the next NAL unit ends the former.
+    if (this.#inFragments) this.#joinFragments();
+    this.#atBoundary = true;
+    if (type === 24) this.#pushAggregate(payload);
+    // Seen in: Lync, whose STAP-A and single NAL units go with PACSI (30); nothing of an interleaved packet is legible to us.
+    else if (type >= 25 && type <= 29) this.#leaveOut(INTERLEAVED);
+    else this.#addUnit(payload);
   }
 
   /** RFC 6184 §5.7.1: `| STAP-A header | size (16) | NAL unit | size (16) | NAL unit | …` */
   #pushAggregate(payload: Uint8Array): void {
     const end = payload.length;
-    if (end < 3) {
-      this.#break('h264-stap-length');
-      return;
-    }
     for (let at = 1; at < end && !this.#skipping; ) {
-      if (at + 2 > end) {
-        this.#break('h264-stap-length');
-        return;
-      }
       const from = at + 2;
-      const size = (payload[at]! << 8) | payload[at + 1]!;
-      if (size === 0) {
-        this.#break('h264-empty-nal');
-        return;
-      }
+      const size = (payload[at]! << 8) | (payload[at + 1] ?? 0);
       at = from + size;
+      // Seen in: encoders that fill the packet up with zeros: empty NAL units, and half a size at the end.
+      if (size === 0) continue;
       if (at > end) {
         this.#break('h264-stap-length');
         return;
       }
-      this.#addNal(payload.subarray(from, at));
+      this.#addUnit(payload.subarray(from, at));
     }
   }
 
@@ -164,16 +202,16 @@ export class H264Depacketizer implements Depacketizer<H264Unit> {
     const fuHeader = payload[1]!;
     const nalHeader = (payload[0]! & 0xe0) | (fuHeader & 0x1f);
     if ((fuHeader & 0x80) !== 0) {
-      if (this.#inFragments) {
-        this.#break('h264-fu-unfinished');
+      if (this.#inFragments) this.#joinFragments();
+      if (this.#skipping) return;
+      this.#beginFragments(nalHeader);
+    } else if (!this.#inFragments) {
+      // No packet is missing, so this is the first fragment, whatever its S bit says.
+      if (!this.#atBoundary) {
+        this.#break('h264-fu-no-start');
         return;
       }
-      this.#inFragments = true;
-      this.#fragmentHeader = nalHeader;
-      this.#fragmentBytes = 1;
-    } else if (!this.#inFragments) {
-      this.#break('h264-fu-no-start');
-      return;
+      this.#beginFragments(nalHeader);
     } else if (((nalHeader ^ this.#fragmentHeader) & 0x1f) !== 0) {
       this.#break('h264-fu-type');
       return;
@@ -193,6 +231,12 @@ export class H264Depacketizer implements Depacketizer<H264Unit> {
     if ((fuHeader & 0x40) !== 0) this.#joinFragments();
   }
 
+  #beginFragments(nalHeader: number): void {
+    this.#inFragments = true;
+    this.#fragmentHeader = nalHeader;
+    this.#fragmentBytes = 1;
+  }
+
   #joinFragments(): void {
     const bytes = this.#fragmentBytes;
     const { buffer } = Buffer.allocUnsafeSlow(NAL_HEADROOM_BYTES + bytes);
@@ -209,13 +253,39 @@ export class H264Depacketizer implements Depacketizer<H264Unit> {
     nal[0] = this.#fragmentHeader;
     this.#dropFragments();
     this.#joined = nal;
-    this.#addNal(nal);
+    this.#atBoundary = true;
+    this.#addUnit(nal);
+  }
+
+  /**
+   * What a packet, an aggregate or fragments hold: a NAL unit, which contains no start code (H.264 §7.4.1). Seen in: cheap cameras
+   * that send several NAL units with start codes in between as one.
+   */
+  #addUnit(unit: Uint8Array): void {
+    let code = Buffer.prototype.indexOf.call(unit, START_CODE);
+    if (code < 0) {
+      this.#addNal(unit);
+      return;
+    }
+    this.#joined = undefined;
+    let from = 0;
+    while (!this.#skipping) {
+      // Zeros before a start code belong to it (annex B, trailing_zero_8bits and zero_byte).
+      let end = code < 0 ? unit.length : code;
+      while (end > from && unit[end - 1] === 0) end--;
+      if (end > from) this.#addNal(unit.subarray(from, end));
+      if (code < 0) return;
+      from = code + START_CODE.length;
+      code = Buffer.prototype.indexOf.call(unit, START_CODE, from);
+    }
   }
 
   #addNal(nal: Uint8Array): void {
     const type = nalType(nal);
-    if (type === 0 || type > 23) {
-      this.#break('h264-nal-type');
+    if (type === 0 || type > LAST_BASE_TYPE) {
+      // Seen in: Polycom and Lync, which send PACSI (30) before each picture; scalable layers (14, 15, 20) of video bridges.
+      if (this.#joined === nal) this.#joined = undefined;
+      this.#leaveOut(UNKNOWN_TYPE);
       return;
     }
     if (nal[0]! >= 0x80) {
@@ -268,26 +338,60 @@ export class H264Depacketizer implements Depacketizer<H264Unit> {
     this.#clearUnit();
     this.#skipping = this.#inUnit && rtpTimestamp === this.#timestamp;
     this.#headSuspect = true;
+    this.#atBoundary = false;
+    this.#hadMarker = false;
     this.#inUnit = this.#skipping;
     this.#units.add('h264-loss');
   }
 
+  /**
+   * The packet before had a marker, and the access unit goes on. Seen in: phones that mark every fragment or every NAL unit, so
+   * that only timestamps end their pictures. Where that was a parameter set, the marker may yet end pictures rightly.
+   */
+  #noteEarlyMarker(): void {
+    this.#hadMarker = false;
+    if (this.#inFragments || this.#hasPicture) this.#markerMisplaced = true;
+    else if (this.#bytes > 0) this.#provenMarkers ??= 0;
+    this.#packetCount = Number.NEGATIVE_INFINITY;
+  }
+
   #endAtTimestamp(): void {
-    if (this.#inFragments) this.#break('h264-fu-unfinished');
+    // Seen in: phones that never set the E bit. With no packet missing, the next timestamp ends the NAL unit.
+    if (this.#inFragments) this.#joinFragments();
     if (this.#skipping) this.#skipping = false;
-    else if (this.#hasPicture) this.#emit();
+    else if (this.#hasPicture) {
+      if (this.#provenMarkers !== undefined && this.#hadMarker && this.#packetCount > 1)
+        this.#provenMarkers++;
+      this.#emit();
+    }
+    this.#atBoundary = true;
+    this.#packetCount = 0;
+    this.#hadMarker = false;
   }
 
   #endAtMarker(): void {
-    if (this.#inFragments) this.#break('h264-fu-unfinished');
+    // Seen in: phones that mark every fragment. Only the E bit, or what follows, ends a NAL unit.
+    if (this.#inFragments || this.#markerMisplaced) return;
     if (this.#skipping) {
       this.#skipping = false;
       this.#inUnit = false;
     } else if (this.#hasPicture) {
-      this.#emit();
-      this.#inUnit = false;
-      this.#endedByMarkerAt = this.#timestamp;
+      if (this.#provenMarkers !== undefined && this.#provenMarkers < PROVEN_MARKERS) return;
+      this.#emitAtMarker();
     }
+    if (!this.#inUnit) {
+      this.#packetCount = 0;
+      this.#hadMarker = false;
+    }
+  }
+
+  #emitAtMarker(): void {
+    this.#emit();
+    this.#inUnit = false;
+    this.#atBoundary = true;
+    this.#endedByMarkerAt = this.#timestamp;
+    this.#packetCount = 0;
+    this.#hadMarker = false;
   }
 
   #emit(): void {
@@ -306,9 +410,17 @@ export class H264Depacketizer implements Depacketizer<H264Unit> {
     });
   }
 
+  /** Reports that a NAL unit is left out, once for a packet. */
+  #leaveOut(unit: H264LeftOut): void {
+    if (this.#leavesOut) return;
+    this.#leavesOut = true;
+    this.#units.add(unit);
+  }
+
   #break(fault: H264Fault): void {
     this.#clearUnit();
     this.#skipping = true;
+    this.#atBoundary = false;
     this.#units.add(fault);
   }
 

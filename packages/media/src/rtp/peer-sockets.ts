@@ -6,7 +6,7 @@ import type { RtpPacket } from '../codec/frame.ts';
 import type { PortPair } from './port-pair.ts';
 import { encodeRtcp, type RtcpPacket } from './rtcp.ts';
 import type { RtpRemote } from './rtp-remote.ts';
-import { SourceLatch } from './source-latch.ts';
+import { type KnownStream, SourceLatch } from './source-latch.ts';
 import { type SrtpFault, SrtpSession } from './srtp.ts';
 import { closeSocket, isUnspecified, normalAddress, sourceAddress } from './udp-socket.ts';
 
@@ -135,9 +135,16 @@ export class PeerSockets {
   }
 
   /** A valid packet arrived from another source. @returns whether that is the source from now on. */
-  considerSource(address: string, port: number, packet: RtpPacket): boolean {
+  considerSource(
+    address: string,
+    port: number,
+    packet: RtpPacket,
+    stream: KnownStream | undefined,
+  ): boolean {
     const latch = this.#latch;
-    if (!latch?.consider(address, port, packet)) return false;
+    if (!latch?.consider(address, port, packet, stream)) return false;
+    // Another port of the peer's RTP: its RTCP has another one, too.
+    if (stream) this.#rtcpSeen = false;
     this.#mayRtp = this.#maySendTo(address);
     // The SDP's address is behind the NAT. The port next to the source of RTP is a guess until the peer's own RTCP arrives.
     if (latch.latched && !this.#rtcpSeen) this.#sendRtcpTo(address, Math.min(port + 1, 65_535));

@@ -18,6 +18,9 @@ export class ReceptionStats {
   readonly #clockRateHz: number;
   readonly #seen = new Float64Array(HISTORY).fill(-1);
   #started = false;
+  #expected = true;
+  /** The next packet is a new base: what is missing before it was not to be received. */
+  #moves = false;
   #ssrc = 0;
   #highest = 0;
   #cycles = 0;
@@ -66,9 +69,13 @@ export class ReceptionStats {
     return this.#duplicates;
   }
 
-  /** Takes each packet as it arrives, before any reordering. */
-  push(packet: RtpPacket): void {
-    if (!this.#started) {
+  /**
+   * Takes each packet as it arrives, before any reordering.
+   * @param isMedia - False for a packet whose timestamp may have another clock: it has no part in the jitter.
+   */
+  push(packet: RtpPacket, isMedia = true): void {
+    if (!this.#started || (this.#moves && packet.ssrc === this.#ssrc)) {
+      this.#moves = !this.#expected;
       this.#begin(packet);
     } else if (packet.ssrc !== this.#ssrc) {
       if (!this.#confirmed(packet)) return;
@@ -92,7 +99,17 @@ export class ReceptionStats {
     }
     this.#remember(this.#cycles + packet.sequenceNumber);
     this.#received++;
-    this.#measureJitter(packet);
+    if (isMedia) this.#measureJitter(packet);
+  }
+
+  /**
+   * Sets whether the stream is to be received: not while either side holds it. What is missing meanwhile is no loss, although the
+   * sequence may run on.
+   */
+  expect(expected: boolean): void {
+    if (expected === this.#expected) return;
+    this.#expected = expected;
+    this.#moves = true;
   }
 
   /** Remembers a sender report for the LSR and DLSR fields. */

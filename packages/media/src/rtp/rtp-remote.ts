@@ -31,6 +31,8 @@ export interface RtpRemote {
   readonly keyFrameMethods?: readonly KeyFrameMethod[];
   /** The peer sends media; false while it holds the call, and then no key frame is requested. Default true. */
   readonly sends?: boolean;
+  /** The peer holds the call: it may pause, and what is missing afterwards is no loss. Default false. */
+  readonly held?: boolean;
   /** Keys of SRTP and SRTCP; unprotected packets are rejected then. Default: RTP in the clear. */
   readonly srtp?: SrtpKeys;
   /** The peer negotiated generic NACK. Default false. */

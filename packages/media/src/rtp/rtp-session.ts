@@ -18,13 +18,17 @@ import type { RtpCodec } from './depacketizer.ts';
 import { requireRemote, type RtpRemote } from './rtp-remote.ts';
 import { RtpSender } from './rtp-sender.ts';
 import { decodeRtp, isRtcp, isStun } from './rtp.ts';
+import type { KnownStream } from './source-latch.ts';
 import type { SoundSource } from './sound-source.ts';
 import type { TickSource } from '../ticker.ts';
 import { invalid } from './udp-socket.ts';
 
 /** What a session reports, synchronously. Handlers must not throw. */
 export interface RtpSessionHandler {
-  /** Each packet from the peer with a negotiated payload type, in order of arrival. The hot path. */
+  /**
+   * Each packet from the peer, in order of arrival. The hot path. Packets of the stream with a type that was not negotiated are
+   * among them: they occupy their sequence numbers.
+   */
   onPacket(packet: RtpPacket): void;
   /** RTP arrives before `start`: early media, or a peer that sends as soon as it answers. Once. */
   onEarly?(): void;
@@ -38,7 +42,7 @@ export interface RtpSessionHandler {
   onKeyFrameByInfo?(): void;
   /** A key frame should be requested by a re-INVITE that changes nothing. */
   onKeyFrameByReinvite?(): void;
-  /** Media comes from an address other than the SDP's (see {@link SourceLatch}). Once. */
+  /** Media comes from an address other than the SDP's (see {@link SourceLatch}): at first, and whenever it moves. */
   onLatched?(address: string, port: number): void;
   /** The peer requests a key frame from us, by PLI or FIR; the session answers with {@link RtpRemote.sendVideo} itself. */
   onKeyFrameRequest?(): void;
@@ -87,7 +91,7 @@ export interface RtpSessionStats {
   readonly jitterMs: number;
   readonly reordered: number;
   readonly duplicates: number;
-  /** Monotonic milliseconds of the last accepted RTP packet, or null. */
+  /** Monotonic milliseconds of the last RTP packet from the peer, also of a type that was not negotiated; or null. */
   readonly lastRtpMs: number | null;
   /** RTCP datagrams from the peer. */
   readonly rtcpPackets: number;
@@ -104,6 +108,8 @@ export interface RtpSessionStats {
   readonly nacksSent: number;
   /** RTP packets sent, keep-alives included. */
   readonly packetsSent: number;
+  /** Payload type of the last packet with a type that was not negotiated, or null. */
+  readonly unknownPayloadType: number | null;
 }
 
 /** After this time of silence, the peer counts as not sending. */
@@ -161,6 +167,7 @@ export class RtpSession {
   #packets = 0;
   #bytes = 0;
   #lastRtpMs: number | null = null;
+  #unknownPayloadType: number | null = null;
   #foreign = 0;
   /** SSRC from which a key frame was requested. */
   #keyFrameSsrc: number | undefined;
@@ -239,6 +246,7 @@ export class RtpSession {
       keyFrames: this.#rtcp.keyFrameStats,
       nacksSent: this.#rtcp.nacksSent,
       packetsSent: this.#sender.packetCount,
+      unknownPayloadType: this.#unknownPayloadType,
     };
   }
 
@@ -255,6 +263,7 @@ export class RtpSession {
     const nowMs = this.#now();
     if (this.#sockets.use(remote, nowMs)) this.#sender.awaitPeer(nowMs);
     this.#remote = remote;
+    this.#reception.expect(remote.sends !== false && remote.held !== true);
     this.accept(remote.payloadTypes);
     this.#sender.use(remote, this.#knownTypes.lastIndexOf(0));
     this.#rtcp.use(remote);
@@ -375,7 +384,7 @@ export class RtpSession {
       this.#countFault('rtp-flood');
       return;
     }
-    if (isRtcp(datagram)) {
+    if (isRtcp(datagram) && !this.#isRtpLikeRtcp(datagram)) {
       if (known) this.#onRtcp(datagram, address, port, arrivalMs);
       else this.#foreign++;
       return;
@@ -383,16 +392,18 @@ export class RtpSession {
     const plain = sockets.unprotectRtp(datagram);
     const packet = typeof plain === 'string' ? plain : decodeRtp(plain, arrivalMs);
     if (typeof packet === 'string' || this.#knownTypes[packet.payloadType] === 0) {
-      const fault = typeof packet === 'string' ? packet : 'rtp-payload-type';
-      if (known) this.#fault(fault, address, port, datagram);
-      else this.#foreign++;
+      if (!known) this.#foreign++;
+      else if (typeof packet === 'string') this.#fault(packet, address, port, datagram);
+      else this.#takeUnknown(packet, address, port);
       return;
     }
     if (!known) {
-      if (!sockets.considerSource(address, port, packet)) {
+      const stream = this.#stream;
+      if (!sockets.considerSource(address, port, packet, stream)) {
         this.#foreign++;
         return;
       }
+      if (stream !== undefined) this.#fault('rtp-source-moved', address, port, datagram);
       if (sockets.latched) this.#handler.onLatched?.(address, port);
     }
     this.#packets++;
@@ -406,6 +417,41 @@ export class RtpSession {
       this.requestKeyFrame();
     }
     this.#handler.onPacket(packet);
+  }
+
+  /** The stream received so far; undefined before its first packet. */
+  get #stream(): KnownStream | undefined {
+    const { ssrc } = this.#reception;
+    return ssrc === undefined || this.#lastRtpMs === null
+      ? undefined
+      : { ssrc, lastMs: this.#lastRtpMs };
+  }
+
+  /**
+   * A type that was not negotiated. Seen in: baresip and pjsip, whose keep-alives and comfort noise continue the sequence of
+   * the pictures or the sound. A packet of another SSRC (FEC, retransmissions) is not part of the sequence.
+   */
+  #takeUnknown(packet: RtpPacket, address: string, port: number): void {
+    this.#fault('rtp-payload-type', address, port, packet.datagram);
+    this.#lastRtpMs = packet.arrivalMs;
+    this.#unknownPayloadType = packet.payloadType;
+    if (packet.ssrc !== this.#reception.ssrc) return;
+    this.#reception.push(packet, false);
+    this.#handler.onPacket(packet);
+  }
+
+  /**
+   * RFC 5761 §4: with its marker set, RTP of the types 64–95 has the second octet of RTCP. RTP has its SSRC in the third word,
+   * RTCP in the second; before the first packet only a whole compound counts as RTCP where the type was negotiated.
+   */
+  #isRtpLikeRtcp(datagram: Buffer): boolean {
+    if (datagram.length < 12) return false;
+    const { ssrc } = this.#reception;
+    if (ssrc !== undefined && datagram.readUInt32BE(8) === ssrc)
+      return datagram.readUInt32BE(4) !== ssrc;
+    if (this.#knownTypes[datagram[1]! & 0x7f] === 0) return false;
+    const { packets, fault } = decodeRtcp(datagram);
+    return fault !== undefined || packets.length === 0;
   }
 
   #onRtcpSocket(datagram: Buffer, address: string, port: number): void {

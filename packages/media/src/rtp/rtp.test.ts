@@ -16,9 +16,8 @@ describe('decodeRtp', () => {
     ['CSRC past the end', `81 00 ${HEADER} 000000`, 'rtp-csrc'],
     ['extension header past the end', `90 00 ${HEADER} bede00`, 'rtp-extension'],
     ['extension body past the end', `90 00 ${HEADER} bede0001 000000`, 'rtp-extension'],
-    ['padding of 0', `a0 00 ${HEADER} ff00`, 'rtp-padding'],
     ['padding into the header', `a0 00 ${HEADER} ff03`, 'rtp-padding'],
-    ['padding without a payload', `a0 00 ${HEADER}`, 'rtp-padding'],
+    ['padding past the packet', `a0 00 ${HEADER} 0009`, 'rtp-padding'],
   ];
   it.each(cases)('names the fault: %s', (_name, hex, expected) => {
     expect(decodeRtp(bytes(hex), 0)).toBe(expected);
@@ -44,6 +43,11 @@ describe('decodeRtp', () => {
 
   it('takes a packet that is all padding as an empty payload', () => {
     expect(decodeRtp(bytes(`a0 00 ${HEADER} 000003`), 0)).toMatchObject({ payload: { length: 0 } });
+  });
+
+  it('takes a padding bit without padding as none', () => {
+    const packet = decodeRtp(bytes(`a0 00 ${HEADER} ff00`), 0);
+    expect(packet).toMatchObject({ payload: { length: 2 } });
   });
 
   it('reads what encodeRtp writes', () => {

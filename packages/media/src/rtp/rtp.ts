@@ -12,7 +12,7 @@ export type RtpFault =
   | 'rtp-csrc'
   /** The header extension runs past the end. */
   | 'rtp-extension'
-  /** The padding count is 0, or exceeds the packet. */
+  /** The padding count exceeds the packet. */
   | 'rtp-padding';
 
 const FIXED_HEADER_BYTES = 12;
@@ -45,8 +45,9 @@ export function decodeRtp(datagram: Uint8Array, arrivalMs: number): RtpPacket | 
   }
   let end = length;
   if ((first & 0x20) !== 0) {
-    const padding = datagram[length - 1]!;
-    if (padding === 0 || padding > length - start) return 'rtp-padding';
+    const padding = length > start ? datagram[length - 1]! : 0;
+    // A count of 0 is malformed (RFC 3550 §5.1), but nothing is lost: gateways that set the bit and add nothing send it.
+    if (padding > length - start) return 'rtp-padding';
     end = length - padding;
   }
   return {

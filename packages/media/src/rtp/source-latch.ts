@@ -6,6 +6,8 @@ import type { RtpPacket } from '../codec/frame.ts';
 const LATCH_PACKETS = 3;
 /** … over at least this time: media has a pace, a spray of packets has none. */
 const LATCH_SPAN_MS = 30;
+/** When a source has been silent for this long, its media may come from another port of its address. */
+const MOVE_AFTER_MS = 1000;
 /** Where the signalling address is known, every other address waits this many times as long. */
 const STRANGER_PATIENCE = 4;
 /** Sources watched at a time; a new one replaces the one that has been silent longest. */
@@ -25,6 +27,13 @@ export interface SourceLatchOptions {
   readonly maySendTo?: ((address: string) => boolean) | undefined;
 }
 
+/** The stream of the source in use. */
+export interface KnownStream {
+  readonly ssrc: number;
+  /** When its last packet arrived. */
+  readonly lastMs: number;
+}
+
 interface Candidate {
   address: string;
   port: number;
@@ -38,8 +47,9 @@ interface Candidate {
 /**
  * The rule: the SDP's address is accepted at once, and for good as soon as one packet arrives from it. If it stays
  * silent for `afterMs` from the start (a peer behind NAT), the first other source is accepted instead that sends three
- * packets in sequence with one SSRC, at the pace of media. That happens once; only the SDP's address itself
- * takes over again when it starts to send. Where the signalling address is known, a source with neither that nor the SDP's
+ * packets in sequence with one SSRC, at the pace of media. That happens once; afterwards only the SDP's address itself
+ * takes over again when it starts to send, and another port of the address in use when that has been silent for a second and
+ * the new port continues the same SSRC. Where the signalling address is known, a source with neither that nor the SDP's
  * IP address must wait four times as long. Everything else is foreign until signalling creates a new latch.
  */
 export class SourceLatch {
@@ -51,6 +61,7 @@ export class SourceLatch {
   readonly #openToAllFromMs: number;
   readonly #near: Candidate[] = [];
   readonly #far: Candidate[] = [];
+  readonly #moved: Candidate[] = [];
   #address: string;
   #port: number;
   #confirmed = false;
@@ -91,9 +102,15 @@ export class SourceLatch {
     return true;
   }
 
-  /** A valid packet arrived from a source that does not match. @returns whether that is the source from now on. */
-  consider(address: string, port: number, packet: RtpPacket): boolean {
-    if (this.#latched) {
+  /**
+   * A valid packet arrived from a source that does not match.
+   * @param stream - The stream that was received so far; undefined before its first packet.
+   * @returns whether that is the source from now on.
+   */
+  consider(address: string, port: number, packet: RtpPacket, stream?: KnownStream): boolean {
+    if (stream && this.#hasMoved(address, port, packet, stream)) {
+      this.#latched = true;
+    } else if (this.#latched) {
       if (port !== this.#sdpPort || address !== this.#sdpAddress) return false;
       if (!this.#mayUse(address)) return false;
       this.#latched = false;
@@ -107,6 +124,16 @@ export class SourceLatch {
     return true;
   }
 
+  /**
+   * Seen in: NAT that binds another port in the middle of a call. The old port is silent, and the same stream comes from
+   * another port of the same address.
+   */
+  #hasMoved(address: string, port: number, packet: RtpPacket, stream: KnownStream): boolean {
+    if (!this.#confirmed || address !== this.#address || packet.ssrc !== stream.ssrc) return false;
+    if (packet.arrivalMs - stream.lastMs < MOVE_AFTER_MS) return false;
+    return this.#isSteady(candidateOf(this.#moved, address, port, packet.arrivalMs), packet);
+  }
+
   #mayUse(address: string): boolean {
     return this.#maySendTo?.(address) ?? true;
   }
@@ -116,6 +143,11 @@ export class SourceLatch {
     const { arrivalMs } = packet;
     if (arrivalMs < (near ? this.#openFromMs : this.#openToAllFromMs)) return false;
     const candidate = candidateOf(near ? this.#near : this.#far, address, port, arrivalMs);
+    return this.#isSteady(candidate, packet) && this.#mayUse(address);
+  }
+
+  #isSteady(candidate: Candidate, packet: RtpPacket): boolean {
+    const { arrivalMs } = packet;
     const follows =
       packet.ssrc === candidate.ssrc && packet.sequenceNumber === candidate.nextSequenceNumber;
     if (!follows) {
@@ -126,9 +158,7 @@ export class SourceLatch {
     candidate.run++;
     candidate.lastMs = arrivalMs;
     candidate.nextSequenceNumber = (packet.sequenceNumber + 1) & 0xffff;
-    const isSteady =
-      candidate.run >= LATCH_PACKETS && arrivalMs - candidate.runSinceMs >= LATCH_SPAN_MS;
-    return isSteady && this.#mayUse(address);
+    return candidate.run >= LATCH_PACKETS && arrivalMs - candidate.runSinceMs >= LATCH_SPAN_MS;
   }
 }
 

@@ -54,12 +54,7 @@ export class Vp8Depacketizer implements Depacketizer<Vp8Unit> {
   push(packet: RtpPacket): readonly Vp8Unit[] {
     this.#units.begin();
     const { rtpTimestamp, payload } = packet;
-    if (packet.sequenceNumber !== this.#expected || packet.ssrc !== this.#ssrc) {
-      if (this.#started) this.#noteLoss();
-      this.#started = true;
-      this.#ssrc = packet.ssrc;
-    }
-    this.#expected = (packet.sequenceNumber + 1) & 0xffff;
+    this.#follow(packet);
     if (this.#state !== 'between' && rtpTimestamp !== this.#timestamp) this.#end();
     this.#timestamp = rtpTimestamp;
     this.#lastArrivalMs = packet.arrivalMs;
@@ -67,6 +62,22 @@ export class Vp8Depacketizer implements Depacketizer<Vp8Unit> {
     if (payload.length > 0 && this.#state !== 'skipped') this.#pushPayload(payload);
     if (packet.marker && this.#state !== 'between') this.#end();
     return this.#units.units;
+  }
+
+  skip(packet: RtpPacket): readonly Vp8Unit[] {
+    this.#units.begin();
+    if (this.#started) this.#follow(packet);
+    return this.#units.units;
+  }
+
+  /** Notices what is missing before this packet. */
+  #follow(packet: RtpPacket): void {
+    if (packet.sequenceNumber !== this.#expected || packet.ssrc !== this.#ssrc) {
+      if (this.#started) this.#noteLoss();
+      this.#started = true;
+      this.#ssrc = packet.ssrc;
+    }
+    this.#expected = (packet.sequenceNumber + 1) & 0xffff;
   }
 
   reset(): void {

@@ -117,3 +117,39 @@ describe('KeyFrameGate', () => {
     expect([passed.length, gate.isOpen]).toEqual([5, false]);
   });
 });
+
+describe('KeyFrameGate without IDR pictures', () => {
+  /** first_mb_in_slice ue(0) is `1`; slice_type ue(7) is `0001000`, ue(5) is `00110`. */
+  const I_SLICE = Uint8Array.of(0x61, 0b1000_1000, 0x80);
+  const P_SLICE = Uint8Array.of(0x61, 0b1001_1000, 0x80);
+  const SPS = Uint8Array.of(0x67, 66, 0, 30);
+  const picture = (arrivalMs: number, ...nalus: Uint8Array[]): H264AccessUnit => ({
+    ...unit(false, arrivalMs),
+    nalus,
+  });
+
+  it('opens at an I picture after 1.5 s, and from then on at once', () => {
+    const { gate, push, passed } = rig();
+    for (let nowMs = 0; nowMs < 1500; nowMs += 40)
+      push(picture(nowMs, nowMs % 400 === 0 ? I_SLICE : P_SLICE));
+    expect(passed).toEqual([]);
+    push(picture(1520, P_SLICE));
+    push(picture(1560, I_SLICE));
+    push(picture(1600, P_SLICE));
+    expect(passed).toEqual([true, false]);
+    gate.break();
+    push(picture(1640, P_SLICE));
+    push(picture(1680, I_SLICE));
+    expect(passed).toEqual([true, false, true]);
+  });
+
+  it('opens at once at an I picture that comes with a sequence parameter set', () => {
+    const { push, passed } = rig();
+    push(picture(0, SPS, P_SLICE));
+    push(picture(40, SPS, I_SLICE, P_SLICE));
+    expect(passed).toEqual([]);
+    push(picture(80, SPS, I_SLICE, I_SLICE));
+    push(picture(120, P_SLICE));
+    expect(passed).toEqual([true, false]);
+  });
+});

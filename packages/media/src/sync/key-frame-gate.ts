@@ -1,6 +1,7 @@
 // Blocks pictures that refer to a missing one: closed until a key frame, closed again by a loss.
 
 import type { VideoFrame } from '../codec/frame.ts';
+import { hasSps, isIntraPicture } from '../codec/h264.ts';
 import { recoveryFrameCount } from '../codec/h264-sei.ts';
 
 /** Why a key frame is wanted. */
@@ -27,6 +28,9 @@ const GRADUAL_AFTER_MS = 1500;
  * - if they become correct only gradually, not before the gate has been closed for 1.5 s, because an IDR picture that
  *   answers the request is better: no decoder shows half a picture then. Once a sender was begun with so, and no IDR
  *   has come since, its later recovery points are taken at once: it has no IDR pictures.
+ *
+ * An I picture without a recovery point is taken like a gradual one, and at once if it comes with a sequence parameter set.
+ * Seen in: encoders of room systems that answer a request, or change the size, with I pictures instead of IDR pictures.
  *
  * Everything from the recovery point on is passed, as a decoder needs the pictures in between to get there. The access
  * unit goes on marked as key frame, as containers know no third kind, and outputs and players begin only at those.
@@ -98,7 +102,8 @@ export class KeyFrameGate<Frame extends VideoFrame = VideoFrame> {
   #mayBeginAt(frame: Frame): boolean {
     if (frame.codec !== 'h264') return false;
     const frames = recoveryFrameCount(frame.nalus);
-    if (frames === undefined) return false;
+    if (frames === undefined && !isIntraPicture(frame.nalus)) return false;
+    if (frames === undefined && hasSps(frame.nalus)) return true;
     if (frames === 0 || this.#refreshesGradually) return true;
     // False while nothing has been dropped yet (NaN).
     if (!(frame.arrivalMs - this.#closedSinceMs >= GRADUAL_AFTER_MS)) return false;
