@@ -74,5 +74,6 @@ export type {
   MediaSessionHandler,
   MediaSessionOptions,
 } from './session/media-session.ts';
+export type { MediaProblem } from './session/media-problems.ts';
 export type { MediaStats } from './session/media-stats.ts';
 export type { NegotiatedMedia, NegotiatedMedium } from './session/negotiated-media.ts';

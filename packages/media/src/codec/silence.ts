@@ -26,6 +26,25 @@ const SILENCE: Readonly<Record<AudioCodec, Uint8Array>> = {
   ),
 };
 
+/** Octets of G.711 that decode to less than 16 of 32,768: digital silence, and its least bit. */
+const QUIET: Readonly<Record<'pcma' | 'pcmu', ReadonlySet<number>>> = {
+  pcma: new Set([0xd5, 0x55]),
+  pcmu: new Set([0xff, 0x7f, 0xfe, 0x7e]),
+};
+/** An Opus packet without sound is its table-of-contents octet and at most two more (RFC 6716 §3.1, RFC 7587 §3.1.3). */
+const OPUS_SILENCE_BYTES = 3;
+
+/** True when a payload is silence for certain; of G.722 and Speex only the one that we send ourselves is known. */
+export function isSilence(codec: AudioCodec, payload: Uint8Array): boolean {
+  if (codec === 'opus') return payload.length <= OPUS_SILENCE_BYTES;
+  if (codec === 'pcma' || codec === 'pcmu') {
+    const quiet = QUIET[codec];
+    return payload.every((octet) => quiet.has(octet));
+  }
+  const silence = SILENCE[codec];
+  return payload.length === silence.length && payload.every((octet, at) => octet === silence[at]);
+}
+
 /** 20 ms of silence, as one RTP payload. Shared: do not modify. */
 export function audioSilence(codec: AudioCodec): Uint8Array {
   return SILENCE[codec];

@@ -4,6 +4,7 @@
 import { AUDIO_CODECS } from '../codec/codec.ts';
 import type { AudioCodec } from '../codec/codec.ts';
 import type { AudioFrame, RtpPacket } from '../codec/frame.ts';
+import { isSilence } from '../codec/silence.ts';
 import type { StreamHub } from '../output/stream-hub.ts';
 import { AudioDepacketizer } from '../rtp/audio-depacketizer.ts';
 import type { RtpCodec } from '../rtp/depacketizer.ts';
@@ -14,6 +15,8 @@ import { ArrivalDelay } from '../sync/arrival-delay.ts';
 import { AudioTimeline } from '../sync/audio-timeline.ts';
 import { CodecChanges } from '../sync/codec-changes.ts';
 import type { StreamClock } from '../sync/stream-clock.ts';
+import { arrived } from './media-problems.ts';
+import type { MediumActivity } from './media-problems.ts';
 import { ReceivedFigures } from './media-stats.ts';
 import type { ReceivedMediaStats } from './media-stats.ts';
 
@@ -34,6 +37,9 @@ const AUDIO_GRACE_MS = 60;
 /** Audio that stays late for longer is not the backlog of a stall, which drains faster: its timestamps have moved. */
 const MAX_LATE_MS = 500;
 
+/** RFC 3551 table 4; it needs no negotiation. */
+const COMFORT_NOISE_TYPE = 13;
+
 /** RtpSession → reception line → depacketizer → clock → timeline → StreamHub. */
 export class AudioPath {
   /** As negotiated; filled by the session. */
@@ -44,6 +50,8 @@ export class AudioPath {
   readonly #depacketizer = new AudioDepacketizer(this.payloadTypes);
   readonly #codec = new CodecChanges<AudioCodec>();
   readonly #clock: StreamClock;
+  #sounds = 0;
+  #silent = 0;
   #timeline: AudioTimeline | undefined;
   readonly #hub: StreamHub;
   readonly #deps: AudioPathDeps;
@@ -110,6 +118,11 @@ export class AudioPath {
     this.#line.reset();
   }
 
+  /** What has arrived, for {@link MediaProblems}. */
+  activity(rtp: RtpSessionStats): Omit<MediumActivity, 'expected'> {
+    return { ...arrived(rtp), frames: this.#sounds, withheld: 0, silent: this.#silent };
+  }
+
   /** Figures so far. */
   stats(rtp: RtpSessionStats): ReceivedMediaStats<AudioCodec> {
     return this.figures.stats(rtp, this.#line, this.codec);
@@ -118,14 +131,22 @@ export class AudioPath {
   /** The hot path: one packet, in order. */
   #onPacket(packet: RtpPacket): void {
     this.#clock.begin(packet.arrivalMs);
+    if (packet.payloadType === COMFORT_NOISE_TYPE) this.#silent++;
     for (const unit of this.#depacketizer.push(packet)) {
       if (typeof unit === 'string') this.figures.count(unit);
-      else if ('digit' in unit) this.#deps.onDigit(unit.digit);
+      else if ('digit' in unit) this.#onDigit(unit.digit);
       else this.#onSound(unit);
     }
   }
 
+  #onDigit(digit: string): void {
+    this.#sounds++;
+    this.#deps.onDigit(digit);
+  }
+
   #onSound(frame: AudioFrame): void {
+    if (isSilence(frame.codec, frame.payload)) this.#silent++;
+    else this.#sounds++;
     if (frame.codec !== this.#codec.codec && !this.#follows(frame)) return;
     const timeline = this.#timeline!;
     timeline.push(frame, this.#clock.soundMs(frame.rtpTimestamp, frame.arrivalMs));

@@ -16,6 +16,8 @@ import { Inactivity } from '../sync/inactivity.ts';
 import { StreamClock } from '../sync/stream-clock.ts';
 import type { TickSource } from '../ticker.ts';
 import { AudioPath } from './audio-path.ts';
+import { MediaProblems } from './media-problems.ts';
+import type { MediaProblem, MediumActivity } from './media-problems.ts';
 import type { MediaStats } from './media-stats.ts';
 import {
   audioRemote,
@@ -52,6 +54,8 @@ export interface MediaSessionHandler {
   onKeyFrameByReinvite?(): void;
   /** The peer should send, and has not for the time-out. Once. */
   onInactive?(kind: 'rtp' | 'rtcp'): void;
+  /** What is wrong with a medium that the peer should send has changed; null: all is well again. Once for each change. */
+  onProblem?(medium: MediaKind, problem: MediaProblem | null): void;
   /** About once a second from `start` on. */
   onSecond?(): void;
   /** An output has thrown, and was removed. The others go on. */
@@ -189,6 +193,7 @@ class RtpMediaSession implements MediaSession {
   readonly #videoPath: VideoPath;
   readonly #peerSound: PeerSound;
   readonly #inactivity: Inactivity;
+  readonly #problems = { audio: new MediaProblems('audio'), video: new MediaProblems('video') };
   #negotiated: NegotiatedMedia | undefined;
   /** Packets handed over while the sockets are being started. */
   #early: EarlyPacket[] | undefined;
@@ -333,7 +338,7 @@ class RtpMediaSession implements MediaSession {
   /** Throws before anything has changed. */
   #apply(negotiated: NegotiatedMedia): void {
     const before = this.#negotiated;
-    const { audio, video, signallingAddress } = negotiated;
+    const { audio, video, held = false, signallingAddress } = negotiated;
     if (audio) requireMedium(audio);
     if (video) requireMedium(video);
     const expected = this.#expectedOf(negotiated);
@@ -352,11 +357,16 @@ class RtpMediaSession implements MediaSession {
     fillTypes(audioTypes, audio, this.#formerAudio);
     fillTypes(videoTypes, video, this.#formerVideo);
     if (audio || before?.audio)
-      this.#audioRtp.start({ ...audioRemote(audio, before?.audio, audioTypes), ...signalling });
+      this.#audioRtp.start({
+        ...audioRemote(audio, before?.audio, audioTypes),
+        ...signalling,
+        held,
+      });
     if (video || before?.video)
       this.#videoRtp.start({
         ...videoRemote(video, before?.video, videoTypes, this.#options.blackVideo),
         ...signalling,
+        held,
       });
     this.#peerSound.use((audio && lineToSend(audio).codec) ?? null);
   }
@@ -413,7 +423,26 @@ class RtpMediaSession implements MediaSession {
       nowMs,
     );
     if (gone) this.#handler.onInactive?.(gone);
+    this.#checkProblem('audio', this.#audioPath.activity(audio), nowMs);
+    this.#checkProblem('video', this.#videoPath.activity(video), nowMs);
     this.#handler.onSecond?.();
+  }
+
+  #checkProblem(
+    medium: MediaKind,
+    activity: Omit<MediumActivity, 'expected'>,
+    nowMs: number,
+  ): void {
+    const { held = false } = this.#negotiated!;
+    const expected = !held && this.#negotiated![medium]?.receive === true;
+    const problems = this.#problems[medium];
+    if (!problems.check({ ...activity, expected }, nowMs)) return;
+    const { figures } = medium === 'audio' ? this.#audioPath : this.#videoPath;
+    const { problem, sinceMs } = problems;
+    figures.problem = problem;
+    figures.problemSinceMs =
+      sinceMs === null ? null : Math.round(this.#options.wallClock() - (nowMs - sinceMs));
+    this.#handler.onProblem?.(medium, problem);
   }
 
   #forgetFormerTypes(): void {

@@ -23,6 +23,7 @@ const RTP: RtpSessionStats = {
   },
   nacksSent: 0,
   packetsSent: 0,
+  unknownPayloadType: null,
 };
 const line = () => new ReceptionLine(() => {}, {});
 

@@ -5,6 +5,7 @@ import type { TranscoderStats } from '../ffmpeg/transcoder.ts';
 import type { KeyFrameStats } from '../rtp/key-frame-requester.ts';
 import type { ReceptionLine } from '../rtp/reception-line.ts';
 import type { RtpSessionStats } from '../rtp/rtp-session.ts';
+import type { MediaProblem } from './media-problems.ts';
 
 /** Figures of one received medium; `null` where nothing was measured. */
 export interface ReceivedMediaStats<Codec extends string = AudioCodec | VideoCodec> {
@@ -30,6 +31,10 @@ export interface ReceivedMediaStats<Codec extends string = AudioCodec | VideoCod
   readonly recovered: number;
   /** Packets dropped, counted by fault. */
   readonly faults: Readonly<Record<string, number>>;
+  /** Why nothing of the medium has reached the outputs for some seconds, although the peer should send; `null`: all is well. */
+  readonly problem: MediaProblem | null;
+  /** Since when, in Unix milliseconds; `null` while there is no problem. */
+  readonly problemSinceMs: number | null;
 }
 
 /** Figures of a session. */
@@ -80,6 +85,9 @@ export class Rate {
 
 /** Counters of a medium beyond its RTP session. */
 export class ReceivedFigures<Codec extends AudioCodec | VideoCodec> {
+  problem: MediaProblem | null = null;
+  /** Unix milliseconds. */
+  problemSinceMs: number | null = null;
   readonly #faults = new Map<string, number>();
   readonly #rate = new Rate();
 
@@ -116,6 +124,8 @@ export class ReceivedFigures<Codec extends AudioCodec | VideoCodec> {
       nacksSent,
       recovered,
       faults: { ...rtp.faults, ...Object.fromEntries(this.#faults) },
+      problem: this.problem,
+      problemSinceMs: this.problemSinceMs,
     };
   }
 }

@@ -6,6 +6,7 @@ import type { RtpPacket, VideoFrame } from '../codec/frame.ts';
 import type { StreamHub } from '../output/stream-hub.ts';
 import type { RtpCodec } from '../rtp/depacketizer.ts';
 import { H264Depacketizer } from '../rtp/h264-depacketizer.ts';
+import type { H264Unit } from '../rtp/h264-depacketizer.ts';
 import type { JitterGap } from '../rtp/jitter-buffer.ts';
 import type { DelayRange } from '../rtp/jitter-delay.ts';
 import { ReceptionLine } from '../rtp/reception-line.ts';
@@ -15,6 +16,8 @@ import { CodecChanges } from '../sync/codec-changes.ts';
 import { DecodeTimestamps } from '../sync/decode-timestamps.ts';
 import { KeyFrameGate } from '../sync/key-frame-gate.ts';
 import type { StreamClock } from '../sync/stream-clock.ts';
+import { arrived } from './media-problems.ts';
+import type { MediumActivity } from './media-problems.ts';
 import { VideoFigures } from './media-stats.ts';
 import type { MediaStats } from './media-stats.ts';
 
@@ -43,6 +46,8 @@ export class VideoPath {
   readonly #h264 = new H264Depacketizer();
   readonly #vp8 = new Vp8Depacketizer();
   readonly #gate: KeyFrameGate;
+  /** Of the last packet with a picture. */
+  #packetCodec: RtpCodec['codec'] | undefined;
   readonly #codec = new CodecChanges<VideoCodec>();
   readonly #clock: StreamClock;
   readonly #decodeTimes = new DecodeTimestamps();
@@ -81,6 +86,7 @@ export class VideoPath {
   tick(nowMs: number): void {
     const { jitterMs, roundTripMs } = this.#deps.rtp();
     this.#line.tick(nowMs, jitterMs, roundTripMs);
+    this.#takeH264(this.#h264.expire(nowMs));
   }
 
   /** Pictures that refer to others are useless before the next key frame, which is requested. */
@@ -92,6 +98,17 @@ export class VideoPath {
   setParameterSets(nalus: readonly Uint8Array[]): void {
     this.#hub.setParameterSets(nalus);
     this.#decodeTimes.setReorderFrames(this.#hub.parameterSets.maxReorderFrames);
+  }
+
+  /** What has arrived, for {@link MediaProblems}. */
+  activity(rtp: RtpSessionStats): Omit<MediumActivity, 'expected'> {
+    const { framesWithoutParameterSets } = this.#hub.stats;
+    return {
+      ...arrived(rtp),
+      frames: this.figures.frames - framesWithoutParameterSets,
+      withheld: this.#gate.dropped,
+      silent: 0,
+    };
   }
 
   /** Figures so far. */
@@ -110,17 +127,31 @@ export class VideoPath {
     if (this.figures.frames === 0) this.#deps.rtp().requestKeyFrame();
     const codec = this.payloadTypes.get(packet.payloadType)?.codec;
     if (codec === 'h264') {
-      for (const unit of this.#h264.push(packet)) {
-        if (typeof unit === 'string') this.#onFault(unit);
-        else if ('parameterSet' in unit) this.setParameterSets([unit.parameterSet]);
-        else this.#onPicture(unit);
-      }
+      this.#takeH264(this.#h264.push(packet));
     } else if (codec === 'vp8') {
       for (const unit of this.#vp8.push(packet)) {
         if (typeof unit === 'string') this.#onFault(unit);
         else this.#onPicture(unit);
       }
+    } else {
+      for (const unit of this.#skip(packet)) if (typeof unit === 'string') this.#onFault(unit);
     }
+    if (codec !== undefined) this.#packetCodec = codec;
+  }
+
+  #takeH264(units: readonly H264Unit[]): void {
+    for (const unit of units) {
+      if (typeof unit === 'string') this.#onFault(unit);
+      else if ('leftOut' in unit) this.figures.count(unit.leftOut);
+      else if ('parameterSet' in unit) this.setParameterSets([unit.parameterSet]);
+      else this.#onPicture(unit);
+    }
+  }
+
+  /** A packet without pictures in the sequence of them, e.g. a keep-alive. */
+  #skip(packet: RtpPacket): readonly unknown[] {
+    if (this.#packetCodec === 'h264') return this.#h264.skip(packet);
+    return this.#packetCodec === 'vp8' ? this.#vp8.skip(packet) : [];
   }
 
   #onPicture(whole: VideoFrame): void {

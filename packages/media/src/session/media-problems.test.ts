@@ -1,0 +1,97 @@
+import { describe, expect, it } from 'vitest';
+import { MediaProblems } from './media-problems.ts';
+import type { MediumActivity } from './media-problems.ts';
+
+type Counter = 'packets' | 'unknown' | 'unreadable' | 'frames' | 'withheld' | 'silent';
+
+/** Seconds of a call: which counters grow in each, `held` for a second in which nothing is expected. */
+function run(
+  kind: 'audio' | 'video',
+  seconds: readonly (readonly (Counter | 'held')[])[],
+): string[] {
+  const problems = new MediaProblems(kind);
+  const counters: Record<Counter, number> = {
+    packets: 0,
+    unknown: 0,
+    unreadable: 0,
+    frames: 0,
+    withheld: 0,
+    silent: 0,
+  };
+  const changes: string[] = [];
+  seconds.forEach((growing, second) => {
+    for (const name of growing) if (name !== 'held') counters[name]++;
+    const activity: MediumActivity = {
+      ...counters,
+      unknownType: counters.unknown > 0 ? 8 : undefined,
+      expected: !growing.includes('held'),
+    };
+    if (problems.check(activity, second * 1000))
+      changes.push(`${second} ${problems.problem ?? 'well'} ${problems.sinceMs ?? '-'}`);
+  });
+  return changes;
+}
+const times = <Item>(count: number, item: Item): Item[] =>
+  Array.from({ length: count }, () => item);
+const GOOD = ['packets', 'frames'] as const;
+
+describe('MediaProblems', () => {
+  const causes: [name: string, kind: 'audio' | 'video', growing: Counter[], problem: string][] = [
+    ['nothing', 'video', [], 'NO_PACKETS'],
+    ['nothing', 'audio', [], 'NO_PACKETS'],
+    ['another type', 'video', ['unknown'], 'UNKNOWN_PAYLOAD_TYPE 8'],
+    ['another type', 'audio', ['unknown'], 'UNKNOWN_PAYLOAD_TYPE 8'],
+    ['pictures without key frame', 'video', ['packets', 'withheld'], 'NO_KEY_FRAME'],
+    ['packets without pictures', 'video', ['packets'], 'UNDECODABLE'],
+    ['packets that cannot be decrypted', 'audio', ['unreadable'], 'UNDECODABLE'],
+    ['silence', 'audio', ['packets', 'silent'], 'SILENT'],
+    [
+      'good packets and a few of another type',
+      'video',
+      ['packets', 'unknown', 'withheld'],
+      'NO_KEY_FRAME',
+    ],
+  ];
+  it.each(causes)(
+    'from the start %s (%s): named after three seconds, once',
+    (_name, kind, growing, problem) => {
+      expect(run(kind, times(10, growing))).toEqual([`3 ${problem} 0`]);
+    },
+  );
+
+  it('says since when, follows another cause, and ends with the first frame', () => {
+    const seconds = [
+      ...times(5, GOOD),
+      ...times(4, ['unknown'] as const),
+      ...times(4, []),
+      GOOD,
+      GOOD,
+    ];
+    expect(run('video', seconds)).toEqual([
+      '7 UNKNOWN_PAYLOAD_TYPE 8 4000',
+      '11 FROZEN 4000',
+      '13 well -',
+    ]);
+  });
+
+  it('a picture that stops is frozen; sound that stops is gone, or silent if the sender announced it', () => {
+    expect(run('video', [...times(2, GOOD), ...times(5, [])])).toEqual(['4 FROZEN 1000']);
+    expect(run('audio', [...times(2, GOOD), ...times(5, [])])).toEqual(['4 NO_PACKETS 1000']);
+    const paused = [...times(2, GOOD), ['packets', 'silent'] as const, ...times(9, [])];
+    expect(run('audio', paused)).toEqual(['4 SILENT 1000']);
+  });
+
+  it('has no problem on hold, and waits three seconds again after it', () => {
+    const seconds = [...times(2, GOOD), ...times(6, ['held'] as const), ...times(5, [])];
+    expect(run('video', seconds)).toEqual(['11 NO_PACKETS 8000']);
+    expect(run('video', [...times(6, []), ['held'], ...times(2, [])])).toEqual([
+      '3 NO_PACKETS 0',
+      '6 well -',
+    ]);
+  });
+
+  it('short breaks are none', () => {
+    const seconds = times(5, [GOOD, [], []] as const).flat();
+    expect(run('video', seconds)).toEqual([]);
+  });
+});
