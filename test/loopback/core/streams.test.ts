@@ -86,7 +86,7 @@ describe('every audio codec, pushed, recorded and watched at once', () => {
         expect(pictures.length).toBeGreaterThanOrEqual(30);
         for (const medium of [sound, pictures]) {
           const times = medium.map(({ timestampMs }) => timestampMs);
-          expect(times).toEqual([...times].sort((a, b) => a - b));
+          expect(times).toEqual(times.toSorted((a, b) => a - b));
         }
         const [first] = sound;
         expect(Math.abs(first!.timestampMs - pictures[0]!.timestampMs)).toBeLessThan(2000);

@@ -84,7 +84,7 @@ describe('a recording', () => {
     );
     for (const recorder of recorders) recorder.push(tag('key-frame', 0));
     await Promise.all(recorders.map((recorder) => recorder.close()));
-    const paths = files.map(({ path }) => path).sort();
+    const paths = files.map(({ path }) => path).toSorted();
     expect(paths).toEqual(['same.flv', 'same_2.flv', 'same_3.flv'].map((name) => join(dir, name)));
     for (const path of paths) {
       expect([...readFlvTags(await readFile(path))]).toHaveLength(2);
