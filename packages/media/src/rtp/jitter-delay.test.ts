@@ -95,4 +95,17 @@ describe('JitterDelay', () => {
     expect(tooLate / all).toBeLessThan(0.1);
     expect(longestMs).toBeLessThanOrEqual(90);
   });
+
+  it('once a packet was late, does not fall below what reordering takes, for half a minute', () => {
+    const delay = new JitterDelay();
+    let nowMs = 0;
+    for (; nowMs <= 10_000; nowMs += 20) delay.update(nowMs, 0);
+    expect(delay.valueMs).toBe(20);
+    delay.onLate(12, nowMs);
+    expect(delay.valueMs).toBe(60);
+    for (; nowMs < 39_000; nowMs += 20) delay.update(nowMs, 0);
+    expect(delay.valueMs).toBe(60);
+    for (; nowMs < 60_000; nowMs += 20) delay.update(nowMs, 0);
+    expect(delay.valueMs).toBe(20);
+  });
 });

@@ -14,6 +14,9 @@ const START_MS = 60;
 const MARGIN_MS = 10;
 /** A late packet counts in full for this long … */
 const HOLD_MS = 10_000;
+/** Where one packet of a burst comes late, the next may come later: once the line reorders, it is waited at least this long. */
+const REORDERING_MS = START_MS;
+const REORDERING_HOLD_MS = 30_000;
 /** … and then fades at this rate. */
 const FORGET_MS_PER_SECOND = 5;
 
@@ -23,6 +26,8 @@ export class JitterDelay {
   readonly #maxMs: number;
   #valueMs: number;
   #holdUntilMs = Number.NEGATIVE_INFINITY;
+  /** The line reorders, until then at least. */
+  #reordersUntilMs = Number.NEGATIVE_INFINITY;
   #updatedMs = Number.NaN;
 
   /**
@@ -52,7 +57,8 @@ export class JitterDelay {
    */
   onLate(lateMs: number, nowMs: number): void {
     if (lateMs > this.#maxMs) return;
-    const wantedMs = this.#clamp(lateMs + MARGIN_MS);
+    this.#reordersUntilMs = nowMs + REORDERING_HOLD_MS;
+    const wantedMs = this.#clamp(Math.max(lateMs + MARGIN_MS, REORDERING_MS));
     if (wantedMs < this.#valueMs) return;
     this.#valueMs = wantedMs;
     this.#holdUntilMs = nowMs + HOLD_MS;
@@ -66,7 +72,8 @@ export class JitterDelay {
   update(nowMs: number, jitterMs: number, neededMs = 0): void {
     const elapsedMs = Number.isNaN(this.#updatedMs) ? 0 : nowMs - this.#updatedMs;
     this.#updatedMs = nowMs;
-    const floorMs = this.#clamp(Math.max(2 * jitterMs, neededMs));
+    const reorderingMs = nowMs < this.#reordersUntilMs ? REORDERING_MS : 0;
+    const floorMs = this.#clamp(Math.max(2 * jitterMs, neededMs, reorderingMs));
     if (nowMs >= this.#holdUntilMs) {
       this.#valueMs -= (Math.max(0, elapsedMs) * FORGET_MS_PER_SECOND) / 1000;
     }

@@ -12,7 +12,7 @@ export type KeyFrameMethod = 'pli' | 'fir' | 'info' | 'reinvite';
 export interface KeyFrameRequesterOptions {
   /** The ladder, first choice first. Default PLI, then FIR. Empty: never asks. */
   readonly methods?: readonly KeyFrameMethod[];
-  /** Shortest time between two requests. Default 500 ms. */
+  /** Shortest time between two requests, until the peer is known to answer faster. Default 500 ms. */
   readonly minIntervalMs?: number;
 }
 
@@ -34,6 +34,12 @@ const MAX_INTERVAL_MS = 4000;
 const REINVITE_AFTER_MS = 3000;
 /** A re-INVITE costs the peer more than a packet: at most one in this time. */
 const REINVITE_INTERVAL_MS = 30_000;
+/**
+ * A peer that answers an RTCP request is asked again after so many of its answer times: by then the request, or the key frame, was
+ * lost on the way. Never sooner than MIN_SPACING_MS, as encoders pay for each key frame with the quality of the others.
+ */
+const SPACING_ANSWERS = 2;
+const MIN_SPACING_MS = 150;
 /** A key frame this long after the last request is not counted as its answer. */
 const MAX_ANSWER_MS = 2000;
 
@@ -53,6 +59,8 @@ export class KeyFrameRequester {
   #lastKeyFrameMs = Number.POSITIVE_INFINITY;
   #intervalMs: number;
   #lastMs = Number.NEGATIVE_INFINITY;
+  /** How long the peer takes to answer an RTCP request, smoothed; undefined while unknown. */
+  #answerMs: number | undefined;
   #lastReinviteMs = Number.NEGATIVE_INFINITY;
   /** The method that worked last time; the next request starts with it. */
   #remembered: KeyFrameMethod | undefined;
@@ -121,8 +129,8 @@ export class KeyFrameRequester {
     if (!this.#wanted && nowMs - this.#lastKeyFrameMs >= this.#everyMs) this.request(nowMs);
     if (!this.#wanted) return undefined;
     if (!this.#mayUse(this.#methods[this.#rung], nowMs, isFlowing)) this.#climb();
-    if (nowMs - this.#lastMs < this.#intervalMs) return undefined;
     const method = this.#methods[this.#rung];
+    if (nowMs - this.#lastMs < this.#spacingMs(method)) return undefined;
     if (method === undefined || !this.#mayUse(method, nowMs, isFlowing)) return undefined;
     this.#lastMs = nowMs;
     if (method === 'reinvite') this.#lastReinviteMs = nowMs;
@@ -137,12 +145,25 @@ export class KeyFrameRequester {
   onKeyFrame(nowMs: number): void {
     const answered = nowMs - this.#lastMs <= MAX_ANSWER_MS ? this.#asked : undefined;
     this.#answeredBy[answered ?? 'unasked']++;
+    if (answered === 'pli' || answered === 'fir') this.#noteAnswer(nowMs - this.#lastMs);
     this.#lastKeyFrameMs = nowMs;
     this.#asked = undefined;
     if (!this.#wanted) return;
     this.#wanted = false;
     this.#lastWaitMs = nowMs - this.#wantedSinceMs;
     this.#remembered = answered ?? this.#remembered;
+  }
+
+  #noteAnswer(answerMs: number): void {
+    const before = this.#answerMs ?? answerMs;
+    this.#answerMs = before + (answerMs - before) / 4;
+  }
+
+  #spacingMs(method: KeyFrameMethod | undefined): number {
+    const isFast = method !== undefined && method === this.#remembered && method !== 'info';
+    if (!isFast || this.#answerMs === undefined) return this.#intervalMs;
+    const spacingMs = Math.max(MIN_SPACING_MS, SPACING_ANSWERS * this.#answerMs);
+    return Math.min(this.#intervalMs, spacingMs);
   }
 
   #mayUse(method: KeyFrameMethod | undefined, nowMs: number, isFlowing: boolean): boolean {
