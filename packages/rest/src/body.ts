@@ -136,7 +136,13 @@ function fieldOf(row: OptionRow): z.ZodType {
       const values = row.of === 'text' ? z.string() : z.unknown();
       return z.preprocess(absent, z.record(z.string(), values).optional());
     }
-    case 'texts':
+    case 'texts': {
+      const list = z.array(z.string());
+      return z.preprocess(
+        absent,
+        (row.orOne === true ? z.union([z.string(), list]) : list).optional(),
+      );
+    }
     case 'list':
     case 'checked':
       break;

@@ -88,12 +88,15 @@ describe('a call', () => {
     [
       'no common codec',
       { audio: false, video: false },
-      { status: 'FAILED', info: 'No common codecs' },
+      {
+        status: 'FAILED',
+        info: 'No common codecs: audio: the peer refused it (port 0); video: the peer refused it (port 0)',
+      },
     ],
     [
       'an unusable answer',
       { sdp: () => 'v=0\r\nnonsense' },
-      { status: 'FAILED', info: 'Failed by error' },
+      { status: 'FAILED', info: 'Failed by error: No m-line' },
     ],
     ['the phone hanging up', { hangUpAfterMs: 100 }, { status: 'FINISH', endedBy: 'remote' }],
   ];

@@ -16,9 +16,9 @@ const LIMIT = { timeout: 20_000 };
 
 const open = (options: CallGatewayOptions = {}): Promise<CallGateway> =>
   openGateway({
-    ...options,
     incoming: { rules: [{ accept: {} }] },
     sipTimers: { t1Ms: 50, t2Ms: 200, t4Ms: 300 },
+    ...options,
   });
 
 /** The call shows what was sent. */
@@ -527,4 +527,134 @@ describe('an UPDATE before the 200', () => {
     expect((await phone.response(cseq)).startLine).toMatch(/^SIP\/2.0 491 /);
     phone.respond(invite, '486 Busy Here');
   });
+});
+
+describe('a key', () => {
+  const KEYS: readonly [string, string, string, RawParts['headers']?][] = [
+    ['INFO', 'audio/telephone-event', '7'],
+    ['INFO', 'Application/DTMF-Relay', 'Signal= 7\r\nDuration= 160\r\n'],
+    ['INFO', 'application/dtmf-relay;charset=utf-8', 'SIGNAL=7\nDURATION=160'],
+    ['INFO', 'application/dtmf', '7\r\n'],
+    ['INFO', 'application/vnd.nortelnetworks.digits', 'p=Digit-Collection\r\ny=Digits\r\nd=7\r\n'],
+    ['INFO', 'audio/telephone-event', '0x078A0640'],
+    [
+      'NOTIFY',
+      'audio/telephone-event',
+      '078A0640',
+      { Event: 'telephone-event;rate=1000', 'Subscription-State': 'active' },
+    ],
+  ];
+  for (const [method, type, body, headers = {}] of KEYS) {
+    it(`comes by ${method} as ${type} ${JSON.stringify(body)}`, LIMIT, async () => {
+      const phone = await RawPhone.open();
+      const gateway = await open();
+      const call = await gateway.startup({ callee: phone.uri });
+      const invite = await phone.request('INVITE');
+      await phone.respondUntil(invite, '200 OK', 'ACK', { body: phone.sdp(...BOTH) });
+      await call.established();
+      const digits: string[] = [];
+      call.on('dtmf', ({ digit }) => digits.push(digit));
+      const cseq = phone.inDialog(invite, method, { body, type, headers });
+      expect((await phone.response(cseq)).startLine).toBe('SIP/2.0 200 OK');
+      expect(digits).toEqual(['7']);
+    });
+  }
+});
+
+describe('a challenge of a second realm', () => {
+  const challenge = (realm: string) => ({
+    headers: { 'Proxy-Authenticate': `Digest realm="${realm}",nonce="n-${realm}",algorithm=MD5` },
+  });
+  const realmsIn = (invite: RawMessage) =>
+    invite.headers('proxy-authorization').map((one) => /realm="([^"]*)"/.exec(one)?.[1]);
+
+  async function twice(sipRealms?: string | readonly string[]) {
+    const phone = await RawPhone.open();
+    const gateway = await open();
+    const call = await gateway.startup({
+      callee: phone.uri,
+      sipPassword: 'secret',
+      ...(sipRealms !== undefined && { sipRealms }),
+    });
+    const first = await phone.request('INVITE');
+    phone.respond(first, '407 Proxy Authentication Required', challenge('a'));
+    const second = await phone.request('INVITE', 2);
+    expect(realmsIn(second)).toEqual(['a']);
+    phone.respond(second, '407 Proxy Authentication Required', challenge('b'));
+    return { phone, call };
+  }
+
+  for (const sipRealms of ['any', 'b', ['x', 'b']])
+    it(`is answered with sipRealms ${JSON.stringify(sipRealms)}`, LIMIT, async () => {
+      const { phone, call } = await twice(sipRealms);
+      const third = await phone.request('INVITE', 3);
+      expect(realmsIn(third)).toEqual(['a', 'b']);
+      await phone.respondUntil(third, '200 OK', 'ACK', { body: phone.sdp(...BOTH) });
+      await call.established();
+    });
+
+  for (const sipRealms of [undefined, ['x']])
+    it(`gets no password with sipRealms ${JSON.stringify(sipRealms)}`, LIMIT, async () => {
+      const { call } = await twice(sipRealms);
+      await call.closed();
+      expect(call.view()).toMatchObject({ status: 'FAILED', sipStatus: 407 });
+    });
+});
+
+it('a peer that has only Speex at 8 kHz is heard', LIMIT, async () => {
+  const phone = await RawPhone.open();
+  const gateway = await open({ transcoding: {} });
+  const call = await gateway.startup({ callee: phone.uri });
+  const invite = await phone.request('INVITE');
+  const speex = ['m=audio AUDIO RTP/AVP 98', 'a=rtpmap:98 speex/8000'];
+  await phone.respondUntil(invite, '200 OK', 'ACK', { body: phone.sdp(...speex, ...VIDEO) });
+  await call.established();
+  phone.play(invite, { audio: { codec: 'speex/8000', payloadType: 98 } });
+  await shows(call, 'both');
+  expect(call.stats()?.audio?.codec).toBe('speex-nb');
+});
+
+describe('a caller that gives up at a challenge', () => {
+  // sofia-sip, sipp
+  it('leaves a warning that names the setting', { timeout: 30_000 }, async () => {
+    const lines: string[] = [];
+    const warn = (line: string): void => void lines.push(line);
+    const phone = await RawPhone.open();
+    const gateway = await open({
+      incoming: { rules: [{ auth: { users: { alice: 'long password' } }, accept: {} }] },
+      logger: { debug: () => {}, info: () => {}, warn, error: () => {} },
+    });
+    const invite = phone.invite(gateway.sipPort, { body: phone.sdp(...BOTH) });
+    expect((await phone.response(invite.header('cseq'))).startLine).toContain(' 401 ');
+    await expect
+      .poll(() => lines.filter((line) => line.includes('never answered')), { timeout: 8000 })
+      .toEqual([expect.stringContaining('auth.algorithms: [MD5]')]);
+  });
+});
+
+describe('a description that cannot be used', () => {
+  const CASES: readonly [string, readonly string[], string][] = [
+    ['codecs', ['m=audio AUDIO RTP/AVP 18', 'm=video 0 RTP/AVP 112'], 'audio: no codec in common'],
+    ['a port', ['m=audio 99999 RTP/AVP 8', 'm=video 0 RTP/AVP 112'], 'audio: the port is not'],
+    ['a profile', ['m=audio AUDIO UDP/TLS/RTP/SAVPF 8'], 'audio: UDP/TLS/RTP/SAVPF cannot be used'],
+    ['no section', [], 'No m-line'],
+  ];
+  for (const [name, lines, problem] of CASES) {
+    it(`says why: ${name}`, LIMIT, async () => {
+      const phone = await RawPhone.open();
+      const gateway = await open();
+      const call = await gateway.startup({ callee: phone.uri });
+      const invite = await phone.request('INVITE');
+      await phone.respondUntil(invite, '200 OK', 'ACK', { body: phone.sdp(...lines) });
+      const bye = await phone.request('BYE');
+      await call.closed();
+      expect(call.view().info).toContain(problem);
+      expect(bye.header('reason')).toMatch(/^SIP;cause=488;text="[^"]+"$/);
+      expect(bye.header('reason')).toContain(problem);
+      const offered = phone.invite(gateway.sipPort, { body: phone.sdp(...lines) });
+      const refused = await phone.response(offered.header('cseq'));
+      expect(refused.startLine).toMatch(/^SIP\/2.0 488 /);
+      expect(refused.header('warning')).toContain(problem);
+    });
+  }
 });

@@ -4,7 +4,7 @@ import { isIP } from 'node:net';
 import type { MediaSession } from '@sipcast/media';
 import { sessionDescriptionIn, tagOf } from '@sipcast/sip';
 import type { InviteSessionHandler, MessageSource, SipResponse } from '@sipcast/sip';
-import { describe } from './call-ending.ts';
+import { describe, warningOf } from './call-ending.ts';
 import { childLogger } from '../logger.ts';
 import type { Logger } from '../logger.ts';
 import { MediaDestinations } from '../negotiation/media-destinations.ts';
@@ -176,7 +176,8 @@ export class CallDescriptions {
       return this.agreement.offered(sdp, (agreed) => this.#apply(agreed));
     } catch (error) {
       this.warn(`unusable offer: ${describe(error)}`);
-      return { statusCode: 488, reasonPhrase: 'Not Acceptable Here' };
+      const headers = [warningOf(error)];
+      return { statusCode: 488, reasonPhrase: 'Not Acceptable Here', headers };
     }
   }
 

@@ -24,6 +24,7 @@ const SHOWN: ReadonlySet<string> = new Set([
   'TRANSCODER_FAILED',
   'UNRESOLVED',
   'FORBIDDEN_ADDRESS',
+  'BAD_SDP',
 ]);
 
 /** Failures that only the peer can fix. */
@@ -63,10 +64,33 @@ export function infoOf(error: unknown, ending: Partial<SessionEnding> = {}): str
 /** Why the media failed, in the reference product's words if they fit. */
 export function infoOfMediaFailure(error: unknown): string {
   const { code } = (error ?? {}) as { code?: string };
-  if (code === 'NO_COMMON_CODECS') return INFO.noCommonCodecs;
+  if (code === 'NO_COMMON_CODECS') return `${INFO.noCommonCodecs}: ${problemOf(error)}`;
   if (code === 'TRANSCODING_DISABLED') return INFO.transcodingDisabled;
   if (code !== undefined && SHOWN.has(code)) return `${INFO.error}: ${describe(error)}`;
   return INFO.error;
+}
+
+/** Which section of a description is not used, and why. */
+function problemOf(error: unknown): string {
+  return describe(error).replace(/^No usable medium: /, '');
+}
+
+/** RFC 3326: why we hang up on an answer. The peer's people see it in their log. */
+export function reasonOfMediaFailure(error: unknown): string {
+  const { code } = (error ?? {}) as { code?: string };
+  const isTheirs = isTheirDescription(error) || code === 'TRANSCODING_DISABLED';
+  const text = isTheirs ? infoOfMediaFailure(error) : 'Media failure';
+  return `SIP;cause=${isTheirs ? 488 : 500};text="${quotable(text)}"`;
+}
+
+/** RFC 3261 §20.43: why a description is refused with 488. */
+export function warningOf(error: unknown): readonly [string, string] {
+  return ['warning', `305 sipcast "${quotable(problemOf(error))}"`];
+}
+
+/** Fits between quotes (RFC 3261 §25.1), and into a datagram. */
+function quotable(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]|["\\]/g, "'").slice(0, 200);
 }
 
 /** Why a sound cannot be played to the peer. */

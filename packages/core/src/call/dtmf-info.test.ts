@@ -12,6 +12,25 @@ describe('a digit in an INFO', () => {
     ['application/dtmf', '7', { type: 'INFO', digit: '7' }],
     ['application/dtmf', ' # \r\n', { type: 'INFO', digit: '#' }],
     ['application/dtmf', '16', { type: 'INFO' }],
+    ['application/dtmf', 'Signal=5\r\nDuration=160\r\n', { type: 'INFO', digit: '5' }],
+    ['application/dtmf', '"9"', { type: 'INFO', digit: '9' }],
+    [
+      'application/dtmf-relay',
+      'Signal= 5\r\nDuration= 160\r\n',
+      { type: 'INFO_RELAY', digit: '5' },
+    ],
+    ['application/dtmf-relay', 'SIGNAL : "5"; Duration=1', { type: 'INFO_RELAY', digit: '5' }],
+    ['application/dtmf-relay', 'Duration=160 Signal=5', { type: 'INFO_RELAY', digit: '5' }],
+    ['application/dtmf-relay', '5\r\n', { type: 'INFO_RELAY', digit: '5' }],
+    ['application/dtmf-relay', 'Signal=pound', { type: 'INFO_RELAY', digit: '#' }],
+    ['application/dtmf-info', 'Signal=8', { type: 'INFO_RELAY', digit: '8' }],
+    ['audio/telephone-event', '7', { type: 'INFO', digit: '7' }],
+    ['audio/telephone-event', '11\r\n', { type: 'INFO', digit: '#' }],
+    [
+      'application/vnd.nortelnetworks.digits',
+      'p=Digit-Collection\r\ny=Digits\r\ns=success\r\nu=12345678\r\ni=87654321\r\nd=4\r\n',
+      { type: 'INFO', digit: '4' },
+    ],
     ['text/plain', '7', undefined],
   ];
   for (const [type, body, expected] of cases) {

@@ -35,28 +35,79 @@ const PAUSE_MS = 1000;
 /** Event codes of RFC 4733 §3.2: some devices write them instead of the digit. */
 const EVENT_DIGITS = '0123456789*#ABCD';
 
+/** Names that some devices write for the two signs. */
+const NAMED_DIGITS: ReadonlyMap<string, string> = new Map([
+  ['STAR', '*'],
+  ['ASTERISK', '*'],
+  ['POUND', '#'],
+  ['HASH', '#'],
+]);
+
+/** `Signal=5`, also as `signal : "5"` and with the duration behind it on the same line. */
+const SIGNAL_LINE = /(?:^|[\s;])signal\s*[=:]\s*"?([^\s";]+)/i;
+
+/** Content types of one key, as devices write them. Nortel and AudioCodes have the key in a line `d=`. */
+const DIGIT_TYPES: ReadonlyMap<string, { readonly type: DtmfType; readonly line: RegExp }> =
+  new Map([
+    ['application/dtmf', { type: 'INFO', line: SIGNAL_LINE }],
+    ['application/dtmf-relay', { type: 'INFO_RELAY', line: SIGNAL_LINE }],
+    ['application/dtmf-info', { type: 'INFO_RELAY', line: SIGNAL_LINE }],
+    ['audio/telephone-event', { type: 'INFO', line: SIGNAL_LINE }],
+    [
+      'application/vnd.nortelnetworks.digits',
+      { type: 'INFO', line: /^\s*d\s*=\s*"?([^\s";=]+)"?\s*$/im },
+    ],
+  ]);
+
 /**
  * The digit of an INFO.
  *
  * @param contentType - In lower case, without parameters.
+ * @param body - Each octet a character.
  * @returns undefined for another content type; no `digit` when the body has none, or one that is not a key (flash).
  */
 export function parseInfoDigit(
   contentType: string,
   body: string,
 ): { readonly type: DtmfType; readonly digit?: string } | undefined {
-  if (contentType === 'application/dtmf') return { type: 'INFO', ...digitOf(body.trim()) };
-  if (contentType !== 'application/dtmf-relay') return undefined;
-  const signal = /^\s*signal\s*=\s*(\S+)/im.exec(body)?.[1] ?? '';
-  return { type: 'INFO_RELAY', ...digitOf(signal) };
+  const form = DIGIT_TYPES.get(contentType);
+  if (form === undefined) return undefined;
+  const { type, line } = form;
+  return { type, ...digitOf(line.exec(body)?.[1] ?? body.trim().replace(/^"(.*)"$/, '$1')) };
 }
 
 function digitOf(text: string): { digit?: string } {
   const digit = text.toUpperCase();
   if (/^[0-9A-D*#]$/.test(digit)) return { digit };
   // Two figures can only be an event code.
-  const named = /^1[0-5]$/.test(digit) ? EVENT_DIGITS[Number(digit)] : undefined;
+  const named = /^1[0-5]$/.test(digit) ? EVENT_DIGITS[Number(digit)] : NAMED_DIGITS.get(digit);
   return named === undefined ? {} : { digit: named };
+}
+
+/** A payload of RFC 4733 §2.3 in a body. */
+export interface TelephoneEvent {
+  readonly digit?: string;
+  readonly isEnd: boolean;
+  /** In RTP ticks. */
+  readonly durationTicks: number;
+}
+
+/**
+ * Four octets, or eight hexadecimal digits: what Cisco gateways send in NOTIFY. One or more for each key.
+ *
+ * @param body - Each octet a character.
+ */
+export function parseTelephoneEvent(body: string): TelephoneEvent | undefined {
+  const hex = /^\s*(?:0x)?([0-9a-f]{8})\s*$/i.exec(body)?.[1];
+  const octets = hex === undefined ? Buffer.from(body, 'latin1') : Buffer.from(hex, 'hex');
+  // oxlint-disable-next-line no-control-regex -- a text is no payload
+  if (octets.length !== 4 || (hex === undefined && /^[\x09-\x7e]*$/.test(body))) return undefined;
+  const digit = EVENT_DIGITS[octets[0]!];
+  return {
+    ...(digit !== undefined && { digit }),
+    isEnd: (octets[1]! & 0x80) !== 0,
+    durationTicks: octets.readUInt16BE(2),
+  };
 }
 
 /** Sends digits one INFO after the other. */

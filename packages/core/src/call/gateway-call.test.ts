@@ -192,11 +192,11 @@ describe('GatewayCall', () => {
 
   it('hangs up on an answer that it cannot use', async () => {
     for (const [body, info] of [
-      ['', 'Failed by error'],
-      ['nonsense', 'Failed by error'],
+      ['', 'Failed by error: No m-line'],
+      ['nonsense', 'Failed by error: Description does not begin with v=0'],
       [
         ANSWER.replace('AVP 8', 'AVP 18').replaceAll('112', '31').replace('H264', 'H261'),
-        'No common codecs',
+        'No common codecs: audio: no codec in common (the peer has G729/8000); video: no codec in common (the peer has H261/90000)',
       ],
     ] as const) {
       const { call, sip, session, media } = setUp();

@@ -31,6 +31,8 @@ import {
   INFO,
   infoOf,
   infoOfMediaFailure,
+  reasonOfMediaFailure,
+  warningOf,
   isOrderly,
   isTheirDescription,
   soundFailure,
@@ -379,7 +381,8 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
       const isTheirs = isTheirDescription(error);
       const sipStatus = isTheirs ? 488 : 500;
       this.#end('FAILED', infoOfMediaFailure(error), 'gateway', sipStatus);
-      session.reject(sipStatus, isTheirs ? 'Not Acceptable Here' : 'Server Internal Error');
+      if (isTheirs) session.reject(488, 'Not Acceptable Here', [warningOf(error)]);
+      else session.reject(500, 'Server Internal Error');
     }
   }
 
@@ -445,7 +448,10 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
     } catch (error) {
       release?.();
       this.#descriptions.warn(`unusable answer: ${describe(error)}`);
-      return this.#hangUp(infoOfMediaFailure(error), response.statusCode);
+      return this.#hangUp(infoOfMediaFailure(error), {
+        sipStatus: response.statusCode,
+        reason: reasonOfMediaFailure(error),
+      });
     }
     if (!this.#terminating) {
       this.#progress.establish(response.statusCode);
@@ -477,8 +483,11 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
   }
 
   /** Ends an answered call for a reason of ours. As in `terminate`, the peer need not answer the BYE. */
-  #hangUp(info: string, sipStatus?: number): void {
-    this.#hungUp = this.#session?.terminate();
+  #hangUp(
+    info: string,
+    { sipStatus, reason }: { readonly sipStatus?: number; readonly reason?: string } = {},
+  ): void {
+    this.#hungUp = this.#session?.terminate(reason === undefined ? {} : { reason });
     this.#end('FAILED', info, 'gateway', sipStatus);
   }
 

@@ -46,6 +46,27 @@ describe('InfoRequests', () => {
     expect(told).toEqual(expected);
   });
 
+  it('takes one key from several payloads of RFC 4733, and the same key again', () => {
+    const { infos, told } = setUp();
+    const press = (body: string | number[]) => {
+      const notify = request('NOTIFY', 'audio/telephone-event', 'x');
+      notify.headers.append('event', 'telephone-event;rate=1000');
+      const octets = typeof body === 'string' ? Buffer.from(body) : Uint8Array.from(body);
+      expect(infos.answer({ ...notify, body: octets }).statusCode).toBe(200);
+    };
+    for (const pressed of [
+      [5, 0x0a, 0, 100],
+      [5, 0x0a, 0, 200],
+      [5, 0x8a, 1, 0],
+      [5, 0x0a, 0, 100],
+      [5, 0x0a, 0, 90],
+      '0x0b8a0190',
+      [16, 0x8a, 1, 0],
+    ])
+      press(pressed);
+    expect(told).toEqual(['5', '5', '5', '#'].map((digit) => ({ digit, type: 'INFO' })));
+  });
+
   it('asks for pictures until that is refused; a failure says nothing', async () => {
     const { infos } = setUp();
     const answers = [200, new Error('timeout'), 415];

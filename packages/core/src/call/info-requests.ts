@@ -1,8 +1,8 @@
 // SIP INFO in a call, in both directions: key-frame requests (RFC 5168) and DTMF digits.
 
 import type { InviteSession, SipRequest } from '@sipcast/sip';
-import { parseInfoDigit } from './dtmf-info.ts';
-import type { ReceivedDtmf } from './dtmf-info.ts';
+import { parseInfoDigit, parseTelephoneEvent } from './dtmf-info.ts';
+import type { ReceivedDtmf, TelephoneEvent } from './dtmf-info.ts';
 
 /** RFC 5168 §7: asks the encoder for a key frame. */
 const PICTURE_FAST_UPDATE = {
@@ -23,6 +23,8 @@ export interface InfoRequestsHandler {
 /** The INFO requests of one call. */
 export class InfoRequests {
   readonly #handler: InfoRequestsHandler;
+  /** The key that an RFC 4733 payload began to press. */
+  #pressed: { readonly digit: string; readonly durationTicks: number } | undefined;
   /** The peer has refused such a request. */
   #isRefused = false;
 
@@ -44,16 +46,36 @@ export class InfoRequests {
 
   /** Answers the requests that the SIP package leaves to the call: INFO, and methods that are not supported. */
   answer(request: SipRequest): { statusCode: number; reasonPhrase?: string } {
-    if (request.method !== 'INFO') return { statusCode: 405, reasonPhrase: 'Method Not Allowed' };
+    // Seen in: Cisco gateways with `dtmf-relay sip-notify`.
+    const isEvent =
+      request.method === 'NOTIFY' &&
+      /^\s*telephone-event\b/i.test(request.headers.get('event') ?? '');
+    if (request.method !== 'INFO' && !isEvent)
+      return { statusCode: 405, reasonPhrase: 'Method Not Allowed' };
     if (request.body.length === 0) return { statusCode: 200 };
     const type = (request.headers.get('content-type') ?? '').split(';')[0]!.trim().toLowerCase();
     if (type === PICTURE_FAST_UPDATE.contentType) {
       this.#handler.onPictureWanted();
       return { statusCode: 200 };
     }
-    const dtmf = parseInfoDigit(type, Buffer.from(request.body).toString('utf8'));
+    const body = Buffer.from(request.body).toString('latin1');
+    const event = type === 'audio/telephone-event' ? parseTelephoneEvent(body) : undefined;
+    if (event !== undefined) {
+      this.#onEvent(event);
+      return { statusCode: 200 };
+    }
+    const dtmf = parseInfoDigit(type, body);
     if (dtmf === undefined) return { statusCode: 415, reasonPhrase: 'Unsupported Media Type' };
     if (dtmf.digit !== undefined) this.#handler.onDtmf({ digit: dtmf.digit, type: dtmf.type });
     return { statusCode: 200 };
+  }
+
+  /** One key comes as several payloads: the later ones last longer, and the last one says so. */
+  #onEvent({ digit, isEnd, durationTicks }: TelephoneEvent): void {
+    const before = this.#pressed;
+    if (digit === undefined) return;
+    const isSame = before?.digit === digit && durationTicks >= before.durationTicks;
+    this.#pressed = isEnd ? undefined : { digit, durationTicks };
+    if (!isSame) this.#handler.onDtmf({ digit, type: 'INFO' });
   }
 }

@@ -15,6 +15,11 @@ export interface StartupRequest extends OutputFormOptions {
   readonly sipAuthenticationName?: string;
   /** Digest password; never shown again. */
   readonly sipPassword?: string;
+  /**
+   * Realms of further proxies whose challenges are answered with the password; `any`: all that challenge, up to four. Default: the
+   * domain's own and the outbound proxy's only.
+   */
+  readonly sipRealms?: string | readonly string[];
   /** Host part of From, of a callee without one, and the registrar. Default: the callee's host. */
   readonly sipDomain?: string;
   /** Next hop, `host` or `host:port`. Default: the host of the callee's URI. */

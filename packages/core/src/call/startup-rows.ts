@@ -4,7 +4,7 @@ import { option } from '../option-rows.ts';
 import { RTMP_ROWS } from '../stream/rtmp-options.ts';
 import type { StartupRequest } from './startup-request.ts';
 
-const { checked, count, flag, record, section, text, word } = option;
+const { checked, count, flag, record, section, text, texts, word } = option;
 
 /** Fields of `POST /call/startup` and of `CallGateway.startup`. */
 export const STARTUP_ROWS = {
@@ -13,6 +13,11 @@ export const STARTUP_ROWS = {
   sipLogin: text('User part of From.', 'sipcast'),
   sipAuthenticationName: text('Digest user.', 'sipLogin'),
   sipPassword: text('Digest password; never shown again.'),
+  sipRealms: texts(
+    'Realms of further proxies that get the password; `any`: all that challenge, each of which can then guess at it.',
+    'only the first realm that challenges',
+    { orOne: true, least: 1 },
+  ),
   sipDomain: text(
     'Host of From, of a callee without one, and the registrar.',
     'the host of the callee',

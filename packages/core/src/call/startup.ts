@@ -1,7 +1,7 @@
 // What a request for a call resolves to: validated, with defaults filled in.
 
 import { parseUri } from '@sipcast/sip';
-import type { SipUri } from '@sipcast/sip';
+import type { DigestCredentials, SipUri } from '@sipcast/sip';
 import { GatewayError, invalidArgument } from '../errors.ts';
 import { checkStreamName, validateRtmpTarget } from '../stream/names.ts';
 import { formOptionsOf } from '../stream/output-form.ts';
@@ -24,7 +24,7 @@ export interface ResolvedStartup {
   readonly registrar: string;
   /** Where REGISTER goes. */
   readonly registrarHop: { readonly host: string; readonly port?: number };
-  readonly credentials: { readonly username: string; readonly password: string } | undefined;
+  readonly credentials: DigestCredentials | undefined;
   /** Where requests go, where it is not what the target says. */
   readonly outboundProxy: { readonly host: string; readonly port?: number } | undefined;
   /** Host that the INVITE goes to first, as it was named. */
@@ -60,6 +60,7 @@ const CONTROL = /[\u0000-\u001f\u007f]/;
 const LONE_SURROGATE = /\p{Cs}/u;
 const HOST_PORT = /^(?:sip:)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?(?:;lr)?$/;
 const TOKEN = /^[A-Za-z0-9\-.!%*_+`'~]+$/;
+const MAX_REALMS = 16;
 const MAX_CUSTOM_BYTES = 4096;
 /** Extra headers of an INVITE: enough for any PBX; the INVITE must still fit into a few datagrams. */
 const MAX_HEADERS = 32;
@@ -149,7 +150,8 @@ export function resolveStartup(
     from: { uri: fromUri, displayName: text(request, 'visibleName', 256) ?? caller },
     registrar: `${scheme}:${fromHost}`,
     registrarHop: hopTo(registrarHop.host, registrarPort),
-    credentials: password === undefined ? undefined : { username, password },
+    credentials:
+      password === undefined ? undefined : { username, password, ...resolveRealms(request) },
     outboundProxy: redirected ? hopTo(hop.host, hopPort) : undefined,
     calledHost: hop.host,
     transport,
@@ -168,6 +170,20 @@ export function resolveStartup(
     custom: resolveCustom(request.custom),
     headers: resolveHeaders(request.sipHeaders),
   };
+}
+
+/** The text `any` alone means all realms. */
+function resolveRealms({ sipRealms }: StartupRequest): Pick<DigestCredentials, 'realms'> {
+  if (sipRealms === undefined) return {};
+  if (sipRealms === 'any') return { realms: 'any' };
+  const realms = typeof sipRealms === 'string' ? [sipRealms] : [...sipRealms];
+  if (realms.length > MAX_REALMS)
+    throw invalidArgument('sipRealms', `has more than ${MAX_REALMS} realms`);
+  for (const realm of realms) {
+    if (realm.length > 256) throw invalidArgument('sipRealms', 'is longer than 256 characters');
+    if (CONTROL.test(realm)) throw invalidArgument('sipRealms', 'has a control character');
+  }
+  return { realms };
 }
 
 function hopTo(host: string, known: number | undefined): { host: string; port?: number } {

@@ -13,6 +13,7 @@ export interface AccountRequest
     | 'sipLogin'
     | 'sipAuthenticationName'
     | 'sipPassword'
+    | 'sipRealms'
     | 'sipOutboundProxy'
     | 'sipPort'
     | 'sipTransport'

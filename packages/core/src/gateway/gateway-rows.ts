@@ -298,7 +298,7 @@ export const GATEWAY_ROWS = {
   offer: section('What our offers contain.', {
     audioCodecs: texts(
       `In order of preference; of ${OFFERED_AUDIO.join(', ')}.`,
-      'pcma, pcmu, speex-wb, g722, opus',
+      'pcma, pcmu, speex-wb, speex-nb, g722, opus',
       { words: OFFERED_AUDIO, least: 1 },
     ),
     videoCodecs: texts(

@@ -11,6 +11,7 @@ import { childLogger } from '../logger.ts';
 import type { Logger } from '../logger.ts';
 import { PendingInvite } from './pending-invite.ts';
 import type { LaunchIncoming } from './pending-invite.ts';
+import { UnansweredChallenges } from './unanswered-challenges.ts';
 
 /** What the gateway does with callers. */
 export interface IncomingCallsHandler {
@@ -38,6 +39,7 @@ export class IncomingCalls {
   readonly #realm: string;
   readonly #handler: IncomingCallsHandler;
   readonly #deps: IncomingCallsDeps;
+  readonly #unanswered: UnansweredChallenges;
   readonly #digests = new Map<IncomingRule, DigestServer>();
 
   /** @throws GatewayError `INVALID_ARGUMENT` naming the option */
@@ -49,6 +51,11 @@ export class IncomingCalls {
     this.#handler = handler;
     this.#deps = deps;
     this.#rules = options === undefined ? undefined : new IncomingRules(options);
+    this.#unanswered = new UnansweredChallenges({
+      now: deps.now,
+      after: (delayMs, callback) => void setTimeout(callback, delayMs).unref(),
+      warn: (problem) => childLogger(deps.logger, { area: 'sip' }).warn(problem),
+    });
     this.#realm = options?.realm ?? 'sipcast';
   }
 
@@ -76,10 +83,13 @@ export class IncomingCalls {
       const judged = this.#digestOf(rule).judge(request, source.address);
       if (judged.outcome === 'locked') return this.#refuse('sip-caller-locked', facts);
       if (judged.outcome === 'challenge') {
+        if (judged.reason === 'missing') this.#unanswered.challenged(source.address, rule);
+        else this.#unanswered.answered(source.address);
         if (judged.reason === 'wrong') this.#deps.faults.count('sip-caller-auth', source.address);
         return { statusCode: 401, reasonPhrase: 'Unauthorized', headers: judged.headers };
       }
     }
+    this.#unanswered.answered(source.address);
     if (rule?.reject !== undefined) {
       this.#deps.faults.count('sip-caller-rejected', source.address);
       return {

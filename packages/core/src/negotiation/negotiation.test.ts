@@ -41,7 +41,7 @@ describe('the offer', () => {
   it('has both m-lines whatever is sent, with their directions', () => {
     const sdp = formatOffer(describeWith({ hasAudio: false, hasVideo: true }));
     const [, audio = '', video = ''] = sdp.split(/(?=^m=)/m);
-    expect(audio).toMatch(/^m=audio 30000 RTP\/AVP 8 0 99 9 96 101 102 103\r\n/);
+    expect(audio).toMatch(/^m=audio 30000 RTP\/AVP 8 0 99 98 9 96 101 102 103\r\n/);
     expect(audio).toContain('a=recvonly');
     expect(video).toMatch(/^m=video 30002 RTP\/AVP 112 113 114\r\n/);
     expect(video).toContain('a=sendrecv');

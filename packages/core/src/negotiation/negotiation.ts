@@ -17,7 +17,7 @@ export type OfferedVideoCodec = 'h264-mode1' | 'h264-mode0' | 'vp8';
 
 /** Options of the offer. */
 export interface OfferOptions {
-  /** Audio codecs in order of preference. Default `['pcma', 'pcmu', 'speex-wb', 'g722', 'opus']`; `speex-nb` is also possible. */
+  /** Audio codecs in order of preference. Default `['pcma', 'pcmu', 'speex-wb', 'speex-nb', 'g722', 'opus']`. */
   readonly audioCodecs?: readonly AudioCodec[];
   /** Video codecs in order of preference. Default `['h264-mode1', 'h264-mode0', 'vp8']`. */
   readonly videoCodecs?: readonly OfferedVideoCodec[];
@@ -35,8 +35,14 @@ export interface OfferOptions {
   readonly extraVideoLines?: readonly string[];
 }
 
-/** Without `speex-nb`: peers that have it also have G.711, and each line makes the INVITE larger than a datagram should be. */
-const DEFAULT_AUDIO: readonly AudioCodec[] = ['pcma', 'pcmu', 'speex-wb', 'g722', 'opus'];
+const DEFAULT_AUDIO: readonly AudioCodec[] = [
+  'pcma',
+  'pcmu',
+  'speex-wb',
+  'speex-nb',
+  'g722',
+  'opus',
+];
 const DEFAULT_SRTP_SUITES: readonly SrtpSuite[] = [
   'AES_CM_128_HMAC_SHA1_80',
   'AES_CM_128_HMAC_SHA1_32',

@@ -112,6 +112,6 @@ function systemTimer(delayMs: number, callback: () => void): () => void {
 function keyOf(account: RegistrationAccount): string {
   const { registrar, from, transport, credentials, outboundProxy } = account;
   const { host, port } = outboundProxy ?? {};
-  const { username, password } = credentials ?? {};
-  return JSON.stringify([registrar, from.uri, transport, host, port, username, password]);
+  const { username, password, realms } = credentials ?? {};
+  return JSON.stringify([registrar, from.uri, transport, host, port, username, password, realms]);
 }

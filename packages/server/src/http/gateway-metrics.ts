@@ -11,7 +11,6 @@ const PUSH_STATUSES = Object.keys(RTMP_TRANSITIONS);
 /** The documented end reasons. All others count as `other`, so that peers cannot create labels. */
 const REASONS: ReadonlyMap<string, string> = new Map([
   ['Normal call clearing', 'normal'],
-  ['No common codecs', 'no_common_codecs'],
   ['Failed by RTP activity', 'rtp_timeout'],
   ['Failed by request timeout', 'request_timeout'],
   ['Failed by session expiry', 'session_expired'],
@@ -22,6 +21,7 @@ function reasonOf(info: string | null): string {
   if (info === null) return 'other';
   if (info.startsWith('Failed by error'))
     return info.endsWith(' may not be connected to') ? 'forbidden_destination' : 'error';
+  if (info.startsWith('No common codecs')) return 'no_common_codecs';
   return REASONS.get(info) ?? (/^[3-6]\d\d /.test(info) ? 'refused' : 'other');
 }
 

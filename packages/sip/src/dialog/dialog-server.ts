@@ -192,9 +192,12 @@ export class DialogServer {
       case 'OPTIONS':
         this.answer(transaction, { ...OK, headers: CAPABILITIES });
         break;
+      case 'NOTIFY':
+        if (isKeyPress(request)) this.#onOtherRequest(transaction);
+        else this.answer(transaction, this.#handler.onExtension(transaction) ?? NO_DIALOG);
+        break;
       case 'PRACK':
       case 'REFER':
-      case 'NOTIFY':
         this.answer(transaction, this.#handler.onExtension(transaction) ?? NO_DIALOG);
         break;
       default:
@@ -312,4 +315,9 @@ export class DialogServer {
     for (const [name, value] of verdict.headers ?? []) response.headers.append(name, value);
     transaction.respond(response);
   }
+}
+
+/** A key in a NOTIFY without a subscription: some gateways send DTMF so. */
+function isKeyPress({ headers }: SipRequest): boolean {
+  return /^\s*telephone-event\b/i.test(headers.get('event') ?? '');
 }
