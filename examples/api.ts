@@ -1,4 +1,4 @@
-// The typed client of the HTTP API, as the examples use it.
+// The typed client of the HTTP API, shared by the examples.
 
 import { RestClient, RestClientError } from '@sipcast/rest/client';
 
@@ -9,13 +9,13 @@ function accountOf(text: string): { username: string; password: string } {
   return { username: text.slice(0, colon), password: text.slice(colon + 1) };
 }
 
-/** Of the server that runs at `SIPCAST_URL`, with the account of `SIPCAST_BASIC_AUTH`. */
+/** Client for the server at `SIPCAST_URL`, with the account in `SIPCAST_BASIC_AUTH`. */
 export const client = new RestClient({
   url,
   ...(SIPCAST_BASIC_AUTH && { basicAuth: accountOf(SIPCAST_BASIC_AUTH) }),
 });
 
-/** What went wrong, with the status and the code of the server's answer. */
+/** The error message, with the status and code of the server's response. */
 export function problemOf(error: unknown): string {
   if (error instanceof RestClientError) return `${error.status} ${error.code}: ${error.message}`;
   return error instanceof Error ? error.message : String(error);

@@ -1,4 +1,4 @@
-// An application that is told of calls, and believes only what is signed.
+// An application that receives call events and accepts only signed ones.
 //
 // EVENTS_SECRET='a long secret' npm run -s example examples/call-app.ts
 //   SIPCAST_EVENTS_SECRET='a long secret' sipcast serve --call-app-url http://127.0.0.1:9091/CallApp
@@ -15,14 +15,14 @@ const key = secret.startsWith('whsec_')
   : Buffer.from(secret);
 if (key.length === 0) throw new Error('EVENTS_SECRET is empty');
 
-/** Whether it is ours by the Standard Webhooks scheme, and not an old one that somebody sends again. */
+/** Whether the event has a valid Standard Webhooks signature and is not an old one sent again. */
 function isGenuine(headers: IncomingHttpHeaders, body: string): boolean {
   const of = (name: string): string => String(headers[`webhook-${name}`] ?? '');
   const age = Math.abs(Date.now() / 1000 - Number(of('timestamp')));
   if (!(age <= TOLERANCE_S)) return false;
   const signed = `${of('id')}.${of('timestamp')}.${body}`;
   const expected = createHmac('sha256', key).update(signed).digest();
-  // There may be several, while keys change.
+  // There may be several while keys are rotated.
   return of('signature')
     .split(' ')
     .filter((one) => one.startsWith('v1,'))
@@ -30,11 +30,11 @@ function isGenuine(headers: IncomingHttpHeaders, body: string): boolean {
     .some((mac) => mac.length === expected.length && timingSafeEqual(mac, expected));
 }
 
-/** The newest events: what comes again, since an answer of ours was lost, has the number that it had. */
+/** Ids of the newest events: a retry, sent because our response was lost, has the same id. */
 const seen = new Set<string>();
 
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-  // As it came: another spelling of the same JSON has another signature.
+  // The body as received: another spelling of the same JSON has another signature.
   const body = await text(request);
   if (!isGenuine(request.headers, body)) {
     console.log('refused');
@@ -53,7 +53,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
 }
 
 const server = createServer((request, response) => {
-  // One that breaks off in the middle gets nothing.
+  // A request that breaks off gets no response.
   answer(request, response).catch(() => request.destroy());
 });
 server.listen(Number(PORT), '127.0.0.1', () => {

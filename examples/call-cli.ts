@@ -6,14 +6,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { client, problemOf } from './api.ts';
 
 const commands: Readonly<Record<string, (...args: string[]) => Promise<void>>> = {
-  /** Dials, prints each status, and ends with the call. */
+  /** Places a call, prints each status, and exits when the call ends. */
   async 'dial <callee> [rtmpUrl rtmpStream]'(callee, rtmpUrl, rtmpStream) {
     const callId = crypto.randomUUID();
     const target = rtmpUrl && rtmpStream ? { rtmpUrl, rtmpStream } : {};
     await client.startCall({ callId, callee: callee ?? '', ...target });
     let shown = '';
     for (;;) {
-      // A call that has ended is not found any more; why is in the history.
+      // An ended call is no longer found; the history has the reason.
       const [found] = await client.findCalls({ callId });
       const call = found ?? (await client.history()).find((one) => one.callId === callId);
       const line = [callId, call?.status, call?.rtmpStreamStatus, call?.info].join(' ').trimEnd();

@@ -1,4 +1,4 @@
-// The main job on one screen: a phone is dialled, and what it sends goes on air. `npm run demo -- --help`
+// The main use in one file: calls a phone and puts its media on air. `npm run demo -- --help`
 
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
@@ -47,7 +47,7 @@ function readChoices(): Choices {
   const seconds = Number(values.seconds ?? 10);
   if (!(seconds > 0 && seconds <= 86_400)) throw new Error('--seconds must be from 1 to 86400');
   if (values.rtmp === undefined && values.stream !== undefined)
-    throw new Error('--stream is for --rtmp');
+    throw new Error('--stream needs --rtmp');
   return {
     seconds,
     callee: values.callee,
@@ -64,7 +64,7 @@ function say(line: string): void {
   console.log(line);
 }
 
-/** Rewritten in place on a terminal. */
+/** Overwritten in place on a terminal. */
 function sayLive(line: string): void {
   if (!process.stdout.isTTY) return console.log(line);
   process.stdout.write(`\r\u001b[K${line}`);
@@ -81,7 +81,7 @@ function liveLine(call: Call, second: number): string {
   return `${String(second).padStart(3)} s  ${fps?.toFixed(1) ?? '-'} fps  ${rate} kbit/s  loss ${loss} %`;
 }
 
-/** Dials, and shows what happens until the time is over, the peer hangs up, or publishing fails. */
+/** Places the call, and shows its progress until the time is up, the peer hangs up, or publishing fails. */
 async function watchCall(
   gateway: CallGateway,
   callee: string,
@@ -103,13 +103,13 @@ async function watchCall(
     await Promise.race([sleep(1000, undefined, { ref: false }), call.closed()]);
     if (call.rtmpStreamStatus === 'RTMP_CONNECTION_FAILED') {
       const [push] = call.view().pushes;
-      throw new Error(`Publishing failed: ${push?.lastError ?? 'no answer'}`);
+      throw new Error(`Publishing failed: ${push?.lastError ?? 'no response'}`);
     }
     if (!call.ended) sayLive(liveLine(call, second));
   }
   const [push] = call.view().pushes;
   await call.terminate();
-  if (!published) throw new Error(`Nothing was published: ${push?.lastError ?? 'no answer'}`);
+  if (!published) throw new Error(`Nothing was published: ${push?.lastError ?? 'no response'}`);
 }
 
 function showFile(path: string): void {
@@ -124,7 +124,7 @@ function showFile(path: string): void {
   say(`audio     ${audioCodec ?? 'none'}`);
   say(`duration  ${(durationMs / 1000).toFixed(1)} s, ${Math.round(bytes / 1024)} KiB`);
   const picture = path.replace(/\.flv$/, '.png');
-  // Decoded from the beginning: FLV has no index.
+  // Decoded from the start, because FLV has no index.
   const middle = ['-ss', (durationMs / 2000).toFixed(3), '-frames:v', '1'];
   const { status } = spawnSync('ffmpeg', [
     '-v',
@@ -154,7 +154,7 @@ async function main(): Promise<void> {
         ? await SipPeer.open({ script: { ring: 300, answerAfterMs: 1000 } })
         : undefined;
     if (phone) closers.push(() => phone.close());
-    // With nothing but embedded parts, nothing leaves this machine.
+    // With embedded parts only, nothing leaves this machine.
     const gateway = await createCallGateway(sink && phone ? { bindAddress: '127.0.0.1' } : {});
     closers.push(() => gateway.close());
     const rtmp = choices.rtmp ?? sink?.url ?? '';

@@ -1,4 +1,4 @@
-// The HTTP API in a Fastify application, with HTTP Basic by the router itself.
+// The HTTP API in a Fastify application, with HTTP Basic in the router itself.
 
 import { createCallGateway } from '@sipcast/core';
 import { createRestRouter, fastifyPlugin } from '@sipcast/rest';

@@ -1,4 +1,4 @@
-// What an FLV file holds, read from the file itself.
+// Summarizes an FLV file from its contents.
 
 import { readFileSync } from 'node:fs';
 import { parseSps, readFlvTags } from '@sipcast/media';
@@ -10,7 +10,7 @@ const AUDIO_CODECS: Readonly<Record<number, string>> = {
   10: 'AAC',
 };
 
-/** What was found. */
+/** The summary of a file. */
 export interface FlvSummary {
   readonly videoCodec: string | undefined;
   readonly audioCodec: string | undefined;
@@ -24,7 +24,7 @@ export interface FlvSummary {
   readonly bytes: number;
 }
 
-/** Reads a whole file. */
+/** Reads the whole file. */
 export function summarizeFlv(path: string): FlvSummary {
   const file = readFileSync(path);
   let videoCodec: string | undefined;

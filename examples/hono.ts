@@ -1,4 +1,4 @@
-// The HTTP API in a Hono application, behind Hono's own check of who may call.
+// The HTTP API in a Hono application, behind Hono's own authorization.
 
 import { serve } from '@hono/node-server';
 import { getConnInfo } from '@hono/node-server/conninfo';
@@ -14,7 +14,7 @@ const router = createRestRouter(callGateway, { mount: '/api' });
 const app = new Hono();
 app.use('/api/*', bearerAuth({ token: process.env['API_TOKEN'] ?? 'change-me' }));
 app.all('/api/*', (context) => {
-  // Limits count by the client's address, and a call's sessionId shows it.
+  // Limits count per client address, and a call's sessionId contains it.
   const { address = 'unknown' } = getConnInfo(context).remote;
   return router.fetch(context.req.raw, { clientAddress: address });
 });

@@ -1,4 +1,4 @@
-// The HTTP API in a Koa application, behind the application's own check of who may call.
+// The HTTP API in a Koa application, behind the application's own authorization.
 
 import { createCallGateway } from '@sipcast/core';
 import { createRestRouter, koaMiddleware } from '@sipcast/rest';

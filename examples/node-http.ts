@@ -1,4 +1,4 @@
-// The HTTP API on a server of node:http, beside a page of one's own; streams over WebSockets, too.
+// The HTTP API on a node:http server, beside the application's own page; streams also over WebSockets.
 
 import { createServer } from 'node:http';
 import { createCallGateway } from '@sipcast/core';

@@ -1,5 +1,5 @@
-// A trace of each call: a span from its beginning to its end with every status, and within it one for each push.
-// Here they go to the console; an application registers its own provider.
+// A trace of each call: a span for the call with every status, and one inside it for each push. This example writes
+// them to the console; an application registers its own provider.
 //
 //   npm run -s example examples/opentelemetry.ts sip:phone@192.0.2.5 rtmp://127.0.0.1/live camera
 
@@ -20,7 +20,9 @@ if (callee === undefined || rtmpUrl === undefined || rtmpStream === undefined) {
   process.exit(2);
 }
 
-/** Spans of the calls and pushes of a gateway. What could be a secret, an RTMP URL above all, is in none of them. */
+/**
+ * Spans for the calls and pushes of a gateway. They contain nothing that could be secret, in particular no RTMP URL.
+ */
 function traceCalls(gateway: CallGateway): void {
   const tracer = trace.getTracer('sipcast');
   const calls = new Map<string, Span>();
@@ -69,7 +71,7 @@ try {
   const seconds = Number(process.env['SECONDS_ON_AIR'] ?? 10);
   await Promise.race([sleep(seconds * 1000, undefined, { ref: false }), call.closed()]);
 } catch {
-  // The span says why.
+  // The span contains the reason.
   process.exitCode = 1;
 } finally {
   await callGateway.close();

@@ -1,7 +1,7 @@
-// Play a call in a page: the REST API, a named stream over HTTP-FLV, and mpegts.js in the browser.
+// Plays a call in a page: the REST API, a named stream over HTTP-FLV, and mpegts.js in the browser.
 //
-//   npm run -s example examples/player.ts                             an embedded phone sends the picture
-//   npm run -s example examples/player.ts sip:phone@192.0.2.5         a phone of yours
+//   npm run -s example examples/player.ts                             an embedded phone sends the video
+//   npm run -s example examples/player.ts sip:phone@192.0.2.5         your own phone
 
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';

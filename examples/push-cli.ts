@@ -1,4 +1,4 @@
-// Pushes of a named stream (`toStream` of a call) to more RTMP servers, over the HTTP API of a running gateway.
+// Manages pushes of a named stream (`toStream` of a call) over the HTTP API of a running gateway.
 //
 //   npm run -s example examples/push-cli.ts start camera rtmp://a.example/live2
 
@@ -21,7 +21,7 @@ const commands: Readonly<Record<string, (...args: string[]) => Promise<void>>> =
   },
   async 'list [streamName]'(streamName) {
     const filter = streamName === undefined ? {} : { streamName };
-    // None is a failure here: `findPushes` would answer with an empty list.
+    // No push is an error here: `findPushes` would return an empty list.
     for (const push of await client.ask('/push/find', filter)) show(push);
   },
   async 'mute <mediaSessionId>'(mediaSessionId) {

@@ -1,7 +1,7 @@
-// An output of your own: cuts a call into files of a few seconds, keeps the newest in memory, and serves them.
+// An application-supplied output: cuts a call into files of a few seconds, keeps the newest in memory, and serves them.
 //
 //   npm run -s example examples/segmenter.ts sip:phone@192.0.2.5
-//   curl http://127.0.0.1:8090/            the segments there are, as JSON
+//   curl http://127.0.0.1:8090/            the available segments, as JSON
 //   ffplay http://127.0.0.1:8090/3.flv     one of them
 
 import { createServer } from 'node:http';
@@ -13,16 +13,16 @@ import type { FlvTag } from '@sipcast/media';
 const SEGMENT_MS = Number(process.env['SEGMENT_MS'] ?? 4000);
 const KEPT_SEGMENTS = 5;
 
-/** What `push` must do is quick: it takes a tag into a list, and never waits. */
+/** `push` must be quick: it only appends the tag to a list, and never waits. */
 class Segmenter implements Output {
-  /** Files that are whole, by their number. */
+  /** Completed files, by number. */
   readonly segments = new Map<number, Buffer>();
   #head = formatFlvHeader({ hasAudio: true, hasVideo: true });
   #hasVideo = true;
   #count = 0;
   #startMs = Number.NaN;
   #parts: Uint8Array[] = [];
-  /** Metadata and sequence headers as they were last: each file begins with them. */
+  /** The latest metadata and sequence headers: each file begins with them. */
   readonly #headers = new Map<string, FlvTag>();
 
   onLive(contents: OutputContents): void {
@@ -33,7 +33,7 @@ class Segmenter implements Output {
   push(tag: FlvTag): void {
     if (tag.role === 'metadata' || tag.role === 'sequence-header') {
       this.#headers.set(`${tag.role} ${tag.type}`, tag);
-      // A new one in the middle of a file stands in its place; also the first of the sound, which is encoded.
+      // A new one in the middle of a file is written in order, including the first audio header, which comes late.
       if (this.#parts.length > 0 && tag.role === 'sequence-header') this.#write(tag);
       return;
     }
@@ -73,7 +73,7 @@ const [callee = ''] = process.argv.slice(2);
 const gateway = await createCallGateway();
 const call = await gateway.startup({ callee, toStream: 'camera' });
 const segmenter = new Segmenter();
-// Begins when the call is answered; sound as AAC, which every player knows.
+// Starts when the call is answered. The audio is AAC, which every player supports.
 gateway.streams.get('camera').addOutput(segmenter, { audio: 'aac' });
 
 const server = createServer((request, response) => {

@@ -1,4 +1,4 @@
-// A call in code: dial, wait for the answer, look at what arrives, hang up.
+// A call in code: place it, wait for the answer, look at the received media, hang up.
 //
 //   npm run -s example examples/startup.ts sip:phone@192.0.2.5 rtmp://127.0.0.1/live camera
 
@@ -19,7 +19,7 @@ try {
   call.on('rtmpStreamStatus', (status) => console.log('rtmp', status));
 
   await call.established();
-  // The peer may hang up before we do.
+  // The peer may hang up before us.
   await Promise.race([sleep(seconds * 1000, undefined, { ref: false }), call.closed()]);
 
   const video = call.stats()?.video;

@@ -1,5 +1,5 @@
-// Keeps the public API of each package, all its doors, as one declaration file under docs/api-report (--write), or checks that the
-// built packages still have it, so that a change of the API is seen in review.
+// Writes the public API of each package, with all its entry points, as one declaration file to docs/api-report
+// (--write), or checks the built packages against it, so that API changes show up in review.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +9,7 @@ const write = process.argv.includes('--write');
 const folder = join(root, 'docs/api-report');
 if (write) mkdirSync(folder, { recursive: true });
 
-/** Every door of a package and what the doors share, whose file name has a hash that says nothing. */
+/** All entry points of a package and their shared chunks, without the meaningless hashes in file names. */
 function declarationsOf(dist) {
   const files = readdirSync(dist).filter((file) => file.endsWith('.d.ts'));
   const texts = files.map((file) => `// ${file}\n${readFileSync(join(dist, file), 'utf8')}`);
@@ -30,7 +30,7 @@ for (const name of readdirSync(join(root, 'packages'))) {
   const report = join(folder, `${name}.d.ts.txt`);
   if (write) writeFileSync(report, text);
   else if (!existsSync(report) || readFileSync(report, 'utf8') !== text) {
-    console.error(`The public API of ${name} has changed: look at it, then npm run api`);
+    console.error(`The public API of ${name} has changed: review it, then npm run api`);
     stale += 1;
   }
 }

@@ -1,12 +1,12 @@
-// Checks who imports whom, as docs/architecture.md draws it: packages, the folders of each package from bottom to top,
-// and no cycle between files. Type imports count. Prints each violation; exits 1 if there is one. `--list` prints the order.
+// Checks imports against docs/architecture.md: packages, the folders of each package from bottom to top, and no cycles
+// between files. Type imports count. Prints each violation, and exits 1 if there is one. `--list` prints the order.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Package → packages that it may import; `types` → only `import type`. */
+/** Package → packages that it may import. `types`: only by `import type`. */
 const packages = {
   sip: {},
   media: {},
@@ -24,14 +24,14 @@ const packages = {
     '@sipcast/media/wire': 'values',
   },
 };
-/** Folders of sources beside `src`: the console knows the gateway by the HTTP client, and by the types of its answers. */
+/** Source folders beside `src`: the console uses the gateway only through the HTTP client and its types. */
 const beside = {
   'server/console': { '@sipcast/core': 'types', '@sipcast/rest/client': 'values' },
 };
 
 /**
- * Folders of a package, bottom to top; a folder imports those before it. Files beside the folders stand at the bottom,
- * but for `index.ts` and the other doors, which stand at the top.
+ * Folders of a package, bottom to top; a folder may import those before it. Files outside the folders are at the
+ * bottom, except `index.ts` and the other entry points, which are at the top.
  */
 const rooms = {
   media: ['codec', 'flv', 'rtp', 'sync', 'rtmp', 'ffmpeg', 'output', 'session'],
@@ -43,7 +43,7 @@ const rooms = {
 const doors = new Set(['index.ts', 'wire.ts', 'options.ts', 'client.ts', 'cli.ts']);
 
 const problems = [];
-/** File → files that it imports, both relative to the root. */
+/** File → imported files, both relative to the root. */
 const graph = new Map();
 
 const isTest = (path) => /\.test\.ts$|[/\\]test-[^/\\]*\.ts$/.test(path);
@@ -58,7 +58,7 @@ function importsOf(text) {
   }));
 }
 
-/** Place of a file in its package, from 0 at the bottom; undefined when its folder is not in the list. */
+/** Position of a file in its package, from 0 at the bottom; undefined if its folder is not listed. */
 function floorOf(name, path) {
   const [first, second] = path.split(sep);
   if (second === undefined || name === '') return doors.has(first) ? Number.POSITIVE_INFINITY : -1;

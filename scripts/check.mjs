@@ -1,5 +1,5 @@
-// Everything but the tests: lint, types, the order of imports, builds, generated pages, packages, documentation.
-// Steps that do not need one another run side by side. `npm run check`, or `node scripts/check.mjs types pack` for some.
+// All checks except tests: lint, types, import order, builds, generated pages, packages, documentation. Independent
+// steps run in parallel. `npm run check`, or `node scripts/check.mjs types pack` for some.
 import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const source = ['node_modules/.bin/tsx', '--conditions=source'];
 
-/** The longest come first. A step begins when what it needs has succeeded. */
+/** Longest steps first. A step starts once its dependencies have succeeded. */
 const STEPS = {
   build: {
     command: ['node', 'scripts/pnpm.mjs', '-r', '--filter', './packages/*', 'run', 'build'],
@@ -23,7 +23,7 @@ const STEPS = {
   api: { command: ['node', 'scripts/api-report.mjs'], needs: 'build' },
 };
 
-/** Runs a step to its end and shows what it printed. Resolves with whether it succeeded. */
+/** Runs a step to its end and prints its output. Resolves with whether it succeeded. */
 function run(name) {
   const beganMs = performance.now();
   const [program, ...args] = STEPS[name].command;
@@ -45,7 +45,7 @@ function run(name) {
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !(name in STEPS));
 if (unknown.length > 0) {
-  console.error(`Unknown: ${unknown.join(', ')}. There are: ${Object.keys(STEPS).join(', ')}`);
+  console.error(`Unknown: ${unknown.join(', ')}. Available: ${Object.keys(STEPS).join(', ')}`);
   process.exit(2);
 }
 const waiting = new Set(wanted.length > 0 ? wanted : Object.keys(STEPS));

@@ -1,4 +1,4 @@
-// Writes docs/reference/configuration.md from the schema of the configuration (--write), or checks that it is up to date.
+// Writes docs/reference/configuration.md from the configuration schema (--write), or checks that it is up to date.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,13 +15,13 @@ function kindOf(schema: FieldSchema): string {
   return schema.type ?? 'number';
 }
 
-/** What stands between backticks is shown as it is. */
+/** Text between backticks is kept verbatim. */
 const cell = (text: string): string =>
   text
     .replaceAll('|', '\\|')
     .replaceAll(/(`[^`]*`)|<([^>`]+)>/g, (_all, code, word) => code ?? `&lt;${word}&gt;`);
 
-/** A table of the values of a section; sections within it, and what lists hold, get tables of their own. */
+/** A table of the values of a section. Nested sections and list items get their own tables. */
 function section(
   title: string,
   schema: FieldSchema,
@@ -34,8 +34,8 @@ function section(
   if (values.length > 0) {
     lines.push(
       inList
-        ? '| field | kind | what it is | default |'
-        : '| field | kind | what it is | default | variable |',
+        ? '| field | type | description | default |'
+        : '| field | type | description | default | variable |',
       inList ? '|---|---|---|---|' : '|---|---|---|---|---|',
     );
     for (const [name, field] of values) {
@@ -63,10 +63,10 @@ const text = [
   '',
   'Generated from `packages/server/src/config/schema.ts` by `npm run configuration`; do not edit.',
   '',
-  'A YAML or JSON file, named by `--config` or `SIPCAST_CONFIG`. Every field may also be given by the variable beside it (lists',
-  'separated by commas, everything else that is no plain value as JSON) and by `--set field=value`; the variable has precedence',
-  'over the file, and options of the command line over both. `sipcast config check <file>` tells what is wrong, with line and column.',
-  'A name that is none of these is a mistake in the file and behind `--set`; a variable of such a name is left alone.',
+  'A YAML or JSON file, named by `--config` or `SIPCAST_CONFIG`. Every field can also be set by the variable in its row (lists',
+  'separated by commas, other structured values as JSON) and by `--set field=value`. Variables override',
+  'the file, and command-line options override both. `sipcast config check <file>` reports problems with line and column.',
+  'An unknown name is an error in the file and in `--set`; a variable with an unknown name is ignored.',
   '',
   ...section('Top level', CONFIG_SCHEMA, [], false),
 ].join('\n');

@@ -1,4 +1,4 @@
-// Whether each guide is found from where readers begin.
+// Checks that every guide is linked from the entry pages.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +11,7 @@ it.each([
   ['README.md', (name: string) => `](docs/guides/${name}.md)`],
   ['docs/index.md', (name: string) => `](guides/${name}.md)`],
   ['docs/.vitepress/config.ts', (name: string) => `'/guides/${name}'`],
-])('%s leads to each guide', (path, linkTo) => {
+])('%s links to each guide', (path, linkTo) => {
   const text = readFileSync(ROOT + path, 'utf8');
   expect(guides.filter((name) => !text.includes(linkTo(name)))).toEqual([]);
   expect(guides.length).toBeGreaterThan(10);

@@ -1,5 +1,5 @@
-// Long runs that are too slow for every change: each is an ordinary test with a larger count, and prints its figures.
-// `npm run nightly`, or `node scripts/nightly.mjs mutations rtmp-restarts` for some of them.
+// Long runs that are too slow for each change: ordinary tests with larger counts that print their figures. `npm run
+// nightly`, or `node scripts/nightly.mjs mutations rtmp-restarts` for some of them.
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 
@@ -19,12 +19,12 @@ const RUNS = {
     environment: { MUTATIONS: '1000000' },
     files: ['packages/media/src/rtp/mutations.test.ts'],
   },
-  /** Damaged conversations of an RTMP server, a million. */
+  /** A million damaged RTMP server conversations. */
   'rtmp-mutations': {
     environment: { MUTATIONS: '1000000' },
     files: ['packages/media/src/rtmp/mutations.test.ts'],
   },
-  /** Damaged SIP messages, ten million, and a million descriptions. */
+  /** Ten million damaged SIP messages, and a million descriptions. */
   'sip-mutations': {
     environment: { MUTATIONS: '10000000' },
     files: ['packages/sip/src/message/mutations.test.ts'],
@@ -41,18 +41,18 @@ const RUNS = {
     environment: { KILLS: '50' },
     files: ['test/interop/media/rtmp-restarts.test.ts'],
   },
-  /** Every property test of the packages, ten thousand runs of each property. */
+  /** All property tests, with ten thousand runs per property. */
   properties: {
     environment: { PROPERTY_RUNS: '10000' },
     files: propertyTests(),
   },
-  /** Ten thousand calls with media, twenty at once: no socket, timer, port or listener is left. */
+  /** Ten thousand calls with media, twenty at a time: no socket, timer, port or listener remains. */
   leaks: {
     project: 'loopback',
     environment: { CALLS: '10000' },
     files: ['test/loopback/core/gateway-leaks.test.ts'],
   },
-  /** Half an hour of calls that come and go, with an RTMP server that is killed each minute: how memory grows. */
+  /** Half an hour of calls that come and go while the RTMP server is killed each minute: measures memory growth. */
   soak: { program: ['bench/soak.ts', '--minutes', '30'] },
 };
 
@@ -72,7 +72,7 @@ function run({ environment, files, program, project = 'unit' }) {
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !(name in RUNS));
 if (unknown.length > 0) {
-  console.error(`Unknown: ${unknown.join(', ')}. There are: ${Object.keys(RUNS).join(', ')}`);
+  console.error(`Unknown: ${unknown.join(', ')}. Available: ${Object.keys(RUNS).join(', ')}`);
   process.exit(2);
 }
 let failed = 0;

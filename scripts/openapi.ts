@@ -1,4 +1,4 @@
-// Writes docs/reference/openapi.json from the schemas of the API (--write), or checks that it is up to date.
+// Writes docs/reference/openapi.json from the API schemas (--write), or checks that it is up to date.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,7 +16,7 @@ if (process.argv.includes('--write')) {
   try {
     current = readFileSync(path, 'utf8');
   } catch {
-    // Missing is out of date, too.
+    // A missing file is out of date as well.
   }
   if (current !== text) {
     console.error('docs/reference/openapi.json is out of date: npm run openapi');

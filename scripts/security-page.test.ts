@@ -1,4 +1,4 @@
-// Whether the page on security says of each fault what proves what happens, and whether that is there.
+// Checks that the security page names a proof for each fault, and that the proof exists.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const PAGE = readFileSync(`${ROOT}docs/security.md`, 'utf8');
-/** How many faults of each kind there are. */
+/** Number of faults of each kind. */
 const COUNTS = { S: 31, R: 17, M: 15, A: 18, T: 9, O: 11, F: 22 };
 
 /** Cells of the rows that begin with a number like `S12`. */
@@ -28,7 +28,7 @@ for (const folder of [...packages, 'test/loopback', 'test/interop'])
   for (const path of readdirSync(ROOT + folder, { recursive: true, encoding: 'utf8' }))
     if (path.endsWith('.test.ts')) files.push(`${folder}/${path}`);
 
-/** Pairs of a file and a part of the name of a test in it. */
+/** Pairs of a file and part of the name of a test in it. */
 const named = [...rows].flatMap(([id, cells]) =>
   [...cells.join(' ').matchAll(/`([\w/-]+\.test\.ts)`((?:,? \*[^*]+\*)*)/g)].flatMap(
     ([, file = '', names = '']) => {
@@ -44,14 +44,14 @@ describe('the page on security', () => {
     expect([...rows.keys()].filter((id) => id.startsWith(kind))).toEqual(wanted);
   });
 
-  it('says in each row what proves it, or that nothing does', () => {
+  it('names a proof in each row, or says that there is none', () => {
     const silent = [...rows].filter(
       ([, cells]) => !/\.test\.ts`|the run|npm run|[Nn]o test/.test(cells.join(' ')),
     );
     expect(silent.map(([id]) => id)).toEqual([]);
   });
 
-  it('names tests that are there', () => {
+  it('names existing tests', () => {
     expect(named.length).toBeGreaterThan(150);
     const missing = named.filter(({ file, name }) => {
       const paths = files.filter((path) => path.endsWith(`/${file}`));

@@ -1,24 +1,24 @@
-// The gateway's API, as the page calls it: the typed client, and what only a page needs.
+// The gateway's API as used by the page: the typed client, and additions for the page.
 
 import type { CallView, RtmpPushView } from '@sipcast/core';
 import { RestClient, RestClientError } from '@sipcast/rest/client';
 import type { TracedMessage } from './ladder-layout.ts';
 
-/** An answer that is none of success; `status` 0: there was no answer. */
+/** A failed request; `status` 0: no response. */
 export { RestClientError as ApiError };
 
-/** The API, seen from the page: also behind a proxy that puts something in front of the path. */
+/** URL of the API relative to the page, which also works behind a proxy that adds a path prefix. */
 const BASE = new URL('../rest-api/', document.baseURI);
 
 const client = new RestClient({
   url: BASE.href,
-  // A transfer is answered when the peer has reached its target.
+  // A transfer is answered only when the peer has reached its target.
   timeoutMs: 0,
   fetch: async (url, init) => {
     try {
       return await fetch(url, { ...init, cache: 'no-store' });
     } catch {
-      throw new RestClientError(0, 'NO_ANSWER', 'The gateway does not answer');
+      throw new RestClientError(0, 'NO_ANSWER', 'The gateway does not respond');
     }
   },
 });
@@ -34,7 +34,7 @@ export const api = {
   call: async (callId: string): Promise<CallView | undefined> =>
     (await client.findCalls({ callId }))[0],
   history: (limit: number): Promise<readonly CallView[]> => client.history(limit),
-  /** Of an unknown call: none. */
+  /** Empty for an unknown call. */
   trace: async (callId: string): Promise<readonly TracedMessage[]> => {
     try {
       return await client.trace(callId);
@@ -47,7 +47,7 @@ export const api = {
   hangUp: (callId: string) => client.terminateCall(callId),
   hold: (callId: string) => client.hold(callId),
   resume: (callId: string) => client.resume(callId),
-  /** Answers when the peer has reached the target. */
+  /** Resolves when the peer has reached the target. */
   transfer: (callId: string, target: string) => client.transfer(callId, target),
   sendDtmf: (callId: string, dtmf: string, type: string) =>
     client.ask('/call/send_dtmf', { callId, dtmf, type }),
@@ -56,10 +56,10 @@ export const api = {
   endPush: (mediaSessionId: string) => client.terminatePush(mediaSessionId),
   mutePush: (mediaSessionId: string, muted: boolean) =>
     client.ask(muted ? '/push/mute' : '/push/unmute', { mediaSessionId }),
-  /** Where a stream can be watched for an hour, whoever may call the API. */
+  /** URL where anyone can watch the stream for an hour. */
   streamUrl: async (streamName: string): Promise<string> => {
     const { path } = await client.streamToken(streamName);
-    // The token's path begins with the mount; what a proxy puts in front of it is in BASE.
+    // The token's path begins with the mount; a proxy's prefix is in BASE.
     return new URL(path.replace(/^.*?\/stream\//, 'stream/'), BASE).href;
   },
 };

@@ -1,4 +1,4 @@
-// What an operator does with a call that stands: hold and resume, transfer, hang up.
+// Actions on an established call: hold and resume, transfer, hang up.
 
 import type { CallView } from '@sipcast/core';
 import { api } from './api.ts';
@@ -8,7 +8,7 @@ import { attempt, notify, wordsOf } from './notices.ts';
 import { twoStepButton } from './two-step-button.ts';
 import { directionText } from './words.ts';
 
-/** The buttons of the chosen call, and the form for whom it is transferred to. */
+/** The buttons of the selected call, and the transfer form. */
 export class CallActions {
   readonly #hold = typedById('hold', HTMLButtonElement);
   readonly #transfer = typedById('transfer', HTMLButtonElement);
@@ -19,10 +19,10 @@ export class CallActions {
   readonly #hangUp: HTMLButtonElement;
   readonly #onChanged: () => void;
   #call: CallView | undefined;
-  /** Calls whose peer has been asked and has not answered. */
+  /** Calls with an unanswered hold, resume or transfer request. */
   readonly #asked = new Set<string>();
 
-  /** @param onChanged - Something was asked for that changes the call. */
+  /** @param onChanged - An action was requested that changes the call. */
   constructor(onChanged: () => void) {
     this.#onChanged = onChanged;
     this.#hangUp = twoStepButton('Hang up', 'Really hang up?', () => {
@@ -50,7 +50,7 @@ export class CallActions {
     this.#target.addEventListener('input', () => this.#showProblem(undefined));
   }
 
-  /** Shows a call: another one, or what is new of the same. */
+  /** Shows a call: a different one, or an update of the same. */
   show(call: CallView): void {
     if (call.callId !== this.#call?.callId) this.#closeTransfer();
     this.#call = call;
@@ -69,12 +69,12 @@ export class CallActions {
     setText(byId('call-direction'), words);
   }
 
-  /** To the button, which a press of Enter then works. */
+  /** Moves the focus to the button, so that Enter presses it. */
   focusHold(): void {
     this.#hold.focus();
   }
 
-  /** Asks for whom the call is transferred to. */
+  /** Opens the form for the transfer target. */
   openTransfer(): void {
     if (this.#transfer.hidden || this.#transfer.disabled) return;
     this.#form.hidden = false;
@@ -100,14 +100,17 @@ export class CallActions {
       await (mustHold ? api.hold(callId) : api.resume(callId));
       const now = await api.call(callId);
       if (!mustHold && now?.status === 'HOLD')
-        notify('Resume', new Error('The peer holds the call, too: only it can take that back'));
+        notify(
+          'Resume',
+          new Error('The peer also holds the call, and only the peer can resume it'),
+        );
     } catch (error) {
       notify(mustHold ? 'Hold' : 'Resume', error);
     } finally {
       this.#asked.delete(callId);
       if (this.#call?.callId === callId) {
         this.#hold.disabled = false;
-        // A button that was disabled has lost the focus that it had.
+        // A disabled button has lost its focus.
         if (document.activeElement === document.body) this.#hold.focus();
       }
       this.#onChanged();
@@ -118,7 +121,7 @@ export class CallActions {
     const callId = this.#call?.callId;
     if (callId === undefined) return;
     this.#showProblem(undefined);
-    // The answer comes when the peer has reached the target, or has not: until then the call tells of it.
+    // The response arrives when the transfer has succeeded or failed. Until then the call shows its progress.
     this.#send.disabled = true;
     const asked = api.transfer(callId, this.#target.value.trim());
     this.#onChanged();

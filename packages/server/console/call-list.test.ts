@@ -19,7 +19,7 @@ const event = (
   more: Partial<CallView> = {},
 ): CallStatusEvent => ({ callId, status, sequence, timestamp: T0 + sequence * 1000, ...more });
 
-/** A call as the API answers it. */
+/** A call as returned by the API. */
 function call(callId: string, more: Partial<CallView> = {}): CallView {
   const { live } = applyCallEvent(EMPTY_LIST, event(callId, 'TRYING', 0));
   return { ...(live[0] as CallView), callee: `sip:${callId}@h`, ...more };
@@ -29,7 +29,7 @@ const statuses = ({ live, ended }: CallList): string =>
   [...live, ...ended].map(({ callId, status }) => `${callId} ${status}`).join(', ');
 
 describe('events', () => {
-  it('make a call known, change it, and move it to those that have ended', () => {
+  it('add a call, change it, and move it to the ended calls', () => {
     let list = applyCallEvent(EMPTY_LIST, event('a', 'PENDING', 1, { callee: 'sip:a@h' }));
     list = applyCallEvent(list, event('b', 'PENDING', 2));
     list = applyCallEvent(list, event('a', 'ESTABLISHED', 3, { sipStatus: 200 }));
@@ -49,14 +49,14 @@ describe('events', () => {
     expect(list.ended[0]?.endedAt).toBe('2026-01-01T00:00:05.000Z');
   });
 
-  it('do not take the secrets out of an address that the API answered', () => {
+  it('do not remove the secrets from an address returned by the API', () => {
     const rtmpUrl = 'rtmp://user@h/app?key=1';
     const known: CallList = { ...EMPTY_LIST, live: [call('a', { rtmpUrl })] };
     const list = applyCallEvent(known, event('a', 'RING', 1, { rtmpUrl: 'rtmp://h/app' }));
     expect(list.live[0]).toMatchObject({ status: 'RING', rtmpUrl });
   });
 
-  it('keep a bounded number of ended calls, and each of them once', () => {
+  it('keep a bounded number of ended calls, each once', () => {
     let list = EMPTY_LIST;
     for (let n = 1; n <= MAX_ENDED + 5; n++)
       list = applyCallEvent(list, event(`c${n}`, 'FAILED', n));
@@ -79,7 +79,7 @@ describe('pushes', () => {
       ...more,
     }) as PushStatusEvent;
 
-  it('come, change and go with their events, in their order', () => {
+  it('appear, change and disappear with their events, in order', () => {
     let list: CallList = { ...EMPTY_LIST, live: [call('a'), call('b')] };
     list = applyPushEvent(list, push({}));
     list = applyPushEvent(list, push({ mediaSessionId: 'a-2' }));
@@ -97,28 +97,28 @@ describe('pushes', () => {
 });
 
 describe('a snapshot', () => {
-  it('replaces what was known before it', () => {
+  it('replaces the earlier state', () => {
     const before = applyCallEvent(EMPTY_LIST, event('old', 'RING', 1));
     const list = applySnapshot(before, [call('a')], [call('e', { status: 'BUSY' })], 1);
     expect(statuses(list)).toBe('a TRYING, e BUSY');
     expect(list.touched).toEqual({});
   });
 
-  it('that is older than an event changes nothing of what the event told', () => {
+  it('older than an event does not undo the event', () => {
     let list = applySnapshot(EMPTY_LIST, [call('a'), call('b')], [], 0);
     list = applyCallEvent(list, event('a', 'ESTABLISHED', 5, { sipStatus: 200 }));
     list = applyCallEvent(list, event('b', 'FINISH', 6));
     list = applyCallEvent(list, event('c', 'PENDING', 7));
-    // Asked for before event 5, answered behind event 7.
+    // Requested before event 5, answered after event 7.
     list = applySnapshot(list, [call('a', { streamName: 's' }), call('b')], [], 4);
     expect(statuses(list)).toBe('a ESTABLISHED, c PENDING, b FINISH');
     expect(list.live[0]).toMatchObject({ sipStatus: 200, streamName: 's' });
-    // The next one was asked for behind them all.
+    // The next one was requested after all of them.
     list = applySnapshot(list, [call('c')], [], 7);
     expect(statuses(list)).toBe('c TRYING');
   });
 
-  it('shows a call that an event ended once, as the history tells it', () => {
+  it('shows a call ended by an event once, with the data of the history', () => {
     const ended = call('a', {
       status: 'FINISH',
       endedAt: '2026-01-01T00:00:02Z',
@@ -130,13 +130,13 @@ describe('a snapshot', () => {
   });
 });
 
-it('one call alone is taken only while it lives', () => {
+it('a single call is updated only while it is live', () => {
   const list: CallList = { ...EMPTY_LIST, live: [call('a')] };
   expect(statuses(applyOne(list, call('a', { status: 'HOLD' })))).toBe('a HOLD');
   expect(statuses(applyOne(list, call('b')))).toBe('a TRYING');
 });
 
-it('the filter finds all words anywhere', () => {
+it('the filter matches all words anywhere', () => {
   const calls = [
     call('a', { streamName: 'studio', incoming: true, visibleName: 'Alice' }),
     call('b', { info: 'Busy Here' }),

@@ -1,8 +1,8 @@
-// What the console knows of calls: snapshots of the API, and the events that come between them.
+// The console's state of calls, from API snapshots and the events between them.
 
 import type { CallView, RtmpPushView } from '@sipcast/core';
 
-/** A `CallStatusEvent`: keys that are null are left out. */
+/** A `CallStatusEvent`, without keys that are null. */
 export type CallStatusEvent = Partial<CallView> &
   Pick<CallView, 'callId' | 'status'> & { readonly timestamp: number; readonly sequence: number };
 
@@ -14,21 +14,21 @@ export type PushStatusEvent = RtmpPushView & {
   readonly sequence: number;
 };
 
-/** Calls that live and calls that have ended. */
+/** Live and ended calls. */
 export interface CallList {
   /** In order of their start. */
   readonly live: readonly CallView[];
   /** Newest first. */
   readonly ended: readonly CallView[];
-  /** Number of the last event about each call, while that may be news to a snapshot. */
+  /** Number of the last event about each call, kept while it may be newer than a snapshot. */
   readonly touched: Readonly<Record<string, number>>;
 }
 
-/** Ended calls that are shown. */
+/** Maximum number of ended calls shown. */
 export const MAX_ENDED = 50;
 const FINAL: ReadonlySet<string> = new Set(['BUSY', 'FINISH', 'FAILED']);
 
-/** Nothing is known. */
+/** The initial state. */
 export const EMPTY_LIST: CallList = { live: [], ended: [], touched: {} };
 
 /** Whether a call with this status has ended. */
@@ -37,8 +37,8 @@ export function isFinal(status: string): boolean {
 }
 
 /**
- * Takes what the API answered.
- * @param sequence - Of the newest event that had been seen when the API was asked: what came later is newer than the answer.
+ * Applies a snapshot from the API.
+ * @param sequence - Number of the newest event seen when the snapshot was requested; later events are newer than it.
  */
 export function applySnapshot(
   list: CallList,
@@ -59,7 +59,7 @@ export function applySnapshot(
       return { ...call, status, sipStatus, rtmpStreamStatus };
     });
   const there = new Set(next.map((call) => call.callId));
-  // Begun after the API was asked.
+  // Started after the snapshot was requested.
   const begun = list.live.filter(({ callId }) => isNewer(callId) && !there.has(callId));
   const answered = new Set(ended.map(keyOf));
   return {
@@ -74,7 +74,7 @@ export function applySnapshot(
   };
 }
 
-/** Takes one call as the API answered for it alone. A call that is not known is not added: it may have ended. */
+/** Applies the API's response for a single call. An unknown call is not added: it may have ended. */
 export function applyOne(list: CallList, call: CallView): CallList {
   return {
     ...list,
@@ -82,7 +82,7 @@ export function applyOne(list: CallList, call: CallView): CallList {
   };
 }
 
-/** Takes an event about a call. */
+/** Applies an event about a call. */
 export function applyCallEvent(list: CallList, event: CallStatusEvent): CallList {
   const { timestamp, sequence, ...news } = event;
   const { callId } = event;
@@ -106,7 +106,7 @@ export function applyCallEvent(list: CallList, event: CallStatusEvent): CallList
   const establishedAt =
     own.establishedAt ??
     (event.status === 'ESTABLISHED' ? new Date(timestamp).toISOString() : null);
-  // The event's URL is without its secrets: what the API answered is whole.
+  // The event's URL lacks its secrets; the API's is complete.
   const call: CallView = { ...own, ...news, rtmpUrl: own.rtmpUrl, establishedAt };
   return {
     ...list,
@@ -115,7 +115,7 @@ export function applyCallEvent(list: CallList, event: CallStatusEvent): CallList
   };
 }
 
-/** Takes an event about a push. */
+/** Applies an event about a push. */
 export function applyPushEvent(list: CallList, event: PushStatusEvent): CallList {
   const { callId, closed, timestamp: _timestamp, sequence: _sequence, ...push } = event;
   const { mediaSessionId } = push;
@@ -133,7 +133,7 @@ export function applyPushEvent(list: CallList, event: PushStatusEvent): CallList
   };
 }
 
-/** Those whose peer, direction, ids, names or status contain all words of a text. */
+/** The calls whose peer, direction, ids, names or status contain all words of a text. */
 export function filterCalls(calls: readonly CallView[], text: string): readonly CallView[] {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return calls;
@@ -148,7 +148,7 @@ export function filterCalls(calls: readonly CallView[], text: string): readonly 
 }
 
 function keyOf(call: CallView): string {
-  // A Call-ID may be used again; an event does not tell when its call began to the millisecond.
+  // A Call-ID may be reused, and events do not contain the exact start time of a call.
   return `${call.callId} ${call.endedAt === null ? '' : call.createdAt.slice(0, 19)}`;
 }
 

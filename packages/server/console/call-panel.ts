@@ -1,4 +1,4 @@
-// Everything about the chosen call: player, facts, pushes, keypad, quality, SIP messages.
+// The panel of the selected call: player, facts, pushes, keypad, quality, SIP messages.
 
 import type { CallView } from '@sipcast/core';
 import { CallActions } from './call-actions.ts';
@@ -33,10 +33,10 @@ export class CallPanel {
   #call: CallView | undefined;
   #tab = 'overview';
   #shownFacts = '';
-  /** It is to be played as soon as the name of its stream is known. */
+  /** Start playing as soon as the stream name is known. */
   #mustPlay = false;
 
-  /** @param onChanged - Something was asked for that changes the call. */
+  /** @param onChanged - An action was requested that changes the call. */
   constructor(onChanged: () => void) {
     byId('player-place').append(this.player.element);
     this.#pushes = new PushesView(onChanged);
@@ -47,12 +47,12 @@ export class CallPanel {
     });
   }
 
-  /** Which call it is about. */
+  /** The Call-ID of the shown call. */
   get callId(): string | undefined {
     return this.#call?.callId;
   }
 
-  /** Shows a call: another one, or what is new of the same. */
+  /** Shows a call: a different one, or an update of the same. */
   show(call: CallView): void {
     const before = this.#call;
     const isAnew = before !== undefined && isFinal(before.status) && !isFinal(call.status);
@@ -83,7 +83,7 @@ export class CallPanel {
     const canPlay = call.streamName !== null && !isOver;
     this.player.offer(canPlay ? (call.streamName ?? undefined) : undefined);
     if (isOver && this.player.streamName !== undefined) this.player.stop('The call has ended');
-    // Who looks through the calls goes on watching.
+    // When the user moves between calls, keep playing.
     if ((wasPlaying || this.#mustPlay) && canPlay) this.play();
     if (before?.status !== call.status) {
       if (isOther || !canPlay) this.#idle(call);
@@ -91,7 +91,7 @@ export class CallPanel {
     }
   }
 
-  /** Plays the call, if it can be played; events do not tell the stream's name, and the API's next answer does. */
+  /** Plays the call if possible. Events do not contain the stream name, but the next API response does. */
   play(): void {
     const call = this.#call;
     if (!call || isFinal(call.status)) return;
@@ -99,7 +99,7 @@ export class CallPanel {
     if (call.streamName !== null) this.player.play(call.streamName);
   }
 
-  /** A fresh answer of the API about the call, about once a second. */
+  /** A fresh API response about the call, about once a second. */
   takeStats(call: CallView): void {
     if (call.callId !== this.#call?.callId) return;
     this.#quality.take(call);

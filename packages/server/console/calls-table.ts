@@ -1,4 +1,4 @@
-// The table of live calls: rows are kept and only changed where something is new, so that focus and selection stay.
+// The table of live calls. Rows are kept and updated in place, so that focus and selection survive.
 
 import type { CallView } from '@sipcast/core';
 import { byId, directionMark, el, setAttribute, setText } from './dom.ts';
@@ -28,7 +28,7 @@ interface Row {
   call: CallView;
 }
 
-/** More rows are not drawn: the filter finds the others. */
+/** Further rows are not drawn; the filter finds them. */
 const MAX_ROWS = 200;
 
 /** The table. */
@@ -40,13 +40,13 @@ export class CallsTable {
   readonly #onSelect: (callId: string, byKey: boolean) => void;
   #selected: string | undefined;
 
-  /** @param onSelect - A row was chosen; `byKey`: with Enter, to work with what it shows. */
+  /** @param onSelect - A row was selected; `byKey`: with Enter, to open its panel. */
   constructor(onSelect: (callId: string, byKey: boolean) => void) {
     this.#onSelect = onSelect;
     this.#body.addEventListener('keydown', (event) => this.#onKey(event));
   }
 
-  /** Shows calls. @param isFiltered - Others there are, too. */
+  /** Shows calls. @param isFiltered - A filter hides other calls. */
   show(calls: readonly CallView[], selected: string | undefined, isFiltered: boolean): void {
     this.#selected = selected;
     const shown = calls.slice(0, MAX_ROWS);
@@ -77,13 +77,13 @@ export class CallsTable {
     setText(this.#more, `${calls.length - MAX_ROWS} more: use the filter to find them.`);
   }
 
-  /** Every second: the durations. */
+  /** Updates the durations every second. */
   tick(nowMs: number): void {
     for (const { call, time } of this.#rows.values())
       setText(time, durationText(nowMs - Date.parse(call.establishedAt ?? call.createdAt)));
   }
 
-  /** Puts the focus on the chosen row, or the first one. */
+  /** Focuses the selected row, or the first one. */
   focus(): void {
     const row = this.#rows.get(this.#selected ?? '')?.element ?? this.#body.firstElementChild;
     if (row instanceof HTMLElement) row.focus();
@@ -127,7 +127,7 @@ export class CallsTable {
     const name = call.streamName ?? call.callId;
     setText(row.target, call.incoming ? `for ${calleeText(call.callee)} · ${name}` : name);
     const statuses = call.pushes.map((push) => push.status);
-    // Between an event and the next answer the push itself may be missing.
+    // Between an event and the next API response, the push itself may be missing.
     if (statuses.length === 0 && call.rtmpStreamStatus !== null)
       statuses.push(call.rtmpStreamStatus);
     const summary = pushesSummary(statuses);
@@ -158,7 +158,7 @@ export class CallsTable {
     );
   }
 
-  /** One row can be reached by Tab; arrows lead from there. */
+  /** One row can be reached by Tab; arrow keys move from there. */
   #showTabStop(): void {
     const rows = [...this.#rows.values()].map(({ element }) => element);
     const focused = rows.find((row) => row === document.activeElement);

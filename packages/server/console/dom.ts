@@ -1,9 +1,9 @@
-// Elements. Text is set as text, never as HTML: what a peer says cannot become a part of the page.
+// DOM helpers. Text is set as text, never as HTML, so input from a peer cannot become markup.
 
 type Attributes = Readonly<Record<string, string | boolean | undefined>>;
 type Child = Node | string | undefined;
 
-/** An element with attributes (false and undefined: none; true: without value) and children. */
+/** Creates an element with attributes (false and undefined: omitted; true: without value) and children. */
 export function el<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,
   attributes: Attributes = {},
@@ -15,7 +15,7 @@ export function el<Tag extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** The same for a drawing. */
+/** The same for SVG. */
 export function svg<Tag extends keyof SVGElementTagNameMap>(
   tag: Tag,
   attributes: Attributes = {},
@@ -34,35 +34,35 @@ function setAttributes(element: Element, attributes: Attributes): void {
   }
 }
 
-/** Sets the text of an element where it is another one: what is selected stays selected. */
+/** Sets the text of an element if it differs, so that a selection survives. */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Sets or takes away an attribute where it is another one. */
+/** Sets or removes an attribute if it differs. */
 export function setAttribute(element: Element, name: string, value: string | undefined): void {
   if (value === undefined) element.removeAttribute(name);
   else if (element.getAttribute(name) !== value) element.setAttribute(name, value);
 }
 
-/** An element of the page that must be there. */
+/** A required element of the page. */
 export function byId(id: string): HTMLElement {
   return typedById(id, HTMLElement);
 }
 
-/** The same, of a certain kind. */
+/** The same, with its type. */
 export function typedById<T extends HTMLElement>(id: string, kind: new () => T): T {
   const element = document.getElementById(id);
   if (!(element instanceof kind)) throw new Error(`No ${kind.name} #${id}`);
   return element;
 }
 
-/** A status: a dot of its colour, and its words. */
+/** A status: a colored dot and its text. */
 export function statusBadge(text: string, tone: string): HTMLElement {
   return el('span', { class: 'badge', 'data-tone': tone }, text);
 }
 
-/** Whether a call came in or went out: an arrow, and a word for those who do not see it. */
+/** The direction of a call: an arrow, and a word for screen readers. */
 export function directionMark(incoming: boolean): HTMLElement {
   const [name, word] = incoming ? ['in', 'Incoming'] : ['out', 'Outgoing'];
   return el(
@@ -73,7 +73,7 @@ export function directionMark(incoming: boolean): HTMLElement {
   );
 }
 
-/** A line drawing of 24 × 24 by the name of its symbol in the page. */
+/** A 24 × 24 icon, by the name of its symbol in the page. */
 export function icon(name: string): SVGElement {
   return svg(
     'svg',

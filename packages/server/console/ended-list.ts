@@ -1,4 +1,4 @@
-// Calls that have ended, and why.
+// Ended calls and their reasons.
 
 import type { CallView } from '@sipcast/core';
 import { byId, directionMark, el, statusBadge } from './dom.ts';
@@ -12,7 +12,7 @@ const WHOSE: Readonly<Record<string, string>> = {
 };
 let shown: readonly CallView[] | undefined;
 
-/** Shows them, newest first. @param onSelect - One was chosen. */
+/** Shows them, newest first. @param onSelect - One was selected. */
 export function showEnded(calls: readonly CallView[], onSelect: (call: CallView) => void): void {
   if (calls === shown) return;
   shown = calls;

@@ -1,6 +1,6 @@
-// What the browser keeps between visits. A browser that keeps nothing is no failure.
+// Values that the browser stores between visits. A browser without storage is fine.
 
-/** Reads what was kept under a name. */
+/** Reads the stored value of a name. */
 export function readKept(name: string): unknown {
   try {
     const text = localStorage.getItem(`sipcast.${name}`);
@@ -10,11 +10,11 @@ export function readKept(name: string): unknown {
   }
 }
 
-/** Keeps a value under a name. */
+/** Stores a value under a name. */
 export function keep(name: string, value: unknown): void {
   try {
     localStorage.setItem(`sipcast.${name}`, JSON.stringify(value));
   } catch {
-    // Full, or forbidden.
+    // Storage is full or forbidden.
   }
 }

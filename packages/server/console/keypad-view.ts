@@ -1,4 +1,4 @@
-// The keys of a telephone: by pointer, and by keyboard while the pad has the focus.
+// A telephone keypad, for the pointer, and for the keyboard while it has the focus.
 
 import { api } from './api.ts';
 import { byId, el, typedById } from './dom.ts';
@@ -21,7 +21,7 @@ const KEYS: readonly (readonly [key: string, letters: string])[] = [
 const MAX_LOGGED = 40;
 const PRESSED_MS = 120;
 
-/** The pad of the chosen call. */
+/** The keypad of the selected call. */
 export class KeypadView {
   readonly #pad = byId('keypad');
   readonly #sent = byId('keypad-sent');
@@ -50,7 +50,7 @@ export class KeypadView {
     });
   }
 
-  /** Another call: what was pressed before was another's. */
+  /** Clears the keys of the previous call. */
   show(callId: string | undefined): void {
     if (callId === this.#callId) return;
     this.#callId = callId;

@@ -51,7 +51,7 @@ it('a call is arrows between two lifelines, in order of their time', () => {
   ]);
 });
 
-it('everyone that we spoke with has a lifeline', () => {
+it('every peer has a lifeline', () => {
   const { columns, rows } = layoutLadder([
     traced(0, 'out', 'INVITE sip:bob@h SIP/2.0'),
     traced(5, 'in', 'SIP/2.0 486 Busy Here', { remote: '[2001:db8::1]:5061' }),
@@ -65,7 +65,7 @@ it('everyone that we spoke with has a lifeline', () => {
   ]);
 });
 
-it('what no SIP peer should send is drawn all the same', () => {
+it('malformed messages are drawn as well', () => {
   const odd = ['', 'SIP/2.0', 'SIP/2.0 999', 'SIP/2.0 200', '<img src=x onerror=alert(1)>'];
   const { rows } = layoutLadder(odd.map((startLine, at) => traced(at, 'in', startLine)));
   expect(rows.map(({ label }) => label)).toEqual(['', 'SIP/2.0', '999', '200', '<img']);

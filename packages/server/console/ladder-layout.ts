@@ -1,6 +1,6 @@
-// From the SIP messages of a call to rows between lifelines: no DOM.
+// Lays out the SIP messages of a call as rows between lifelines. No DOM.
 
-/** One message, as `/call/trace` answers it. */
+/** One message, as returned by `/call/trace`. */
 export interface TracedMessage {
   /** ISO 8601. */
   readonly at: string;
@@ -10,12 +10,12 @@ export interface TracedMessage {
   readonly local: string;
   readonly remote: string;
   readonly startLine: string;
-  /** The whole message, secrets masked. */
+  /** The complete message, with secrets masked. */
   readonly message: string;
   readonly retransmission: boolean;
 }
 
-/** What kind of message: its colour. */
+/** The kind of message, which determines its color. */
 type LadderKind = 'request' | 'provisional' | 'success' | 'failure';
 
 /** One arrow. */
@@ -26,25 +26,25 @@ export interface LadderRow {
   readonly to: number;
   /** `INVITE`, `200 OK`. */
   readonly label: string;
-  /** What the message carries, or answers where that is no INVITE: `SDP`, `BYE`. */
+  /** What the message contains, or for responses other than to INVITE, the method: `SDP`, `BYE`. */
   readonly note: string;
   /** Milliseconds since the first message. */
   readonly offsetMs: number;
   readonly kind: LadderKind;
 }
 
-/** The whole drawing. */
+/** The complete diagram. */
 export interface Ladder {
-  /** Titles of the lifelines: ours first, then everyone that we spoke with. */
+  /** Titles of the lifelines: ours first, then every peer. */
   readonly columns: readonly string[];
   readonly rows: readonly LadderRow[];
 }
 
-/** Lays out messages, in order of their time. */
+/** Lays out messages in order of time. */
 export function layoutLadder(messages: readonly TracedMessage[]): Ladder {
   const ordered = messages
     .map((traced, index) => ({ traced, index, atMs: Date.parse(traced.at) }))
-    // In the same millisecond they stay as they were noted.
+    // Messages in the same millisecond keep their recorded order.
     .toSorted((a, b) => a.atMs - b.atMs || a.index - b.index);
   const remotes: string[] = [];
   const firstMs = ordered[0]?.atMs ?? 0;
@@ -72,7 +72,7 @@ function labelOf(traced: TracedMessage): Pick<LadderRow, 'label' | 'note' | 'kin
   }
   const [, code = '', reason = ''] = response;
   const method = /^CSeq\s*:\s*\d+\s+(\S+)/im.exec(traced.message)?.[1] ?? '';
-  // Most answers are those to INVITE: only the others say what they answer.
+  // Most responses answer an INVITE; only the others show their method.
   const answered = method === 'INVITE' ? '' : method;
   const status = Number(code);
   const kind = status < 200 ? 'provisional' : status < 300 ? 'success' : 'failure';

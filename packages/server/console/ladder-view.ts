@@ -1,4 +1,4 @@
-// The SIP messages of a call as arrows between lifelines; each opens to its whole text.
+// The SIP messages of a call as arrows between lifelines; each expands to its full text.
 
 import { api, ApiError } from './api.ts';
 import { byId, el, setText } from './dom.ts';
@@ -6,19 +6,19 @@ import { layoutLadder, offsetText } from './ladder-layout.ts';
 import type { LadderRow, TracedMessage } from './ladder-layout.ts';
 import { wordsOf } from './notices.ts';
 
-/** The ladder of the chosen call. */
+/** The message ladder of the selected call. */
 export class LadderView {
   readonly #list = byId('ladder');
   readonly #heads = byId('ladder-heads');
   readonly #note = byId('ladder-note');
   #callId: string | undefined;
-  /** Texts that are open, by their place. */
+  /** Expanded messages, by index. */
   readonly #open = new Set<number>();
   #drawn = '';
-  /** An older gateway. */
+  /** The gateway is older and has no trace. */
   #isMissing = false;
 
-  /** Another call, or none. */
+  /** Shows another call, or none. */
   show(callId: string | undefined): void {
     if (callId === this.#callId) return;
     this.#callId = callId;
@@ -27,7 +27,7 @@ export class LadderView {
     setText(this.#note, '');
   }
 
-  /** Reads the messages anew. */
+  /** Reloads the messages. */
   async refresh(): Promise<void> {
     const callId = this.#callId;
     if (callId === undefined || this.#isMissing) return;
@@ -35,7 +35,7 @@ export class LadderView {
       const messages = await api.trace(callId);
       if (callId !== this.#callId) return;
       this.#draw(messages);
-      setText(this.#note, messages.length === 0 ? 'No messages are kept of this call.' : '');
+      setText(this.#note, messages.length === 0 ? 'No messages are kept for this call.' : '');
     } catch (error) {
       if (callId !== this.#callId) return;
       this.#isMissing = error instanceof ApiError && error.code === 'NO_SUCH_METHOD';
@@ -48,7 +48,7 @@ export class LadderView {
 
   #draw(messages: readonly TracedMessage[]): void {
     const key = `${messages.length} ${messages.at(-1)?.at ?? ''} ${messages[0]?.at ?? ''}`;
-    // What is read or selected stays as it is while nothing is new.
+    // Leave the DOM alone while nothing is new, so that reading and selection are not disturbed.
     if (key === this.#drawn) return;
     this.#drawn = key;
     const { columns, rows } = layoutLadder(messages);

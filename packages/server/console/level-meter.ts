@@ -1,9 +1,9 @@
-// How loud a player is. Reads along beside the output: a browser that cannot do that shows no meter.
+// The audio level of a player, captured beside the output. Without browser support, there is no meter.
 
 import { el } from './dom.ts';
 
 type Capturing = HTMLVideoElement & { captureStream?: () => MediaStream };
-/** Decibels below full scale at the left end. */
+/** Decibels below full scale at the left edge. */
 const FLOOR_DB = -60;
 
 /** A bar from quiet to loud. */
@@ -21,14 +21,14 @@ export class LevelMeter {
     this.element = el('div', { class: 'meter', 'aria-hidden': 'true' }, this.#bar);
   }
 
-  /** Follows what is played now. Asked again and again: the sound may come a moment behind the first picture. */
+  /** Follows the current playback. Called repeatedly, because audio may start after the first picture. */
   start(): void {
     if (this.#source || this.#video.captureStream === undefined) return;
     const [track] = this.#video.captureStream().getAudioTracks();
     if (!track) return;
     this.#audio ??= new AudioContext();
     const audio = this.#audio;
-    // Before a gesture of the user it does not run, and the bar stays empty.
+    // Suspended until a user gesture; until then the bar stays empty.
     audio.resume().catch(() => {});
     const source = audio.createMediaStreamSource(new MediaStream([track]));
     const analyser = audio.createAnalyser();

@@ -1,4 +1,4 @@
-// The gateway's events: connected for as long as the page is open, and again after each loss, where it was left.
+// The gateway's events: connected while the page is open, and resumed after each loss.
 
 import { api } from './api.ts';
 
@@ -8,22 +8,22 @@ export type LinkState =
   | { readonly state: 'open' }
   | { readonly state: 'lost'; readonly retryAtMs: number };
 
-/** What happens to it. */
+/** Receives events and state changes. */
 export interface LiveEventsHandler {
   onState(state: LinkState): void;
-  /** An event by its name. */
+  /** An event, with its name. */
   onEvent(name: string, body: unknown): void;
-  /** It is open: what was known may be out of date. */
+  /** The connection is open; earlier state may be out of date. */
   onOpened(): void;
 }
 
 const NAMES = ['CallStatusEvent', 'CallDtmfEvent', 'PushStatusEvent'] as const;
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 10_000;
-/** Heartbeats come every 15 s, but the page does not see them: `open` is all that there is to watch. */
+/** Heartbeats come every 15 s, but scripts cannot see them, so only `open` can be watched. */
 const OPEN_TIMEOUT_MS = 10_000;
 
-/** One connection after the other. */
+/** One connection at a time. */
 export class LiveEvents {
   readonly #handler: LiveEventsHandler;
   #source: EventSource | undefined;
@@ -35,7 +35,7 @@ export class LiveEvents {
     this.#handler = handler;
   }
 
-  /** Connects now, also when it was to wait. */
+  /** Connects now, even during a wait. */
   connect(): void {
     window.clearTimeout(this.#timer);
     this.#source?.close();
@@ -56,7 +56,7 @@ export class LiveEvents {
         this.#handler.onEvent(name, JSON.parse(event.data as string));
       });
     }
-    // Browsers try again by themselves after some errors only, and tell nobody when.
+    // Browsers reconnect by themselves only after some errors, and do not report when.
     source.addEventListener('error', () => this.#lose(source));
   }
 
@@ -70,7 +70,7 @@ export class LiveEvents {
     this.#source = undefined;
     window.clearTimeout(this.#timer);
     const backOff = Math.min(FIRST_DELAY_MS * 2 ** this.#attempts++, LONGEST_DELAY_MS);
-    // Many pages do not come back in one moment.
+    // Spread reconnects, so that many pages do not return at the same moment.
     const delayMs = backOff * (0.75 + Math.random() / 2);
     this.#handler.onState({ state: 'lost', retryAtMs: Date.now() + delayMs });
     this.#timer = window.setTimeout(() => this.connect(), delayMs);

@@ -1,4 +1,4 @@
-// The console: wires the parts of the page to the gateway.
+// The console: connects the parts of the page to the gateway.
 
 import type { CallView } from '@sipcast/core';
 import { api, ApiError } from './api.ts';
@@ -22,18 +22,18 @@ import { notify } from './notices.ts';
 import { StartForm } from './start-form.ts';
 import { nextTheme, openTheme } from './theme.ts';
 
-/** Everything is read anew so often, beside what events tell. */
+/** Everything is reloaded at this interval, in addition to events. */
 const REFRESH_MS = 5000;
 const SECOND_MS = 1000;
-/** Events that come together are followed by one reading. */
+/** Several events in this time cause a single reload. */
 const SETTLE_MS = 150;
 
 let list: CallList = EMPTY_LIST;
 let sequence = 0;
 let selected: string | undefined;
-/** An ended call that was chosen: it does not change any more. */
+/** A selected call that has ended, and so no longer changes. */
 let chosenEnded: CallView | undefined;
-/** A call that was asked for, and is to be played when it is there. */
+/** A requested call, to be played once it exists. */
 let awaited = new URL(location.href).searchParams.get('call') ?? undefined;
 let refreshTimer = 0;
 let isReading = false;
@@ -98,7 +98,7 @@ function showForm(): void {
   form.focus();
 }
 
-/** Back to the list: what a narrow screen shows instead of the panel. */
+/** Shows the list, which a narrow screen displays instead of the panel. */
 function showList(): void {
   document.body.setAttribute('data-side', 'list');
   table.focus();
@@ -122,7 +122,7 @@ async function refresh(): Promise<void> {
     lastReadMs = Date.now();
     show();
   } catch (error) {
-    // That the connection is lost is said above, all the time.
+    // The connection state is already shown at the top.
     if (error instanceof ApiError && error.status !== 0) notify('Reading calls', error);
   } finally {
     isReading = false;
@@ -139,13 +139,13 @@ async function readSelected(): Promise<void> {
   if (callId === undefined || !list.live.some((call) => call.callId === callId)) return;
   try {
     const call = await api.call(callId);
-    // An event that came in between is newer.
+    // An event that arrived meanwhile is newer.
     if (!call || seen !== sequence || callId !== selected) return;
     list = applyOne(list, call);
     show();
     panel.takeStats(call);
   } catch {
-    // The next second tries again, and the state of the connection is shown.
+    // The next second tries again, and the connection state is shown.
   }
 }
 
@@ -174,7 +174,7 @@ function showLink(): void {
     lost: 'Connection lost',
   };
   setText(byId('link-words'), words[link.state]);
-  // Not among the words that are read aloud: it changes every second.
+  // Outside the live region, because it changes every second.
   setText(byId('link-retry'), link.state === 'lost' ? `again in ${Math.max(0, seconds)} s` : '');
   byId('link-now').hidden = link.state !== 'lost';
   document.body.toggleAttribute('data-stale', link.state === 'lost');
@@ -263,5 +263,5 @@ document.addEventListener('visibilitychange', () => {
 document.body.setAttribute('data-side', 'list');
 show();
 events.connect();
-// Not only when events come: what is there is shown as early as possible.
+// Load at once, without waiting for events.
 void refresh();

@@ -1,4 +1,4 @@
-// What went wrong, said where it is seen and heard.
+// Shows errors visibly and to screen readers.
 
 import { ApiError } from './api.ts';
 import { byId, el, icon } from './dom.ts';
@@ -6,13 +6,13 @@ import { byId, el, icon } from './dom.ts';
 const SHOWN_MS = 12_000;
 const MAX_SHOWN = 4;
 
-/** An error in words: the API's message and its code. */
+/** The text of an error: the API's message and its code. */
 export function wordsOf(error: unknown): { readonly message: string; readonly code: string } {
   if (error instanceof ApiError) return { message: error.message, code: error.code };
   return { message: error instanceof Error ? error.message : String(error), code: '' };
 }
 
-/** Shows a failure for a while. @param what - What was tried, e.g. `Hang up`. */
+/** Shows a failure for a while. @param what - The attempted action, e.g. `Hang up`. */
 export function notify(what: string, error: unknown): void {
   const { message, code } = wordsOf(error);
   const close = el('button', { type: 'button', class: 'button quiet', 'aria-label': 'Dismiss' });
@@ -34,7 +34,7 @@ export function notify(what: string, error: unknown): void {
   });
 }
 
-/** Runs something that may fail, and shows it if it does. */
+/** Runs an action, and shows its failure. */
 export function attempt(what: string, work: () => Promise<unknown>): void {
   work().catch((error: unknown) => notify(what, error));
 }

@@ -1,4 +1,4 @@
-// Plays a named stream: live FLV by mpegts.js, close to live, and again when it breaks off.
+// Plays a named stream: live FLV by mpegts.js with low latency, reconnecting when it breaks off.
 
 import mpegts from 'mpegts.js';
 import { api } from './api.ts';
@@ -14,9 +14,9 @@ mpegts.LoggingControl.applyConfig({
 });
 
 const RETRY_MS = 1000;
-/** Chromium gives silence for ever to those that listen before the sound has begun. */
+/** Chromium delivers only silence if the capture starts before the audio. */
 const METERED_FROM_S = 1;
-/** Close to live: from the first picture on, and catching up instead of falling behind. */
+/** Low latency: start with the first picture, and catch up instead of falling behind. */
 const LIVE = {
   enableStashBuffer: false,
   liveSync: true,
@@ -24,7 +24,7 @@ const LIVE = {
   liveSyncTargetLatency: 0.5,
 } as const;
 
-/** One player with its controls; it plays one stream at a time. */
+/** A player with its controls. It plays one stream at a time. */
 export class Player {
   readonly element: HTMLElement;
   readonly #video: HTMLVideoElement;
@@ -35,7 +35,7 @@ export class Player {
   #player: mpegts.Player | undefined;
   #streamName: string | undefined;
   #timer = 0;
-  /** Which attempt it is: answers to older ones are too late. */
+  /** Number of the attempt; results of earlier attempts are ignored. */
   #attempt = 0;
 
   constructor() {
@@ -78,19 +78,19 @@ export class Player {
     this.#showButtons();
   }
 
-  /** What it plays, or tries to. */
+  /** The stream that it plays or tries to play. */
   get streamName(): string | undefined {
     return this.#streamName;
   }
 
-  /** Plays a stream from now on. */
+  /** Plays a stream. */
   play(streamName: string): void {
     this.#streamName = streamName;
     this.#video.muted = false;
     this.#open();
   }
 
-  /** Ends it, and says why. */
+  /** Stops, and shows why. */
   stop(words = ''): void {
     this.#attempt++;
     window.clearTimeout(this.#timer);
@@ -99,7 +99,7 @@ export class Player {
     this.#show('idle', words);
   }
 
-  /** @param streamName - What to play when it is not playing. */
+  /** @param streamName - The stream to play if none is playing. */
   togglePlaying(streamName = this.#lastName): void {
     if (this.#streamName !== undefined) this.stop('Stopped');
     else if (streamName !== undefined) this.play(streamName);
@@ -116,7 +116,7 @@ export class Player {
     done.catch(() => {});
   }
 
-  /** What the play button plays. */
+  /** Sets the stream for the play button. */
   offer(streamName: string | undefined): void {
     this.#lastName = streamName;
     this.#playButton.disabled = streamName === undefined;
@@ -155,7 +155,7 @@ export class Player {
     this.#video.play().catch((error: unknown) => {
       const { name } = error as { name?: string };
       if (name !== 'NotAllowedError' || player !== this.#player) return;
-      // Sound has to wait for a gesture of the user.
+      // Browsers allow sound only after a user gesture.
       this.#video.muted = true;
       this.#video.play().catch(() => {});
     });
@@ -164,7 +164,7 @@ export class Player {
   #again(why: string): void {
     this.#attempt++;
     this.#destroy();
-    this.#show('waiting', `${why}. Trying again …`);
+    this.#show('waiting', `${why}. Retrying …`);
     window.clearTimeout(this.#timer);
     this.#timer = window.setTimeout(() => this.#open(), RETRY_MS);
   }

@@ -20,7 +20,7 @@ describe('the top of a scale', () => {
 });
 
 describe('a plot', () => {
-  it('puts the newest value at the right, the oldest at the left, and the highest below the top', () => {
+  it('places the newest value at the right, the oldest at the left, and the highest below the top', () => {
     const line = [
       { atMs: 4000, value: 0 },
       { atMs: 4500, value: 5 },
@@ -32,7 +32,7 @@ describe('a plot', () => {
     });
   });
 
-  it('breaks a line where nothing was measured, and leaves out what is too old', () => {
+  it('breaks a line at missing values, and drops old values', () => {
     const line = [
       { atMs: 3000, value: 900 },
       { atMs: 4000, value: 1 },
@@ -45,7 +45,7 @@ describe('a plot', () => {
     expect(paths).toEqual(['M0.0 25.0M50.0 0.0L100.0 0.0', '']);
   });
 
-  it('has one scale for all lines, and not a smaller one than it was told', () => {
+  it('uses one scale for all lines, and at least the given one', () => {
     const at = (value: number) => [{ atMs: 5000, value }];
     expect(scalePlot([at(3), at(40)], box, 1).top).toBe(50);
     expect(scalePlot([at(0.1)], box, 10).top).toBe(10);
@@ -59,4 +59,4 @@ it.each([
   [0.123, '0.12'],
   [12.34, '12.3'],
   [640.4, '640'],
-])('%d is read as %s', (value, text) => expect(shortNumber(value)).toBe(text));
+])('%d is shown as %s', (value, text) => expect(shortNumber(value)).toBe(text));

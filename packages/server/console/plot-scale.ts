@@ -1,12 +1,12 @@
-// From values over time to lines in a box: no DOM.
+// Converts values over time to lines in a box. No DOM.
 
-/** A value at a time; `null` breaks the line. */
+/** A value at a time. `null` breaks the line. */
 export interface PlotValue {
   readonly atMs: number;
   readonly value: number | null;
 }
 
-/** The box, in units of the drawing; the time that it shows ends at `nowMs`. */
+/** The box, in drawing units. Its time range ends at `nowMs`. */
 export interface PlotBox {
   readonly width: number;
   readonly height: number;
@@ -14,26 +14,26 @@ export interface PlotBox {
   readonly nowMs: number;
 }
 
-/** What is drawn. */
+/** A finished plot. */
 export interface Plot {
-  /** Value at the upper edge; the lower edge is 0. */
+  /** Value at the upper edge. The lower edge is 0. */
   readonly top: number;
-  /** SVG path data, one for each line. */
+  /** SVG path data, one per line. */
   readonly paths: readonly string[];
 }
 
-/** The least of 1, 2, 2.5 and 5 times a power of ten that is not below `value`. */
+/** The smallest of 1, 2, 2.5 and 5 times a power of ten that is at least `value`. */
 export function niceCeiling(value: number): number {
   if (!(value > 0) || !Number.isFinite(value)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
   for (const step of [1, 2, 2.5, 5]) {
-    // Not above: 0.3 is three times 0.1, but for the last bits.
+    // Tolerates rounding: 0.3 is not exactly three times 0.1.
     if (value <= step * power * (1 + 1e-9)) return step * power;
   }
   return 10 * power;
 }
 
-/** Lays out lines that share one scale. @param leastTop - The scale reaches at least so high. */
+/** Lays out lines on a common scale. @param leastTop - Minimum of the scale's upper end. */
 export function scalePlot(
   lines: readonly (readonly PlotValue[])[],
   box: PlotBox,
@@ -65,7 +65,7 @@ export function scalePlot(
   return { top, paths };
 }
 
-/** A number with three digits at most, for people. */
+/** A number with at most three digits. */
 export function shortNumber(value: number): string {
   if (value >= 100 || Number.isInteger(value)) return Math.round(value).toString();
   return value >= 10 ? value.toFixed(1) : value.toFixed(2).replace(/0$/, '');

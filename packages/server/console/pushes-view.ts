@@ -1,4 +1,4 @@
-// The RTMP servers that a call's stream goes to.
+// The RTMP servers that a call's stream is pushed to.
 
 import type { CallView, RtmpPushView } from '@sipcast/core';
 import { api, ApiError } from './api.ts';
@@ -27,7 +27,7 @@ export class PushesView {
   readonly #onChanged: () => void;
   #call: CallView | undefined;
 
-  /** @param onChanged - Something was asked for: what the API answers is worth reading. */
+  /** @param onChanged - An action was requested: the API has news. */
   constructor(onChanged: () => void) {
     this.#onChanged = onChanged;
     this.#form.addEventListener('submit', (event) => {
@@ -54,7 +54,7 @@ export class PushesView {
     }
     const isNamed = call?.streamName != null;
     this.#empty.hidden = pushes.length > 0;
-    setText(this.#empty, 'This call is pushed nowhere.');
+    setText(this.#empty, 'This call has no pushes.');
     byId('push-fields').hidden = !isNamed;
     byId('push-unnamed').hidden = isNamed || call === undefined;
   }

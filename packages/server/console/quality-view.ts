@@ -1,4 +1,4 @@
-// Loss, jitter and bitrate of the chosen call over the last minutes, and the counters behind them.
+// Loss, jitter and bitrate of the selected call over the last minutes, and its counters.
 
 import type { CallView } from '@sipcast/core';
 import { byId, el, setAttribute, setText, svg } from './dom.ts';
@@ -25,7 +25,7 @@ const PLOTS: readonly PlotKind[] = [
   { title: 'Bitrate', unit: 'kbit/s', leastTop: 100, value: (point) => point.bitrateKbps },
 ];
 
-/** One plot with its title and newest values. */
+/** A plot with its title and latest values. */
 class PlotView {
   readonly element: HTMLElement;
   readonly #kind: PlotKind;
@@ -42,7 +42,7 @@ class PlotView {
   });
   #points: readonly StatsPoint[] = [];
   #nowMs = 0;
-  /** Where the pointer is, 0 to 1. */
+  /** Pointer position, 0 to 1. */
   #pointed: number | undefined;
 
   constructor(kind: PlotKind) {
@@ -128,7 +128,7 @@ class PlotView {
   }
 }
 
-/** The plots and counters of the chosen call. */
+/** The plots and counters of the selected call. */
 export class QualityView {
   readonly #plots = PLOTS.map((kind) => new PlotView(kind));
   readonly #figures = byId('figures');
@@ -140,7 +140,7 @@ export class QualityView {
     byId('plots').append(...this.#plots.map(({ element }) => element));
   }
 
-  /** A fresh answer about the chosen call. */
+  /** A fresh API response about the selected call. */
   take(call: CallView): void {
     if (call.callId !== this.#callId) this.reset(call.callId);
     const atMs = Date.now();
@@ -150,7 +150,7 @@ export class QualityView {
     this.#showFigures(call.media);
   }
 
-  /** Another call, or none. */
+  /** Shows another call, or none. */
   reset(callId?: string): void {
     this.#callId = callId;
     this.#points = [];
@@ -180,7 +180,7 @@ function figuresOf(media: NonNullable<CallView['media']>): (readonly [string, st
         `${video.lost} of ${video.packets + video.lost} (${percentText(video.lossRatio)})`,
       ],
       ['Pictures', `${video.frames}, ${video.keyFrames} key, ${video.droppedFrames} dropped`],
-      ['Key frames asked', String(video.keyFrameRequests)],
+      ['Key frames requested', String(video.keyFrameRequests)],
     );
   }
   if (audio) {
@@ -190,7 +190,10 @@ function figuresOf(media: NonNullable<CallView['media']>): (readonly [string, st
         'Audio lost',
         `${audio.lost} of ${audio.packets + audio.lost} (${percentText(audio.lossRatio)})`,
       ],
-      ['Silence put in', silenceInsertedMs === null ? '–' : `${Math.round(silenceInsertedMs)} ms`],
+      [
+        'Silence inserted',
+        silenceInsertedMs === null ? '–' : `${Math.round(silenceInsertedMs)} ms`,
+      ],
     );
   }
   rows.push(

@@ -1,4 +1,4 @@
-// The form that starts a call. It keeps its last values, but never a password.
+// The form that starts a call. It remembers its last values, but never a password.
 
 import { api, ApiError } from './api.ts';
 import { byId, el, typedById } from './dom.ts';
@@ -13,7 +13,7 @@ export class StartForm {
   readonly #form = typedById('start-form', HTMLFormElement);
   readonly #problem = byId('start-problem');
   readonly #onStarted: (callId: string) => void;
-  /** The stream's name was typed: it is not proposed any more. */
+  /** The user typed the stream name, so it is no longer suggested. */
   #isNamed = false;
 
   constructor(onStarted: (callId: string) => void) {
@@ -83,14 +83,14 @@ export class StartForm {
   #keep(): void {
     const values: Record<string, string | boolean> = {};
     for (const field of this.#fields()) {
-      // A proposed name is of one call only.
+      // A suggested name applies to one call only.
       if (field.type === 'password' || (field.name === 'toStream' && !this.#isNamed)) continue;
       values[field.name] =
         field instanceof HTMLInputElement && field.type === 'checkbox'
           ? field.checked
           : field.value.trim();
     }
-    // Like the password: who reads the browser's storage shall not find it.
+    // Like the password: it must not be readable from the browser's storage.
     if (typeof values['rtmpUrl'] === 'string')
       values['rtmpUrl'] = values['rtmpUrl'].replace(/^([a-z]+:\/\/[^/?@:]*):[^/?@]*@/i, '$1@');
     keep(KEPT, values);
@@ -118,7 +118,7 @@ export class StartForm {
       const password = this.#field('sipPassword');
       if (password) password.value = '';
       this.#onStarted(String(request['callId']));
-      // The next call cannot have the same.
+      // The next call needs a different one.
       const callId = this.#field('callId');
       if (callId) callId.value = '';
       this.#propose();
@@ -141,7 +141,7 @@ export class StartForm {
     const group = field.closest('details');
     if (group) group.open = true;
     const id = `problem-${field.name}`;
-    // The field stands right above.
+    // The field is directly above.
     const bare = message.replace(`${name}: `, '');
     const words = el('p', { class: 'field-problem', id, role: 'alert' }, bare, ' ');
     words.append(el('code', {}, code));
@@ -163,7 +163,7 @@ export class StartForm {
   }
 }
 
-/** `crypto.randomUUID` is there on secure origins only, and an operator's gateway is not always one. */
+/** `crypto.randomUUID` exists only on secure origins, and an operator's gateway may not be one. */
 function newCallId(): string {
   const octets = crypto.getRandomValues(new Uint8Array(12));
   return [...octets].map((octet) => octet.toString(16).padStart(2, '0')).join('');

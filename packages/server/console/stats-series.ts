@@ -1,18 +1,18 @@
-// Measured values over time: what the plots show.
+// Measurements over time, for the plots.
 
 import type { CallView } from '@sipcast/core';
 
 type MediaStats = NonNullable<CallView['media']>;
 
-/** One moment of one medium; `null` where nothing was measured. */
+/** One sample of one medium. `null`: not measured. */
 export interface MediumPoint {
-  /** Of the packets since the point before, in percent. */
+  /** Loss since the previous sample, in percent. */
   readonly lossPercent: number | null;
   readonly jitterMs: number | null;
   readonly bitrateKbps: number | null;
 }
 
-/** One moment of a call. */
+/** One sample of a call. */
 export interface StatsPoint {
   /** Unix milliseconds. */
   readonly atMs: number;
@@ -20,12 +20,12 @@ export interface StatsPoint {
   readonly video: MediumPoint;
 }
 
-/** What is counted and measured of one medium. */
+/** The measured fields of one medium. */
 type Measured = Pick<
   NonNullable<MediaStats['audio']>,
   'packets' | 'lost' | 'jitterMs' | 'bitrateBps'
 >;
-/** The same of a call. */
+/** The measured fields of a call. */
 export interface MeasuredCall {
   readonly audio: Measured | null;
   readonly video: Measured | null;
@@ -33,7 +33,7 @@ export interface MeasuredCall {
 
 const NOTHING: MediumPoint = { lossPercent: null, jitterMs: null, bitrateKbps: null };
 
-/** The values of a moment. @param before - Measured at the point before: losses are counted from there. */
+/** The sample of a moment. @param before - The previous measurement, from which losses are counted. */
 export function statsPoint(
   before: MeasuredCall | null,
   now: MeasuredCall | null,
@@ -49,7 +49,7 @@ export function statsPoint(
 function mediumPoint(before: Measured | null, now: Measured | null): MediumPoint {
   if (!now) return NOTHING;
   const packets = now.packets - (before?.packets ?? 0);
-  // A late packet takes a loss back.
+  // A late packet can reduce the loss.
   const lost = Math.max(0, now.lost - (before?.lost ?? 0));
   const expected = packets + lost;
   return {
@@ -59,7 +59,7 @@ function mediumPoint(before: Measured | null, now: Measured | null): MediumPoint
   };
 }
 
-/** Adds a point, and lets go of those that are older than `windowMs`. */
+/** Adds a sample, and drops those older than `windowMs`. */
 export function withPoint(
   points: readonly StatsPoint[],
   point: StatsPoint,

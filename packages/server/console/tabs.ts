@@ -1,6 +1,6 @@
-// Tabs by the ARIA pattern: arrows go from tab to tab, Tab goes into the panel.
+// Tabs by the ARIA pattern: arrow keys move between tabs, Tab enters the panel.
 
-/** Wires the tabs of the page. @returns what opens one by its name. */
+/** Sets up the tabs of the page. @returns a function that opens a tab by name */
 export function openTabs(
   list: HTMLElement,
   onOpened: (name: string) => void,

@@ -1,4 +1,4 @@
-// Light, dark, or as the system has it.
+// Light or dark theme, or the system setting.
 
 import { byId } from './dom.ts';
 import { keep, readKept } from './kept.ts';
@@ -20,14 +20,14 @@ function show(theme: Theme): void {
   button.setAttribute('title', `Theme: ${theme} (T)`);
 }
 
-/** Goes on to the next theme. */
+/** Switches to the next theme. */
 export function nextTheme(): void {
   const theme = THEMES[(THEMES.indexOf(current()) + 1) % THEMES.length] ?? 'system';
   keep('theme', theme);
   show(theme);
 }
 
-/** Shows the theme that was chosen last. */
+/** Shows the theme chosen last. */
 export function openTheme(): void {
   show(current());
   byId('theme').addEventListener('click', nextTheme);

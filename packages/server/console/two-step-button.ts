@@ -1,12 +1,12 @@
-// A button for what cannot be undone: the first press arms it for some seconds, the second one does it.
+// A button for irreversible actions: the first press arms it for some seconds, the second one acts.
 
 import { el } from './dom.ts';
 
 const ARMED_MS = 4000;
-/** A double click is one decision, not two. */
+/** A double click is a single decision. */
 const LEAST_PAUSE_MS = 350;
 
-/** `label` at first, `question` while it is armed. Escape, leaving it and time disarm it. */
+/** `label` normally, `question` while armed. Escape, blur and time disarm it. */
 export function twoStepButton(label: string, question: string, run: () => void): HTMLButtonElement {
   const text = el('span', {}, label);
   const button = el('button', { type: 'button', class: 'button danger' }, text);
@@ -36,7 +36,7 @@ export function twoStepButton(label: string, question: string, run: () => void):
     event.stopPropagation();
     disarm();
   });
-  // The button's name changes while it has the focus: screen readers say it anew.
+  // The button's name changes while it has the focus, and screen readers must announce it.
   text.setAttribute('aria-live', 'assertive');
   return button;
 }

@@ -25,7 +25,7 @@ it('amounts have units', () => {
   expect([null, 0, 0.004, 0.25].map(percentText)).toEqual(['–', '0 %', '0.4 %', '25 %']);
 });
 
-it('the peer is whom we called, or who called us', () => {
+it('the peer is the one that we called, or that called us', () => {
   const call = { incoming: true, caller: 'alice', callee: 'sip:studio@h', visibleName: '' };
   const peers = [
     call,
@@ -52,7 +52,7 @@ it('the peer is whom we called, or who called us', () => {
   ]);
 });
 
-it('a stream is named after whom is called, with nothing that a name must not have', () => {
+it('a stream is named after the callee, without illegal characters', () => {
   const now = new Date(2026, 0, 1, 9, 5, 7);
   expect(
     ['sip:Room 1@h;x=y', 'bob', 'sips:a/b?c@h', '', '<b>@h', 'x'.repeat(90)].map((callee) =>
@@ -68,7 +68,7 @@ it('a stream is named after whom is called, with nothing that a name must not ha
   ]);
 });
 
-it('addresses are shown without what is secret in them', () => {
+it('addresses are shown without their secrets', () => {
   expect(publicUrl('rtmps://user:word@h/app/x?key=1')).toBe('rtmps://h/app/x?…');
   expect(publicUrl('rtmp://h/app')).toBe('rtmp://h/app');
 });
@@ -86,7 +86,7 @@ it('many pushes are one badge', () => {
   expect(pushesSummary([on, wait, failed])).toEqual({ text: '1 of 3 on air', tone: 'bad' });
 });
 
-it('losses are counted from one point to the next, the rest as it is measured', () => {
+it('losses are counted between samples, other values as measured', () => {
   const measured = (packets: number, lost: number) => ({
     packets,
     lost,
@@ -101,7 +101,7 @@ it('losses are counted from one point to the next, the rest as it is measured', 
   });
   const second = { audio: measured(175, 75), video: null };
   expect(statsPoint(first, second, 1).audio.lossPercent).toBe(25);
-  // Late ones came after all.
+  // Late packets arrived after all.
   expect(statsPoint(second, { audio: measured(275, 70), video: null }, 2).audio.lossPercent).toBe(
     0,
   );

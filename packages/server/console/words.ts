@@ -1,4 +1,4 @@
-// Values as people read them.
+// Formats values for people.
 
 import type { CallView } from '@sipcast/core';
 
@@ -33,7 +33,7 @@ export function percentText(ratio: number | null | undefined): string {
   return `${percent > 0 && percent < 10 ? percent.toFixed(1) : Math.round(percent)} %`;
 }
 
-/** `14:03:27` by this computer's clock. */
+/** `14:03:27` in local time. */
 export function timeText(iso: string | null): string {
   if (iso === null) return '–';
   const date = new Date(iso);
@@ -59,7 +59,7 @@ export function callStatusText(status: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** What colour a status has. */
+/** The color of a status. */
 export function toneOf(status: string | null): 'good' | 'busy' | 'bad' | 'still' | 'hold' {
   switch (status) {
     case 'ESTABLISHED':
@@ -80,12 +80,12 @@ export function toneOf(status: string | null): 'good' | 'busy' | 'bad' | 'still'
   }
 }
 
-/** `sip:bob@192.0.2.1` → `bob@192.0.2.1`: the scheme says nothing new in a list. */
+/** `sip:bob@192.0.2.1` → `bob@192.0.2.1`: the scheme is redundant in a list. */
 export function calleeText(callee: string): string {
   return callee.replace(/^sips?:/i, '');
 }
 
-/** The name of a caller and its number or user. The name is what it says of itself: never shown alone where there is more. */
+/** A caller's name with its number or user. The name is self-declared, so it is never shown alone if there is more. */
 export function callerText({
   visibleName,
   caller,
@@ -94,13 +94,13 @@ export function callerText({
   return [...new Set(parts)].join(' · ');
 }
 
-/** Text whose direction of writing changes nothing beside it: controls of direction make one name look like another. */
+/** Isolates text direction: direction controls can make one name look like another. */
 function isolated(text: string): string {
   const bare = text.replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '');
   return /[\u0590-\u08ff\ufb1d-\ufefc]/.test(bare) ? `\u2068${bare}\u2069` : bare;
 }
 
-/** Who is at the other end: the callee of a call that went out, the caller of one that came in. */
+/** The other end: the callee of an outgoing call, the caller of an incoming one. */
 export function peerText(
   call: Pick<CallView, 'incoming' | 'caller' | 'callee' | 'visibleName'>,
 ): string {
@@ -108,7 +108,7 @@ export function peerText(
   return callerText(call) || 'Unknown caller';
 }
 
-/** Which way a call was made, in words. */
+/** The direction of a call in words. */
 export function directionText({ incoming, callee }: Pick<CallView, 'incoming' | 'callee'>): string {
   if (!incoming) return 'Outgoing';
   return callee === '' ? 'Incoming' : `Incoming, for ${calleeText(callee)}`;
@@ -130,7 +130,7 @@ export function codecText(codec: string | null | undefined): string {
   return codec == null ? '–' : (CODECS[codec] ?? codec);
 }
 
-/** What is told of many pushes in one badge: how many are on air, and whether all is well. */
+/** Summary of several pushes in one badge: how many are on air, and whether all is well. */
 export function pushesSummary(
   statuses: readonly string[],
 ): { readonly text: string; readonly tone: ReturnType<typeof toneOf> } | undefined {
@@ -146,12 +146,12 @@ export function pushesSummary(
   return { text: `${onAir} of ${statuses.length} on air`, tone };
 }
 
-/** An address without what is secret in it: user, password, and what stands behind `?`. */
+/** An address without its secrets: user, password and query. */
 export function publicUrl(url: string): string {
   return url.replace(/^([a-z]+:\/\/)[^/?]*@/i, '$1').replace(/\?.*$/s, '?…');
 }
 
-/** A name for the stream of a call: the callee's user and the time. */
+/** A stream name for a call: the callee's user and the time. */
 export function proposedStream(callee: string, now: Date): string {
   const user = /^(?:sips?:)?([^@;?]+)/i.exec(callee.trim())?.[1] ?? '';
   const bare = user.replace(/[^A-Za-z0-9._~+-]+/g, '-').replace(/^-+|-+$/g, '');

@@ -1,2 +1,2 @@
-/** Folder of the clips that this package ships; src/ and dist/ both stand beside it. */
+/** Folder of the clips in this package, beside both src/ and dist/. */
 export const CLIPS_FOLDER = new URL('../clips/', import.meta.url);

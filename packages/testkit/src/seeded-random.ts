@@ -1,9 +1,9 @@
-// Randomness that can be repeated: the same seed gives the same run.
+// Reproducible randomness: the same seed gives the same run.
 
 /** Uniform in [0, 1). */
 export type Random = () => number;
 
-/** A generator for the seed (mulberry32). Good enough to lose packets by, and nothing else. */
+/** A generator for the seed (mulberry32). Only good enough to choose lost packets. */
 export function seededRandom(seed: number): Random {
   let state = seed >>> 0;
   return () => {

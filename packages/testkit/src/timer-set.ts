@@ -1,6 +1,6 @@
-// Timers of one owner that end together.
+// Timers with a common owner.
 
-/** Timers that run once, and can all be cleared. */
+/** One-shot timers that can all be cleared. */
 export class TimerSet {
   readonly #timers = new Set<NodeJS.Timeout>();
 
@@ -17,7 +17,7 @@ export class TimerSet {
     return timer;
   }
 
-  /** None of those that wait runs any more. */
+  /** Cancels all waiting timers. */
   clear(): void {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();

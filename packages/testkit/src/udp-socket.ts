@@ -4,13 +4,13 @@ import { createSocket } from 'node:dgram';
 import type { Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 
-/** Rejects with the system's error when the port cannot be bound. */
+/** Binds a UDP socket. Rejects with the system's error if the port cannot be bound. */
 export function bindUdp(address: string, port: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const family = isIPv6(address) ? 6 : 4;
     const socket = createSocket({
       type: family === 6 ? 'udp6' : 'udp4',
-      // Only IP addresses are sent to: spares a name look-up per packet.
+      // Sends to IP addresses only, which saves a name lookup per packet.
       lookup: (host, _options, callback) => callback(null, host, family),
     });
     const onError = (error: Error): void => {
@@ -25,7 +25,7 @@ export function bindUdp(address: string, port: number): Promise<Socket> {
   });
 }
 
-/** Resolves when it is closed. */
+/** Resolves when the socket is closed. */
 export function closeUdp(socket: Socket): Promise<void> {
   return new Promise((resolve) => {
     socket.close(() => resolve());

@@ -305,7 +305,9 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
     await expect.poll(() => page.locator('#hold').isEnabled(), PATIENCE).toBe(true);
     await page.keyboard.press('h');
     await page.keyboard.press('Enter');
-    await expect.poll(() => text(page, '#notices'), PATIENCE).toContain('The peer holds the call');
+    await expect
+      .poll(() => text(page, '#notices'), PATIENCE)
+      .toContain('The peer also holds the call');
     await other!.resume();
     await status().toBe('Established');
 

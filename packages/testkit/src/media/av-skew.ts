@@ -1,19 +1,19 @@
-// How far sound and picture of a recording of the clip `scene` lie apart: flashes and beeps, as ffmpeg decodes them.
+// Measures the audio-video skew in a recording of the clip `scene` from its flashes and beeps, decoded by ffmpeg.
 
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
-/** What {@link measureAvSkew} found. All in milliseconds of the recording's own time. */
+/** The result of {@link measureAvSkew}, in milliseconds of the recording's own time. */
 export interface AvSkew {
   /** First picture of each white flash. */
   readonly flashesMs: readonly number[];
-  /** Beginning of each beep. */
+  /** Start of each beep. */
   readonly beepsMs: readonly number[];
-  /** For each flash that has a beep within 500 ms, in order: beep minus flash. Above 0: the sound is late. */
+  /** For each flash with a beep within 500 ms, in order: beep minus flash. Positive: the audio is late. */
   readonly skewsMs: readonly number[];
-  /** Of `skewsMs`. */
+  /** Median of `skewsMs`. */
   readonly medianMs: number;
-  /** The one of `skewsMs` that is furthest from 0, with its sign. */
+  /** The value of `skewsMs` furthest from 0, with its sign. */
   readonly worstMs: number;
 }
 
@@ -22,19 +22,19 @@ const MIN_DISTANCE_MS = 500;
 const SAMPLE_RATE_HZ = 8000;
 /** The beep is at half of full scale, everything else far below. */
 const LOUD = 10_000;
-/** Mean luma of the place of the square: it is black, and white in a flash. */
+/** Mean luma at the square's position: it is black, and white during a flash. */
 const BRIGHT = 128;
 const TIMEOUT_MS = 120_000;
 const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
 
 /**
  * Measures a recording of the clip `scene`, in which a white square flashes in the top left corner while a tone beeps,
- * once a second. The picture may be scaled, as long as all of it is there.
+ * once a second. The picture may be scaled, but not cropped.
  *
  * @param file - Path of a file that ffmpeg can read: FLV, MP4, …
  * @param options - `ffmpegPath` defaults to the environment's `FFMPEG_PATH`, else `ffmpeg` on the `PATH`.
- * @throws Error (rejection) when ffmpeg does not run or cannot read the file, and when there is no flash, no beep, or
- * no flash with a beep near it.
+ * @throws Error (rejection) if ffmpeg does not run or cannot read the file, or there is no flash, no beep, or no flash
+ * with a beep nearby.
  */
 export async function measureAvSkew(
   file: string,
@@ -54,7 +54,7 @@ export async function measureAvSkew(
         .reduce((best, skew) => (Math.abs(skew) < Math.abs(best) ? skew : best)),
     )
     .filter((skew) => Math.abs(skew) <= MIN_DISTANCE_MS);
-  if (skewsMs.length === 0) throw new Error(`No flash with a beep near it in ${file}`);
+  if (skewsMs.length === 0) throw new Error(`No flash with a beep nearby in ${file}`);
   const sorted = skewsMs.toSorted((a, b) => a - b);
   const middle = sorted.length / 2;
   return {
@@ -66,10 +66,10 @@ export async function measureAvSkew(
   };
 }
 
-/** The square is at 15–95 of 640×360: its middle, as one grey pixel a picture. */
+/** The square covers 15–95 of 640×360: scale its middle to one grey pixel per picture. */
 async function findFlashes(ffmpeg: string, file: string): Promise<number[]> {
   const filters = 'crop=iw*60/640:ih*60/360:iw*25/640:ih*25/360,scale=1:1,format=gray,showinfo';
-  // The null output's own times may be rounded; showinfo tells the decoder's.
+  // The null output may round its times; showinfo reports the decoder's.
   const output = ['-an', '-vf', filters, '-f', 'null', '-'];
   const { stderr } = await run(ffmpeg, ['-v', 'info', '-copyts', '-i', file, ...output]);
   const flashes: number[] = [];
@@ -80,7 +80,7 @@ async function findFlashes(ffmpeg: string, file: string): Promise<number[]> {
 }
 
 async function findBeeps(ffmpeg: string, file: string): Promise<number[]> {
-  // Gaps become silence, so that a sample's place is its time; ffmpeg itself would overlook up to 100 ms.
+  // Gaps become silence, so that a sample's position equals its time; by itself, ffmpeg ignores gaps up to 100 ms.
   const filters = `aresample=${SAMPLE_RATE_HZ}:async=1:min_hard_comp=0.01:first_pts=0`;
   const output = ['-vn', '-af', filters, '-f', 's16le', '-ac', '1', 'pipe:1'];
   const { stdout } = await run(ffmpeg, ['-v', 'error', '-copyts', '-i', file, ...output]);
@@ -91,7 +91,7 @@ async function findBeeps(ffmpeg: string, file: string): Promise<number[]> {
   return beeps;
 }
 
-/** Only the first of what belongs together. */
+/** Keeps only the first time of each event. */
 function note(times: number[], ms: number): void {
   if (ms - (times.at(-1) ?? -MIN_DISTANCE_MS) >= MIN_DISTANCE_MS) times.push(ms);
 }
@@ -112,6 +112,6 @@ async function run(
     );
     return { stdout, stderr: stderr.toString() };
   } catch (cause) {
-    throw new Error(`${ffmpeg} does not run, or not on this file`, { cause });
+    throw new Error(`${ffmpeg} does not run, or cannot read this file`, { cause });
   }
 }

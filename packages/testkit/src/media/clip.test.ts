@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { createClip, loadClip, splitIvf, splitNalUnits } from './clip.ts';
 import { oggPackets } from './phone-audio.ts';
 
-/** An IVF file: as much of its header as matters. */
+/** An IVF file with the relevant header fields. */
 function ivfOf(...frames: number[][]): Uint8Array {
   const head = Buffer.alloc(32);
   head.write('DKIF');
@@ -18,7 +18,7 @@ function ivfOf(...frames: number[][]): Uint8Array {
 describe('the clip scene', () => {
   const clip = loadClip();
 
-  it('has 20 s of pictures and of sound', () => {
+  it('has 20 s of video and audio', () => {
     expect(clip.video).toHaveLength(500);
     expect(clip.fps).toBe(25);
     expect(clip.durationMs).toBe(20_000);
@@ -35,7 +35,7 @@ describe('the clip scene', () => {
     expect(clip.profileLevelId).toMatch(/^42[C4]0/);
   });
 
-  it('loses no octet of the stream but start codes and zeros between NAL units', () => {
+  it('keeps every octet except start codes and zeros between NAL units', () => {
     const nalus = clip.video.flatMap((unit) => unit.nalus);
     const octets = nalus.reduce((sum, nal) => sum + nal.length, 0);
     const { size } = statSync(new URL('scene.h264', CLIPS_FOLDER));
@@ -43,7 +43,7 @@ describe('the clip scene', () => {
     expect(size - octets).toBeLessThanOrEqual(4 * nalus.length);
   });
 
-  it('has the same sound in frames of 20 ms of every other codec', () => {
+  it('has the same audio in 20 ms frames of every other codec', () => {
     for (const codec of ['G722', 'opus', 'speex/8000', 'speex/16000'] as const) {
       const frames = clip.sounds[codec] ?? [];
       expect(frames.length, codec).toBeGreaterThanOrEqual(1000);
@@ -53,7 +53,7 @@ describe('the clip scene', () => {
     expect(() => oggPackets(Buffer.from('RIFF and no more'))).toThrow(RangeError);
   });
 
-  it('is read once', () => {
+  it('is loaded once', () => {
     expect(loadClip('scene')).toBe(clip);
     expect(clip.video.every((unit) => unit.vp8 !== undefined)).toBe(true);
     expect(() => loadClip('none')).toThrow(RangeError);
@@ -67,7 +67,7 @@ describe('Annex B', () => {
   const slice = [0x41, 0x9a];
   const start = [0, 0, 1];
 
-  it('takes start codes of three and four octets, zeros behind, and emulation prevention', () => {
+  it('accepts start codes of three and four octets, trailing zeros, and emulation prevention', () => {
     const stream = Uint8Array.from([
       0,
       ...start,
@@ -85,7 +85,7 @@ describe('Annex B', () => {
     expect(splitNalUnits(Uint8Array.of(1, 2, 3, 4))).toEqual([]);
   });
 
-  it('makes access units: a second slice with macroblock 0 begins the next picture, one without does not', () => {
+  it('splits access units: a slice with macroblock 0 starts the next picture, others do not', () => {
     const more = [0x41, 0x1a];
     const parts = [sps, pps, idr, slice, more, slice];
     const h264 = Uint8Array.from(parts.flatMap((nal) => [...start, ...nal]));
@@ -96,7 +96,7 @@ describe('Annex B', () => {
     expect(clip.durationMs).toBe(300);
   });
 
-  it('reads the frames of IVF, up to a cut', () => {
+  it('reads the frames of IVF, up to a truncation', () => {
     const file = ivfOf([1, 2, 3], [4]);
     expect(splitIvf(file).map((frame) => [...frame])).toEqual([[1, 2, 3], [4]]);
     expect(splitIvf(file.subarray(0, -1))).toHaveLength(1);

@@ -1,24 +1,24 @@
-// A clip: encoded pictures and sound that a sender plays. Reads H.264 Annex B, VP8 in IVF, raw G.711 and G.722, Opus and
-// Speex in Ogg.
+// A clip: encoded video and audio for a sender. Reads H.264 Annex B, VP8 in IVF, raw G.711 and G.722, Opus and Speex in
+// Ogg.
 
 import { readFileSync } from 'node:fs';
 import { CLIPS_FOLDER } from '../clips-folder.ts';
 import { cutFrames, oggPackets } from './phone-audio.ts';
 import type { ClipSounds } from './phone-audio.ts';
 
-/** One coded picture with the NAL units that come before it. */
+/** One coded picture with the NAL units before it. */
 export interface ClipAccessUnit {
-  /** Place in the clip, from 0. */
+  /** Index in the clip, from 0. */
   readonly index: number;
-  /** Without start codes, in decoding order. Not to be written to. */
+  /** Without start codes, in decoding order. Do not modify. */
   readonly nalus: readonly Uint8Array[];
   /** Contains an IDR slice. */
   readonly isKeyFrame: boolean;
-  /** The same picture in VP8, a key frame where this one is; only where the clip has VP8. Not to be written to. */
+  /** The same picture in VP8, with the same key frames, if the clip has VP8. Do not modify. */
   readonly vp8?: Uint8Array;
 }
 
-/** Pictures and sound of equal length. */
+/** Video and audio of equal length. */
 export interface Clip {
   readonly name: string;
   readonly video: readonly ClipAccessUnit[];
@@ -26,7 +26,7 @@ export interface Clip {
   readonly fps: number;
   /** G.711 A-law, 8,000 octets per second. */
   readonly audio: Uint8Array;
-  /** The same sound in other codecs, in payloads of 20 ms; G.711 needs no entry. */
+  /** The same audio in other codecs, in payloads of 20 ms; G.711 needs no entry. */
   readonly sounds: ClipSounds;
   /** Length of the video. */
   readonly durationMs: number;
@@ -40,10 +40,10 @@ const CLIP_FPS: Readonly<Record<string, number>> = { scene: 25 };
 const clips = new Map<string, Clip>();
 
 /**
- * A clip that comes with this package, read once per process. `scene`: 20 s, 640×360, 25 pictures/s, about
- * 500 kbit/s as H.264 and 450 as VP8, IDR every 2 s; each second a white flash of one picture and a 1 kHz beep.
+ * A clip from this package, loaded once per process. `scene`: 20 s, 640×360, 25 pictures/s, about 500 kbit/s as H.264
+ * and 450 as VP8, IDR every 2 s; each second a white flash of one picture and a 1 kHz beep.
  *
- * @throws RangeError for another name.
+ * @throws RangeError for an unknown name.
  */
 export function loadClip(name = 'scene'): Clip {
   const known = clips.get(name);
@@ -70,12 +70,12 @@ export function loadClip(name = 'scene'): Clip {
 }
 
 /**
- * A clip of your own.
+ * An application-supplied clip.
  *
- * @param parts - `h264`: Annex B with SPS and PPS in it; `ivf`: the same pictures in VP8; `aLaw`: 8 kHz mono, as long as
- * the video; `fps` > 0; `sounds`: the same sound in other codecs, default none.
- * @throws RangeError when there is no picture, no SPS, `fps` is out of range, or `ivf` has not a frame for each picture
- * with its key frames in the same places.
+ * @param parts - `h264`: Annex B with SPS and PPS; `ivf`: the same pictures in VP8; `aLaw`: 8 kHz mono, as long as the
+ * video; `fps` > 0; `sounds`: the same audio in other codecs, default none.
+ * @throws RangeError if there is no picture or no SPS, `fps` is out of range, or `ivf` does not have one frame per
+ * picture with the same key frames.
  */
 export function createClip(parts: {
   readonly name: string;
@@ -122,7 +122,10 @@ function joinVp8(
   });
 }
 
-/** Frames of an IVF file as views: a header whose size stands in it, then `| size(4) time(8) octets |`, little-endian. */
+/**
+ * Frames of an IVF file as views: a header that contains its own size, then `| size(4) time(8) octets |`,
+ * little-endian.
+ */
 export function splitIvf(ivf: Uint8Array): Uint8Array[] {
   const bytes = Buffer.from(ivf.buffer, ivf.byteOffset, ivf.length);
   const frames: Uint8Array[] = [];
@@ -161,7 +164,7 @@ export function splitNalUnits(annexB: Uint8Array): Uint8Array[] {
   return nalus;
 }
 
-/** Groups NAL units: a picture ends where parameter sets, SEI, a delimiter or macroblock 0 follow it (H.264 §7.4.1.2.3). */
+/** Groups NAL units. A picture ends before parameter sets, SEI, a delimiter or macroblock 0 (H.264 §7.4.1.2.3). */
 function splitAccessUnits(nalus: readonly Uint8Array[]): ClipAccessUnit[] {
   const units: ClipAccessUnit[] = [];
   let current: Uint8Array[] = [];
@@ -176,7 +179,7 @@ function splitAccessUnits(nalus: readonly Uint8Array[]): ClipAccessUnit[] {
   for (const nal of nalus) {
     const type = nal[0]! & 0x1f;
     const isSlice = type >= 1 && type <= 5;
-    // first_mb_in_slice is ue(v): a leading 1 bit is 0, so the slice begins a picture.
+    // first_mb_in_slice is ue(v): a leading 1 bit means 0, so the slice starts a picture.
     if (hasPicture && ((type >= 6 && type <= 9) || (isSlice && (nal[1]! & 0x80) !== 0))) finish();
     current.push(nal);
     if (isSlice) hasPicture = true;

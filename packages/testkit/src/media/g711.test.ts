@@ -25,7 +25,7 @@ describe('G.711', () => {
 
   it('writes back every µ-law octet that it can read', () => {
     for (let octet = 0; octet < 256; octet++) {
-      // Minus zero has no linear value of its own.
+      // Minus zero has no separate linear value.
       const expected = octet === 0x7f ? 0xff : octet;
       expect(linearToMuLaw(muLawToLinear(octet))).toBe(expected);
     }

@@ -22,7 +22,7 @@ const MU_LAW_OF_A_LAW = Uint8Array.from({ length: 256 }, (_, octet) =>
   linearToMuLaw(aLawToLinear(octet)),
 );
 
-/** A-law octets as µ-law octets, in a buffer of their own. */
+/** A-law octets as µ-law octets, in a new buffer. */
 export function aLawToMuLaw(aLaw: Uint8Array): Uint8Array {
   return aLaw.map((octet) => MU_LAW_OF_A_LAW[octet]!);
 }

@@ -25,7 +25,7 @@ describe('payloads of RFC 6184', () => {
     expect(rest).toHaveLength(1);
   });
 
-  it('no STAP-A above the limit, none for one parameter set alone, none over another NAL unit', () => {
+  it('no STAP-A above the limit, for a single parameter set, or across another NAL unit', () => {
     expect(packetizeAccessUnit([sps, pps], 1, 30)).toEqual([sps, pps]);
     expect(packetizeAccessUnit([sps, nal(0x65, 9)], 1, 1188)[0]).toBe(sps);
     expect(packetizeAccessUnit([sps, nal(0x06, 9), pps], 1, 1188)).toHaveLength(3);
@@ -46,7 +46,7 @@ describe('payloads of RFC 6184', () => {
     expect(fragments.map((one) => one[1])).toEqual([0x81, 0x41]);
   });
 
-  it('§6.2: mode 0 knows single NAL units only', () => {
+  it('§6.2: mode 0 has single NAL units only', () => {
     const nalus = [sps, pps, nal(0x65, 5000)];
     expect(packetizeAccessUnit(nalus, 0, 1188)).toEqual(nalus);
   });
@@ -56,7 +56,7 @@ describe('payloads of RFC 6184', () => {
     [1, 64],
     [0, 1188],
   ] as const)(
-    'the clip comes out of the depacketizer as it was: mode %i, %i octets',
+    'the clip passes through the depacketizer unchanged: mode %i, %i octets',
     (mode, size) => {
       const { video } = loadClip();
       const received: H264AccessUnit[] = [];

@@ -7,8 +7,9 @@ const STAP_A = 24;
 const FU_A = 28;
 
 /**
- * The payloads of one access unit, in order; the last one carries the marker. With mode 1, neighbouring parameter sets share a
- * STAP-A, and what is above `maxPayloadBytes` is cut into FU-A. With mode 0 each NAL unit is one packet, however large.
+ * The payloads of one access unit, in order; the last one carries the marker. In mode 1, adjacent parameter sets share
+ * a STAP-A, and NAL units above `maxPayloadBytes` are split into FU-A. In mode 0, each NAL unit is one packet of any
+ * size.
  *
  * @param maxPayloadBytes - At least 3.
  */

@@ -1,21 +1,21 @@
-// One timer for all senders of a process, without drift: each beat is planned from the first, not from the one before.
+// One drift-free timer for all senders of a process: each tick is scheduled from the first, not from the previous one.
 
-/** What is called at each beat. */
+/** A subscriber of the timer. */
 interface Paced {
   /** @param nowMs - `performance.now()`. Must not throw. */
   beat(nowMs: number): void;
 }
 
-/** Time between two beats. */
+/** Tick interval. */
 const BEAT_MS = 5;
 
-/** Beats as long as there is somebody to hear it. */
+/** Ticks while there are subscribers. */
 class Pacer {
   readonly #paced = new Set<Paced>();
   #timer: NodeJS.Timeout | undefined;
   #nextMs = 0;
 
-  /** Calls `paced` from now on. */
+  /** Adds a subscriber. */
   add(paced: Paced): void {
     this.#paced.add(paced);
     if (this.#timer !== undefined) return;
@@ -23,7 +23,7 @@ class Pacer {
     this.#plan();
   }
 
-  /** Calls `paced` no more; stops with the last one. */
+  /** Removes a subscriber. The timer stops with the last one. */
   remove(paced: Paced): void {
     this.#paced.delete(paced);
     if (this.#paced.size > 0) return;
@@ -34,7 +34,7 @@ class Pacer {
   #plan(): void {
     const nowMs = performance.now();
     this.#nextMs += BEAT_MS;
-    // After a stall: one beat catches up with everything, so missed ones are not repeated.
+    // After a stall, one tick catches up with everything, so missed ticks are not repeated.
     if (this.#nextMs < nowMs) this.#nextMs = nowMs;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
@@ -45,5 +45,5 @@ class Pacer {
   }
 }
 
-/** The timer that senders share. It runs only while one of them does. */
+/** The timer shared by all senders. It runs only while one of them is active. */
 export const sharedPacer = new Pacer();

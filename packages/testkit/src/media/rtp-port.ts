@@ -1,18 +1,18 @@
-// The RTP and RTCP sockets of one medium at the phone's end, and what arrives there, counted.
+// The RTP and RTCP sockets of one medium on the phone's side, with counts of what arrives.
 
 import type { RemoteInfo, Socket } from 'node:dgram';
 import { decodeRtcp, decodeRtp, isRtcp } from '@sipcast/media/wire';
 import type { ReportBlock, RtcpPacket, RtpPacket } from '@sipcast/media/wire';
 import { bindUdp, closeUdp } from '../udp-socket.ts';
 
-/** One key press that was received, by whichever way. */
+/** One received key press, by any method. */
 export interface ReceivedDigit {
-  /** `0`–`9`, `*`, `#`, `A`–`D`; the number of the event where it is another. */
+  /** `0`–`9`, `*`, `#`, `A`–`D`; otherwise the event number. */
   readonly digit: string;
   readonly via: 'rfc4733' | 'info';
-  /** RFC 4733: largest duration seen. INFO: as written, `undefined` when it says none. */
+  /** RFC 4733: largest duration seen. INFO: as written, `undefined` if absent. */
   durationMs: number | undefined;
-  /** RFC 4733: packets in all. */
+  /** RFC 4733: total number of packets. */
   packets: number;
   /** RFC 4733: packets with the E bit. */
   endPackets: number;
@@ -20,17 +20,17 @@ export interface ReceivedDigit {
   readonly marker: boolean;
   /** RFC 4733: power in −dBm0. */
   readonly volume: number | undefined;
-  /** RFC 4733: of all its packets. */
+  /** RFC 4733: common to all its packets. */
   readonly rtpTimestamp: number | undefined;
 }
 
-/** What came to the RTP and RTCP ports of one medium. */
+/** What arrived at the RTP and RTCP ports of one medium. */
 export interface MediaReception {
   /** RTP packets. */
   packets: number;
   /** Octets of their payloads. */
   octets: number;
-  /** How often each payload type came. */
+  /** Packets per payload type. */
   readonly payloadTypes: Map<number, number>;
   /** The newest RTP packet. */
   lastPacket: RtpPacket | undefined;
@@ -39,7 +39,7 @@ export interface MediaReception {
   readonly ssrcs: Set<number>;
   /** Packets that did not continue the sequence of their SSRC. */
   sequenceBreaks: number;
-  /** Datagrams that are neither RTP nor RTCP, or RTCP with a fault: reasons, the first hundred. */
+  /** The first hundred faults: datagrams that are neither RTP nor RTCP, or malformed RTCP. */
   readonly faults: string[];
   /** RTCP compounds. */
   compounds: number;
@@ -51,14 +51,14 @@ export interface MediaReception {
   byes: number;
   /** CNAMEs of source descriptions. */
   readonly cnames: Set<string>;
-  /** The newest report block about a source of ours. */
+  /** The latest report block about one of our sources. */
   lastReport: ReportBlock | undefined;
   readonly digits: ReceivedDigit[];
   /** `address:port` of the newest RTP packet's source. */
   source: string | undefined;
 }
 
-/** Who wants to know at once. Must not throw. */
+/** Receives packets as they arrive. Must not throw. */
 export interface RtpPortHandler {
   /** Each RTP packet. */
   onRtp?(packet: RtpPacket): void;
@@ -70,7 +70,7 @@ export interface RtpPortHandler {
 export interface RtpPortOptions {
   /** IP address. Default `127.0.0.1`. */
   readonly host?: string;
-  /** RTP port; RTCP is the next one. Default: an even one that is free. */
+  /** RTP port; RTCP is the next one. Default: a free even one. */
   readonly port?: number;
   /** Also read RFC 4733 events with this payload type. */
   readonly eventPayloadType?: number;
@@ -106,7 +106,7 @@ export class RtpPort {
     digits: [],
     source: undefined,
   };
-  /** Payload type of RFC 4733 events; `undefined`: they are not looked for. */
+  /** Payload type of RFC 4733 events. `undefined`: events are not read. */
   eventPayloadType: number | undefined;
   /** RTP clock of the events. */
   eventClockHz = 8000;
@@ -129,7 +129,7 @@ export class RtpPort {
       else this.#takeRtp(datagram, remote);
     });
     rtcp.on('message', (datagram) => this.#takeRtcp(datagram));
-    // What a send meets on its way is the receiver's to notice.
+    // Send errors are the receiver's concern.
     for (const socket of [rtp, rtcp]) socket.on('error', () => {});
   }
 
@@ -159,7 +159,7 @@ export class RtpPort {
     }
   }
 
-  /** Calls `handler` for each packet until it is taken away. */
+  /** Calls `handler` for each packet until `unlisten`. */
   listen(handler: RtpPortHandler): void {
     this.#handlers.add(handler);
   }
@@ -243,7 +243,7 @@ export class RtpPort {
     const { received } = this;
     const { packets, fault } = decodeRtcp(datagram);
     if (fault !== undefined) this.#fault(fault);
-    // RFC 3550 §6.1: a compound begins with a report; RFC 5506 lifts it only where negotiated.
+    // RFC 3550 §6.1: a compound begins with a report; RFC 5506 allows otherwise only if negotiated.
     const first = packets[0];
     if (first !== undefined && first.type !== 'sr' && first.type !== 'rr') {
       this.#fault('rtcp-no-report-first');

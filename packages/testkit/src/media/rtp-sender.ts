@@ -1,4 +1,5 @@
-// Plays a clip over RTP as a phone does: real pace, RTCP sender reports, key frames on request, a bad line on request.
+// Plays a clip over RTP like a phone: in real time, with RTCP sender reports, key frames on request, and optional
+// impairments.
 
 import { randomInt } from 'node:crypto';
 import { DtmfSequence, encodeRtcp, unixToNtp } from '@sipcast/media/wire';
@@ -16,9 +17,9 @@ import type { RtpPort, RtpPortHandler } from './rtp-port.ts';
 import { Vp8Packetizer } from './vp8-payloads.ts';
 import type { Vp8Form } from './vp8-payloads.ts';
 
-/** Where one medium goes and how it is marked. */
+/** Destination and RTP fields of one medium. */
 export interface RtpLineOptions {
-  /** Sockets to send from; requests for key frames are heard there. They stay open when the sender stops. */
+  /** Sockets to send from, which also receive key-frame requests. They stay open when the sender stops. */
   readonly from: RtpPort;
   /** IP address of the receiver. */
   readonly address: string;
@@ -29,19 +30,19 @@ export interface RtpLineOptions {
   readonly payloadType?: number | undefined;
   /** u32. Default random. */
   readonly ssrc?: number;
-  /** u16; 65,530 lets it wrap soon. Default random. */
+  /** u16; 65,530 wraps soon. Default random. */
   readonly firstSequenceNumber?: number;
-  /** u32; 2³² − 90,000 lets it wrap after a second of video. Default random. */
+  /** u32; 2³² − 90,000 wraps after a second of video. Default random. */
   readonly firstTimestamp?: number;
   /** Default: a perfect line. */
   readonly impairments?: Impairments;
-  /** Send packets again, over the same line, when they are asked for by NACK (RFC 4585 §6.2.1). Default false. */
+  /** Retransmit packets over the same line when requested by NACK (RFC 4585 §6.2.1). Default false. */
   readonly answerNack?: boolean;
   /** Time from a NACK to its retransmissions. Default 0. */
   readonly nackDelayMs?: number;
 }
 
-/** Options of an {@link RtpSender}. At least one of `video` and `audio`. */
+/** Options of an {@link RtpSender}. At least one of `video` and `audio` is required. */
 export interface RtpSenderOptions {
   /** Default `loadClip()`. */
   readonly clip?: Clip;
@@ -57,8 +58,8 @@ export interface RtpSenderOptions {
     /** Default `PCMA`. */
     readonly codec?: PhoneAudioCodec;
     /**
-     * Discontinuous transmission: sound for so long, then nothing for so long, and again. The sequence has no gap, the
-     * timestamp jumps, and the marker begins what follows. Multiples of 20 ms. Default: always sound.
+     * Discontinuous transmission: alternates between audio and nothing for these durations. The sequence has no gap,
+     * the timestamp jumps, and the marker starts each talkspurt. Multiples of 20 ms. Default: continuous audio.
      */
     readonly dtx?: { readonly talkMs: number; readonly silenceMs: number };
     /** For {@link RtpSender.sendDigits}. */
@@ -66,52 +67,52 @@ export interface RtpSenderOptions {
     /** RTP clock of the events. Default 8000. */
     readonly eventClockHz?: number;
   };
-  /** Largest RTP packet in octets, header included, 64–65,507. Default 1,200. Mode 0 does not keep to it. */
+  /** Largest RTP packet in octets, header included, 64–65,507. Default 1,200. Mode 0 ignores it. */
   readonly mtu?: number;
-  /** Begin again when the clip is over. Default true. */
+  /** Restart at the end of the clip. Default true. */
   readonly loop?: boolean;
   /** RTCP sender reports with CNAME. Default true. */
   readonly senderReports?: boolean;
-  /** Time between two reports, above 0. The first follows 100 ms after the start. Default 2,000 ms. */
+  /** Interval between reports, above 0. The first follows 100 ms after the start. Default 2,000 ms. */
   readonly reportIntervalMs?: number;
   /** RTCP BYE at `stop()`. Default true. */
   readonly bye?: boolean;
   /** Default `phone@127.0.0.1`. */
   readonly cname?: string;
-  /** PLI and FIR make the clip jump to its next IDR, its sound with it. Default true. */
+  /** PLI and FIR make the clip jump to its next IDR, together with the audio. Default true. */
   readonly answerKeyFrameRequests?: boolean;
-  /** The only requests that are answered so. Default all three. */
+  /** The only request methods that are answered. Default all three. */
   readonly keyFrameBy?: readonly KeyFrameMethod[];
   /** Time from a request to the jump. Default 0. */
   readonly keyFrameDelayMs?: number;
   /** Keep {@link RtpSender.sent}. Default true. */
   readonly keepSent?: boolean;
-  /** Called for each picture when its packets are handed to the line. Must not throw. */
+  /** Called for each picture when its packets are passed to the line. Must not throw. */
   readonly onAccessUnit?: (sent: SentAccessUnit) => void;
 }
 
-/** A picture that was sent. */
+/** A sent picture. */
 export interface SentAccessUnit {
   readonly unit: ClipAccessUnit;
   /** u32. */
   readonly rtpTimestamp: number;
   readonly packets: number;
-  /** Packets that its line lost. */
+  /** Packets lost by the line. */
   readonly lostPackets: number;
 }
 
-/** What one medium sent so far. */
+/** Counters of one medium. */
 export interface RtpLineStats {
-  /** Packets made, lost ones included, duplicates not: as in sender reports. */
+  /** Packets created, including lost ones but not duplicates, as in sender reports. */
   readonly packets: number;
   /** Their payload octets. */
   readonly octets: number;
-  /** Pictures, or 20 ms of sound. */
+  /** Pictures, or 20 ms of audio. */
   readonly frames: number;
   readonly lost: number;
   readonly duplicated: number;
   readonly reordered: number;
-  /** Packets sent again for a NACK, and lost again or not. */
+  /** Retransmissions for NACKs, including those lost again. */
   readonly retransmitted: number;
 }
 
@@ -121,7 +122,7 @@ const RTP_HEADER_BYTES = 12;
 /** Packets kept for retransmission. A power of two. */
 const HISTORY_PACKETS = 1024;
 
-/** Payloads of a clip's pictures, made once per clip, mode and size. */
+/** Payloads of a clip's pictures, cached per clip, mode and size. */
 const plans = new WeakMap<Clip, Map<string, readonly (readonly Uint8Array[])[]>>();
 
 function planOf(clip: Clip, mode: PacketizationMode, maxPayloadBytes: number) {
@@ -140,7 +141,7 @@ function soundOf(clip: Clip, codec: PhoneAudioCodec): readonly Uint8Array[] {
   return clip.sounds[codec] ?? [];
 }
 
-/** Header fields of an RTP packet to send. */
+/** Header fields of a packet to send. */
 interface SentPacket {
   readonly marker: boolean;
   /** u32. */
@@ -197,7 +198,7 @@ class RtpLine {
     return (this.firstTimestamp + Math.round((mediaMs * this.clockHz) / 1000)) % 2 ** 32;
   }
 
-  /** @returns false when the line lost it. */
+  /** @returns false if the line lost the packet */
   send(
     payload: Uint8Array,
     { marker, rtpTimestamp, payloadType = this.payloadType }: SentPacket,
@@ -219,7 +220,7 @@ class RtpLine {
     return this.line.push(datagram, nowMs);
   }
 
-  /** Another source from now on: SSRC, sequence and timestamps begin anew, as when a device restarts its encoder. */
+  /** Switches to a new source: new SSRC, sequence and timestamps, as when a device restarts its encoder. */
   restart(): void {
     this.ssrc = randomInt(2 ** 32);
     this.firstTimestamp = randomInt(2 ** 32);
@@ -240,7 +241,7 @@ class RtpLine {
     this.sendAgain(nowMs);
   }
 
-  /** Retransmits what is due. */
+  /** Sends due retransmissions. */
   sendAgain(nowMs: number): void {
     if (this.#due.length === 0) return;
     const due = this.#due.filter(({ atMs }) => atMs <= nowMs);
@@ -270,13 +271,13 @@ interface DigitsToSend {
 export class RtpSender {
   /** Pictures sent, in order; empty without `keepSent`. */
   readonly sent: SentAccessUnit[] = [];
-  /** Resolves when the clip is over (without `loop`) or the sender is stopped. */
+  /** Resolves at the end of the clip (without `loop`) or when the sender is stopped. */
   readonly done: Promise<void>;
   readonly clip: Clip;
   readonly #options: RtpSenderOptions;
   readonly #video: RtpLine | undefined;
   readonly #audio: RtpLine | undefined;
-  /** Payloads by picture: H.264. VP8 numbers its pictures, so it makes them as it goes. */
+  /** H.264 payloads by picture. VP8 numbers its pictures, so its payloads are created while sending. */
   readonly #plan: readonly (readonly Uint8Array[])[];
   readonly #vp8: Vp8Packetizer | undefined;
   readonly #maxPayloadBytes: number;
@@ -288,10 +289,10 @@ export class RtpSender {
   #startMs = 0;
   #running = false;
   #stopped = false;
-  /** Pictures and sound steps since the start, sent or not: the clock. */
+  /** Pictures and audio steps since the start, sent or not: the media clock. */
   #videoCount = 0;
   #audioCount = 0;
-  /** What the clip was moved forward by, in pictures. */
+  /** Pictures skipped by jumps. */
   #jumped = 0;
   #talking = false;
   #eventTimestamp = 0;
@@ -330,7 +331,7 @@ export class RtpSender {
       throw new RangeError(`clip has no audio in ${audioCodec}`);
     this.#videoHandler = {
       onRtcp: (packet) => {
-        // RFC 5104 §4.3.1.2: a repeated FIR has the number of the first.
+        // RFC 5104 §4.3.1.2: a repeated FIR has the number of the first one.
         if (packet.type === 'fir') {
           const number = packet.entries[0]?.sequenceNumber ?? -1;
           if (number === this.#lastFirNumber) return;
@@ -345,29 +346,29 @@ export class RtpSender {
     });
   }
 
-  /** Makes a sender and starts it. @throws RangeError as the constructor. */
+  /** Creates a sender and starts it. @throws RangeError as the constructor */
   static start(options: RtpSenderOptions): RtpSender {
     const sender = new RtpSender(options);
     sender.start();
     return sender;
   }
 
-  /** SSRC of the video, where there is one. */
+  /** SSRC of the video, if any. */
   get videoSsrc(): number | undefined {
     return this.#video?.ssrc;
   }
 
-  /** SSRC of the audio, where there is one. */
+  /** SSRC of the audio, if any. */
   get audioSsrc(): number | undefined {
     return this.#audio?.ssrc;
   }
 
-  /** Requests for a key frame that were heard, answered or not. */
+  /** Key-frame requests received, answered or not. */
   get keyFrameRequests(): number {
     return this.#keyFrameRequests;
   }
 
-  /** What was sent of each medium. */
+  /** Counters of each medium. */
   get stats(): { readonly video?: RtpLineStats; readonly audio?: RtpLineStats } {
     return {
       ...(this.#video && { video: this.#video.stats() }),
@@ -380,7 +381,7 @@ export class RtpSender {
     return this.#startMs;
   }
 
-  /** Sends from now on. Once. */
+  /** Starts sending. Call once. */
   start(): void {
     if (this.#running || this.#stopped) return;
     this.#running = true;
@@ -391,20 +392,20 @@ export class RtpSender {
     if (this.#running) sharedPacer.add(this);
   }
 
-  /** Sends nothing of the medium until `resume`; the media time goes on, as behind a mute key. */
+  /** Stops sending the medium until `resume`. Media time continues, as with a mute key. */
   pause(medium: 'video' | 'audio' | 'both' = 'both'): void {
     this.#setPaused(medium, true);
   }
 
-  /** Undoes {@link pause}. Video continues in mid-GOP: ask for a key frame if that is not wanted. */
+  /** Undoes {@link pause}. Video continues in mid-GOP; request a key frame to avoid that. */
   resume(medium: 'video' | 'audio' | 'both' = 'both'): void {
     this.#setPaused(medium, false);
   }
 
   /**
-   * Presses keys by RFC 4733, in place of the sound, after those that are being sent. Resolves behind the last one, or
-   * when the sender ends.
-   * @throws MediaError (rejection) `INVALID_ARGUMENT` for wrong digits. RangeError without `eventPayloadType`.
+   * Sends keys by RFC 4733 in place of the audio, after keys already queued. Resolves after the last one, or when the
+   * sender ends.
+   * @throws MediaError (rejection) `INVALID_ARGUMENT` for invalid digits. RangeError without `eventPayloadType`.
    */
   async sendDigits(digits: string, options: DtmfOptions = {}): Promise<void> {
     if (this.#options.audio?.eventPayloadType === undefined)
@@ -416,7 +417,7 @@ export class RtpSender {
     });
   }
 
-  /** The clip jumps to its next IDR, if the request came by a way that is heeded. Counted always. */
+  /** Makes the clip jump to its next IDR, if the request method is accepted. Always counted. */
   requestKeyFrame(by?: KeyFrameMethod): void {
     this.#keyFrameRequests++;
     const { answerKeyFrameRequests, keyFrameBy } = this.#options;
@@ -426,12 +427,12 @@ export class RtpSender {
     this.#jumpAtMs = Math.min(this.#jumpAtMs, atMs);
   }
 
-  /** The medium goes on as another source: SSRC, sequence and timestamps begin anew, in the middle of the clip. */
+  /** The medium continues as a new source: new SSRC, sequence and timestamps, in the middle of the clip. */
   changeSsrc(medium: 'video' | 'audio'): void {
     (medium === 'video' ? this.#video : this.#audio)?.restart();
   }
 
-  /** Ends: what waits on the line goes out, then RTCP BYE. Idempotent; the sockets stay open. */
+  /** Stops: flushes the line, then sends RTCP BYE. Idempotent; the sockets stay open. */
   stop(): void {
     if (this.#stopped) return;
     const wasRunning = this.#running;
@@ -448,7 +449,7 @@ export class RtpSender {
     }
   }
 
-  /** For the timer: sends what is due. */
+  /** For the timer: sends everything due. */
   beat(nowMs: number): void {
     const elapsedMs = nowMs - this.#startMs;
     while (this.#running && this.#video && (this.#videoCount * 1000) / this.#fps <= elapsedMs) {
@@ -505,7 +506,7 @@ export class RtpSender {
     const jumpedSteps = Math.round((this.#jumped * 1000) / this.#fps / AUDIO_STEP_MS);
     const position = this.#audioCount + jumpedSteps;
     if (position >= this.#audioSteps && this.#options.loop === false) {
-      // Without video nobody else would say so.
+      // Without video, only the audio can detect the end.
       if (this.#video === undefined) this.#end();
       else this.#audioCount = Number.POSITIVE_INFINITY;
       return;
@@ -530,7 +531,7 @@ export class RtpSender {
     return dtx !== undefined && atMs % (dtx.talkMs + dtx.silenceMs) >= dtx.talkMs;
   }
 
-  /** @returns true when an event took the place of this step's sound. */
+  /** @returns true if an event replaced this step's audio */
   #sendDigit(line: RtpLine, rtpTimestamp: number, nowMs: number): boolean {
     const running = this.#digits[0];
     if (running === undefined) return false;
@@ -542,7 +543,7 @@ export class RtpSender {
     }
     if (event === undefined) return false;
     this.#talking = false;
-    // RFC 4733 §2.2.1: the timestamp of the event's begin, on the line of the sound.
+    // RFC 4733 §2.2.1: the timestamp is that of the event's start, on the audio clock.
     if (event.marker) this.#eventTimestamp = rtpTimestamp;
     const segment = Math.round((event.segmentTicks * line.clockHz) / eventClockHz);
     const begin = (this.#eventTimestamp + segment) % 2 ** 32;
@@ -551,7 +552,7 @@ export class RtpSender {
     return true;
   }
 
-  /** RFC 3550 §6.4.1: both media by the same wall clock. */
+  /** RFC 3550 §6.4.1: both media share a wall clock. */
   #report(line: RtpLine, nowMs: number): RtcpPacket[] {
     return [
       {
@@ -575,7 +576,7 @@ export class RtpSender {
     if (medium !== 'video' && this.#audio) this.#audio.paused = paused;
   }
 
-  /** The clip is over. */
+  /** The clip has ended. */
   #end(): void {
     this.stop();
   }

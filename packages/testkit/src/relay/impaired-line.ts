@@ -1,9 +1,9 @@
-// A bad network for the packets of one sender: loss, duplicates, wrong order, delay; repeatable by its seed.
+// A bad network for the packets of one sender: loss, duplicates, reordering, delay; reproducible by its seed.
 
 import { seededRandom } from '../seeded-random.ts';
 import type { Random } from '../seeded-random.ts';
 
-/** How bad the line is. All default to 0: a perfect line. */
+/** Impairments of the line. All default to 0: a perfect line. */
 export interface Impairments {
   /** Share of packets that are lost, 0–1. */
   readonly loss?: number;
@@ -11,32 +11,32 @@ export interface Impairments {
   readonly duplicate?: number;
   /** Share of packets that are sent late, 0–1. */
   readonly reorder?: number;
-  /** A late packet lets 1 … this many others pass. Default 3. */
+  /** A late packet is overtaken by 1 … this many others. Default 3. */
   readonly reorderDepth?: number;
   /** Each packet waits 0 … this long, in order, in steps of 5 ms. */
   readonly jitterMs?: number;
-  /** Same seed, same fate. Default 1. */
+  /** The same seed gives the same impairments. Default 1. */
   readonly seed?: number;
 }
 
-/** What became of the packets. */
+/** Counters of the line. */
 export interface LineStats {
   lost: number;
   duplicated: number;
   reordered: number;
 }
 
-/** After this long a late packet goes out even if no other has passed it. */
+/** A late packet is sent after this time at the latest. */
 const MAX_HOLD_MS = 100;
 
 interface Held {
   readonly datagram: Uint8Array;
   dueMs: number;
-  /** Packets that are still to pass it. */
+  /** Packets that may still overtake it. */
   toPass: number;
 }
 
-/** Takes packets and sends them on, or not. Keeps no clock: `flush` is its time. */
+/** Forwards, delays or drops packets. It has no clock: `flush` supplies the time. */
 export class ImpairedLine {
   readonly stats: LineStats = { lost: 0, duplicated: 0, reordered: 0 };
   readonly #send: (datagram: Uint8Array) => void;
@@ -68,13 +68,13 @@ export class ImpairedLine {
     this.#perfect = loss === 0 && duplicate === 0 && reorder === 0 && jitterMs === 0;
   }
 
-  /** Sends a packet, now or later. @returns false when it is lost. */
+  /** Sends a packet, now or later. @returns false if it is lost */
   push(datagram: Uint8Array, nowMs: number): boolean {
     if (this.#perfect) {
       this.#send(datagram);
       return true;
     }
-    // The dice are always thrown in this order, so that one share does not change the fate by another.
+    // The random numbers are always drawn in this order, so that one share does not influence the others.
     const lost = this.#random() < this.#loss;
     const twice = this.#random() < this.#duplicate;
     const late = this.#random() < this.#reorder;
@@ -95,7 +95,7 @@ export class ImpairedLine {
     return true;
   }
 
-  /** Sends what is due. */
+  /** Sends everything due. */
   flush(nowMs: number): void {
     if (this.#perfect) return;
     let ready = 0;
@@ -108,7 +108,7 @@ export class ImpairedLine {
     }
   }
 
-  /** Sends everything that waits. */
+  /** Sends everything queued. */
   drain(): void {
     this.flush(Number.POSITIVE_INFINITY);
   }
@@ -123,7 +123,7 @@ export class ImpairedLine {
     this.#delayed.push({ datagram, dueMs: Math.max(dueMs, previous?.dueMs ?? 0), toPass: 0 });
   }
 
-  /** One packet passes those that are late. */
+  /** Sends one packet, which overtakes the late ones. */
   #out(datagram: Uint8Array): void {
     this.#send(datagram);
     if (this.#late.length === 0) return;

@@ -1,4 +1,4 @@
-// A bad network between TCP clients and one server: stalls, slow lines, cuts, and connections that are dead but not closed.
+// A bad network between TCP clients and a server: stalls, throttling, cuts, and half-open connections.
 
 import { once } from 'node:events';
 import { createConnection, createServer } from 'node:net';
@@ -9,9 +9,9 @@ export interface TcpRelayOptions {
   /** Default `127.0.0.1`. */
   readonly targetHost?: string;
   readonly targetPort: number;
-  /** Where clients connect to. Default `127.0.0.1`. */
+  /** Address for clients. Default `127.0.0.1`. */
   readonly host?: string;
-  /** Default: one that is free. */
+  /** Default: a free port. */
   readonly port?: number;
 }
 
@@ -23,20 +23,20 @@ export interface TcpRelayStats {
   bytesToClient: number;
   /** Connections accepted. */
   connections: number;
-  /** Of them, those that the target did not take. */
+  /** Connections that the target refused. */
   refused: number;
 }
 
-/** Throttled lines are served so often. */
+/** Service interval of throttled lines. */
 const THROTTLE_STEP_MS = 20;
 
-/** A client's connection and its twin to the target. */
+/** A client's connection and its counterpart to the target. */
 interface Pair {
   readonly client: Socket;
   readonly target: Socket;
 }
 
-/** Forwards TCP connections and misbehaves on request, for those that are open and those to come. */
+/** Forwards TCP connections and misbehaves on request, for open and new connections. */
 export class TcpRelay {
   readonly stats: TcpRelayStats = {
     bytesToTarget: 0,
@@ -66,17 +66,17 @@ export class TcpRelay {
     return relay;
   }
 
-  /** Port that clients connect to; it stays the same over `die` and `comeBack`. */
+  /** Port for clients; unchanged by `die` and `comeBack`. */
   get port(): number {
     return this.#port;
   }
 
-  /** Connections that are open now. */
+  /** Number of open connections. */
   get connections(): number {
     return this.#pairs.size;
   }
 
-  /** Reads no more from the clients: their sockets fill up. The other way stays open. */
+  /** Stops reading from clients, so that their sockets fill up. The other direction continues. */
   stall(): void {
     this.#stalled = true;
     for (const { client } of this.#pairs) client.pause();
@@ -88,7 +88,7 @@ export class TcpRelay {
     this.#resume();
   }
 
-  /** Passes at most so many octets a second to the target, over all connections. `Infinity`: as fast as it can. */
+  /** Limits the octets per second to the target, over all connections. `Infinity`: no limit. */
   throttle(bytesPerSecond: number): void {
     if (!(bytesPerSecond > 0)) throw new RangeError('bytesPerSecond must be above 0');
     clearInterval(this.#throttle);
@@ -107,12 +107,12 @@ export class TcpRelay {
     }, THROTTLE_STEP_MS);
   }
 
-  /** From now on swallows what both sides send, and tells neither when the other closes: a cable that was pulled. */
+  /** Swallows everything from both sides from now on, and forwards no close: like a pulled cable. */
   halfOpen(): void {
     this.#halfOpen = true;
   }
 
-  /** New octets pass again; connections that missed some are cut. */
+  /** Forwards again; connections that missed octets are cut. */
   restore(): void {
     if (this.#halfOpen) this.cut();
     this.#halfOpen = false;
@@ -198,7 +198,7 @@ export class TcpRelay {
     if (this.#halfOpen) return;
     this.stats.bytesToTarget += chunk.length;
     if (this.#bytesPerSecond !== Number.POSITIVE_INFINITY) {
-      // A chunk passes whole; the next steps pay for it.
+      // A chunk passes whole; later steps compensate.
       this.#credit -= chunk.length;
       if (this.#credit <= 0) client.pause();
     }

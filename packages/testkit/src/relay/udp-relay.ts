@@ -1,4 +1,4 @@
-// A bad network between two UDP peers: loss, delay, wrong order, duplicates, damage, repeatable by its seed.
+// A bad network between two UDP peers: loss, delay, reordering, duplicates, corruption; reproducible by its seed.
 
 import type { Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
@@ -6,29 +6,29 @@ import { seededRandom } from '../seeded-random.ts';
 import type { Random } from '../seeded-random.ts';
 import { bindUdp } from '../udp-socket.ts';
 
-/** How bad one direction is. All default to 0: perfect. */
+/** Impairments of one direction. All default to 0: none. */
 export interface UdpFaults {
   /** Share of datagrams that are lost, 0–1. */
   readonly loss?: number;
-  /** Every datagram waits so long. */
+  /** Delay of every datagram. */
   readonly delayMs?: number;
-  /** And 0 … so long in addition, without overtaking. */
+  /** Additional random delay of 0 … this, without reordering. */
   readonly jitterMs?: number;
-  /** Share that waits `reorderMs` more, so that later ones overtake it, 0–1. */
+  /** Share that waits `reorderMs` longer, so that later ones overtake it, 0–1. */
   readonly reorder?: number;
   /** Default 30 ms. */
   readonly reorderMs?: number;
   /** Share that is sent twice, 0–1. */
   readonly duplicate?: number;
-  /** Share of which one octet is changed, 0–1. */
+  /** Share with one changed octet, 0–1. */
   readonly corrupt?: number;
 }
 
-/** What happened in one direction. */
+/** Counters of one direction. */
 export interface UdpRelayStats {
   received: number;
   forwarded: number;
-  /** By `loss`. */
+  /** Because of `loss`. */
   lost: number;
   /** While paused or dead, or before a client was known. */
   dropped: number;
@@ -42,15 +42,15 @@ export interface UdpRelayOptions {
   /** The server's IP address. Default `127.0.0.1`. */
   readonly targetHost?: string;
   readonly targetPort: number;
-  /** Where clients send to. Default `127.0.0.1`. */
+  /** Address for clients. Default `127.0.0.1`. */
   readonly host?: string;
-  /** Default: one that is free. */
+  /** Default: a free port. */
   readonly port?: number;
   /** From the client to the target. */
   readonly toTarget?: UdpFaults;
   /** From the target to the client. */
   readonly toClient?: UdpFaults;
-  /** Same seed, same fate. Default 1. */
+  /** The same seed gives the same impairments. Default 1. */
   readonly seed?: number;
 }
 
@@ -82,7 +82,7 @@ class Direction {
     const { stats } = this;
     const { loss = 0, reorder = 0, duplicate = 0, corrupt = 0, reorderMs = 30 } = this.faults;
     const { delayMs = 0, jitterMs = 0 } = this.faults;
-    // The dice are always thrown in this order, so that one share does not change the fate by another.
+    // The random numbers are always drawn in this order, so that one share does not influence the others.
     const [lost, late, twice, damaged] = [loss, reorder, duplicate, corrupt].map(
       (share) => this.#random() < share,
     );
@@ -135,7 +135,7 @@ class Direction {
   }
 }
 
-/** Stands between one client, whose address it learns, and one server. */
+/** Relays between one server and one client, whose address it learns. */
 export class UdpRelay {
   readonly #options: UdpRelayOptions;
   readonly #toTarget: Direction;
@@ -165,12 +165,12 @@ export class UdpRelay {
     return relay;
   }
 
-  /** Port that clients send to; it stays the same over `die` and `comeBack`. */
+  /** Port for clients; unchanged by `die` and `comeBack`. */
   get port(): number {
     return this.#port;
   }
 
-  /** Port that the target sees. Another one after `comeBack`. */
+  /** Port that the target sees. Changes with `comeBack`. */
   get backPort(): number {
     return this.#back?.address().port ?? 0;
   }
@@ -184,7 +184,7 @@ export class UdpRelay {
     return { toTarget: this.#toTarget.stats, toClient: this.#toClient.stats };
   }
 
-  /** Makes the network better or worse from the next datagram on. @throws RangeError as `open`. */
+  /** Changes the impairments for all following datagrams. @throws RangeError as `open` */
   change(faults: { readonly toTarget?: UdpFaults; readonly toClient?: UdpFaults }): void {
     for (const one of [faults.toTarget, faults.toClient]) if (one) checkFaults(one);
     if (faults.toTarget) this.#toTarget.faults = faults.toTarget;
@@ -230,7 +230,7 @@ export class UdpRelay {
     this.#port = front.address().port;
     const back = await bindUdp(isIPv6(targetHost) ? '::1' : host, 0);
     this.#back = back;
-    // What a send meets on its way is part of the bad network.
+    // Send errors are part of the bad network.
     for (const socket of [front, back]) socket.on('error', () => {});
     front.on('message', (datagram, { address, port: from }) => {
       this.#client = { address, port: from };

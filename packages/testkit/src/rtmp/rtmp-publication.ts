@@ -11,13 +11,13 @@ export interface ReceivedTag {
   readonly type: 8 | 9 | 18;
   /** Milliseconds of the message, u32. */
   readonly timestampMs: number;
-  /** For data, without the `@setDataFrame` in front. */
+  /** For data, without the leading `@setDataFrame`. */
   readonly body: Uint8Array;
   /** `performance.now()` at arrival. */
   readonly arrivalMs: number;
 }
 
-/** What a publication is made of. */
+/** The dependencies of a publication. */
 export interface PublicationParts {
   readonly app: string;
   readonly streamName: string;
@@ -25,15 +25,15 @@ export interface PublicationParts {
   readonly commands: string[];
 }
 
-/** One stream that a client publishes or has published. */
+/** A stream that a client publishes or has published. */
 export class RtmpPublication {
   readonly app: string;
   readonly streamName: string;
   /** All keys of the `connect` command's object. */
   readonly connectObject: ReadonlyMap<string, Amf0Value>;
-  /** Where it is recorded, where it is. */
+  /** Path of the recording, if any. */
   readonly filePath: string | undefined;
-  /** In order of arrival; empty when the sink keeps none. */
+  /** In order of arrival; empty if the sink keeps none. */
   readonly tags: ReceivedTag[] = [];
   /** Names of the commands received, in order. */
   readonly commands: string[];
@@ -41,7 +41,7 @@ export class RtmpPublication {
   readonly ended: Promise<void>;
   tagCount = 0;
   byteCount = 0;
-  /** The publisher said FCUnpublish or deleteStream before it left. */
+  /** The publisher sent FCUnpublish or deleteStream before disconnecting. */
   endedOrderly = false;
   readonly #file: WriteStream | undefined;
   #resolveEnded: () => void = () => {};
@@ -61,7 +61,7 @@ export class RtmpPublication {
     }
   }
 
-  /** For the sink: one more tag. */
+  /** For the sink: adds a tag. */
   take(tag: ReceivedTag, keep: boolean): void {
     this.tagCount++;
     this.byteCount += tag.body.length;

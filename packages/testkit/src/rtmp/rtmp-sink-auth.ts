@@ -1,18 +1,18 @@
-// The server's side of Adobe and Limelight authentication, for the RTMP sink. Written from the descriptions in the field,
-// not from the client that it tests.
+// The server side of Adobe and Limelight authentication for the RTMP sink, written from public descriptions and
+// independently of the client that it tests.
 
 import { createHash, randomBytes } from 'node:crypto';
 
-/** What a sink demands of publishers. */
+/** Credentials that a sink requires from publishers. */
 export interface RtmpSinkAuth {
   readonly scheme: 'adobe' | 'llnw';
   readonly username: string;
   readonly password: string;
-  /** Adobe only: also hand out an opaque value, which clients then sign instead of the challenge. Default false. */
+  /** Adobe only: also send an opaque value, which clients then sign instead of the challenge. Default false. */
   readonly opaque?: boolean;
 }
 
-/** Demands and checks. One for each sink: its challenge outlives a connection. */
+/** Challenges and checks publishers. One per sink: its challenge outlives a connection. */
 export class SinkAuthenticator {
   readonly #auth: RtmpSinkAuth;
   readonly #salt: string = randomBytes(4).toString('hex');
@@ -23,7 +23,7 @@ export class SinkAuthenticator {
     this.#auth = auth;
   }
 
-  /** Whether this `app` of a `connect` is let in; otherwise the description to refuse it with. */
+  /** Checks the `app` of a `connect`: true, or the description for the refusal. */
   check(app: string): true | string {
     const { scheme, username } = this.#auth;
     const [path = '', query = ''] = app.split('?', 2);

@@ -1,4 +1,4 @@
-// One client's connection to the RTMP sink: the server's side of handshake, commands and acknowledgements.
+// One client's connection to the RTMP sink: the server side of handshake, commands and acknowledgements.
 
 import type { Socket } from 'node:net';
 import {
@@ -17,7 +17,7 @@ import type { SinkAuthenticator } from './rtmp-sink-auth.ts';
 import type { PublicationParts, ReceivedTag, RtmpPublication } from './rtmp-publication.ts';
 import type { RtmpRefusal, RtmpSinkOptions } from './rtmp-sink-options.ts';
 
-/** What a connection needs of its sink. */
+/** The dependencies of a connection. */
 export interface SinkConnectionDeps {
   readonly options: RtmpSinkOptions;
   readonly authenticator: SinkAuthenticator | undefined;
@@ -31,7 +31,7 @@ const C1_END = 1 + PACKET_BYTES;
 const COMMAND = 20;
 const STREAM_ID = 1;
 
-/** One client. */
+/** One client's connection. */
 export class SinkConnection {
   readonly socket: Socket;
   readonly #deps: SinkConnectionDeps;
@@ -67,27 +67,27 @@ export class SinkConnection {
     });
   }
 
-  /** Reads no faster than this. */
+  /** Limits the read rate. */
   throttle(bytesPerSecond: number): void {
     this.#bytesPerSecond = bytesPerSecond;
   }
 
-  /** Takes every octet from now on, heeds none, and says nothing. */
+  /** Reads every octet from now on, but ignores all and sends nothing. */
   goDeaf(): void {
     this.#deaf = true;
   }
 
-  /** Anything at all. */
+  /** Sends arbitrary octets. */
   writeRaw(octets: Uint8Array): void {
     this.socket.write(octets);
   }
 
-  /** A status of the connection or of its stream. */
+  /** Sends a status of the connection or of its stream. */
   sendStatus(information: Readonly<Record<string, Amf0Value>>): void {
     this.#command('onStatus', 0, null, amf0Object(information));
   }
 
-  /** Half of a message, and then nothing: the connection is reset. */
+  /** Sends half of a message, then resets the connection. */
   async dieInMessage(): Promise<void> {
     const payload = encodeAmf0('onStatus', 0, null, amf0Object({ level: 'status', code: 'x' }));
     const out: Uint8Array[] = [];
@@ -138,7 +138,7 @@ export class SinkConnection {
     if (rest.length > 0) this.#onOctets(rest);
   }
 
-  /** S1 and S2: plain, an echo of C1; with the digest, signed. `undefined`: the client is not let in. */
+  /** S1 and S2: an echo of C1 in the plain handshake, signed with the digest. `undefined`: the client is refused. */
   #answerHandshake(c1: Buffer): [Buffer, Buffer] | undefined {
     const plain: [Buffer, Buffer] = [Buffer.alloc(PACKET_BYTES), c1];
     if (this.#deps.options.handshake !== 'digest') return plain;

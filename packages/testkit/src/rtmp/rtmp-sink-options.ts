@@ -1,10 +1,10 @@
-// How the RTMP sink behaves, and misbehaves.
+// Options for the behavior and misbehavior of the RTMP sink.
 
 import type { TlsOptions } from 'node:tls';
 import type { ReceivedTag, RtmpPublication } from './rtmp-publication.ts';
 import type { RtmpSinkAuth } from './rtmp-sink-auth.ts';
 
-/** How a sink behaves. */
+/** Options of a sink. */
 export interface RtmpSinkOptions {
   /** Default: one that is free. */
   readonly port?: number;
@@ -14,19 +14,19 @@ export interface RtmpSinkOptions {
   readonly recordDir?: string;
   /** Keep all tags in memory. Default true. */
   readonly keepTags?: boolean;
-  /** Speaks TLS with this key and certificate. Default: plain TCP. */
+  /** Use TLS with this key and certificate. Default: plain TCP. */
   readonly tls?: TlsOptions;
-  /** `digest`: lets only clients in that sign their handshake. Default: anybody, with the plain handshake. */
+  /** `digest`: accept only clients that sign their handshake. Default: any client, with the plain handshake. */
   readonly handshake?: 'digest';
-  /** Acknowledge as the publisher's window asks. Default true; false is how Node-Media-Server behaves. */
+  /** Acknowledge as the publisher's window requires. Default true; Node-Media-Server behaves like false. */
   readonly acknowledge?: boolean;
   /** Answer a PingRequest of the client. Default true; Node-Media-Server does not. */
   readonly answerPings?: boolean;
   /** Answer createStream while a stream is being published. Default true. */
   readonly answerCreateStream?: boolean;
-  /** Demand a user and password. Default: let anybody in. */
+  /** Require a user and password. Default: none. */
   readonly auth?: RtmpSinkAuth;
-  /** Answer as an Enhanced RTMP v2 server that takes these codecs (FourCC). Default: plain RTMP. */
+  /** Respond as an Enhanced RTMP v2 server that accepts these codecs (FourCC). Default: plain RTMP. */
   readonly enhanced?: {
     readonly video?: readonly string[];
     readonly audio?: readonly string[];
@@ -34,17 +34,17 @@ export interface RtmpSinkOptions {
   };
   /** Called for each tag as it arrives. */
   readonly onTag?: (tag: ReceivedTag, publication: RtmpPublication) => void;
-  /** Called when a publication begins. */
+  /** Called when a publication starts. */
   readonly onPublication?: (publication: RtmpPublication) => void;
 }
 
-/** A refusal that the sink answers with instead of accepting. */
+/** A refusal that the sink sends instead of accepting. */
 export interface RtmpRefusal {
-  /** The command that is refused. */
+  /** The command to refuse. */
   readonly at: 'connect' | 'publish';
   /** E.g. `NetStream.Publish.BadName`. */
   readonly code: string;
   readonly description?: string;
-  /** At `connect`: where the client shall go instead. */
+  /** At `connect`: redirects the client to this URL. */
   readonly redirect?: string;
 }

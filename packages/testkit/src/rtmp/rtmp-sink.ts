@@ -1,4 +1,4 @@
-// An RTMP or RTMPS server for tests: takes publications, records them as FLV, and misbehaves on request.
+// An RTMP or RTMPS server for tests: accepts publications, records them as FLV, and misbehaves on request.
 
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
@@ -14,7 +14,7 @@ import type { RtmpRefusal, RtmpSinkOptions } from './rtmp-sink-options.ts';
 
 /** A scriptable RTMP server on one port. */
 export class RtmpSink {
-  /** Every publication, in order of its beginning. */
+  /** All publications, in order of their start. */
   readonly publications: RtmpPublication[] = [];
   readonly #options: RtmpSinkOptions;
   readonly #connections = new Set<SinkConnection>();
@@ -50,12 +50,12 @@ export class RtmpSink {
     return `${scheme}://${this.#options.host ?? '127.0.0.1'}:${this.#port}/live`;
   }
 
-  /** Clients that are connected now. */
+  /** Number of connected clients. */
   get connectionCount(): number {
     return this.#connections.size;
   }
 
-  /** The next publication that was not handed out yet; waits for it. */
+  /** Resolves with the next publication not yet returned. */
   nextPublication(): Promise<RtmpPublication> {
     const known = this.publications[this.#handedOut];
     this.#handedOut++;
@@ -65,12 +65,12 @@ export class RtmpSink {
     });
   }
 
-  /** From now on refuses new clients so; `undefined` accepts them again. */
+  /** Refuses new clients from now on; `undefined` accepts them again. */
   refuse(refusal: RtmpRefusal | undefined): void {
     this.#refusal = refusal;
   }
 
-  /** Reads nothing any more (SIGSTOP seen from outside) until `resume()`. */
+  /** Stops reading (like SIGSTOP, seen from outside) until `resume()`. */
   stall(): void {
     this.#stalled = true;
     for (const connection of this.#connections) connection.socket.pause();
@@ -82,13 +82,13 @@ export class RtmpSink {
     for (const connection of this.#connections) connection.socket.resume();
   }
 
-  /** Takes every octet from now on, and heeds and says nothing more: alive for TCP, dead for RTMP. No FIN. */
+  /** Reads every octet from now on, but ignores all and sends nothing: alive for TCP, dead for RTMP. No FIN. */
   halfOpen(): void {
     this.#deaf = true;
     for (const connection of this.#connections) connection.goDeaf();
   }
 
-  /** Reads at most so many octets a second from each client. `Infinity`: as fast as it can. */
+  /** Limits the octets per second read from each client. `Infinity`: no limit. */
   slow(bytesPerSecond: number): void {
     this.#bytesPerSecond = bytesPerSecond;
     for (const connection of this.#connections) connection.throttle(bytesPerSecond);
@@ -99,23 +99,23 @@ export class RtmpSink {
     await Promise.all([...this.#connections].map((connection) => connection.dieInMessage()));
   }
 
-  /** Sends octets that are no RTMP, or anything else, to every client. */
+  /** Sends arbitrary octets to every client, e.g. invalid RTMP. */
   sendRaw(octets: Uint8Array): void {
     for (const connection of this.#connections) connection.writeRaw(octets);
   }
 
-  /** A status to every client, e.g. `{ level: 'error', code: 'NetStream.Publish.BadName' }`. */
+  /** Sends a status to every client, e.g. `{ level: 'error', code: 'NetStream.Publish.BadName' }`. */
   sendStatus(information: Readonly<Record<string, Amf0Value>>): void {
     for (const connection of this.#connections) connection.sendStatus(information);
   }
 
-  /** Asks every client to connect anew (Enhanced RTMP v2), to `tcUrl` where one is given. */
+  /** Asks every client to reconnect (Enhanced RTMP v2), to `tcUrl` if given. */
   requestReconnect(tcUrl?: string): void {
     const code = 'NetConnection.Connect.ReconnectRequest';
     this.sendStatus({ level: 'status', code, ...(tcUrl === undefined ? {} : { tcUrl }) });
   }
 
-  /** Drops every connection with RST and stops listening (SIGKILL seen from outside). */
+  /** Resets every connection and stops listening (like SIGKILL, seen from outside). */
   async die(): Promise<void> {
     for (const connection of this.#connections) connection.socket.resetAndDestroy();
     await this.#stopListening();
@@ -138,7 +138,7 @@ export class RtmpSink {
     const server = tls
       ? createTlsServer(tls, (socket) => this.#accept(socket))
       : createServer((socket) => this.#accept(socket));
-    server.on('tlsClientError', () => {}); // The client says what it did not like.
+    server.on('tlsClientError', () => {}); // The client reports the problem.
     server.listen(port, this.#options.host ?? '127.0.0.1');
     await once(server, 'listening');
     this.#server = server;

@@ -1,4 +1,4 @@
-// What a phone does with a call: the script that a test writes.
+// What a phone does with a call: the script written by a test.
 
 import type { PeerAuth } from './peer-digest.ts';
 import type { PacketizationMode } from '../media/h264-payloads.ts';
@@ -7,32 +7,32 @@ import type { PhoneAudioCodec } from '../media/phone-audio.ts';
 import type { RtpLineOptions, RtpSenderOptions } from '../media/rtp-sender.ts';
 import type { Vp8Form } from '../media/vp8-payloads.ts';
 
-/** A change that the phone asks for in mid-call. `resume` undoes `hold`; `move`: other ports, and other SSRCs. */
+/** A change that the phone requests in mid-call. `resume` undoes `hold`; `move` uses other ports and SSRCs. */
 export type ReinviteChange = 'unchanged' | 'hold' | 'resume' | 'move';
 
-/** Marks and impairments of one medium, without its addresses. */
+/** RTP fields and impairments of one medium, without its addresses. */
 export type PeerLineOptions = Omit<
   RtpLineOptions,
   'from' | 'address' | 'rtpPort' | 'rtcpPort' | 'payloadType'
 >;
 
-/** What the phone does with an INVITE. Everything has a default: 100, 180, 200 with audio and video, and the clip. */
+/** How the phone handles an INVITE. By default: 100, 180, 200 with audio and video, and the clip. */
 export interface CallScript {
   /** 100 at once. Default true. */
   readonly trying?: boolean;
-  /** 180 after so many milliseconds; false: none. Default 0. */
+  /** 180 after this many milliseconds; false: none. Default 0. */
   readonly ring?: number | false;
   /** 183 with the answer's SDP, and media from then on. Default false. */
   readonly earlyMedia?: boolean;
-  /** Final status, 200–699, or `none`: no final answer at all. Default 200. */
+  /** Final status, 200–699, or `none` for no final response. Default 200. */
   readonly answer?: number | 'none';
-  /** After so many milliseconds from the INVITE. Default 0. */
+  /** Delay of the final response after the INVITE, in ms. Default 0. */
   readonly answerAfterMs?: number;
   /** Reason phrase of the final answer. Default: the usual one. */
   readonly reason?: string;
   /** Contacts of a 3xx, e.g. `<sip:other@127.0.0.1:5090>`. */
   readonly redirectTo?: readonly string[];
-  /** More headers of the final answer. */
+  /** Additional headers of the final response. */
   readonly headers?: readonly (readonly [string, string])[];
   /** Challenge the INVITE first. */
   readonly auth?: PeerAuth;
@@ -43,7 +43,7 @@ export interface CallScript {
     readonly video?: PeerLineOptions & { readonly vp8?: Vp8Form };
     readonly audio?: PeerLineOptions & Pick<NonNullable<RtpSenderOptions['audio']>, 'dtx'>;
   };
-  /** BYE so long after the answer. */
+  /** Sends BYE this long after the answer. */
   readonly hangUpAfterMs?: number;
   /** false: refuse with port 0. Default true. */
   readonly video?: boolean;
@@ -55,18 +55,18 @@ export interface CallScript {
   readonly videoCodec?: 'H264' | 'VP8';
   /** Of H.264. Default 1 where it is offered, else 0. */
   readonly packetizationMode?: PacketizationMode;
-  /** Of both media in the answer. Default: what the offer allows. */
+  /** Direction of both media in the answer. Default: what the offer allows. */
   readonly direction?: SdpDirection;
   /** Put SPS and PPS into the answer. Default true. */
   readonly spropParameterSets?: boolean;
-  /** Accept RFC 4733 events where they are offered. Default true. */
+  /** Accept RFC 4733 events if offered. Default true. */
   readonly telephoneEvent?: boolean;
   /** Answer with the offered `a=rtcp-fb` lines. Default true. */
   readonly feedback?: boolean;
-  /** Accept generic NACK where it is offered for video, and send again what is asked for. Default false. */
+  /** Accept generic NACK if offered for video, and retransmit on request. Default false. */
   readonly nack?: boolean;
   /**
-   * The phone sits behind a NAT: media leaves from other ports than its description says, and nothing reaches those.
+   * The phone is behind a NAT: media leaves from other ports than in its description, and nothing reaches those.
    * Default false.
    */
   readonly nat?: boolean;
@@ -74,14 +74,14 @@ export interface CallScript {
   readonly sdp?: (answer: string) => string;
   /** Default: random. */
   readonly toTag?: string;
-  /** Record-Route values of 1xx and 2xx, in this order. They must lead back here for ACK and BYE to arrive. */
+  /** Record-Route values of 1xx and 2xx, in this order. They must route back to the phone for ACK and BYE to arrive. */
   readonly recordRoute?: readonly string[];
-  /** Send the 200 so many times more, 20 ms apart, although the ACK came. Default 0. */
+  /** Retransmit the 200 this many times, 20 ms apart, although the ACK arrived. Default 0. */
   readonly retransmit200?: number;
-  /** Re-INVITE so long after the answer. */
+  /** Sends a re-INVITE this long after the answer. */
   readonly reinviteAfterMs?: number;
-  /** What the re-INVITE asks. Default `unchanged`. */
+  /** The change that the re-INVITE requests. Default `unchanged`. */
   readonly reinvite?: ReinviteChange;
-  /** OPTIONS within the dialog so long after the answer. */
+  /** Sends OPTIONS in the dialog this long after the answer. */
   readonly sendOptionsAfterMs?: number;
 }

@@ -3,7 +3,8 @@
 import type { ReceivedDigit } from '../media/rtp-port.ts';
 
 /**
- * `Signal=5`, `Duration=160` of `application/dtmf-relay`, or the bare key of `application/dtmf`; undefined where there is none.
+ * `Signal=5`, `Duration=160` of `application/dtmf-relay`, or the bare key of `application/dtmf`; undefined if there is
+ * none.
  */
 export function parseInfoDigit(contentType: string, text: string): ReceivedDigit | undefined {
   const relay = contentType.startsWith('application/dtmf-relay');

@@ -38,7 +38,7 @@ function open(protocol: 'udp' | 'tcp') {
 }
 
 const response = (statusCode: number) => phoneResponse(INVITE, statusCode, { toTag: 'p' });
-/** Twice the wait each time, at most T2, for 64·T1. */
+/** The wait doubles each time, up to T2, for 64·T1. */
 const REPEATED = [0, 500, 1500, 3500, 7500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500];
 
 beforeEach(() => {
@@ -64,7 +64,7 @@ describe('InviteServer', () => {
   ] as const)('repeats a failure over %s at %j', (protocol, times) => {
     const { server, sentAtMs, unacknowledged, end } = open(protocol);
     server.respond(response(486));
-    // The call is over with it; its ACK is due all the same.
+    // The call has ended, but the ACK is still due.
     end();
     vi.advanceTimersByTime(100 * T1_MS);
     expect(sentAtMs).toEqual(times);
@@ -72,7 +72,7 @@ describe('InviteServer', () => {
     expect(unacknowledged).toEqual([486]);
   });
 
-  it('says nothing more once it is acknowledged', () => {
+  it('sends nothing more once acknowledged', () => {
     const { server, sentAtMs, unacknowledged } = open('udp');
     server.respond(response(200));
     vi.advanceTimersByTime(600);
@@ -83,7 +83,7 @@ describe('InviteServer', () => {
     expect(unacknowledged).toEqual([]);
   });
 
-  it('does not repeat a 2xx of a call that is over, nor anything once the timers are cleared', () => {
+  it('does not repeat a 2xx of an ended call, nor anything once the timers are cleared', () => {
     const ended = open('udp');
     ended.server.respond(response(200));
     ended.end();

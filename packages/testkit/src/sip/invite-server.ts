@@ -1,16 +1,16 @@
-// The phone's side of one INVITE: its responses, and the final one again and again until the ACK comes
-// (RFC 3261 §13.3.1.4, §17.2.1).
+// The phone's side of one INVITE: its responses, and retransmission of the final one until the ACK (RFC 3261 §13.3.1.4,
+// §17.2.1).
 
 import type { SipRequest, SipResponse } from '@sipcast/sip';
 import type { PeerCallDeps } from './phone-call.ts';
 import type { Origin } from './sip-wire.ts';
 import type { TimerSet } from '../timer-set.ts';
 
-/** What the owner of an {@link InviteServer} is asked and told. */
+/** The owner of an {@link InviteServer}. */
 export interface InviteServerHandler {
-  /** The call is over: a 2xx is not repeated then. */
+  /** Whether the call has ended; a 2xx is then not repeated. */
   isOver(): boolean;
-  /** No ACK of this final response came within 64·T1. Once. */
+  /** No ACK for this final response arrived within 64·T1. Called once. */
   onUnacknowledged(statusCode: number): void;
 }
 
@@ -19,7 +19,7 @@ interface InviteServerDeps extends Pick<PeerCallDeps, 'respond' | 't1Ms'> {
   readonly timers: TimerSet;
 }
 
-/** One INVITE of the caller and what was said to it. */
+/** One INVITE of the caller and the responses to it. */
 export class InviteServer {
   readonly request: SipRequest;
   readonly origin: Origin;
@@ -64,12 +64,12 @@ export class InviteServer {
     return this.#sent2xx;
   }
 
-  /** A response was sent so recently that what the caller sends may have crossed it: within T1/2. */
+  /** Whether a response was sent within T1/2, so that a request from the caller may have crossed it. */
   get hasJustSpoken(): boolean {
     return performance.now() - this.#lastAtMs < this.#deps.t1Ms / 2;
   }
 
-  /** Sends a response; a final one is repeated until {@link acknowledge}. */
+  /** Sends a response. A final one is repeated until {@link acknowledge}. */
   respond(response: SipResponse): void {
     const { statusCode } = response;
     this.#last = response;
@@ -78,12 +78,12 @@ export class InviteServer {
     if (statusCode >= 200) this.#repeat(statusCode, this.#deps.t1Ms, 0);
   }
 
-  /** The newest response once more; nothing before the first. */
+  /** Repeats the latest response, if any. */
   sendAgain(): void {
     if (this.#last !== undefined) this.#send(this.#last);
   }
 
-  /** An ACK of the final response came. */
+  /** The ACK of the final response has arrived. */
   acknowledge(): void {
     this.#acks++;
     clearTimeout(this.#retransmission);
@@ -96,8 +96,8 @@ export class InviteServer {
   }
 
   /**
-   * RFC 3261 §13.3.1.4: a 2xx is sent until its ACK comes, on every transport. §17.2.1, timers G and H: others over UDP
-   * alone.
+   * RFC 3261 §13.3.1.4: a 2xx is repeated until its ACK on every transport. §17.2.1, timers G and H: other final
+   * responses only over UDP.
    */
   #repeat(statusCode: number, waitMs: number, waitedMs: number): void {
     const { t1Ms } = this.#deps;

@@ -1,4 +1,4 @@
-// One call at the phone: plays its script, answers the caller, and judges it (RFC 3261 §12–§15).
+// One call of the phone: runs its script, answers the caller, and checks the caller's behavior (RFC 3261 §12–§15).
 
 import { randomBytes } from 'node:crypto';
 import type { DtmfOptions } from '@sipcast/media/wire';
@@ -37,10 +37,10 @@ import type { RtpSender } from '../media/rtp-sender.ts';
 import type { Origin } from './sip-wire.ts';
 import { TimerSet } from '../timer-set.ts';
 
-/** Ports of an ended call listen so long for RTCP BYE and packets on their way. */
+/** How long the ports of an ended call keep listening for RTCP BYE and late packets. */
 const LINGER_MS = 300;
 
-/** One call that came in. */
+/** One incoming call. */
 export class PeerCall {
   readonly callId: string;
   readonly script: CallScript;
@@ -52,11 +52,11 @@ export class PeerCall {
   readonly reinvites: SentReinvite[] = [];
   /** Responses to OPTIONS of the phone. */
   readonly optionsResponses: SipResponse[] = [];
-  /** Resolves at the 2xx. Never, where there is none. */
+  /** Resolves at the 2xx; never if there is none. */
   readonly answered: Promise<void>;
-  /** Resolves at the first ACK of the 2xx. Never, where there is none. */
+  /** Resolves at the first ACK of the 2xx; never if there is none. */
   readonly confirmed: Promise<void>;
-  /** Resolves once, when the call is over for whatever reason. */
+  /** Resolves once, when the call has ended for whatever reason. */
   readonly ended: Promise<PeerCallEnding>;
   readonly #deps: PeerCallDeps;
   readonly #toTag: string;
@@ -80,7 +80,7 @@ export class PeerCall {
   #resolveConfirmed: () => void = () => {};
   #resolveEnded: (ending: PeerCallEnding) => void = () => {};
 
-  /** Made by the phone. */
+  /** Created by the phone. */
   constructor(invite: SipRequest, origin: Origin, script: CallScript, deps: PeerCallDeps) {
     this.#deps = deps;
     this.script = script;
@@ -102,12 +102,12 @@ export class PeerCall {
     });
   }
 
-  /** The newest INVITE of the caller. */
+  /** The caller's latest INVITE. */
   get invite(): SipRequest {
     return this.#current.request;
   }
 
-  /** What the newest INVITE offered; undefined when it held no SDP that can be read. */
+  /** The offer in the latest INVITE; undefined if it has no readable SDP. */
   get offer(): Sdp | undefined {
     return this.#offer;
   }
@@ -121,27 +121,27 @@ export class PeerCall {
     return this.#acks;
   }
 
-  /** INVITEs that came again. */
+  /** Retransmitted INVITEs. */
   get inviteRetransmissions(): number {
     return this.#inviteRetransmissions;
   }
 
-  /** Challenges that were sent. */
+  /** Number of challenges sent. */
   get challenges(): number {
     return this.#challenges;
   }
 
-  /** The clip on its way to the caller, once it was started. */
+  /** The sender of the clip, once started. */
   get sender(): RtpSender | undefined {
     return this.#media?.sender;
   }
 
-  /** The phone's audio ports and what arrived there. */
+  /** The phone's audio ports and what has arrived there. */
   get audio(): RtpPort | undefined {
     return this.#media?.audio;
   }
 
-  /** The phone's video ports and what arrived there. */
+  /** The phone's video ports and what has arrived there. */
   get video(): RtpPort | undefined {
     return this.#media?.video;
   }
@@ -151,18 +151,18 @@ export class PeerCall {
     return [...this.#infoDigits, ...(this.audio?.received.digits ?? [])];
   }
 
-  /** Presses keys at the phone by RFC 4733. @throws RangeError (rejection) while it sends no audio or events. */
+  /** Sends keys by RFC 4733. @throws RangeError (rejection) while the phone sends no audio or events */
   async sendDigits(digits: string, options: DtmfOptions = {}): Promise<void> {
-    if (this.sender === undefined) throw new RangeError('The phone does not send');
+    if (this.sender === undefined) throw new RangeError('The phone is not sending');
     await this.sender.sendDigits(digits, options);
   }
 
-  /** The phone's description as it stands. */
+  /** The phone's current description. */
   get localSdp(): string | undefined {
     return this.#media?.describe();
   }
 
-  /** Requests of the caller with this method, in order, retransmissions included. */
+  /** The caller's requests with this method, in order, including retransmissions. */
   requests(method: string): SipRequest[] {
     const found: SipRequest[] = [];
     for (const { direction, message } of this.messages) {
@@ -173,7 +173,7 @@ export class PeerCall {
     return found;
   }
 
-  /** BYE. Resolves with the response; undefined when there was none or the call is not answered. */
+  /** Sends BYE. Resolves with the response; undefined if there is none, or the call is not answered. */
   async hangUp(): Promise<SipResponse | undefined> {
     if (this.#status !== 'answered' && this.#status !== 'confirmed') return undefined;
     const bye = this.#newRequest('BYE');
@@ -181,7 +181,7 @@ export class PeerCall {
     return this.#deps.request(bye, this.#origin, this);
   }
 
-  /** Re-INVITE. Resolves when it is answered and acknowledged. The clip pauses while held. */
+  /** Sends a re-INVITE. Resolves when it is answered and acknowledged. The clip pauses during a hold. */
   async reinvite(change: ReinviteChange = 'unchanged'): Promise<SentReinvite> {
     const media = this.#media;
     if (media === undefined) throw new Error('The call has no media');
@@ -203,27 +203,27 @@ export class PeerCall {
     return sent;
   }
 
-  /** INFO within the dialog. Resolves with the response; undefined when there was none. */
+  /** Sends INFO in the dialog. Resolves with the response; undefined if there is none. */
   async sendInfo(contentType: string, body: string): Promise<SipResponse | undefined> {
     const request = this.#newRequest('INFO', undefined);
     request.headers.append('content-type', contentType);
     return this.#deps.request({ ...request, body: Buffer.from(body) }, this.#origin, this);
   }
 
-  /** OPTIONS within the dialog. */
+  /** Sends OPTIONS in the dialog. */
   async sendOptions(): Promise<SipResponse | undefined> {
     const response = await this.#deps.request(this.#newRequest('OPTIONS'), this.#origin, this);
     if (response !== undefined) this.optionsResponses.push(response);
     return response;
   }
 
-  /** For the phone: plays the script. */
+  /** For the phone: starts the script. */
   begin(): void {
     for (const rule of judgeInitial(this.invite)) this.#violation(rule);
     this.#proceed();
   }
 
-  /** For the phone: a request of this call. INVITE and ACK with their retransmissions, others once. */
+  /** For the phone: handles a request of this call. INVITE and ACK with their retransmissions, others once. */
   take(request: SipRequest, origin: Origin): void {
     switch (request.method) {
       case 'INVITE':
@@ -240,7 +240,7 @@ export class PeerCall {
     }
   }
 
-  /** For the phone: closes the ports and all timers, without a word to the caller. */
+  /** For the phone: closes ports and timers without notifying the caller. */
   async close(): Promise<void> {
     if (this.#ending === undefined) this.#end('nobody', 'closed');
     this.#timers.clear();
@@ -394,7 +394,7 @@ export class PeerCall {
     if (known !== undefined) {
       this.#inviteRetransmissions++;
       if (origin.protocol === 'tcp') this.#violation('INVITE was repeated over TCP');
-      // RFC 3261 §17.1.1.2: a provisional response ends the retransmissions. One may have been on its way.
+      // RFC 3261 §17.1.1.2: a provisional response stops the retransmissions. One may have crossed it.
       else if (known.last !== undefined && !known.hasJustSpoken) {
         this.#violation('INVITE was repeated after a response');
       }
@@ -547,7 +547,7 @@ export class PeerCall {
     };
   }
 
-  /** Where requests of the phone go: the first route or the Contact, over TCP on the connection that is there. */
+  /** The destination of the phone's requests: the first route or the Contact; over TCP on the existing connection. */
   #towards(route: string | undefined): Origin {
     if (this.#origin.protocol === 'tcp') return this.#origin;
     try {
@@ -563,7 +563,7 @@ export class PeerCall {
     if (this.#ending !== undefined) return;
     this.#ending = { by, how, atMs: performance.now() };
     this.#status = 'ended';
-    // RFC 3261 §13.2.2.4: an ACK for each 2xx. The answer to one sent just now may be on its way.
+    // RFC 3261 §13.2.2.4: one ACK per 2xx. The ACK for the latest 2xx may still be on its way.
     for (const { acks, sent2xx, hasJustSpoken } of this.#invites.values()) {
       const onTheWay = hasJustSpoken ? 1 : 0;
       if (sent2xx > 0 && acks < sent2xx - onTheWay && how !== 'closed') {

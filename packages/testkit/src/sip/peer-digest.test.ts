@@ -6,7 +6,7 @@ import type { PeerAuth } from './peer-digest.ts';
 const ACCOUNT = { username: 'alice', password: 'secret' };
 const URI = 'sip:phone@127.0.0.1';
 
-/** What @sipcast/sip's client answers to the challenge. */
+/** The answer of @sipcast/sip's client to the challenge. */
 function credentialsFor(
   challenge: readonly [string, string],
   account = ACCOUNT,
@@ -34,7 +34,7 @@ describe('the digest challenger', () => {
     { status: 407 },
     { qop: 'none' },
     { realm: 'another, with a comma' },
-  ])('lets the right answer pass: %j', (auth) => {
+  ])('accepts the right answer: %j', (auth) => {
     const challenger = new DigestChallenger({ ...ACCOUNT, ...auth });
     const { challenge, fault } = challengeOf(challenger);
     expect(fault).toBeUndefined();
@@ -50,7 +50,7 @@ describe('the digest challenger', () => {
     expect(challenger.check('INVITE', URI, credentialsFor(stale.challenge)).passed).toBe(true);
   });
 
-  it('names what is wrong', () => {
+  it('names the problem', () => {
     const challenger = new DigestChallenger(ACCOUNT);
     const { challenge } = challengeOf(challenger);
     const right = credentialsFor(challenge);
@@ -69,7 +69,7 @@ describe('the digest challenger', () => {
     expect(faultOf(right)).toBe('nc is 00000001 after 1');
   });
 
-  it('reads credentials strictly', () => {
+  it('parses credentials strictly', () => {
     expect(parseCredentials('Digest a="x, \\"y\\"", b=2')).toEqual(
       new Map([
         ['a', 'x, "y"'],

@@ -1,8 +1,8 @@
-// The server's side of digest authentication (RFC 7616, RFC 8760): challenges, and checks every parameter of the answer.
+// The server side of digest authentication (RFC 7616, RFC 8760): challenges, and checks every parameter of the answer.
 
 import { createHash, randomBytes } from 'node:crypto';
 
-/** Whom the phone lets in. */
+/** Credentials that the phone requires. */
 export interface PeerAuth {
   /** Default `testkit`. */
   readonly realm?: string;
@@ -14,22 +14,22 @@ export interface PeerAuth {
   readonly status?: 401 | 407;
   /** Call the first nonce stale, once. Default false. */
   readonly stale?: boolean;
-  /** `auth` (default), or none as RFC 2069 had it. */
+  /** `auth` (default), or none as in RFC 2069. */
   readonly qop?: 'auth' | 'none';
 }
 
-/** What became of a request. */
+/** The verdict on a request. */
 export type AuthVerdict =
   | { readonly passed: true }
   | {
       readonly passed: false;
       /** Name and value of the challenge. */
       readonly challenge: readonly [string, string];
-      /** Why; undefined when there were no credentials, or the nonce was called stale as scripted. */
+      /** The reason; undefined without credentials, or if the nonce was declared stale as scripted. */
       readonly fault: string | undefined;
     };
 
-/** Nonces of one phone and one account. */
+/** The nonces of one phone and account. */
 export class DigestChallenger {
   readonly #auth: PeerAuth;
   /** Nonce → largest count used. */
@@ -41,12 +41,12 @@ export class DigestChallenger {
     this.#stalePending = auth.stale ?? false;
   }
 
-  /** Name of the header that carries the credentials. */
+  /** Name of the credentials header. */
   get credentialsHeader(): 'authorization' | 'proxy-authorization' {
     return this.#auth.status === 407 ? 'proxy-authorization' : 'authorization';
   }
 
-  /** Judges one request. @param credentials - Value of the credentials header, where there is one. */
+  /** Checks one request. @param credentials - Value of the credentials header, if any. */
   check(method: string, uri: string, credentials: string | undefined): AuthVerdict {
     if (credentials === undefined) return this.#refuse(false, undefined);
     const given = parseCredentials(credentials);
@@ -112,7 +112,7 @@ export class DigestChallenger {
 
 const OPAQUE = 'testkit-opaque';
 
-/** Parameters of `Digest a="b", c=d`; undefined where the text does not follow that grammar. */
+/** Parameters of `Digest a="b", c=d`; undefined if the text does not follow that grammar. */
 export function parseCredentials(text: string): Map<string, string> | undefined {
   const scheme = /^Digest\s+/i.exec(text);
   if (scheme === null) return undefined;

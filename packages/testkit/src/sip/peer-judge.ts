@@ -1,4 +1,4 @@
-// What a caller must do by RFC 3261, checked from the phone's end. Each function names what is wrong, and nothing else.
+// Checks the caller against RFC 3261 from the phone's side. Each function returns the violations that it finds.
 
 import { equalUris, parseCSeq, parseNameAddress, parseUri, parseVia } from '@sipcast/sip';
 import type { SipMessage, SipRequest, SipResponse } from '@sipcast/sip';
@@ -6,7 +6,7 @@ import { parseSdp } from './peer-sdp.ts';
 import type { Sdp } from './peer-sdp.ts';
 import type { Origin } from './sip-wire.ts';
 
-/** Something that the caller did and must not, or did not and must. */
+/** A violation by the caller. */
 export interface Violation {
   readonly rule: string;
   readonly callId: string | undefined;
@@ -19,12 +19,12 @@ export function tagOf(value: string | undefined): string | undefined {
   return value === undefined ? undefined : parseNameAddress(value).parameters.get('tag');
 }
 
-/** Branch of the topmost Via; empty when there is none. */
+/** Branch of the topmost Via; empty if there is none. */
 export function branchOf(message: SipMessage): string {
   return parseVia(message.headers.get('via') ?? 'SIP/2.0/UDP none').parameters.get('branch') ?? '';
 }
 
-/** Number of CSeq; -1 when there is none. */
+/** CSeq number; -1 if there is none. */
 export function sequenceOf(message: SipMessage): number {
   const value = message.headers.get('cseq');
   return value === undefined ? -1 : parseCSeq(value).sequence;
@@ -38,7 +38,7 @@ function sameUri(a: string, b: string): boolean {
   }
 }
 
-/** Every request (RFC 3261 §8.1.1, §18.1.1, §20.14). */
+/** Checks any request (RFC 3261 §8.1.1, §18.1.1, §20.14). */
 export function judgeRequest(
   request: SipRequest,
   octets: Uint8Array | undefined,
@@ -81,7 +81,7 @@ export function judgeRequest(
   return wrong;
 }
 
-/** Requests outside of a dialog. */
+/** Checks requests outside a dialog. */
 export function judgeInitial(request: SipRequest): string[] {
   const wrong: string[] = [];
   if (tagOf(request.headers.get('to')) !== undefined) {
@@ -90,7 +90,7 @@ export function judgeInitial(request: SipRequest): string[] {
   return wrong;
 }
 
-/** What the phone knows of a dialog (RFC 3261 §12.1.1). */
+/** The phone's view of a dialog (RFC 3261 §12.1.1). */
 export interface JudgedDialog {
   readonly callId: string;
   readonly callerTag: string | undefined;
@@ -101,7 +101,7 @@ export interface JudgedDialog {
   readonly recordRoute: readonly string[];
 }
 
-/** Tags, Request-URI and Route of a request within a dialog (RFC 3261 §12.2.1.1). */
+/** Checks tags, Request-URI and Route of a request in a dialog (RFC 3261 §12.2.1.1). */
 export function judgeInDialog(request: SipRequest, dialog: JudgedDialog): string[] {
   const { method, headers } = request;
   const wrong: string[] = [];
@@ -121,7 +121,7 @@ export function judgeInDialog(request: SipRequest, dialog: JudgedDialog): string
   return wrong;
 }
 
-/** ACK of a 2xx: a transaction of its own in the dialog (RFC 3261 §13.2.2.4, §22.1 for credentials). */
+/** Checks the ACK of a 2xx, a separate transaction in the dialog (RFC 3261 §13.2.2.4; §22.1 for credentials). */
 export function judgeAckOfSuccess(
   ack: SipRequest,
   invite: SipRequest,
@@ -138,7 +138,7 @@ export function judgeAckOfSuccess(
   return wrong;
 }
 
-/** ACK of 300–699: part of the INVITE's transaction (RFC 3261 §17.1.1.3). */
+/** Checks the ACK of 300–699, which is part of the INVITE's transaction (RFC 3261 §17.1.1.3). */
 export function judgeAckOfFailure(
   ack: SipRequest,
   invite: SipRequest,
@@ -152,7 +152,7 @@ export function judgeAckOfFailure(
   return wrong;
 }
 
-/** CANCEL (RFC 3261 §9.1). */
+/** Checks a CANCEL (RFC 3261 §9.1). */
 export function judgeCancel(
   cancel: SipRequest,
   invite: SipRequest,
@@ -183,7 +183,7 @@ function judgeSameTransaction(request: SipRequest, invite: SipRequest): string[]
   return wrong;
 }
 
-/** An INVITE that follows a challenge (RFC 3261 §22.2, §8.1.3.5). */
+/** Checks an INVITE after a challenge (RFC 3261 §22.2, §8.1.3.5). */
 export function judgeRetriedInvite(next: SipRequest, before: SipRequest): string[] {
   const wrong: string[] = [];
   if (sequenceOf(next) !== sequenceOf(before) + 1)
@@ -197,7 +197,7 @@ export function judgeRetriedInvite(next: SipRequest, before: SipRequest): string
   return wrong;
 }
 
-/** A response to a request of the phone (RFC 3261 §8.2.6.2, §12.1.1). */
+/** Checks a response to a request of the phone (RFC 3261 §8.2.6.2, §12.1.1). */
 export function judgeResponse(response: SipResponse, request: SipRequest): string[] {
   const { method } = request;
   const what = `${response.statusCode} to ${method}`;
@@ -229,8 +229,8 @@ export function judgeResponse(response: SipResponse, request: SipRequest): strin
 }
 
 /**
- * The answer to a re-INVITE: as many m-lines in the same order, and directions that fit (RFC 3264 §8, §6.1); the session of
- * `before`, not an older version of it (§5).
+ * Checks the answer to a re-INVITE: the same m-lines in order with matching directions (RFC 3264 §8, §6.1), and the
+ * session of `before` in no older version (§5).
  */
 export function judgeReanswer(text: string, offer: Sdp, before: Sdp | undefined): string[] {
   let answer: Sdp;

@@ -1,4 +1,4 @@
-// The phone's side of one call's media: ports, answer, the clip that it sends.
+// The phone's side of one call's media: ports, answer, and the clip that it sends.
 
 import { randomInt } from 'node:crypto';
 import type { CallScript, ReinviteChange } from './call-script.ts';
@@ -13,11 +13,11 @@ import { RtpPort } from '../media/rtp-port.ts';
 import { RtpSender } from '../media/rtp-sender.ts';
 import type { RtpSenderOptions } from '../media/rtp-sender.ts';
 
-/** What was agreed for one m-line. */
+/** The agreement for one m-line. */
 interface AgreedMedia {
   readonly offered: SdpMedia;
   readonly port: RtpPort | undefined;
-  /** Behind a NAT: what the description names, and where nobody listens. */
+  /** Behind a NAT: the ports in the description, where nothing listens. */
   readonly inside?: RtpPort | undefined;
   readonly codec: { readonly payloadType: number; readonly name: string } | undefined;
   readonly mode: PacketizationMode;
@@ -26,7 +26,7 @@ interface AgreedMedia {
 
 const ACCEPTED_FEEDBACK = new Set(['nack pli', 'ccm fir']);
 
-/** Media of one call at the phone. */
+/** The media of one call on the phone's side. */
 export class PeerMedia {
   readonly #script: CallScript;
   readonly #clip: Clip;
@@ -44,7 +44,7 @@ export class PeerMedia {
     this.#clip = script.sender?.clip ?? loadClip();
   }
 
-  /** Opens the ports of what the script accepts of the offer. */
+  /** Opens the ports for the media that the script accepts from the offer. */
   static async open(offer: Sdp, script: CallScript, host: string): Promise<PeerMedia> {
     const media = new PeerMedia(script, host);
     const agreed: AgreedMedia[] = [];
@@ -61,17 +61,17 @@ export class PeerMedia {
     return this.#agreed.find(({ offered }) => offered.kind === 'video')?.port;
   }
 
-  /** The clip on its way, once it was started. */
+  /** The sender of the clip, once started. */
   get sender(): RtpSender | undefined {
     return this.#sender;
   }
 
-  /** True when the phone put the call on hold. */
+  /** Whether the phone has put the call on hold. */
   get held(): boolean {
     return this.#held;
   }
 
-  /** Text of the phone's description as it stands. */
+  /** Text of the phone's current description. */
   describe(): string {
     const text = formatPhoneSdp({
       address: this.#host,
@@ -84,7 +84,7 @@ export class PeerMedia {
     return this.#script.sdp?.(text) ?? text;
   }
 
-  /** Other ports from now on; the clip begins anew with the next `start`. */
+  /** Switches to other ports; the clip restarts with the next `start`. */
   async move(): Promise<void> {
     this.#sender?.stop();
     this.#sender = undefined;
@@ -115,7 +115,7 @@ export class PeerMedia {
     return this.describe();
   }
 
-  /** Starts to send what was agreed, or to send it no more while held. Idempotent. */
+  /** Starts sending what was agreed, or stops while held. Idempotent. */
   start(): void {
     if (this.#closed !== undefined || this.#script.media === false) return;
     if (this.#sender !== undefined) {
@@ -154,7 +154,7 @@ export class PeerMedia {
     });
   }
 
-  /** Stops to send. The ports still listen. */
+  /** Stops sending. The ports still listen. */
   stop(): void {
     this.#sender?.stop();
   }
@@ -167,7 +167,7 @@ export class PeerMedia {
     return this.#closed;
   }
 
-  /** Answers an offer in mid-call with the ports that are open. */
+  /** Answers an offer in mid-call with the open ports. */
   answerReoffer(offer: Sdp): string {
     this.#agreed = offer.media.map((offered, index) => {
       const before = this.#agreed[index];
@@ -248,7 +248,7 @@ export class PeerMedia {
     const { audioCodec } = this.#script;
     const wanted = audioCodec === undefined ? (['PCMA', 'PCMU'] as const) : [audioCodec];
     for (const payloadType of offered.payloadTypes) {
-      // RFC 4566 §6: one channel need not be told.
+      // RFC 4566 §6: a single channel may be omitted.
       const offeredEncoding = offered.encodings.get(payloadType)?.replace(/\/1$/, '').toLowerCase();
       const name = wanted.find(
         (codec) => PHONE_AUDIO[codec].encoding.toLowerCase() === offeredEncoding,
@@ -260,7 +260,7 @@ export class PeerMedia {
     return undefined;
   }
 
-  /** Events in the clock of the sound (RFC 4733 §2.1), else in the usual one. */
+  /** Events with the clock of the audio (RFC 4733 §2.1), else with the usual one. */
   #chooseEvents(offered: SdpMedia, codec: string) {
     if (offered.kind !== 'audio' || this.#script.telephoneEvent === false) return undefined;
     for (const clockHz of [PHONE_AUDIO[codec as PhoneAudioCodec].clockHz, 8000]) {
@@ -295,7 +295,7 @@ export class PeerMedia {
     return undefined;
   }
 
-  /** Where a medium goes; undefined when the phone must not send it. */
+  /** The destination of a medium; undefined if the phone must not send it. */
   #lineOf(kind: 'audio' | 'video') {
     const agreed = this.#agreed.find(({ offered }) => offered.kind === kind);
     if (agreed?.port === undefined || agreed.codec === undefined) return undefined;

@@ -1,5 +1,5 @@
-// Session descriptions at the phone's end: reading an offer strictly, writing an answer (RFC 4566, RFC 3264, RFC 6184 §8.2).
-// Apart from the reader in @sipcast/sip on purpose: a judge must not share the eyes of the judged.
+// Session descriptions on the phone's side: parses an offer strictly, writes an answer (RFC 4566, RFC 3264, RFC 6184
+// §8.2). Deliberately independent of the parser in @sipcast/sip, which it tests.
 
 /** As in `a=sendrecv`. */
 export type SdpDirection = 'sendrecv' | 'sendonly' | 'recvonly' | 'inactive';
@@ -10,10 +10,10 @@ export interface SdpMedia {
   readonly port: number;
   readonly protocol: string;
   readonly payloadTypes: readonly number[];
-  /** Of `a=rtpmap`, e.g. `H264/90000`; 0, 8 and 9 are known without. */
+  /** From `a=rtpmap`, e.g. `H264/90000`; 0, 8 and 9 are known without it. */
   readonly encodings: ReadonlyMap<number, string>;
   readonly fmtp: ReadonlyMap<number, string>;
-  /** Of its own `c=`, else the session's. */
+  /** From its own `c=`, else the session's. */
   readonly address: string;
   /** `a=rtcp`, else `port + 1`. */
   readonly rtcpPort: number;
@@ -24,19 +24,19 @@ export interface SdpMedia {
   readonly lines: readonly string[];
 }
 
-/** A whole description. */
+/** A complete description. */
 export interface Sdp {
-  /** Of `o=`. */
+  /** From `o=`. */
   readonly sessionId: string;
-  /** Of `o=`. */
+  /** From `o=`. */
   readonly sessionVersion: bigint;
   readonly media: readonly SdpMedia[];
 }
 
-/** Order of the session part: RFC 4566 §5. */
+/** Order of the session lines: RFC 4566 §5. */
 const SESSION_LINES = /^v=0\r\no=\S+ \d+ \d+ IN IP[46] \S+\r\ns=.+\r\n/;
 
-/** Reads a description. @throws SyntaxError saying what is wrong with it. */
+/** Parses a description. @throws SyntaxError that names the problem */
 export function parseSdp(text: string): Sdp {
   if (!SESSION_LINES.test(text)) throw new SyntaxError('SDP must begin with v=, o= and s= lines');
   if (!text.endsWith('\r\n')) throw new SyntaxError('SDP must end with CRLF');
@@ -118,7 +118,7 @@ function directionOf(lines: readonly string[]): SdpDirection | undefined {
   return undefined;
 }
 
-/** What an answerer says to a direction that it grants in full (RFC 3264 §6.1). */
+/** The answer to a direction that is accepted in full (RFC 3264 §6.1). */
 export function mirrored(direction: SdpDirection): SdpDirection {
   if (direction === 'sendonly') return 'recvonly';
   return direction === 'recvonly' ? 'sendonly' : direction;
@@ -131,7 +131,7 @@ export interface PhoneMedia {
   readonly port: number;
   readonly rtcpPort: number;
   readonly protocol: string;
-  /** In order of preference; the first is what the phone sends. */
+  /** In order of preference; the phone sends the first one. */
   readonly codecs: readonly {
     readonly payloadType: number;
     readonly encoding: string;

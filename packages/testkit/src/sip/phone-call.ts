@@ -1,19 +1,19 @@
-// What a call of the phone reports, and what it needs of the phone.
+// What a call reports, and what it needs from its phone.
 
 import type { SipMessage, SipRequest, SipResponse } from '@sipcast/sip';
 import type { ReinviteChange } from './call-script.ts';
 import type { Origin } from './sip-wire.ts';
 
-/** How a call came to its end. */
+/** How a call ended. */
 export interface PeerCallEnding {
   readonly by: 'caller' | 'phone' | 'nobody';
-  /** `no-ack`: the 200 was never acknowledged. `closed`: the phone was closed in mid-call. */
+  /** `no-ack`: the 200 was never acknowledged. `closed`: the phone was closed during the call. */
   readonly how: 'bye' | 'cancel' | 'rejected' | 'no-ack' | 'closed';
   /** `performance.now()`. */
   readonly atMs: number;
 }
 
-/** Where a call stands. */
+/** State of a call. */
 export type PeerCallStatus =
   | 'challenged'
   | 'proceeding'
@@ -22,7 +22,7 @@ export type PeerCallStatus =
   | 'confirmed'
   | 'ended';
 
-/** A SIP message that passed, and when. */
+/** A sent or received SIP message, and when. */
 export interface LoggedMessage {
   readonly direction: 'in' | 'out';
   /** `performance.now()`. */
@@ -30,33 +30,33 @@ export interface LoggedMessage {
   readonly message: SipMessage;
 }
 
-/** A re-INVITE of the phone. */
+/** A re-INVITE sent by the phone. */
 export interface SentReinvite {
   readonly change: ReinviteChange;
   readonly offer: string;
-  /** Final response; undefined when there was none. */
+  /** The final response; undefined if there is none. */
   readonly response: SipResponse | undefined;
   /** SDP of a 2xx. */
   readonly answer: string | undefined;
 }
 
-/** What the phone sees of a call: where its messages are logged. */
+/** A call for whose log the phone records messages. */
 export interface LoggedCall {
   readonly callId: string;
   readonly messages: LoggedMessage[];
 }
 
-/** What a call needs of its phone. */
+/** What a call needs from its phone. */
 export interface PeerCallDeps {
   readonly host: string;
   readonly t1Ms: number;
-  /** Contact of the phone on this transport. */
+  /** The phone's Contact on this transport. */
   contactFor(protocol: 'udp' | 'tcp'): string;
-  /** Answers, and answers retransmissions of the request alike. */
+  /** Responds, and repeats the response for retransmissions of the request. */
   respond(request: SipRequest, response: SipResponse, origin: Origin): void;
-  /** Sends a request of the phone, with retransmissions; undefined: no final response. */
+  /** Sends a request, with retransmissions; undefined: no final response. */
   request(request: SipRequest, origin: Origin, call: LoggedCall): Promise<SipResponse | undefined>;
-  /** Sends once. */
+  /** Sends a message once. */
   send(message: SipMessage, origin: Origin, call: LoggedCall): void;
   /** A Via with a fresh branch. */
   via(protocol: 'udp' | 'tcp'): string;

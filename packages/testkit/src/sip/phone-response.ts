@@ -1,4 +1,4 @@
-// Responses of the phone, with what must be copied from the request (RFC 3261 §8.2.6.2).
+// Responses of the phone, with the headers copied from the request (RFC 3261 §8.2.6.2).
 
 import { EMPTY_BODY, SipHeaders } from '@sipcast/sip';
 import type { SipRequest, SipResponse } from '@sipcast/sip';
@@ -27,7 +27,7 @@ const REASONS: Readonly<Record<number, string>> = {
   603: 'Decline',
 };
 
-/** A response with what must be copied from the request (RFC 3261 §8.2.6.2). */
+/** A response with the headers copied from the request (RFC 3261 §8.2.6.2). */
 export function phoneResponse(
   request: SipRequest,
   statusCode: number,

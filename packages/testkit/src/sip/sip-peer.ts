@@ -1,4 +1,4 @@
-// A SIP phone for tests: does what its script says, sends real media, and records what the caller does wrong.
+// A SIP phone for tests: runs a script, sends real media, and records the caller's violations.
 
 import { randomBytes } from 'node:crypto';
 import { formatMessage, parseNameAddress, parseVia } from '@sipcast/sip';
@@ -16,7 +16,7 @@ import type { Origin } from './sip-wire.ts';
 
 /** Options of a {@link SipPeer}. */
 export interface SipPeerOptions {
-  /** UDP and TCP port. Default: one that is free. */
+  /** UDP and TCP port. Default: a free one. */
   readonly port?: number;
   /** IP address. Default `127.0.0.1`. */
   readonly host?: string;
@@ -24,15 +24,15 @@ export interface SipPeerOptions {
   readonly transport?: 'udp' | 'tcp' | 'both';
   /** User part of the phone's URI. Default `phone`. */
   readonly user?: string;
-  /** What to do with calls: always the same, or decided for each by its first INVITE and its number from 0. */
+  /** How to handle calls: always the same, or chosen by the first INVITE and the call's index. */
   readonly script?: CallScript | ((invite: SipRequest, index: number) => CallScript);
-  /** Accept REGISTER: with digest, or without (default `{}`); false answers 405. */
+  /** Accept REGISTER, with or without digest (default `{}`); false answers 405. */
   readonly register?: { readonly auth?: PeerAuth; readonly maxExpiresS?: number } | false;
   /** T1 of RFC 3261 §17.1.1.1; T2 is 8 × T1. Default 500 ms. */
   readonly t1Ms?: number;
 }
 
-/** A REGISTER that was accepted. */
+/** An accepted REGISTER. */
 export interface PeerRegistration {
   /** URI of To. */
   readonly addressOfRecord: string;
@@ -43,19 +43,19 @@ export interface PeerRegistration {
   readonly request: SipRequest;
 }
 
-/** A request of the phone that waits for its final response. */
+/** A request of the phone waiting for its final response. */
 interface Client {
   readonly request: SipRequest;
   readonly call: LoggedCall;
   readonly origin: Origin;
   response: SipResponse | undefined;
-  /** ACK of a 2xx, for repeated 2xx. */
+  /** ACK of a 2xx, sent again for repeated 2xx. */
   ack: SipRequest | undefined;
   settle: (response: SipResponse | undefined) => void;
   timer: NodeJS.Timeout | undefined;
 }
 
-/** Answers that are kept for retransmitted requests. */
+/** Responses kept for retransmitted requests. */
 const MAX_REMEMBERED = 4096;
 
 /** A scriptable phone on one UDP and TCP port. */
@@ -64,14 +64,14 @@ export class SipPeer {
   readonly calls: PeerCall[] = [];
   /** Every message, in order. */
   readonly messages: LoggedMessage[] = [];
-  /** What callers did wrong. A test asserts that it is empty. */
+  /** The callers' violations. Tests assert that it is empty. */
   readonly violations: Violation[] = [];
-  /** REGISTERs that were accepted, in order. */
+  /** Accepted REGISTERs, in order. */
   readonly registrations: PeerRegistration[] = [];
   readonly #options: SipPeerOptions;
   readonly #t1Ms: number;
   readonly #callsByKey = new Map<string, PeerCall>();
-  /** Final answers to non-INVITE requests, by transaction. */
+  /** Final responses to non-INVITE requests, by transaction. */
   readonly #answers = new Map<string, { request: SipRequest; response: SipResponse }>();
   readonly #clients = new Map<string, Client>();
   readonly #waiting: { resolve: (call: PeerCall) => void; reject: (error: Error) => void }[] = [];
@@ -99,7 +99,7 @@ export class SipPeer {
     };
   }
 
-  /** Binds the sockets and is ready to be called. Rejects with the system's error. */
+  /** Binds the sockets. Rejects with the system's error. */
   static async open(options: SipPeerOptions = {}): Promise<SipPeer> {
     const peer = new SipPeer(options);
     const { transport = 'both', host = '127.0.0.1', port = 0 } = options;
@@ -121,17 +121,17 @@ export class SipPeer {
     return this.#wire.port;
   }
 
-  /** Whom to call: `sip:phone@127.0.0.1:port`. */
+  /** The URI to call: `sip:phone@127.0.0.1:port`. */
   get uri(): string {
     return this.#contactFor('udp');
   }
 
-  /** TCP connections that are open. */
+  /** Number of open TCP connections. */
   get connections(): number {
     return this.#wire.connections;
   }
 
-  /** Each call once, in order: at once when it is there already. Rejects when the phone is closed. */
+  /** Resolves with each call once, in order; at once if it has already arrived. Rejects when the phone is closed. */
   nextCall(): Promise<PeerCall> {
     const call = this.calls[this.#handedOut];
     if (call === undefined && this.#closed !== undefined) {
@@ -144,7 +144,7 @@ export class SipPeer {
     });
   }
 
-  /** Drops everything that arrives and sends nothing, as if its cable were pulled. */
+  /** Drops everything that arrives and sends nothing, like a pulled cable. */
   mute(): void {
     this.#muted = true;
   }
@@ -159,12 +159,12 @@ export class SipPeer {
     this.#wire.dropConnections();
   }
 
-  /** BYE to every call that is up, without waiting for the answers longer than `64 × T1`. */
+  /** Sends BYE to every established call, and waits at most `64 × T1` for the responses. */
   async hangUpAll(): Promise<void> {
     await Promise.all(this.calls.map((call) => call.hangUp()));
   }
 
-  /** Closes every socket, port and timer without a word to the callers. Idempotent. */
+  /** Closes every socket, port and timer without notifying the callers. Idempotent. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
@@ -376,7 +376,7 @@ export class SipPeer {
     this.#write(response, request, origin);
   }
 
-  /** RFC 3261 §18.2.2 and RFC 3581 §4: where a response goes. */
+  /** Sends a response where RFC 3261 §18.2.2 and RFC 3581 §4 require. */
   #write(message: SipMessage, request: SipRequest | undefined, origin: Origin): void {
     if (this.#muted) return;
     if (message.kind === 'request' || request === undefined) {
@@ -406,7 +406,7 @@ export class SipPeer {
   }
 }
 
-/** A call is known by its Call-ID and the caller's tag: whichever of From and To that is in. */
+/** Key of a call: its Call-ID and the caller's tag, from From or To. */
 function keyOf(request: SipRequest): string {
   return `${request.headers.get('call-id') ?? ''} ${tagOf(request.headers.get('from')) ?? ''}`;
 }

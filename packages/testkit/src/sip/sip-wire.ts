@@ -1,4 +1,4 @@
-// One UDP and one TCP socket of the same number, and the SIP messages that pass through them.
+// A UDP and a TCP socket with the same port, and the SIP messages on them.
 
 import { createSocket } from 'node:dgram';
 import type { Socket as UdpSocket } from 'node:dgram';
@@ -8,19 +8,19 @@ import { once } from 'node:events';
 import { parseDatagram, StreamParser } from '@sipcast/sip';
 import type { SipMessage } from '@sipcast/sip';
 
-/** Where a message came from, and the way back to it. */
+/** The source of a message, and the path back to it. */
 export interface Origin {
   readonly protocol: 'udp' | 'tcp';
   readonly address: string;
   readonly port: number;
-  /** TCP: the connection, also for requests of the phone. */
+  /** TCP: the connection, which the phone's requests use as well. */
   readonly socket?: Socket;
 }
 
 /** What a {@link SipWire} reports. Must not throw. */
 export interface SipWireHandler {
   onMessage(message: SipMessage, octets: Uint8Array | undefined, origin: Origin): void;
-  /** What arrived is no message. */
+  /** Input that is not a message. */
   onGarbage(reason: string, origin: Origin): void;
 }
 
@@ -83,12 +83,12 @@ export class SipWire {
     }
   }
 
-  /** TCP connections that are open. */
+  /** Number of open TCP connections. */
   get connections(): number {
     return this.#connections.size;
   }
 
-  /** Sends to where it is told; over TCP on the origin's connection, or a new one when that is closed. */
+  /** Sends to the given address; over TCP on the origin's connection, or a new one if that is closed. */
   send(octets: Uint8Array, to: Origin): void {
     if (this.#closed !== undefined) return;
     if (to.protocol === 'udp') {
@@ -103,7 +103,7 @@ export class SipWire {
     socket.write(octets);
   }
 
-  /** Cuts every TCP connection, as a phone does that loses its power. */
+  /** Cuts every TCP connection, like a phone that loses power. */
   dropConnections(): void {
     for (const socket of this.#connections) socket.resetAndDestroy();
   }
@@ -121,7 +121,7 @@ export class SipWire {
     if (udp) closing.push(new Promise((resolve) => udp.close(() => resolve())));
     if (tcp) closing.push(new Promise((resolve) => tcp.close(() => resolve())));
     for (const socket of this.#connections) {
-      // What was written last, a response to BYE say, still goes out.
+      // The last message, e.g. a response to BYE, is still sent.
       closing.push(new Promise((resolve) => socket.once('close', () => resolve())));
       socket.destroySoon();
       socket.resume();
