@@ -13,6 +13,7 @@ export type { Call, CallEvents } from './call/call.ts';
 export type { EndedBy } from './call/call-ending.ts';
 export type { CallChange } from './call/call-progress.ts';
 export type { CallView } from './call/call-view.ts';
+export type { CallProblem } from './call/call-problem.ts';
 export type { DtmfType, ReceivedDtmf } from './call/dtmf-info.ts';
 export type { ResolvedStartup } from './call/startup.ts';
 export type { StartupRequest } from './call/startup-request.ts';

@@ -1,8 +1,20 @@
 // Server-sent events (WHATWG HTML §9.2) of a gateway, for any number of readers, each with its own queue.
 
-import type { Call, CallGateway, CallView, ReceivedDtmf, RtmpPushView } from '@sipcast/core';
+import type {
+  Call,
+  CallGateway,
+  CallProblem,
+  CallView,
+  ReceivedDtmf,
+  RtmpPushView,
+} from '@sipcast/core';
 import { RestError } from './errors.ts';
-import { callDtmfEvent, callStatusEvent, pushStatusEvent } from './event-model.ts';
+import {
+  callDtmfEvent,
+  callProblemEvent,
+  callStatusEvent,
+  pushStatusEvent,
+} from './event-model.ts';
 
 /** Options of `GET <mount>/events`. */
 export interface EventFeedOptions {
@@ -109,6 +121,7 @@ export class EventFeed {
     this.#options = options;
     gateway.on('callChange', this.#onCallChange);
     gateway.on('callDtmf', this.#onDtmf);
+    gateway.on('callProblem', this.#onProblem);
     gateway.on('pushChange', this.#onPushChange);
     gateway.on('pushClosed', this.#onPushClosed);
     gateway.on('closed', this.#onClosed);
@@ -154,6 +167,7 @@ export class EventFeed {
     this.#isClosed = true;
     this.#gateway.off('callChange', this.#onCallChange);
     this.#gateway.off('callDtmf', this.#onDtmf);
+    this.#gateway.off('callProblem', this.#onProblem);
     this.#gateway.off('pushChange', this.#onPushChange);
     this.#gateway.off('pushClosed', this.#onPushClosed);
     this.#gateway.off('closed', this.#onClosed);
@@ -168,6 +182,9 @@ export class EventFeed {
 
   readonly #onDtmf = (call: Call, dtmf: ReceivedDtmf): void =>
     this.#emit('CallDtmfEvent', callDtmfEvent(call, dtmf));
+
+  readonly #onProblem = (call: Call, problem: CallProblem): void =>
+    this.#emit('CallProblem', callProblemEvent(call, problem));
 
   readonly #onPushChange = (view: RtmpPushView, callId: string): void =>
     this.#emit('PushStatusEvent', pushStatusEvent(view, callId, false));

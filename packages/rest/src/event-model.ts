@@ -1,6 +1,6 @@
 // The bodies of events, for a `callApp` and for readers of the event stream.
 
-import type { Call, CallView, ReceivedDtmf, RtmpPushView } from '@sipcast/core';
+import type { Call, CallProblem, CallView, ReceivedDtmf, RtmpPushView } from '@sipcast/core';
 
 /** The keys of the documented event, in their order. */
 const EVENT_KEYS = [
@@ -50,6 +50,14 @@ export function callDtmfEvent(
   { digit, type }: ReceivedDtmf,
 ): Record<string, unknown> {
   return { ...pick(call.view(), DTMF_KEYS), dtmf: digit, type };
+}
+
+/** Body of a `CallProblem`: absent `problem` and `since` mean that the medium arrives again. */
+export function callProblemEvent(
+  call: Pick<Call, 'view'>,
+  { medium, problem, since }: CallProblem,
+): Record<string, unknown> {
+  return { ...pick(call.view(), DTMF_KEYS), medium, problem, since };
 }
 
 /** Body of a `PushStatusEvent`: the push as in `/push/find`, without keys in its URL, and its `callId`. */

@@ -5,10 +5,10 @@ import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { isIP } from 'node:net';
 import type { LookupFunction } from 'node:net';
-import type { Call, CallGateway, CallView, ReceivedDtmf } from '@sipcast/core';
+import type { Call, CallGateway, CallProblem, CallView, ReceivedDtmf } from '@sipcast/core';
 import { guardedLookup } from './guarded-lookup.ts';
 import type { MayConnect } from './guarded-lookup.ts';
-import { callDtmfEvent, callStatusEvent } from './event-model.ts';
+import { callDtmfEvent, callProblemEvent, callStatusEvent } from './event-model.ts';
 
 /** Options of a delivery. */
 export interface CallAppOptions {
@@ -94,6 +94,7 @@ class Delivery implements CallAppDelivery {
     this.#options = options;
     gateway.on('callChange', this.#onChange);
     gateway.on('callDtmf', this.#onDtmf);
+    gateway.on('callProblem', this.#onProblem);
   }
 
   get stats(): CallAppDelivery['stats'] {
@@ -108,6 +109,7 @@ class Delivery implements CallAppDelivery {
   async #close(drainMs: number): Promise<void> {
     this.#gateway.off('callChange', this.#onChange);
     this.#gateway.off('callDtmf', this.#onDtmf);
+    this.#gateway.off('callProblem', this.#onProblem);
     const timer = setTimeout(() => {
       this.#aborted = true;
       for (const abort of this.#aborts) abort();
@@ -125,6 +127,11 @@ class Delivery implements CallAppDelivery {
   readonly #onDtmf = (call: Call, dtmf: ReceivedDtmf): void => {
     if (this.#options.accepts?.(call.request.appKey) === false) return;
     this.#enqueue('CallDtmfEvent', call.callId, callDtmfEvent(call, dtmf));
+  };
+
+  readonly #onProblem = (call: Call, problem: CallProblem): void => {
+    if (this.#options.accepts?.(call.request.appKey) === false) return;
+    this.#enqueue('CallProblem', call.callId, callProblemEvent(call, problem));
   };
 
   #enqueue(name: string, callId: string, event: Record<string, unknown>): void {

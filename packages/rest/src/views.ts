@@ -47,6 +47,13 @@ const received = {
   nacksSent: count,
   recovered: count,
   faults: z.record(z.string(), count),
+  problem: z
+    .string()
+    .nullable()
+    .describe(
+      'What keeps the medium off the air: NO_PACKETS, UNKNOWN_PAYLOAD_TYPE and its number, …',
+    ),
+  problemSinceMs: z.number().nullable().describe('Since when, in Unix milliseconds'),
 };
 
 const media = z

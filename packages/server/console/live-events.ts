@@ -17,7 +17,7 @@ export interface LiveEventsHandler {
   onOpened(): void;
 }
 
-const NAMES = ['CallStatusEvent', 'CallDtmfEvent', 'PushStatusEvent'] as const;
+const NAMES = ['CallStatusEvent', 'CallDtmfEvent', 'CallProblem', 'PushStatusEvent'] as const;
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 10_000;
 /** Heartbeats come every 15 s, but scripts cannot see them, so only `open` can be watched. */

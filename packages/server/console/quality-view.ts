@@ -5,7 +5,7 @@ import { byId, el, setAttribute, setText, svg } from './dom.ts';
 import { scalePlot, shortNumber } from './plot-scale.ts';
 import { statsPoint, withPoint } from './stats-series.ts';
 import type { MediumPoint, StatsPoint } from './stats-series.ts';
-import { bitrateText, codecText, percentText } from './words.ts';
+import { bitrateText, codecText, percentText, problemText } from './words.ts';
 
 const WINDOW_MS = 120_000;
 const WIDTH = 480;
@@ -170,6 +170,11 @@ export class QualityView {
 function figuresOf(media: NonNullable<CallView['media']>): (readonly [string, string])[] {
   const { audio, video, avSkewMs, audioTranscoder, videoTranscoder, silenceInsertedMs } = media;
   const rows: (readonly [string, string])[] = [];
+  for (const [name, medium] of [
+    ['Video problem', video],
+    ['Audio problem', audio],
+  ] as const)
+    if (medium?.problem) rows.push([name, problemText(medium.problem, medium.problemSinceMs)]);
   if (video) {
     const size = video.width === null ? '' : ` ${video.width}×${video.height}`;
     const fps = video.fps === null ? '' : ` at ${shortNumber(video.fps)} fps`;

@@ -41,6 +41,13 @@ export function timeText(iso: string | null): string {
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
+/** `NO_PACKETS` → `No packets, since 14:03:27`. */
+export function problemText(problem: string, sinceMs: number | null): string {
+  const text = problem.toLowerCase().replaceAll('_', ' ');
+  const since = sinceMs === null ? '' : `, since ${timeText(new Date(sinceMs).toISOString())}`;
+  return text.charAt(0).toUpperCase() + text.slice(1) + since;
+}
+
 /** `RTMP_STREAM_ACTIVE` → `Active`. */
 export function rtmpStatusText(status: string | null): string {
   if (status === null) return '–';

@@ -3,7 +3,7 @@
 
 import type { Call, CallGateway, CallGatewayOptions } from '@sipcast/core';
 import { describe, expect, it } from 'vitest';
-import { openGateway } from '../../support/call-ends.ts';
+import { openGateway, openSink } from '../../support/call-ends.ts';
 import { RawPhone, SPROP } from '../../support/raw-phone.ts';
 import type { RawMedia, RawMessage, RawParts } from '../../support/raw-phone.ts';
 
@@ -657,4 +657,61 @@ describe('a description that cannot be used', () => {
       expect(refused.header('warning')).toContain(problem);
     });
   }
+});
+
+describe('a medium that is kept off the air', () => {
+  it('is named with its time, in the figures, as event, and once in the log', LIMIT, async () => {
+    const lines: string[] = [];
+    const note = (line: string): void => void lines.push(line);
+    const phone = await RawPhone.open();
+    const gateway = await open({
+      logger: { debug: () => {}, info: note, warn: note, error: note },
+    });
+    const changes: unknown[] = [];
+    gateway.on('callProblem', (_, { medium, problem }) => changes.push(`${medium} ${problem}`));
+    const beganMs = Date.now();
+    const call = await gateway.startup({ callee: phone.uri });
+    const invite = await phone.request('INVITE');
+    await phone.respondUntil(invite, '200 OK', 'ACK', { body: phone.sdp(...BOTH) });
+    await call.established();
+    const wrong = phone.play(invite, { video: { payloadType: 120 }, audio: false });
+    await expect.poll(() => changes, { timeout: 8000 }).toHaveLength(2);
+    expect(changes).toEqual(['audio NO_PACKETS', 'video UNKNOWN_PAYLOAD_TYPE 120']);
+    const { audio, video } = call.view().media ?? {};
+    expect(audio?.problem).toBe('NO_PACKETS');
+    expect(video?.problem).toBe('UNKNOWN_PAYLOAD_TYPE 120');
+    expect(video?.problemSinceMs).toBeGreaterThanOrEqual(beganMs);
+    expect(video?.problemSinceMs).toBeLessThan(Date.now() - 2000);
+    wrong.stop();
+    phone.play(invite);
+    await expect.poll(() => changes, { timeout: 8000 }).toHaveLength(4);
+    expect(changes.slice(2).toSorted()).toEqual(['audio null', 'video null']);
+    expect(call.stats()?.video?.problem).toBeNull();
+    const named = lines.filter((line) => line.includes('UNKNOWN_PAYLOAD_TYPE 120'));
+    expect(named).toHaveLength(1);
+    expect(named[0]).toContain(call.callId);
+  });
+
+  it('by a hold while it is pushed is named, too', LIMIT, async () => {
+    const sink = await openSink();
+    const phone = await RawPhone.open();
+    const gateway = await open();
+    const call = await gateway.startup({
+      callee: phone.uri,
+      rtmpUrl: sink.url,
+      rtmpStream: 'air',
+    });
+    const invite = await phone.request('INVITE');
+    await phone.respondUntil(invite, '200 OK', 'ACK', { body: phone.sdp(...BOTH) });
+    await call.established();
+    phone.play(invite);
+    await sink.nextPublication();
+    const held = phone.sdp(...AUDIO, 'a=sendonly', ...VIDEO, 'a=sendonly');
+    const inactive = held.replaceAll('sendonly', 'inactive');
+    const cseq = phone.inDialog(invite, 'INVITE', { body: inactive });
+    expect((await phone.response(cseq)).startLine).toBe('SIP/2.0 200 OK');
+    phone.inDialog(invite, 'ACK');
+    await expect.poll(() => call.stats()?.video?.problem, { timeout: 5000 }).toBe('HELD');
+    expect(call.stats()?.audio?.problem).toBe('HELD');
+  });
 });

@@ -1,5 +1,6 @@
 // A call as applications see it.
 
+import type { CallProblem } from './call-problem.ts';
 import type { FlvRecording, MediaStats } from '@sipcast/media';
 import type { ReferRequest } from '@sipcast/sip';
 import type { Emitter } from '../emitter.ts';
@@ -21,6 +22,8 @@ export interface CallEvents {
   change: (view: CallView, changed: readonly CallChange[]) => void;
   /** The peer pressed a key: once for each, however often its packets are repeated. */
   dtmf: (dtmf: ReceivedDtmf) => void;
+  /** What keeps a medium off the air has changed, e.g. `NO_PACKETS`, or is over. The same stands in `stats()`. */
+  problem: (problem: CallProblem) => void;
   /** About once a second while the call is established and something listens. */
   stats: (stats: MediaStats) => void;
   /**

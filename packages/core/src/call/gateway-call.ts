@@ -1,6 +1,6 @@
 // A call as the gateway drives it: its SIP session, its media, its named stream, and the statuses that clients see.
 
-import type { MediaSession, MediaStats } from '@sipcast/media';
+import type { MediaProblem, MediaSession, MediaStats } from '@sipcast/media';
 import { formatMessage, maskSecrets } from '@sipcast/sip';
 import type {
   IncomingInvite,
@@ -40,6 +40,8 @@ import {
 import type { EndedBy } from './call-ending.ts';
 import type { CallDeps, CallOptions } from './call-options.ts';
 import { CallProgress } from './call-progress.ts';
+import { problemText } from './call-problem.ts';
+import type { CallProblem } from './call-problem.ts';
 import type { CallChange } from './call-progress.ts';
 import { describeCall } from './call-view.ts';
 import type { CallView } from './call-view.ts';
@@ -222,6 +224,18 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
   /** The peer pressed a key, by RFC 4733. */
   onDigit(digit: string): void {
     this.emit('dtmf', { digit, type: 'RFC2833' });
+  }
+
+  /** What keeps a medium off the air has changed. */
+  onProblem(medium: 'audio' | 'video', problem: MediaProblem | null): void {
+    if (this.ended) return;
+    const sinceMs = this.#media.stats()[medium]?.problemSinceMs ?? null;
+    const since = problem === null || sinceMs === null ? null : new Date(sinceMs).toISOString();
+    const change: CallProblem = { medium, problem, since };
+    const logger = childLogger(this.#deps.logger, { area: 'rtp' });
+    if (problem === null) logger.info(problemText(change));
+    else logger.warn(problemText(change));
+    this.emit('problem', change);
   }
 
   /** Whether the media of this call may be sent to an address. */

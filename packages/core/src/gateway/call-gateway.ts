@@ -1,5 +1,6 @@
 // A gateway as applications see it: the calls of one process, their streams, pushes and accounts.
 
+import type { CallProblem } from '../call/call-problem.ts';
 import type { FfmpegBinary } from '@sipcast/media';
 import type { ServerState } from '@sipcast/sip';
 import type { Call } from '../call/call.ts';
@@ -32,6 +33,8 @@ export interface CallGatewayEvents {
   sipServer: (state: ServerState) => void;
   /** A peer pressed a key. */
   callDtmf: (call: Call, dtmf: ReceivedDtmf) => void;
+  /** What keeps a medium of a call off the air has changed, or is over. */
+  callProblem: (call: Call, problem: CallProblem) => void;
   /** A call ended, and all that it held is released. */
   callClosed: (call: Call) => void;
   /**

@@ -7,6 +7,7 @@ import type { GatewayCall } from '../call/gateway-call.ts';
 import { GatewayError } from '../errors.ts';
 import { findSound } from '../stream/media-folder.ts';
 import type { SipTraceEntry } from '../trace/sip-trace.ts';
+import type { CallProblem } from '../call/call-problem.ts';
 import type { SipTraces } from '../trace/sip-traces.ts';
 import type { CallFilter, Calls } from './calls.ts';
 
@@ -16,6 +17,8 @@ export interface CallTableHandler {
   onChange(call: GatewayCall, view: CallView, changed: readonly CallChange[]): void;
   /** The peer pressed a key. */
   onDtmf(call: GatewayCall, dtmf: ReceivedDtmf): void;
+  /** What keeps a medium off the air has changed. */
+  onProblem(call: GatewayCall, problem: CallProblem): void;
   /** The call ended and has released everything. Once for each call. */
   onClosed(call: GatewayCall): void;
 }
@@ -61,6 +64,7 @@ export class CallTable implements Calls {
       this.#handler.onChange(call, view, changed);
     });
     call.on('dtmf', (dtmf) => this.#handler.onDtmf(call, dtmf));
+    call.on('problem', (problem) => this.#handler.onProblem(call, problem));
     call.once('closed', () => {
       this.#closing.delete(call);
       this.#handler.onClosed(call);

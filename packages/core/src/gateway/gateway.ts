@@ -134,6 +134,7 @@ class Gateway extends SafeEmitter<CallGatewayEvents> implements CallGateway {
     this.calls = new CallTable(options, this.#traces, {
       onChange: (call, view, changed) => this.emit('callChange', call, view, changed),
       onDtmf: (call, dtmf) => this.emit('callDtmf', call, dtmf),
+      onProblem: (call, problem) => this.emit('callProblem', call, problem),
       onClosed: (call) => this.emit('callClosed', call),
     });
     this.pushes = new PushTable(

@@ -98,6 +98,7 @@ export class MediaOpener {
           onKeyFrameByInfo: () => call()?.onKeyFrameByInfo(),
           onKeyFrameByReinvite: () => call()?.onKeyFrameByReinvite(),
           onInactive: (kind) => call()?.onInactive(kind),
+          onProblem: (medium, problem) => call()?.onProblem(medium, problem),
           onSecond: () => call()?.onSecond(),
           onOutputFailed: (error) => this.#onOutputFailed(`call ${callId}`, error),
           onFailure: (error) => call()?.fail(error),

@@ -42,6 +42,11 @@ export class RenditionSet {
   }
 
   /** From the first form that knows it; forms with idle encoders do not. */
+  get outputCount(): number {
+    return this.#renditions.reduce((sum, { outputCount }) => sum + outputCount, 0);
+  }
+
+  /** Of the stream. */
   get video(): VideoFormat | undefined {
     return this.#renditions.find((one) => one.video)?.video;
   }

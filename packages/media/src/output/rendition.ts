@@ -228,6 +228,11 @@ export class Rendition {
     };
   }
 
+  /** Attached outputs. */
+  get outputCount(): number {
+    return this.#outputs.size;
+  }
+
   /** See {@link OutputSet.add}. */
   add(output: Output): void {
     this.#outputs.add(output);

@@ -106,6 +106,11 @@ export class StreamHub implements StreamSource {
 
   // The source.
 
+  /** Attached outputs, of all forms. */
+  get outputCount(): number {
+    return this.#renditions.outputCount;
+  }
+
   /** Parameter sets of the stream, for outputs that start later. */
   get parameterSets(): ParameterSets {
     return this.#renditions.parameterSets;

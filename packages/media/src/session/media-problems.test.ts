@@ -8,6 +8,7 @@ type Counter = 'packets' | 'unknown' | 'unreadable' | 'frames' | 'withheld' | 's
 function run(
   kind: 'audio' | 'video',
   seconds: readonly (readonly (Counter | 'held')[])[],
+  { onAir = false } = {},
 ): string[] {
   const problems = new MediaProblems(kind);
   const counters: Record<Counter, number> = {
@@ -25,6 +26,7 @@ function run(
       ...counters,
       unknownType: counters.unknown > 0 ? 8 : undefined,
       expected: !growing.includes('held'),
+      heldOnAir: onAir && growing.includes('held'),
     };
     if (problems.check(activity, second * 1000))
       changes.push(`${second} ${problems.problem ?? 'well'} ${problems.sinceMs ?? '-'}`);
@@ -36,6 +38,12 @@ const times = <Item>(count: number, item: Item): Item[] =>
 const GOOD = ['packets', 'frames'] as const;
 
 describe('MediaProblems', () => {
+  it('names a hold while outputs are attached, from its first second on', () => {
+    const seconds = [GOOD, ['held'], ['held'], GOOD] as const;
+    expect(run('video', seconds, { onAir: true })).toEqual(['1 HELD 1000', '3 well -']);
+    expect(run('video', seconds)).toEqual([]);
+  });
+
   const causes: [name: string, kind: 'audio' | 'video', growing: Counter[], problem: string][] = [
     ['nothing', 'video', [], 'NO_PACKETS'],
     ['nothing', 'audio', [], 'NO_PACKETS'],

@@ -16,12 +16,16 @@ export type MediaProblem =
   /** The sound is silence, or the sender announced a pause. */
   | 'SILENT'
   /** There was a picture, and now no packets arrive: outputs repeat the last one. */
-  | 'FROZEN';
+  | 'FROZEN'
+  /** Either side holds the call while outputs are attached: they get silence and the last picture. */
+  | 'HELD';
 
 /** Counters of one medium since the session was opened; they only grow. */
 export interface MediumActivity {
   /** The medium is to be received: negotiated, and not held by either side. */
   readonly expected: boolean;
+  /** Either side holds the call, and outputs are attached. Default false. */
+  readonly heldOnAir?: boolean;
   /** RTP packets of negotiated types. */
   readonly packets: number;
   /** RTP packets of other types, and the type of the last one. */
@@ -63,6 +67,8 @@ export class MediaProblems {
   #problem: MediaProblem | null = null;
   /** The last time that all was well; NaN while the medium is not expected. */
   #goodMs = Number.NaN;
+  /** Since when the call is held on air. */
+  #heldMs: number | undefined;
   #before: MediumActivity | undefined;
   /** When each counter grew for the last time. */
   readonly #grewMs = {
@@ -85,7 +91,7 @@ export class MediaProblems {
 
   /** Since when nothing has reached the outputs, on the clock of `check`; null while there is no problem. */
   get sinceMs(): number | null {
-    return this.#problem === null ? null : this.#goodMs;
+    return this.#problem === null ? null : (this.#heldMs ?? this.#goodMs);
   }
 
   /** Call it about once a second. @returns whether the problem has changed. */
@@ -103,7 +109,8 @@ export class MediaProblems {
       if (activity[name] > (before?.[name] ?? 0)) this.#grewMs[name] = nowMs;
     if (!activity.expected) this.#goodMs = Number.NaN;
     else if (Number.isNaN(this.#goodMs) || this.#grewMs.frames === nowMs) this.#begin(nowMs);
-    const problem = this.#judge(activity, nowMs);
+    this.#heldMs = activity.heldOnAir === true ? (this.#heldMs ?? nowMs) : undefined;
+    const problem = this.#heldMs === undefined ? this.#judge(activity, nowMs) : 'HELD';
     if (problem === this.#problem) return false;
     this.#problem = problem;
     return true;

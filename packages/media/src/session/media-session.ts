@@ -430,13 +430,15 @@ class RtpMediaSession implements MediaSession {
 
   #checkProblem(
     medium: MediaKind,
-    activity: Omit<MediumActivity, 'expected'>,
+    activity: Omit<MediumActivity, 'expected' | 'heldOnAir'>,
     nowMs: number,
   ): void {
     const { held = false } = this.#negotiated!;
     const expected = !held && this.#negotiated![medium]?.receive === true;
+    const heldOnAir =
+      held && this.#negotiated![medium] !== undefined && this.stream.outputCount > 0;
     const problems = this.#problems[medium];
-    if (!problems.check({ ...activity, expected }, nowMs)) return;
+    if (!problems.check({ ...activity, expected, heldOnAir }, nowMs)) return;
     const { figures } = medium === 'audio' ? this.#audioPath : this.#videoPath;
     const { problem, sinceMs } = problems;
     figures.problem = problem;

@@ -211,6 +211,20 @@ export class GatewayMetrics {
         for (const [fault, count] of Object.entries(gateway.faults)) made.set({ fault }, count);
       },
     );
+    gauge(
+      'sipcast_media_problems',
+      'Live calls with a medium that is kept off the air, by problem',
+      ['medium', 'problem'],
+      (made) => {
+        made.reset();
+        for (const call of gateway.calls.live)
+          for (const medium of ['audio', 'video'] as const) {
+            const problem = call.stats()?.[medium]?.problem;
+            // Without the number: peers must not create labels.
+            if (problem) made.inc({ medium, problem: problem.split(' ', 1)[0] ?? '' });
+          }
+      },
+    );
     gauge('sipcast_worst_jitter_seconds', 'Largest jitter of a live call', ['medium'], (made) => {
       for (const medium of ['audio', 'video'] as const) {
         const all = gateway.calls.live.map((call) => call.stats()?.[medium]?.jitterMs ?? 0);
