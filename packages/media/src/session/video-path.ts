@@ -97,7 +97,13 @@ export class VideoPath {
   /** Takes parameter sets, including those from the session description. */
   setParameterSets(nalus: readonly Uint8Array[]): void {
     this.#hub.setParameterSets(nalus);
-    this.#decodeTimes.setReorderFrames(this.#hub.parameterSets.maxReorderFrames);
+    this.#setReorderDepth();
+  }
+
+  #setReorderDepth(): void {
+    const { maxReorderFrames, complete } = this.#hub.parameterSets;
+    this.#decodeTimes.setReorderFrames(maxReorderFrames);
+    if (complete && maxReorderFrames === undefined) this.#decodeTimes.guess();
   }
 
   /** What has arrived, for {@link MediaProblems}. */
@@ -192,6 +198,7 @@ export class VideoPath {
     if (cause !== 'ssrc') return;
     this.#clock.sync.reset('video');
     this.#decodeTimes.reset();
+    this.#setReorderDepth();
     this.#gate.break();
   }
 }

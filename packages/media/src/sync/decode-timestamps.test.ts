@@ -26,18 +26,44 @@ describe('DecodeTimestamps', () => {
 
   it('goes back by the given number of pictures', () => {
     const simple = run([0, 3, 1, 2, 6, 4, 5, 9, 7, 8], 1);
-    expect(simple.decodeMs).toEqual(times([0, 0, 1, 2, 3, 4, 5, 6, 7, 8]));
+    expect(simple.decodeMs).toEqual([0, 1, ...times([1, 2, 3, 4, 5, 6, 7, 8])]);
     expect(simple.shownMs).toEqual(times([0, 3, 1, 2, 6, 4, 5, 9, 7, 8]));
     const pyramid = run([0, 4, 2, 1, 3, 8, 6, 5, 7], 2);
-    expect(pyramid.decodeMs).toEqual(times([0, 0, 0, 1, 2, 3, 4, 5, 6]));
+    expect(pyramid.decodeMs).toEqual([0, 1, 2, ...times([1, 2, 3, 4, 5, 6])]);
     expect(pyramid.shownMs).toEqual(times([0, 4, 2, 1, 3, 8, 6, 5, 7]));
   });
 
   it('learns the depth if it is not given; only the pictures that reveal it are late', () => {
     const { decodeMs, shownMs, timestamps } = run([0, 3, 1, 2, 6, 4, 5, 9, 7, 8]);
-    expect(decodeMs).toEqual(times([0, 3, 3, 3, 3, 4, 5, 6, 7, 8]));
+    expect(decodeMs).toEqual([...times([0, 3, 3, 3]), 121, ...times([4, 5, 6, 7, 8])]);
     expect(shownMs).toEqual(times([0, 3, 3, 3, 6, 4, 5, 9, 7, 8]));
     expect(timestamps.reorderFrames).toBe(1);
+  });
+
+  it.each([
+    [[0, 3, 1, 2, 6, 4, 5, 9, 7, 8], 1],
+    [[0, 4, 2, 1, 3, 8, 6, 5, 7], 2],
+  ])('guesses the depth: none of %j is late', (order, depth) => {
+    const timestamps = new DecodeTimestamps();
+    timestamps.guess();
+    for (const picture of order) {
+      const decodeMs = timestamps.push(picture * 40, picture === 0);
+      expect(decodeMs + timestamps.compositionMs).toBe(picture * 40);
+    }
+    expect(timestamps.reorderFrames).toBe(depth);
+  });
+
+  it('gives the guess up after a hundred pictures in order, and never goes far back for it', () => {
+    const timestamps = new DecodeTimestamps();
+    timestamps.guess();
+    timestamps.push(0, true);
+    timestamps.push(5000, false);
+    expect(timestamps.compositionMs).toBe(200);
+    for (let picture = 1; picture < 98; picture++) timestamps.push(5000 + picture * 40, false);
+    expect(timestamps.compositionMs).toBe(80);
+    timestamps.guess();
+    for (let picture = 98; picture < 102; picture++) timestamps.push(5000 + picture * 40, false);
+    expect(timestamps.compositionMs).toBe(0);
   });
 
   it('keeps its depth at a parameter set with a smaller one', () => {
@@ -52,7 +78,7 @@ describe('DecodeTimestamps', () => {
 
   it('keeps its even steps over key frames', () => {
     const { decodeMs, shownMs } = run([0, 2, 1, 3, 5, 4, 6, 8, 7], 1, 3);
-    expect(decodeMs).toEqual(times([0, 0, 1, 2, 3, 4, 5, 6, 7]));
+    expect(decodeMs).toEqual([0, 1, ...times([1, 2, 3, 4, 5, 6, 7])]);
     expect(shownMs).toEqual(times([0, 2, 1, 3, 5, 4, 6, 8, 7]));
   });
 

@@ -3,11 +3,19 @@
 /** Largest reorder depth that any level of H.264 allows (§A.3.1, `MaxDpbFrames`). */
 export const MAX_REORDER_FRAMES = 16;
 
+/** What encoders of live video use: B-pictures between references, or one level of references among them. */
+const GUESSED_DEPTH = 2;
+const GUESSED_PICTURES = 100;
+/** A guess may not move decoding further away than this, e.g. after a pause. */
+const MAX_GUESS_MS = 200;
+/** Between two decoding times. */
+const LEAST_STEP_MS = 1;
+
 /**
  * Gives each picture a decoding time, from the presentation times in decoding order: never decreasing, and not after
  * the presentation. It is the presentation time of the picture as far back as the stream reorders, so that a stream
- * that does not reorder is decoded when it is shown. If no parameter set gives the depth, it is learnt from the
- * stream: then the first reordered pictures are shown late once, when they are decoded.
+ * that does not reorder is decoded when it is shown. If no parameter set gives the depth, it is guessed (`guess`) and learnt
+ * from the stream: pictures beyond the guess are shown late once, when they are decoded.
  */
 export class DecodeTimestamps {
   /** Latest presentation times, the latest first. */
@@ -16,6 +24,9 @@ export class DecodeTimestamps {
   #reorderFrames = 0;
   #lastMs = Number.NEGATIVE_INFINITY;
   #compositionMs = 0;
+  /** Pictures for which the depth is still a guess. */
+  #guesses = 0;
+  #guessed = false;
 
   /** Pictures by which decoding runs ahead of presentation, 0–16: as given or learnt. */
   get reorderFrames(): number {
@@ -25,6 +36,16 @@ export class DecodeTimestamps {
   /** Takes `maxReorderFrames` of a sequence parameter set. A larger depth already learnt is kept. */
   setReorderFrames(frames = 0): void {
     this.#reorderFrames = Math.max(this.#reorderFrames, Math.min(MAX_REORDER_FRAMES, frames));
+  }
+
+  /**
+   * The depth is unknown, and the profile allows B-pictures. For the next hundred pictures the decoding times leave room for
+   * two, so that the pictures that reveal the depth are shown at their time, too.
+   */
+  guess(): void {
+    if (this.#guessed) return;
+    this.#guessed = true;
+    this.#guesses = GUESSED_PICTURES;
   }
 
   /** For the last `push`: how long after decoding the picture is shown, in milliseconds, 0 or more. */
@@ -48,7 +69,11 @@ export class DecodeTimestamps {
     if (later > this.#reorderFrames) this.#reorderFrames = later;
     this.#insert(presentationMs, later);
     const back = Math.min(this.#reorderFrames, this.#count - 1);
-    this.#lastMs = Math.max(this.#lastMs, this.#latest[back]!);
+    let decodeMs = this.#latest[back]!;
+    if (this.#guesses > 0) decodeMs = Math.min(decodeMs, this.#guess(presentationMs));
+    // The first pictures of a reordered stream have none to take the time of. Equal times disturb muxers.
+    const leastMs = Math.min(this.#lastMs + LEAST_STEP_MS, presentationMs);
+    this.#lastMs = Math.max(this.#lastMs, leastMs, decodeMs);
     this.#compositionMs = Math.max(0, presentationMs - this.#lastMs);
     return this.#lastMs;
   }
@@ -57,6 +82,14 @@ export class DecodeTimestamps {
   reset(): void {
     this.#count = 0;
     this.#reorderFrames = 0;
+    this.#guessed = false;
+    this.#guesses = 0;
+  }
+
+  #guess(presentationMs: number): number {
+    this.#guesses--;
+    const back = Math.min(GUESSED_DEPTH, this.#count - 1);
+    return Math.max(this.#latest[back]!, presentationMs - MAX_GUESS_MS);
   }
 
   #insert(presentationMs: number, at: number): void {

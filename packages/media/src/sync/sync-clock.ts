@@ -22,8 +22,13 @@ const SLEW = 0.04;
 const ARRIVAL_DEAD_BAND_MS = 15;
 /** Sender reports: how much the sender's clock may move against its media between two of them. */
 const REPORT_STABLE_MS = 40;
-/** Reports that must agree. */
+/** Reports that must agree once a report has contradicted another; before that, one of each medium is enough … */
 const REPORTS_NEEDED = 2;
+/** … if they come from one clock: the differences between report and arrival differ by no more than this. */
+const SAME_CLOCK_MS = 1000;
+/** The first alignment by reports is made in a second or so, at four times the speed: nobody has got used to the sound yet. */
+const FIRST_ALIGNMENT_MS = 1500;
+const FIRST_SLEW = 0.8;
 /** A report whose time is further than this from its arrival is nonsense. */
 const REPORT_AGE_MS = 5000;
 /** Limit of how far a picture's presentation may precede the latest one: 16 pictures at 16 a second. */
@@ -60,9 +65,15 @@ class MediaLine {
   jumpTransitMs = 0;
   jumpPackets = 0;
   jumpSinceMs = 0;
-  /** NTP milliseconds = media-line milliseconds + this; trusted after REPORTS_NEEDED agreeing reports. */
+  /** NTP milliseconds = media-line milliseconds + this. */
   reportOffsetMs = 0;
+  /** Reports in a row that agree, and the time of the last one minus its arrival. */
   reports = 0;
+  reportClockMs = 0;
+  /** A report contradicted the one before. */
+  disputed = false;
+  /** When the first alignment by reports must be done; NaN before it begins. */
+  firstAlignmentEndMs = Number.NaN;
   /** The picture with the latest presentation since the line began, and the previous such one; NaN before the first. */
   peakTicks = Number.NaN;
   peakMs = 0;
@@ -124,6 +135,8 @@ class MediaLine {
     this.bucketStartMs = arrivalMs;
     this.jumpPackets = 0;
     this.reports = 0;
+    this.disputed = false;
+    this.firstAlignmentEndMs = Number.NaN;
     this.peakTicks = Number.NaN;
   }
 
@@ -142,7 +155,9 @@ class MediaLine {
     const elapsedMs = arrivalMs - this.slewedAtMs;
     if (elapsedMs <= 0) return;
     this.slewedAtMs = arrivalMs;
-    const rate = arrivalMs - this.startedAtMs < START_MS ? START_SLEW : SLEW;
+    const isStart = arrivalMs - this.startedAtMs < START_MS;
+    const isFirst = arrivalMs < this.firstAlignmentEndMs;
+    const rate = isFirst ? FIRST_SLEW : isStart ? START_SLEW : SLEW;
     const limitMs = Math.min(elapsedMs, JUMP_MS) * rate;
     const movedMs = this.offsetMs + Math.max(-limitMs, Math.min(limitMs, targetMs - this.offsetMs));
     // A clock at the wrong speed outruns any slew: limit the distance from the arrivals.
@@ -154,7 +169,8 @@ class MediaLine {
 /**
  * The common media time of a call. 0 is the arrival of the first packet of either medium. Audio follows the
  * shortest delay seen in the last ten seconds, so clock drift of the sender is followed; video does the same until
- * both media have two sender reports that agree, and from then on keeps the distance to audio that the reports give.
+ * both media have a plausible sender report, and from then on keeps the distance to audio that the reports give. The first
+ * alignment takes a second or so, later ones are slow.
  * Results are fractions of milliseconds; per medium those of `mediaTimeMs` never decrease.
  */
 export class SyncClock {
@@ -235,17 +251,22 @@ export class SyncClock {
     const lineMs = line.lineMs(report.rtpTimestamp, arrivalMs);
     if (Math.abs(lineMs + line.offsetMs - arrivalMs) > REPORT_AGE_MS) {
       line.reports = 0;
+      line.disputed = true;
       return;
     }
     const offsetMs = senderMs - lineMs;
     const agrees = Math.abs(offsetMs - line.reportOffsetMs) <= REPORT_STABLE_MS;
+    if (line.reports > 0 && !agrees) line.disputed = true;
     line.reports = line.reports > 0 && agrees ? line.reports + 1 : 1;
     line.reportOffsetMs = offsetMs;
+    line.reportClockMs = senderMs - arrivalMs;
+    if (Number.isNaN(this.#video.firstAlignmentEndMs) && this.#videoTargetByReports() !== undefined)
+      this.#video.firstAlignmentEndMs = arrivalMs + FIRST_ALIGNMENT_MS;
   }
 
   /**
    * How much later than audio the video is currently stamped, compared with the sender's reports; null
-   * until both media have reports that agree. Milliseconds, near 0 once aligned.
+   * until both media have plausible reports. Milliseconds, near 0 once aligned.
    */
   get skewMs(): number | null {
     const targetMs = this.#videoTargetByReports();
@@ -279,11 +300,20 @@ export class SyncClock {
     return Math.abs(errorMs) <= deadBandMs ? line.offsetMs : shortestMs;
   }
 
+  get #reportsSuffice(): boolean {
+    const audio = this.#audio;
+    const video = this.#video;
+    if (audio.reports >= REPORTS_NEEDED && video.reports >= REPORTS_NEEDED) return true;
+    if (audio.reports === 0 || video.reports === 0 || audio.disputed || video.disputed)
+      return false;
+    return Math.abs(audio.reportClockMs - video.reportClockMs) <= SAME_CLOCK_MS;
+  }
+
   #videoTargetByReports(): number | undefined {
     const audio = this.#audio;
     const video = this.#video;
     if (!audio.started || !video.started) return undefined;
-    if (audio.reports < REPORTS_NEEDED || video.reports < REPORTS_NEEDED) return undefined;
+    if (!this.#reportsSuffice) return undefined;
     const targetMs = video.reportOffsetMs - audio.reportOffsetMs + audio.offsetMs;
     return Math.abs(targetMs - video.shortestTransitMs) <= MAX_SKEW_MS ? targetMs : undefined;
   }
