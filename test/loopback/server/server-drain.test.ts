@@ -27,7 +27,7 @@ describe('a server that drains', () => {
     await script.line(/c1 \w+ -> ESTABLISHED/);
     const call = await peer.nextCall();
     script.signal('SIGTERM');
-    await script.line(/SIGTERM: 1 calls may finish within 60 s; once more/);
+    await script.line(/SIGTERM: 1 calls may finish within 60 s; repeat to exit at once/);
     const refused = await post(`${url}/call/startup`, { callId: 'c2', callee: peer.uri });
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '5']);
     expect(await refused.json()).toMatchObject({ code: 'DRAINING' });

@@ -36,7 +36,10 @@ it('tells that ffmpeg is gone or broken, and that it is back', async () => {
     const response = await fetch(new URL('/ready', server.url));
     return [response.status, await response.json()];
   };
-  const lost = { status: 'not ready', reason: expect.stringContaining('ffmpeg is gone') as string };
+  const lost = {
+    status: 'not ready',
+    reason: expect.stringContaining('ffmpeg is missing') as string,
+  };
   expect(await ready()).toEqual([200, { status: 'ready' }]);
 
   await rm(path);
