@@ -127,7 +127,7 @@ describe('ReceptionLine', () => {
       const arrivals = Array.from({ length: 10_000 }, (_, sequence) => {
         const lateMs = random() < 0.05 ? 15 * (1 + Math.floor(random() * 3)) + 0.5 : 0;
         return { sequence, atMs: sequence * 15 + lateMs };
-      }).sort((one, other) => one.atMs - other.atMs);
+      }).toSorted((one, other) => one.atMs - other.atMs);
       let tickMs = 0;
       for (const { sequence, atMs } of arrivals) {
         for (; tickMs <= atMs; tickMs += 20) line.tick(tickMs, 3);

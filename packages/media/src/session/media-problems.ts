@@ -44,7 +44,7 @@ export interface MediumActivity {
 /** Faults of datagrams that are no legible RTP packet. */
 const UNREADABLE = /^(srtp-|rtp-(short|version|csrc|extension|padding)$)/;
 /** How long nothing may reach the outputs before that is a problem. */
-export const PROBLEM_AFTER_MS = 3000;
+const PROBLEM_AFTER_MS = 3000;
 
 /** The counters that an RTP session keeps. */
 export function arrived(
