@@ -685,7 +685,7 @@ describe('a medium that is kept off the air', () => {
     wrong.stop();
     phone.play(invite);
     await expect.poll(() => changes, { timeout: 8000 }).toHaveLength(4);
-    expect(changes.slice(2).toSorted((a, b) => a.localeCompare(b))).toEqual([
+    expect(changes.slice(2).map(String).toSorted((a, b) => a.localeCompare(b))).toEqual([
       'audio null',
       'video null',
     ]);
