@@ -1,36 +1,13 @@
 // What real devices send against the grammar or against habit, and what it comes to: each over real sockets, with media.
 // The table for people is docs/interop.md.
 
-import type { Call, CallGateway, CallGatewayOptions } from '@sipcast/core';
 import { describe, expect, it } from 'vitest';
-import { openGateway, openSink } from '../../support/call-ends.ts';
+import { openSink } from '../../support/call-ends.ts';
+import { AUDIO, BOTH, callIn, LIMIT, open, shows, VIDEO } from '../../support/raw-calls.ts';
 import { RawPhone, SPROP } from '../../support/raw-phone.ts';
 import type { RawMedia, RawMessage, RawParts } from '../../support/raw-phone.ts';
 
-const AUDIO = ['m=audio AUDIO RTP/AVP 8 101', 'a=rtpmap:101 telephone-event/8000'];
-const VIDEO = ['m=video VIDEO RTP/AVP 112', 'a=rtpmap:112 H264/90000', `a=fmtp:112 ${SPROP}`];
-const BOTH = [...AUDIO, ...VIDEO];
 const PIDF = '<?xml version="1.0"?><presence/>';
-
-const LIMIT = { timeout: 20_000 };
-
-const open = (options: CallGatewayOptions = {}): Promise<CallGateway> =>
-  openGateway({
-    incoming: { rules: [{ accept: {} }] },
-    sipTimers: { t1Ms: 50, t2Ms: 200, t4Ms: 300 },
-    ...options,
-  });
-
-/** The call shows what was sent. */
-async function shows(call: Call, kinds: 'both' | 'audio' | 'video'): Promise<void> {
-  const stats = () => call.stats();
-  if (kinds !== 'video') await expect.poll(() => stats()?.audio?.packets ?? 0).toBeGreaterThan(3);
-  if (kinds !== 'audio') await expect.poll(() => stats()?.video?.frames ?? 0).toBeGreaterThan(2);
-  if (kinds === 'audio') expect(stats()?.video).toBeNull();
-  if (kinds === 'video') expect(stats()?.audio).toBeNull();
-  for (const medium of [stats()?.audio, stats()?.video])
-    expect(medium?.faults ?? {}).not.toHaveProperty('rtp-payload-type');
-}
 
 function multipart(sdp: string, parts: readonly string[], order: 'first' | 'last' = 'first') {
   const description = `Content-Type: application/sdp\r\n\r\n${sdp}`;
@@ -194,20 +171,6 @@ describe('a peer that answers', () => {
     });
   }
 });
-
-/** A call to the studio, up to its ACK. `undefined`: the INVITE was refused. */
-async function callIn(
-  gateway: CallGateway,
-  phone: RawPhone,
-  parts: RawParts,
-): Promise<{ readonly invite: RawMessage; readonly accepted: RawMessage; readonly call: Call }> {
-  const invite = phone.invite(gateway.sipPort, parts);
-  const accepted = await phone.response(invite.header('cseq'));
-  expect(accepted.startLine).toBe('SIP/2.0 200 OK');
-  phone.asCaller(accepted, 'ACK');
-  await expect.poll(() => gateway.calls.live.at(-1)?.status).toBe('ESTABLISHED');
-  return { invite, accepted, call: gateway.calls.live.at(-1)! };
-}
 
 const SAVP = [
   'm=audio 40000 RTP/SAVP 8',
@@ -685,10 +648,7 @@ describe('a medium that is kept off the air', () => {
     wrong.stop();
     phone.play(invite);
     await expect.poll(() => changes, { timeout: 8000 }).toHaveLength(4);
-    expect(changes.slice(2).map(String).toSorted((a, b) => a.localeCompare(b))).toEqual([
-      'audio null',
-      'video null',
-    ]);
+    expect(new Set(changes.slice(2))).toEqual(new Set(['audio null', 'video null']));
     expect(call.stats()?.video?.problem).toBeNull();
     const named = lines.filter((line) => line.includes('UNKNOWN_PAYLOAD_TYPE 120'));
     expect(named).toHaveLength(1);

@@ -211,6 +211,11 @@ export class MessageHead {
       const nameTo = skipToken(text, at);
       const colon = skipSpace(text, nameTo);
       if (nameTo === at || text.charCodeAt(colon) !== 0x3a) {
+        // Answers to our requests are too precious: the line is left out. It changes nothing about where the message ends.
+        if (this.isResponse) {
+          at = lineEnd + 2;
+          continue;
+        }
         this.unframed = true;
         this.#fail(syntaxError('headers', 'Header line without a name and a colon'));
       } else if (lineEnd - at > SIP_LIMITS.headerBytes) {
@@ -360,8 +365,11 @@ export class MessageHead {
 
   #storeContentLength(name: string, value: string): void {
     this.headers.append(name, value);
-    const twice = this.contentLength !== -1;
+    // In a datagram it says nothing that the datagram does not; a stream needs a number.
+    if (this.isResponse && value === '') return;
     const length = decimal(value, 0, value.length, 2 ** 31);
+    if (this.isResponse && length >= 0 && length === this.contentLength) return;
+    const twice = this.contentLength !== -1;
     this.contentLength = twice || length < 0 ? -2 : length;
     if (this.contentLength === -2) {
       throw badContentLength(
