@@ -90,8 +90,8 @@ describe('H.264 for the transcoder', () => {
       input.format(at === 0 ? key : unit(SLICE), ms),
     );
     const pictures = tagsOf(octets).filter(({ kind, type }) => type === 9 && kind === 1);
-    expect(pictures.map(({ timestampMs }) => timestampMs)).toEqual([0, 0, 0, 40, 80]);
-    expect(pictures.map(({ compositionMs }) => compositionMs)).toEqual([0, 160, 80, 0, 40]);
+    expect(pictures.map(({ timestampMs }) => timestampMs)).toEqual([0, 1, 2, 40, 80]);
+    expect(pictures.map(({ compositionMs }) => compositionMs)).toEqual([0, 159, 78, 0, 40]);
   });
 
   it('cannot write pictures without parameter sets, nor those of another codec', () => {
