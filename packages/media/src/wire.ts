@@ -64,7 +64,12 @@ export {
   MAX_FRAME_BYTES,
   MAX_NALUS_PER_ACCESS_UNIT,
 } from './rtp/h264-depacketizer.ts';
-export type { H264Fault, H264ParameterSet, H264Unit } from './rtp/h264-depacketizer.ts';
+export type {
+  H264Fault,
+  H264LeftOut,
+  H264ParameterSet,
+  H264Unit,
+} from './rtp/h264-depacketizer.ts';
 export { JITTER_BUFFER_SLOTS, JitterBuffer } from './rtp/jitter-buffer.ts';
 export type { JitterBufferOptions, JitterBufferStats, JitterGap } from './rtp/jitter-buffer.ts';
 export { JitterDelay } from './rtp/jitter-delay.ts';
@@ -109,7 +114,7 @@ export { decodeRtp, encodeRtp, isRtcp } from './rtp/rtp.ts';
 export type { RtpFault, RtpFields } from './rtp/rtp.ts';
 export type { SoundSource } from './rtp/sound-source.ts';
 export { SourceLatch } from './rtp/source-latch.ts';
-export type { SourceLatchOptions } from './rtp/source-latch.ts';
+export type { KnownStream, SourceLatchOptions } from './rtp/source-latch.ts';
 export { SRTP_SALT_BYTES, SrtpSession } from './rtp/srtp.ts';
 export type { SrtpFault, SrtpSuite } from './rtp/srtp.ts';
 export { MAX_PACKETS_PER_VP8_FRAME, Vp8Depacketizer } from './rtp/vp8-depacketizer.ts';

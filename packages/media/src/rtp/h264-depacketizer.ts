@@ -129,7 +129,7 @@ export class H264Depacketizer implements Depacketizer<H264Unit> {
   }
 
   /**
-   * Ends a picture whose marker is in doubt, when nothing has followed it for {@link DOUBT_MS}. Call it about every 20 ms.
+   * Ends a picture whose marker is in doubt, when nothing has followed it for 30 ms. Call it about every 20 ms.
    * @returns what that completes, as `push`.
    */
   expire(nowMs: number): readonly H264Unit[] {
