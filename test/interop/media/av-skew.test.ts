@@ -59,7 +59,7 @@ describeWith(['ffmpeg'], 'measureAvSkew', () => {
     const silence = ['-f', 'lavfi', '-i', 'anullsrc=r=8000:cl=mono', '-shortest'];
     await run('ffmpeg', ['-v', 'error', ...grey, ...silence, file]);
     await expect(measureAvSkew(file)).rejects.toThrow(/No flash/);
-    await expect(measureAvSkew(join(dir, 'missing.flv'))).rejects.toThrow(/not on this file/);
+    await expect(measureAvSkew(join(dir, 'missing.flv'))).rejects.toThrow(/cannot read this file/);
     await expect(measureAvSkew(file, { ffmpegPath: join(dir, 'none') })).rejects.toThrow(
       /does not run/,
     );

@@ -59,9 +59,11 @@ describeWith(['baresip', 'nginx', 'ffmpeg', 'ffprobe'], 'baresip with default op
     ['opus', 'h264', { audioCodec: 'opus' }],
     ['g722', 'h264', { audioCodec: 'G722' }],
   ];
+  /** Each attempt has a name of its own: another one must not judge its recording. */
+  let attempts = 0;
   for (const [audioCodec, videoCodec, options] of CASES) {
     it(`records ${videoCodec} with ${audioCodec}`, async () => {
-      const name = `${videoCodec}-${audioCodec}`;
+      const name = `${videoCodec}-${audioCodec}-${++attempts}`;
       const phone = await startBaresip(join(dir, name), options);
       try {
         const call = await gateway.startup({
