@@ -101,9 +101,13 @@ export async function driveApplication({ peers }, callId) {
   };
   let last = 0;
   for (const { path, type, event } of events) {
-    if (path !== '/CallApp/CallStatusEvent') problem(`went to ${path}`);
+    const isProblem = path === '/CallApp/CallProblem';
+    if (!isProblem && path !== '/CallApp/CallStatusEvent') problem(`went to ${path}`);
     if (!type.startsWith('application/json')) problem(`is ${type}`);
-    const wrong = wrongWithEvent(event);
+    // While the call is on hold, nothing of it goes on air.
+    if (isProblem && !('medium' in event && 'problem' in event && 'since' in event))
+      problem('has a CallProblem without its keys');
+    const wrong = isProblem ? undefined : wrongWithEvent(event);
     if (wrong !== undefined) problem(wrong);
     if (event.sequence <= last) problem('is out of order');
     last = event.sequence;
