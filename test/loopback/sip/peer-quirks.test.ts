@@ -394,6 +394,21 @@ describe('payload types of both sides', () => {
     });
   }
 
+  it('sends Opus that it did not list to a gateway without encoders', LIMIT, async () => {
+    const phone = await RawPhone.open();
+    const gateway = await open();
+    const call = await gateway.startup({ callee: phone.uri });
+    const invite = await phone.request('INVITE');
+    await phone.respondUntil(invite, '200 OK', 'ACK', { body: phone.sdp(...BOTH) });
+    await call.established();
+    phone.play(invite, { audio: { codec: 'opus', payloadType: 96 } });
+    const unknown = () => call.stats()?.audio?.faults['rtp-payload-type'] ?? 0;
+    await expect.poll(unknown).toBeGreaterThan(20);
+    await expect.poll(() => call.stats()?.video?.frames ?? 0).toBeGreaterThan(2);
+    await expect.poll(() => call.stats()?.audio?.problem).toBe('UNKNOWN_PAYLOAD_TYPE 96');
+    expect(call.status).toBe('ESTABLISHED');
+  });
+
   for (const type of [101, 110]) {
     it(`keys come as ${type} where the answer says 110`, LIMIT, async () => {
       const phone = await RawPhone.open();

@@ -95,18 +95,26 @@ const FINISH_MS = 500;
  */
 export function requireTranscoders(
   form: OutputForm,
-  { audio, video }: ExpectedMedia,
+  media: ExpectedMedia,
   transcoders: SessionTranscoders | undefined,
 ): void {
-  if (audio !== undefined && !passesAudio(form, audio) && !transcoders?.openAudio) {
-    throw disabled(`${audio} audio`);
-  }
-  if (video === undefined || transcoders?.openVideo) return;
-  if (!passesVideo(form, video)) throw disabled(`${video} video`);
+  const missing = missingEncoder(form, media, transcoders);
+  if (missing === undefined) return;
+  const message = `${missing} needs encoding, and transcoding is off`;
+  throw new MediaError('TRANSCODING_DISABLED', message);
 }
 
-function disabled(what: string): MediaError {
-  return new MediaError('TRANSCODING_DISABLED', `${what} needs encoding, and transcoding is off`);
+/** What of these media a form cannot have without an encoder that there is not; undefined: nothing. */
+export function missingEncoder(
+  form: OutputForm,
+  { audio, video }: ExpectedMedia,
+  transcoders: SessionTranscoders | undefined,
+): string | undefined {
+  if (audio !== undefined && !passesAudio(form, audio) && !transcoders?.openAudio)
+    return `${audio} audio`;
+  if (video !== undefined && !passesVideo(form, video) && !transcoders?.openVideo)
+    return `${video} video`;
+  return undefined;
 }
 
 /** One rendition. Encoders run from the first `hold` to the last release; the latest group of pictures is always kept. */

@@ -4,6 +4,7 @@
 import type { MediaKind, RtpPacket } from '../codec/frame.ts';
 import { MediaError } from '../errors.ts';
 import type { OutputForm } from '../output/output-form.ts';
+import { missingEncoder } from '../output/rendition.ts';
 import type { SessionTranscoders } from '../output/rendition.ts';
 import { StreamHub } from '../output/stream-hub.ts';
 import type { StreamFigures, StreamSource } from '../output/stream-source.ts';
@@ -21,6 +22,7 @@ import type { MediaProblem, MediumActivity } from './media-problems.ts';
 import type { MediaStats } from './media-stats.ts';
 import {
   audioRemote,
+  carriedMedia,
   expectedMedia,
   fillTypes,
   lineToSend,
@@ -338,16 +340,21 @@ class RtpMediaSession implements MediaSession {
   /** Throws before anything has changed. */
   #apply(negotiated: NegotiatedMedia): void {
     const before = this.#negotiated;
-    const { audio, video, held = false, signallingAddress } = negotiated;
+    const { form = DEFAULT_FORM, transcoders } = this.#options;
+    const carried = carriedMedia(
+      negotiated,
+      (codecs) => missingEncoder(form, codecs, transcoders) === undefined,
+    );
+    const { audio, video, held = false, signallingAddress } = carried;
     if (audio) requireMedium(audio);
     if (video) requireMedium(video);
-    const expected = this.#expectedOf(negotiated);
+    const expected = this.#expectedOf(carried);
     this.stream.expect(expected);
-    this.#negotiated = negotiated;
+    this.#negotiated = carried;
     if (video?.parameterSets) this.#videoPath.setParameterSets(video.parameterSets);
     if (expected.audio) this.#audioPath.expect(expected.audio);
     this.#inactivity.expect(
-      !negotiated.held && (audio?.receive === true || video?.receive === true),
+      !held && (audio?.receive === true || video?.receive === true),
       this.#options.now(),
     );
     this.#videoPath.nack = video?.feedback.nack ?? false;

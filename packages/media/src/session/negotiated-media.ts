@@ -95,6 +95,36 @@ function codecsOf(medium: NegotiatedMedium | undefined): (AudioCodec | VideoCode
 }
 
 /**
+ * The media without the codecs that the peer did not list and that cannot be carried: packets of these are of an unknown
+ * type, and do not end the call. A codec that it did list stays.
+ */
+export function carriedMedia(
+  negotiated: NegotiatedMedia,
+  isCarried: (codecs: AgreedCodecs) => boolean,
+): NegotiatedMedia {
+  const { audio, video } = negotiated;
+  return {
+    ...negotiated,
+    ...(audio && { audio: carriedMedium(audio, isCarried) }),
+    ...(video && { video: carriedMedium(video, isCarried) }),
+  };
+}
+
+function carriedMedium(
+  medium: NegotiatedMedium,
+  isCarried: (codecs: AgreedCodecs) => boolean,
+): NegotiatedMedium {
+  const { codecs, accepts } = medium;
+  if (!accepts) return medium;
+  const carried = accepts.codecs.filter(
+    ({ codec }) =>
+      codecs.some((listed) => listed.codec === codec) ||
+      isCarried(isAudio(codec) ? { audio: codec } : { video: codec }),
+  );
+  return { ...medium, accepts: { ...accepts, codecs: carried } };
+}
+
+/**
  * Replaces the entries of `types` by the payload types of a medium.
  * @param former those of before a change, which packets on their way still have; anything current wins over them
  */
