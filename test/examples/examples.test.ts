@@ -84,7 +84,7 @@ describe('opentelemetry.ts', () => {
     expect(script.output).not.toContain(sink.url);
   });
 
-  it('tells why a call failed', async () => {
+  it('reports why a call failed', async () => {
     const phone = await openPhone({ script: { answer: 480 } });
     const script = start('opentelemetry', [phone.uri, 'rtmp://127.0.0.1:1/live', 'cam']);
     expect(await script.exited).toBe(1);
@@ -162,7 +162,7 @@ describe('call-cli.ts', () => {
 });
 
 describe('call-app.ts', () => {
-  it('is told of a call in order, and refuses what is not signed, changed or old', async () => {
+  it('receives the events of a call in order, and refuses unsigned, changed or old ones', async () => {
     const phone = await openPhone();
     const secret = `whsec_${Buffer.from('a key of thirty-two octets or so').toString('base64')}`;
     const app = start('call-app', [], { PORT: '0', EVENTS_SECRET: secret });
@@ -311,7 +311,7 @@ describe('demo.ts', () => {
     expect(script.output).not.toContain('recorded');
   });
 
-  it('says in one line what is wrong', async () => {
+  it('reports errors in one line', async () => {
     const busy = await openPhone({ script: { answer: 486 } });
     for (const [args, line] of [
       [['--seconds', 'x'], 'demo: --seconds must be from 1 to 86400'],

@@ -77,7 +77,7 @@ describeWith(['ffmpeg', 'ps'], 'audio codecs', () => {
     afterTest(() => expect.poll(childCount).toBe(0));
   });
 
-  it('tells the length of Opus packets of every mode', () => {
+  it('computes the length of Opus packets of every mode', () => {
     for (const application of ['voip', 'audio', 'lowdelay']) {
       for (const frameMs of [2.5, 5, 10, 20, 40, 60, 80, 100, 120]) {
         for (const [bitrate, channels] of [

@@ -160,7 +160,7 @@ describeWith(['ffmpeg', 'ffprobe', 'ps'], 'encoders under a call', () => {
     expect(audio!.largestStepMs).toBeLessThanOrEqual(AAC_STEP_MS);
   });
 
-  it('that flood stderr disturb nobody', async () => {
+  it('that flood stderr affect nothing else', async () => {
     // 20 MB each, while it encodes.
     const { path } = await moodyFfmpeg(
       'case "$*" in *pipe:1*) (head -c 20000000 /dev/zero | tr "\\0" x >&2) & ;; esac',

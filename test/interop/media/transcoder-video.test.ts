@@ -235,7 +235,7 @@ describeWith(['ffmpeg', 'ffprobe', 'ps'], 'the H.264 encoder', () => {
     return vp8Frames(count, splitIvf(await readFile(file)));
   }
 
-  it('begins anew where the source changes its size, and scales when it does so too often', async () => {
+  it('restarts when the source changes its size, and scales when that happens too often', async () => {
     const { transcoder, taken, feed, got, wanted } = await open();
     const small = await vp8OfSize('322x181', 20);
     const upright = await vp8OfSize('180x320', 20);
@@ -355,7 +355,7 @@ exec cat >/dev/null
     expect(transcoder.stats.restarts).toBe(3);
   });
 
-  it('says what is wrong with an option or a binary, before the first call', async () => {
+  it('reports an invalid option or binary before the first call', async () => {
     const wrong: [field: string, options: object][] = [
       ['videoBitrateBps', { videoBitrateBps: 1 }],
       ['videoBitrateBps', { videoBitrateBps: '800000 -i /etc/passwd' }],

@@ -232,7 +232,7 @@ exit 3
     expect(await failed).toMatchObject({ code: 'TRANSCODER_FAILED' });
   });
 
-  it('says what is wrong with a binary, before the first call', async () => {
+  it('reports an invalid binary before the first call', async () => {
     const notFfmpeg = join(dir, 'not-ffmpeg');
     await writeFile(notFfmpeg, '#!/bin/sh\necho hello\n', { mode: 0o755 });
     for (const ffmpegPath of [join(dir, 'missing'), notFfmpeg]) {

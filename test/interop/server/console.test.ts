@@ -135,7 +135,7 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
     expect(problems).toEqual([]);
   });
 
-  it('starts a call by its form, says at the field what is wrong, and keeps all but the password', async () => {
+  it('starts a call by its form, shows errors at the field, and remembers all but the password', async () => {
     const phone = await openPhone();
     const server = await openServer();
     const { page } = await openPage(consoleOf(server));
@@ -358,7 +358,7 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
     expect(await text(page, '#ended')).toContain('Normal call clearing');
   });
 
-  it('adds, mutes and ends pushes, and says at the field what is wrong', async () => {
+  it('adds, mutes and ends pushes, and shows errors at the field', async () => {
     const phone = await openPhone();
     const sink = await openSink();
     const server = await openServer();

@@ -29,7 +29,7 @@ describeWith(['svmap', 'svwar', 'svcrack', 'sipsak'], 'attackers', () => {
     await phone.close();
   });
 
-  it('tells scanners nothing, and bans them', async () => {
+  it('reveals nothing to scanners, and bans them', async () => {
     const at = ['127.0.0.1', '-p', String(gateway.sipPort)];
     const map = await outputOf('svmap', at);
     expect(map).not.toContain('sipcast');

@@ -117,7 +117,7 @@ describeWith(['openssl'], 'SIP over TLS', () => {
     ['signed by itself', (a) => a.selfSigned, /self.signed/i],
   ];
   for (const [name, choose, message] of refused) {
-    it(`does not speak to a peer whose certificate is ${name}, unless it is told to`, async () => {
+    it(`does not speak to a peer whose certificate is ${name}, unless configured to`, async () => {
       const peer = await openPeer(choose(authority));
       const target = `sip:bob@127.0.0.1:${peer.agent.tlsPort}`;
       const ending = await endOf(await open({ ca: authority.ca }), target);

@@ -319,7 +319,7 @@ describeWith(['sipp'], 'sipp as the callee', () => {
     await sipp.done();
   });
 
-  it('is asked to call somebody else (REFER), and tells how it went', async () => {
+  it('is asked to call a third party (REFER), and reports the outcome', async () => {
     const notify = (sequence: number, status: string, state: string) =>
       [
         'NOTIFY',
@@ -349,7 +349,7 @@ describeWith(['sipp'], 'sipp as the callee', () => {
     await sipp.done();
   });
 
-  it('asks us to call somebody else, which the program takes on, and hears how it goes', async () => {
+  it('asks us to call a third party, which the application accepts, and gets reports of its progress', async () => {
     const scenario = new SippScenario('callee')
       .accept({ port: 40_000 })
       .send('REFER', 2, {
@@ -376,7 +376,7 @@ describeWith(['sipp'], 'sipp as the callee', () => {
     expect(call.view()).toMatchObject({ status: 'FINISH', endedBy: 'remote' });
   });
 
-  it('asks us to call somebody else: declined; and for what is not served', async () => {
+  it('asks us to call a third party, or for an unsupported method: declined', async () => {
     const scenario = new SippScenario('callee')
       .accept({ port: 40_000 })
       .send('REFER', 2, { headers: ['Refer-To: <sip:carol@example.com>'] })

@@ -96,7 +96,7 @@ describeWith(['sipp'], 'sipp as the caller', () => {
     await expect.poll(() => statuses).toEqual(['PENDING', 'ESTABLISHED', 'FINISH']);
   });
 
-  it('with a session that is too short is told so (422), and refreshes a longer one', async () => {
+  it('gets 422 for a session interval that is too short, and refreshes a longer one', async () => {
     const { gateway } = await open();
     const timer = (seconds: number) => [
       'Supported: timer',
@@ -152,7 +152,7 @@ describeWith(['sipp'], 'sipp as the caller', () => {
     expect(gateway.calls.live).toEqual([]);
   });
 
-  it('that wants to replace another call, or what nobody knows, is refused', async () => {
+  it('that wants to replace a call, or requires an unknown extension, is refused', async () => {
     const { gateway } = await open();
     const refused = (statusCode: number, headers: string[], matches: string[] = []) =>
       invite(headers).response(statusCode, matches).send('ACK', 1, { branch: 'invite' });
@@ -267,7 +267,7 @@ describeWith(['sipp'], 'sipp as the caller', () => {
     await sipp.done();
   });
 
-  it('asks us to call somebody else, and is told how it goes', async () => {
+  it('asks us to call a third party, and gets reports of its progress', async () => {
     const { gateway } = await open();
     const scenario = answered()
       .send('REFER', 2, { headers: ['Refer-To: <sip:dave@example.com>'] })

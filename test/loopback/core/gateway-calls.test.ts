@@ -111,7 +111,7 @@ describe('a call', () => {
     });
   }
 
-  it('ends by time-out when nobody answers, and when ringing goes on for too long', async () => {
+  it('ends by timeout without a response, and when ringing takes too long', async () => {
     const silent = await openPhone({ script: { trying: false, ring: false, answer: 'none' } });
     const ringing = await openPhone({ script: { answer: 'none' } });
     const gateway = await openGateway({ ...impatient, inviteTimeoutMs: 300 });
@@ -170,7 +170,7 @@ describe('a call', () => {
     expect(peer.violations).toEqual([]);
   });
 
-  it('shares the registration of an account that stands, and tells of it', async () => {
+  it('shares the existing registration of an account, and reports it', async () => {
     const auth = { realm: 'pbx', username: 'alice', password: 'secret', status: 401 as const };
     const peer = await openPhone({ script: { media: false }, register: { auth } });
     const gateway = await openGateway();
@@ -369,7 +369,7 @@ describe('a call', () => {
     expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
   });
 
-  it('survives the loss of its RTMP server, and tells the truth about it', async () => {
+  it('survives the loss of its RTMP server, and reports its state', async () => {
     const peer = await openPhone();
     const sink = await openSink();
     const gateway = await openGateway();
@@ -391,7 +391,7 @@ describe('a call', () => {
     expect(call.view().pushes[0]).toMatchObject({ reconnects: 1, width: 640 });
   });
 
-  it('is told of before its pushes, and may be ended by who hears of it', async () => {
+  it('is reported before its pushes, and may be ended by a listener', async () => {
     const peer = await openPhone();
     const sink = await openSink();
     const gateway = await openGateway();

@@ -73,7 +73,7 @@ async function settle(count: () => number): Promise<number> {
 const statusOf = (call: Call) => expect.poll(() => call.status, { timeout: 3000 });
 
 describe('an incoming call', () => {
-  it('meets silence unless somebody is there for it, and is counted', async () => {
+  it('gets no answer unless a rule or listener exists, and is counted', async () => {
     const studio = await openImpatient();
     const caller = await openImpatient();
     const call = await caller.startup({ callee: at(studio) });
@@ -182,7 +182,7 @@ describe('an incoming call', () => {
     expect(right.status).toBe('ESTABLISHED');
   });
 
-  it('is offered to whoever listens, and accepted, refused, or given up by its caller', async () => {
+  it('is offered to listeners, and accepted, refused, or given up by its caller', async () => {
     const studio = await openImpatient();
     const caller = await openImpatient();
     const offered: IncomingCall[] = [];
@@ -450,7 +450,7 @@ describe('hold', () => {
 });
 
 describe('transfer', () => {
-  it('is taken on by whoever listens, and ends the call when the new one stands', async () => {
+  it('is accepted by a listener, and ends the call when the new one is established', async () => {
     const { studio, caller, outgoing, incoming } = await connect();
     const third = await openImpatient({ incoming: { rules: [{ accept: { toStream: 'third' } }] } });
     outgoing.on('refer', (refer) => {
@@ -482,7 +482,7 @@ describe('transfer', () => {
     expect(incoming.view()).toMatchObject({ holdForTransfer: false, target: null });
   });
 
-  it('that fails tells why: the call goes on', async () => {
+  it('that fails reports why: the call continues', async () => {
     const { outgoing, incoming } = await connect();
     outgoing.on('refer', (refer) => refer.report(486, 'Busy Here'));
     await expect(incoming.transfer('sip:x@127.0.0.1')).rejects.toMatchObject({

@@ -315,7 +315,7 @@ describe('the peer', () => {
     expect((await phone.ended).how).toBe('bye');
   });
 
-  it('that is gone ends the call at once, although nobody answers the BYE', async () => {
+  it('that is gone ends the call at once, without a response to the BYE', async () => {
     const { call, peer, publication } = await onAir(
       {},
       { rtpTimeoutMs: 700, transcoding: false, sipTimers: { t1Ms: 100 } },
@@ -499,7 +499,7 @@ describe('the peer', () => {
     expect(largestGap(times(frames(publication, 8)))).toBeLessThanOrEqual(24);
   });
 
-  it('shows its figures each second to whoever listens', async () => {
+  it('reports its figures each second to listeners', async () => {
     const { call } = await onAir({}, { transcoding: false });
     const seen: (number | null | undefined)[] = [];
     const onStats = (stats: { video: { fps: number | null } | null }): void => {

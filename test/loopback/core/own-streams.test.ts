@@ -131,7 +131,7 @@ describe('a stream of one’s own', () => {
     expect(sink.publications[0]?.endedOrderly).toBe(true);
   });
 
-  it('has a name of its own among those of calls', async () => {
+  it('needs a name that no call uses', async () => {
     const gateway = await openGateway({ transcoding: false });
     const phone = await openPhone();
     const stream = gateway.streams.publish('taken', G711);
@@ -160,7 +160,7 @@ describe('a stream of one’s own', () => {
     expect(gateway.streams.find()).toEqual([]);
   });
 
-  it('says what is wrong with a frame, and goes on', async () => {
+  it('reports an invalid frame, and continues', async () => {
     const gateway = await openGateway({ transcoding: false });
     const wanted: number[] = [];
     const stream = gateway.streams.publish('mine', {

@@ -168,7 +168,7 @@ describe('a named stream', () => {
     }
   });
 
-  it('answers HEAD as GET, and counts nobody as a viewer for that', async () => {
+  it('answers HEAD like GET, without counting a viewer', async () => {
     const { gateway, peer, base } = await open({ transcoding: false });
     const call = await startCall(gateway, peer);
     await call.established();
@@ -238,7 +238,7 @@ describe('a named stream', () => {
     await expect(watch(`${url}?token=${token}`, 1)).rejects.toThrow('401');
   });
 
-  it('drops for a viewer that reads nothing, and for nobody else; has so many viewers at most', async () => {
+  it('drops only for a viewer that reads nothing; limits the number of viewers', async () => {
     const { gateway, peer, port, base } = await open({
       transcoding: false,
       maxViewersPerStream: 2,

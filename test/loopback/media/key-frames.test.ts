@@ -78,7 +78,7 @@ describe('the first key frame', () => {
     }
   });
 
-  it('is asked for as often as an output wants one, for as long as it does; the shortest wish counts', async () => {
+  it('is requested at the interval that an output needs, while it needs it; the shortest one counts', async () => {
     // Of its own the clip has one every two seconds.
     const call = await open({ sender: { keyFrameBy: ['pli'] } });
     await until(() => call.firstKeyFrameMs() > 0, 'a key frame');

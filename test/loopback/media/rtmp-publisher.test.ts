@@ -186,7 +186,7 @@ describe('RTMP publisher', () => {
     expect(await ended).toMatchObject({ code: 'STALLED' });
   });
 
-  it('goes on at a key frame when the stall is over', async () => {
+  it('continues at a key frame after a stall', async () => {
     const sink = await openSink();
     const watched = publish(sink.url, {
       stallTimeoutMs: 10_000,

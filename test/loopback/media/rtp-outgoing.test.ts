@@ -104,7 +104,7 @@ describe('keep-alives (RFC 6263)', () => {
     expect(session.stats.packetsSent).toBe(2);
   });
 
-  it('none where it is told so, on hold, or where audio is sent anyway', async () => {
+  it('none if configured so, on hold, or if audio is sent anyway', async () => {
     const phone = await openPhone();
     const quiet = await openSession();
     quiet.session.start(phone.remote({ keepAlive: false }));

@@ -239,7 +239,7 @@ describe('receiving', () => {
     expect(phone.rtp.received).toHaveLength(sentToSdp);
   });
 
-  it('counts unknown payload types and garbage by name, and tells an example', async () => {
+  it('counts unknown payload types and garbage by name, and reports an example', async () => {
     const phone = await openPhone();
     const examples: string[] = [];
     const { session, packets } = await openSession(
@@ -395,7 +395,7 @@ describe('RTCP', () => {
     }
   });
 
-  it('tells of a BYE of the stream only, and of RTCP on the RTP port too', async () => {
+  it('reports a BYE of the stream only, and RTCP on the RTP port too', async () => {
     const phone = await openPhone();
     let byes = 0;
     const { session } = await openSession({}, { onBye: () => byes++ });

@@ -94,7 +94,7 @@ it('every path of the document is one of the router, and the document is served'
   expect(page.headers.get('content-security-policy')).toContain("default-src 'none'");
 });
 
-it('the client tells what was wrong, and is let in by its account only', async () => {
+it('the client reports errors, and needs its account', async () => {
   const account = { username: 'ops', password: 'sésame' };
   const { client, url } = await open(account);
   await expect(client.findCalls()).resolves.toEqual([]);

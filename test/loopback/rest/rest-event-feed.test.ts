@@ -161,7 +161,7 @@ describe('the event feed', () => {
     }
   });
 
-  it('tells of pushes: begun, active, muted, ended; without the secrets of their address', async () => {
+  it('reports pushes: started, active, muted, ended; without the secrets of their address', async () => {
     const phone = await openPhone();
     const sink = await openSink();
     const gateway = await openGateway();
@@ -182,7 +182,7 @@ describe('the event feed', () => {
     expect(JSON.stringify(reader.events)).not.toContain('secret-word');
   });
 
-  it('sends a comment while nothing happens, and lets go of readers that left', async () => {
+  it('sends a comment while nothing happens, and releases readers that left', async () => {
     const { router, url } = await openServer(await openGateway(), { heartbeatMs: 20 });
     const abort = new AbortController();
     const response = await fetch(url, { signal: abort.signal });
@@ -195,7 +195,7 @@ describe('the event feed', () => {
     await expect.poll(() => router.eventStats).toEqual({ readers: 0, dropped: 0 });
   });
 
-  it('lets go of a reader that takes nothing, alone, and counts it', async () => {
+  it('disconnects only the reader that reads nothing, and counts it', async () => {
     const gateway = await openGateway();
     const { router, url, port } = await openServer(gateway, { maxQueuedBytes: 20_000 });
     const slow = connect(port, '127.0.0.1');

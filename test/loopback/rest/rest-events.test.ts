@@ -240,7 +240,7 @@ describe('events to callApp', () => {
     expect(receiver.arrivals).toHaveLength(50);
   });
 
-  it('has 64 connections to a receiver that hangs, and tells it of all others when it is well', async () => {
+  it('opens at most 64 connections to a receiver that hangs, and delivers the rest once it recovers', async () => {
     const receiver = new Receiver();
     const hanging: ServerResponse[] = [];
     receiver.answer = (response) => void hanging.push(response);

@@ -41,7 +41,7 @@ describe('the API on the wire', () => {
     expect(answer).toContain('"code":"CALL_NOT_FOUND"');
   });
 
-  it('takes a client that goes away in mid-body for no failure of its own', async () => {
+  it('does not count a client that disconnects in mid-body as an internal error', async () => {
     const { port, failures } = await openApi();
     const socket = connect(port, '127.0.0.1');
     const head =

@@ -32,7 +32,7 @@ async function openApplication(): Promise<{
   return { callAppUrl: `http://127.0.0.1:${port}/App`, events, signed };
 }
 
-it('tells each application of the calls of its key, and one of all others', async () => {
+it('reports calls to the application of their key, and all others to one application', async () => {
   const [own, others, phone] = [
     await openApplication(),
     await openApplication(),

@@ -84,7 +84,7 @@ async function expectLive(server: ServeHandle, streams: readonly (() => string)[
   for (const stream of streams) await expect.poll(stream).toContain('"c1"');
 }
 
-it('is made anew a month before its end, and no connection is lost', async () => {
+it('is renewed a month before it expires, and no connection is lost', async () => {
   const nowMs = Date.now();
   // It was started so long ago that its certificate, valid for 397 days, has 29 left today.
   vi.useFakeTimers({ toFake: ['Date'], now: nowMs - 368 * DAY_MS });

@@ -163,7 +163,7 @@ describe('sipcast', () => {
     expect(other.lines).toEqual([`sipcast: SIP port ${port} is in use`]);
   });
 
-  it('says in one line what is wrong with the command line, and exits with 2', async () => {
+  it('reports an invalid command line in one line, and exits with 2', async () => {
     for (const [args, line] of [
       [['serve', '--bogus'], "sipcast: Unknown option '--bogus'. See sipcast --help."],
       [

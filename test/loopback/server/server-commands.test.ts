@@ -52,7 +52,7 @@ async function certificate(
 }
 
 describe('sipcast call', () => {
-  it('shows a call, publishes and records it, and says goodbye at Ctrl-C', async () => {
+  it('shows a call, publishes and records it, and sends BYE at Ctrl-C', async () => {
     const [peer, sink, dir] = [
       await SipPeer.open({ t1Ms: 100 }),
       await RtmpSink.open({}),
@@ -221,7 +221,7 @@ describe('sipcast doctor, passwd and config check', () => {
     expect(sick.lines.at(-1)).toBe('1 problem found.');
   });
 
-  it('tells which coders ffmpeg has, and what calls lose without the others', async () => {
+  it('reports which codecs ffmpeg has, and what calls lose without the others', async () => {
     const able = run(['doctor', '--port', '0', '--state-dir', await folder()]);
     expect(await able.exited).toBe(0);
     await able.line(/^ok {4}ffmpeg: \/.+, version \S/);

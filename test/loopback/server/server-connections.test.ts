@@ -83,7 +83,7 @@ it('closes a connection with more requests than are answered at once', async () 
   expect(listeners.stats).toEqual({ replaced: 0, refused: 0, flooded: 1 });
 });
 
-it('tells connections to two addresses from one port of a client apart', async () => {
+it('distinguishes connections from one client port to two addresses', async () => {
   const { port, listeners } = await listen(2);
   for (let n = 0; n < 3; n++) {
     const one = await open({ port, host: '127.0.0.1', localAddress: '127.0.0.3' });

@@ -37,7 +37,7 @@ describe('a server that drains', () => {
     expect(script.output).not.toContain('ending 1 calls');
   });
 
-  it('says goodbye to peers and RTMP servers at the deadline', async () => {
+  it('sends BYE to peers and deleteStream to RTMP servers at the deadline', async () => {
     const [peer, sink] = [await openPhone({ t1Ms: 100 }), await RtmpSink.open({})];
     afterTest(async () => sink.close());
     const { script, url } = await start(500);

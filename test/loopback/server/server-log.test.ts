@@ -107,7 +107,7 @@ describe('the log of a server', () => {
     expect(wrong.lines[0]).toMatch(/^sipcast: --log-level: log\.level: /);
   });
 
-  it('costs lines, and no call, when nobody reads it', async () => {
+  it('costs lines, but no call, when it is not read', async () => {
     const child = spawn(
       process.execPath,
       [

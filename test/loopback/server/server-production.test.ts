@@ -223,7 +223,7 @@ describe('the production profile', () => {
     expect((await ask(`${http}/call/find_all`, { headers })).status).toBe(404);
   });
 
-  it('limits pages and queries apart, and closes the connection of whoever asks for more', async () => {
+  it('limits pages and queries separately, and closes the connection of a client that exceeds a limit', async () => {
     const { http, password } = await start(['--set', 'http.requestsPerSecond=3']);
     const { host, hostname, port } = new URL(http);
     const sendAhead = async (request: string, name = host): Promise<string> => {
@@ -264,7 +264,7 @@ describe('the production profile', () => {
       .toBe(200);
   });
 
-  it('connects to no private address, and tells why', async () => {
+  it('connects to no private address, and reports why', async () => {
     const { http, password } = await start();
     const headers = basic(`admin:${password}`);
     const body = { callId: 'c1', callee: 'sip:x@127.0.0.1:5060' };
@@ -396,7 +396,7 @@ describe('the production profile', () => {
     }
   }, 20_000);
 
-  it('lets nobody hold a connection for ever by sending octet by octet', async () => {
+  it('lets no client hold a connection forever by sending octet by octet', async () => {
     const { http, script } = await start();
     const { port } = new URL(http);
     const socket = connect(Number(port), '127.0.0.1');

@@ -20,7 +20,7 @@ async function script(path: string, text: string): Promise<void> {
   await rename(`${path}.new`, path);
 }
 
-it('tells that ffmpeg is gone or broken, and that it is back', async () => {
+it('reports that ffmpeg is missing or broken, and that it is back', async () => {
   const dir = await makeFolder();
   const path = join(dir, 'ffmpeg');
   const works = await realFfmpeg();
@@ -141,7 +141,7 @@ it('refuses what needs an encoder while ffmpeg is lost, and goes on with all els
   await isOnAir('sound');
 }, 30_000);
 
-it('does not ask for an ffmpeg that nobody needs', async () => {
+it('does not require an ffmpeg that is not needed', async () => {
   const server = await serve({
     http: { port: 0, console: false },
     gateway: { transcoding: false },

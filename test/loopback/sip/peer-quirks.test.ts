@@ -253,7 +253,7 @@ describe('a peer that offers', () => {
     });
   }
 
-  it('with a part that must be understood and cannot be, is told so', LIMIT, async () => {
+  it('with a required part that cannot be understood, is refused', LIMIT, async () => {
     const phone = await RawPhone.open();
     const gateway = await open();
     const part = `Content-Type: application/isup\r\nContent-Disposition: signal;handling=required\r\n\r\nx`;

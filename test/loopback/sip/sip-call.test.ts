@@ -156,7 +156,7 @@ describe('an answered call', () => {
     expect((await peer.response('8 BYE')).statusCode).toBe(481);
   });
 
-  it('ends although nobody answers our BYE', async () => {
+  it('ends without a response to our BYE', async () => {
     const { session, recorder } = await established();
     peer.script = () => {};
     await session.terminate();
@@ -292,7 +292,7 @@ describe('a refused call', () => {
     expect(ack.headers.get('to')).toContain('tag=bob');
   });
 
-  it('ends with 408 when nobody answers (timer B), after retransmissions', async () => {
+  it('ends with 408 without a response (timer B), after retransmissions', async () => {
     const recorder = new Recorder();
     call(recorder);
     expect(await recorder.ended).toMatchObject({
@@ -663,7 +663,7 @@ describe('under load', () => {
 });
 
 describe('closing', () => {
-  it('hangs up what is up, cancels what rings, and tells both', async () => {
+  it('hangs up established calls, cancels ringing ones, and reports both', async () => {
     const { recorder } = await established();
     const ringing = new Recorder();
     peer.script = (message, reply) => {

@@ -101,7 +101,7 @@ const isReinvite = (request: SipRequest): boolean =>
   request.method === 'INVITE' && /;tag=/.test(request.headers.get('to') ?? '');
 
 describe('our re-INVITE', () => {
-  it('offers anew in the dialog, and acknowledges the answer, each time it comes', async () => {
+  it('sends a new offer in the dialog, and acknowledges every retransmission of the answer', async () => {
     const line = await openLine();
     const { session, invite } = await establish(line);
     line.answer = (request, reply) => {
@@ -274,7 +274,7 @@ describe('our re-INVITE', () => {
     expect(new Set(hangUps).size).toBe(1);
   });
 
-  it('ends the session when nobody answers, and what waits behind it', async () => {
+  it('ends the session without a response, and everything queued behind it', async () => {
     const line = await openLine({ timers: { t1Ms: 200, t2Ms: 800, t4Ms: 1000 } });
     const { session } = await establish(line);
     line.answer = (request) => isReinvite(request);
@@ -692,7 +692,7 @@ describe('redirection', () => {
     expect(second?.headers.get('via')).toMatch(/^SIP\/2\.0\/UDP /);
   });
 
-  it('to a port where nobody listens fails the call at once', async () => {
+  it('to a port without a listener fails the call at once', async () => {
     const line = await openLine();
     const gone = await new ScriptedPeer().openTcp();
     const { port } = gone;
@@ -839,7 +839,7 @@ describe('transfer', () => {
     body: Buffer.from(`SIP/2.0 ${status}\r\n`),
   });
 
-  it('asks the peer, and tells what became of it', async () => {
+  it('asks the peer, and reports the outcome', async () => {
     const line = await openLine();
     const { session, invite } = await establish(line);
     line.answer = (request, reply) => {
@@ -860,7 +860,7 @@ describe('transfer', () => {
     expect(session.state).toBe('established');
   });
 
-  it('tells a refusal, a call that fails, and a session that ends', async () => {
+  it('reports a refusal, a failed call, and a session that ends', async () => {
     const line = await openLine();
     const { session, invite } = await establish(line);
     await expect(session.refer('no uri')).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
@@ -886,7 +886,7 @@ describe('transfer', () => {
     await expect(session.refer('sip:c@example.com')).rejects.toMatchObject({ code: 'CLOSED' });
   });
 
-  it('is declined when the peer asks for it, unless somebody takes it on', async () => {
+  it('is declined when the peer asks for it, unless the application accepts', async () => {
     const line = await openLine();
     const { invite } = await establish(line);
     const headers = [
@@ -917,7 +917,7 @@ describe('transfer', () => {
     expect(line.peer.requests('NOTIFY').length).toBe(3);
   });
 
-  it('that the peer asked for is told the end of, before our BYE', async () => {
+  it('requested by the peer has its outcome reported before our BYE', async () => {
     const line = await openLine();
     const { session, invite } = await establish(line);
     // Slow to answer: the first report is still open when the last one is made.

@@ -69,7 +69,7 @@ const branchOf = (request: SipRequest | undefined): string =>
   /branch=([^;]+)/.exec(request?.headers.get('via') ?? '')?.[1] ?? '';
 
 describe('fail-over', () => {
-  it('goes on to the next server after 503, in a transaction of its own', async () => {
+  it('tries the next server after 503, in a new transaction', async () => {
     const first = await openPeer('udp', () => 503);
     const second = await openPeer('udp', () => 486);
     const agent = await open({ dns: dnsTo(first.port, second.port) });
@@ -81,7 +81,7 @@ describe('fail-over', () => {
     expect(branchOf(two)).not.toBe(branchOf(one));
   });
 
-  it('goes on when nobody answers, and when nothing can be connected', async () => {
+  it('tries the next server without a response, and if no connection is possible', async () => {
     const silent = await openPeer('udp');
     const second = await openPeer('udp', () => 486);
     const overUdp = await open({ dns: dnsTo(silent.port, second.port) });
@@ -223,7 +223,7 @@ describe.skipIf(!hasIpv6)('both families', () => {
     });
   }
 
-  it('tells each family its public address', async () => {
+  it('uses the public address of each family', async () => {
     const six = await openCallee('::1');
     const agent = await open({ bindAddress: '::', publicAddress: ['192.0.2.7', '2001:db8::7'] });
     expect(await endOf(agent, { target: `sip:bob@[::1]:${six.agent.localPort}` })).toMatchObject({

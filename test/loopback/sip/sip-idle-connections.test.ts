@@ -13,7 +13,7 @@ const CONNECTIONS = Number(process.env.CONNECTIONS ?? 1500);
 /** From as many addresses of the loopback network as are needed; a hundred of each are taken. */
 const PER_ADDRESS = 150;
 
-it('are bounded in all and for each address, and keep nobody from a call', async () => {
+it('are limited in total and per address, and prevent no call', async () => {
   const faults: string[] = [];
   const agent = new SipUserAgent(
     { bindAddress: '127.0.0.1' },

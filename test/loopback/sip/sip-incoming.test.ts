@@ -131,7 +131,7 @@ async function idle(userAgent: SipUserAgent): Promise<void> {
 }
 
 describe('an incoming call', () => {
-  it('is told 100 and 180, answered, and established by the ACK', async () => {
+  it('gets 100 and 180, is answered, and established by the ACK', async () => {
     const line = await openLine();
     line.send(line.request('INVITE', 1, { body: 'v=0 offer\r\n' }));
     const session = await line.session();
@@ -201,7 +201,7 @@ describe('an incoming call', () => {
     await idle(line.userAgent);
   });
 
-  it('that nobody takes is refused, or meets silence', async () => {
+  it('that is not accepted is refused, or gets no answer', async () => {
     const refusing = await openLine({
       decide: () => ({ statusCode: 404, reasonPhrase: 'Not Found' }),
     });
@@ -443,7 +443,7 @@ describe('what does not belong', () => {
     expect(line.taken.session?.state).toBe('established');
   });
 
-  it('is not told to strangers: what is wrong with their calls meets the same silence', async () => {
+  it('is not revealed to strangers: their faulty calls get no answer either', async () => {
     const faults: string[] = [];
     const userAgent = new SipUserAgent(
       {

@@ -68,7 +68,7 @@ it('gives the registrar the address that it sees, takes the other one back, and 
   await registration.unregister();
 });
 
-it('registers anew when the address that is seen changes, and believes nothing that is none', async () => {
+it('registers again when the observed address changes, and ignores invalid ones', async () => {
   const agent = await openAgent();
   let via = ';received=203.0.113.9;rport=4444';
   const peer = await openRegistrar();

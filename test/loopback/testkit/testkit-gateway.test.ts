@@ -132,7 +132,7 @@ describe('the phone and the gateway', () => {
     expect(video!.droppedFrames).toBe(video!.frames);
   });
 
-  it('tells of early media, and begins the stream with the answer: sound and picture together', async () => {
+  it('reports early media, and starts the stream with the answer: audio and video together', async () => {
     const { peer, sink, startup } = await openAll({ earlyMedia: true, answerAfterMs: 2500 });
     const call = await startup();
     const statuses: string[] = [];

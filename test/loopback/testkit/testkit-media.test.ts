@@ -227,7 +227,7 @@ describe('RtpSender', () => {
     expect(sender.sent.map(({ unit }) => unit.index)).toEqual(sender.sent.map((_, at) => at));
   });
 
-  it('heeds only the requests that it is told to', async () => {
+  it('answers only the configured requests', async () => {
     const { sender, to, from } = await openPair({ keyFrameBy: ['fir', 'info'] });
     const jumped = (): number => sender.sent.filter(({ unit }) => unit.isKeyFrame).length - 1;
     const mediaSsrc = sender.videoSsrc!;

@@ -210,7 +210,7 @@ describe('TcpRelay', () => {
     expect(relay.connections).toBe(0);
   });
 
-  it('goes half open: nothing passes, nobody is told', async () => {
+  it('goes half open: nothing passes, neither side is notified', async () => {
     const { relay, connect, accepted, received } = await openTcp();
     const socket = await connect();
     relay.halfOpen();

@@ -247,7 +247,7 @@ describe('SipPeer', () => {
     expect(rules(peer)).toEqual([]);
   });
 
-  it('gives early media, refuses a medium, and uses the codecs it is told to', async () => {
+  it('sends early media, refuses a medium, and uses the configured codecs', async () => {
     const peer = await openPeer({
       script: {
         earlyMedia: true,

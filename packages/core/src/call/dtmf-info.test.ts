@@ -40,7 +40,7 @@ describe('a digit in an INFO', () => {
   }
 });
 
-it('stops sending digits when the call is over', async () => {
+it('stops sending digits when the call ends', async () => {
   const sent: string[] = [];
   const sender = new InfoDigitSender(
     {

@@ -263,7 +263,7 @@ describe('GatewayCall', () => {
     expect(other.media.start).not.toHaveBeenCalled();
   });
 
-  it('is over when the BYE is sent, and released when the BYE is answered', async () => {
+  it('ends when the BYE is sent, and is released when the BYE is answered', async () => {
     const { call, sip, session, media } = await answered();
     let byeAnswered = (): void => {};
     session.terminate.mockReturnValue(
@@ -284,7 +284,7 @@ describe('GatewayCall', () => {
     expect(call.view()).toMatchObject({ status: 'FINISH', sipStatus: 200, endedBy: 'local' });
   });
 
-  it('fails once, also when its session is over already', async () => {
+  it('fails once, even if its session has already ended', async () => {
     const { call, session } = await answered();
     call.fail(new Error('first'));
     call.fail(new Error('second'));

@@ -172,7 +172,7 @@ describe('registrations', () => {
     expect(log).toHaveLength(4);
   });
 
-  it('are refreshed before their time is over', async () => {
+  it('are refreshed before they expire', async () => {
     const { registrations, log, pass } = setUp();
     const registration = registrations.stand(ACCOUNT);
     await registration.registered();

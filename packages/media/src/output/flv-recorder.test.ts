@@ -73,7 +73,7 @@ describe('a recording', () => {
     }
   });
 
-  it('has a file of its own for each of three streams with one name', async () => {
+  it('writes a separate file for each of three streams with one name', async () => {
     const files: FlvRecording[] = [];
     const recorders = [1, 2, 3].map(
       () =>

@@ -103,7 +103,7 @@ describe('FrameStream', () => {
     expect(sounds).toHaveLength(length);
   });
 
-  it('requests a key frame: for an output that joins, at most twice a second, and as often as an output wants', () => {
+  it('requests a key frame: for an output that joins, at most twice a second, and at the interval that an output needs', () => {
     const { stream, wanted, watch, pass } = rig(H264);
     watch();
     watch();

@@ -64,7 +64,7 @@ describe('the log', () => {
   });
 
   for (const format of ['json', 'line'] as const)
-    it(`lets nobody write lines or colours of his own into it (${format})`, () => {
+    it(`prevents injected lines and colors (${format})`, () => {
       const { log, lines } = open({ format });
       const evil = 'a\r\n{"level":"info","msg":"forged"}\u001b[2J\u0085\u2028"%s %j';
       log.child({ callId: evil, peer: evil, more: 'y'.repeat(1000) }).info(`says ${evil}`);

@@ -240,13 +240,13 @@ describe('the session timer’s states', () => {
   const EVENTS = {
     'granted, we refresh': granted('300;refresher=uac'),
     'granted, they refresh': granted('300;refresher=uas'),
-    'granted, nobody named': granted('300'),
+    'granted, no refresher named': granted('300'),
     'granted, but of no time': granted('0;refresher=uac'),
     'granted, but far too short': granted('2;refresher=uac'),
     'not granted': granted(''),
     'asked, they refresh': asked('600;refresher=uac'),
     'asked, we refresh': asked('600;refresher=uas'),
-    'asked, nobody named': asked('600'),
+    'asked, no refresher named': asked('600'),
     'asked by a proxy': asked('600', false),
     'not asked': asked(''),
     'too short': ({ rig, said }) => {
@@ -277,11 +277,12 @@ describe('the session timer’s states', () => {
     'none, none wanted': {
       'granted, we refresh': '300 s, ours: ',
       'granted, they refresh': '300 s, theirs: ',
-      'granted, nobody named': '300 s, ours: ',
+      'granted, no refresher named': '300 s, ours: ',
       'granted, but far too short': '10 s, ours: ',
       'asked, they refresh': '600 s, theirs: session-expires 600;refresher=uac, require timer',
       'asked, we refresh': '600 s, ours: session-expires 600;refresher=uas',
-      'asked, nobody named': '600 s, theirs: session-expires 600;refresher=uac, require timer',
+      'asked, no refresher named':
+        '600 s, theirs: session-expires 600;refresher=uac, require timer',
       'asked by a proxy': '600 s, ours: session-expires 600;refresher=uas',
       'too short': 'none: 422',
       'refused as too short': 'none: again',
@@ -289,11 +290,12 @@ describe('the session timer’s states', () => {
     'none, though we asked for one': {
       'granted, we refresh': '300 s, ours: ',
       'granted, they refresh': '300 s, theirs: ',
-      'granted, nobody named': '300 s, ours: ',
+      'granted, no refresher named': '300 s, ours: ',
       'granted, but far too short': '10 s, ours: ',
       'asked, they refresh': '600 s, theirs: session-expires 600;refresher=uac, require timer',
       'asked, we refresh': '600 s, ours: session-expires 600;refresher=uas',
-      'asked, nobody named': '600 s, theirs: session-expires 600;refresher=uac, require timer',
+      'asked, no refresher named':
+        '600 s, theirs: session-expires 600;refresher=uac, require timer',
       'asked by a proxy': '600 s, ours: session-expires 600;refresher=uas',
       'not asked': '1800 s, theirs: session-expires 1800;refresher=uac, require timer',
       'too short': 'none: 422',
@@ -307,7 +309,8 @@ describe('the session timer’s states', () => {
       'not granted': 'none: ',
       'asked, they refresh': '600 s, theirs: session-expires 600;refresher=uac, require timer',
       'asked, we refresh': '600 s, ours: session-expires 600;refresher=uas',
-      'asked, nobody named': '600 s, theirs: session-expires 600;refresher=uac, require timer',
+      'asked, no refresher named':
+        '600 s, theirs: session-expires 600;refresher=uac, require timer',
       'asked by a proxy': '600 s, ours: session-expires 600;refresher=uas',
       'not asked': 'none: ',
       'too short': '300 s, ours: 422',
@@ -324,7 +327,8 @@ describe('the session timer’s states', () => {
       'not granted': 'none: ',
       'asked, they refresh': '600 s, theirs: session-expires 600;refresher=uac, require timer',
       'asked, we refresh': '600 s, ours: session-expires 600;refresher=uas',
-      'asked, nobody named': '600 s, theirs: session-expires 600;refresher=uac, require timer',
+      'asked, no refresher named':
+        '600 s, theirs: session-expires 600;refresher=uac, require timer',
       'asked by a proxy': '600 s, ours: session-expires 600;refresher=uas',
       'not asked': 'none: ',
       'too short': '300 s, ours: 422',
@@ -338,13 +342,14 @@ describe('the session timer’s states', () => {
     },
     'they refresh': {
       'granted, we refresh': '300 s, ours: ',
-      'granted, nobody named': '300 s, ours: ',
+      'granted, no refresher named': '300 s, ours: ',
       'granted, but of no time': 'none: ',
       'granted, but far too short': '10 s, ours: ',
       'not granted': 'none: ',
       'asked, they refresh': '600 s, theirs: session-expires 600;refresher=uac, require timer',
       'asked, we refresh': '600 s, ours: session-expires 600;refresher=uas',
-      'asked, nobody named': '600 s, theirs: session-expires 600;refresher=uac, require timer',
+      'asked, no refresher named':
+        '600 s, theirs: session-expires 600;refresher=uac, require timer',
       'asked by a proxy': '600 s, ours: session-expires 600;refresher=uas',
       'not asked': 'none: ',
       'too short': '300 s, theirs: 422',
@@ -359,7 +364,8 @@ describe('the session timer’s states', () => {
       'not granted': 'none: ',
       'asked, they refresh': '600 s, theirs: session-expires 600;refresher=uac, require timer',
       'asked, we refresh': '600 s, ours: session-expires 600;refresher=uas',
-      'asked, nobody named': '600 s, theirs: session-expires 600;refresher=uac, require timer',
+      'asked, no refresher named':
+        '600 s, theirs: session-expires 600;refresher=uac, require timer',
       'asked by a proxy': '600 s, ours: session-expires 600;refresher=uas',
       'not asked': 'none: ',
       'too short': '300 s, ours: 422',
