@@ -34,6 +34,8 @@ export interface CountRow extends RowBase {
   readonly least: number;
   readonly most: number;
   readonly isFractional?: boolean;
+  /** A word that may stand instead of the number. */
+  readonly orWord?: string;
 }
 
 /** `true` or `false`. */
@@ -279,10 +281,12 @@ function textProblem({ pattern, problem = 'have another form' }: TextRow, value:
   return pattern === undefined || pattern.test(value) ? undefined : problem;
 }
 
-function countProblem({ least, most, isFractional }: CountRow, value: unknown) {
-  if (isFractional !== true && !Number.isInteger(value)) return 'be an integer';
+function countProblem({ least, most, isFractional, orWord }: CountRow, value: unknown) {
+  if (orWord !== undefined && value === orWord) return undefined;
+  const or = orWord === undefined ? '' : ` or ${orWord}`;
+  if (isFractional !== true && !Number.isInteger(value)) return `be an integer${or}`;
   const isWithin = typeof value === 'number' && value >= least && value <= most;
-  return isWithin ? undefined : `be a number from ${least} to ${most}`;
+  return isWithin ? undefined : `be a number from ${least} to ${most}${or}`;
 }
 
 function textsProblem({ words, least = 0, orOne }: TextsRow, value: unknown) {
@@ -308,7 +312,7 @@ function either(words: readonly (string | number)[]): string {
 export type ValueOf<R> = R extends { readonly kind: 'text' }
   ? string
   : R extends { readonly kind: 'count' }
-    ? number
+    ? number | (R extends { readonly orWord: infer W } ? W : never)
     : R extends { readonly kind: 'flag' }
       ? boolean
       : R extends { readonly kind: 'word'; readonly words: readonly (infer W)[] }

@@ -35,7 +35,7 @@ export const CALL_TRANSITIONS = {
   FAILED: [],
 } as const satisfies Record<string, readonly string[]>;
 
-/** Each status of an RTMP stream and the statuses that may follow it. A status without followers is final. */
+/** Each status of an RTMP stream and the statuses that may follow it. */
 export const RTMP_TRANSITIONS = {
   /** Not published yet: the call is not answered, or the connection is being made. */
   RTMP_STREAM_WAIT: ['RTMP_STREAM_ACTIVE', 'RTMP_CONNECTION_FAILED'],
@@ -43,8 +43,8 @@ export const RTMP_TRANSITIONS = {
   RTMP_STREAM_ACTIVE: ['RTMP_CONNECTION_LOST'],
   /** Was active; being connected again. */
   RTMP_CONNECTION_LOST: ['RTMP_STREAM_ACTIVE', 'RTMP_CONNECTION_FAILED'],
-  /** Never came up, or given up. */
-  RTMP_CONNECTION_FAILED: [],
+  /** Did not come up in time, was refused, or given up. It goes on trying, unless it has given up. */
+  RTMP_CONNECTION_FAILED: ['RTMP_STREAM_ACTIVE'],
 } as const satisfies Record<string, readonly string[]>;
 
 /** The final statuses of a table. */

@@ -116,6 +116,8 @@ const flag = z.preprocess(
 const toNumber = (value: unknown): unknown =>
   typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : absent(value);
 const integer = z.preprocess(toNumber, z.number().int().optional());
+const integerOr = (word: string): z.ZodType =>
+  z.preprocess(toNumber, z.union([z.number().int(), z.literal(word)]).optional());
 const wordOf = (words: readonly (string | number)[]): z.ZodType =>
   z.preprocess(absent, z.enum(words.map(String)).optional());
 
@@ -125,7 +127,7 @@ function fieldOf(row: OptionRow): z.ZodType {
     case 'text':
       return row.isRequired === true ? requiredText : text;
     case 'count':
-      return integer;
+      return row.orWord === undefined ? integer : integerOr(row.orWord);
     case 'flag':
       return flag;
     case 'word':
@@ -167,7 +169,7 @@ function fieldsOf<const Rows extends object>(rows: Rows): Fields<Rows> {
 /** The options of a push that clients may set: neither certificates nor where it may be redirected. */
 const {
   firstConnectTimeoutMs,
-  giveUpMs,
+  giveUp,
   maxReconnects,
   reconnectMinMs,
   reconnectMaxMs,
@@ -176,7 +178,7 @@ const {
 } = RTMP_ROWS;
 const rtmp = option.section('How the push connects, where that differs from the gateway.', {
   firstConnectTimeoutMs,
-  giveUpMs,
+  giveUp,
   maxReconnects,
   reconnectMinMs,
   reconnectMaxMs,

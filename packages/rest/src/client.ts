@@ -149,6 +149,11 @@ export class RestClient {
     await this.ask('/push/terminate', { mediaSessionId });
   }
 
+  /** Connects at once a push that has failed or waits for its next attempt. */
+  async retryPush(mediaSessionId: string): Promise<void> {
+    await this.ask('/push/retry', { mediaSessionId });
+  }
+
   /** Named streams that match; an empty array if there are none. */
   findStreams(filter: StreamFilter = {}): Promise<readonly StreamView[]> {
     return this.#found(this.ask('/stream/find', { ...filter }));

@@ -135,6 +135,12 @@ export const OPERATIONS = {
     failures: [404],
   },
   '/push/terminate': { summary: 'Ends a push', ...mediaSession },
+  '/push/retry': {
+    summary: 'Connects at once a push that has failed or waits for its next attempt',
+    isOurs: true,
+    ...mediaSession,
+    failures: [404, 503],
+  },
   '/push/mute': { summary: 'Sends silence in place of the audio', ...mediaSession },
   '/push/unmute': { summary: 'Sends the audio again', ...mediaSession },
   '/push/sound_on': {

@@ -14,6 +14,7 @@ const EVENT_KEYS = [
   'rtmpUrl',
   'rtmpStream',
   'rtmpStreamStatus',
+  'rtmpStreamError',
   'caller',
   'callee',
   'hasAudio',

@@ -187,7 +187,7 @@ describe('methods', () => {
       {
         ...push,
         // A file of certificates or a redirect is not for a client to say.
-        rtmp: { enhanced: 'force', maxReconnects: '3', giveUpMs: '', tls: { insecure: true } },
+        rtmp: { enhanced: 'force', maxReconnects: '3', giveUp: '', tls: { insecure: true } },
       },
       PUSH,
       'pushes.start',

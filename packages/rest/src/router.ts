@@ -184,6 +184,7 @@ function routesOf(gateway: RestGateway, viewers: StreamViewers): readonly Route[
     method('/push/terminate', ({ mediaSessionId }) => {
       void gateway.pushes.get(mediaSessionId).close();
     }),
+    method('/push/retry', ({ mediaSessionId }) => gateway.pushes.get(mediaSessionId).retry()),
     method('/push/mute', ({ mediaSessionId }) => gateway.pushes.get(mediaSessionId).mute()),
     method('/push/unmute', ({ mediaSessionId }) => gateway.pushes.get(mediaSessionId).unmute()),
     method('/push/sound_on', ({ mediaSessionId, soundFile, loop }) =>

@@ -99,6 +99,7 @@ export const pushView = z
     droppedFrames: count.describe('Skipped because the server was too slow'),
     reconnects: count,
     lastError: z.string().nullable(),
+    isTrying: z.boolean().describe('False: it has given up until /push/retry'),
   })
   .meta({ id: 'Push', description: 'A stream on its way to an RTMP server' });
 
@@ -116,8 +117,9 @@ export const callView = z
     sipStatus: z.number().int().nullable().describe('The last SIP status code'),
     rtmpUrl: z.string().nullable(),
     rtmpStream: z.string().nullable(),
-    streamName: z.string().nullable().describe('toStream of the request'),
+    streamName: z.string().describe('toStream of the request, else a name made for the call'),
     rtmpStreamStatus: rtmpStreamStatus.nullable(),
+    rtmpStreamError: z.string().nullable().describe('Why the RTMP stream is not active'),
     caller: z.string(),
     callee: z.string(),
     hasAudio: z.boolean(),

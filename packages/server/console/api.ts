@@ -54,6 +54,7 @@ export const api = {
   startPush: (request: Readonly<Record<string, unknown>>) =>
     client.ask('/push/startup', request) as Promise<RtmpPushView>,
   endPush: (mediaSessionId: string) => client.terminatePush(mediaSessionId),
+  retryPush: (mediaSessionId: string) => client.retryPush(mediaSessionId),
   mutePush: (mediaSessionId: string, muted: boolean) =>
     client.ask(muted ? '/push/mute' : '/push/unmute', { mediaSessionId }),
   /** URL where anyone can watch the stream for an hour. */

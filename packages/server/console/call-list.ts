@@ -55,8 +55,8 @@ export function applySnapshot(
     .map((call) => {
       const own = known.get(call.callId);
       if (!own || !isNewer(call.callId)) return call;
-      const { status, sipStatus, rtmpStreamStatus } = own;
-      return { ...call, status, sipStatus, rtmpStreamStatus };
+      const { status, sipStatus, rtmpStreamStatus, rtmpStreamError } = own;
+      return { ...call, status, sipStatus, rtmpStreamStatus, rtmpStreamError };
     });
   const there = new Set(next.map((call) => call.callId));
   // Started after the snapshot was requested.
@@ -165,8 +165,10 @@ function blankCall(callId: string, timestamp: number): CallView {
     sipStatus: null,
     rtmpUrl: null,
     rtmpStream: null,
-    streamName: null,
+    // Comes with the next snapshot.
+    streamName: '',
     rtmpStreamStatus: null,
+    rtmpStreamError: null,
     caller: '',
     callee: '',
     hasAudio: true,

@@ -69,7 +69,7 @@ export class CallPanel {
     reason.hidden = call.info === null;
     setText(reason, reasonOf(call));
     this.#showFacts(call);
-    this.#pushes.show(isOver ? { ...call, pushes: [], streamName: null } : call);
+    this.#pushes.show(isOver ? { ...call, pushes: [], streamName: '' } : call);
     this.keypad.show(isOver ? undefined : call.callId);
     this.#ladder.show(call.callId);
     for (const name of ['pushes', 'keypad'])
@@ -80,8 +80,8 @@ export class CallPanel {
       this.player.stop(idleWords(call));
       if (this.#tab === 'sip') void this.#ladder.refresh();
     }
-    const canPlay = call.streamName !== null && !isOver;
-    this.player.offer(canPlay ? (call.streamName ?? undefined) : undefined);
+    const canPlay = call.streamName !== '' && !isOver;
+    this.player.offer(canPlay ? call.streamName : undefined);
     if (isOver && this.player.streamName !== undefined) this.player.stop('The call has ended');
     // When the user moves between calls, keep playing.
     if ((wasPlaying || this.#mustPlay) && canPlay) this.play();
@@ -95,8 +95,8 @@ export class CallPanel {
   play(): void {
     const call = this.#call;
     if (!call || isFinal(call.status)) return;
-    this.#mustPlay = call.streamName === null;
-    if (call.streamName !== null) this.player.play(call.streamName);
+    this.#mustPlay = call.streamName === '';
+    if (call.streamName !== '') this.player.play(call.streamName);
   }
 
   /** A fresh API response about the call, about once a second. */
@@ -114,10 +114,10 @@ export class CallPanel {
     const target =
       call.rtmpUrl === null ? '–' : `${publicUrl(call.rtmpUrl)} · ${call.rtmpStream ?? ''}`;
     const rows: (readonly [string, string])[] = [
-      ['Stream', call.streamName ?? '–'],
+      ['Stream', call.streamName || '–'],
       ['Callee', call.callee || '–'],
       ['RTMP', target],
-      ['RTMP status', rtmpStatusText(call.rtmpStreamStatus)],
+      ['RTMP status', rtmpStatusText(call.rtmpStreamStatus, call.rtmpStreamError)],
       ['Caller', callerText(call) || '–'],
       ['Call-ID', call.callId],
       ['SIP status', call.sipStatus === null ? '–' : String(call.sipStatus)],
@@ -141,6 +141,5 @@ function reasonOf({ info, sipStatus, status }: CallView): string {
 
 function idleWords(call: CallView): string {
   if (isFinal(call.status)) return 'The call has ended';
-  if (call.streamName === null) return 'Started without a stream name: it cannot be watched';
   return 'Press play';
 }

@@ -21,6 +21,7 @@ interface Row {
   readonly callee: HTMLElement;
   readonly target: HTMLElement;
   readonly rtmp: HTMLElement;
+  readonly rtmpError: HTMLElement;
   readonly media: HTMLElement;
   readonly rate: HTMLElement;
   readonly loss: HTMLElement;
@@ -97,6 +98,7 @@ export class CallsTable {
     const callee = el('span', { class: 'strong' });
     const target = el('span', { class: 'faint' });
     const rtmp = el('span', { class: 'badge' });
+    const rtmpError = el('span', { class: 'cell-error' });
     const media = el('span', {});
     const [rate, loss, time] = [el('span'), el('span'), el('span')];
     const element = el(
@@ -104,14 +106,27 @@ export class CallsTable {
       { role: 'row', tabindex: '-1', 'data-call-id': call.callId },
       cell('cell-status', status),
       cell('cell-callee', el('div', { class: 'peer' }, direction, el('div', {}, callee, target))),
-      cell('cell-rtmp', rtmp),
+      cell('cell-rtmp', rtmp, rtmpError),
       cell('cell-media', media),
       cell('cell-rate number', rate),
       cell('cell-loss number', loss),
       cell('cell-time number', time),
     );
     element.addEventListener('click', () => this.#onSelect(call.callId, false));
-    const row = { element, status, direction, callee, target, rtmp, media, rate, loss, time, call };
+    const row = {
+      element,
+      status,
+      direction,
+      callee,
+      target,
+      rtmp,
+      rtmpError,
+      media,
+      rate,
+      loss,
+      time,
+      call,
+    };
     this.#rows.set(call.callId, row);
     return row;
   }
@@ -124,7 +139,7 @@ export class CallsTable {
     if (row.direction.firstElementChild?.getAttribute('data-direction') !== direction)
       row.direction.replaceChildren(directionMark(call.incoming));
     setText(row.callee, peerText(call) || call.callId);
-    const name = call.streamName ?? call.callId;
+    const name = call.streamName || call.callId;
     setText(row.target, call.incoming ? `for ${calleeText(call.callee)} · ${name}` : name);
     const statuses = call.pushes.map((push) => push.status);
     // Between an event and the next API response, the push itself may be missing.
@@ -134,6 +149,10 @@ export class CallsTable {
     setText(row.rtmp, summary?.text ?? '–');
     setAttribute(row.rtmp, 'class', summary ? 'badge' : 'faint');
     setAttribute(row.rtmp, 'data-tone', summary?.tone);
+    const failing = call.pushes.find((push) => push.status !== 'RTMP_STREAM_ACTIVE');
+    const reason = failing?.lastError ?? call.rtmpStreamError ?? '';
+    setText(row.rtmpError, reason);
+    setAttribute(row.rtmpError, 'title', reason);
     const { audio, video } = call.media ?? {};
     const size = video && video.width !== null ? ` ${video.width}×${video.height}` : '';
     const parts = [

@@ -12,6 +12,7 @@ interface Item {
   readonly status: HTMLElement;
   readonly figures: HTMLElement;
   readonly error: HTMLElement;
+  readonly retry: HTMLElement;
   readonly mute: HTMLButtonElement;
   push: RtmpPushView;
 }
@@ -52,16 +53,15 @@ export class PushesView {
       item.push = push;
       fill(item);
     }
-    const isNamed = call?.streamName != null;
+    const isNamed = Boolean(call?.streamName);
     this.#empty.hidden = pushes.length > 0;
     setText(this.#empty, 'This call has no pushes.');
     byId('push-fields').hidden = !isNamed;
-    byId('push-unnamed').hidden = isNamed || call === undefined;
   }
 
   async #submit(): Promise<void> {
     const streamName = this.#call?.streamName;
-    if (streamName == null) return;
+    if (!streamName) return;
     this.#showProblem(undefined);
     const full = typedById('push-full', HTMLInputElement).checked;
     const muted = typedById('push-muted', HTMLInputElement).checked;
@@ -95,6 +95,7 @@ export class PushesView {
     const figures = el('p', { class: 'faint' });
     const error = el('p', { class: 'push-error' });
     const mute = el('button', { type: 'button', class: 'button' });
+    const retry = el('button', { type: 'button', class: 'button' }, 'Try now');
     const end = twoStepButton('End', 'Really end?', () =>
       attempt('End push', () => api.endPush(mediaSessionId).finally(this.#onChanged)),
     );
@@ -109,9 +110,12 @@ export class PushesView {
       ),
       figures,
       error,
-      el('div', { class: 'row' }, mute, end),
+      el('div', { class: 'row' }, retry, mute, end),
     );
-    const item: Item = { element, status, figures, error, mute, push };
+    const item: Item = { element, status, figures, error, retry, mute, push };
+    retry.addEventListener('click', () => {
+      attempt('Try now', () => api.retryPush(mediaSessionId).finally(this.#onChanged));
+    });
     mute.addEventListener('click', () => {
       attempt('Mute', () =>
         api.mutePush(mediaSessionId, !item.push.muted).finally(this.#onChanged),
@@ -123,7 +127,7 @@ export class PushesView {
   }
 }
 
-function fill({ push, status, figures, error, mute }: Item): void {
+function fill({ push, status, figures, error, retry, mute }: Item): void {
   setText(status, rtmpStatusText(push.status));
   setAttribute(status, 'data-tone', toneOf(push.status));
   const parts = [
@@ -136,6 +140,7 @@ function fill({ push, status, figures, error, mute }: Item): void {
   setText(figures, parts.filter(Boolean).join(' · '));
   error.hidden = push.lastError === null || push.status === 'RTMP_STREAM_ACTIVE';
   setText(error, push.lastError ?? '');
+  retry.hidden = push.status !== 'RTMP_CONNECTION_LOST' && push.status !== 'RTMP_CONNECTION_FAILED';
   setText(mute, push.muted ? 'Unmute' : 'Mute');
   setAttribute(mute, 'aria-pressed', String(push.muted));
 }

@@ -48,8 +48,8 @@ export function problemText(problem: string, sinceMs: number | null): string {
   return text.charAt(0).toUpperCase() + text.slice(1) + since;
 }
 
-/** `RTMP_STREAM_ACTIVE` → `Active`. */
-export function rtmpStatusText(status: string | null): string {
+/** `RTMP_STREAM_ACTIVE` → `On air`; with why it is not. */
+export function rtmpStatusText(status: string | null, error: string | null = null): string {
   if (status === null) return '–';
   const words: Readonly<Record<string, string>> = {
     RTMP_STREAM_WAIT: 'Waiting',
@@ -57,7 +57,7 @@ export function rtmpStatusText(status: string | null): string {
     RTMP_CONNECTION_LOST: 'Lost, reconnecting',
     RTMP_CONNECTION_FAILED: 'Failed',
   };
-  return words[status] ?? status;
+  return `${words[status] ?? status}${error === null ? '' : `: ${error}`}`;
 }
 
 /** `SESSION_PROGRESS` → `Session progress`. */

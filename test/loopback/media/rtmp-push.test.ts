@@ -115,3 +115,82 @@ describe('a name that is still in use', () => {
     await expect.poll(() => call.rtmpStreamStatus).toBe('RTMP_STREAM_ACTIVE');
   });
 });
+
+describe('a server that is down when the call starts', () => {
+  it('is reached when it comes up, and says why it is not there meanwhile', async () => {
+    const gone = await openSink();
+    const port = Number(new URL(gone.url).port);
+    await gone.close();
+    const { gateway, callee } = await open({ rtmp: { firstConnectTimeoutMs: 100 } });
+    const call = await gateway.startup({ callee, rtmpUrl: gone.url, rtmpStream: 'key' });
+    const seen: [RtmpStreamStatus, string | undefined][] = [];
+    call.on('rtmpStreamStatus', (status, error) => seen.push([status, error?.code]));
+    await call.established();
+    await expect.poll(() => call.rtmpStreamStatus).toBe('RTMP_CONNECTION_FAILED');
+    expect(call.view().rtmpStreamError).toMatch(/^CONNECT_FAILED: .*ECONNREFUSED/);
+    expect(gateway.pushes.find()).toMatchObject([{ isTrying: true, streamName: 'key' }]);
+    const server = await openSink({ port });
+    await expect.poll(() => call.rtmpStreamStatus, { timeout: 9000 }).toBe('RTMP_STREAM_ACTIVE');
+    await expect.poll(() => server.publications[0]?.tagCount ?? 0).toBeGreaterThan(10);
+    expect(call.view().rtmpStreamError).toBeNull();
+    expect(seen).toEqual([
+      ['RTMP_CONNECTION_FAILED', 'CONNECT_FAILED'],
+      ['RTMP_STREAM_ACTIVE', undefined],
+    ]);
+  });
+
+  it('blocks no new push, which then says what the status of the call is', async () => {
+    const gone = await openSink();
+    await gone.close();
+    const { gateway, callee } = await open({ rtmp: { firstConnectTimeoutMs: 50 } });
+    const call = await gateway.startup({ callee, rtmpUrl: gone.url, rtmpStream: 'key' });
+    await call.established();
+    await expect.poll(() => call.rtmpStreamStatus).toBe('RTMP_CONNECTION_FAILED');
+    const server = await openSink({ port: Number(new URL(gone.url).port) });
+    // A call without `toStream` has a name, too.
+    const { streamName } = call.view();
+    gateway.pushes.start({ streamName, rtmpUrl: gone.url });
+    expect(call.rtmpStreamStatus).toBe('RTMP_STREAM_WAIT');
+    await expect.poll(() => call.rtmpStreamStatus).toBe('RTMP_STREAM_ACTIVE');
+    expect(server.publications.map((one) => one.streamName)).toContain(streamName);
+    expect(() => gateway.pushes.start({ streamName, rtmpUrl: gone.url })).toThrow(
+      expect.objectContaining({ code: 'PUSH_EXISTS' }) as Error,
+    );
+  });
+
+  it('is replaced by a push to the same server while it still tries', async () => {
+    const gone = await openSink();
+    await gone.close();
+    const { gateway, callee } = await open({ rtmp: { firstConnectTimeoutMs: 50 } });
+    const call = await gateway.startup({ callee, toStream: 'cam' });
+    await call.established();
+    const start = () => gateway.pushes.start({ streamName: 'cam', rtmpUrl: gone.url });
+    const first = start();
+    expect(start).toThrow(expect.objectContaining({ code: 'PUSH_EXISTS' }) as Error);
+    await expect.poll(() => gateway.pushes.find()[0]?.status).toBe('RTMP_CONNECTION_FAILED');
+    const second = start();
+    expect(gateway.pushes.find().map((push) => push.mediaSessionId)).toEqual([
+      second.mediaSessionId,
+    ]);
+    expect(second.mediaSessionId).not.toBe(first.mediaSessionId);
+  });
+
+  it('with refused credentials is final until retry', async () => {
+    const auth = { scheme: 'adobe', username: 'joe', password: 'right' } as const;
+    const sink = await openSink({ auth });
+    const { gateway, callee } = await open();
+    const call = await gateway.startup({ callee, toStream: 'cam' });
+    await call.established();
+    const url = sink.url.replace('//', '//joe:wrong@');
+    const { mediaSessionId } = gateway.pushes.start({ streamName: 'cam', rtmpUrl: url });
+    const push = gateway.pushes.get(mediaSessionId);
+    await expect.poll(() => push.failed).toBe(true);
+    expect(gateway.pushes.find()).toEqual([]);
+    expect(call.view().pushes).toMatchObject([
+      { status: 'RTMP_CONNECTION_FAILED', isTrying: false },
+    ]);
+    push.retry();
+    expect(push.failed).toBe(false);
+    await expect.poll(() => push.failed).toBe(true);
+  });
+});

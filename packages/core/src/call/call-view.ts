@@ -21,8 +21,11 @@ export interface CallView {
   readonly sipStatus: number | null;
   readonly rtmpUrl: string | null;
   readonly rtmpStream: string | null;
-  readonly streamName: string | null;
+  /** Where the request has no `toStream`: a name that was made for it. */
+  readonly streamName: string;
   readonly rtmpStreamStatus: RtmpStreamStatus | null;
+  /** Why the RTMP stream is not active, without keys. */
+  readonly rtmpStreamError: string | null;
   readonly caller: string;
   readonly callee: string;
   readonly hasAudio: boolean;
@@ -58,6 +61,7 @@ type CallFacts = Pick<
   | 'nodeId'
   | 'sessionId'
   | 'rtmpStreamStatus'
+  | 'rtmpStreamError'
   | 'sdp'
   | 'sipMessageRaw'
   | 'target'
@@ -85,6 +89,7 @@ export function describeCall(
     rtmpStream: startup.rtmpStream,
     streamName: startup.toStream,
     rtmpStreamStatus: facts.rtmpStreamStatus,
+    rtmpStreamError: facts.rtmpStreamError,
     caller: startup.caller,
     callee: startup.callee,
     hasAudio: startup.hasAudio,

@@ -1,12 +1,12 @@
 // A call as applications see it.
 
-import type { CallProblem } from './call-problem.ts';
-import type { FlvRecording, MediaStats } from '@sipcast/media';
+import type { FlvRecording, MediaStats, RtmpError } from '@sipcast/media';
 import type { ReferRequest } from '@sipcast/sip';
 import type { Emitter } from '../emitter.ts';
 import type { CallStatus, RtmpStreamStatus } from '../status.ts';
 import type { NamedStream } from '../stream/named-stream.ts';
 import type { SipTraceEntry } from '../trace/sip-trace.ts';
+import type { CallProblem } from './call-problem.ts';
 import type { CallChange } from './call-progress.ts';
 import type { CallView } from './call-view.ts';
 import type { DtmfType, ReceivedDtmf } from './dtmf-info.ts';
@@ -17,7 +17,7 @@ export interface CallEvents {
   /** After each change of the status. */
   status: (status: CallStatus, previous: CallStatus) => void;
   /** After each change of the status of the stream that `rtmpUrl` and `rtmpStream` name. */
-  rtmpStreamStatus: (status: RtmpStreamStatus) => void;
+  rtmpStreamStatus: (status: RtmpStreamStatus, error: RtmpError | undefined) => void;
   /** After each change of status, sipStatus or rtmpStreamStatus; one event for those that change together. */
   change: (view: CallView, changed: readonly CallChange[]) => void;
   /** The peer pressed a key: once for each, however often its packets are repeated. */
@@ -43,6 +43,8 @@ export interface Call extends Emitter<CallEvents> {
   readonly status: CallStatus;
   /** `null` without `rtmpUrl`. */
   readonly rtmpStreamStatus: RtmpStreamStatus | null;
+  /** Why its RTMP stream is not active, without keys; `null` where it is, or where nothing has failed yet. */
+  readonly rtmpStreamError: string | null;
   /** The call has ended: its status is final. */
   readonly ended: boolean;
   /** The request, validated, without the password. */

@@ -135,6 +135,11 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
     return this.#rtmpPush?.status ?? null;
   }
 
+  get rtmpStreamError(): string | null {
+    const push = this.#rtmpPush;
+    return push && push.status !== 'RTMP_STREAM_ACTIVE' ? push.lastError : null;
+  }
+
   get ended(): boolean {
     return this.#progress.ended;
   }
@@ -152,6 +157,7 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
       nodeId,
       sessionId,
       rtmpStreamStatus: this.rtmpStreamStatus,
+      rtmpStreamError: this.rtmpStreamError,
       sdp: remote && maskSecrets(remote),
       sipMessageRaw: raw ? maskSecrets(Buffer.from(formatMessage(raw)).toString()) : null,
       target: this.#changes.transferTarget,
@@ -198,12 +204,27 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
 
   /** The push that `rtmpUrl` and `rtmpStream` ask for. */
   attachRtmpPush(push: GatewayPush): void {
+    this.#follow(push);
+    this.stream.attach(push);
+  }
+
+  /** The stream has a further push: the call's RTMP status is its status if it replaces one that failed or was terminated. */
+  onPush(push: GatewayPush): void {
+    const before = this.#rtmpPush;
+    if (!before || before.target.rtmpUrl !== push.target.rtmpUrl) return;
+    if (!before.terminated && before.status !== 'RTMP_CONNECTION_FAILED') return;
+    this.#follow(push);
+    this.emit('rtmpStreamStatus', push.status, undefined);
+    this.#changed(['rtmpStreamStatus']);
+  }
+
+  #follow(push: GatewayPush): void {
     this.#rtmpPush = push;
-    push.on('status', (status) => {
-      this.emit('rtmpStreamStatus', status);
+    push.on('status', (status, error) => {
+      if (this.#rtmpPush !== push) return;
+      this.emit('rtmpStreamStatus', status, error);
       this.#changed(['rtmpStreamStatus']);
     });
-    this.stream.attach(push);
   }
 
   /** Ends this call, and no other, after an internal failure. */

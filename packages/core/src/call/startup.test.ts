@@ -25,7 +25,7 @@ describe('resolveStartup', () => {
       caller: 'sipcast',
       visibleName: 'sipcast',
       appKey: 'defaultApp',
-      toStream: null,
+      toStream: expect.stringMatching(/^call-[0-9a-f]{12}$/) as string,
       rtmpUrl: null,
       rtmpStream: null,
       rtmp: {},

@@ -1,5 +1,6 @@
 // What a request for a call resolves to: validated, with defaults filled in.
 
+import { randomBytes } from 'node:crypto';
 import { parseUri } from '@sipcast/sip';
 import type { DigestCredentials, SipUri } from '@sipcast/sip';
 import { GatewayError, invalidArgument } from '../errors.ts';
@@ -34,7 +35,7 @@ export interface ResolvedStartup {
   readonly caller: string;
   readonly visibleName: string;
   readonly appKey: string;
-  readonly toStream: string | null;
+  readonly toStream: string;
   readonly rtmpUrl: string | null;
   readonly rtmpStream: string | null;
   readonly rtmp: PushRtmpOptions;
@@ -140,8 +141,8 @@ export function resolveStartup(
   const redirected = proxy !== undefined || (sipPort !== undefined && uri.port === undefined);
 
   const rtmp = resolveRtmp(request);
-  const toStream = text(request, 'toStream', 128) ?? null;
-  if (toStream !== null) checkStreamName('toStream', toStream);
+  const toStream = text(request, 'toStream', 128) ?? newStreamName();
+  checkStreamName('toStream', toStream);
   return {
     incoming: false,
     callId,
@@ -170,6 +171,11 @@ export function resolveStartup(
     custom: resolveCustom(request.custom),
     headers: resolveHeaders(request.sipHeaders),
   };
+}
+
+/** Every call's stream can be found, pushed and watched by a name. */
+function newStreamName(): string {
+  return `call-${randomBytes(6).toString('hex')}`;
 }
 
 /** The text `any` alone means all realms. */

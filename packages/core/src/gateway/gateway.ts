@@ -148,6 +148,7 @@ class Gateway extends SafeEmitter<CallGatewayEvents> implements CallGateway {
       {
         streamOf: (name) => this.streams.get(name),
         formOf: (callId) => this.calls.get(callId).request.form,
+        onStarted: (push, callId) => this.calls.byCallId.get(callId)?.onPush(push),
         onChange: (push, callId) => this.emit('pushChange', push.view(), callId),
         onClosed: (push, callId) => this.emit('pushClosed', push.view(), callId),
       },

@@ -33,6 +33,8 @@ export interface PushTableHandler {
   streamOf(name: string): GatewayStream;
   /** The form that a live call has asked for. */
   formOf(callId: string): OutputFormOptions;
+  /** A further push of a call's stream was made. */
+  onStarted(push: GatewayPush, callId: string): void;
   /** A push has started, or its view has changed. */
   onChange(push: GatewayPush, callId: string): void;
   /** Once for each. */
@@ -113,10 +115,10 @@ export class PushTable implements Pushes {
     const { callId } = stream;
     const own = callId === null ? {} : this.#handler.formOf(callId);
     // The call's own push may go to the same server under another name.
-    const exists = stream.pushes.some(
+    const same = stream.pushes.filter(
       ({ target }) => target.rtmpUrl === rtmpUrl && target.streamName === streamName,
     );
-    if (exists) {
+    if (same.some(({ status }) => status !== 'RTMP_CONNECTION_FAILED')) {
       const problem = 'This stream is pushed there already';
       throw new GatewayError('PUSH_EXISTS', problem, { field: 'rtmpUrl' });
     }
@@ -136,6 +138,9 @@ export class PushTable implements Pushes {
       void push.close();
       throw error;
     }
+    // It replaces one that failed.
+    for (const failed of same) void failed.close();
+    if (callId !== null) this.#handler.onStarted(push, callId);
     return push.view();
   }
 
@@ -143,7 +148,7 @@ export class PushTable implements Pushes {
     const bare = (name: string): string => name.replace(/^rtmp_/, '');
     const found: RtmpPushView[] = [];
     for (const push of this.#pushes.values()) {
-      if (push.terminated) continue;
+      if (push.terminated || push.failed) continue;
       const { streamName, rtmpUrl } = push.target;
       if (filter.streamName !== undefined && bare(filter.streamName) !== bare(streamName)) continue;
       if (filter.rtmpUrl !== undefined && filter.rtmpUrl !== rtmpUrl) continue;

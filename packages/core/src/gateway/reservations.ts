@@ -6,7 +6,7 @@ import { GatewayError } from '../errors.ts';
 /** What a call asks for. */
 export interface Reserved {
   readonly callId: string;
-  readonly toStream: string | null;
+  readonly toStream: string;
   readonly rtmpUrl: string | null;
   readonly rtmpStream: string | null;
 }
@@ -36,17 +36,13 @@ export class Reservations {
    * @throws GatewayError `CALL_EXISTS`, `STREAM_EXISTS`, `RTMP_STREAM_EXISTS`
    */
   take({ callId, toStream, rtmpUrl, rtmpStream }: Reserved): () => void {
-    const names = [`call ${callId}`];
+    const names = [`call ${callId}`, `stream ${toStream}`];
     if (this.#calls.has(callId) || this.#names.has(`call ${callId}`)) {
       throw new GatewayError('CALL_EXISTS', 'A live call has this callId', { field: 'callId' });
     }
-    if (toStream !== null) {
-      names.push(`stream ${toStream}`);
-      if (this.#hasStream(toStream) || this.hasStream(toStream)) {
-        throw new GatewayError('STREAM_EXISTS', 'A live stream has this name', {
-          field: 'toStream',
-        });
-      }
+    if (this.#hasStream(toStream) || this.hasStream(toStream)) {
+      const problem = 'A live stream has this name';
+      throw new GatewayError('STREAM_EXISTS', problem, { field: 'toStream' });
     }
     if (rtmpUrl !== null) {
       const target = `rtmp ${rtmpUrl} ${rtmpStream}`;

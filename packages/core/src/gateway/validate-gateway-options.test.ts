@@ -37,7 +37,7 @@ const bad: [object, string][] = [
   [{ offer: { extraVideoLines: ['x'] } }, 'offer.extraVideoLines'],
   [{ rtmp: { reconnectMinMs: -5 } }, 'rtmp.reconnectMinMs'],
   [{ rtmp: { stallTimeoutMs: Number.NaN } }, 'rtmp.stallTimeoutMs'],
-  [{ rtmp: { giveUpMs: '1' } }, 'rtmp.giveUpMs'],
+  [{ rtmp: { giveUp: '1' } }, 'rtmp.giveUp'],
   [{ rtmp: { streamPrefix: '\r\n' } }, 'rtmp.streamPrefix'],
   [{ rtmp: { maxReconnects: 1.5 } }, 'rtmp.maxReconnects'],
   [{ rtmp: { enhanced: 'on' } }, 'rtmp.enhanced'],
@@ -76,7 +76,7 @@ describe('validateGatewayOptions', () => {
       historySize: 0,
       jitterDelayMs: { minMs: 0, maxMs: 0 },
       offer: { audioCodecs: ['pcmu'], extraVideoLines: ['b=AS:500'] },
-      rtmp: { giveUpMs: Number.POSITIVE_INFINITY, coalesceMs: 0, streamPrefix: 'rtmp_' },
+      rtmp: { giveUp: 'never', coalesceMs: 0, streamPrefix: 'rtmp_' },
       logger: console,
     });
   });

@@ -173,26 +173,97 @@ describe('GatewayPush', () => {
     await push.close();
   });
 
-  it('gives up a push that never came up, after its time', async () => {
-    const { push, media, statuses, last } = setUp({ firstConnectTimeoutMs: 1000 });
+  it('counts as failed when it does not come up in time, goes on trying, and comes up', async () => {
+    const { push, media, connections, statuses, last, held } = setUp({
+      firstConnectTimeoutMs: 1000,
+    });
     push.start(media);
     for (let i = 0; i < 10 && push.status === 'RTMP_STREAM_WAIT'; i++) {
       last().handler.onEnded(refusedPort);
       vi.advanceTimersByTime(800);
     }
     expect(statuses).toEqual(['RTMP_CONNECTION_FAILED']);
-    expect(push.view().lastError).toBe('CONNECT_FAILED: ECONNREFUSED');
+    expect(push.view()).toMatchObject({
+      lastError: 'CONNECT_FAILED: ECONNREFUSED',
+      isTrying: true,
+    });
+    // It holds no encoder meanwhile.
+    expect(held).toEqual([]);
+    const delays: number[] = [];
+    for (let i = 0; i < 12; i++) {
+      const startedMs = Date.now();
+      const before = connections.length;
+      last().handler.onEnded(refusedPort);
+      while (connections.length === before) vi.advanceTimersByTime(100);
+      delays.push(Date.now() - startedMs);
+    }
+    expect(Math.max(...delays)).toBe(30_000);
+    last().handler.onPublishing(PLAIN);
+    expect(statuses).toEqual(['RTMP_CONNECTION_FAILED', 'RTMP_STREAM_ACTIVE']);
+    expect(held).toHaveLength(1);
     await push.close();
   });
 
-  it('takes a refusal of the connection as final, and gives up a lost one after giveUpMs', async () => {
+  it('waits for an encoder that is busy when its server has come up late', async () => {
+    let isBusy = false;
+    const { push, media, statuses, last } = setUp({ firstConnectTimeoutMs: 1 }, undefined, {
+      cannot: () => isBusy,
+    });
+    push.start(media);
+    vi.advanceTimersByTime(10);
+    last().handler.onEnded(refusedPort);
+    isBusy = true;
+    vi.advanceTimersByTime(1000);
+    last().handler.onPublishing(PLAIN);
+    expect(push.view()).toMatchObject({ lastError: 'cannot be encoded', isTrying: true });
+    isBusy = false;
+    vi.advanceTimersByTime(30_000);
+    last().handler.onPublishing(PLAIN);
+    expect(statuses).toEqual(['RTMP_CONNECTION_FAILED', 'RTMP_STREAM_ACTIVE']);
+    await push.close();
+  });
+
+  it('connects again by retry after it has given up, and at once while it waits', async () => {
+    const { push, media, connections, statuses, last } = setUp();
+    push.retry();
+    expect(connections).toHaveLength(0);
+    push.start(media);
+    push.retry();
+    expect(connections).toHaveLength(1);
+    last().handler.onEnded(new RtmpError('AUTH_FAILED', 'no'));
+    vi.advanceTimersByTime(120_000);
+    expect(connections).toHaveLength(1);
+    expect(push.failed).toBe(true);
+    push.retry();
+    expect(push.failed).toBe(false);
+    last().handler.onEnded(refusedPort);
+    push.retry();
+    expect(connections).toHaveLength(3);
+    last().handler.onPublishing(PLAIN);
+    push.retry();
+    expect(statuses).toEqual(['RTMP_CONNECTION_FAILED', 'RTMP_STREAM_ACTIVE']);
+    await push.close();
+    push.retry();
+    expect(connections).toHaveLength(3);
+  });
+
+  it('backs off where the server breaks the protocol', async () => {
+    const { push, media, connections, last } = setUp();
+    push.start(media);
+    for (const until = Date.now() + 6000; Date.now() < until; vi.advanceTimersByTime(50))
+      if (connections.length > 0) last().handler.onEnded(new RtmpError('PROTOCOL', 'chunk size'));
+    expect(connections.length).toBeLessThanOrEqual(6);
+    await push.close();
+  });
+
+  it('counts as failed when it is refused, and gives up a lost one after giveUp', async () => {
     const first = setUp();
     first.push.start(first.media);
     first.last().handler.onEnded(new RtmpError('CONNECT_REJECTED', 'no'));
     expect(first.statuses).toEqual(['RTMP_CONNECTION_FAILED']);
     await first.push.close();
 
-    const second = setUp({ giveUpMs: 500 });
+    const second = setUp({ giveUp: 500 });
     second.push.start(second.media);
     second.last().handler.onPublishing(PLAIN);
     second.last().handler.onEnded(lost);
@@ -254,7 +325,7 @@ describe('GatewayPush', () => {
     expect(between.connections).toHaveLength(1);
   });
 
-  it('takes a wrong password as final, whenever it is refused; a certificate at first; a name in use never', async () => {
+  it('takes a wrong password as final, whenever it is refused; never a certificate or a name in use', async () => {
     const later = setUp();
     later.push.start(later.media);
     later.last().handler.onPublishing(PLAIN);
@@ -264,11 +335,12 @@ describe('GatewayPush', () => {
     expect(later.push.status).toBe('RTMP_CONNECTION_FAILED');
     await later.push.close();
 
-    for (const code of ['TLS_FAILED', 'REDIRECT_REFUSED', 'CONNECT_REJECTED'] as const) {
+    const codes = { TLS_FAILED: true, CONNECT_REJECTED: true, REDIRECT_REFUSED: false } as const;
+    for (const [code, isTrying] of Object.entries(codes)) {
       const { push, media, last } = setUp();
       push.start(media);
-      last().handler.onEnded(new RtmpError(code, 'no'));
-      expect(push.status).toBe('RTMP_CONNECTION_FAILED');
+      last().handler.onEnded(new RtmpError(code as keyof typeof codes, 'no'));
+      expect(push.view()).toMatchObject({ status: 'RTMP_CONNECTION_FAILED', isTrying });
       await push.close();
     }
 

@@ -59,12 +59,18 @@ export interface PushTarget {
 const EARLY_OUTAGE_MS = 5 * 60_000;
 /** A shorter connection does not end an outage: some servers accept a stream and refuse it a moment later. */
 const STABLE_MS = 5000;
-/** Errors of the first connection that a retry cannot fix. */
-const FINAL_AT_FIRST: ReadonlySet<string | undefined> = new Set([
-  'CONNECT_REJECTED',
-  'TLS_FAILED',
+/** Between attempts to reach a server whose push counts as failed, or which breaks the protocol. */
+const LONGEST_DELAY_MS = 30_000;
+/** A wrong password stays wrong, and each attempt may count against the account; the others are our own rules. */
+const FINAL: ReadonlySet<string | undefined> = new Set([
+  'AUTH_FAILED',
   'REDIRECT_REFUSED',
   'CONNECT_FORBIDDEN',
+]);
+/** Refusals of the first connection that count as a failure at once. The server may still change its mind. */
+const FAILED_AT_FIRST: ReadonlySet<string | undefined> = new Set([
+  'CONNECT_REJECTED',
+  'TLS_FAILED',
 ]);
 
 /** One connection. There are briefly two when the server asks for a new one. */
@@ -94,7 +100,7 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
   #next: Leg | undefined;
   #status: RtmpStreamStatus = 'RTMP_STREAM_WAIT';
   readonly #enhanced: RtmpEnhancedMode;
-  #retry: NodeJS.Timeout | undefined;
+  #retryTimer: NodeJS.Timeout | undefined;
   /** Connections in a row that failed or were too short. */
   #attempts = 0;
   #downSinceMs = 0;
@@ -103,8 +109,10 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
   #droppedFrames = 0;
   #reconnects = 0;
   #lastError: RtmpError | undefined;
-  /** Why the push never started. */
+  /** Why no connection is made; `null` where the last error of one says it. */
   #refusal: string | null = null;
+  /** It makes no more connections until {@link retry}. */
+  #stopped = false;
   /** Releases the encoders that keep running between two connections. */
   #bridge: (() => void) | undefined;
   #unwantKeyFrames: (() => void) | undefined;
@@ -167,13 +175,32 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
    */
   start(media: StreamSource): void {
     if (this.#media || this.#terminated) return;
-    this.#bridge = this.prepare(media, (error) => this.#onEncoderFailed(error));
     this.#media = media;
+    this.#bridge = this.prepare(media, (error) => this.#onEncoderFailed(error));
     this.#downSinceMs = this.#deps.now();
     const { keyFrameMs = null, warnings = [] } = this.#advice ?? {};
     for (const warning of warnings) this.#deps.logger.warn(warning);
     if (keyFrameMs !== null) this.#unwantKeyFrames = media.wantKeyFrames(keyFrameMs);
     this.#connect();
+  }
+
+  get failed(): boolean {
+    return this.#stopped && this.#status === 'RTMP_CONNECTION_FAILED';
+  }
+
+  retry(): void {
+    const media = this.#media;
+    if (this.#terminated || !media || this.#leg) return;
+    clearTimeout(this.#retryTimer);
+    this.#attempts = 0;
+    // As in `start`, for a push that had no encoder.
+    if (this.#stopped)
+      this.#bridge ??= this.prepare(media, (error) => this.#onEncoderFailed(error));
+    this.#stopped = false;
+    this.#refusal = null;
+    this.#downSinceMs = this.#deps.now();
+    this.#connect();
+    this.emit('change');
   }
 
   /** An encoder that the push needs has failed. */
@@ -186,6 +213,7 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
   /** Fails the push after `start` threw and no caller is waiting for it. */
   refuse(error: unknown): void {
     this.#refusal = error instanceof Error ? error.message : String(error);
+    this.#stopped = true;
     // Report why the push ended, not the error of an earlier connection.
     this.#lastError = undefined;
     if (this.#status === 'RTMP_STREAM_ACTIVE') this.#move('RTMP_CONNECTION_LOST', undefined);
@@ -236,8 +264,13 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
       bytesSent: live.reduce((sum, { bytesSent }) => sum + bytesSent, this.#bytesSent),
       droppedFrames: live.reduce((sum, one) => sum + one.droppedFrames, this.#droppedFrames),
       reconnects: this.#reconnects,
-      lastError: this.#lastError ? this.#describe(this.#lastError) : this.#refusal,
+      lastError: this.lastError,
+      isTrying: !this.#stopped && !this.#terminated,
     };
+  }
+
+  get lastError(): string | null {
+    return this.#lastError ? this.#describe(this.#lastError) : this.#refusal;
   }
 
   close(): Promise<void> {
@@ -248,7 +281,7 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
   }
 
   async #close(): Promise<void> {
-    clearTimeout(this.#retry);
+    clearTimeout(this.#retryTimer);
     const legs = [...this.#legs];
     for (const { output } of legs) this.#media?.removeOutput(output);
     this.#audio.stop();
@@ -338,9 +371,12 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
 
   /** The form that this server takes cannot be encoded here. */
   #onUnservable(leg: Leg, error: unknown): void {
-    if (leg !== this.#next) return this.#onEncoderFailed(error);
+    // While it counts as failed it holds no encoders: they may be free at the next attempt.
+    if (leg === this.#leg && this.#status === 'RTMP_CONNECTION_FAILED')
+      this.#refusal = error instanceof Error ? error.message : String(error);
+    else if (leg !== this.#next) return this.#onEncoderFailed(error);
     // The current connection continues.
-    this.#next = undefined;
+    else this.#next = undefined;
     void leg.publisher.close();
   }
 
@@ -421,29 +457,32 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
     if (wasActive) this.#move('RTMP_CONNECTION_LOST', error);
     // The connection that was to take over continues alone; the push is active when its stream is accepted.
     if (this.#leg) return;
-    if (this.#mustGiveUp(error, neverActive, nowMs)) {
+    this.#stopped = this.#mustGiveUp(error, nowMs);
+    const tooLong = nowMs - this.#downSinceMs >= (this.#options.firstConnectTimeoutMs ?? 10_000);
+    const failed = neverActive && (tooLong || FAILED_AT_FIRST.has(error?.code));
+    if (this.#stopped || failed) {
       this.#crossBridge();
-      return this.#move('RTMP_CONNECTION_FAILED', error);
+      this.#move('RTMP_CONNECTION_FAILED', error);
     }
-    this.#retry = setTimeout(() => this.#connect(), this.#nextDelayMs(nowMs));
+    // A listener may have closed it.
+    if (this.#stopped || this.#terminated) return;
+    this.#retryTimer = setTimeout(() => this.#connect(), this.#nextDelayMs(error, nowMs));
   }
 
-  #mustGiveUp(error: RtmpError | undefined, neverActive: boolean, nowMs: number): boolean {
-    const { maxReconnects, giveUpMs, firstConnectTimeoutMs = 10_000 } = this.#options;
-    // A wrong password stays wrong, and each attempt may count against the account.
-    if (error?.code === 'AUTH_FAILED') return true;
-    if (maxReconnects !== undefined && this.#attempts >= maxReconnects) return true;
-    const downMs = nowMs - this.#downSinceMs;
-    if (!neverActive) return downMs >= (giveUpMs ?? Number.POSITIVE_INFINITY);
-    // Never came up: a refusal is final; anything else may pass, e.g. a name that is still in use.
-    return FINAL_AT_FIRST.has(error?.code) || downMs >= firstConnectTimeoutMs;
+  #mustGiveUp(error: RtmpError | undefined, nowMs: number): boolean {
+    const { maxReconnects = Number.POSITIVE_INFINITY, giveUp = 'never' } = this.#options;
+    if (FINAL.has(error?.code) || this.#attempts >= maxReconnects) return true;
+    return giveUp !== 'never' && nowMs - this.#downSinceMs >= giveUp;
   }
 
-  #nextDelayMs(nowMs: number): number {
-    const early = nowMs - this.#downSinceMs < EARLY_OUTAGE_MS;
+  #nextDelayMs(error: RtmpError | undefined, nowMs: number): number {
     const { reconnectMinMs = 250, reconnectMaxMs = 600, reconnectLateMaxMs = 5000 } = this.#options;
-    const longest = early ? reconnectMaxMs : reconnectLateMaxMs;
-    const backOff = Math.min(reconnectMinMs * 2 ** Math.min(this.#attempts++, 10), longest);
+    const isEarly = nowMs - this.#downSinceMs < EARLY_OUTAGE_MS;
+    let longestMs = isEarly ? reconnectMaxMs : reconnectLateMaxMs;
+    // Soon is no better: nobody waits for it, or the server is not mended by it.
+    if (this.#status === 'RTMP_CONNECTION_FAILED' || error?.code === 'PROTOCOL')
+      longestMs = LONGEST_DELAY_MS;
+    const backOff = Math.min(reconnectMinMs * 2 ** Math.min(this.#attempts++, 10), longestMs);
     return backOff * (0.8 + 0.4 * this.#deps.random());
   }
 

@@ -10,10 +10,13 @@ const { checked, count, flag, section, text, time, timer, word } = option;
 export interface RtmpOptions {
   /** Put before every stream name on the wire. Default none. */
   readonly streamPrefix?: string;
-  /** A push that never came up is given up after this time. Default 10,000. */
+  /** A push that never came up counts as failed after this time; it goes on trying (`giveUp`). Default 10,000. */
   readonly firstConnectTimeoutMs?: number;
-  /** A push that was lost is given up after this time. Default: never, while the call lives. */
-  readonly giveUpMs?: number;
+  /**
+   * How long a push that failed or was lost goes on trying: `never` gives up while the stream lives. Refused credentials and
+   * addresses that are not allowed are final in any case, until `retry`. Default `never`.
+   */
+  readonly giveUp?: 'never' | number;
   /** A push is given up after this many connections in a row that failed or lasted less than 5 s. Default: no limit. */
   readonly maxReconnects?: number;
   /** First delay before connecting again. Default 250. */
@@ -54,10 +57,12 @@ export const RTMP_ROWS = {
     pattern: /^[A-Za-z0-9._~+-]{0,64}$/,
     problem: 'hold only letters, digits and . _ ~ + -',
   }),
-  firstConnectTimeoutMs: timer('A push that never came up is given up after this time.', '10000'),
-  giveUpMs: time('A lost push is given up after this time.', 'never', {
-    most: Number.POSITIVE_INFINITY,
-    isFractional: true,
+  firstConnectTimeoutMs: timer(
+    'A push that never came up counts as failed after this time.',
+    '10000',
+  ),
+  giveUp: time('A push that failed or was lost stops trying after this time.', 'never', {
+    orWord: 'never',
   }),
   maxReconnects: count('A push is given up after this many failures in a row.', 'no limit', {
     most: 1_000_000,

@@ -6,7 +6,7 @@ import type { RtmpStreamStatus } from '../status.ts';
 
 /** Events of a push. */
 export interface RtmpPushEvents {
-  /** After each change. */
+  /** After each change; with the error that caused it. */
   status: (status: RtmpStreamStatus, error: RtmpError | undefined) => void;
   /** It was muted, unmuted or given a sound, or its sound was stopped. */
   change: () => void;
@@ -35,6 +35,8 @@ export interface RtmpPushView {
   readonly reconnects: number;
   /** Why the last connection ended or was refused; `null` if none has. */
   readonly lastError: string | null;
+  /** It is connected, or connects again. False: it has given up until `retry`. */
+  readonly isTrying: boolean;
 }
 
 /** One push. Made by the gateway; it lives until `close()` or until its stream ends. */
@@ -45,8 +47,18 @@ export interface RtmpPush extends Emitter<RtmpPushEvents> {
   readonly muted: boolean;
   /** `close()` was called: clients no longer find the push, although its connection may still be flushing. */
   readonly terminated: boolean;
+  /** It has given up, and makes no connection until `retry`. Finders leave it out, and it blocks no new push. */
+  readonly failed: boolean;
+  /** Why the last connection ended or was refused, without keys; `null` if none has. */
+  readonly lastError: string | null;
   /** A snapshot. */
   view(): RtmpPushView;
+  /**
+   * Connects at once where it waits for its next attempt or has given up; back-off and time limits start over. Without effect while
+   * it is connected or its stream is not live yet.
+   * @throws errors of the encoders that its form needs, e.g. `TRANSCODERS_BUSY`
+   */
+  retry(): void;
   /** Sends silence in place of the audio, without a break. */
   mute(): void;
   /** Sends the audio again. */

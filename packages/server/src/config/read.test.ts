@@ -154,7 +154,7 @@ gateway:
   sipGuard: {enabled: false}
   transcoding: {enabled: true, audioBitrateBps: 96000}
   jitterDelayMs: {maxMs: 300}
-  rtmp: {giveUpMs: 5, tls: {caFile: ca, insecure: true}}
+  rtmp: {giveUp: never, tls: {caFile: ca, insecure: true}}
 `;
     expect(optionsOf(readConfig({ file: { name: 'f', text } }).config)).toEqual({
       profile: 'production',
@@ -168,7 +168,7 @@ gateway:
         sipGuard: false,
         transcoding: { audioBitrateBps: 96_000 },
         jitterDelayMs: { minMs: 20, maxMs: 300 },
-        rtmp: { giveUpMs: 5, tls: { caFile: 'ca', insecure: true } },
+        rtmp: { giveUp: 'never', tls: { caFile: 'ca', insecure: true } },
       },
     });
   });

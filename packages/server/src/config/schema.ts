@@ -34,7 +34,8 @@ function valueOf(row: OptionRow): z.ZodType {
     }
     case 'count': {
       const number = row.isFractional === true && row.most > 2 ** 53 ? z.number() : z.int();
-      return number.min(row.least).max(Math.min(row.most, Number.MAX_SAFE_INTEGER));
+      const bounded = number.min(row.least).max(Math.min(row.most, Number.MAX_SAFE_INTEGER));
+      return row.orWord === undefined ? bounded : z.union([bounded, z.literal(row.orWord)]);
     }
     case 'flag':
       return z.boolean();
