@@ -17,6 +17,7 @@ const STEPS = {
   pack: { command: ['node', 'scripts/check-pack.mjs'], needs: 'build' },
   lint: { command: ['npm', 'run', '-s', 'lint'] },
   imports: { command: ['node', 'scripts/check-imports.mjs'] },
+  catches: { command: ['node', 'scripts/check-catches.mjs'] },
   states: { command: [...source, 'scripts/states.ts'] },
   openapi: { command: [...source, 'scripts/openapi.ts'] },
   configuration: { command: [...source, 'scripts/configuration.ts'] },

@@ -2,7 +2,7 @@ export { createCallGateway } from './gateway/gateway.ts';
 export type { GatewayDeps } from './gateway/gateway.ts';
 export { validateGatewayOptions } from './gateway/validate-gateway-options.ts';
 export type { CallGatewayOptions, ConnectPurpose } from './gateway/gateway-options.ts';
-export type { CallGateway, CallGatewayEvents } from './gateway/call-gateway.ts';
+export type { CallGateway, CallGatewayEvents, OutputFailure } from './gateway/call-gateway.ts';
 export type { AccountRequest } from './gateway/account-request.ts';
 export type { Accounts } from './gateway/accounts.ts';
 export type { CallFilter, Calls } from './gateway/calls.ts';

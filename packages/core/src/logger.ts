@@ -52,7 +52,7 @@ export function guardLogger(logger: Logger): Logger {
       try {
         logger[level](message);
       } catch {
-        // There is no other place to report it.
+        // Ignored: there is no other place to report it.
       }
     };
   return {

@@ -189,7 +189,7 @@ function failureOf(status: number, text: string): RestClientError {
     if (typeof code === 'string')
       return new RestClientError(status, code, message ?? `HTTP ${status}`, field);
   } catch {
-    // Not an answer of the API; perhaps from a proxy.
+    // Ignored: not an answer of the API, perhaps from a proxy; its status is the error, see below.
   }
   return new RestClientError(status, 'HTTP', `HTTP ${status}`);
 }

@@ -5,6 +5,7 @@ import type {
   CallGateway,
   CallProblem,
   CallView,
+  OutputFailure,
   ReceivedDtmf,
   RtmpPushView,
 } from '@sipcast/core';
@@ -124,6 +125,7 @@ export class EventFeed {
     gateway.on('callProblem', this.#onProblem);
     gateway.on('pushChange', this.#onPushChange);
     gateway.on('pushClosed', this.#onPushClosed);
+    gateway.on('outputFailed', this.#onOutputFailed);
     gateway.on('closed', this.#onClosed);
   }
 
@@ -170,6 +172,7 @@ export class EventFeed {
     this.#gateway.off('callProblem', this.#onProblem);
     this.#gateway.off('pushChange', this.#onPushChange);
     this.#gateway.off('pushClosed', this.#onPushClosed);
+    this.#gateway.off('outputFailed', this.#onOutputFailed);
     this.#gateway.off('closed', this.#onClosed);
     for (const reader of this.#readers) {
       this.#leave(reader);
@@ -191,6 +194,9 @@ export class EventFeed {
 
   readonly #onPushClosed = (view: RtmpPushView, callId: string): void =>
     this.#emit('PushStatusEvent', pushStatusEvent(view, callId, true));
+
+  readonly #onOutputFailed = (failure: OutputFailure): void =>
+    this.#emit('OutputFailed', { ...failure });
 
   readonly #onClosed = (): void => this.close();
 

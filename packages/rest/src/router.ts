@@ -152,7 +152,9 @@ function routesOf(gateway: RestGateway, viewers: StreamViewers): readonly Route[
     method('/call/transfer', ({ callId, target }) => gateway.calls.get(callId).transfer(target)),
     method('/call/send_dtmf', async ({ callId, dtmf, type }) => {
       const sent = gateway.calls.get(callId).sendDtmf(dtmf, type);
-      sent.catch(() => {});
+      sent.catch(() => {
+        // Ignored: the call is ending, and its status says so.
+      });
       // Digits may wait until the call is answered, but this request must not: report only what fails at once.
       await Promise.race([sent, new Promise(setImmediate)]);
     }),

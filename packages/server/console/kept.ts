@@ -15,6 +15,6 @@ export function keep(name: string, value: unknown): void {
   try {
     localStorage.setItem(`sipcast.${name}`, JSON.stringify(value));
   } catch {
-    // Storage is full or forbidden.
+    // Ignored: storage is full or forbidden, and the page works without.
   }
 }

@@ -28,8 +28,9 @@ export class LevelMeter {
     if (!track) return;
     this.#audio ??= new AudioContext();
     const audio = this.#audio;
-    // Suspended until a user gesture; until then the bar stays empty.
-    audio.resume().catch(() => {});
+    audio.resume().catch(() => {
+      // Ignored: suspended until a user gesture; until then the bar stays empty.
+    });
     const source = audio.createMediaStreamSource(new MediaStream([track]));
     const analyser = audio.createAnalyser();
     source.connect(analyser);

@@ -145,7 +145,7 @@ async function readSelected(): Promise<void> {
     show();
     panel.takeStats(call);
   } catch {
-    // The next second tries again, and the connection state is shown.
+    // Ignored: the next second tries again, and the connection state is shown.
   }
 }
 

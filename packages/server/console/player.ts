@@ -113,7 +113,9 @@ export class Player {
     const done = document.fullscreenElement
       ? document.exitFullscreen()
       : this.element.requestFullscreen();
-    done.catch(() => {});
+    done.catch(() => {
+      // Ignored: the browser refuses full screen; the picture stays as it is.
+    });
   }
 
   /** Sets the stream for the play button. */
@@ -157,7 +159,9 @@ export class Player {
       if (name !== 'NotAllowedError' || player !== this.#player) return;
       // Browsers allow sound only after a user gesture.
       this.#video.muted = true;
-      this.#video.play().catch(() => {});
+      this.#video.play().catch(() => {
+        // Ignored: a new player has taken its place, or the user pauses.
+      });
     });
   }
 

@@ -8,7 +8,7 @@ import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import type { Call, CallGateway, CallGatewayOptions } from '@sipcast/core';
+import type { Call, CallGateway, CallGatewayOptions, OutputFailure } from '@sipcast/core';
 import { readFlvTags } from '@sipcast/media';
 import { decodeAmf0 } from '@sipcast/media/wire';
 import type { FlvRecording } from '@sipcast/media';
@@ -112,6 +112,39 @@ describe('every audio codec, pushed, recorded and watched at once', () => {
 });
 
 describe('a named stream', () => {
+  it('says which output was removed and why: in the log, a metric and an event', async () => {
+    const lines: string[] = [];
+    const log = (line: string): void => void lines.push(line);
+    const logger = { debug: () => {}, info: log, warn: log, error: log };
+    const { gateway, peer, base } = await open({ logger });
+    const call = await startCall(gateway, peer);
+    await call.established();
+    const failures: OutputFailure[] = [];
+    gateway.on('outputFailed', (failure) => failures.push(failure));
+    const feed = await fetch(`${base}/events`);
+    const reader = feed.body!.getReader();
+    const ended: unknown[] = [];
+    call.stream.addOutput({
+      push: () => {
+        throw new Error('the disk is full');
+      },
+      onEnded: (error) => void ended.push(error),
+    });
+    await expect.poll(() => failures).toHaveLength(1);
+    expect(failures).toEqual([
+      { streamName: 'cam', callId: call.callId, reason: 'the disk is full' },
+    ]);
+    expect(ended).toEqual([new Error('the disk is full')]);
+    expect(gateway.faults['output-failed']).toBe(1);
+    expect(lines.filter((line) => line.includes('stream cam was removed'))).toHaveLength(1);
+    let events = '';
+    while (!events.includes('event: OutputFailed')) {
+      const { value } = await reader.read();
+      events += Buffer.from(value!).toString();
+    }
+    await reader.cancel();
+  });
+
   it('is found from the start of its call, and plays over HTTP from a key frame on', async () => {
     const { gateway, peer, base } = await open({}, {}, { answerAfterMs: 300 });
     const call = await startCall(gateway, peer);

@@ -35,7 +35,9 @@ export class CallChanges {
   /** See `Call.hold` and `Call.resume`. */
   hold(wanted: boolean): Promise<void> {
     const changed = this.#holding.then(() => this.#hold(wanted));
-    this.#holding = changed.catch(() => {});
+    this.#holding = changed.catch(() => {
+      // Ignored: the caller of `hold` gets it; the next change goes on.
+    });
     return changed;
   }
 

@@ -33,6 +33,8 @@ export interface CallDeps {
       signal: AbortSignal,
     ): Promise<Pick<Registration, 'unregister'>>;
   };
+  /** An output of the call's stream was removed. */
+  readonly onOutputFailed: (streamName: string, callId: string, error: unknown) => void;
   /** Logger of this call: its lines need not name the call. */
   readonly logger: Logger;
   /** Wall clock in milliseconds. */

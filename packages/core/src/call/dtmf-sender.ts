@@ -34,7 +34,9 @@ export class DtmfSender {
       if (this.#handler.isOver()) return;
       await (type === 'RFC2833' ? this.#events(digits) : this.#infos(digits, type));
     });
-    this.#queue = sent.catch(() => {});
+    this.#queue = sent.catch(() => {
+      // Ignored: the caller gets it; the next digits go on.
+    });
     return sent;
   }
 

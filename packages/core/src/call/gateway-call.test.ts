@@ -77,6 +77,7 @@ function setUp(request: Partial<StartupRequest> = {}, deps: Partial<CallDeps['us
     trace: { entries: () => [] },
   };
   const call = new GatewayCall(startup, media as unknown as MediaSession, options, {
+    onOutputFailed: () => {},
     userAgent: {
       localAddressFor: () => Promise.resolve('127.0.0.1'),
       invite: (invited, handler) => {

@@ -103,7 +103,9 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
         return agreement.read(sdp, () => this.#onReanswer(sdp));
       },
     });
-    this.stream = new GatewayStream(startup.toStream, startup.callId, media.stream);
+    this.stream = new GatewayStream(startup.toStream, startup.callId, media.stream, (error) =>
+      this.onOutputFailed(error),
+    );
     this.#answered = new Promise((resolve) => {
       this.#resolveAnswered = resolve;
     });
@@ -240,6 +242,12 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
     const logger = childLogger(this.#deps.logger, { area: 'rtp' });
     logger.warn(`no ${kind.toUpperCase()} from the peer`);
     this.#abandon(INFO.rtpActivity);
+  }
+
+  /** An output of its stream was removed. */
+  onOutputFailed(error: unknown): void {
+    const { toStream, callId } = this.#startup;
+    this.#deps.onOutputFailed(toStream, callId, error);
   }
 
   /** The peer pressed a key, by RFC 4733. */

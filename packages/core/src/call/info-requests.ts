@@ -40,7 +40,9 @@ export class InfoRequests {
       (statusCode) => {
         this.#isRefused = statusCode >= 300;
       },
-      () => {}, // The call is ending. Other requests report signalling failures.
+      () => {
+        // Ignored: the call is ending. Other requests report signalling failures.
+      },
     );
   }
 

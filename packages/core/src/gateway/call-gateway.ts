@@ -17,6 +17,15 @@ import type { Calls } from './calls.ts';
 import type { Pushes } from './pushes.ts';
 import type { Streams } from './streams.ts';
 
+/** An output that was removed from its stream. */
+export interface OutputFailure {
+  readonly streamName: string;
+  /** `null` for a published stream. */
+  readonly callId: string | null;
+  /** The error's message. */
+  readonly reason: string;
+}
+
 /** Events of a gateway. */
 export interface CallGatewayEvents {
   /**
@@ -44,6 +53,8 @@ export interface CallGatewayEvents {
   pushChange: (view: RtmpPushView, callId: string) => void;
   /** A push has ended: it was terminated, or its stream ended. */
   pushClosed: (view: RtmpPushView, callId: string) => void;
+  /** An output of a stream was removed: it threw, or what it needs could not be encoded. Also logged, and counted in `faults`. */
+  outputFailed: (failure: OutputFailure) => void;
   /** Once, after all other events: the gateway is closed. */
   closed: () => void;
 }

@@ -110,7 +110,7 @@ export class CallLauncher {
     clientAddress: string,
     session: ConstructorParameters<typeof GatewayCall>[1],
   ): GatewayCall {
-    const { traces, userAgent, wallClock } = this.#deps;
+    const { traces, userAgent, wallClock, onOutputFailed } = this.#deps;
     const { callId } = startup;
     this.#sessions++;
     const trace = traces.openCall(callId);
@@ -122,6 +122,7 @@ export class CallLauncher {
       {
         userAgent,
         wallClock,
+        onOutputFailed,
         logger: childLogger(this.#deps.logger, { area: 'call', callId }),
       },
     );

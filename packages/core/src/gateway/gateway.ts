@@ -88,6 +88,7 @@ class Gateway extends SafeEmitter<CallGatewayEvents> implements CallGateway {
   readonly #encoders: Encoders;
   readonly #faults: FaultLog;
   readonly #launcher: CallLauncher;
+  readonly #logger: Logger;
   readonly #registrations: Registrations;
   readonly #traces: SipTraces;
   readonly #userAgent: SipUserAgent;
@@ -118,6 +119,7 @@ class Gateway extends SafeEmitter<CallGatewayEvents> implements CallGateway {
     deps: GatewayDeps,
   ) {
     super(logger);
+    this.#logger = logger;
     const faults = new FaultLog(logger, deps.now);
     const sipLogger = childLogger(logger, { area: 'sip' });
     const { mediaFolder, silentAudio } = options;
@@ -153,7 +155,7 @@ class Gateway extends SafeEmitter<CallGatewayEvents> implements CallGateway {
         onClosed: (push, callId) => this.emit('pushClosed', push.view(), callId),
       },
     );
-    const media = new MediaOpener(options, encoders, { ...deps, faults, logger });
+    const media = new MediaOpener(options, encoders, { ...deps, faults });
     this.streams = new StreamTable(options, {
       callStreams: () => this.calls.live.map(({ stream }) => stream),
       isReserved: (name) => reservations.hasStream(name),
@@ -162,6 +164,7 @@ class Gateway extends SafeEmitter<CallGatewayEvents> implements CallGateway {
         return media.openSource(...source, this.pushes.enhancedOf(null, {}));
       },
       viewerForm: () => encoders.viewerForm,
+      onOutputFailed: (streamName, error) => this.#outputFailed(streamName, null, error),
     });
     const reservations = new Reservations(this.calls.byCallId, (name) => this.streams.has(name));
     const recordings = new Recordings(options.recording, {
@@ -193,6 +196,8 @@ class Gateway extends SafeEmitter<CallGatewayEvents> implements CallGateway {
           resolve: (...host) => this.#userAgent.resolve(...host),
           register: (...account) => this.#registrations.acquire(...account),
         },
+        onOutputFailed: (streamName, callId, error) =>
+          this.#outputFailed(streamName, callId, error),
         logger,
         wallClock: deps.wallClock,
       },
@@ -201,6 +206,18 @@ class Gateway extends SafeEmitter<CallGatewayEvents> implements CallGateway {
         onCall: (call) => this.emit('call', call),
       },
     );
+  }
+
+  /** An output is a guest of its stream: what it throws, or what it lacks, costs that output and says so. */
+  #outputFailed(streamName: string, callId: string | null, error: unknown): void {
+    this.#faults.add('output-failed');
+    const reason = error instanceof Error ? error.message : String(error);
+    const words = error instanceof Error ? (error.stack ?? reason) : reason;
+    const about = { area: 'media', ...(callId !== null && { callId }) } as const;
+    childLogger(this.#logger, about).warn(
+      `an output of stream ${streamName} was removed: ${words}`,
+    );
+    this.emit('outputFailed', { streamName, callId, reason });
   }
 
   #createUserAgent(

@@ -13,8 +13,6 @@ import type { GatewayCall } from '../call/gateway-call.ts';
 import type { CallEncoders, Encoders } from './encoders.ts';
 import { GatewayError } from '../errors.ts';
 import type { FaultLog } from '../fault-log.ts';
-import { childLogger } from '../logger.ts';
-import type { Logger } from '../logger.ts';
 import type { OutputFormOptions } from '../stream/output-form.ts';
 import type { CallGatewayOptions } from './gateway-options.ts';
 import { asGatewayError } from './sip-options.ts';
@@ -24,7 +22,6 @@ export interface MediaOpenerDeps {
   /** Opens one call's media. */
   readonly openMediaSession: typeof openMediaSession;
   readonly faults: FaultLog;
-  readonly logger: Logger;
   /** Monotonic milliseconds. */
   readonly now: () => number;
   /** Wall clock in milliseconds. */
@@ -100,7 +97,7 @@ export class MediaOpener {
           onInactive: (kind) => call()?.onInactive(kind),
           onProblem: (medium, problem) => call()?.onProblem(medium, problem),
           onSecond: () => call()?.onSecond(),
-          onOutputFailed: (error) => this.#onOutputFailed(`call ${callId}`, error),
+          onOutputFailed: (error) => call()?.onOutputFailed(error),
           onFailure: (error) => call()?.fail(error),
         },
       );
@@ -135,22 +132,10 @@ export class MediaOpener {
           ticker: this.#ticker,
           now: this.#deps.now,
         },
-        {
-          onOutputFailed: (error) => this.#onOutputFailed('a published stream', error),
-          ...handler,
-        },
+        handler,
       );
     } catch (error) {
       throw asGatewayError(error);
     }
-  }
-
-  /** An application's own output is a guest: what it throws costs that output, and says so. */
-  #onOutputFailed(owner: string, error: unknown): void {
-    this.#deps.faults.add('output-failed');
-    const words = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    childLogger(this.#deps.logger, { area: 'media' }).warn(
-      `an output of ${owner} was removed: ${words}`,
-    );
   }
 }

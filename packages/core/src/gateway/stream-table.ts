@@ -26,7 +26,7 @@ export interface StreamTableOptions {
 
 /** What the gateway does for its streams. */
 export interface StreamTableHandler {
-  /** Those of the live calls, with and without a name. */
+  /** Those of the live calls. */
   callStreams(): readonly GatewayStream[];
   /** Whether the name is reserved for a call that is starting. */
   isReserved(name: string): boolean;
@@ -36,6 +36,8 @@ export interface StreamTableHandler {
     form: OutputFormOptions,
     handler: FrameStreamHandler,
   ): FrameStream;
+  /** An output of a published stream was removed. */
+  onOutputFailed(streamName: string, error: unknown): void;
   /** What browsers play. */
   viewerForm(): OutputForm;
 }
@@ -75,10 +77,15 @@ export class StreamTable implements Streams {
     if (this.has(name) || this.#handler.isReserved(name))
       throw new GatewayError('STREAM_EXISTS', 'A live stream has this name', { field: 'name' });
     const { form = {}, onKeyFrameWanted, ...media } = options;
+    const onOutputFailed = (error: unknown): void => this.#handler.onOutputFailed(name, error);
     const source = this.#handler.openSource(media, form, {
+      onOutputFailed,
       ...(onKeyFrameWanted && { onKeyFrameWanted }),
     });
-    const published = new FramePublication(name, source, () => this.#published.delete(name));
+    const published = new FramePublication(name, source, {
+      onOutputFailed,
+      onClosed: () => this.#published.delete(name),
+    });
     this.#published.set(name, published);
     return published;
   }
@@ -111,6 +118,6 @@ export class StreamTable implements Streams {
 
   #all(): GatewayStream[] {
     const own = [...this.#published.values()].map(({ stream }) => stream);
-    return [...this.#handler.callStreams().filter(({ name }) => name !== null), ...own];
+    return [...this.#handler.callStreams(), ...own];
   }
 }

@@ -33,7 +33,10 @@ export class MediaHosts {
     const open = hostsIn(sdp).filter(({ key }) => !this.#known.has(key));
     await Promise.all(
       open.slice(0, MAX_HOSTS).map(async ({ key, host, family }) => {
-        const address = await this.#resolve(host, family).catch(() => null);
+        const address = await this.#resolve(host, family).catch(() => {
+          // Ignored: `withAddresses` reports what was not found.
+          return null;
+        });
         this.#known.set(key, address);
       }),
     );

@@ -147,7 +147,9 @@ export class SessionAgreement {
     const before = this.#reading ?? Promise.resolve();
     const read = before.then(() => this.hosts.lookUp(answer)).then(use);
     const settled = read
-      .catch(() => {})
+      .catch(() => {
+        // Ignored: `read` rejects with it.
+      })
       .then(() => {
         if (this.#reading === settled) this.#reading = undefined;
       });

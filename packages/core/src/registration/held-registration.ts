@@ -125,7 +125,9 @@ export class HeldRegistration
   }
 
   #begin(): void {
-    this.registered().catch(() => {}); // Events report the failure.
+    this.registered().catch(() => {
+      // Ignored: events report the failure.
+    });
   }
 
   async #try(): Promise<void> {
@@ -202,7 +204,9 @@ export class HeldRegistration
     this.#nextAttemptAtMs = this.#deps.wallClock() + delayMs;
     this.#cancelTimer = this.#deps.startTimer(delayMs, () => {
       this.#attempt ??= this.#try();
-      this.#attempt.catch(() => {});
+      this.#attempt.catch(() => {
+        // Ignored: events report the failure.
+      });
     });
   }
 
@@ -220,7 +224,9 @@ export class HeldRegistration
   async #unregister(): Promise<void> {
     this.#onReleased();
     this.#stopTimer();
-    await this.#attempt?.catch(() => {});
+    await this.#attempt?.catch(() => {
+      // Ignored: events report the failure.
+    });
     this.#stopTimer();
     const binding = this.#binding;
     this.#binding = undefined;

@@ -5,20 +5,29 @@ import { GatewayError } from '../errors.ts';
 import { GatewayStream } from './gateway-stream.ts';
 import type { PublishedStream } from './published-stream.ts';
 
+/** What a publication reports. */
+export interface FramePublicationHandler {
+  /** An output was removed. */
+  onOutputFailed(error: unknown): void;
+  /** The name is free again. */
+  onClosed(): void;
+}
+
 /** A published stream as the gateway drives it. */
 export class FramePublication implements PublishedStream {
   readonly name: string;
   readonly stream: GatewayStream;
   readonly #source: FrameStream;
-  readonly #onClosed: () => void;
+  readonly #handler: FramePublicationHandler;
   #closing: Promise<void> | undefined;
 
-  /** @param onClosed - Called when the name is free again. */
-  constructor(name: string, source: FrameStream, onClosed: () => void) {
+  constructor(name: string, source: FrameStream, handler: FramePublicationHandler) {
     this.name = name;
-    this.stream = new GatewayStream(name, null, source.stream);
+    this.stream = new GatewayStream(name, null, source.stream, (error) =>
+      handler.onOutputFailed(error),
+    );
     this.#source = source;
-    this.#onClosed = onClosed;
+    this.#handler = handler;
     this.stream.goLive();
   }
 
@@ -40,7 +49,7 @@ export class FramePublication implements PublishedStream {
   }
 
   async #close(): Promise<void> {
-    this.#onClosed();
+    this.#handler.onClosed();
     await this.stream.end();
     this.#source.close();
   }

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { GatewayStream } from './gateway-stream.ts';
-import type { StreamSource } from '@sipcast/media';
+import type { Output, StreamSource } from '@sipcast/media';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -20,7 +20,8 @@ const source = {
 } as unknown as StreamSource;
 
 it('waits for outputs that flush, and not for ever for one that never does', async () => {
-  const stream = new GatewayStream('s', 'c', source);
+  const failures: unknown[] = [];
+  const stream = new GatewayStream('s', 'c', source, (error) => failures.push(error));
   const order: string[] = [];
   stream.addOutput({
     push: () => {},
@@ -39,4 +40,45 @@ it('waits for outputs that flush, and not for ever for one that never does', asy
   await ended;
   expect(order).toEqual(['flushed', 'ended']);
   expect(vi.getTimerCount()).toBe(0);
+  expect(failures).toEqual([new Error('an output took too long to end')]);
+});
+
+it('reports an output that fails once, however it fails', async () => {
+  const failures: unknown[] = [];
+  let attached: Output | undefined;
+  let encoderFailed: ((error: unknown) => void) | undefined;
+  const stream = new GatewayStream(
+    's',
+    'c',
+    {
+      ...source,
+      form: { audio: 'aac', video: 'passthrough' },
+      contents: () => ({}),
+      prepare: (_form: unknown, onFailed: (error: unknown) => void) => {
+        encoderFailed = onFailed;
+        return () => {};
+      },
+      addOutput: (output: Output) => {
+        attached = output;
+      },
+    } as unknown as StreamSource,
+    (error) => failures.push(error),
+  );
+  stream.goLive();
+  const tag = { type: 8, timestampMs: 0, body: new Uint8Array(2), role: 'audio' } as const;
+  const ended = vi.fn();
+  stream.addOutput({ push: () => Promise.reject(new Error('async')) as never, onEnded: ended });
+  attached?.push(tag);
+  await vi.advanceTimersByTimeAsync(0);
+  expect(failures).toEqual([new Error('async')]);
+  stream.addOutput({ push: () => {}, onEnded: () => Promise.reject(new Error('at the end')) });
+  encoderFailed?.(new Error('encoder'));
+  encoderFailed?.(new Error('again'));
+  await vi.advanceTimersByTimeAsync(0);
+  expect(failures.slice(1)).toEqual([new Error('encoder'), new Error('at the end')]);
+  // The source reports its own removals.
+  stream.addOutput({ push: () => {}, onEnded: ended });
+  attached?.onEnded?.(new Error('thrown'));
+  expect(failures).toHaveLength(3);
+  expect(ended).toHaveBeenCalledTimes(2);
 });

@@ -24,17 +24,28 @@ const NOTHING: StreamFigures = {
 
 /** A stream as the gateway drives it. */
 export class GatewayStream implements NamedStream {
-  readonly name: string | null;
+  readonly name: string;
   readonly callId: string | null;
   readonly #source: StreamSource;
+  readonly #onOutputFailed: (error: unknown) => void;
   readonly #pushes = new Set<GatewayPush>();
   readonly #attachments = new Set<Attachment>();
   #state: 'reserved' | 'live' | 'ended' = 'reserved';
 
-  constructor(name: string | null, callId: string | null, source: StreamSource) {
+  /**
+   * @param callId - Of the call that owns it; `null`: of none.
+   * @param onOutputFailed - An output was removed, or failed to end, for a reason that its source does not report itself.
+   */
+  constructor(
+    name: string,
+    callId: string | null,
+    source: StreamSource,
+    onOutputFailed: (error: unknown) => void,
+  ) {
     this.name = name;
     this.callId = callId;
     this.#source = source;
+    this.#onOutputFailed = onOutputFailed;
   }
 
   get live(): boolean {
@@ -53,7 +64,7 @@ export class GatewayStream implements NamedStream {
 
   view(): StreamView {
     return {
-      streamName: this.name ?? '',
+      streamName: this.name,
       callId: this.callId,
       live: this.live,
       ...(this.live ? this.#source.figures() : NOTHING),
@@ -79,9 +90,11 @@ export class GatewayStream implements NamedStream {
   ): () => void {
     const own = this.#source.form;
     const wanted = form ? { audio: own.audio, video: own.video, ...form } : own;
-    const attachment = new Attachment(output, wanted, isViewer, (thrower, error) =>
-      this.#dismiss(thrower, error),
-    );
+    const attachment = new Attachment(output, wanted, isViewer, {
+      onRemoved: (error) => this.#dismiss(attachment, error),
+      onFailed: (error) => this.#fail(attachment, error),
+      onEndFailed: (error) => this.#onOutputFailed(error),
+    });
     if (this.#state === 'live') this.#connect(attachment);
     if (this.#state === 'ended') void attachment.end();
     else this.#attachments.add(attachment);
@@ -120,7 +133,7 @@ export class GatewayStream implements NamedStream {
       try {
         this.#connect(attachment);
       } catch (error) {
-        this.#dismiss(attachment, error);
+        this.#fail(attachment, error);
       }
     }
   }
@@ -139,7 +152,7 @@ export class GatewayStream implements NamedStream {
 
   #connect(attachment: Attachment): void {
     const { form } = attachment;
-    attachment.release = this.#source.prepare(form, (error) => this.#dismiss(attachment, error));
+    attachment.release = this.#source.prepare(form, (error) => this.#fail(attachment, error));
     try {
       attachment.onLive(this.#source.contents(form));
     } catch (error) {
@@ -147,6 +160,12 @@ export class GatewayStream implements NamedStream {
       throw error;
     }
     this.#source.addOutput(attachment, form);
+  }
+
+  /** Removes an output, and says why. */
+  #fail(attachment: Attachment, error: unknown): void {
+    if (this.#attachments.has(attachment)) this.#onOutputFailed(error);
+    this.#dismiss(attachment, error);
   }
 
   #dismiss(attachment: Attachment, error: unknown): void {

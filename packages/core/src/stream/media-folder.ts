@@ -37,7 +37,7 @@ export async function findSound(
     const path = await realpath(join(root, fileName));
     if (path.startsWith(root + sep) && (await stat(path)).isFile()) return path;
   } catch {
-    // Does not exist, or is not readable.
+    // Ignored: a file that does not exist or is not readable is not found, see below.
   }
   throw new GatewayError('FILE_NOT_FOUND', 'No such file in the media folder', { field });
 }

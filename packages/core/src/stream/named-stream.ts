@@ -30,8 +30,7 @@ export interface AddOutputOptions {
 
 /** A stream. The stream of a call is reserved when the call starts, and live from the answer to the end. */
 export interface NamedStream {
-  /** The call's `toStream`, or `null` for one that cannot be found by name. */
-  readonly name: string | null;
+  readonly name: string;
   /** `null`: the stream does not belong to a call. */
   readonly callId: string | null;
   /** Media is negotiated and the stream has not ended. */

@@ -67,7 +67,9 @@ export class SipCapture {
     while (this.#writing !== undefined) await this.#writing;
     const file = this.#file;
     this.#file = undefined;
-    await file?.close().catch(() => {});
+    await file?.close().catch((error: unknown) => {
+      this.#handler.onFault('capture-failed', `${this.#options.file}: ${String(error)}`);
+    });
   }
 
   #visible(octets: Uint8Array): Uint8Array {

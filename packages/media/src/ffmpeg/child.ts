@@ -298,7 +298,7 @@ export function lowerPriority(pid: number | undefined): void {
   try {
     setPriority(pid, NICENESS);
   } catch {
-    // A sandbox may forbid it, or the child has ended already; it works without.
+    // Ignored: a sandbox may forbid it, or the child has ended already; it works without.
   }
 }
 

@@ -32,8 +32,10 @@ export async function remuxToMp4(ffmpeg: FfmpegBinary, from: string, to: string)
   try {
     const [code] = await Promise.all([
       exited,
-      // A child that ends early reads no more: its exit has the reason.
-      pipeline(createReadStream(from), child.stdin).catch(() => {}),
+      // A child that ends early reads no more.
+      pipeline(createReadStream(from), child.stdin).catch(() => {
+        // Ignored: its exit has the reason.
+      }),
       pipeline(child.stdout, createWriteStream(part)),
     ]);
     if (code !== 0) throw new Error(words.trim().split('\n').at(-1) ?? `ended with ${code}`);

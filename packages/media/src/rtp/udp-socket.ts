@@ -30,7 +30,7 @@ export function bindSocket(address: string, port: number): Promise<Socket> {
       try {
         socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
       } catch {
-        // The system's default has to do.
+        // Ignored: the system's default has to do.
       }
       resolve(socket);
     });

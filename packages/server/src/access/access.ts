@@ -149,7 +149,7 @@ async function readUsers(stateDir: string): Promise<readonly User[] | undefined>
     if (users.every(({ name, password }) => typeof name === 'string' && isPasswordHash(password)))
       return users;
   } catch {
-    // Handled below.
+    // Ignored: the error below covers it.
   }
   // Creating a new password here would let in anyone who can damage the file and read the log.
   throw new ServerError(

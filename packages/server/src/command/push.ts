@@ -68,10 +68,12 @@ async function watch(
     wasActive ||= push.status === 'RTMP_STREAM_ACTIVE';
     if (push.status === 'RTMP_CONNECTION_FAILED') {
       line.say(`FAILED: ${printable(push.lastError ?? 'gave up')}`);
-      await client.terminatePush(mediaSessionId).catch(() => {});
+      await terminate(client, mediaSessionId, line);
       return 1;
     }
-    await pause(PERIOD_MS, undefined, { signal: stop }).catch(() => {});
+    await pause(PERIOD_MS, undefined, { signal: stop }).catch(() => {
+      // Ignored: the signal ends the wait.
+    });
     if (stop.aborted) continue;
     try {
       const found = await client.findPushes({ streamName: started.streamName });
@@ -90,17 +92,26 @@ async function watch(
 }
 
 async function end(client: RestClient, mediaSessionId: string, line: StatusLine): Promise<number> {
+  if (!(await terminate(client, mediaSessionId, line))) return 1;
+  line.say('ENDED');
+  return 0;
+}
+
+/** @returns whether the push is gone; says why where it is not. */
+async function terminate(
+  client: RestClient,
+  mediaSessionId: string,
+  line: StatusLine,
+): Promise<boolean> {
   try {
     await client.terminatePush(mediaSessionId);
   } catch (error) {
     // It has meanwhile ended by itself.
-    if (!(error instanceof RestClientError && error.status === 404)) {
-      line.say(`The push continues: ${problemOf(error)}`);
-      return 1;
-    }
+    if (error instanceof RestClientError && error.status === 404) return true;
+    line.say(`The push continues: ${problemOf(error)}`);
+    return false;
   }
-  line.say('ENDED');
-  return 0;
+  return true;
 }
 
 /**

@@ -46,7 +46,10 @@ export async function runServe(args: ConfigArguments): Promise<void> {
     });
   }
   const end = async (isClosing: boolean): Promise<void> => {
-    if (!isClosing) await server.close(LAST_GRACE_MS).catch(() => {});
+    if (!isClosing)
+      await server.close(LAST_GRACE_MS).catch((error: unknown) => {
+        log.error(`closing failed: ${String(error)}`);
+      });
     await opened.flush(LAST_GRACE_MS);
     process.exit(3);
   };

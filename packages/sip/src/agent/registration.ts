@@ -290,7 +290,7 @@ class Binding implements Registration {
         const expires = contact.parameters.get('expires');
         if (expires !== undefined && /^\d{1,10}$/.test(expires)) return Number(expires);
       } catch {
-        // A malformed binding of another client, which does not concern us.
+        // Ignored: a malformed binding of another client does not concern us.
       }
     }
     const header = response.headers.get('expires');

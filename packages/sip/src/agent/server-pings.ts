@@ -88,7 +88,7 @@ export class ServerPings {
       this.#remember(server.uri, hops);
       await Promise.all(hops.map((hop) => this.#ping(server.uri, hop)));
     } catch {
-      // The name does not resolve now. Calls to it will report that, and the next ping resolves it again.
+      // Ignored: the name does not resolve now. Calls to it will report that, and the next ping resolves it again.
     }
     if (this.#stopped) return;
     // RFC 5626 §4.4 recommends this for keep-alives: pings that started together drift apart.

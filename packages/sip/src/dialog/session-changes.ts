@@ -150,7 +150,9 @@ export class SessionChanges {
 
   #enqueue<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#queue.then(work);
-    this.#queue = result.catch(() => {});
+    this.#queue = result.catch(() => {
+      // Ignored: the caller gets it; the next change goes on.
+    });
     return result;
   }
 

@@ -61,7 +61,7 @@ function contactsOf(response: SipResponse | undefined): RedirectTarget[] {
       const q = Number(parameters.get('q') ?? 1);
       found.push({ uri, text, q: Number.isNaN(q) ? 1 : q });
     } catch {
-      // Another scheme, e.g. tel or mailto, which we cannot call.
+      // Ignored: another scheme, e.g. tel or mailto, which we cannot call.
     }
   }
   return found.toSorted((a, b) => b.q - a.q);

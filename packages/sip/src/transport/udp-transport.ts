@@ -51,7 +51,7 @@ export class UdpTransport implements Transport {
         try {
           socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
         } catch {
-          // Keep the system's default size.
+          // Ignored: the system's default size has to do.
         }
         this.#socket = socket;
         this.#mapsAddresses = this.#options.bindAddress === '::';
