@@ -61,6 +61,12 @@ export class GatewayError extends Error {
   }
 }
 
+/** The `INVALID_ARGUMENT` error for a URL that does not parse. */
+export function invalidUrl(field: string, cause: unknown): GatewayError {
+  const problem = cause instanceof Error ? cause.message : String(cause);
+  return new GatewayError('INVALID_ARGUMENT', `${field}: ${problem}`, { field, cause });
+}
+
 /** The `INVALID_ARGUMENT` error for a field. */
 export function invalidArgument(field: string, problem: string): GatewayError {
   return new GatewayError('INVALID_ARGUMENT', `${field} ${problem}`, { field });

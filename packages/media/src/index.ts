@@ -21,6 +21,10 @@ export { newSrtpKey, SRTP_SUITES } from './rtp/srtp.ts';
 export type { SrtpKeys } from './rtp/srtp.ts';
 export type { RtmpCapabilities, RtmpEnhancedMode } from './rtmp/capabilities.ts';
 export { openRtmpPublisher } from './rtmp/publication.ts';
+export { openSrtPublisher } from './srt/publisher.ts';
+export type { SrtPublisherOptions } from './srt/publisher.ts';
+export { parseSrtUrl } from './srt/url.ts';
+export type { SrtUrl } from './srt/url.ts';
 export type {
   RtmpPublisher,
   RtmpPublisherHandler,

@@ -4,7 +4,8 @@ import { randomBytes } from 'node:crypto';
 import { parseUri } from '@sipcast/sip';
 import type { DigestCredentials, SipUri } from '@sipcast/sip';
 import { GatewayError, invalidArgument } from '../errors.ts';
-import { checkStreamName, validateRtmpTarget } from '../stream/names.ts';
+import { checkStreamName } from '../stream/names.ts';
+import { checkPushTarget } from '../stream/push-protocols.ts';
 import { formOptionsOf } from '../stream/output-form.ts';
 import { checkOptions } from '../option-rows.ts';
 import type { OutputFormOptions } from '../stream/output-form.ts';
@@ -217,7 +218,7 @@ function resolveRtmp(request: StartupRequest): {
   if (rtmpUrl === null && rtmpStream === null) return { rtmpUrl, rtmpStream };
   if (rtmpUrl === null) throw invalidArgument('rtmpUrl', 'is required together with rtmpStream');
   if (rtmpStream === null) throw invalidArgument('rtmpStream', 'is required together with rtmpUrl');
-  validateRtmpTarget(rtmpUrl, rtmpStream);
+  checkPushTarget(rtmpUrl, rtmpStream);
   return { rtmpUrl, rtmpStream };
 }
 

@@ -75,6 +75,7 @@ export class CallLauncher {
     const form = this.#deps.encoders.formOf(startup.form);
     const { callId, rtmpUrl, rtmp } = startup;
     const ownForm = media.ownForm(form, pushes.enhancedOf(rtmpUrl, rtmp));
+    if (rtmpUrl !== null) pushes.requireUsable(rtmpUrl);
     const recordDir = recordings.dirOf(startup.record);
     admission.check(calls.byCallId.size);
     const releaseNames = reservations.take(startup);

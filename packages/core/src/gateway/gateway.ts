@@ -146,7 +146,7 @@ class Gateway extends SafeEmitter<CallGatewayEvents> implements CallGateway {
         ...(mediaFolder !== undefined && { mediaFolder }),
       },
       encoders,
-      { ...deps, logger },
+      { ...deps, ffmpeg: () => encoders.ffmpeg, logger },
       {
         streamOf: (name) => this.streams.get(name),
         formOf: (callId) => this.calls.get(callId).request.form,

@@ -1,7 +1,6 @@
 // Where a push connects and what it publishes.
 
-import { invalidArgument } from '../errors.ts';
-import { validateRtmpTarget } from '../stream/names.ts';
+import { checkPushTarget, protocolOf } from '../stream/push-protocols.ts';
 import type { PushRequest } from './pushes.ts';
 
 /** Where a push connects and what it publishes, where that is not its `rtmpUrl` and stream. */
@@ -20,23 +19,10 @@ export function pushAddressOf({
   rtmpTransponderFullUrl = false,
 }: PushRequest): PushAddress {
   if (!rtmpTransponderFullUrl) {
-    validateRtmpTarget(rtmpUrl, streamName, 'streamName');
+    checkPushTarget(rtmpUrl, streamName, 'streamName');
     return {};
   }
-  const [connectUrl, publishName] = splitFullUrl(rtmpUrl);
-  validateRtmpTarget(connectUrl, publishName, 'rtmpUrl');
-  return { connectUrl, publishName };
-}
-
-/** `rtmp://host/app/key?query` into where to connect and what to publish. */
-function splitFullUrl(url: string): [string, string] {
-  const query = url.indexOf('?');
-  const path = query < 0 ? url : url.slice(0, query);
-  const slash = path.lastIndexOf('/');
-  const key = path.slice(slash + 1) + (query < 0 ? '' : url.slice(query));
-  if (!/^rtmps?:\/\/[^/]+\/.+\/[^/]+$/i.test(path)) {
-    const problem = 'must end in /app/name when rtmpTransponderFullUrl is true';
-    throw invalidArgument('rtmpUrl', problem);
-  }
-  return [path.slice(0, slash), key];
+  const address = protocolOf(rtmpUrl).split(rtmpUrl);
+  checkPushTarget(address.connectUrl, address.publishName, 'rtmpUrl');
+  return address;
 }

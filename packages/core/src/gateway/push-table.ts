@@ -1,7 +1,7 @@
 // The pushes of a gateway by their ids.
 
 import { randomBytes } from 'node:crypto';
-import { adviseRtmpTarget, openFileSound } from '@sipcast/media';
+import { openFileSound } from '@sipcast/media';
 import type { OutputForm, RtmpEnhancedMode } from '@sipcast/media';
 import { GatewayError } from '../errors.ts';
 import { childLogger } from '../logger.ts';
@@ -11,6 +11,7 @@ import type { GatewayStream } from '../stream/gateway-stream.ts';
 import { findSound } from '../stream/media-folder.ts';
 import { formOptionsOf } from '../stream/output-form.ts';
 import type { OutputFormOptions } from '../stream/output-form.ts';
+import { protocolOf } from '../stream/push-protocols.ts';
 import { validateRtmpOptions } from '../stream/rtmp-options.ts';
 import type { PushRtmpOptions, RtmpOptions } from '../stream/rtmp-options.ts';
 import type { RtmpPushView } from '../stream/rtmp-push.ts';
@@ -107,10 +108,16 @@ export class PushTable implements Pushes {
     return push;
   }
 
+  /** @throws GatewayError `NOT_IMPLEMENTED` where pushes to this URL need something that is missing here */
+  requireUsable(rtmpUrl: string): void {
+    protocolOf(rtmpUrl).requireUsable(this.#deps);
+  }
+
   start(request: PushRequest): RtmpPushView {
     const { streamName, rtmpUrl, muted = false, rtmp = {} } = request;
     validateRtmpOptions(rtmp);
     const address = pushAddressOf(request);
+    this.requireUsable(rtmpUrl);
     const stream = this.#handler.streamOf(streamName);
     const { callId } = stream;
     const own = callId === null ? {} : this.#handler.formOf(callId);
@@ -183,7 +190,7 @@ export class PushTable implements Pushes {
   /** Whether a push to this URL will use Enhanced RTMP. @param url - `null`: not known yet. */
   enhancedOf(url: string | null, rtmp: PushRtmpOptions): RtmpEnhancedMode {
     const form = { audio: 'passthrough', video: 'passthrough' } as const;
-    const known = url === null ? undefined : adviseRtmpTarget(url, form, true);
+    const known = url === null ? undefined : protocolOf(url).advise(url, form, true);
     return rtmp.enhanced ?? this.#options.rtmp.enhanced ?? known?.enhanced ?? 'off';
   }
 }

@@ -8,7 +8,7 @@ import type { RtmpPush, RtmpPushView } from '../stream/rtmp-push.ts';
 export interface PushRequest extends OutputFormOptions {
   /** Name of a stream, that is, `toStream` of a call. */
   readonly streamName: string;
-  /** `rtmp://host[:port]/app[/instance][?query]`. */
+  /** `rtmp[s]://host[:port]/app[/instance][?query]`, or `srt://host:port[?streamid=…]`. */
   readonly rtmpUrl: string;
   /** `rtmpUrl` ends in the name to publish under. Default false: it is the stream's name. */
   readonly rtmpTransponderFullUrl?: boolean;

@@ -105,6 +105,7 @@ function setUp(
           },
         };
       },
+      ffmpeg: () => undefined,
       logger: silentLogger,
       now: () => Date.now(),
       random: () => 0.5,

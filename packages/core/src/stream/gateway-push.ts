@@ -1,10 +1,8 @@
 // One stream going to one RTMP server for as long as the stream lives: connects, reconnects, reports its real status.
 
-import { adviseRtmpTarget, AudioOverride, enhancedForm, parseRtmpUrl } from '@sipcast/media';
-import type { RtmpUrl } from '@sipcast/media/wire';
+import { AudioOverride, enhancedForm } from '@sipcast/media';
 import type {
   OpenSound,
-  openRtmpPublisher,
   Output,
   OutputForm,
   RtmpCapabilities,
@@ -19,13 +17,13 @@ import { childLogger } from '../logger.ts';
 import type { Logger } from '../logger.ts';
 import { mayFollow, RTMP_TRANSITIONS } from '../status.ts';
 import type { RtmpStreamStatus } from '../status.ts';
+import type { PushProtocol, PushProtocolDeps } from './push-protocol.ts';
+import { protocolOf } from './push-protocols.ts';
 import type { PushRtmpOptions, RtmpOptions } from './rtmp-options.ts';
 import type { RtmpPush, RtmpPushEvents, RtmpPushView } from './rtmp-push.ts';
 
-/** What a push needs: the network, the clock, randomness and the log. */
-export interface GatewayPushDeps {
-  /** Opens one RTMP connection. */
-  readonly openRtmpPublisher: typeof openRtmpPublisher;
+/** What a push needs: its protocols, the clock, randomness and the log. */
+export interface GatewayPushDeps extends PushProtocolDeps {
   /** Logger of this push: its lines need not name the push. */
   readonly logger: Logger;
   /** Monotonic milliseconds. */
@@ -89,6 +87,9 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
   readonly target: PushTarget;
   readonly #audio: AudioOverride;
   readonly #options: RtmpOptions;
+  readonly #protocol: PushProtocol;
+  /** Before the server has said what it takes. */
+  readonly #form: OutputForm;
   readonly #deps: GatewayPushDeps;
   #media: StreamSource | undefined;
   readonly #advice: RtmpTargetAdvice | undefined;
@@ -125,8 +126,10 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
     this.#audio = new AudioOverride(target.muted);
     this.#options = { ...options, ...target.rtmp };
     this.#deps = deps;
-    const { connectUrl, form, silentAudio = true } = target;
-    this.#advice = adviseRtmpTarget(connectUrl, form, silentAudio);
+    const { connectUrl, silentAudio = true } = target;
+    this.#protocol = protocolOf(connectUrl);
+    this.#form = this.#protocol.formFor(target.form);
+    this.#advice = this.#protocol.advise(connectUrl, this.#form, silentAudio);
     this.#enhanced = this.#options.enhanced ?? this.#advice?.enhanced ?? 'off';
   }
 
@@ -160,7 +163,7 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
 
   /** The form for a server with these capabilities of Enhanced RTMP, as far as the push may use them. */
   #formFor({ vp8, opus }: Pick<RtmpCapabilities, 'vp8' | 'opus'>): OutputForm {
-    const { form } = this.target;
+    const form = this.#form;
     if (this.#enhanced === 'off') return form;
     const takes = this.#advice?.takes;
     return enhancedForm(form, {
@@ -248,7 +251,7 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
 
   view(): RtmpPushView {
     const { mediaSessionId, streamName, rtmpUrl, connectUrl } = this.target;
-    const size = this.#media?.pictureSize(this.#leg?.form ?? this.target.form);
+    const size = this.#media?.pictureSize(this.#leg?.form ?? this.#form);
     const live = [...this.#legs].map(({ publisher }) => publisher.stats);
     return {
       mediaSessionId,
@@ -299,7 +302,7 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
   #openLeg(url: string): Leg {
     const { tls, mayRedirect, mayConnect, lookup, probe } = this.#options;
     const enhanced = this.#enhanced;
-    const publisher = this.#deps.openRtmpPublisher(
+    const publisher = this.#protocol.open(
       {
         url,
         streamName: this.target.publishName,
@@ -314,15 +317,17 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
         ...(probe !== undefined && { probe }),
       },
       {
+        onMediaWanted: (capabilities) => this.#attach(leg, capabilities),
         onPublishing: (capabilities) => this.#onPublishing(leg, capabilities),
         onFirstSent: (role) => this.#onFirstSent(leg, role),
         onKeyFrameWanted: () => this.#media?.requestKeyFrame(),
         onReconnectRequested: (other) => this.#onReconnectRequested(leg, other),
         onEnded: (error) => this.#onEnded(leg, error),
       },
+      this.#deps,
     );
     const leg: Leg = {
-      form: this.target.form,
+      form: this.#form,
       release: undefined,
       publisher,
       output: this.#audio.over(publisher),
@@ -346,13 +351,24 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
   }
 
   #onPublishing(leg: Leg, capabilities: RtmpCapabilities): void {
+    if (!this.#attach(leg, capabilities)) return;
+    if (leg !== this.#leg) return;
+    if (this.#status === 'RTMP_CONNECTION_LOST') this.#reconnects++;
+    this.#activeSinceMs = this.#deps.now();
+    this.#move('RTMP_STREAM_ACTIVE', undefined);
+  }
+
+  /** Sends the stream to a server. @returns whether it is sent */
+  #attach(leg: Leg, capabilities: RtmpCapabilities): boolean {
     const media = this.#media;
-    if (!media) return;
+    if (!media) return false;
+    if (leg.release) return true;
     leg.form = this.#formFor(capabilities);
     try {
       leg.release = media.prepare(leg.form, (error) => this.#onEncoderFailed(error));
     } catch (error) {
-      return this.#onUnservable(leg, error);
+      this.#onUnservable(leg, error);
+      return false;
     }
     if (capabilities.assumed) {
       const problem =
@@ -360,13 +376,9 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
       this.#deps.logger.warn(problem);
     }
     this.#crossBridge();
-    if (leg === this.#leg) {
-      if (this.#status === 'RTMP_CONNECTION_LOST') this.#reconnects++;
-      this.#activeSinceMs = this.#deps.now();
-    }
     // Joining sends the headers at once and requests a key frame; nothing else is sent before that.
     media.addOutput(leg.output, leg.form);
-    if (leg === this.#leg) this.#move('RTMP_STREAM_ACTIVE', undefined);
+    return true;
   }
 
   /** The form that this server takes cannot be encoded here. */
@@ -390,26 +402,15 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
   #onReconnectRequested(leg: Leg, url: string | undefined): void {
     if (leg !== this.#leg || this.#next || this.#terminated) return;
     const { connectUrl } = this.target;
-    const to = url === undefined ? connectUrl : this.#permitted(url);
+    const mayRedirect = this.#options.mayRedirect ?? (() => false);
+    const to =
+      url === undefined ? connectUrl : this.#protocol.redirect(connectUrl, url, mayRedirect);
     if (to === undefined) {
       this.#deps.logger.warn('the server redirects the push to a host that is not allowed');
       return;
     }
     this.#deps.logger.info('the server asks for a new connection');
     this.#next = this.#openLeg(to);
-  }
-
-  /** The same host with its user and password, or another host if `mayRedirect` allows it. Never from TLS to no TLS. */
-  #permitted(url: string): string | undefined {
-    const { connectUrl } = this.target;
-    const from = parseRtmpUrl(connectUrl);
-    const to = parseRtmpUrl(url);
-    if (from.secure && !to.secure) return undefined;
-    const { tcUrl } = to;
-    if (authorityOf(from) !== authorityOf(to))
-      return this.#options.mayRedirect?.(tcUrl) === true ? tcUrl : undefined;
-    const [, user = ''] = /^rtmps?:\/\/([^/?]*@)/i.exec(connectUrl) ?? [];
-    return tcUrl.replace('://', () => `://${user}`);
   }
 
   #handOver(): void {
@@ -489,11 +490,9 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
   /** Masks keys: servers repeat the stream name and the query in their messages. */
   #describe(error: RtmpError): string {
     const { publishName, connectUrl } = this.target;
-    const { app, password = '' } = parseRtmpUrl(connectUrl);
-    const [, query = ''] = /\?(.*)$/s.exec(app) ?? [];
     let words = `${error.code}: ${error.message}`;
-    const secrets = [publishName, ...keysOf(publishName), query, ...keysOf(query), password];
-    for (const secret of secrets) if (secret !== '') words = words.replaceAll(secret, '***');
+    for (const secret of this.#protocol.secretsIn(connectUrl, publishName))
+      words = words.replaceAll(secret, '***');
     return words;
   }
 
@@ -507,16 +506,6 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
     logger.info(`${previous} -> ${status}${reason}`);
     this.emit('status', status, error);
   }
-}
-
-/** Host and port as they are written. */
-function authorityOf({ tcUrl }: RtmpUrl): string {
-  return tcUrl.split('/')[2]?.toLowerCase() ?? '';
-}
-
-/** The values in the query of a name or an address. Short values are words, not keys. */
-function keysOf(text: string): readonly string[] {
-  return [...text.matchAll(/[?&=]([^?&=]{4,})/g)].map(([, value = '']) => value);
 }
 
 function release(leg: Leg): void {

@@ -33,6 +33,8 @@ export type FfmpegDecoding = 'vp8' | 'h264' | 'opus' | 'speex' | 'g722';
 export interface FfmpegCapabilities {
   readonly encoders: Readonly<Record<FfmpegEncoding, string | undefined>>;
   readonly decoders: Readonly<Record<FfmpegDecoding, string | undefined>>;
+  /** Protocols that not every build has. */
+  readonly protocols: { readonly srt: boolean };
 }
 
 /** A binary that was found and queried. */
@@ -121,16 +123,18 @@ async function packagedFfmpeg(): Promise<string | undefined> {
 async function probe(path: string): Promise<Pick<FfmpegBinary, 'version' | 'capabilities'>> {
   const ask = async (...args: string[]): Promise<string> =>
     (await promisify(execFile)(path, args, { timeout: PROBE_TIMEOUT_MS })).stdout;
-  const [head, encoders, decoders] = await Promise.all([
+  const [head, encoders, decoders, protocols] = await Promise.all([
     ask('-version'),
     ask('-hide_banner', '-encoders'),
     ask('-hide_banner', '-decoders'),
+    ask('-hide_banner', '-protocols'),
   ]);
   const version = /^ffmpeg version (\S+)/.exec(head)?.[1];
   if (version === undefined) throw new Error('It does not say that it is ffmpeg');
   const capabilities = {
     encoders: choose(ENCODERS, coderNames(encoders)),
     decoders: choose(DECODERS, coderNames(decoders)),
+    protocols: { srt: /^\s*srt\s*$/m.test(protocols.split('Output:')[1] ?? '') },
   };
   return { version, capabilities };
 }

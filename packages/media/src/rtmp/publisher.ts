@@ -68,6 +68,11 @@ export interface RtmpPublisherOptions {
 
 /** What a publisher reports. */
 export interface RtmpPublisherHandler {
+  /**
+   * At most once, before `onPublishing`: the protocol needs media before the server can accept it, so tags are wanted from now
+   * on. RTMP does not.
+   */
+  onMediaWanted?(capabilities: RtmpCapabilities): void;
   /** Once, when the server has accepted the publication: tags are sent from now on. */
   onPublishing(capabilities: RtmpCapabilities): void;
   /** The first key frame has been sent, or the first audio. Once each, from within `push`. */

@@ -260,8 +260,8 @@ function pushOf(
   environment: Readonly<Record<string, string | undefined>>,
 ): PushArguments {
   const rtmpUrl = url ?? environment['SIPCAST_RTMP_URL'] ?? '';
-  if (!/^rtmps?:\/\/[^/]+\/.+\/[^/]+$/i.test(rtmpUrl))
-    throw new UsageError('push needs an address like rtmp://server/app/name');
+  if (!/^(?:rtmps?:\/\/[^/]+\/.+\/[^/]+|srt:\/\/.+)$/i.test(rtmpUrl))
+    throw new UsageError('push needs an address like rtmp://server/app/name or srt://server:port');
   const server = values.server ?? (environment['SIPCAST_URL'] || 'http://127.0.0.1:8081/rest-api');
   if (!/^https?:\/\/./.test(server) || !URL.canParse(server))
     throw new UsageError('--server must be an http or https URL');

@@ -16,6 +16,7 @@ const FORMS: readonly (readonly [RegExp, string])[] = [
   [/\b([a-z][a-z0-9+.-]{0,16}:\/\/)[^\s/?#"'<>@]{1,512}@/gi, `$1${MASK}@`],
   // After the application, an RTMP URL has instance, key and query, in an order that depends on the platform.
   [/\b(rtmps?:\/\/[^\s/?#"'<>]{1,256}\/[^\s/?#"'<>]{1,256})[/?][^\s"'<>]{1,2048}/gi, `$1/${MASK}`],
+  [/\b(srt:\/\/[^\s/?#"'<>]{1,256})\/?\?[^\s"'<>]{1,2048}/gi, `$1?${MASK}`],
   [
     /([?&;][\w-]{0,32}(?:token|key|secret|pass|pwd|sig|auth)[\w-]{0,32}=)[^&\s"'<>]{1,2048}/gi,
     `$1${MASK}`,
@@ -101,7 +102,7 @@ export function keysIn(
   ids: string,
 ): readonly string[] {
   const [, user = '', path = '', query = ''] =
-    /^rtmps?:\/\/(?:([^/?]*)@)?[^/?]*([^?]*)\??(.*)$/is.exec(url ?? '') ?? [];
+    /^(?:rtmps?|srt):\/\/(?:([^/?]*)@)?[^/?]*([^?]*)\??(.*)$/is.exec(url ?? '') ?? [];
   const [, password = ''] = /:(.*)$/s.exec(user) ?? [];
   const values = query.split('&').map((pair) => pair.slice(pair.indexOf('=') + 1));
   const key = path.split('/').slice(2).at(-1) ?? '';

@@ -1,0 +1,341 @@
+// Publishes one stream over SRT through `ffmpeg -c copy -f mpegts`. One child is one connection; it ends with it.
+// Reconnecting is up to the caller, as with RTMP.
+
+import { lookup as systemLookup } from 'node:dns';
+import { isIP } from 'node:net';
+import type { LookupFunction } from 'node:net';
+import type { ChildProcessWithoutNullStreams } from 'node:child_process';
+import type { FlvTag } from '../codec/frame.ts';
+import { RtmpError } from '../errors.ts';
+import { lowerPriority } from '../ffmpeg/child.ts';
+import { spawnFfmpeg } from '../ffmpeg/spawn.ts';
+import { decodeAmf0Prefix, EcmaArray } from '../flv/amf0.ts';
+import { formatFlvHeader, formatFlvTag } from '../flv/flv-file.ts';
+import { PLAIN_RTMP } from '../rtmp/capabilities.ts';
+import { FORBIDDEN_ADDRESS, forbiddenAddress, guardedLookup } from '../rtmp/guarded-lookup.ts';
+import type { MayConnect } from '../rtmp/guarded-lookup.ts';
+import type { RtmpPublisher, RtmpPublisherHandler, RtmpPublisherStats } from '../rtmp/publisher.ts';
+import { parseSrtUrl } from './url.ts';
+import type { SrtUrl } from './url.ts';
+
+/** How one SRT connection is made. */
+export interface SrtPublisherOptions {
+  /** `srt://host:port[?streamid=…]`, see {@link parseSrtUrl}. */
+  readonly url: string;
+  /** Stream ID where the address has none. */
+  readonly streamName: string;
+  /** Path of an ffmpeg that speaks SRT. */
+  readonly ffmpegPath: string;
+  /** Called for each address of the host. Default: all are allowed. */
+  readonly mayConnect?: MayConnect;
+  /** Replaces the system's resolver. */
+  readonly lookup?: LookupFunction;
+  /** From the first media to the accepted connection. Default 10,000 ms. */
+  readonly publishTimeoutMs?: number;
+}
+
+/** Media waiting for the child; pictures are dropped beyond it. Two seconds of 4 Mbit/s. */
+const MAX_WAITING_BYTES = 1024 * 1024;
+/** How long the headers of a promised medium may take, e.g. where the camera is off. */
+const HEADERS_WAIT_MS = 2000;
+/** Tags of about five seconds. */
+const MAX_HELD = 500;
+const KEY_FRAME_WISH_MS = 500;
+const KILL_AFTER_MS = 1000;
+const MAX_WORDS_BYTES = 16 * 1024;
+
+/**
+ * Looks the host up, then connects with the first media: ffmpeg opens its output once it knows its input. Returns at once;
+ * the outcome reaches the handler.
+ *
+ * @throws RtmpError `INVALID_URL`
+ */
+export function openSrtPublisher(
+  options: SrtPublisherOptions,
+  handler: RtmpPublisherHandler,
+): RtmpPublisher {
+  return new SrtPublisher(parseSrtUrl(options.url), options, handler);
+}
+
+class SrtPublisher implements RtmpPublisher {
+  readonly #url: SrtUrl;
+  readonly #options: SrtPublisherOptions;
+  readonly #handler: RtmpPublisherHandler;
+  #address: string | undefined;
+  #child: ChildProcessWithoutNullStreams | undefined;
+  /** Tags that describe the media, until the first of these comes. */
+  #head: FlvTag[] = [];
+  /** Types of the tags that the metadata promises. */
+  #promised: ReadonlySet<8 | 9> = new Set();
+  #waitingSinceMs: number | undefined;
+  #held: FlvTag[] = [];
+  /** The sequence headers that the child began with. */
+  #headers = '';
+  #words = '';
+  #isPublishing = false;
+  #isRenewing = false;
+  #isGated = false;
+  #wishedAtMs = Number.NEGATIVE_INFINITY;
+  #deadline: NodeJS.Timeout | undefined;
+  #bytesSent = 0;
+  #droppedFrames = 0;
+  #sent = new Set<'key-frame' | 'audio'>();
+  #ended = false;
+  #closing: Promise<void> | undefined;
+  #resolveClosed: () => void = () => {};
+
+  constructor(url: SrtUrl, options: SrtPublisherOptions, handler: RtmpPublisherHandler) {
+    this.#url = url;
+    this.#options = options;
+    this.#handler = handler;
+    const { mayConnect, lookup = systemLookup as LookupFunction } = options;
+    const find = mayConnect ? guardedLookup(mayConnect, lookup) : lookup;
+    if (isIP(url.host) !== 0) {
+      const isForbidden = mayConnect?.(url.host, url.host) === false;
+      queueMicrotask(() =>
+        this.#onAddress(isForbidden ? forbiddenAddress(url.host) : null, url.host),
+      );
+    } else {
+      find(url.host, {}, (error, found) => {
+        const [first] = typeof found === 'string' ? [found] : found.map(({ address }) => address);
+        this.#onAddress(error, first ?? '');
+      });
+    }
+  }
+
+  get stats(): RtmpPublisherStats {
+    return {
+      bytesSent: this.#bytesSent,
+      bytesAcknowledged: null,
+      outstandingBytes: this.#child?.stdin.writableLength ?? 0,
+      droppedFrames: this.#droppedFrames,
+    };
+  }
+
+  push(tag: FlvTag): 'sent' | 'skipped' {
+    if (this.#ended || this.#closing || this.#address === undefined) return 'skipped';
+    if (tag.role === 'metadata' || tag.role === 'sequence-header') return this.#describe(tag);
+    if (!this.#child) {
+      this.#hold(tag);
+      if (!this.#mayStart(tag)) return 'skipped';
+      this.#start();
+      for (const held of this.#held.splice(0)) this.#write(held);
+      return 'sent';
+    }
+    return this.#write(tag);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+      const child = this.#child;
+      if (this.#ended) return resolve();
+      if (!child) return this.#end(undefined);
+      child.stdin.end();
+      const kill = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
+      child.once('close', () => clearTimeout(kill));
+    });
+    return this.#closing;
+  }
+
+  #onAddress(error: NodeJS.ErrnoException | null, address: string): void {
+    if (this.#ended || this.#closing) return;
+    if (error) {
+      const code = error.code === FORBIDDEN_ADDRESS ? 'CONNECT_FORBIDDEN' : 'CONNECT_FAILED';
+      return this.#end(new RtmpError(code, error.message, { cause: error }));
+    }
+    this.#address = address;
+    this.#handler.onMediaWanted?.(PLAIN_RTMP);
+  }
+
+  /** Headers before the media go to the child with them; other headers later need another child. */
+  #describe(tag: FlvTag): 'sent' | 'skipped' {
+    this.#head = this.#head.filter(({ type, role }) => type !== tag.type || role !== tag.role);
+    this.#head.push(tag);
+    if (tag.role === 'metadata') this.#promised = promisedBy(tag.body);
+    // MPEG-TS announces its tracks once, and a copied stream cannot change its parameters.
+    if (this.#child && headersOf(this.#head) !== this.#headers) this.#renew();
+    return 'sent';
+  }
+
+  /** MPEG-TS cannot announce a track later: it waits for the headers of all that the metadata promises, for a while. */
+  #mayStart(tag: FlvTag): boolean {
+    this.#waitingSinceMs ??= tag.timestampMs;
+    const has = (type: number): boolean =>
+      this.#head.some((one) => one.type === type && one.role === 'sequence-header');
+    const lacks = (type: 8 | 9): boolean => this.#promised.has(type) && !has(type);
+    const isPatient = tag.timestampMs - this.#waitingSinceMs < HEADERS_WAIT_MS;
+    if (isPatient && (lacks(8) || lacks(9))) return false;
+    return has(9) ? this.#held[0]?.role === 'key-frame' : this.#held.length > 0 && has(8);
+  }
+
+  /** Keeps what the child is to begin with: with pictures, everything from the last key frame on. */
+  #hold(tag: FlvTag): void {
+    const hasPictures = this.#head.some(({ type }) => type === 9);
+    if (tag.role === 'key-frame' || this.#held.length >= MAX_HELD) this.#held = [];
+    if (!hasPictures || tag.role === 'key-frame' || this.#held[0]?.role === 'key-frame')
+      this.#held.push(tag);
+  }
+
+  #renew(): void {
+    const former = this.#child;
+    this.#child = undefined;
+    this.#isRenewing = true;
+    this.#waitingSinceMs = undefined;
+    this.#held = [];
+    former?.removeAllListeners('close');
+    former?.on('close', () => {});
+    former?.stdin.end();
+    const kill = setTimeout(() => former?.kill('SIGKILL'), KILL_AFTER_MS);
+    former?.once('exit', () => clearTimeout(kill));
+    this.#wantKeyFrame();
+  }
+
+  #start(): void {
+    this.#words = '';
+    this.#isGated = false;
+    this.#headers = headersOf(this.#head);
+    const child = this.#spawn();
+    if (!child) return;
+    this.#child = child;
+    const { publishTimeoutMs = 10_000 } = this.#options;
+    const late = new RtmpError('TIMEOUT', 'no connection in time');
+    clearTimeout(this.#deadline);
+    this.#deadline = setTimeout(() => this.#end(late), publishTimeoutMs);
+    lowerPriority(child.pid);
+    child.stderr.on('data', (octets: Buffer) => this.#onWords(child, octets.toString('latin1')));
+    child.stdout.resume();
+    for (const pipe of [child.stdin, child.stdout, child.stderr])
+      pipe.on('error', () => {
+        // Ignored: 'close' of the child follows, with the reason.
+      });
+    child.once('error', (error) => this.#onClose(child, error.message));
+    child.once('close', (code, signal) => this.#onClose(child, `ended with ${signal ?? code}`));
+    const hasVideo = this.#head.some(({ type }) => type === 9);
+    const hasAudio = this.#head.some(({ type }) => type === 8);
+    child.stdin.write(formatFlvHeader({ hasAudio, hasVideo }));
+    for (const tag of this.#head) child.stdin.write(formatFlvTag(tag));
+  }
+
+  #spawn(): ChildProcessWithoutNullStreams | undefined {
+    const { host, port, options } = this.#url;
+    const { streamName, ffmpegPath } = this.#options;
+    const address = this.#address ?? host;
+    const query = new Map([['mode', 'caller'], ['pkt_size', '1316'], ...options]);
+    if (!query.has('streamid') && streamName !== '') query.set('streamid', streamName);
+    const written = [...query].map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
+    const target = `srt://${address.includes(':') ? `[${address}]` : address}:${port}?${written.join('&')}`;
+    const words = [
+      '-hide_banner -nostats -loglevel info -protocol_whitelist pipe,srt,udp',
+      '-analyzeduration 200000 -f flv -i pipe:0',
+      '-c copy -f mpegts -flush_packets 1',
+    ];
+    const args = [...words.join(' ').split(' '), target];
+    try {
+      const child = spawnFfmpeg(ffmpegPath, args);
+      if (child.pid !== undefined) return child;
+      child.once('error', (error) => this.#end(new RtmpError('CONNECT_FAILED', error.message)));
+    } catch (error) {
+      this.#end(
+        new RtmpError('CONNECT_FAILED', error instanceof Error ? error.message : String(error)),
+      );
+    }
+    return undefined;
+  }
+
+  #write(tag: FlvTag): 'sent' | 'skipped' {
+    const child = this.#child;
+    if (!child) return 'skipped';
+    const isPicture = tag.type === 9;
+    if (tag.role === 'key-frame' && child.stdin.writableLength < MAX_WAITING_BYTES / 2)
+      this.#isGated = false;
+    if (child.stdin.writableLength > MAX_WAITING_BYTES) this.#isGated = true;
+    const isTooMuch = child.stdin.writableLength > 2 * MAX_WAITING_BYTES;
+    if (isTooMuch || (isPicture && this.#isGated)) {
+      this.#droppedFrames++;
+      this.#wantKeyFrame();
+      return 'skipped';
+    }
+    const octets = formatFlvTag(tag);
+    child.stdin.write(octets);
+    this.#bytesSent += octets.length;
+    if ((tag.role === 'key-frame' || tag.role === 'audio') && !this.#sent.has(tag.role)) {
+      this.#sent.add(tag.role);
+      this.#handler.onFirstSent?.(tag.role);
+    }
+    return 'sent';
+  }
+
+  #wantKeyFrame(): void {
+    const nowMs = performance.now();
+    if (nowMs - this.#wishedAtMs < KEY_FRAME_WISH_MS) return;
+    this.#wishedAtMs = nowMs;
+    this.#handler.onKeyFrameWanted();
+  }
+
+  /** ffmpeg describes its output once that is open: the server has accepted the connection. */
+  #onWords(child: ChildProcessWithoutNullStreams, words: string): void {
+    if (child !== this.#child) return;
+    this.#words = (this.#words + words).slice(-MAX_WORDS_BYTES);
+    if (!this.#words.includes('Output #0, mpegts')) return;
+    clearTimeout(this.#deadline);
+    this.#isRenewing = false;
+    if (this.#isPublishing) return;
+    this.#isPublishing = true;
+    this.#handler.onPublishing(PLAIN_RTMP);
+  }
+
+  #onClose(child: ChildProcessWithoutNullStreams, how: string): void {
+    if (child !== this.#child) return;
+    this.#child = undefined;
+    if (this.#closing) return this.#end(undefined);
+    const code = this.#isPublishing && !this.#isRenewing ? 'CONNECTION_LOST' : 'CONNECT_FAILED';
+    this.#end(new RtmpError(code, `ffmpeg ${how}${this.#lastWords()}`));
+  }
+
+  /** The last line that says what went wrong, without the address that ffmpeg repeats. */
+  #lastWords(): string {
+    const lines = this.#words
+      .split(/[\r\n]+/)
+      .filter((line) => /error|fail|refus|broken|timeout|rejected/i.test(line));
+    const line = lines
+      .at(-1)
+      ?.replaceAll(/srt:\/\/\S+/g, 'srt://…')
+      .trim()
+      .slice(0, 300);
+    return line === undefined ? '' : `: ${line}`;
+  }
+
+  #end(error: RtmpError | undefined): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    clearTimeout(this.#deadline);
+    this.#child?.kill('SIGKILL');
+    this.#child = undefined;
+    this.#head = [];
+    this.#held = [];
+    this.#handler.onEnded(error);
+    this.#resolveClosed();
+  }
+}
+
+/** The media that `onMetaData` names. */
+function promisedBy(body: Uint8Array): ReadonlySet<8 | 9> {
+  const promised = new Set<8 | 9>();
+  for (const value of decodeAmf0Prefix(body).values) {
+    const names = value instanceof EcmaArray ? value.entries : value;
+    if (!(names instanceof Map)) continue;
+    if (names.has('audiocodecid')) promised.add(8);
+    if (names.has('videocodecid')) promised.add(9);
+  }
+  return promised;
+}
+
+/** What the tracks look like, apart from when. */
+function headersOf(tags: readonly FlvTag[]): string {
+  return tags
+    .filter(({ role }) => role === 'sequence-header')
+    .map(({ type, body }) => `${type}:${Buffer.from(body).toString('base64')}`)
+    .toSorted()
+    .join(' ');
+}
