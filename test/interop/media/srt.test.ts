@@ -36,10 +36,9 @@ async function onAir(rtmpUrl: string, options: CallGatewayOptions = {}) {
 }
 
 async function judge(path: string) {
-  const { stdout } = await run('ffprobe', [
-    ...['-v', 'error', '-count_frames', '-of', 'json'],
-    ...['-show_entries', 'stream=codec_name,nb_read_frames,start_time,width', path],
-  ]);
+  const asked = 'stream=codec_name,nb_read_frames,start_time,width';
+  const words = `-v error -count_frames -of json -show_entries ${asked}`.split(' ');
+  const { stdout } = await run('ffprobe', [...words, path]);
   const { streams } = JSON.parse(stdout.toString()) as {
     streams: { codec_name: string; nb_read_frames: string; start_time: string; width?: number }[];
   };
@@ -98,10 +97,8 @@ describeWith(['ffmpeg', 'srt-live-transmit'], 'a push over SRT', () => {
     const path = join(await makeFolder(), 'out.ts');
     const from = `srt://127.0.0.1:${port}?mode=listener`;
     start('srt-live-transmit', ['-q', from, `udp://127.0.0.1:${udp}`]);
-    const reader = start('ffmpeg', [
-      ...['-v', 'error', '-y', '-f', 'mpegts', '-i', `udp://127.0.0.1:${udp}?timeout=3000000`],
-      ...['-c', 'copy', path],
-    ]);
+    const words = `-v error -y -f mpegts -i udp://127.0.0.1:${udp}?timeout=3000000 -c copy`;
+    const reader = start('ffmpeg', [...words.split(' '), path]);
     const { call } = await onAir(`srt://127.0.0.1:${port}?streamid=publish:cam`);
     await expect.poll(() => call.rtmpStreamStatus, { timeout: 20_000 }).toBe('RTMP_STREAM_ACTIVE');
     await grown(path, 200_000);
