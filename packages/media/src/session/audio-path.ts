@@ -113,6 +113,11 @@ export class AudioPath {
     timeline.tick(this.#clock.at(nowMs), nowMs);
   }
 
+  /** The timestamps run at this rate instead of the codec's. */
+  onRate(clockRateHz: number): void {
+    this.#arrivalDelay = new ArrivalDelay(clockRateHz);
+  }
+
   /** Delivers packets held after a gap: they are sound, even after a loss. */
   flush(): void {
     this.#line.reset();

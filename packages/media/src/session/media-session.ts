@@ -190,7 +190,7 @@ class RtpMediaSession implements MediaSession {
   readonly #videoSsrc: number;
   #audioRtp!: RtpSession;
   #videoRtp!: RtpSession;
-  readonly #clock = new StreamClock();
+  readonly #clock = new StreamClock((kind, clockRateHz) => this.#onRate(kind, clockRateHz));
   readonly #audioPath: AudioPath;
   readonly #videoPath: VideoPath;
   readonly #peerSound: PeerSound;
@@ -396,6 +396,18 @@ class RtpMediaSession implements MediaSession {
     } catch (error) {
       this.#handler.onFailure?.(error);
     }
+  }
+
+  /** The timestamps of a medium run at another rate than their clock. */
+  #onRate(medium: MediaKind, clockRateHz: number): void {
+    if (medium === 'audio') this.#audioPath.onRate(clockRateHz);
+    const { figures } = medium === 'audio' ? this.#audioPath : this.#videoPath;
+    figures.count('rtp-clock-rate');
+    this.#handler.onFault?.(
+      'rtp-clock-rate',
+      medium,
+      `timestamps of ${Math.round(clockRateHz)} Hz`,
+    );
   }
 
   readonly #onTick = (nowMs: number): void => {

@@ -1,13 +1,19 @@
 // The time base of one stream's tags: 0 is its first packet, of either medium.
 
 import { SyncClock } from './sync-clock.ts';
+import type { SyncClockOptions } from './sync-clock.ts';
 
 /** Pure: time is an argument. */
 export class StreamClock {
   /** Media time of both media; see {@link SyncClock}. */
-  readonly sync = new SyncClock();
+  readonly sync: SyncClock;
   /** Arrival time that is 0 of the stream's time; NaN before. */
   #zeroMs = Number.NaN;
+
+  /** @param onRate - See {@link SyncClockOptions.onRate}. */
+  constructor(onRate?: SyncClockOptions['onRate']) {
+    this.sync = new SyncClock({ onRate });
+  }
 
   /** Whether the stream has begun. */
   get hasBegun(): boolean {

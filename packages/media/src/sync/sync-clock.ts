@@ -2,6 +2,7 @@
 // sender reports that prove plausible (RFC 3550 §6.4.1); never waits for one and never steps back.
 
 import type { MediaKind } from '../codec/frame.ts';
+import { ClockRate } from './clock-rate.ts';
 import { ntpMs, type SenderReport } from '../rtp/rtcp.ts';
 
 /** Timestamp and arrival may disagree by this much before the line is doubted. */
@@ -42,11 +43,17 @@ export interface SyncClockOptions {
   readonly audioClockRateHz?: number;
   /** RTP clock of the video. Default 90000. */
   readonly videoClockRateHz?: number;
+  /** The timestamps of a medium run at this rate instead of their clock's; their arrival is followed. Once for each medium. */
+  readonly onRate?: ((kind: MediaKind, clockRateHz: number) => void) | undefined;
 }
 
 /** One medium: the relation of its timestamps to the arrival clock and to the sender's clock. */
 class MediaLine {
   ticksPerMs: number;
+  /** What the clock of the payload has. */
+  nominalPerMs: number;
+  rate: ClockRate;
+  rateReported = false;
   started = false;
   /** Unwrapped ticks of the last packet in line, as milliseconds, and its arrival. */
   lastTicks = 0;
@@ -82,6 +89,8 @@ class MediaLine {
 
   constructor(clockRateHz: number) {
     this.ticksPerMs = clockRateHz / 1000;
+    this.nominalPerMs = this.ticksPerMs;
+    this.rate = new ClockRate(clockRateHz);
   }
 
   /**
@@ -176,11 +185,13 @@ class MediaLine {
 export class SyncClock {
   readonly #audio: MediaLine;
   readonly #video: MediaLine;
+  readonly #onRate: SyncClockOptions['onRate'];
   #originMs = Number.NaN;
 
   constructor(options: SyncClockOptions = {}) {
     this.#audio = new MediaLine(options.audioClockRateHz ?? 8000);
     this.#video = new MediaLine(options.videoClockRateHz ?? 90_000);
+    this.#onRate = options.onRate;
   }
 
   /** Arrival time of the first packet, where media time is 0; NaN before that. */
@@ -223,6 +234,7 @@ export class SyncClock {
     const line = kind === 'audio' ? this.#audio : this.#video;
     if (Number.isNaN(this.#originMs)) this.#originMs = arrivalMs;
     if (!line.started) line.start(rtpTimestamp, arrivalMs);
+    this.#watchRate(kind, rtpTimestamp, arrivalMs);
     const ticks = line.unwrap(rtpTimestamp, arrivalMs);
     const lineMs = (ticks - line.firstTicks) / line.ticksPerMs;
     const transitMs = arrivalMs - lineMs;
@@ -236,6 +248,18 @@ export class SyncClock {
     line.noteTransit(transitMs, arrivalMs);
     line.slew(this.#targetMs(line), arrivalMs);
     return lineMs + line.offsetMs - this.#originMs;
+  }
+
+  /** Seen in: old phones, whose video timestamps run too fast, or on a clock of 9 kHz. */
+  #watchRate(kind: MediaKind, rtpTimestamp: number, arrivalMs: number): void {
+    const line = kind === 'audio' ? this.#audio : this.#video;
+    const rate = line.rate.push(rtpTimestamp, arrivalMs, line.ticksPerMs / line.nominalPerMs);
+    if (rate === undefined) return;
+    line.ticksPerMs = line.nominalPerMs * rate;
+    line.start(rtpTimestamp, arrivalMs);
+    if (line.rateReported) return;
+    line.rateReported = true;
+    this.#onRate?.(kind, line.ticksPerMs * 1000);
   }
 
   /** Takes a sender report; implausible ones, and those before the first packet, change nothing. */
@@ -284,6 +308,8 @@ export class SyncClock {
   setClockRate(kind: MediaKind, clockRateHz: number): void {
     const line = kind === 'audio' ? this.#audio : this.#video;
     line.ticksPerMs = clockRateHz / 1000;
+    line.nominalPerMs = line.ticksPerMs;
+    line.rate = new ClockRate(clockRateHz);
     this.reset(kind);
   }
 
