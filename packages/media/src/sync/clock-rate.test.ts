@@ -101,4 +101,36 @@ describe('SyncClock with a wrong rate', () => {
     expect(said).toEqual([`video ${Math.round((clockRateHz * rate) / 1000)}`]);
     expect(worstMs).toBeLessThan(60);
   });
+
+  it.each([
+    ['audio', 1.25, 8000, 20],
+    ['audio', 0.8, 8000, 20],
+    ['audio', 1.25, 48_000, 60],
+  ] as const)(
+    'follows %s at %f of %i Hz in packets of %i ms',
+    (kind, rate, clockRateHz, everyMs) => {
+      const said: string[] = [];
+      const clock = new SyncClock({
+        audioClockRateHz: clockRateHz,
+        onRate: (medium, hz) => said.push(`${medium} ${Math.round(hz / 100)}`),
+      });
+      let worstMs = 0;
+      for (let nowMs = 0; nowMs < 16_000; nowMs += everyMs) {
+        const heardMs = clock.mediaTimeMs(kind, ((nowMs * clockRateHz * rate) / 1000) >>> 0, nowMs);
+        if (nowMs >= 4000) worstMs = Math.max(worstMs, Math.abs(heardMs - nowMs));
+      }
+      expect(said).toEqual([`${kind} ${Math.round((clockRateHz * rate) / 100)}`]);
+      expect(worstMs).toBeLessThan(60);
+    },
+  );
+
+  it('takes pauses of the sound for no other rate', () => {
+    const said: string[] = [];
+    const clock = new SyncClock({ onRate: (kind) => said.push(kind) });
+    for (let nowMs = 0; nowMs < 30_000; nowMs += 20) {
+      // Half a second of speech, then a packet of comfort noise every 160 ms.
+      if (nowMs % 1500 < 500 || nowMs % 160 === 0) clock.mediaTimeMs('audio', nowMs * 8, nowMs);
+    }
+    expect(said).toEqual([]);
+  });
 });
