@@ -39,8 +39,8 @@ for (const file of files) {
   const visit = (node) => {
     if (ts.isCatchClause(node)) check(node.block);
     if (ts.isCallExpression(node) && ts.isPropertyAccessExpression(node.expression)) {
-      const at = { catch: 0, then: 1 }[node.expression.name.text];
-      const handler = at === undefined ? undefined : node.arguments[at];
+      const { text: called } = node.expression.name;
+      const handler = node.arguments[['catch', 'then'].indexOf(called)];
       if (handler && (ts.isArrowFunction(handler) || ts.isFunctionExpression(handler)))
         check(handler.body);
     }

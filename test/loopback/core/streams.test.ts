@@ -140,7 +140,7 @@ describe('a named stream', () => {
     let events = '';
     while (!events.includes('event: OutputFailed')) {
       const { value } = await reader.read();
-      events += Buffer.from(value!).toString();
+      events += Buffer.from(value ?? []).toString();
     }
     await reader.cancel();
   });

@@ -78,7 +78,7 @@ it('reports an output that fails once, however it fails', async () => {
   expect(failures.slice(1)).toEqual([new Error('encoder'), new Error('at the end')]);
   // The source reports its own removals.
   stream.addOutput({ push: () => {}, onEnded: ended });
-  attached?.onEnded?.(new Error('thrown'));
+  void attached?.onEnded?.(new Error('thrown'));
   expect(failures).toHaveLength(3);
   expect(ended).toHaveBeenCalledTimes(2);
 });

@@ -88,7 +88,7 @@ class SrtPublisher implements RtmpPublisher {
     this.#url = url;
     this.#options = options;
     this.#handler = handler;
-    const { mayConnect, lookup = systemLookup as LookupFunction } = options;
+    const { mayConnect, lookup = systemLookup } = options;
     const find = mayConnect ? guardedLookup(mayConnect, lookup) : lookup;
     if (isIP(url.host) !== 0) {
       const isForbidden = mayConnect?.(url.host, url.host) === false;
