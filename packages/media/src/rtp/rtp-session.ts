@@ -20,6 +20,7 @@ import { RtpSender } from './rtp-sender.ts';
 import { decodeRtp, isRtcp, isStun } from './rtp.ts';
 import type { KnownStream } from './source-latch.ts';
 import type { SoundSource } from './sound-source.ts';
+import { SsrcChoice } from './ssrc-choice.ts';
 import type { TickSource } from '../ticker.ts';
 import { invalid } from './udp-socket.ts';
 
@@ -160,6 +161,7 @@ export class RtpSession {
   readonly #rtcp: RtcpSession;
   readonly #sender: RtpSender;
   readonly #early: EarlyPackets;
+  readonly #choice = new SsrcChoice();
   readonly #faults = new Map<string, number>();
   readonly #knownTypes = new Uint8Array(128);
   #earlyReported = false;
@@ -393,8 +395,11 @@ export class RtpSession {
     const packet = typeof plain === 'string' ? plain : decodeRtp(plain, arrivalMs);
     if (typeof packet === 'string' || this.#knownTypes[packet.payloadType] === 0) {
       if (!known) this.#foreign++;
-      else if (typeof packet === 'string') this.#fault(packet, address, port, datagram);
-      else this.#takeUnknown(packet, address, port);
+      else if (typeof packet === 'string') {
+        // The peer sends, if nothing legible, e.g. with other keys.
+        this.#lastRtpMs = arrivalMs;
+        this.#fault(packet, address, port, datagram);
+      } else this.#takeUnknown(packet, address, port);
       return;
     }
     if (!known) {
@@ -406,11 +411,16 @@ export class RtpSession {
       if (stream !== undefined) this.#fault('rtp-source-moved', address, port, datagram);
       if (sockets.latched) this.#handler.onLatched?.(address, port);
     }
+    if (!this.#choice.admits(packet.ssrc, arrivalMs)) {
+      this.#fault('rtp-second-source', address, port, datagram);
+      return;
+    }
     this.#packets++;
     this.#bytes += datagram.length;
     this.#lastRtpMs = arrivalMs;
     this.#sender.onPeerSends();
     this.#reception.push(packet);
+    this.#choice.follow(this.#reception.ssrc, arrivalMs);
     // The first packet, or another sender: its pictures need a key frame first, and its SSRC is known now.
     if (this.#isVideo && this.#reception.ssrc !== this.#keyFrameSsrc) {
       this.#keyFrameSsrc = this.#reception.ssrc;

@@ -78,7 +78,9 @@ export class KeyFrameGate<Frame extends VideoFrame = VideoFrame> {
       return frame;
     }
     // While open, the SEI matters only if no IDR is expected: outputs that join need a place to start.
-    if ((!this.#open || this.#refreshesGradually) && this.#mayBeginAt(frame)) {
+    // An I picture with a sequence parameter set may have another size, which outputs take only at a key frame.
+    const begins = !this.#open || this.#refreshesGradually || isIntraWithSps(frame);
+    if (begins && this.#mayBeginAt(frame)) {
       this.#open = true;
       return { ...frame, isKeyFrame: true };
     }
@@ -102,12 +104,16 @@ export class KeyFrameGate<Frame extends VideoFrame = VideoFrame> {
   #mayBeginAt(frame: Frame): boolean {
     if (frame.codec !== 'h264') return false;
     const frames = recoveryFrameCount(frame.nalus);
+    if (isIntraWithSps(frame)) return true;
     if (frames === undefined && !isIntraPicture(frame.nalus)) return false;
-    if (frames === undefined && hasSps(frame.nalus)) return true;
     if (frames === 0 || this.#refreshesGradually) return true;
     // False while nothing has been dropped yet (NaN).
     if (!(frame.arrivalMs - this.#closedSinceMs >= GRADUAL_AFTER_MS)) return false;
     this.#refreshesGradually = true;
     return true;
   }
+}
+
+function isIntraWithSps(frame: VideoFrame): boolean {
+  return frame.codec === 'h264' && hasSps(frame.nalus) && isIntraPicture(frame.nalus);
 }
