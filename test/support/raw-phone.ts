@@ -74,6 +74,7 @@ export interface RawParts {
 export interface RawMedia {
   readonly audio?: Partial<NonNullable<RtpSenderOptions['audio']>> | false;
   readonly video?: Partial<NonNullable<RtpSenderOptions['video']>> | false;
+  readonly sender?: Omit<RtpSenderOptions, 'audio' | 'video'>;
 }
 
 /** A phone of raw text, with RTP ports. A BYE is answered by itself. */
@@ -293,13 +294,14 @@ export class RawPhone {
   }
 
   /** The clip, to the ports that a description of the gateway's names. */
-  play(described: RawMessage, { audio = {}, video = {} }: RawMedia = {}): RtpSender {
+  play(described: RawMessage, { audio = {}, video = {}, sender: how }: RawMedia = {}): RtpSender {
     const line = (kind: 'audio' | 'video'): RtpLineOptions | undefined => {
       const rtpPort = described.port(kind);
       return rtpPort === 0 ? undefined : { from: this[kind], address: '127.0.0.1', rtpPort };
     };
     const [sound, pictures] = [line('audio'), line('video')];
     const sender = RtpSender.start({
+      ...how,
       ...(audio !== false && sound && { audio: { ...sound, ...audio } }),
       ...(video !== false && pictures && { video: { ...pictures, payloadType: 112, ...video } }),
     });

@@ -78,7 +78,7 @@ export function sliceText(nal: Uint8Array): string {
 }
 
 /** Slices of a published picture as texts; none for parameter sets and sound. */
-export function slicesOf({ type, body }: FlvTag): string[] {
+function slicesOf({ type, body }: FlvTag): string[] {
   const slices: string[] = [];
   if (type !== 9 || (body[0]! & 0x0f) !== 7 || body[1] !== 1) return slices;
   const view = Buffer.from(body.buffer, body.byteOffset, body.length);
