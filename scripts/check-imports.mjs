@@ -34,9 +34,18 @@ const beside = {
  * bottom, except `index.ts` and the other entry points, which are at the top.
  */
 const rooms = {
-  media: ['codec', 'flv', 'rtp', 'sync', 'rtmp', 'ffmpeg', 'srt', 'output', 'session'],
+  media: ['codec', 'flv', 'rtp', 'sync', 'rtmp', 'ffmpeg', 'srt', 'snapshot', 'output', 'session'],
   sip: ['message', 'sdp', 'auth', 'transport', 'transaction', 'dialog', 'call', 'agent'],
-  core: ['negotiation', 'stream', 'registration', 'trace', 'call', 'incoming', 'gateway'],
+  core: [
+    'negotiation',
+    'stream',
+    'snapshot',
+    'registration',
+    'trace',
+    'call',
+    'incoming',
+    'gateway',
+  ],
   server: ['log', 'access', 'http', 'config', 'serve', 'command'],
   testkit: ['relay', 'media', 'rtmp', 'sip'],
 };

@@ -33,6 +33,8 @@ export type GatewayErrorCode =
   | 'DRAINING'
   /** The process is overloaded by its current calls. */
   | 'OVERLOADED'
+  /** The stream has no picture yet, or it does not decode. */
+  | 'NO_PICTURE'
   /** No free pair of RTP ports. */
   | 'NO_PORTS'
   /** The gateway, or the registration, is closing or closed. */

@@ -8,6 +8,7 @@ export type { Accounts } from './gateway/accounts.ts';
 export type { CallFilter, Calls } from './gateway/calls.ts';
 export type { TranscodingOptions } from './gateway/encoders.ts';
 export type { Pushes, PushFilter, PushRequest } from './gateway/pushes.ts';
+export type { Snapshot, SnapshotFormat } from './snapshot/snapshots.ts';
 export type { PublishOptions, StreamFilter, Streams, Viewer } from './gateway/streams.ts';
 export type { Call, CallEvents } from './call/call.ts';
 export type { EndedBy } from './call/call-ending.ts';

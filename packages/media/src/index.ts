@@ -11,6 +11,7 @@ export type {
   FlvTag,
   Sink,
   StreamAudio,
+  StillPicture,
   StreamVideo,
   VideoFrame,
 } from './codec/frame.ts';
@@ -21,6 +22,8 @@ export { newSrtpKey, SRTP_SUITES } from './rtp/srtp.ts';
 export type { SrtpKeys } from './rtp/srtp.ts';
 export type { RtmpCapabilities, RtmpEnhancedMode } from './rtmp/capabilities.ts';
 export { openRtmpPublisher } from './rtmp/publication.ts';
+export { takeSnapshot } from './snapshot/snapshot.ts';
+export type { SnapshotOptions } from './snapshot/snapshot.ts';
 export { openSrtPublisher } from './srt/publisher.ts';
 export type { SrtPublisherOptions } from './srt/publisher.ts';
 export { parseSrtUrl } from './srt/url.ts';

@@ -242,6 +242,7 @@ export const BODIES = {
       .preprocess(toNumber, z.number().int().min(1).max(604_800).optional())
       .default(3600),
   }),
+  streamName: z.object({ streamName: requiredText }),
   mediaSessionId: z.object({ mediaSessionId: requiredText }),
   soundOn: z.object({ mediaSessionId: requiredText, soundFile: requiredText, loop: flag }),
   none: z.object({}),

@@ -165,6 +165,11 @@ export class RestClient {
     return this.ask('/stream/token', { streamName, ...ttl });
   }
 
+  /** URL of the stream's newest picture. */
+  snapshotUrl(streamName: string, token?: string): string {
+    return this.streamUrl(streamName, token).replace(/\.flv(\?|$)/, '.jpg$1');
+  }
+
   /** URL of a stream as live FLV, e.g. for mpegts.js; `ws:` and `wss:` also work. */
   streamUrl(streamName: string, token?: string): string {
     const query = token === undefined ? '' : `?token=${encodeURIComponent(token)}`;

@@ -165,6 +165,13 @@ export const OPERATIONS = {
     failures: [404],
     isOurs: true,
   },
+  '/stream/snapshot': {
+    summary: 'The newest key frame of a stream as PNG',
+    body: BODIES.streamName,
+    answer: z.object({ data: z.string().describe('Base64') }),
+    scope: 'read',
+    failures: [404, 409, 501, 503],
+  },
   '/stream/token': {
     summary: 'A token that lets its holder watch a stream',
     body: BODIES.streamToken,

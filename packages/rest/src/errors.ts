@@ -46,6 +46,7 @@ export const STATUS_OF_CODE: Readonly<Record<GatewayErrorCode, number>> = {
   RTMP_STREAM_EXISTS: 409,
   STREAM_EXISTS: 409,
   PUSH_EXISTS: 409,
+  NO_PICTURE: 409,
   CALL_NOT_FOUND: 404,
   STREAM_NOT_FOUND: 404,
   PUSH_NOT_FOUND: 404,

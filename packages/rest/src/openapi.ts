@@ -187,22 +187,37 @@ function otherPaths(
 ): Record<string, Record<string, OpenApiOperation>> {
   const bytes = { schema: { type: 'string', format: 'binary' } };
   const text = { schema: { type: 'string' } };
+  const ofStream: readonly OpenApiParameter[] = [
+    { name: 'streamName', in: 'path', required: true, schema: { type: 'string' } },
+    {
+      name: 'token',
+      in: 'query',
+      required: false,
+      schema: { type: 'string' },
+      description: 'Of /stream/token, where the API is protected',
+    },
+  ];
+  const picture = (format: 'jpeg' | 'png'): Record<string, OpenApiOperation> => ({
+    get: {
+      operationId: `stream${format === 'png' ? 'Png' : 'Jpeg'}`,
+      summary: `The newest key frame as ${format.toUpperCase()}, made at most once a second`,
+      tags: ['stream', 'extension'],
+      parameters: ofStream,
+      responses: {
+        '200': { description: 'The picture', content: { [`image/${format}`]: bytes } },
+        ...failures([404, 409, 501, 503]),
+      },
+    },
+  });
   return {
+    '/stream/{streamName}.jpg': picture('jpeg'),
+    '/stream/{streamName}.png': picture('png'),
     '/stream/{streamName}.flv': {
       get: {
         operationId: 'streamWatch',
         summary: 'The stream as live FLV; over WebSocket, too',
         tags: ['stream', 'extension'],
-        parameters: [
-          { name: 'streamName', in: 'path', required: true, schema: { type: 'string' } },
-          {
-            name: 'token',
-            in: 'query',
-            required: false,
-            schema: { type: 'string' },
-            description: 'Of /stream/token, where the API is protected',
-          },
-        ],
+        parameters: ofStream,
         responses: {
           '200': { description: 'Until the stream ends', content: { 'video/x-flv': bytes } },
           ...failures([404, 503]),

@@ -89,6 +89,10 @@ function fakeGateway(overrides: Overrides = {}): { calls: Calls; gateway: RestGa
         known('STREAM_NOT_FOUND', name, 's1', 'streamName');
         return { name } as never;
       },
+      snapshot: (name, format) => {
+        known('STREAM_NOT_FOUND', name, 's1', 'streamName');
+        return Promise.resolve({ format: format ?? 'png', data: Buffer.from('image') });
+      },
       watch: (name, target, onEnded) => {
         known('STREAM_NOT_FOUND', name, 's1', 'streamName');
         target.write(Buffer.from('FLV'));
@@ -546,7 +550,14 @@ describe('failures', () => {
     const expected: Record<number, string[]> = {
       400: ['INVALID_ARGUMENT'],
       404: ['CALL_NOT_FOUND', 'FILE_NOT_FOUND', 'PUSH_NOT_FOUND', 'STREAM_NOT_FOUND'],
-      409: ['CALL_EXISTS', 'CALL_STATE', 'PUSH_EXISTS', 'RTMP_STREAM_EXISTS', 'STREAM_EXISTS'],
+      409: [
+        'CALL_EXISTS',
+        'CALL_STATE',
+        'NO_PICTURE',
+        'PUSH_EXISTS',
+        'RTMP_STREAM_EXISTS',
+        'STREAM_EXISTS',
+      ],
       500: ['CALL_FAILED'],
       501: ['NOT_IMPLEMENTED'],
       503: [

@@ -23,6 +23,8 @@ import { describeError, errorBody, RestError } from './errors.ts';
 import { EventFeed } from './event-feed.ts';
 import type { EventFeedOptions, EventFeedStats } from './event-feed.ts';
 import { DOCS_PAGE_POLICY, docsPage, openApiDocument } from './openapi.ts';
+import { snapshotRoute } from './snapshots.ts';
+import { findStreamRoute } from './stream-route.ts';
 import { StreamViewers } from './stream-viewers.ts';
 
 /** Version of the contract, not of the package: increases with each new method or field. */
@@ -34,7 +36,7 @@ const ANY_ORIGIN = 'http://localhost';
 export interface RestGateway extends Pick<CallGateway, 'startup' | 'nodeId' | 'on' | 'off'> {
   readonly calls: Pick<Calls, 'find' | 'get' | 'history' | 'trace' | 'injectSound'>;
   readonly pushes: Pushes;
-  readonly streams: Pick<Streams, 'find' | 'get' | 'watch'>;
+  readonly streams: Pick<Streams, 'find' | 'get' | 'watch' | 'snapshot'>;
 }
 
 /** Options of the API. */
@@ -143,6 +145,10 @@ function routesOf(gateway: RestGateway, viewers: StreamViewers): readonly Route[
       notFoundIfEmpty(gateway.streams.find({ streamName }), 'STREAM_NOT_FOUND');
       return viewers.tokenFor(streamName, ttlSeconds, Date.now());
     }),
+    method('/stream/snapshot', async ({ streamName }) => {
+      const { data } = await gateway.streams.snapshot(streamName, 'png');
+      return { data: data.toString('base64') };
+    }),
     method('/call/terminate', ({ callId }) => {
       // find and events show the end: a peer that does not answer the BYE must not delay the client.
       void gateway.calls.get(callId).terminate();
@@ -237,12 +243,15 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
     await next();
   });
   app.options('*', () => new Response(null, { status: 204 }));
-  app.get(`${mount}/stream/:file{.+\\.flv}`, async (c) => {
+  const streamRoutes = [viewers.route, snapshotRoute(gateway.streams)];
+  app.get(`${mount}/stream/*`, async (c, next) => {
     const url = new URL(c.req.url);
-    const streamName = viewers.nameIn(url.pathname);
-    if (streamName === undefined) throw noSuchMethod();
+    const file = url.pathname.slice(`${mount}/stream/`.length);
+    const found = findStreamRoute(streamRoutes, file);
+    if (!found) return next();
+    const { route, streamName } = found;
     await checkViewer(streamName, c.req.header('authorization'), addressOf(c.env), url);
-    const response = viewers.respond(streamName);
+    const response = await route.respond(streamName, file);
     if (c.req.method !== 'HEAD') return response;
     // Hono answers HEAD with the handler of GET: no one would read the body, and the viewer would stay.
     await response.body?.cancel();

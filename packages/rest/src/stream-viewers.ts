@@ -7,6 +7,7 @@ import type { Streams, Viewer } from '@sipcast/core';
 import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
 import { describeError, errorBody } from './errors.ts';
+import type { StreamRoute } from './stream-route.ts';
 
 /** A signed permission to watch one stream for a time. */
 export interface ViewerToken {
@@ -28,7 +29,7 @@ export interface StreamGateway {
 const HIGH_WATER_BYTES = 64 * 1024;
 /** Limit for a refused WebSocket to read the refusal. */
 const REFUSAL_TIMEOUT_MS = 2000;
-const NAME_IN_PATH = /^\/stream\/([^/]+)\.flv$/;
+const NAME_OF_FLV = /^([^/]+)\.flv$/;
 
 /** A request for a WebSocket, as Node.js hands it over. */
 interface Upgrade {
@@ -74,13 +75,19 @@ export class StreamViewers {
 
   /** The name in a path below the mount, or undefined. */
   nameIn(pathname: string): string | undefined {
-    if (!pathname.startsWith(this.#mount)) return undefined;
-    const encoded = NAME_IN_PATH.exec(pathname.slice(this.#mount.length))?.[1];
+    const folder = `${this.#mount}/stream/`;
+    if (!pathname.startsWith(folder)) return undefined;
+    const encoded = NAME_OF_FLV.exec(pathname.slice(folder.length))?.[1];
     try {
       return encoded === undefined ? undefined : decodeURIComponent(encoded);
     } catch {
       return undefined;
     }
+  }
+
+  /** Live FLV over HTTP. */
+  get route(): StreamRoute {
+    return { path: NAME_OF_FLV, respond: (streamName) => this.respond(streamName) };
   }
 
   /** The stream as live FLV, until it ends or the client leaves. @throws GatewayError as `streams.watch`. */

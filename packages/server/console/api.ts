@@ -57,6 +57,8 @@ export const api = {
   retryPush: (mediaSessionId: string) => client.retryPush(mediaSessionId),
   mutePush: (mediaSessionId: string, muted: boolean) =>
     client.ask(muted ? '/push/mute' : '/push/unmute', { mediaSessionId }),
+  /** URL of the newest picture. */
+  pictureUrl: (streamName: string) => client.snapshotUrl(streamName),
   /** URL where anyone can watch the stream for an hour. */
   streamUrl: async (streamName: string): Promise<string> => {
     const { path } = await client.streamToken(streamName);

@@ -1,6 +1,7 @@
 // The table of live calls. Rows are kept and updated in place, so that focus and selection survive.
 
 import type { CallView } from '@sipcast/core';
+import { api } from './api.ts';
 import { byId, directionMark, el, setAttribute, setText } from './dom.ts';
 import {
   bitrateText,
@@ -20,6 +21,7 @@ interface Row {
   readonly direction: HTMLElement;
   readonly callee: HTMLElement;
   readonly target: HTMLElement;
+  readonly picture: HTMLImageElement;
   readonly rtmp: HTMLElement;
   readonly rtmpError: HTMLElement;
   readonly media: HTMLElement;
@@ -31,6 +33,9 @@ interface Row {
 
 /** Further rows are not drawn; the filter finds them. */
 const MAX_ROWS = 200;
+/** Rows with a picture of the call. */
+const MAX_PICTURES = 12;
+const PICTURE_EVERY_MS = 10_000;
 
 /** The table. */
 export class CallsTable {
@@ -82,6 +87,19 @@ export class CallsTable {
   tick(nowMs: number): void {
     for (const { call, time } of this.#rows.values())
       setText(time, durationText(nowMs - Date.parse(call.establishedAt ?? call.createdAt)));
+    this.#refreshPictures(nowMs);
+  }
+
+  /** Each picture is a run of an encoder, and asks the phone for a key frame: few of them, and seldom. */
+  #refreshPictures(nowMs: number): void {
+    if (document.hidden) return;
+    const turn = Math.floor(nowMs / PICTURE_EVERY_MS);
+    for (const { call, picture } of [...this.#rows.values()].slice(0, MAX_PICTURES)) {
+      const shows =
+        call.establishedAt !== null && call.media?.video != null && call.streamName !== '';
+      if (!shows) picture.hidden = true;
+      else setAttribute(picture, 'src', `${api.pictureUrl(call.streamName)}?at=${turn}`);
+    }
   }
 
   /** Focuses the selected row, or the first one. */
@@ -93,6 +111,10 @@ export class CallsTable {
   #newRow(call: CallView): Row {
     const cell = (name: string, ...children: Node[]): HTMLTableCellElement =>
       el('td', { role: 'gridcell', class: name }, ...children);
+    const picture = el('img', { class: 'thumbnail', alt: '', width: '64', height: '36' });
+    picture.hidden = true;
+    picture.addEventListener('load', () => (picture.hidden = false));
+    picture.addEventListener('error', () => (picture.hidden = true));
     const status = el('span', { class: 'badge' });
     const direction = el('span');
     const callee = el('span', { class: 'strong' });
@@ -105,7 +127,10 @@ export class CallsTable {
       'tr',
       { role: 'row', tabindex: '-1', 'data-call-id': call.callId },
       cell('cell-status', status),
-      cell('cell-callee', el('div', { class: 'peer' }, direction, el('div', {}, callee, target))),
+      cell(
+        'cell-callee',
+        el('div', { class: 'peer' }, picture, direction, el('div', {}, callee, target)),
+      ),
       cell('cell-rtmp', rtmp, rtmpError),
       cell('cell-media', media),
       cell('cell-rate number', rate),
@@ -115,6 +140,7 @@ export class CallsTable {
     element.addEventListener('click', () => this.#onSelect(call.callId, false));
     const row = {
       element,
+      picture,
       status,
       direction,
       callee,

@@ -358,6 +358,29 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
     expect(await text(page, '#ended')).toContain('Normal call clearing');
   });
 
+  it('shows a picture of the call, why its RTMP stream failed, and tries that again', async () => {
+    const server = await openServer({ gateway: { rtmp: { firstConnectTimeoutMs: 300 } } });
+    const phone = await openPhone();
+    const gone = await openSink();
+    await gone.close();
+    const call = await server.gateway.startup({
+      callee: phone.uri,
+      rtmpUrl: gone.url,
+      rtmpStream: 'cam',
+    });
+    const { page, problems } = await openPage(consoleOf(server));
+    const width = 'document.querySelector(".calls .thumbnail").naturalWidth';
+    await expect.poll(() => page.evaluate<number>(width), PATIENCE).toBe(640);
+    await expect.poll(() => text(page, '.calls .cell-error'), PATIENCE).toMatch(/ECONNREFUSED/);
+    await page.locator(`[data-call-id="${call.callId}"]`).click();
+    if (process.env['SHOW'] !== undefined) await page.screenshot({ path: process.env['SHOW'] });
+    await openSink({ port: Number(new URL(gone.url).port) });
+    await page.keyboard.press('u');
+    await page.getByRole('button', { name: 'Try now' }).click();
+    await expect.poll(() => call.rtmpStreamStatus, PATIENCE).toBe('RTMP_STREAM_ACTIVE');
+    expect(problems).toEqual([]);
+  });
+
   it('adds, mutes and ends pushes, and shows errors at the field', async () => {
     const phone = await openPhone();
     const sink = await openSink();

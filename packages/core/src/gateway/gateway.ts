@@ -16,6 +16,7 @@ import { resolveIncoming } from '../incoming/incoming-rules.ts';
 import { childLogger, guardLogger, silentLogger } from '../logger.ts';
 import type { Logger } from '../logger.ts';
 import { Registrations } from '../registration/registrations.ts';
+import { Snapshots } from '../snapshot/snapshots.ts';
 import { SipTraces } from '../trace/sip-traces.ts';
 import { resolveAccount } from './account-request.ts';
 import type { Accounts } from './accounts.ts';
@@ -156,7 +157,9 @@ class Gateway extends SafeEmitter<CallGatewayEvents> implements CallGateway {
       },
     );
     const media = new MediaOpener(options, encoders, { ...deps, faults });
+    const snapshots = new Snapshots({ ffmpeg: () => encoders.ffmpeg, now: deps.now });
     this.streams = new StreamTable(options, {
+      takeSnapshot: (stream, format) => snapshots.take(stream, format),
       callStreams: () => this.calls.live.map(({ stream }) => stream),
       isReserved: (name) => reservations.hasStream(name),
       openSource: (...source) => {

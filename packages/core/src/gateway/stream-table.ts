@@ -9,6 +9,7 @@ import type {
   OutputForm,
 } from '@sipcast/media';
 import { GatewayError } from '../errors.ts';
+import type { Snapshot, SnapshotFormat } from '../snapshot/snapshots.ts';
 import { FramePublication } from '../stream/frame-publication.ts';
 import type { GatewayStream } from '../stream/gateway-stream.ts';
 import type { StreamView } from '../stream/named-stream.ts';
@@ -38,6 +39,8 @@ export interface StreamTableHandler {
   ): FrameStream;
   /** An output of a published stream was removed. */
   onOutputFailed(streamName: string, error: unknown): void;
+  /** @throws GatewayError as `Streams.snapshot` */
+  takeSnapshot(stream: GatewayStream, format: SnapshotFormat): Promise<Snapshot>;
   /** What browsers play. */
   viewerForm(): OutputForm;
 }
@@ -109,6 +112,10 @@ export class StreamTable implements Streams {
     let close = (): void => {};
     close = stream.addOutput(viewer, this.#handler.viewerForm(), { isViewer: true });
     return { close: () => close(), stats: () => viewer.stats };
+  }
+
+  async snapshot(streamName: string, format: SnapshotFormat = 'png'): Promise<Snapshot> {
+    return this.#handler.takeSnapshot(this.get(streamName), format);
   }
 
   /** Closes the published streams. */

@@ -3,6 +3,7 @@
 import type { FlvViewerStats, FlvViewerTarget, FrameStreamMedia } from '@sipcast/media';
 import type { NamedStream, StreamView } from '../stream/named-stream.ts';
 import type { OutputFormOptions } from '../stream/output-form.ts';
+import type { Snapshot, SnapshotFormat } from '../snapshot/snapshots.ts';
 import type { PublishedStream } from '../stream/published-stream.ts';
 
 /** The media of a published stream: audio, video or both. */
@@ -52,4 +53,11 @@ export interface Streams {
    * @throws GatewayError `STREAM_NOT_FOUND`, `TOO_MANY_VIEWERS`, `TRANSCODERS_BUSY`, `TRANSCODER_LOST`.
    */
   watch(streamName: string, target: FlvViewerTarget, onEnded: () => void): Viewer;
+  /**
+   * The newest key frame of a stream as an image. At most one a second and stream is encoded; requests in between get the same.
+   *
+   * @throws GatewayError (rejection) `STREAM_NOT_FOUND`; `NO_PICTURE` before the first key frame; `NOT_IMPLEMENTED` without
+   * ffmpeg; `TRANSCODERS_BUSY` when too many wait for one.
+   */
+  snapshot(streamName: string, format?: SnapshotFormat): Promise<Snapshot>;
 }

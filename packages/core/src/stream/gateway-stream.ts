@@ -4,6 +4,7 @@ import type {
   Output,
   OutputForm,
   Sink,
+  StillPicture,
   StreamAudio,
   StreamFigures,
   StreamSource,
@@ -99,6 +100,11 @@ export class GatewayStream implements NamedStream {
     if (this.#state === 'ended') void attachment.end();
     else this.#attachments.add(attachment);
     return () => this.#leave(attachment);
+  }
+
+  /** The latest key frame; `null` before the first, and after the end. */
+  get stillPicture(): StillPicture | null {
+    return this.#state === 'live' ? this.#source.stillPicture : null;
   }
 
   requestKeyFrame(): void {

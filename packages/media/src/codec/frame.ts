@@ -106,6 +106,15 @@ export type StreamVideo = {
   | { readonly codec: 'vp8'; readonly payload: Uint8Array }
 );
 
+/** A picture that decodes on its own. */
+export interface StillPicture {
+  readonly codec: 'h264' | 'vp8';
+  /** Annex B with parameter sets, or one VP8 frame. */
+  readonly octets: Uint8Array;
+  /** Monotonic milliseconds. */
+  readonly arrivalMs: number;
+}
+
 /** Any frame. */
 export type MediaFrame = H264AccessUnit | AudioFrame;
 

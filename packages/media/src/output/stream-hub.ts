@@ -2,7 +2,15 @@
 // a call's session and a stream of application-supplied frames both own one.
 
 import { MediaError } from '../errors.ts';
-import type { AudioFrame, Sink, StreamAudio, StreamVideo, VideoFrame } from '../codec/frame.ts';
+import { annexB } from '../codec/annex-b.ts';
+import type {
+  AudioFrame,
+  Sink,
+  StillPicture,
+  StreamAudio,
+  StreamVideo,
+  VideoFrame,
+} from '../codec/frame.ts';
 import type { ParameterSets } from '../codec/parameter-sets.ts';
 import type { VideoFormat } from '../flv/flv-muxer.ts';
 import { FrameTaps } from './frame-taps.ts';
@@ -39,6 +47,7 @@ export class StreamHub implements StreamSource {
   readonly #taps: FrameTaps;
   readonly #keyFrameWishes: KeyFrameWishes;
   #closed = false;
+  #keyFrame: VideoFrame | undefined;
 
   constructor(options: RenditionOptions, deps: StreamHubDeps) {
     const { form, ...others } = options;
@@ -76,6 +85,15 @@ export class StreamHub implements StreamSource {
 
   pictureSize(form: OutputForm): { readonly width: number; readonly height: number } | null {
     return this.#renditions.videoOf(form) ?? null;
+  }
+
+  get stillPicture(): StillPicture | null {
+    const frame = this.#keyFrame;
+    if (!frame) return null;
+    const { arrivalMs } = frame;
+    if (frame.codec === 'vp8') return { codec: 'vp8', octets: frame.payload, arrivalMs };
+    const { nalus } = this.#renditions.parameterSets;
+    return { codec: 'h264', octets: annexB([...nalus, ...frame.nalus]), arrivalMs };
   }
 
   requestKeyFrame(): void {
@@ -144,6 +162,7 @@ export class StreamHub implements StreamSource {
 
   /** Takes one picture in decoding order; `compositionMs`: how long after decoding it is shown. */
   pushVideo(frame: VideoFrame, timeMs: number, compositionMs: number): void {
+    if (frame.isKeyFrame) this.#keyFrame = frame;
     this.#renditions.pushVideo(frame, timeMs, compositionMs);
     this.#taps.pushVideo(frame, timeMs, compositionMs);
   }
@@ -156,6 +175,7 @@ export class StreamHub implements StreamSource {
   /** Closes the encoders; removes outputs, taps and pictures. Idempotent. */
   close(): void {
     this.#closed = true;
+    this.#keyFrame = undefined;
     this.#taps.clear();
     this.#renditions.close();
   }

@@ -1,7 +1,7 @@
 // The contract of a stream as its outputs see it, whether of a call or supplied by an application.
 
 import type { AudioCodec, VideoCodec } from '../codec/codec.ts';
-import type { Sink, StreamAudio, StreamVideo } from '../codec/frame.ts';
+import type { Sink, StillPicture, StreamAudio, StreamVideo } from '../codec/frame.ts';
 import type { Output, OutputContents } from './output.ts';
 import type { OutputForm } from './output-form.ts';
 
@@ -39,6 +39,8 @@ export interface StreamSource {
   contents(form: OutputForm): OutputContents;
   /** Size of the pictures that outputs in this form receive; `null` while unknown. */
   pictureSize(form: OutputForm): { readonly width: number; readonly height: number } | null;
+  /** The latest key frame with its parameter sets; `null` before the first. */
+  readonly stillPicture: StillPicture | null;
   /** Requests a key frame from the source; throttled. */
   requestKeyFrame(): void;
   /**
