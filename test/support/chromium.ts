@@ -15,9 +15,10 @@ const ARGUMENTS = [
   '--autoplay-policy=no-user-gesture-required',
 ];
 
-/** Starts a browser that plays sound without a gesture. */
-export function launchChromium(): Promise<Browser> {
-  return chromium.launch({ executablePath: findProgram('chromium') ?? '', args: ARGUMENTS });
+/** Starts a browser that plays sound without a gesture. @param more - More arguments. */
+export function launchChromium(more: readonly string[] = []): Promise<Browser> {
+  const args = [...ARGUMENTS, ...more];
+  return chromium.launch({ executablePath: findProgram('chromium') ?? '', args });
 }
 
 /** What {@link LOOK} saw. */

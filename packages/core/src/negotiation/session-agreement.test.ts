@@ -73,3 +73,19 @@ it('a session in the clear goes on so, or becomes encrypted', () => {
   expect(isSecured).toBe(false);
   expect(us.offered(them.freshOffer(), accept).media.audio?.srtp).toBeUndefined();
 });
+
+it('a hold of a session in the clear offers no keys; an encrypted one has them in every offer', () => {
+  for (const [theirs, hasKeys] of [
+    ['off', false],
+    ['optional', true],
+  ] as const) {
+    const { us, them } = call(theirs);
+    for (const holding of [true, false]) {
+      const offer = us.holdOffer(holding);
+      expect(/^a=crypto:/m.test(offer), `${theirs} ${String(holding)}`).toBe(hasKeys);
+      us.answered(them.offered(offer, accept).answer, accept);
+    }
+    // The peer may still encrypt it, and an offer that it asks for has all that we can.
+    expect(us.freshOffer()).toMatch(/^a=crypto:/m);
+  }
+});

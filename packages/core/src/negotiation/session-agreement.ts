@@ -117,12 +117,27 @@ export class SessionAgreement {
 
   /** A full offer, when the peer asks for one. A call that we hold stays on hold. */
   freshOffer(): string {
-    return this.#offer(this.#holding, everything(this.#mine()));
+    const { description } = this.#offer(this.#holding, everything(this.#mine()));
+    return formatOffer(description);
   }
 
   /** An offer that puts the call on hold, or resumes it. */
   holdOffer(holding: boolean): string {
-    return this.#offer(holding);
+    const { description } = this.#offer(holding);
+    return formatOffer({
+      ...description,
+      media: description.media.map((one) => this.#asAgreed(one)),
+    });
+  }
+
+  /**
+   * Without keys where the medium goes on in the clear. Seen in: Janus, which answers such keys with none, and then discards
+   * everything that is not encrypted with them.
+   */
+  #asAgreed(medium: OfferedMedia): OfferedMedia {
+    if (medium.requiresCrypto === true || this.#secured.has(medium.kind)) return medium;
+    const { crypto: _, ...inTheClear } = medium;
+    return inTheClear;
   }
 
   /** The peer refused our latest offer, or gave no usable answer. */
@@ -199,7 +214,7 @@ export class SessionAgreement {
     throw Object.assign(new Error(problem), { code: 'BAD_SDP' });
   }
 
-  #offer(holding: boolean, current = this.#mine()): string {
+  #offer(holding: boolean, current = this.#mine()): OpenOffer {
     const media = current.media.map((one): OfferedMedia => {
       const full = fullDirection(one);
       const direction = holding ? heldDirection(full) : full;
@@ -209,7 +224,7 @@ export class SessionAgreement {
     });
     const description = { ...current, media, sessionVersion: current.sessionVersion + 1 };
     this.#open = { description, holding };
-    return formatOffer(description);
+    return this.#open;
   }
 
   #mine(): SessionDescription {
