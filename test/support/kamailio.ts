@@ -17,6 +17,8 @@ export interface KamailioOptions {
   readonly certificate: CertificateFiles;
   /** Shorter registrations are answered 423. Default 60. */
   readonly minExpires?: number;
+  /** Port of rtpengine's control, which then relays the media of all calls. Default: they pass it by. */
+  readonly rtpenginePort?: number;
 }
 
 /** A running Kamailio. */
@@ -44,7 +46,9 @@ export async function startKamailio(dir: string, options: KamailioOptions): Prom
 }
 
 function configuration(options: KamailioOptions, port: number, tlsPort: number): string {
-  const { realm, password, phone, certificate, minExpires = 60 } = options;
+  const { realm, password, phone, certificate, minExpires = 60, rtpenginePort } = options;
+  const relay = (command: string): string => (rtpenginePort === undefined ? '' : command);
+  const manage = relay('rtpengine_manage("replace-origin replace-session-connection");');
   return `#!KAMAILIO
 debug=1
 log_stderror=yes
@@ -67,6 +71,8 @@ loadmodule "registrar.so"
 loadmodule "textops.so"
 loadmodule "siputils.so"
 loadmodule "auth.so"
+${relay(`loadmodule "rtpengine.so"
+modparam("rtpengine", "rtpengine_sock", "udp:127.0.0.1:${rtpenginePort}")`)}
 modparam("tls", "private_key", "${certificate.keyPath}")
 modparam("tls", "certificate", "${certificate.certPath}")
 modparam("tls", "verify_certificate", 0)
@@ -80,7 +86,12 @@ request_route {
   if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
   if (is_method("CANCEL")) { if (t_check_trans()) { t_relay(); } exit; }
   if (has_totag()) {
-    if (loose_route()) { t_relay(); exit; }
+    if (loose_route()) {
+      if (is_method("INVITE|UPDATE|ACK|BYE")) { ${manage} }
+      if (is_method("INVITE|UPDATE")) { t_on_reply("MEDIA"); }
+      t_relay();
+      exit;
+    }
     if (is_method("ACK")) { if (t_check_trans()) { t_relay(); } exit; }
     sl_send_reply("404", "Not Here");
     exit;
@@ -96,7 +107,12 @@ request_route {
   if (!registered("location", "$fu")) { sl_send_reply("403", "Not Registered"); exit; }
   record_route();
   $ru = "${phone}";
+  if (is_method("INVITE")) { ${manage} t_on_reply("MEDIA"); }
   t_relay();
+}
+
+onreply_route[MEDIA] {
+  if (has_body("application/sdp")) { ${manage} }
 }
 `;
 }
