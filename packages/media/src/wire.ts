@@ -112,7 +112,7 @@ export type {
 } from './rtp/rtp-session.ts';
 export { decodeRtp, encodeRtp, isRtcp } from './rtp/rtp.ts';
 export type { RtpFault, RtpFields } from './rtp/rtp.ts';
-export type { SoundSource } from './rtp/sound-source.ts';
+export type { SoundSource } from './codec/sound-source.ts';
 export { SourceLatch } from './rtp/source-latch.ts';
 export type { KnownStream, SourceLatchOptions } from './rtp/source-latch.ts';
 export { SRTP_SALT_BYTES, SrtpSession } from './rtp/srtp.ts';

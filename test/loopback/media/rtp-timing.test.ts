@@ -369,3 +369,42 @@ describe('a line that loses 2 % of the packets', () => {
     expect(mean).toBeGreaterThan(0.7);
   });
 });
+
+describe('a dead programme', () => {
+  // P25
+  it('is named: one picture again and again, wrong keys; and the call goes on', LIMIT, async () => {
+    const problems = async (
+      kind: 'audio' | 'video',
+      lines: readonly string[],
+      options: Parameters<typeof rawCall>[1],
+      send: (stream: RawStream, index: number) => void,
+    ): Promise<string> => {
+      const { call, stream } = await rawCall(lines, options);
+      const named: (string | null)[] = [];
+      call.on('problem', ({ medium, problem }) => {
+        if (medium === kind) named.push(problem);
+      });
+      const media = stream(kind, kind === 'audio' ? 8 : 112);
+      await every(40, 125, (index) => send(media, index));
+      expect(call.status).toBe('ESTABLISHED');
+      return named.join();
+    };
+    const idr = (stream: RawStream, index: number, number: number): void => {
+      const rtpTimestamp = index * 3600;
+      for (const payload of [BASELINE, PPS]) stream.send({ payload, rtpTimestamp });
+      stream.send({ payload: slice('idr', number), marker: true, rtpTimestamp });
+    };
+    const keys =
+      'a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz';
+    const secured = { offer: { srtp: 'optional' }, rtpTimeoutMs: 2000 } as const;
+    const found = await Promise.all([
+      problems('video', BOTH, {}, (stream, index) => idr(stream, index, Math.min(index, 25))),
+      // A slide: nothing moves, and the pictures are numbered.
+      problems('video', BOTH, {}, (stream, index) => idr(stream, index, index % 2)),
+      problems('audio', [...AUDIO, keys], secured, (stream, index) =>
+        stream.send({ payload: sound(index), rtpTimestamp: index * 320 }),
+      ),
+    ]);
+    expect(found).toEqual(['FROZEN', '', 'UNDECODABLE']);
+  });
+});

@@ -17,7 +17,7 @@ const MEANINGS: ReadonlyMap<string, string> = new Map([
   ['NO_KEY_FRAME', 'the peer sends no key frame'],
   ['UNDECODABLE', 'what arrives holds no usable frame'],
   ['SILENT', 'the sound is silence'],
-  ['FROZEN', 'no more pictures arrive'],
+  ['FROZEN', 'no more pictures arrive, or always the same'],
   ['HELD', 'the call is on hold while it is on air'],
 ]);
 

@@ -9,7 +9,7 @@ import { MediaError } from '../errors.ts';
 import { FFMPEG_SAFE, FfmpegAudioOutput, outputArguments } from './audio-pipes.ts';
 import type { FfmpegBinary } from './binary.ts';
 import { lowerPriority } from './child.ts';
-import type { SoundSource } from '../rtp/sound-source.ts';
+import type { SoundSource } from '../codec/sound-source.ts';
 import { spawnFfmpeg } from './spawn.ts';
 
 /** Options of {@link openFileSound}. */

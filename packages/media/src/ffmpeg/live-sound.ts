@@ -15,7 +15,7 @@ import { FfmpegChild } from './child.ts';
 import type { StreamAudio } from '../codec/frame.ts';
 import { convertG711 } from '../codec/g711.ts';
 import { AUDIO_STEP_MS } from '../codec/silence.ts';
-import type { SoundSource } from '../rtp/sound-source.ts';
+import type { SoundSource } from '../codec/sound-source.ts';
 import { splitSpeexFrames } from '../codec/speex.ts';
 
 /** Options of a {@link LiveSound}. */

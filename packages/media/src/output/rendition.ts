@@ -86,8 +86,8 @@ const SILENCE_LAG_MS = 300;
 const SILENT_TRACK_LAG_MS = 100;
 /** A longer hole is skipped instead of filled. */
 const MAX_FILL_MS = 60_000;
-/** How long the end of a stream waits for its encoders. */
-const FINISH_MS = 500;
+/** How long the end of a stream waits for its encoders, which hold up to half a second on a busy machine. As long as their processes get. */
+const FINISH_MS = 2000;
 
 /**
  * Throws if a form of these media needs encoders and there are none.

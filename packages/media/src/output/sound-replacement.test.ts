@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { FlvTag } from '../codec/frame.ts';
-import type { SoundSource } from '../rtp/sound-source.ts';
+import type { SoundSource } from '../codec/sound-source.ts';
 import { SoundReplacement } from './sound-replacement.ts';
 
 const tag = (head: number, octets: number[], role: FlvTag['role'] = 'audio'): FlvTag => ({

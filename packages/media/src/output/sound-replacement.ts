@@ -3,7 +3,7 @@
 import type { FlvTag } from '../codec/frame.ts';
 import { codecOfTag, soundBytesOf, withSound } from '../flv/audio-tag.ts';
 import type { FlvAudioCodec } from '../flv/audio-tag.ts';
-import type { SoundSource } from '../rtp/sound-source.ts';
+import type { SoundSource } from '../codec/sound-source.ts';
 
 /** Opens a sound in the codec of a stream. */
 export type OpenSound = (codec: FlvAudioCodec) => SoundSource;

@@ -4,7 +4,7 @@ import type { RtpPacket } from '../codec/frame.ts';
 import { AudioPacketizer } from './audio-packetizer.ts';
 import { decodeRtp } from './rtp.ts';
 import { audioSilence } from '../codec/silence.ts';
-import type { SoundSource } from './sound-source.ts';
+import type { SoundSource } from '../codec/sound-source.ts';
 
 const decoded = (datagram: Buffer | undefined): RtpPacket | undefined => {
   if (datagram === undefined) return undefined;

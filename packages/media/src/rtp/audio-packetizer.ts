@@ -5,7 +5,7 @@ import type { AudioCodec } from '../codec/codec.ts';
 import type { DtmfSequence } from './dtmf.ts';
 import { encodeRtp } from './rtp.ts';
 import { audioSilence } from '../codec/silence.ts';
-import type { SoundSource } from './sound-source.ts';
+import type { SoundSource } from '../codec/sound-source.ts';
 
 const STEPS_PER_SECOND = 50;
 const DEFAULT_CLOCK_RATE_HZ = 8000;

@@ -7,7 +7,7 @@ import {
   AudioPacketizer,
   type AudioPacketizerOptions,
 } from './audio-packetizer.ts';
-import type { SoundSource } from './sound-source.ts';
+import type { SoundSource } from '../codec/sound-source.ts';
 
 const STEP_MS = 20;
 /** After a stall of the process, at most this many steps of audio are sent late. */

@@ -8,7 +8,7 @@ import type { PeerSockets } from './peer-sockets.ts';
 import type { SentRtp } from './rtcp-reports.ts';
 import { RtpKeepAlive } from './rtp-keep-alive.ts';
 import type { RtpRemote } from './rtp-remote.ts';
-import type { SoundSource } from './sound-source.ts';
+import type { SoundSource } from '../codec/sound-source.ts';
 
 /** Has no timer: call `tick`. */
 export class RtpSender implements SentRtp {

@@ -125,7 +125,13 @@ export class AudioPath {
 
   /** What has arrived, for {@link MediaProblems}. */
   activity(rtp: RtpSessionStats): Omit<MediumActivity, 'expected'> {
-    return { ...arrived(rtp), frames: this.#sounds, withheld: 0, silent: this.#silent };
+    return {
+      ...arrived(rtp),
+      frames: this.#sounds,
+      withheld: 0,
+      repeated: 0,
+      silent: this.#silent,
+    };
   }
 
   /** Figures so far. */

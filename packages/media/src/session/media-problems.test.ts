@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { MediaProblems } from './media-problems.ts';
 import type { MediumActivity } from './media-problems.ts';
 
-type Counter = 'packets' | 'unknown' | 'unreadable' | 'frames' | 'withheld' | 'silent';
+type Counter = 'packets' | 'unknown' | 'unreadable' | 'frames' | 'withheld' | 'repeated' | 'silent';
 
 /** Seconds of a call: which counters grow in each, `held` for a second in which nothing is expected. */
 function run(
@@ -17,6 +17,7 @@ function run(
     unreadable: 0,
     frames: 0,
     withheld: 0,
+    repeated: 0,
     silent: 0,
   };
   const changes: string[] = [];
@@ -85,8 +86,20 @@ describe('MediaProblems', () => {
   it('a picture that stops is frozen; sound that stops is gone, or silent if the sender announced it', () => {
     expect(run('video', [...times(2, GOOD), ...times(5, [])])).toEqual(['4 FROZEN 1000']);
     expect(run('audio', [...times(2, GOOD), ...times(5, [])])).toEqual(['4 NO_PACKETS 1000']);
-    const paused = [...times(2, GOOD), ['packets', 'silent'] as const, ...times(9, [])];
-    expect(run('audio', paused)).toEqual(['4 SILENT 1000']);
+  });
+
+  it('one picture again and again is frozen', () => {
+    const seconds = [...times(3, GOOD), ...times(6, ['packets', 'repeated'] as const), GOOD];
+    expect(run('video', seconds)).toEqual(['5 FROZEN 2000', '9 well -']);
+  });
+
+  it('pauses of speech are none; ten seconds of silence are, until there is sound for two', () => {
+    const pause = ['packets', 'silent'] as const;
+    const speech = times(6, [GOOD, ...times(6, pause)]).flat();
+    expect(run('audio', speech)).toEqual([]);
+    expect(run('audio', [...times(2, GOOD), pause, ...times(10, [])])).toEqual(['11 SILENT 1000']);
+    const clicks = [...times(2, GOOD), ...times(12, pause), GOOD, ...times(5, pause), GOOD, GOOD];
+    expect(run('audio', clicks)).toEqual(['11 SILENT 1000', '21 well -']);
   });
 
   it('has no problem on hold, and waits three seconds again after it', () => {

@@ -15,7 +15,7 @@ export type MediaProblem =
   | 'UNDECODABLE'
   /** The sound is silence, or the sender announced a pause. */
   | 'SILENT'
-  /** There was a picture, and now no packets arrive: outputs repeat the last one. */
+  /** There was a picture, and now no packets arrive, or only the same picture again: outputs repeat it. */
   | 'FROZEN'
   /** Either side holds the call while outputs are attached: they get silence and the last picture. */
   | 'HELD';
@@ -37,6 +37,8 @@ export interface MediumActivity {
   readonly frames: number;
   /** Intact pictures withheld until a key frame. */
   readonly withheld: number;
+  /** Pictures that were the one before again; not among `frames`. */
+  readonly repeated: number;
   /** Packets of silence and comfort noise. */
   readonly silent: number;
 }
@@ -45,6 +47,10 @@ export interface MediumActivity {
 const UNREADABLE = /^(srtp-|rtp-(short|version|csrc|extension|padding)$)/;
 /** How long nothing may reach the outputs before that is a problem. */
 const PROBLEM_AFTER_MS = 3000;
+/** Speech has pauses: silence after sound is a problem only when it lasts … */
+const SILENT_AFTER_MS = 10_000;
+/** … and is over when there is sound in so many checks in a row, not with a click. */
+const SOUND_CHECKS = 2;
 
 /** The counters that an RTP session keeps. */
 export function arrived(
@@ -70,6 +76,8 @@ export class MediaProblems {
   /** Since when the call is held on air. */
   #heldMs: number | undefined;
   #before: MediumActivity | undefined;
+  /** Checks in a row, up to the last one, that found frames. */
+  #soundChecks = 0;
   /** When each counter grew for the last time. */
   readonly #grewMs = {
     packets: Number.NEGATIVE_INFINITY,
@@ -77,6 +85,7 @@ export class MediaProblems {
     unreadable: Number.NEGATIVE_INFINITY,
     frames: Number.NEGATIVE_INFINITY,
     withheld: Number.NEGATIVE_INFINITY,
+    repeated: Number.NEGATIVE_INFINITY,
     silent: Number.NEGATIVE_INFINITY,
   };
 
@@ -104,11 +113,15 @@ export class MediaProblems {
       'unreadable',
       'frames',
       'withheld',
+      'repeated',
       'silent',
     ] as const)
       if (activity[name] > (before?.[name] ?? 0)) this.#grewMs[name] = nowMs;
+    this.#soundChecks = this.#grewMs.frames === nowMs ? this.#soundChecks + 1 : 0;
+    const isGood =
+      this.#problem === 'SILENT' ? this.#soundChecks >= SOUND_CHECKS : this.#soundChecks > 0;
     if (!activity.expected) this.#goodMs = Number.NaN;
-    else if (Number.isNaN(this.#goodMs) || this.#grewMs.frames === nowMs) this.#begin(nowMs);
+    else if (Number.isNaN(this.#goodMs) || isGood) this.#begin(nowMs);
     this.#heldMs = activity.heldOnAir === true ? (this.#heldMs ?? nowMs) : undefined;
     const problem = this.#heldMs === undefined ? this.#judge(activity, nowMs) : 'HELD';
     if (problem === this.#problem) return false;
@@ -126,14 +139,16 @@ export class MediaProblems {
   #judge({ unknownType }: MediumActivity, nowMs: number): MediaProblem | null {
     // False while nothing is expected (NaN).
     if (!(nowMs - this.#goodMs >= PROBLEM_AFTER_MS)) return null;
-    const { packets, unknown, unreadable, frames, withheld, silent } = this.#grewMs;
+    const { packets, unknown, unreadable, frames, withheld, repeated, silent } = this.#grewMs;
     const isRecent = (atMs: number): boolean => nowMs - atMs < PROBLEM_AFTER_MS;
+    const isPause = Number.isFinite(frames) && nowMs - this.#goodMs < SILENT_AFTER_MS;
     if (isRecent(withheld)) return 'NO_KEY_FRAME';
-    if (isRecent(silent)) return 'SILENT';
+    if (isRecent(repeated)) return 'FROZEN';
+    if (isRecent(silent)) return isPause ? null : 'SILENT';
     if (isRecent(packets) || isRecent(unreadable)) return 'UNDECODABLE';
     if (isRecent(unknown)) return `UNKNOWN_PAYLOAD_TYPE ${unknownType ?? 0}`;
     // RFC 3389 §4: after comfort noise a sender may pause for as long as the silence lasts.
-    if (silent >= packets && Number.isFinite(silent)) return 'SILENT';
+    if (silent >= packets && Number.isFinite(silent)) return isPause ? null : 'SILENT';
     return this.#kind === 'video' && Number.isFinite(frames) ? 'FROZEN' : 'NO_PACKETS';
   }
 }

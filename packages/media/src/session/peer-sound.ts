@@ -6,7 +6,7 @@ import type { Sink, StreamAudio } from '../codec/frame.ts';
 import type { SessionTranscoders } from '../output/rendition.ts';
 import { openFileSound } from '../ffmpeg/file-sound.ts';
 import { LiveSound } from '../ffmpeg/live-sound.ts';
-import type { SoundSource } from '../rtp/sound-source.ts';
+import type { SoundSource } from '../codec/sound-source.ts';
 
 /** Starts to push frames into the sink; returns a function that stops it. */
 export type ConnectAudio = (sink: Sink<StreamAudio>) => () => void;

@@ -20,6 +20,7 @@ import { arrived } from './media-problems.ts';
 import type { MediumActivity } from './media-problems.ts';
 import { VideoFigures } from './media-stats.ts';
 import type { MediaStats } from './media-stats.ts';
+import { RepeatedPictures } from './repeated-pictures.ts';
 
 /** What a video path needs from its session. */
 export interface VideoPathDeps {
@@ -51,6 +52,8 @@ export class VideoPath {
   readonly #codec = new CodecChanges<VideoCodec>();
   readonly #clock: StreamClock;
   readonly #decodeTimes = new DecodeTimestamps();
+  readonly #repeats = new RepeatedPictures();
+  #repeated = 0;
   readonly #hub: StreamHub;
   readonly #deps: VideoPathDeps;
 
@@ -111,8 +114,9 @@ export class VideoPath {
     const { framesWithoutParameterSets } = this.#hub.stats;
     return {
       ...arrived(rtp),
-      frames: this.figures.frames - framesWithoutParameterSets,
+      frames: this.figures.frames - this.#repeated - framesWithoutParameterSets,
       withheld: this.#gate.dropped,
+      repeated: this.#repeated,
       silent: 0,
     };
   }
@@ -164,6 +168,7 @@ export class VideoPath {
     const picture = this.#gate.admit(whole);
     if (picture === undefined) return;
     if (picture.codec !== this.#codec.codec && !this.#follows(picture)) return;
+    if (this.#repeats.push(picture)) this.#repeated++;
     this.#count(picture);
     const shownMs = this.#clock.pictureMs(picture.rtpTimestamp, picture.arrivalMs);
     const decodedMs = this.#decodeTimes.push(shownMs, picture.isKeyFrame);

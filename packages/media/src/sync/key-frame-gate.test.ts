@@ -96,12 +96,12 @@ describe('KeyFrameGate', () => {
     expect([passed, gate.dropped]).toEqual([[true, false, false], 1]);
   });
 
-  it('opens at a gradual recovery point only after 1.5 s without IDR, from then on at each', () => {
+  it('opens at a gradual recovery point only after 0.7 s without IDR, from then on at each', () => {
     const { gate, push, passed } = rig();
     push(unit(false, 0, RECOVERY_IN_9));
-    push(unit(false, 1499, RECOVERY_IN_9));
+    push(unit(false, 699, RECOVERY_IN_9));
     expect([passed, gate.isOpen]).toEqual([[], false]);
-    push(unit(false, 1500, RECOVERY_IN_9));
+    push(unit(false, 700, RECOVERY_IN_9));
     push(unit(false, 1540));
     push(unit(false, 2500, RECOVERY_IN_9));
     expect(passed).toEqual([true, false, true]);
@@ -115,6 +115,11 @@ describe('KeyFrameGate', () => {
     push(unit(false, 4000, RECOVERY_IN_9));
     push(unit(false, 5000, RECOVERY_IN_9));
     expect([passed.length, gate.isOpen]).toEqual([5, false]);
+    // After a loss the wait is 1.5 s.
+    push(unit(false, 5499, RECOVERY_IN_9));
+    expect(gate.isOpen).toBe(false);
+    push(unit(false, 5500, RECOVERY_IN_9));
+    expect(gate.isOpen).toBe(true);
   });
 });
 
@@ -128,9 +133,9 @@ describe('KeyFrameGate without IDR pictures', () => {
     nalus,
   });
 
-  it('opens at an I picture after 1.5 s, and from then on at once', () => {
+  it('opens at an I picture after 0.7 s, and from then on at once', () => {
     const { gate, push, passed } = rig();
-    for (let nowMs = 0; nowMs < 1500; nowMs += 40)
+    for (let nowMs = 0; nowMs < 700; nowMs += 40)
       push(picture(nowMs, nowMs % 400 === 0 ? I_SLICE : P_SLICE));
     expect(passed).toEqual([]);
     push(picture(1520, P_SLICE));

@@ -16,8 +16,11 @@ export interface KeyFrameGateOptions {
   readonly afterLoss?: 'wait' | 'continue';
 }
 
-/** How long a gradual recovery point is ignored: time for three key-frame requests and an answer. */
-const GRADUAL_AFTER_MS = 1500;
+/**
+ * How long a gradual recovery point is ignored: after a loss, while the last picture stands, time for three key-frame requests and
+ * an answer; at the start, while there is none, for two.
+ */
+const GRADUAL_AFTER_MS: Readonly<Record<KeyFrameCause, number>> = { loss: 1500, start: 700 };
 
 /**
  * Stands behind a depacketizer: `admit` for each frame, `break` for each fault. Starts closed.
@@ -25,8 +28,8 @@ const GRADUAL_AFTER_MS = 1500;
  * A sender with intra refresh never sends an IDR picture, however often one is requested. If a recovery point SEI says
  * that a decoder may start, the gate opens, too:
  * - at once if pictures are correct from there on (`recovery_frame_cnt` 0, an I picture);
- * - if they become correct only gradually, not before the gate has been closed for 1.5 s, because an IDR picture that
- *   answers the request is better: no decoder shows half a picture then. Once a sender was begun with so, and no IDR
+ * - if they become correct only gradually, not before the gate has been closed for 1.5 s, at the start 0.7 s, because an IDR
+ *   picture that answers the request is better: no decoder shows half a picture then. Once a sender was begun with so, and no IDR
  *   has come since, its later recovery points are taken at once: it has no IDR pictures.
  *
  * An I picture without a recovery point is taken like a gradual one, and at once if it comes with a sequence parameter set.
@@ -108,7 +111,7 @@ export class KeyFrameGate<Frame extends VideoFrame = VideoFrame> {
     if (frames === undefined && !isIntraPicture(frame.nalus)) return false;
     if (frames === 0 || this.#refreshesGradually) return true;
     // False while nothing has been dropped yet (NaN).
-    if (!(frame.arrivalMs - this.#closedSinceMs >= GRADUAL_AFTER_MS)) return false;
+    if (!(frame.arrivalMs - this.#closedSinceMs >= GRADUAL_AFTER_MS[this.#cause])) return false;
     this.#refreshesGradually = true;
     return true;
   }

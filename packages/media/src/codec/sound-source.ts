@@ -1,4 +1,4 @@
-// What can be played to the peer, as the RTP line takes it: the contract alone.
+// What can be played to the peer, as the RTP line takes it.
 
 /** Sound on its way to the peer, in the codec of the line that plays it. */
 export interface SoundSource {
