@@ -186,6 +186,7 @@ const rtmp = option.section('How the push connects, where that differs from the 
   enhanced,
 });
 const { audio, video, ...startupRows } = STARTUP_ROWS;
+const { keyFrameIntervalMs } = STARTUP_ROWS;
 
 /** Schemas of the request bodies, by method. */
 export const BODIES = {
@@ -228,7 +229,7 @@ export const BODIES = {
     streamName: requiredText,
     rtmpUrl: requiredText,
     rtmpTransponderFullUrl: flag,
-    ...fieldsOf({ rtmp, audio, video }),
+    ...fieldsOf({ rtmp, audio, video, keyFrameIntervalMs }),
     options: z.preprocess(
       absent,
       z.object({ action: z.preprocess(absent, z.enum(['mute']).optional()) }).optional(),

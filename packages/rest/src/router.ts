@@ -10,6 +10,7 @@ import type {
   Calls,
   Pushes,
   PushFilter,
+  PushRequest,
   StartupRequest,
   StreamFilter,
   Streams,
@@ -172,18 +173,12 @@ function routesOf(gateway: RestGateway, viewers: StreamViewers): readonly Route[
     method('/call/inject_sound', ({ callId, fileName }) =>
       gateway.calls.injectSound(callId, fileName),
     ),
-    method(
-      '/push/startup',
-      ({ streamName, rtmpUrl, rtmpTransponderFullUrl, options, audio, video, rtmp }) =>
-        gateway.pushes.start({
-          streamName,
-          rtmpUrl,
-          ...(audio && { audio }),
-          ...(video && { video }),
-          ...(rtmp && { rtmp }),
-          rtmpTransponderFullUrl: rtmpTransponderFullUrl ?? false,
-          muted: options?.action === 'mute',
-        }),
+    method('/push/startup', ({ options, rtmpTransponderFullUrl, ...push }) =>
+      gateway.pushes.start({
+        ...(push as PushRequest),
+        rtmpTransponderFullUrl: rtmpTransponderFullUrl ?? false,
+        muted: options?.action === 'mute',
+      }),
     ),
     method('/push/find', (body) =>
       notFoundIfEmpty(gateway.pushes.find(body as PushFilter), 'PUSH_NOT_FOUND'),

@@ -56,6 +56,11 @@ export const STARTUP_ROWS = {
     'What RTMP servers get of the video.',
     'as the gateway is set',
   ),
+  keyFrameIntervalMs: count(
+    'Ask for a key frame when the last is this old; 0: never.',
+    'as the gateway is set',
+    { most: 600_000 },
+  ),
   record: checked('Record the call; in code also { dir }.', recordProblem, { fallback: 'false' }),
   custom: record('Repeated in the call and its events; at most 4 KiB.', 'any'),
   sipHeaders: record('Extra headers of the INVITE.', 'text'),

@@ -133,13 +133,22 @@ export class CallLauncher {
 
   #attachOutputs(
     call: GatewayCall,
-    { callId, rtmpUrl, rtmpStream, rtmp }: ResolvedStartup,
+    { callId, rtmpUrl, rtmpStream, rtmp, form: wanted }: ResolvedStartup,
     form: OutputForm,
     recordDir: string | undefined,
   ): void {
     const { pushes, recordings } = this.#deps;
     if (rtmpUrl !== null && rtmpStream !== null)
-      call.attachRtmpPush(pushes.create({ callId, streamName: rtmpStream, rtmpUrl, form, rtmp }));
-    if (recordDir !== undefined) recordings.start(call, recordDir, form);
+      call.attachRtmpPush(
+        pushes.create({
+          callId,
+          streamName: rtmpStream,
+          rtmpUrl,
+          form,
+          keyFrameIntervalMs: wanted.keyFrameIntervalMs,
+          rtmp,
+        }),
+      );
+    if (recordDir !== undefined) recordings.start(call, recordDir, form, wanted.keyFrameIntervalMs);
   }
 }

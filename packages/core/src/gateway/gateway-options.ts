@@ -75,6 +75,11 @@ export interface CallGatewayOptions {
    * `rtmp.enhanced` lets it pass.
    */
   readonly video?: 'passthrough' | 'reencode';
+  /**
+   * Asks the peer for a key frame when the last is this old, while there are outputs that others join later: RTMP, recordings, HLS.
+   * Less than 1,000 counts as 1,000; 0: never. Default: what the platform needs, or 2,000 ms.
+   */
+  readonly keyFrameIntervalMs?: number;
   /** Encoding by ffmpeg child processes and its options; false: a call that needs it ends FAILED. Default: on. */
   readonly transcoding?: false | TranscodingOptions;
   /** A video-only call carries a silent AAC track, which platforms ask for. Default true, unless `audio` is `passthrough`. */

@@ -253,6 +253,11 @@ export const GATEWAY_ROWS = {
     { orFalse: true },
   ),
   silentAudio: flag('A video-only call carries a silent track.', 'true, unless audio passes'),
+  keyFrameIntervalMs: count(
+    'Ask for a key frame when the last is this old, for RTMP, recordings and HLS; 0: never.',
+    'what the platform needs, or 2000',
+    { most: 600_000 },
+  ),
   videoFreezeMs: time('The last key frame is repeated at this interval; 0: never.', '2000', {
     isFractional: true,
   }),

@@ -123,7 +123,7 @@ class Gateway extends SafeEmitter<CallGatewayEvents> implements CallGateway {
     this.#logger = logger;
     const faults = new FaultLog(logger, deps.now);
     const sipLogger = childLogger(logger, { area: 'sip' });
-    const { mediaFolder, silentAudio } = options;
+    const { mediaFolder, silentAudio, keyFrameIntervalMs } = options;
     this.nodeId = `${randomBytes(16).toString('hex')}@${nodeAddress(options)}`;
     this.#encoders = encoders;
     this.#faults = faults;
@@ -144,6 +144,7 @@ class Gateway extends SafeEmitter<CallGatewayEvents> implements CallGateway {
       {
         rtmp: rtmpOptionsOf(options),
         ...(silentAudio !== undefined && { silentAudio }),
+        ...(keyFrameIntervalMs !== undefined && { keyFrameIntervalMs }),
         ...(mediaFolder !== undefined && { mediaFolder }),
       },
       encoders,
@@ -170,7 +171,7 @@ class Gateway extends SafeEmitter<CallGatewayEvents> implements CallGateway {
       onOutputFailed: (streamName, error) => this.#outputFailed(streamName, null, error),
     });
     const reservations = new Reservations(this.calls.byCallId, (name) => this.streams.has(name));
-    const recordings = new Recordings(options.recording, {
+    const recordings = new Recordings(options.recording, keyFrameIntervalMs, {
       ffmpeg: encoders.ffmpeg,
       logger,
       wallClock: deps.wallClock,

@@ -24,6 +24,7 @@ import type { Pushes, PushFilter, PushRequest } from './pushes.ts';
 export interface PushTableOptions {
   readonly rtmp: RtmpOptions;
   readonly silentAudio?: boolean;
+  readonly keyFrameIntervalMs?: number;
   /** Folder of the files that may be played. Default: none. */
   readonly mediaFolder?: string;
 }
@@ -52,6 +53,8 @@ export interface NewPush extends PushAddress {
   readonly rtmpUrl: string;
   readonly form: OutputForm;
   readonly muted?: boolean;
+  /** Default: the gateway's. */
+  readonly keyFrameIntervalMs?: number | undefined;
   readonly rtmp?: PushRtmpOptions;
 }
 
@@ -79,6 +82,7 @@ export class PushTable implements Pushes {
   create(wanted: NewPush): GatewayPush {
     const { callId, isOfCall = true, streamName, rtmpUrl, form, muted = false, rtmp } = wanted;
     const { rtmp: options, silentAudio } = this.#options;
+    const { keyFrameIntervalMs = this.#options.keyFrameIntervalMs } = wanted;
     const mediaSessionId = `${callId}-${randomBytes(6).toString('hex')}`;
     const about = { area: 'rtmp', mediaSessionId, ...(isOfCall && { callId }) } as const;
     const push = new GatewayPush(
@@ -91,6 +95,7 @@ export class PushTable implements Pushes {
         muted,
         form,
         ...(silentAudio !== undefined && { silentAudio }),
+        ...(keyFrameIntervalMs !== undefined && { keyFrameIntervalMs }),
         ...(rtmp && { rtmp }),
       },
       options,
@@ -129,12 +134,14 @@ export class PushTable implements Pushes {
       const problem = 'This stream is pushed there already';
       throw new GatewayError('PUSH_EXISTS', problem, { field: 'rtmpUrl' });
     }
+    const wanted = { ...own, ...formOptionsOf(request) };
     const push = this.create({
       callId: callId ?? streamName,
       isOfCall: callId !== null,
       streamName,
       rtmpUrl,
-      form: this.#encoders.formOf({ ...own, ...formOptionsOf(request) }),
+      form: this.#encoders.formOf(wanted),
+      keyFrameIntervalMs: wanted.keyFrameIntervalMs,
       muted,
       rtmp,
       ...address,

@@ -4,17 +4,27 @@ import type { OutputForm } from '@sipcast/media';
 import type { GatewayCall } from '../call/gateway-call.ts';
 import { invalidArgument } from '../errors.ts';
 import { childLogger } from '../logger.ts';
+import { keyFrameIntervalOf } from '../stream/output-form.ts';
 import { Recording } from '../stream/recording.ts';
 import type { RecordingDeps, RecordingOptions } from '../stream/recording.ts';
 
 /** Begins recordings of calls. */
 export class Recordings {
   readonly #options: RecordingOptions | undefined;
+  readonly #keyFrameIntervalMs: number | undefined;
   readonly #deps: RecordingDeps;
 
-  /** @param options Undefined: only calls that name a folder can be recorded. */
-  constructor(options: RecordingOptions | undefined, deps: RecordingDeps) {
+  /**
+   * @param options - Undefined: only calls that name a folder can be recorded.
+   * @param keyFrameIntervalMs - The gateway's.
+   */
+  constructor(
+    options: RecordingOptions | undefined,
+    keyFrameIntervalMs: number | undefined,
+    deps: RecordingDeps,
+  ) {
     this.#options = options;
+    this.#keyFrameIntervalMs = keyFrameIntervalMs;
     this.#deps = deps;
   }
 
@@ -27,10 +37,10 @@ export class Recordings {
     return dir;
   }
 
-  /** Records a call from now on, until it ends. */
-  start(call: GatewayCall, dir: string, form: OutputForm): void {
+  /** Records a call from now on, until it ends. @param intervalMs - The call's `keyFrameIntervalMs`. */
+  start(call: GatewayCall, dir: string, form: OutputForm, intervalMs: number | undefined): void {
     const recording = new Recording(
-      call.stream.name ?? call.callId,
+      call.stream.name,
       { ...this.#options, dir },
       (file) => call.emit('recorded', file),
       {
@@ -38,6 +48,9 @@ export class Recordings {
         logger: childLogger(this.#deps.logger, { area: 'media', callId: call.callId }),
       },
     );
-    call.stream.addOutput(recording, form);
+    const keyFrameIntervalMs = keyFrameIntervalOf(intervalMs ?? this.#keyFrameIntervalMs);
+    call.stream.addOutput(recording, form, {
+      ...(keyFrameIntervalMs !== undefined && { keyFrameIntervalMs }),
+    });
   }
 }

@@ -22,6 +22,9 @@ export class Attachment implements Output {
   readonly isViewer: boolean;
   readonly #handler: AttachmentHandler;
   #ended = false;
+  /** Begins to ask for key frames; undefined: it does not want them. */
+  wantsKeyFrames: (() => () => void) | undefined;
+  unwantKeyFrames: (() => void) | undefined;
   /** Releases the encoders. */
   release: (() => void) | undefined;
 

@@ -17,6 +17,7 @@ import { childLogger } from '../logger.ts';
 import type { Logger } from '../logger.ts';
 import { mayFollow, RTMP_TRANSITIONS } from '../status.ts';
 import type { RtmpStreamStatus } from '../status.ts';
+import { keyFrameIntervalOf } from './output-form.ts';
 import type { PushProtocol, PushProtocolDeps } from './push-protocol.ts';
 import { protocolOf } from './push-protocols.ts';
 import type { PushRtmpOptions, RtmpOptions } from './rtmp-options.ts';
@@ -49,6 +50,8 @@ export interface PushTarget {
   readonly form: OutputForm;
   /** Whether a call without sound gets a silent track. Default true. */
   readonly silentAudio?: boolean;
+  /** See `OutputFormOptions`. */
+  readonly keyFrameIntervalMs?: number;
   /** Where this push differs from the gateway's options. */
   readonly rtmp?: PushRtmpOptions;
 }
@@ -182,8 +185,9 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
     this.#bridge = this.prepare(media, (error) => this.#onEncoderFailed(error));
     this.#downSinceMs = this.#deps.now();
     const { keyFrameMs = null, warnings = [] } = this.#advice ?? {};
+    const intervalMs = keyFrameIntervalOf(this.target.keyFrameIntervalMs, keyFrameMs);
     for (const warning of warnings) this.#deps.logger.warn(warning);
-    if (keyFrameMs !== null) this.#unwantKeyFrames = media.wantKeyFrames(keyFrameMs);
+    if (intervalMs !== undefined) this.#unwantKeyFrames = media.wantKeyFrames(intervalMs);
     this.#connect();
   }
 

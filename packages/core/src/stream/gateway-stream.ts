@@ -87,7 +87,7 @@ export class GatewayStream implements NamedStream {
   addOutput(
     output: Output,
     form?: Partial<OutputForm>,
-    { isViewer = false }: AddOutputOptions = {},
+    { isViewer = false, keyFrameIntervalMs }: AddOutputOptions = {},
   ): () => void {
     const own = this.#source.form;
     const wanted = form ? { audio: own.audio, video: own.video, ...form } : own;
@@ -96,6 +96,8 @@ export class GatewayStream implements NamedStream {
       onFailed: (error) => this.#fail(attachment, error),
       onEndFailed: (error) => this.#onOutputFailed(error),
     });
+    if (keyFrameIntervalMs !== undefined)
+      attachment.wantsKeyFrames = () => this.#source.wantKeyFrames(keyFrameIntervalMs);
     if (this.#state === 'live') this.#connect(attachment);
     if (this.#state === 'ended') void attachment.end();
     else this.#attachments.add(attachment);
@@ -165,6 +167,7 @@ export class GatewayStream implements NamedStream {
       this.#leave(attachment);
       throw error;
     }
+    attachment.unwantKeyFrames = attachment.wantsKeyFrames?.();
     this.#source.addOutput(attachment, form);
   }
 
@@ -184,5 +187,7 @@ export class GatewayStream implements NamedStream {
     this.#source.removeOutput(attachment);
     attachment.release?.();
     attachment.release = undefined;
+    attachment.unwantKeyFrames?.();
+    attachment.unwantKeyFrames = undefined;
   }
 }
