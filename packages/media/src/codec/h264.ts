@@ -76,6 +76,15 @@ export interface SequenceParameters {
    * the profile or order type forbids any. Undefined: unknown.
    */
   readonly maxReorderFrames: number | undefined;
+  /** The form of slice headers (H.264 §7.3.3), as far as it depends on this set. */
+  readonly slices: {
+    readonly frameNumBits: number;
+    readonly hasFields: boolean;
+    readonly hasPlanes: boolean;
+    readonly orderType: number;
+    readonly orderBits: number;
+    readonly hasDeltaOrder: boolean;
+  };
 }
 
 /** Profiles with chroma and bit depth fields (H.264 §7.3.2.1.1). */
@@ -99,21 +108,27 @@ export function parseSps(nal: Uint8Array): SequenceParameters | undefined {
   let chromaFormat = 1;
   let bitDepthLuma = 8;
   let bitDepthChroma = 8;
+  let hasPlanes = false;
   if (HIGH_PROFILES.has(profileIdc)) {
     chromaFormat = bits.ue();
     if (chromaFormat > 3) return undefined;
-    if (chromaFormat === 3 && bits.read(1) === 1) chromaFormat = 0; // separate planes: each like monochrome
+    if (chromaFormat === 3 && bits.read(1) === 1) {
+      chromaFormat = 0; // separate planes: each like monochrome
+      hasPlanes = true;
+    }
     bitDepthLuma = 8 + bits.ue();
     bitDepthChroma = 8 + bits.ue();
     if (bitDepthLuma > 14 || bitDepthChroma > 14) return undefined;
     bits.read(1);
     if (bits.read(1) === 1) skipScalingLists(bits, chromaFormat === 3 ? 12 : 8);
   }
-  bits.ue(); // log2_max_frame_num_minus4
+  const frameNumBits = bits.ue() + 4;
   const orderType = bits.ue();
-  if (orderType === 0) bits.ue();
+  let orderBits = 0;
+  let hasDeltaOrder = false;
+  if (orderType === 0) orderBits = bits.ue() + 4;
   else if (orderType === 1) {
-    bits.read(1);
+    hasDeltaOrder = bits.read(1) === 0;
     bits.ue();
     bits.ue();
     const cycle = bits.ue();
@@ -137,6 +152,7 @@ export function parseSps(nal: Uint8Array): SequenceParameters | undefined {
     height -= (bits.ue() + bits.ue()) * unitY;
   }
   if (bits.overrun || width < 1 || height < 1) return undefined;
+  if (frameNumBits > 16 || orderBits > 16) return undefined;
   const vui: Vui = bits.read(1) === 1 ? readVui(bits) : {};
   if (width > MAX_PICTURE_SIDE || height > MAX_PICTURE_SIDE) return undefined;
   return {
@@ -152,6 +168,14 @@ export function parseSps(nal: Uint8Array): SequenceParameters | undefined {
     fps: vui.fps,
     // H.264 §A.2.1: no B slices in Baseline; §8.2.1.3: with type 2 output order is decoding order.
     maxReorderFrames: profileIdc === 66 || orderType === 2 ? 0 : vui.maxReorderFrames,
+    slices: {
+      frameNumBits,
+      hasFields: frameMbsOnly === 0,
+      hasPlanes,
+      orderType,
+      orderBits,
+      hasDeltaOrder,
+    },
   };
 }
 
@@ -334,6 +358,11 @@ export class BitReader {
   overrun = false;
   readonly #bytes: Uint8Array;
   #position = 0;
+
+  /** Bits read so far. */
+  get position(): number {
+    return this.#position;
+  }
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;

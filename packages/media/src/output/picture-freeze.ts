@@ -1,6 +1,7 @@
 // Repeats the last key frame while no picture arrives, until the next one. Sits between a muxer and its outputs.
 
 import type { FlvTag, Sink } from '../codec/frame.ts';
+import { repeatedPictures } from '../flv/repeated-picture.ts';
 
 /** Options of a {@link PictureFreeze}. */
 export interface PictureFreezeOptions {
@@ -22,6 +23,9 @@ export class PictureFreeze {
   readonly #options: PictureFreezeOptions;
   readonly #onFrozen: () => void;
   #keyFrame: FlvTag | undefined;
+  #header: FlvTag | undefined;
+  /** The key frame as it is sent again, in turns; made when it is. */
+  #repeated: readonly FlvTag[] = [];
   /** Timestamp of the last picture, -1 before the first, and the stream time of its arrival. */
   #videoMs = -1;
   #videoSeenMs = 0;
@@ -62,7 +66,11 @@ export class PictureFreeze {
     // Frozen pictures run ahead of the stream by the delay of the path, and no two pictures may have one time.
     const earliestMs = isPicture ? this.#videoMs + 1 : this.#videoMs;
     const inOrder = tag.timestampMs >= earliestMs ? tag : { ...tag, timestampMs: earliestMs };
-    if (tag.role === 'key-frame') this.#keyFrame = inOrder;
+    if (tag.role === 'sequence-header') this.#header = tag;
+    if (tag.role === 'key-frame') {
+      this.#keyFrame = inOrder;
+      this.#repeated = [];
+    }
     if (isPicture) this.#onPicture(inOrder.timestampMs);
     this.#next(inOrder);
   };
@@ -77,6 +85,7 @@ export class PictureFreeze {
   /** Forgets the last key frame: nothing is repeated before the next one. */
   forget(): void {
     this.#keyFrame = undefined;
+    this.#repeated = [];
     this.#frozen = false;
   }
 
@@ -94,7 +103,9 @@ export class PictureFreeze {
     this.#frozen = true;
     this.#frozenFrames++;
     this.#onPicture(timestampMs);
-    this.#next({ ...keyFrame, timestampMs });
+    if (this.#repeated.length === 0) this.#repeated = repeatedPictures(keyFrame, this.#header);
+    const again = this.#repeated[this.#frozenFrames % this.#repeated.length] ?? keyFrame;
+    this.#next({ ...again, timestampMs });
     if (isFirst && !this.isEncoded) this.#onFrozen();
   }
 
