@@ -26,9 +26,8 @@ const ENCODERS: readonly (readonly [name: string, options: string])[] = [
 ];
 
 async function pictureOf(path: string): Promise<string> {
-  const { stdout, stderr } = await run('ffmpeg', [
-    ...`-v error -i ${path} -frames:v 1 -f framemd5 -`.split(' '),
-  ]);
+  const words = `-v error -i ${path} -frames:v 1 -f framemd5 -`;
+  const { stdout, stderr } = await run('ffmpeg', words.split(' '));
   expect(stderr).toBe('');
   return stdout.toString().trim().split('\n').at(-1) ?? '';
 }

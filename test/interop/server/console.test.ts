@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { loadClip } from '@sipcast/testkit';
 import { serve } from 'sipcast';
 import type { ServeHandle, ServeOptions } from 'sipcast';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -57,6 +58,8 @@ const text = (page: Page, selector: string): Promise<string> =>
   page.locator(selector).first().innerText();
 const isPlaying = (page: Page): Promise<boolean> =>
   page.evaluate<boolean>('document.querySelector("video").currentTime > 0.1');
+/** Octets of sound that the player has decoded. */
+const DECODED_AUDIO = 'document.querySelector("video").webkitAudioDecodedByteCount';
 const overflow = (page: Page): Promise<number> =>
   page.evaluate<number>('document.documentElement.scrollWidth - innerWidth');
 
@@ -133,6 +136,32 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
       await expect.poll(() => isPlaying(page), PATIENCE).toBe(true);
     }
     expect(problems).toEqual([]);
+  });
+
+  it('plays the sound of a camera that is off, and a call whose key frames nobody can ask for', async () => {
+    const server = await openServer();
+    const clip = loadClip();
+    const oneKeyFrame = clip.video.filter(({ isKeyFrame }, index) => index === 0 || !isKeyFrame);
+    const scripts = {
+      off: { sender: { video: { impairments: { loss: 1 } } } },
+      old: {
+        sender: {
+          answerKeyFrameRequests: false,
+          clip: { ...clip, video: oneKeyFrame.map((unit, index) => ({ ...unit, index })) },
+        },
+      },
+    };
+    for (const [callId, script] of Object.entries(scripts)) {
+      const phone = await openPhone({ script });
+      const call = await server.gateway.startup({ callId, callee: phone.uri, toStream: callId });
+      await call.established();
+      await expect.poll(() => call.stats()?.audio?.packets ?? 0, PATIENCE).toBeGreaterThan(150);
+      const { page } = await openPage(`${consoleOf(server)}?call=${callId}`);
+      const startMs = performance.now();
+      await expect.poll(() => isPlaying(page), PATIENCE).toBe(true);
+      await expect.poll(() => page.evaluate<number>(DECODED_AUDIO), PATIENCE).toBeGreaterThan(1000);
+      console.log(`${callId}: plays after ${((performance.now() - startMs) / 1000).toFixed(1)} s`);
+    }
   });
 
   it('starts a call by its form, shows errors at the field, and remembers all but the password', async () => {

@@ -86,6 +86,11 @@ export interface CallGatewayOptions {
   readonly silentAudio?: boolean;
   /** Without video for this long (hold, mute), the last key frame is repeated; 0: never. Default 2,000 ms. */
   readonly videoFreezeMs?: number;
+  /**
+   * What viewers, HLS and platforms that need pictures get while video is negotiated and has not come (the camera is off):
+   * `black` pictures from one second on, or `none`, and then some players wait. Default `black`.
+   */
+  readonly videoPlaceholder?: 'black' | 'none';
   /** After a loss: `wait` (the default) drops video until the next key frame, `continue` lets broken pictures through. */
   readonly videoLoss?: 'wait' | 'continue';
   /** Sends black video to peers that take H.264: some MCUs start their own video only then. Default false. */

@@ -258,6 +258,11 @@ export const GATEWAY_ROWS = {
     'what the platform needs, or 2000',
     { most: 600_000 },
   ),
+  videoPlaceholder: word(
+    ['black', 'none'],
+    'What viewers and platforms get until the first picture of a camera that is off.',
+    'black',
+  ),
   videoFreezeMs: time('The last key frame is repeated at this interval; 0: never.', '2000', {
     isFractional: true,
   }),

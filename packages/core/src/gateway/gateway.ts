@@ -123,7 +123,7 @@ class Gateway extends SafeEmitter<CallGatewayEvents> implements CallGateway {
     this.#logger = logger;
     const faults = new FaultLog(logger, deps.now);
     const sipLogger = childLogger(logger, { area: 'sip' });
-    const { mediaFolder, silentAudio, keyFrameIntervalMs } = options;
+    const { mediaFolder, silentAudio, keyFrameIntervalMs, videoPlaceholder } = options;
     this.nodeId = `${randomBytes(16).toString('hex')}@${nodeAddress(options)}`;
     this.#encoders = encoders;
     this.#faults = faults;
@@ -145,6 +145,7 @@ class Gateway extends SafeEmitter<CallGatewayEvents> implements CallGateway {
         rtmp: rtmpOptionsOf(options),
         ...(silentAudio !== undefined && { silentAudio }),
         ...(keyFrameIntervalMs !== undefined && { keyFrameIntervalMs }),
+        ...(videoPlaceholder !== undefined && { videoPlaceholder }),
         ...(mediaFolder !== undefined && { mediaFolder }),
       },
       encoders,

@@ -25,6 +25,7 @@ export interface PushTableOptions {
   readonly rtmp: RtmpOptions;
   readonly silentAudio?: boolean;
   readonly keyFrameIntervalMs?: number;
+  readonly videoPlaceholder?: 'black' | 'none';
   /** Folder of the files that may be played. Default: none. */
   readonly mediaFolder?: string;
 }
@@ -93,6 +94,7 @@ export class PushTable implements Pushes {
         connectUrl: wanted.connectUrl ?? rtmpUrl,
         publishName: wanted.publishName ?? `${options.streamPrefix ?? ''}${streamName}`,
         muted,
+        videoPlaceholder: this.#options.videoPlaceholder !== 'none',
         form,
         ...(silentAudio !== undefined && { silentAudio }),
         ...(keyFrameIntervalMs !== undefined && { keyFrameIntervalMs }),

@@ -23,6 +23,8 @@ export interface StreamTableOptions {
   readonly maxViewersPerStream?: number;
   /** Default: any number. */
   readonly maxViewers?: number;
+  /** Default `black`. */
+  readonly videoPlaceholder?: 'black' | 'none';
 }
 
 /** What the gateway does for its streams. */
@@ -50,11 +52,13 @@ export class StreamTable implements Streams {
   readonly #handler: StreamTableHandler;
   readonly #maxViewersPerStream: number;
   readonly #maxViewers: number;
+  readonly #placeholder: boolean;
   readonly #published = new Map<string, FramePublication>();
 
   constructor(options: StreamTableOptions, handler: StreamTableHandler) {
     this.#handler = handler;
     this.#maxViewersPerStream = options.maxViewersPerStream ?? 100;
+    this.#placeholder = options.videoPlaceholder !== 'none';
     this.#maxViewers = options.maxViewers ?? Number.POSITIVE_INFINITY;
   }
 
@@ -110,7 +114,10 @@ export class StreamTable implements Streams {
     });
     // The stream may end the viewer before `addOutput` returns.
     let close = (): void => {};
-    close = stream.addOutput(viewer, this.#handler.viewerForm(), { isViewer: true });
+    close = stream.addOutput(viewer, this.#handler.viewerForm(), {
+      isViewer: true,
+      placeholder: this.#placeholder,
+    });
     return { close: () => close(), stats: () => viewer.stats };
   }
 

@@ -22,6 +22,8 @@ export class Attachment implements Output {
   readonly isViewer: boolean;
   readonly #handler: AttachmentHandler;
   #ended = false;
+  /** See `OutputOptions` of the media package. */
+  placeholder = false;
   /** Begins to ask for key frames; undefined: it does not want them. */
   wantsKeyFrames: (() => () => void) | undefined;
   unwantKeyFrames: (() => void) | undefined;

@@ -69,6 +69,7 @@ function setUp(
       connectUrl: url,
       publishName: 'secret-key',
       muted: false,
+      videoPlaceholder: true,
       form: { audio: 'aac', video: 'passthrough' },
       ...(rtmp && { rtmp }),
       ...(silentAudio !== undefined && { silentAudio }),

@@ -50,6 +50,8 @@ export interface PushTarget {
   readonly form: OutputForm;
   /** Whether a call without sound gets a silent track. Default true. */
   readonly silentAudio?: boolean;
+  /** Black pictures may stand in for a camera that is off, where the server needs some. */
+  readonly videoPlaceholder: boolean;
   /** See `OutputFormOptions`. */
   readonly keyFrameIntervalMs?: number;
   /** Where this push differs from the gateway's options. */
@@ -381,7 +383,8 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
     }
     this.#crossBridge();
     // Joining sends the headers at once and requests a key frame; nothing else is sent before that.
-    media.addOutput(leg.output, leg.form);
+    const placeholder = this.target.videoPlaceholder && this.#advice?.needsVideo === true;
+    media.addOutput(leg.output, leg.form, { placeholder });
     return true;
   }
 

@@ -87,7 +87,7 @@ export class GatewayStream implements NamedStream {
   addOutput(
     output: Output,
     form?: Partial<OutputForm>,
-    { isViewer = false, keyFrameIntervalMs }: AddOutputOptions = {},
+    { isViewer = false, placeholder = false, keyFrameIntervalMs }: AddOutputOptions = {},
   ): () => void {
     const own = this.#source.form;
     const wanted = form ? { audio: own.audio, video: own.video, ...form } : own;
@@ -96,6 +96,7 @@ export class GatewayStream implements NamedStream {
       onFailed: (error) => this.#fail(attachment, error),
       onEndFailed: (error) => this.#onOutputFailed(error),
     });
+    attachment.placeholder = placeholder;
     if (keyFrameIntervalMs !== undefined)
       attachment.wantsKeyFrames = () => this.#source.wantKeyFrames(keyFrameIntervalMs);
     if (this.#state === 'live') this.#connect(attachment);
@@ -168,7 +169,8 @@ export class GatewayStream implements NamedStream {
       throw error;
     }
     attachment.unwantKeyFrames = attachment.wantsKeyFrames?.();
-    this.#source.addOutput(attachment, form);
+    const { placeholder } = attachment;
+    this.#source.addOutput(attachment, form, { placeholder });
   }
 
   /** Removes an output, and says why. */

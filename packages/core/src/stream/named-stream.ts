@@ -26,6 +26,8 @@ export interface StreamView extends StreamFigures {
 export interface AddOutputOptions {
   /** Counts as a viewer of the stream. Default false. */
   readonly isViewer?: boolean;
+  /** Black pictures until the first of a video that is expected. Default false. */
+  readonly placeholder?: boolean;
   /** Asks the source for a key frame when the last is this old, at least 1,000. Default: never. */
   readonly keyFrameIntervalMs?: number;
 }

@@ -42,7 +42,7 @@ describe('a viewer', () => {
     const shared = tag('key-frame', 0);
     one.viewer.push(shared);
     two.viewer.push(shared);
-    expect(one.written[0]).toBe(two.written[0]);
+    expect(one.written[1]).toBe(two.written[1]);
   });
 
   it('that is slow loses pictures up to a key frame, which is requested when it can resume', () => {
@@ -89,6 +89,20 @@ describe('a viewer', () => {
     target.waitingBytes = 1000;
     viewer.push(tag('audio', 0));
     viewer.push(tag('audio', 10_000));
-    expect(written).toHaveLength(1);
+    // The header of the file, and the first sound.
+    expect(written).toHaveLength(2);
+  });
+
+  it('announces pictures where they come, and not where only the negotiation says so', () => {
+    const flagsOf = (...tags: FlvTag[]): number | undefined => {
+      const { viewer, written } = rig();
+      viewer.onLive({ hasAudio: true, hasVideo: true });
+      for (const one of tags) viewer.push(one);
+      return written[0]?.[4];
+    };
+    expect(flagsOf(tag('sequence-header', 0), tag('audio', 0))).toBe(5);
+    expect(flagsOf(tag('key-frame', 0))).toBe(5);
+    expect(flagsOf(tag('metadata', 0), tag('audio', 0))).toBe(4);
+    expect(flagsOf(tag('sequence-header', 0))).toBeUndefined();
   });
 });

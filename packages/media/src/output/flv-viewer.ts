@@ -44,6 +44,10 @@ function octetsOf(tag: FlvTag): Uint8Array {
   return octets;
 }
 
+function isPictureHeader(type: number, role: FlvTag['role']): boolean {
+  return type === 9 && role === 'sequence-header';
+}
+
 /** An output that drops tags for a slow viewer, without affecting others: pictures first, up to the next key frame. */
 export class FlvViewer implements Output {
   readonly #target: FlvViewerTarget;
@@ -54,6 +58,9 @@ export class FlvViewer implements Output {
   #stuckSinceMs = Number.NaN;
   #leastWaiting = 0;
   #stalled = false;
+  #contents: OutputContents = { hasAudio: true, hasVideo: true };
+  /** Headers until the first sound or picture; undefined once the file has begun. */
+  #head: FlvTag[] | undefined = [];
 
   constructor(target: FlvViewerTarget, handler: FlvViewerHandler) {
     this.#target = target;
@@ -64,9 +71,8 @@ export class FlvViewer implements Output {
     return { bytes: this.#bytes, dropped: this.#gate.skipped };
   }
 
-  /** Writes the file header: before the first tag, once. It must not announce a medium that is missing. */
   onLive(contents: OutputContents): void {
-    this.#write(formatFlvHeader(contents));
+    this.#contents = contents;
   }
 
   onEnded(): void {
@@ -75,6 +81,7 @@ export class FlvViewer implements Output {
 
   push(tag: FlvTag): void {
     if (this.#stalled) return;
+    if (this.#head && !this.#begins(this.#head, tag)) return;
     const { waitingBytes } = this.#target;
     // Headers may be as old as the stream: their time says nothing about how long the viewer has been stuck.
     const isOfNow = tag.role !== 'metadata' && tag.role !== 'sequence-header';
@@ -82,6 +89,21 @@ export class FlvViewer implements Output {
     if (this.#stalled) return;
     if (this.#gate.admit(tag, waitingBytes)) this.#write(this.#octetsOf(tag));
     else if (this.#gate.wantsKeyFrame) this.#handler.onKeyFrameWanted();
+  }
+
+  /** The file header must not announce pictures that have not come: players would wait for them. */
+  #begins(head: FlvTag[], tag: FlvTag): boolean {
+    if (tag.role === 'metadata' || tag.role === 'sequence-header') {
+      head.push(tag);
+      return false;
+    }
+    const hasPictures =
+      tag.type === 9 || head.some(({ type, role }) => isPictureHeader(type, role));
+    const { hasAudio, hasVideo } = this.#contents;
+    this.#head = undefined;
+    this.#write(formatFlvHeader({ hasAudio, hasVideo: hasVideo && hasPictures }));
+    for (const first of head) this.#write(this.#octetsOf(first));
+    return true;
   }
 
   /** Metadata is stamped 0: otherwise ffmpeg takes it for a text stream. */

@@ -24,6 +24,57 @@ const failed = (error: unknown): never => {
 describe('OutputSet', () => {
   const preamble = [tag('metadata', 5), tag('sequence-header', 5)];
 
+  it('shows the last key frame to who joins while none comes, and skips what refers to others', () => {
+    const set = new OutputSet(() => preamble, failed);
+    set.expectVideo(true);
+    set.push(tag('key-frame', 0));
+    for (let ms = 40; ms <= 10_000; ms += 40) set.push(tag('inter-frame', ms));
+    const seen = join(set);
+    for (let ms = 10_040; ms <= 11_600; ms += 40) {
+      set.push(tag('inter-frame', ms));
+      set.push(tag('audio', ms - 100));
+    }
+    set.push(tag('key-frame', 11_640));
+    set.push(tag('inter-frame', 11_680));
+    const pictures = seen.filter((one) => !one.startsWith('audio'));
+    expect(pictures).toEqual([
+      'metadata@5',
+      'sequence-header@5',
+      'key-frame@10440',
+      'key-frame@10960',
+      'key-frame@11480',
+      'key-frame@11640',
+      'inter-frame@11680',
+    ]);
+    expect(seen.filter((one) => one.startsWith('audio')).length).toBeGreaterThan(20);
+  });
+
+  it('gives black pictures only to who takes a placeholder, until the first real one', () => {
+    const set = new OutputSet(() => [tag('metadata', 5)], failed);
+    set.expectVideo(true);
+    const plain = join(set);
+    const seen: FlvTag[] = [];
+    set.add({ push: (one) => seen.push(one) }, { placeholder: true });
+    for (let ms = 0; ms <= 2000; ms += 20) set.push(tag('audio', ms));
+    expect(plain.filter((one) => !one.startsWith('audio'))).toEqual(['metadata@5']);
+    const pictures = seen.filter(({ type }) => type === 9);
+    expect(pictures.map(({ role, timestampMs }) => [role, timestampMs])).toEqual([
+      ['sequence-header', 1000],
+      ['key-frame', 1000],
+      ['key-frame', 1500],
+      ['key-frame', 2000],
+    ]);
+    expect(pictures[1]!.body).not.toEqual(pictures[2]!.body);
+    set.push(tag('sequence-header', 2040));
+    set.push(tag('key-frame', 2040));
+    set.push(tag('inter-frame', 2080));
+    expect(seen.slice(-3).map(({ role }) => role)).toEqual([
+      'sequence-header',
+      'key-frame',
+      'inter-frame',
+    ]);
+  });
+
   it('begins with the preamble and a key frame; audio waits for it', () => {
     const set = new OutputSet(() => preamble, failed);
     set.expectVideo(true);

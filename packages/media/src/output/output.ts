@@ -9,6 +9,12 @@ export interface OutputContents {
   readonly hasVideo: boolean;
 }
 
+/** How an output joins. */
+export interface OutputOptions {
+  /** Black pictures until the first of a video that is expected, from a second after joining on. Default false. */
+  readonly placeholder?: boolean;
+}
+
 /**
  * Takes one stream. In this order: `onLive` once, then `push` for each tag, then `onEnded` once.
  *

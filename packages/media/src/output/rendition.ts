@@ -13,7 +13,7 @@ import type { AudioFrame, VideoFrame } from '../codec/frame.ts';
 import { passesAudio, passesVideo } from './output-form.ts';
 import type { OutputForm } from './output-form.ts';
 import { OutputSet } from './output-set.ts';
-import type { Output, OutputContents } from './output.ts';
+import type { Output, OutputContents, OutputOptions } from './output.ts';
 import { PictureFreeze } from './picture-freeze.ts';
 import type { PictureFreezeOptions } from './picture-freeze.ts';
 import type {
@@ -242,8 +242,8 @@ export class Rendition {
   }
 
   /** See {@link OutputSet.add}. */
-  add(output: Output): void {
-    this.#outputs.add(output);
+  add(output: Output, options?: OutputOptions): void {
+    this.#outputs.add(output, options);
   }
 
   remove(output: Output): void {

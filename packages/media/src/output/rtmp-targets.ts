@@ -105,11 +105,21 @@ export interface RtmpTargetAdvice {
   readonly enhanced: RtmpEnhancedMode;
   /** Media that the server accepts in enhanced tags, whether its answer says so or not. */
   readonly takes: EnhancedMedia;
+  /** It shows nothing of a stream without pictures. */
+  readonly needsVideo: boolean;
   /** How often to request a key frame from the source, or `null`. */
   readonly keyFrameMs: number | null;
   /** For the log: what will not work, and what to change. No address, no key. */
   readonly warnings: readonly string[];
 }
+
+const UNKNOWN_TARGET: RtmpTargetAdvice = {
+  enhanced: 'off',
+  takes: TAKES_NOTHING,
+  needsVideo: false,
+  keyFrameMs: null,
+  warnings: [],
+};
 
 /**
  * Compares what a push will send with the known requirements of its server.
@@ -122,8 +132,8 @@ export function adviseRtmpTarget(
   silentAudio: boolean,
 ): RtmpTargetAdvice {
   const target = rtmpTargetOf(url);
-  if (!target) return { enhanced: 'off', takes: TAKES_NOTHING, keyFrameMs: null, warnings: [] };
-  const { name, audio, needsAudio, needsTls, enhanced, takes, keyFrameMs } = target;
+  if (!target) return UNKNOWN_TARGET;
+  const { name, audio, needsAudio, needsVideo, needsTls, enhanced, takes, keyFrameMs } = target;
   const warnings: string[] = [];
   if (audio === 'aac' && form.audio === 'passthrough')
     warnings.push(
@@ -132,5 +142,5 @@ export function adviseRtmpTarget(
   if (needsAudio && form.audio === 'aac' && !silentAudio)
     warnings.push(`${name} shows no stream without an audio track. Set silentAudio: true`);
   if (needsTls && !parseRtmpUrl(url).secure) warnings.push(`${name} takes rtmps: addresses only`);
-  return { enhanced, takes, keyFrameMs, warnings };
+  return { enhanced, takes, needsVideo, keyFrameMs, warnings };
 }

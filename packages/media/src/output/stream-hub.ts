@@ -15,7 +15,7 @@ import type { ParameterSets } from '../codec/parameter-sets.ts';
 import type { VideoFormat } from '../flv/flv-muxer.ts';
 import { FrameTaps } from './frame-taps.ts';
 import { KeyFrameWishes } from './key-frame-wishes.ts';
-import type { Output, OutputContents } from './output.ts';
+import type { Output, OutputContents, OutputOptions } from './output.ts';
 import type { OutputForm } from './output-form.ts';
 import { RenditionSet } from './rendition-set.ts';
 import type { AacFrame, ExpectedMedia, RenditionOptions, RenditionStats } from './rendition.ts';
@@ -70,8 +70,8 @@ export class StreamHub implements StreamSource {
     return this.#renditions.of(form).hold(onFailed);
   }
 
-  addOutput(output: Output, form: OutputForm = this.form): void {
-    this.#renditions.of(form).add(output);
+  addOutput(output: Output, form: OutputForm = this.form, options?: OutputOptions): void {
+    this.#renditions.of(form).add(output, options);
     this.requestKeyFrame();
   }
 

@@ -2,7 +2,7 @@
 
 import type { AudioCodec, VideoCodec } from '../codec/codec.ts';
 import type { Sink, StillPicture, StreamAudio, StreamVideo } from '../codec/frame.ts';
-import type { Output, OutputContents } from './output.ts';
+import type { Output, OutputContents, OutputOptions } from './output.ts';
 import type { OutputForm } from './output-form.ts';
 
 /** Figures of a stream's media; `null` where nothing has arrived. */
@@ -32,7 +32,7 @@ export interface StreamSource {
    * Starts with the latest key frame, or the next one, which is requested; metadata and sequence headers precede it.
    * @param form - Default: the stream's own. Prepared by the caller.
    */
-  addOutput(output: Output, form?: OutputForm): void;
+  addOutput(output: Output, form?: OutputForm, options?: OutputOptions): void;
   /** Stops the tags for an output. */
   removeOutput(output: Output): void;
   /** Which media outputs in this form currently receive, including silent tracks. */

@@ -1,5 +1,6 @@
 // Black H.264 pictures for a peer that insists on video: RFC 6184 §5.6, single NAL unit packets.
 
+import { BLACK_PICTURES, BLACK_PPS, BLACK_SPS } from '../codec/black-picture.ts';
 import { encodeRtp } from './rtp.ts';
 
 /** What is sent as video. */
@@ -20,18 +21,6 @@ export interface BlackVideoOptions {
   readonly firstTimestamp: number;
 }
 
-// 176×144, Constrained Baseline, level 1, every picture an IDR. Made by:
-// ffmpeg -f lavfi -i color=black:s=176x144:r=2 -frames:v 2 -c:v libx264 -profile:v baseline -qp 26
-//   -x264-params keyint=1:info=0 -bsf:v filter_units=remove_types=6 black.264
-const SPS = Buffer.from('Z0LACtwsTsBEAAADAAQAAAMAEDxIng==', 'base64');
-const PPS = Buffer.from('aM4yyA==', 'base64');
-// H.264 §7.4.3: two IDR pictures in a row differ in idr_pic_id; these have 0 and 1.
-const PICTURES = [
-  'ZYiEPyYoAAi2ycnJycnJycnJyddddddddddddddddddddddddddddddddddd' +
-    'dddddddddddddddddddddddddddddddddddddddddddddddddddddeA=',
-  'ZYiCD8mKAAItsnJycnJycnJycnXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX' +
-    'XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXg=',
-].map((text) => Buffer.from(text, 'base64'));
 const EMPTY = new Uint8Array(0);
 const TICKS_PER_MS = 90;
 const DEFAULT_INTERVAL_MS = 500;
@@ -92,9 +81,9 @@ export class BlackVideo {
     this.#lastMs = nowMs;
     this.#asked = false;
     const rtpTimestamp = this.rtpTimestampAt(nowMs);
-    const picture = PICTURES[this.#pictures++ % PICTURES.length]!;
-    send(this.#encode(line.payloadType, false, rtpTimestamp, SPS));
-    send(this.#encode(line.payloadType, false, rtpTimestamp, PPS));
+    const picture = BLACK_PICTURES[this.#pictures++ % BLACK_PICTURES.length]!;
+    send(this.#encode(line.payloadType, false, rtpTimestamp, BLACK_SPS));
+    send(this.#encode(line.payloadType, false, rtpTimestamp, BLACK_PPS));
     // RFC 6184 §5.1: the marker is on the last packet of the access unit.
     send(this.#encode(line.payloadType, true, rtpTimestamp, picture));
   }
