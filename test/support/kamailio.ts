@@ -48,7 +48,7 @@ export async function startKamailio(dir: string, options: KamailioOptions): Prom
 function configuration(options: KamailioOptions, port: number, tlsPort: number): string {
   const { realm, password, phone, certificate, minExpires = 60, rtpenginePort } = options;
   const relay = (command: string): string => (rtpenginePort === undefined ? '' : command);
-  const manage = relay('rtpengine_manage("replace-origin replace-session-connection");');
+  const manage = 'rtpengine_manage("replace-origin replace-session-connection");';
   return `#!KAMAILIO
 debug=1
 log_stderror=yes
@@ -87,8 +87,8 @@ request_route {
   if (is_method("CANCEL")) { if (t_check_trans()) { t_relay(); } exit; }
   if (has_totag()) {
     if (loose_route()) {
-      if (is_method("INVITE|UPDATE|ACK|BYE")) { ${manage} }
-      if (is_method("INVITE|UPDATE")) { t_on_reply("MEDIA"); }
+      ${relay(`if (is_method("INVITE|UPDATE|ACK|BYE")) { ${manage} }
+      if (is_method("INVITE|UPDATE")) { t_on_reply("MEDIA"); }`)}
       t_relay();
       exit;
     }
@@ -107,12 +107,12 @@ request_route {
   if (!registered("location", "$fu")) { sl_send_reply("403", "Not Registered"); exit; }
   record_route();
   $ru = "${phone}";
-  if (is_method("INVITE")) { ${manage} t_on_reply("MEDIA"); }
+  ${relay(`if (is_method("INVITE")) { ${manage} t_on_reply("MEDIA"); }`)}
   t_relay();
 }
 
-onreply_route[MEDIA] {
+${relay(`onreply_route[MEDIA] {
   if (has_body("application/sdp")) { ${manage} }
-}
+}`)}
 `;
 }
