@@ -120,12 +120,14 @@ describe('a phone whose', () => {
       play('video', 90 * 1.25),
       play('video', 9),
       play('video', 90 * 0.8),
+      play('video', 0),
+      play('audio', 0),
       play('audio', 8 * 1.25),
       play('audio', 8 * 0.8),
       play('audio', 8),
     ]);
     const once = JSON.stringify({ 'rtp-clock-rate': 1 });
-    expect(faults).toEqual([once, once, once, once, once, '{}']);
+    expect(faults).toEqual([once, once, once, once, once, once, once, '{}']);
   });
 
   // P18: ordinary Wi-Fi

@@ -81,10 +81,16 @@ describe('SyncClock with a wrong rate', () => {
     [1.25, 90_000],
     [0.1, 90_000],
     [0.8, 90_000],
+    [2, 90_000],
+    [10, 90_000],
+    // A millisecond, a picture, nothing.
+    [1 / 90, 90_000],
+    [25 / 90_000, 90_000],
+    [0, 90_000],
   ])('follows the arrival of timestamps at %f of their rate', (rate, clockRateHz) => {
     const said: string[] = [];
     const clock = new SyncClock({
-      onRate: (kind, hz) => said.push(`${kind} ${Math.round(hz / 1000)}`),
+      onRate: (kind, hz) => said.push(`${kind} ${Math.round(hz / 10)}`),
     });
     let worstMs = 0;
     let last = 0;
@@ -98,7 +104,8 @@ describe('SyncClock with a wrong rate', () => {
       last = shownMs;
       if (nowMs >= 4000) worstMs = Math.max(worstMs, Math.abs(shownMs - nowMs));
     }
-    expect(said).toEqual([`video ${Math.round((clockRateHz * rate) / 1000)}`]);
+    const expected = Math.round((clockRateHz * rate) / 10);
+    expect(said).toEqual([`video ${expected}`]);
     expect(worstMs).toBeLessThan(60);
   });
 
@@ -106,6 +113,8 @@ describe('SyncClock with a wrong rate', () => {
     ['audio', 1.25, 8000, 20],
     ['audio', 0.8, 8000, 20],
     ['audio', 1.25, 48_000, 60],
+    ['audio', 2, 8000, 20],
+    ['audio', 0, 8000, 20],
   ] as const)(
     'follows %s at %f of %i Hz in packets of %i ms',
     (kind, rate, clockRateHz, everyMs) => {
@@ -132,5 +141,16 @@ describe('SyncClock with a wrong rate', () => {
       if (nowMs % 1500 < 500 || nowMs % 160 === 0) clock.mediaTimeMs('audio', nowMs * 8, nowMs);
     }
     expect(said).toEqual([]);
+  });
+
+  it('finds the way back from timestamps that stood still', () => {
+    const clock = new SyncClock();
+    let worstMs = 0;
+    for (let nowMs = 0; nowMs < 16_000; nowMs += 40) {
+      const ticks = nowMs < 8000 ? 7 : nowMs * 90;
+      const shownMs = clock.presentationTimeMs('video', ticks, nowMs);
+      if (nowMs >= 11_500) worstMs = Math.max(worstMs, Math.abs(shownMs - nowMs));
+    }
+    expect(worstMs).toBeLessThan(60);
   });
 });

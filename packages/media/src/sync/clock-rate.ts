@@ -9,6 +9,8 @@ const PERIODS = 2;
 const SPREAD = 0.1;
 /** Fewer packets in a period say nothing. */
 const LEAST_PACKETS = 8;
+/** Slower than this, timestamps stand still. */
+const STANDSTILL = 0.0001;
 /** After a pause, or a jump of the timestamps, measuring begins again. */
 const MAX_PAUSE_MS = 500;
 const MAX_STEP_MS = 2000;
@@ -40,7 +42,8 @@ export class ClockRate {
   /**
    * Takes a packet, in order of arrival.
    * @param assumed - The rate in use, as a multiple of the clock's.
-   * @returns the rate of the last two seconds, as a multiple of the clock's, when it plainly disagrees with `assumed`.
+   * @returns the rate of the last two seconds, as a multiple of the clock's, when it plainly disagrees with `assumed`; 0: they stand
+   * still.
    */
   push(rtpTimestamp: number, arrivalMs: number, assumed = 1): number | undefined {
     const stepMs = (((rtpTimestamp - this.#rtpTimestamp) | 0) * 1000) / this.#clockRateHz;
@@ -94,7 +97,8 @@ export class ClockRate {
     if (varX <= 0) return undefined;
     const slope = covariance / varX;
     const error = Math.abs(slope - assumed);
-    if (slope <= 0 || error <= LEAST_ERROR * assumed) return undefined;
+    if (Math.abs(slope) < STANDSTILL) return assumed === 0 ? undefined : 0;
+    if (slope < 0 || error <= LEAST_ERROR * assumed) return undefined;
     const residue = Math.max(0, varY - slope * covariance);
     return residue <= (MAX_RESIDUE * error) ** 2 * varX ? slope : undefined;
   }

@@ -54,6 +54,8 @@ class MediaLine {
   nominalPerMs: number;
   rate: ClockRate;
   rateReported = false;
+  /** The timestamps stand still: only the arrival tells the time. */
+  standsStill = false;
   started = false;
   /** Unwrapped ticks of the last packet in line, as milliseconds, and its arrival. */
   lastTicks = 0;
@@ -105,6 +107,7 @@ class MediaLine {
       this.peakMs = Math.max(mediaMs, this.outputMs, 0);
       return this.peakMs;
     }
+    if (ticks === this.peakTicks) return this.peakMs;
     const sinceFormer = ticks - this.formerTicks;
     if (sinceFormer <= 0) return this.formerMs + sinceFormer / this.ticksPerMs;
     const span = (this.peakMs - this.formerMs) / (this.peakTicks - this.formerTicks);
@@ -224,9 +227,10 @@ export class SyncClock {
     const mediaMs = this.#unclampedMs(kind, rtpTimestamp, arrivalMs);
     const line = kind === 'audio' ? this.#audio : this.#video;
     const highestMs = line.outputMs;
-    const shownMs = line.jumpPackets === 0 ? line.placeMs(line.lastTicks, mediaMs) : mediaMs;
+    const inLine = line.jumpPackets === 0 && !line.standsStill;
+    const shownMs = inLine ? line.placeMs(line.lastTicks, mediaMs) : mediaMs;
     line.outputMs = Math.max(highestMs, shownMs, 0);
-    const earliestMs = line.jumpPackets === 0 ? line.outputMs - MAX_REORDER_MS : highestMs;
+    const earliestMs = inLine ? line.outputMs - MAX_REORDER_MS : highestMs;
     return Math.max(shownMs, earliestMs, 0);
   }
 
@@ -235,6 +239,7 @@ export class SyncClock {
     if (Number.isNaN(this.#originMs)) this.#originMs = arrivalMs;
     if (!line.started) line.start(rtpTimestamp, arrivalMs);
     this.#watchRate(kind, rtpTimestamp, arrivalMs);
+    if (line.standsStill) return arrivalMs - this.#originMs;
     const ticks = line.unwrap(rtpTimestamp, arrivalMs);
     const lineMs = (ticks - line.firstTicks) / line.ticksPerMs;
     const transitMs = arrivalMs - lineMs;
@@ -250,16 +255,18 @@ export class SyncClock {
     return lineMs + line.offsetMs - this.#originMs;
   }
 
-  /** Seen in: old phones, whose video timestamps run too fast, or on a clock of 9 kHz. */
+  /** Seen in: old phones, whose video timestamps run too fast, on a clock of 9 kHz, or not at all. */
   #watchRate(kind: MediaKind, rtpTimestamp: number, arrivalMs: number): void {
     const line = kind === 'audio' ? this.#audio : this.#video;
-    const rate = line.rate.push(rtpTimestamp, arrivalMs, line.ticksPerMs / line.nominalPerMs);
+    const assumed = line.standsStill ? 0 : line.ticksPerMs / line.nominalPerMs;
+    const rate = line.rate.push(rtpTimestamp, arrivalMs, assumed);
     if (rate === undefined) return;
-    line.ticksPerMs = line.nominalPerMs * rate;
+    line.standsStill = rate === 0;
+    if (rate > 0) line.ticksPerMs = line.nominalPerMs * rate;
     line.start(rtpTimestamp, arrivalMs);
     if (line.rateReported) return;
     line.rateReported = true;
-    this.#onRate?.(kind, line.ticksPerMs * 1000);
+    this.#onRate?.(kind, line.nominalPerMs * rate * 1000);
   }
 
   /** Takes a sender report; implausible ones, and those before the first packet, change nothing. */
@@ -309,6 +316,7 @@ export class SyncClock {
     const line = kind === 'audio' ? this.#audio : this.#video;
     line.ticksPerMs = clockRateHz / 1000;
     line.nominalPerMs = line.ticksPerMs;
+    line.standsStill = false;
     line.rate = new ClockRate(clockRateHz);
     this.reset(kind);
   }
@@ -338,7 +346,8 @@ export class SyncClock {
   #videoTargetByReports(): number | undefined {
     const audio = this.#audio;
     const video = this.#video;
-    if (!audio.started || !video.started) return undefined;
+    if (!audio.started || !video.started || audio.standsStill || video.standsStill)
+      return undefined;
     if (!this.#reportsSuffice) return undefined;
     const targetMs = video.reportOffsetMs - audio.reportOffsetMs + audio.offsetMs;
     return Math.abs(targetMs - video.shortestTransitMs) <= MAX_SKEW_MS ? targetMs : undefined;
