@@ -2,7 +2,8 @@
 // about time are in rtp-timing.test.ts; the table for people is docs/interop.md.
 
 import { encodeRtcp } from '@sipcast/media/wire';
-import { RtpPort } from '@sipcast/testkit';
+import { packetizeVp8Frame, RtpPort } from '@sipcast/testkit';
+import type { Vp8Descriptor } from '@sipcast/testkit';
 import { describe, expect, it } from 'vitest';
 import { afterTest } from '../../support/cleanup.ts';
 import { AUDIO, BOTH, LIMIT } from '../../support/raw-calls.ts';
@@ -245,6 +246,80 @@ describe('a phone whose pictures come with', () => {
       const stats = call.stats()?.video;
       expect(stats).toMatchObject({ lost: 0, problem: null });
       expect(Object.keys(stats?.faults ?? {})).toEqual(row.fault === undefined ? [] : [row.fault]);
+    });
+  }
+});
+
+const VP8 = [...AUDIO, 'm=video VIDEO RTP/AVP 114', 'a=rtpmap:114 VP8/90000'];
+const vp8Packets = (unit: (typeof PICTURES)[number], more?: Vp8Descriptor): RawPacket[] =>
+  packetizeVp8Frame(unit.vp8!, 1000, more).map((payload, index, all) => ({
+    payload,
+    marker: index === all.length - 1,
+  }));
+
+interface Vp8Row {
+  readonly name: string;
+  readonly packets: (unit: (typeof PICTURES)[number], index: number) => readonly RawPacket[];
+  /** Frames that are not shown, and the fault. */
+  readonly costs?: { readonly frames: number; readonly fault: string };
+}
+const VP8_ROWS: readonly Vp8Row[] = [
+  { name: 'as the book has it', packets: (unit) => vp8Packets(unit) },
+  {
+    name: 'a packet of a type that nobody negotiated before every third picture',
+    packets: (unit, index) =>
+      index % 3 === 1
+        ? [{ payload: octets(0), payloadType: 126 }, ...vp8Packets(unit)]
+        : vp8Packets(unit),
+    costs: { frames: 0, fault: 'rtp-payload-type' },
+  },
+  {
+    name: 'no marker',
+    packets: (unit) => vp8Packets(unit).map((one) => ({ ...one, marker: false })),
+    costs: { frames: 1, fault: '' },
+  },
+  {
+    // The first picture shows it, and a key frame is asked for.
+    name: 'the marker on every packet',
+    packets: (unit) => vp8Packets(unit).map((one) => ({ ...one, marker: true })),
+    costs: { frames: 50, fault: 'vp8-marker-misplaced' },
+  },
+  {
+    name: 'every field of the descriptor',
+    packets: (unit, index) =>
+      vp8Packets(unit, {
+        pictureId: index,
+        pictureIdBits: 7,
+        tl0PicIdx: index,
+        temporalId: 0,
+        keyIndex: 1,
+        byPartition: true,
+      }),
+  },
+  {
+    name: 'padding alone between the packets',
+    packets: (unit) =>
+      vp8Packets(unit).flatMap((one) => [{ payload: octets(0, 0, 0, 4), padding: true }, one]),
+  },
+];
+
+describe('a phone whose VP8 comes with', () => {
+  for (const { name, packets, costs = { frames: 0, fault: '' } } of VP8_ROWS) {
+    it(name, LIMIT, async () => {
+      const { call, stream } = await rawCall(VP8, { transcoding: {} });
+      const video = stream('video', 114);
+      const units = CLIP_PICTURES.slice(0, 100);
+      await paced(units, EVERY_MS, (unit, index) => {
+        for (const packet of packets(unit, index))
+          video.send({ ...packet, rtpTimestamp: index * EVERY_MS * 90 });
+      });
+      const frames = (): number => call.stats()?.video?.frames ?? 0;
+      await until(() => frames() >= units.length - costs.frames, 'pictures', 3000).catch(() => {});
+      expect(units.length - frames()).toBeLessThanOrEqual(costs.frames);
+      expect(call.stats()?.video).toMatchObject({ codec: 'vp8', lost: 0, problem: null });
+      expect(Object.keys(call.stats()?.video?.faults ?? {})).toEqual(
+        costs.fault === '' ? [] : [costs.fault],
+      );
     });
   }
 });

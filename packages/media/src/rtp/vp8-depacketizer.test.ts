@@ -216,4 +216,16 @@ describe('Vp8Depacketizer', () => {
     expect(frames.length).toBeGreaterThan(100);
     for (const frame of frames) expect(frame.payload.length).toBeGreaterThan(2);
   });
+
+  it('stops trusting the marker of a device that sets it on every packet', () => {
+    const { send, faults, octets } = rig();
+    send(`10 ${KEY}`, 0, true);
+    send('00 aa', 0, true);
+    send(`10 ${KEY}`, 3000, true);
+    send('00 bb', 3000, true);
+    send(`10 ${INTER}`, 6000, true);
+    send(`10 ${INTER}`, 9000, true);
+    expect(faults).toEqual(['vp8-marker-misplaced']);
+    expect(octets().slice(1)).toEqual([`${plain(KEY)}bb`, plain(INTER)]);
+  });
 });

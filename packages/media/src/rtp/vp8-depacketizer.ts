@@ -21,6 +21,8 @@ export type Vp8Fault =
   | 'vp8-restart'
   /** The frame has no valid frame tag (RFC 6386 §9.1). */
   | 'vp8-frame-tag'
+  /** The device sets the marker on every packet; from now on only the timestamp ends its frames. */
+  | 'vp8-marker-misplaced'
   /** A limit of this file was exceeded. */
   | 'vp8-oversize';
 
@@ -29,7 +31,7 @@ export type Vp8Unit = Vp8Frame | Vp8Fault;
 
 /**
  * A frame begins with the packet that begins partition 0, and ends at the marker or, for devices that forget it, at
- * the next timestamp. Its partitions are joined in sequence order. A frame with anything missing is dropped
+ * the next timestamp. Once the marker was seen before the end of a frame, only timestamps count. Its partitions are joined in sequence order. A frame with anything missing is dropped
  * as a whole. PictureID and TL0PICIDX are skipped: a gap in the sequence already shows that something is missing, and
  * neither of them could show that nothing is.
  */
@@ -50,6 +52,9 @@ export class Vp8Depacketizer implements Depacketizer<Vp8Unit> {
   readonly #offsets: number[] = [];
   #count = 0;
   #bytes = 0;
+  /** Timestamp of the frame that a marker ended last. */
+  #endedByMarkerAt = -1;
+  #markerMisplaced = false;
 
   push(packet: RtpPacket): readonly Vp8Unit[] {
     this.#units.begin();
@@ -60,7 +65,10 @@ export class Vp8Depacketizer implements Depacketizer<Vp8Unit> {
     this.#lastArrivalMs = packet.arrivalMs;
     // An empty payload (padding, keep-alive) carries nothing, but its marker may.
     if (payload.length > 0 && this.#state !== 'skipped') this.#pushPayload(payload);
-    if (packet.marker && this.#state !== 'between') this.#end();
+    if (packet.marker && this.#state !== 'between' && !this.#markerMisplaced) {
+      this.#end();
+      this.#endedByMarkerAt = rtpTimestamp;
+    }
     return this.#units.units;
   }
 
@@ -86,6 +94,7 @@ export class Vp8Depacketizer implements Depacketizer<Vp8Unit> {
     this.#clear();
     this.#state = 'between';
     this.#headSuspect = true;
+    this.#endedByMarkerAt = -1;
   }
 
   #pushPayload(payload: Uint8Array): void {
@@ -104,7 +113,10 @@ export class Vp8Depacketizer implements Depacketizer<Vp8Unit> {
       this.#headSuspect = false;
     } else if (this.#state === 'between') {
       if (this.#headSuspect) this.#state = 'skipped';
-      else this.#break('vp8-no-start');
+      else if (this.#endedByMarkerAt === this.#timestamp) {
+        this.#markerMisplaced = true;
+        this.#break('vp8-marker-misplaced');
+      } else this.#break('vp8-no-start');
       return;
     }
     this.#bytes += payload.length - offset;
