@@ -34,12 +34,25 @@ const beside = {
  * bottom, except `index.ts` and the other entry points, which are at the top.
  */
 const rooms = {
-  media: ['codec', 'flv', 'rtp', 'sync', 'rtmp', 'ffmpeg', 'srt', 'snapshot', 'output', 'session'],
+  media: [
+    'codec',
+    'flv',
+    'rtp',
+    'sync',
+    'rtmp',
+    'ffmpeg',
+    'srt',
+    'snapshot',
+    'output',
+    'hls',
+    'session',
+  ],
   sip: ['message', 'sdp', 'auth', 'transport', 'transaction', 'dialog', 'call', 'agent'],
   core: [
     'negotiation',
     'stream',
     'snapshot',
+    'hls',
     'registration',
     'trace',
     'call',

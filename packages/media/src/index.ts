@@ -22,6 +22,8 @@ export { newSrtpKey, SRTP_SUITES } from './rtp/srtp.ts';
 export type { SrtpKeys } from './rtp/srtp.ts';
 export type { RtmpCapabilities, RtmpEnhancedMode } from './rtmp/capabilities.ts';
 export { openRtmpPublisher } from './rtmp/publication.ts';
+export { HlsPackager } from './hls/hls-packager.ts';
+export type { HlsFile, HlsPackagerHandler, HlsPackagerOptions } from './hls/hls-packager.ts';
 export { takeSnapshot } from './snapshot/snapshot.ts';
 export type { SnapshotOptions } from './snapshot/snapshot.ts';
 export { openSrtPublisher } from './srt/publisher.ts';

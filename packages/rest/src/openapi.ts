@@ -212,6 +212,21 @@ function otherPaths(
   return {
     '/stream/{streamName}.jpg': picture('jpeg'),
     '/stream/{streamName}.png': picture('png'),
+    '/stream/{streamName}/index.m3u8': {
+      get: {
+        operationId: 'streamHls',
+        summary: 'The stream as HLS with segments of fragmented MP4, packaged while somebody asks',
+        tags: ['stream', 'extension'],
+        parameters: ofStream,
+        responses: {
+          '200': {
+            description: 'The playlist; it names the segments',
+            content: { 'application/vnd.apple.mpegurl': text },
+          },
+          ...failures([404, 409, 503]),
+        },
+      },
+    },
     '/stream/{streamName}.flv': {
       get: {
         operationId: 'streamWatch',

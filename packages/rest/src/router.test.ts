@@ -89,6 +89,10 @@ function fakeGateway(overrides: Overrides = {}): { calls: Calls; gateway: RestGa
         known('STREAM_NOT_FOUND', name, 's1', 'streamName');
         return { name } as never;
       },
+      hls: (name) => {
+        known('STREAM_NOT_FOUND', name, 's1', 'streamName');
+        return Promise.resolve({ contentType: 'video/mp4', octets: Buffer.from('segment') });
+      },
       snapshot: (name, format) => {
         known('STREAM_NOT_FOUND', name, 's1', 'streamName');
         return Promise.resolve({ format: format ?? 'png', data: Buffer.from('image') });

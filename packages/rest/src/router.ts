@@ -24,6 +24,7 @@ import { describeError, errorBody, RestError } from './errors.ts';
 import { EventFeed } from './event-feed.ts';
 import type { EventFeedOptions, EventFeedStats } from './event-feed.ts';
 import { DOCS_PAGE_POLICY, docsPage, openApiDocument } from './openapi.ts';
+import { hlsRoute } from './hls.ts';
 import { snapshotRoute } from './snapshots.ts';
 import { findStreamRoute } from './stream-route.ts';
 import { StreamViewers } from './stream-viewers.ts';
@@ -37,7 +38,7 @@ const ANY_ORIGIN = 'http://localhost';
 export interface RestGateway extends Pick<CallGateway, 'startup' | 'nodeId' | 'on' | 'off'> {
   readonly calls: Pick<Calls, 'find' | 'get' | 'history' | 'trace' | 'injectSound'>;
   readonly pushes: Pushes;
-  readonly streams: Pick<Streams, 'find' | 'get' | 'watch' | 'snapshot'>;
+  readonly streams: Pick<Streams, 'find' | 'get' | 'watch' | 'snapshot' | 'hls'>;
 }
 
 /** Options of the API. */
@@ -238,7 +239,7 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
     await next();
   });
   app.options('*', () => new Response(null, { status: 204 }));
-  const streamRoutes = [viewers.route, snapshotRoute(gateway.streams)];
+  const streamRoutes = [viewers.route, snapshotRoute(gateway.streams), hlsRoute(gateway.streams)];
   app.get(`${mount}/stream/*`, async (c, next) => {
     const url = new URL(c.req.url);
     const file = url.pathname.slice(`${mount}/stream/`.length);
@@ -246,7 +247,7 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
     if (!found) return next();
     const { route, streamName } = found;
     await checkViewer(streamName, c.req.header('authorization'), addressOf(c.env), url);
-    const response = await route.respond(streamName, file);
+    const response = await route.respond(streamName, file, url.searchParams);
     if (c.req.method !== 'HEAD') return response;
     // Hono answers HEAD with the handler of GET: no one would read the body, and the viewer would stay.
     await response.body?.cancel();

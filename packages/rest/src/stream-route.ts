@@ -10,7 +10,7 @@ export interface StreamRoute {
    * @param file - The path behind `<mount>/stream/`.
    * @throws GatewayError `STREAM_NOT_FOUND` and others
    */
-  respond(streamName: string, file: string): Response | Promise<Response>;
+  respond(streamName: string, file: string, query: URLSearchParams): Response | Promise<Response>;
 }
 
 /** The route of a path and the name in it; undefined: it is no resource of a stream. */

@@ -169,7 +169,7 @@ class Gateway extends SafeEmitter<CallGatewayEvents> implements CallGateway {
         return media.openSource(...source, this.pushes.enhancedOf(null, {}));
       },
       viewerForm: () => encoders.viewerForm,
-      onOutputFailed: (streamName, error) => this.#outputFailed(streamName, null, error),
+      onOutputFailed: (...failure) => this.#outputFailed(...failure),
     });
     const reservations = new Reservations(this.calls.byCallId, (name) => this.streams.has(name));
     const recordings = new Recordings(options.recording, keyFrameIntervalMs, {

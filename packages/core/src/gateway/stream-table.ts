@@ -6,9 +6,11 @@ import type {
   FrameStream,
   FrameStreamHandler,
   FrameStreamMedia,
+  HlsFile,
   OutputForm,
 } from '@sipcast/media';
 import { GatewayError } from '../errors.ts';
+import { HlsStreams } from '../hls/hls-streams.ts';
 import type { Snapshot, SnapshotFormat } from '../snapshot/snapshots.ts';
 import { FramePublication } from '../stream/frame-publication.ts';
 import type { GatewayStream } from '../stream/gateway-stream.ts';
@@ -39,8 +41,8 @@ export interface StreamTableHandler {
     form: OutputFormOptions,
     handler: FrameStreamHandler,
   ): FrameStream;
-  /** An output of a published stream was removed. */
-  onOutputFailed(streamName: string, error: unknown): void;
+  /** An output of a stream was removed. @param callId - `null`: of a published stream. */
+  onOutputFailed(streamName: string, callId: string | null, error: unknown): void;
   /** @throws GatewayError as `Streams.snapshot` */
   takeSnapshot(stream: GatewayStream, format: SnapshotFormat): Promise<Snapshot>;
   /** What browsers play. */
@@ -53,12 +55,19 @@ export class StreamTable implements Streams {
   readonly #maxViewersPerStream: number;
   readonly #maxViewers: number;
   readonly #placeholder: boolean;
+  readonly #hls: HlsStreams;
   readonly #published = new Map<string, FramePublication>();
 
   constructor(options: StreamTableOptions, handler: StreamTableHandler) {
     this.#handler = handler;
     this.#maxViewersPerStream = options.maxViewersPerStream ?? 100;
     this.#placeholder = options.videoPlaceholder !== 'none';
+    this.#hls = new HlsStreams({
+      viewerForm: () => handler.viewerForm(),
+      placeholder: this.#placeholder,
+      requireRoom: (stream) => this.#requireRoom(stream),
+      onFailed: (streamName, callId, error) => handler.onOutputFailed(streamName, callId, error),
+    });
     this.#maxViewers = options.maxViewers ?? Number.POSITIVE_INFINITY;
   }
 
@@ -84,7 +93,8 @@ export class StreamTable implements Streams {
     if (this.has(name) || this.#handler.isReserved(name))
       throw new GatewayError('STREAM_EXISTS', 'A live stream has this name', { field: 'name' });
     const { form = {}, onKeyFrameWanted, ...media } = options;
-    const onOutputFailed = (error: unknown): void => this.#handler.onOutputFailed(name, error);
+    const onOutputFailed = (error: unknown): void =>
+      this.#handler.onOutputFailed(name, null, error);
     const source = this.#handler.openSource(media, form, {
       onOutputFailed,
       ...(onKeyFrameWanted && { onKeyFrameWanted }),
@@ -99,11 +109,7 @@ export class StreamTable implements Streams {
 
   watch(streamName: string, target: FlvViewerTarget, onEnded: () => void): Viewer {
     const stream = this.get(streamName);
-    if (stream.viewers >= this.#maxViewersPerStream)
-      throw new GatewayError('TOO_MANY_VIEWERS', 'This stream has as many viewers as are allowed');
-    const all = this.#all().reduce((sum, { viewers }) => sum + viewers, 0);
-    if (all >= this.#maxViewers)
-      throw new GatewayError('TOO_MANY_VIEWERS', 'There are as many viewers as are allowed');
+    this.#requireRoom(stream);
     const viewer = new FlvViewer(target, {
       onKeyFrameWanted: () => stream.requestKeyFrame(),
       onStalled: () => {
@@ -121,13 +127,31 @@ export class StreamTable implements Streams {
     return { close: () => close(), stats: () => viewer.stats };
   }
 
+  async hls(streamName: string, file: string, query = ''): Promise<HlsFile> {
+    const ended = this.has(streamName) ? undefined : this.#hls.endedFile(streamName, file, query);
+    return ended ?? this.#hls.file(this.get(streamName), file, query);
+  }
+
+  async writeHls(streamName: string, dir: string): Promise<() => void> {
+    return this.#hls.writeTo(this.get(streamName), dir);
+  }
+
   async snapshot(streamName: string, format: SnapshotFormat = 'png'): Promise<Snapshot> {
     return this.#handler.takeSnapshot(this.get(streamName), format);
   }
 
-  /** Closes the published streams. */
+  /** Closes the published streams, and HLS. */
   async close(): Promise<void> {
+    this.#hls.close();
     await Promise.all([...this.#published.values()].map((one) => one.close()));
+  }
+
+  #requireRoom(stream: GatewayStream): void {
+    if (stream.viewers >= this.#maxViewersPerStream)
+      throw new GatewayError('TOO_MANY_VIEWERS', 'This stream has as many viewers as are allowed');
+    const all = this.#all().reduce((sum, { viewers }) => sum + viewers, 0);
+    if (all >= this.#maxViewers)
+      throw new GatewayError('TOO_MANY_VIEWERS', 'There are as many viewers as are allowed');
   }
 
   #all(): GatewayStream[] {

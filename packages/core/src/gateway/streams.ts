@@ -1,6 +1,6 @@
 // The named streams of a gateway as applications see them.
 
-import type { FlvViewerStats, FlvViewerTarget, FrameStreamMedia } from '@sipcast/media';
+import type { FlvViewerStats, FlvViewerTarget, FrameStreamMedia, HlsFile } from '@sipcast/media';
 import type { NamedStream, StreamView } from '../stream/named-stream.ts';
 import type { OutputFormOptions } from '../stream/output-form.ts';
 import type { Snapshot, SnapshotFormat } from '../snapshot/snapshots.ts';
@@ -60,4 +60,20 @@ export interface Streams {
    * ffmpeg; `TRANSCODERS_BUSY` when too many wait for one.
    */
   snapshot(streamName: string, format?: SnapshotFormat): Promise<Snapshot>;
+  /**
+   * A file of a stream's HLS: `index.m3u8`, or one that it names. The first request begins packaging, which counts as one viewer and
+   * ends when nobody has asked for 30 s; it waits for the first segment.
+   *
+   * @param query - Appended to the addresses in the playlist, e.g. `?token=…`. Default none.
+   * @throws GatewayError (rejection) `STREAM_NOT_FOUND`, `FILE_NOT_FOUND`, `TOO_MANY_VIEWERS`, `TRANSCODERS_BUSY`,
+   * `TRANSCODER_LOST`; `NO_PICTURE` when no segment was made within 15 s
+   */
+  hls(streamName: string, file: string, query?: string): Promise<HlsFile>;
+  /**
+   * Writes a stream's HLS to a folder, for a web server or a CDN: `index.m3u8` and the segments that it names.
+   *
+   * @returns a function that ends it; the files stay
+   * @throws GatewayError (rejection) `STREAM_NOT_FOUND`, `TRANSCODERS_BUSY`, `TRANSCODER_LOST`; errors of the file system
+   */
+  writeHls(streamName: string, dir: string): Promise<() => void>;
 }

@@ -9,7 +9,7 @@ import type { FlvTag } from '../codec/frame.ts';
 import { RtmpError } from '../errors.ts';
 import { lowerPriority } from '../ffmpeg/child.ts';
 import { spawnFfmpeg } from '../ffmpeg/spawn.ts';
-import { decodeAmf0Prefix, EcmaArray } from '../flv/amf0.ts';
+import { promisedBy } from '../flv/metadata.ts';
 import { formatFlvHeader, formatFlvTag } from '../flv/flv-file.ts';
 import { PLAIN_RTMP } from '../rtmp/capabilities.ts';
 import { FORBIDDEN_ADDRESS, forbiddenAddress, guardedLookup } from '../rtmp/guarded-lookup.ts';
@@ -317,18 +317,6 @@ class SrtPublisher implements RtmpPublisher {
     this.#handler.onEnded(error);
     this.#resolveClosed();
   }
-}
-
-/** The media that `onMetaData` names. */
-function promisedBy(body: Uint8Array): ReadonlySet<8 | 9> {
-  const promised = new Set<8 | 9>();
-  for (const value of decodeAmf0Prefix(body).values) {
-    const names = value instanceof EcmaArray ? value.entries : value;
-    if (!(names instanceof Map)) continue;
-    if (names.has('audiocodecid')) promised.add(8);
-    if (names.has('videocodecid')) promised.add(9);
-  }
-  return promised;
 }
 
 /** What the tracks look like, apart from when. */
