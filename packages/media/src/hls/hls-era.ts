@@ -1,6 +1,11 @@
 // Segments of media that do not change their form, by mediabunny, which is loaded when the first is wanted.
 
-import type { EncodedAudioPacketSource, EncodedVideoPacketSource, Output } from 'mediabunny';
+import type {
+  EncodedAudioPacketSource,
+  EncodedPacket,
+  EncodedVideoPacketSource,
+  Output,
+} from 'mediabunny';
 import { decodeAvcConfiguration, NAL_TYPE, nalType, parseSps } from '../codec/h264.ts';
 import type { FlvTag } from '../codec/frame.ts';
 import { MediaError } from '../errors.ts';
@@ -54,7 +59,7 @@ export class HlsEra {
   #output: Output | undefined;
   #video: EncodedVideoPacketSource | undefined;
   #audio: EncodedAudioPacketSource | undefined;
-  #packets: typeof import('mediabunny').EncodedPacket | undefined;
+  #packets: typeof EncodedPacket | undefined;
   #videoConfig: VideoDecoderConfig | undefined;
   #audioConfig: AudioDecoderConfig | undefined;
   /** The last segment that was written, until the playlist tells its duration. */
