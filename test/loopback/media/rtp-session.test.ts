@@ -261,6 +261,25 @@ describe('receiving', () => {
     expect(examples).toEqual(['rtp-payload-type', 'rtp-short']);
   });
 
+  it('takes illegible packets for a sign of the peer, and keep-alives that are no RTP for none', async () => {
+    const phone = await openPhone();
+    let nowMs = 1000;
+    const { session } = await openSession({ now: () => nowMs });
+    session.start(phone.remote());
+    const send = async (datagram: Uint8Array, fault: string): Promise<number | null> => {
+      nowMs += 1000;
+      phone.rtp.socket.send(datagram, session.localPort, '127.0.0.1');
+      await until(() => (session.stats.faults[fault] ?? 0) > 0, fault);
+      return session.stats.lastRtpMs;
+    };
+    expect(await send(Buffer.from('\r\n\r\n'), 'rtp-short')).toBeNull();
+    expect(await send(new Uint8Array(20), 'rtp-version')).toBeNull();
+    const truncated = audio(1).subarray(0, 14);
+    truncated[0] = 0x9f;
+    expect(await send(truncated, 'rtp-csrc')).toBe(4000);
+    expect(await send(audio(2, { payloadType: 99 }), 'rtp-payload-type')).toBe(5000);
+  });
+
   it('lives through 20,000 mutated datagrams on both ports', async () => {
     const phone = await openPhone();
     const { session, packets } = await openSession();

@@ -396,8 +396,8 @@ export class RtpSession {
     if (typeof packet === 'string' || this.#knownTypes[packet.payloadType] === 0) {
       if (!known) this.#foreign++;
       else if (typeof packet === 'string') {
-        // The peer sends, if nothing legible, e.g. with other keys.
-        this.#lastRtpMs = arrivalMs;
+        // The peer sends, if nothing legible, e.g. with other keys. A keep-alive that is no RTP is no sign of that.
+        if (packet !== 'rtp-short' && packet !== 'rtp-version') this.#lastRtpMs = arrivalMs;
         this.#fault(packet, address, port, datagram);
       } else this.#takeUnknown(packet, address, port);
       return;
