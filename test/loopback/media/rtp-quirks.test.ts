@@ -175,6 +175,29 @@ const ROWS: readonly PictureRow[] = [
     name: 'SPS, PPS and IDR as one unit, with start codes in between',
     packets: (packets, _, nalus) => (nalus.length > 1 ? asOneUnit(nalus) : packets),
   },
+  {
+    name: 'a start code in front of each unit',
+    packets: (packets) =>
+      packets.map((one) =>
+        isFragment(one) || isAggregate(one)
+          ? one
+          : { ...one, payload: Buffer.concat([octets(0, 0, 0, 1), one.payload]) },
+      ),
+  },
+  {
+    name: 'the whole picture as a byte stream in one packet',
+    packets: (_packets, _index, nalus) => [
+      {
+        payload: Buffer.concat(nalus.flatMap((nal) => [octets(0, 0, 0, 1), nal])),
+        marker: true,
+      },
+    ],
+  },
+  {
+    name: 'packetization mode 0, each unit in one packet of any size',
+    packets: (_packets, _index, nalus) =>
+      nalus.map((payload, at) => ({ payload, marker: at === nalus.length - 1 })),
+  },
   // RFC 3550 §5.1
   {
     name: 'the padding bit with a count of 0',
