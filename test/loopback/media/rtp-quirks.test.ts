@@ -553,6 +553,31 @@ describe('a phone whose sound comes', () => {
     expect(call.stats()?.audio).toMatchObject({ lost: 0, faults: {} });
   });
 
+  it('with keys that have an SSRC of their own', LIMIT, async () => {
+    const { call, stream } = await rawCall(AUDIO);
+    const keys: string[] = [];
+    call.on('dtmf', ({ digit }) => keys.push(digit));
+    const event = (key: number, index: number): RawPacket => {
+      const durationTicks = (index + 1) * 160;
+      return {
+        payload: octets(key, index >= 9 ? 0x8a : 0x0a, durationTicks >> 8, durationTicks & 0xff),
+        payloadType: 101,
+        ssrc: 7,
+        marker: index === 0,
+        rtpTimestamp: key * 8000,
+      };
+    };
+    // A third of a second of sound, then a key, four times.
+    await speak(stream('audio', 8), 116, (index) => {
+      const place = index % 29;
+      if (place < 17) return [{ payload: SPEECH }];
+      return [event(Math.floor(index / 29) + 1, place - 17)];
+    });
+    await until(() => keys.length >= 4, 'all keys').catch(() => {});
+    expect(keys.join('')).toBe('1234');
+    expect(call.stats()?.audio?.faults).not.toHaveProperty('rtp-second-source');
+  });
+
   it('from another address than the one of the description', LIMIT, async () => {
     const { call, phone, invite } = await rawCall(AUDIO);
     const other = await RtpPort.open({ host: '127.0.0.9' });

@@ -113,6 +113,8 @@ export interface RtpSessionStats {
   readonly unknownPayloadType: number | null;
 }
 
+/** Mark of the payload types of telephone events among the known ones. */
+const EVENTS = 2;
 /** After this time of silence, the peer counts as not sending. */
 const FLOWING_MS = 2000;
 
@@ -285,7 +287,8 @@ export class RtpSession {
   accept(payloadTypes: ReadonlyMap<number, RtpCodec>): void {
     this.#knownTypes.fill(0);
     this.#knownTypes[13] = 1;
-    for (const payloadType of payloadTypes.keys()) this.#knownTypes[payloadType] = 1;
+    for (const [payloadType, { codec }] of payloadTypes)
+      this.#knownTypes[payloadType] = codec === 'telephone-event' ? EVENTS : 1;
   }
 
   /** A key frame is needed: requests one, by the ladder of methods, until `keyFrameArrived`; at most every 500 ms. Video only. */
@@ -411,7 +414,9 @@ export class RtpSession {
       if (stream !== undefined) this.#fault('rtp-source-moved', address, port, datagram);
       if (sockets.latched) this.#handler.onLatched?.(address, port);
     }
-    if (!this.#choice.admits(packet.ssrc, arrivalMs)) {
+    // Seen in: gateways whose keys have an SSRC of their own. It is no other source of the sound.
+    const isAside = this.#knownTypes[packet.payloadType] === EVENTS && this.#isOther(packet.ssrc);
+    if (!isAside && !this.#choice.admits(packet.ssrc, arrivalMs)) {
       this.#fault('rtp-second-source', address, port, datagram);
       return;
     }
@@ -419,14 +424,20 @@ export class RtpSession {
     this.#bytes += datagram.length;
     this.#lastRtpMs = arrivalMs;
     this.#sender.onPeerSends();
-    this.#reception.push(packet);
-    this.#choice.follow(this.#reception.ssrc, arrivalMs);
+    if (!isAside) {
+      this.#reception.push(packet);
+      this.#choice.follow(this.#reception.ssrc, arrivalMs);
+    }
     // The first packet, or another sender: its pictures need a key frame first, and its SSRC is known now.
     if (this.#isVideo && this.#reception.ssrc !== this.#keyFrameSsrc) {
       this.#keyFrameSsrc = this.#reception.ssrc;
       this.requestKeyFrame();
     }
     this.#handler.onPacket(packet);
+  }
+
+  #isOther(ssrc: number): boolean {
+    return this.#reception.ssrc !== undefined && ssrc !== this.#reception.ssrc;
   }
 
   /** The stream received so far; undefined before its first packet. */
