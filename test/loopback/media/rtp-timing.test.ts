@@ -130,6 +130,24 @@ describe('a phone whose', () => {
     expect(faults).toEqual([once, once, once, once, once, once, once, '{}']);
   });
 
+  it('timestamps do not count its pauses is heard whole', LIMIT, async () => {
+    const call = await rawCall(AUDIO);
+    const stream = call.stream('audio', 8);
+    let index = 0;
+    // Half a second of speech, then 0.4 s of nothing.
+    await every(20, 180, (step) => {
+      const place = step % 45;
+      if (place >= 25) return;
+      stream.send({ payload: sound(index), rtpTimestamp: index * 160, marker: place === 0 });
+      index++;
+    });
+    await until(() => (call.call.stats()?.audio?.packets ?? 0) === index, 'all packets');
+    expect(shown(call, 'audio').map((one) => one.index)).toEqual(
+      Array.from({ length: index }, (_, at) => at),
+    );
+    expect(call.call.stats()?.audio).toMatchObject({ lost: 0, faults: {} });
+  });
+
   // P18: ordinary Wi-Fi
   it('packets come up to 45 ms late, one in twenty, loses nothing', LIMIT, async () => {
     const units = CLIP_PICTURES.slice(0, 200);

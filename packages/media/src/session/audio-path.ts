@@ -37,6 +37,9 @@ const AUDIO_GRACE_MS = 60;
 /** Audio that stays late for longer is not the backlog of a stall, which drains faster: its timestamps have moved. */
 const MAX_LATE_MS = 500;
 
+/** A talkspurt whose arrival is this much later than its timestamps say begins a clock of its own. */
+const UNCOUNTED_PAUSE_MS = 200;
+
 /** RFC 3551 table 4; it needs no negotiation. */
 const COMFORT_NOISE_TYPE = 13;
 
@@ -52,6 +55,8 @@ export class AudioPath {
   readonly #clock: StreamClock;
   #sounds = 0;
   #silent = 0;
+  /** The last packet of sound. */
+  #former: RtpPacket | undefined;
   #timeline: AudioTimeline | undefined;
   readonly #hub: StreamHub;
   readonly #deps: AudioPathDeps;
@@ -143,11 +148,29 @@ export class AudioPath {
   #onPacket(packet: RtpPacket): void {
     this.#clock.begin(packet.arrivalMs);
     if (packet.payloadType === COMFORT_NOISE_TYPE) this.#silent++;
+    this.#watchPauses(packet);
     for (const unit of this.#depacketizer.push(packet)) {
       if (typeof unit === 'string') this.figures.count(unit);
       else if ('digit' in unit) this.#onDigit(unit.digit);
       else this.#onSound(unit);
     }
+  }
+
+  /**
+   * Seen in: devices whose timestamps do not count the pauses of the sound. What follows a pause would come too late for its place.
+   * The marker tells it from the backlog of a stalled network (RFC 3551 §4.1).
+   */
+  #watchPauses(packet: RtpPacket): void {
+    const type = this.payloadTypes.get(packet.payloadType);
+    if (type === undefined || type.codec === 'telephone-event') return;
+    const former = this.#former;
+    this.#former = packet;
+    if (!packet.marker || former?.ssrc !== packet.ssrc) return;
+    const countedMs = (((packet.rtpTimestamp - former.rtpTimestamp) | 0) * 1000) / type.clockRateHz;
+    const pauseMs = packet.arrivalMs - former.arrivalMs;
+    if (countedMs < 0 || pauseMs - countedMs < UNCOUNTED_PAUSE_MS) return;
+    this.#clock.sync.reset('audio');
+    this.#arrivalDelay = new ArrivalDelay(type.clockRateHz);
   }
 
   #onDigit(digit: string): void {
