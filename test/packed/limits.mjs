@@ -28,11 +28,17 @@ export async function driveFull({ client, peers, name, tone }) {
 
 /** What needs an encoder where there is none is not possible: 501, and the field is named. */
 export async function driveWithoutEncoders({ client, peers, name, tone }) {
-  const { callId, mediaSessionId } = await openPlain({ client, peers, name });
+  const { callId, mediaSessionId, streamName } = await openPlain({ client, peers, name });
   const refuses = (path, field, body) =>
     client.refuses('POST', path, { status: 501, code: 'NOT_IMPLEMENTED', field, body });
   await refuses('/push/sound_on', 'soundFile', { mediaSessionId, soundFile: tone });
   await refuses('/call/inject_sound', 'callId', { callId, fileName: tone });
+  const noFfmpeg = { status: 501, code: 'NOT_IMPLEMENTED' };
+  await client.refuses('POST', '/stream/snapshot', { ...noFfmpeg, body: { streamName } });
+  for (const suffix of ['.jpg', '.png']) {
+    const template = `/stream/{streamName}${suffix}`;
+    await client.refuses('GET', `/stream/${streamName}${suffix}`, { ...noFfmpeg, template });
+  }
   const body = { callee: `sip:phone@${peers.phone}`, audio: 'aac' };
   const impossible = { status: 400, code: 'INVALID_ARGUMENT', field: 'audio', body };
   await client.refuses('POST', '/call/startup', impossible);

@@ -48,6 +48,8 @@ export async function drivePushes({ client, peers, name, tone }, { callId, toStr
     const found = await client.finds('/push/find', find);
     found[0].answer.check(found.find(isIt)[key] === value, `${key} must be ${value}`);
   };
+  // Without effect while it is on air.
+  await client.does('/push/retry', { mediaSessionId });
   await change('unmute', {}, 'muted', false);
   await change('mute', {}, 'muted', true);
   await change('sound_on', { soundFile: tone, loop: 'true' }, 'soundEnabled', true);

@@ -3,7 +3,8 @@
 import { isStream, wrongWithEvent } from './shapes.mjs';
 
 /** Streams, and their live FLV. */
-export async function driveStreams({ client, isProtected }, { callId, toStream: streamName }) {
+export async function driveStreams(session, { callId, toStream: streamName }) {
+  const { client, isProtected } = session;
   for (const method of ['POST', 'GET']) {
     for (const [path, fields] of [
       ['/stream/find', { streamName }],
@@ -30,11 +31,47 @@ export async function driveStreams({ client, isProtected }, { callId, toStream: 
   await isFlv(player, path + query, template);
   const none = { status: 404, code: 'STREAM_NOT_FOUND', template };
   await client.refuses('GET', '/stream/none.flv', none);
+  await drivePictures(session, streamName);
   if (!isProtected) return;
   const refused = { status: 401, code: 'UNAUTHORIZED', field: 'authorization', template };
   await player.refuses('GET', path, refused);
   await player.refuses('GET', `${path}${query.slice(0, -1)}`, refused);
   await player.refuses('GET', `/stream/other.flv${query}`, refused);
+}
+
+/** Snapshots and HLS, and what they answer before there is a picture. */
+async function drivePictures({ client, peers, name }, streamName) {
+  const isAll = ({ status, octets }) => status !== 200 || octets.length > 0;
+  const resources = [
+    ['.jpg', 'image/jpeg'],
+    ['.png', 'image/png'],
+    ['/index.m3u8', 'application/vnd.apple.mpegurl'],
+  ];
+  const { body } = await client.post('/stream/snapshot', { streamName });
+  const image = Buffer.from(body.data, 'base64');
+  const template = (suffix) => `/stream/{streamName}${suffix}`;
+  for (const [suffix, type] of resources) {
+    const path = `/stream/${streamName}${suffix}`;
+    const answer = await client.read(path, isAll, { template: template(suffix) });
+    answer.check(answer.status === 200, 'The status must be 200');
+    answer.check(answer.headers.get('content-type') === type, `It must be ${type}`);
+    answer.check(image.toString('latin1', 1, 4) === 'PNG', 'The snapshot must be PNG');
+  }
+  // A call that is never answered has a stream without pictures and sound.
+  const callId = `${name}-unanswered`;
+  const reserved = `${callId}-stream`;
+  const callee = `sip:silent@${peers.phone}`;
+  await client.post('/call/startup', { callId, callee, toStream: reserved });
+  for (const [suffix] of resources) {
+    const refused = { template: template(suffix) };
+    const none = { status: 404, code: 'STREAM_NOT_FOUND', ...refused };
+    await client.refuses('GET', `/stream/none${suffix}`, none);
+    const early = { status: 409, code: 'NO_PICTURE', ...refused };
+    await client.refuses('GET', `/stream/${reserved}${suffix}`, early);
+  }
+  const snapshot = { status: 409, code: 'NO_PICTURE', body: { streamName: reserved } };
+  await client.refuses('POST', '/stream/snapshot', snapshot);
+  await client.does('/call/terminate', { callId });
 }
 
 /** Header, metadata, sequence headers and more. */

@@ -262,6 +262,11 @@ export function createRestRouter(gateway: RestGateway, options: RestOptions = {}
     await authorize(credentialsOf(c), 'read');
     await next();
   });
+  app.all(`${mount}/stream/*`, (c, next) => {
+    const file = c.req.path.slice(`${mount}/stream/`.length);
+    if (findStreamRoute(streamRoutes, file)) throw wrongMethod('GET');
+    return next();
+  });
   app.get(`${mount}/events`, (c) => {
     // Hono answers HEAD with the handler of GET; no one would read the body.
     if (c.req.method === 'HEAD') return c.body(null, 200, { 'content-type': 'text/event-stream' });
