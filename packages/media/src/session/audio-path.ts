@@ -57,6 +57,8 @@ export class AudioPath {
   #silent = 0;
   /** The last packet of sound. */
   #former: RtpPacket | undefined;
+  /** It came late without a marker. */
+  #suspectsPause = false;
   #timeline: AudioTimeline | undefined;
   readonly #hub: StreamHub;
   readonly #deps: AudioPathDeps;
@@ -158,17 +160,23 @@ export class AudioPath {
 
   /**
    * Seen in: devices whose timestamps do not count the pauses of the sound. What follows a pause would come too late for its place.
-   * The marker tells it from the backlog of a stalled network (RFC 3551 §4.1).
+   * The marker (RFC 3551 §4.1), or the pace of the next packet, tells it from the backlog of a stalled network.
    */
   #watchPauses(packet: RtpPacket): void {
     const type = this.payloadTypes.get(packet.payloadType);
     if (type === undefined || type.codec === 'telephone-event') return;
     const former = this.#former;
+    const isSuspect = this.#suspectsPause;
     this.#former = packet;
-    if (!packet.marker || former?.ssrc !== packet.ssrc) return;
+    this.#suspectsPause = false;
+    if (former?.ssrc !== packet.ssrc) return;
     const countedMs = (((packet.rtpTimestamp - former.rtpTimestamp) | 0) * 1000) / type.clockRateHz;
-    const pauseMs = packet.arrivalMs - former.arrivalMs;
-    if (countedMs < 0 || pauseMs - countedMs < UNCOUNTED_PAUSE_MS) return;
+    if (countedMs < 0) return;
+    const arrivedMs = packet.arrivalMs - former.arrivalMs;
+    const isUncounted = arrivedMs - countedMs >= UNCOUNTED_PAUSE_MS;
+    this.#suspectsPause = isUncounted && !packet.marker;
+    const isPaced = isSuspect && !isUncounted && arrivedMs >= countedMs / 2;
+    if (!isPaced && !(isUncounted && packet.marker)) return;
     this.#clock.sync.reset('audio');
     this.#arrivalDelay = new ArrivalDelay(type.clockRateHz);
   }
