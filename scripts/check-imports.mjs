@@ -51,6 +51,7 @@ const rooms = {
   core: [
     'negotiation',
     'stream',
+    'slides',
     'snapshot',
     'hls',
     'registration',

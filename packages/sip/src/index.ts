@@ -39,7 +39,12 @@ export {
   type SipResponse,
 } from './message/message.ts';
 export { maskSecrets } from './message/mask-secrets.ts';
-export { type AnsweredMedia, answerReoffer, parseAnswer } from './sdp/offer-answer.ts';
+export {
+  type AnsweredMedia,
+  answerReoffer,
+  offersSlides,
+  parseAnswer,
+} from './sdp/offer-answer.ts';
 export { type ParseOutcome, SIP_LIMITS } from './message/message-head.ts';
 export { parseDatagram } from './message/parser.ts';
 export { StreamParser, type StreamParserHandler } from './message/stream-parser.ts';

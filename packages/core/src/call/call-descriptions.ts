@@ -1,12 +1,13 @@
 // The session descriptions of one call, ours and the peer's, and where its media may be sent.
 
 import { isIP } from 'node:net';
-import type { MediaSession } from '@sipcast/media';
+import type { MediaSession, NegotiatedMedium } from '@sipcast/media';
 import { sessionDescriptionIn, tagOf } from '@sipcast/sip';
 import type { InviteSessionHandler, MessageSource, SipResponse } from '@sipcast/sip';
 import { describe, warningOf } from './call-ending.ts';
 import { childLogger } from '../logger.ts';
 import type { Logger } from '../logger.ts';
+import { describeSlides } from '../negotiation/negotiation.ts';
 import { MediaDestinations } from '../negotiation/media-destinations.ts';
 import type { CallDeps, CallOptions } from './call-options.ts';
 import type { ResolvedStartup } from './startup.ts';
@@ -43,6 +44,7 @@ export class CallDescriptions {
   /** Where the peer's last offer, answer or provisional response came from. */
   #peerAddress: string | undefined;
   #isDescribed = false;
+  #slides: NegotiatedMedium | undefined;
 
   constructor(
     startup: ResolvedStartup,
@@ -68,6 +70,19 @@ export class CallDescriptions {
   /** A provisional response described media. */
   get hasEarly(): boolean {
     return this.#early.size > 0;
+  }
+
+  /** The second video that was agreed on; undefined: there is none. */
+  get slides(): NegotiatedMedium | undefined {
+    return this.#slides;
+  }
+
+  /** The ports for slides are open, or closed (undefined). */
+  onSlidesMedia(session: MediaSession | undefined): void {
+    if (session === undefined) return this.agreement.removeSlides();
+    const { callId, srtp } = this.#startup;
+    const options = { ...this.#options.offer, ...(srtp && { srtp }) };
+    this.agreement.setSlides(describeSlides(session.video, { callId, options }));
   }
 
   /** {@link describe} was called: the way to the peer is known. */
@@ -148,11 +163,12 @@ export class CallDescriptions {
     const updated = this.#updated.get(tagOf(accepted.headers.get('to')) ?? '');
     const state = updated?.state ?? this.#firstState;
     if (state !== undefined) this.agreement.restore(state);
-    const { media } =
+    const { media, slides } =
       this.#agreed ??
       // RFC 6337 §3.1.1: what the 200 describes after that changes nothing.
       updated?.agreed ??
       this.agreement.answered(answer, (agreed) => this.#requireMedia(agreed));
+    this.#slides = slides;
     // Behind a proxy the peer's own address is unknown.
     const isDirect = !this.#startup.outboundProxy && !accepted.headers.get('record-route');
     const signallingAddress = isDirect ? this.#peerAddress : undefined;
@@ -213,23 +229,28 @@ export class CallDescriptions {
     this.#logger.warn(problem);
   }
 
-  #requireMedia({ media }: Agreed): void {
-    if (media.audio || media.video) return this.#requireDestinations(media);
+  #requireMedia(agreed: Agreed): void {
+    const { media } = agreed;
+    if (media.audio || media.video) return this.#requireDestinations(agreed);
     throw Object.assign(new Error('No medium with a codec in common'), {
       code: 'NO_COMMON_CODECS',
     });
   }
 
-  #requireDestinations(media: Agreed['media']): void {
-    const silent = this.#destinations?.check(media, this.#peerAddress) ?? [];
+  #requireDestinations({ media, slides }: Agreed): void {
+    const all = [media, ...(slides ? [{ video: slides }] : [])];
+    const silent = all.flatMap((one) => [
+      ...(this.#destinations?.check(one, this.#peerAddress) ?? []),
+    ]);
     if (silent.length === 0) return;
     this.warn(
       `no RTP to ${silent.join(', ')}, which may not be connected to: waiting for the peer's media`,
     );
   }
 
-  #apply({ media, held }: Agreed): void {
-    this.#requireDestinations(media);
-    this.#media.update({ ...media, held });
+  #apply(agreed: Agreed): void {
+    this.#requireDestinations(agreed);
+    this.#media.update({ ...agreed.media, held: agreed.held });
+    this.#slides = agreed.slides;
   }
 }

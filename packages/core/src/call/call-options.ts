@@ -4,6 +4,7 @@ import type { Registration, SipUserAgent } from '@sipcast/sip';
 import type { Logger } from '../logger.ts';
 import type { OfferOptions } from '../negotiation/negotiation.ts';
 import type { RegistrationView } from '../registration/account-registration.ts';
+import type { OpenSlidesMedia } from '../slides/call-slides.ts';
 import type { SipTraceEntry } from '../trace/sip-trace.ts';
 
 /** The gateway's settings for a call. */
@@ -35,6 +36,8 @@ export interface CallDeps {
   };
   /** An output of the call's stream was removed. */
   readonly onOutputFailed: (streamName: string, callId: string, error: unknown) => void;
+  /** Opens the media of slides. Undefined: they are refused. */
+  readonly openSlides?: OpenSlidesMedia;
   /** Logger of this call: its lines need not name the call. */
   readonly logger: Logger;
   /** Wall clock in milliseconds. */

@@ -20,6 +20,7 @@ import { registrationInfo } from '../registration/account-registration.ts';
 import { statusOfProvisional } from '../status.ts';
 import type { CallStatus, FinalCallStatus, RtmpStreamStatus } from '../status.ts';
 import type { GatewayPush } from '../stream/gateway-push.ts';
+import { CallSlides } from '../slides/call-slides.ts';
 import { GatewayStream } from '../stream/gateway-stream.ts';
 import type { NamedStream } from '../stream/named-stream.ts';
 import type { SipTraceEntry } from '../trace/sip-trace.ts';
@@ -58,6 +59,7 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
   readonly #deps: CallDeps;
   readonly #media: MediaSession;
   readonly #progress: CallProgress;
+  readonly #slides: CallSlides | undefined;
   #rtmpPush: GatewayPush | undefined;
   #session: InviteSession | undefined;
   #registration: Pick<Registration, 'unregister'> | undefined;
@@ -93,6 +95,23 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
     });
     this.#descriptions = new CallDescriptions(startup, media, options, deps);
     const { agreement } = this.#descriptions;
+    const { openSlides } = deps;
+    this.#slides =
+      openSlides &&
+      new CallSlides(
+        startup.toStream,
+        {
+          callId: startup.callId,
+          logger: childLogger(deps.logger, { area: 'rtp' }),
+          open: openSlides,
+        },
+        {
+          maySendTo: (address) => this.maySendTo(address),
+          onMedia: (session) => this.#descriptions.onSlidesMedia(session),
+          onOutputFailed: (streamName, error) =>
+            deps.onOutputFailed(streamName, startup.callId, error),
+        },
+      );
     this.#changes = new CallChanges(agreement, {
       session: () => {
         const isUp = this.#progress.isEstablished && !this.ended && !this.#terminating;
@@ -103,8 +122,11 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
         return agreement.read(sdp, () => this.#onReanswer(sdp));
       },
     });
-    this.stream = new GatewayStream(startup.toStream, startup.callId, media.stream, (error) =>
-      this.onOutputFailed(error),
+    this.stream = new GatewayStream(
+      startup.toStream,
+      { callId: startup.callId },
+      media.stream,
+      (error) => this.onOutputFailed(error),
     );
     this.#answered = new Promise((resolve) => {
       this.#resolveAnswered = resolve;
@@ -123,6 +145,12 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
       session: () => this.#session,
       sendEvents: (digits) => media.sendDtmf(digits),
     });
+  }
+
+  /** Its own stream, and that of its slides. */
+  get streams(): readonly GatewayStream[] {
+    const slides = this.#slides?.stream;
+    return slides ? [this.stream, slides] : [this.stream];
   }
 
   get callId(): string {
@@ -412,6 +440,7 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
       if (offer === undefined) sdp = descriptions.agreement.firstOffer();
       else {
         await descriptions.agreement.hosts.lookUp(offer);
+        if (this.#slides?.needs(offer) === true) await this.#slides.prepare();
         if (this.ended) return;
         sdp = descriptions.answerFirst(offer);
       }
@@ -488,6 +517,7 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
       this.#media.start(this.#descriptions.begin(described, response));
       // Before the call counts as established: a call that cannot be published as requested has failed.
       if (this.#rtmpPush) release ??= this.#rtmpPush.prepare(this.#media.stream);
+      this.#slides?.apply(this.#descriptions.slides, false);
     } catch (error) {
       release?.();
       this.#descriptions.warn(`unusable answer: ${describe(error)}`);
@@ -511,8 +541,14 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
     earlyTag: string | undefined,
   ): ReturnType<InviteSessionHandler['onReoffer']> {
     this.#descriptions.cameFrom(source);
+    if (earlyTag === undefined && this.#slides?.needs(sdp) === true) {
+      // The answer cannot wait for the ports. The peer repeats its offer (RFC 3261 §14.1).
+      void this.#slides.prepare();
+      return { statusCode: 491, reasonPhrase: 'Request Pending' };
+    }
     const reply = this.#descriptions.onReoffer(sdp, earlyTag);
     if ('statusCode' in reply) return reply;
+    if (earlyTag === undefined) this.#slides?.apply(this.#descriptions.slides, reply.held);
     if (earlyTag !== undefined) return { answer: reply.answer };
     this.#progress.move(reply.held ? 'HOLD' : 'ESTABLISHED');
     return { answer: reply.answer };
@@ -522,6 +558,7 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
   #onReanswer(sdp: string): void {
     if (this.ended) return;
     const held = this.#descriptions.onReanswer(sdp);
+    this.#slides?.apply(this.#descriptions.slides, held);
     this.#progress.move(held ? 'HOLD' : 'ESTABLISHED');
   }
 
@@ -574,7 +611,7 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
 
   async #endMedia(): Promise<void> {
     try {
-      await this.stream.end();
+      await Promise.all([this.stream.end(), this.#slides?.close()]);
     } finally {
       await this.#media.close();
     }

@@ -6,6 +6,8 @@ import { GatewayCall } from '../call/gateway-call.ts';
 import type { ResolvedStartup } from '../call/startup.ts';
 import { GatewayError } from '../errors.ts';
 import { childLogger } from '../logger.ts';
+import type { SlidesMedia, SlidesMediaHandler } from '../slides/call-slides.ts';
+import { checkStreamName } from '../stream/names.ts';
 import { prepareFolder } from '../stream/recording.ts';
 import type { SipTraces } from '../trace/sip-traces.ts';
 import type { Admission } from './admission.ts';
@@ -26,6 +28,8 @@ export interface CallLauncherDeps extends CallDeps {
   readonly pushes: PushTable;
   readonly recordings: Recordings;
   readonly traces: SipTraces;
+  /** Slides are taken. */
+  readonly slides: boolean;
 }
 
 /** What a launcher asks and reports. */
@@ -124,11 +128,42 @@ export class CallLauncher {
         userAgent,
         wallClock,
         onOutputFailed,
+        ...(this.#deps.slides && {
+          openSlides: (streamName, handler) => this.#openSlides(startup, streamName, handler),
+        }),
         logger: childLogger(this.#deps.logger, { area: 'call', callId }),
       },
     );
     call.once('closed', () => traces.retireCall(callId, trace));
     return call;
+  }
+
+  async #openSlides(
+    { callId, form: wanted, rtmpUrl, rtmp }: ResolvedStartup,
+    streamName: string,
+    handler: SlidesMediaHandler,
+  ): Promise<SlidesMedia> {
+    const { reservations, media, pushes } = this.#deps;
+    checkStreamName('toStream', streamName);
+    const releaseName = reservations.takeStream(streamName);
+    try {
+      const form = this.#deps.encoders.formOf(wanted);
+      const encoders = this.#deps.encoders.reserve(form, false);
+      const release = (): void => {
+        releaseName();
+        encoders.release();
+      };
+      const ownForm = media.ownForm(form, pushes.enhancedOf(rtmpUrl, rtmp));
+      try {
+        return { session: await media.openSlides(callId, ownForm, encoders, handler), release };
+      } catch (error) {
+        encoders.release();
+        throw error;
+      }
+    } catch (error) {
+      releaseName();
+      throw error;
+    }
   }
 
   #attachOutputs(

@@ -95,6 +95,10 @@ export interface CallGatewayOptions {
   readonly videoLoss?: 'wait' | 'continue';
   /** Sends black video to peers that take H.264: some MCUs start their own video only then. Default false. */
   readonly blackVideo?: boolean;
+  /**
+   * Take a second video of a call that is marked as slides (RFC 4796) as a stream of its own, `<toStream>-slides`. Default true.
+   */
+  readonly slides?: boolean;
   /** The call ends when the peer should send RTP and has not for this long; 0: never. Default 60,000 ms. */
   readonly rtpTimeoutMs?: number;
   /** As `rtpTimeoutMs`, for RTCP, which some devices never send. Default 0: never. */

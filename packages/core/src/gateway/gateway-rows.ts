@@ -267,6 +267,7 @@ export const GATEWAY_ROWS = {
     isFractional: true,
   }),
   videoLoss: word(['wait', 'continue'], 'After a loss: wait for a key frame, or go on.', 'wait'),
+  slides: flag('Take the slides of a call as a stream of their own, `<toStream>-slides`.', 'true'),
   blackVideo: flag('Send a black picture to peers that take H.264.', 'false'),
   rtpTimeoutMs: time('A peer without RTP for this long ends the call; 0: never.', '60000', {
     isFractional: true,

@@ -162,7 +162,7 @@ class Gateway extends SafeEmitter<CallGatewayEvents> implements CallGateway {
     const snapshots = new Snapshots({ ffmpeg: () => encoders.ffmpeg, now: deps.now });
     this.streams = new StreamTable(options, {
       takeSnapshot: (stream, format) => snapshots.take(stream, format),
-      callStreams: () => this.calls.live.map(({ stream }) => stream),
+      callStreams: () => this.calls.live.flatMap(({ streams }) => streams),
       isReserved: (name) => reservations.hasStream(name),
       openSource: (...source) => {
         this.#launcher.requireOpen();
@@ -195,6 +195,7 @@ class Gateway extends SafeEmitter<CallGatewayEvents> implements CallGateway {
         pushes: this.pushes,
         recordings,
         traces: this.#traces,
+        slides: options.slides ?? true,
         userAgent: {
           localAddressFor: (...to) => this.#userAgent.localAddressFor(...to),
           invite: (...call) => this.#userAgent.invite(...call),

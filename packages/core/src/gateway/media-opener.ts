@@ -5,12 +5,14 @@ import type {
   FrameStreamHandler,
   FrameStreamMedia,
   MediaSession,
+  MediaSessionOptions,
   openMediaSession,
   OutputForm,
   RtmpEnhancedMode,
 } from '@sipcast/media';
 import type { GatewayCall } from '../call/gateway-call.ts';
 import type { CallEncoders, Encoders } from './encoders.ts';
+import type { SlidesMediaHandler } from '../slides/call-slides.ts';
 import { GatewayError } from '../errors.ts';
 import type { FaultLog } from '../fault-log.ts';
 import type { OutputFormOptions } from '../stream/output-form.ts';
@@ -62,45 +64,90 @@ export class MediaOpener {
     encoders: CallEncoders,
     call: () => GatewayCall | undefined,
   ): Promise<MediaSession> {
+    const { faults } = this.#deps;
+    return this.#openSession(
+      {
+        ...this.#sessionOptions(form, encoders),
+        ...(this.#options.mayConnect && {
+          maySendTo: (address: string) => call()?.maySendTo(address) ?? false,
+        }),
+        audioCname: `rtp/audio/${callId}`,
+        videoCname: `rtp/video/${callId}`,
+      },
+      {
+        onFault: (fault, medium, source) => faults.count(`${medium}-${fault}`, source),
+        onEarlyMedia: () => call()?.onEarlyMedia(),
+        onDigit: (digit) => call()?.onDigit(digit),
+        onKeyFrameByInfo: () => call()?.onKeyFrameByInfo(),
+        onKeyFrameByReinvite: () => call()?.onKeyFrameByReinvite(),
+        onInactive: (kind) => call()?.onInactive(kind),
+        onProblem: (medium, problem) => call()?.onProblem(medium, problem),
+        onSecond: () => call()?.onSecond(),
+        onOutputFailed: (error) => call()?.onOutputFailed(error),
+        onFailure: (error) => call()?.fail(error),
+      },
+    );
+  }
+
+  /**
+   * The media of a call's slides: a second video. Slides may be still for hours, so their silence ends nothing.
+   * @throws GatewayError (rejection) `NO_PORTS`
+   */
+  openSlides(
+    callId: string,
+    form: OutputForm,
+    encoders: CallEncoders,
+    handler: SlidesMediaHandler,
+  ): Promise<MediaSession> {
+    const { faults } = this.#deps;
+    return this.#openSession(
+      {
+        ...this.#sessionOptions(form, encoders),
+        ...(this.#options.mayConnect && {
+          maySendTo: (address: string) => handler.maySendTo(address),
+        }),
+        audioCname: `rtp/slides-audio/${callId}`,
+        videoCname: `rtp/slides/${callId}`,
+        blackVideo: false,
+        rtpTimeoutMs: 0,
+        rtcpTimeoutMs: 0,
+      },
+      {
+        onFault: (fault, _medium, source) => faults.count(`slides-${fault}`, source),
+        onOutputFailed: (error) => handler.onOutputFailed(error),
+        onFailure: (error) => handler.onFailure(error),
+      },
+    );
+  }
+
+  #sessionOptions(
+    form: OutputForm,
+    encoders: CallEncoders,
+  ): Omit<MediaSessionOptions, 'audioCname' | 'videoCname'> {
     const options = this.#options;
-    const { now, wallClock, random, faults } = this.#deps;
+    const { now, wallClock, random } = this.#deps;
+    return {
+      portPool: this.#portPool,
+      ticker: this.#ticker,
+      bindAddress: options.bindAddress ?? '0.0.0.0',
+      form,
+      ...(encoders.transcoders && { transcoders: encoders.transcoders }),
+      ...(options.jitterDelayMs !== undefined && { jitterDelayMs: options.jitterDelayMs }),
+      silentAudio: options.silentAudio ?? form.audio === 'aac',
+      videoFreezeMs: options.videoFreezeMs ?? 2000,
+      videoLoss: options.videoLoss ?? 'wait',
+      blackVideo: options.blackVideo ?? false,
+      rtpTimeoutMs: options.rtpTimeoutMs ?? 60_000,
+      rtcpTimeoutMs: options.rtcpTimeoutMs ?? 0,
+      now,
+      wallClock,
+      random,
+    };
+  }
+
+  async #openSession(...session: Parameters<typeof openMediaSession>): Promise<MediaSession> {
     try {
-      return await this.#deps.openMediaSession(
-        {
-          portPool: this.#portPool,
-          ticker: this.#ticker,
-          bindAddress: options.bindAddress ?? '0.0.0.0',
-          ...(options.mayConnect && {
-            maySendTo: (address: string) => call()?.maySendTo(address) ?? false,
-          }),
-          audioCname: `rtp/audio/${callId}`,
-          videoCname: `rtp/video/${callId}`,
-          form,
-          ...(encoders.transcoders && { transcoders: encoders.transcoders }),
-          ...(options.jitterDelayMs !== undefined && { jitterDelayMs: options.jitterDelayMs }),
-          silentAudio: options.silentAudio ?? form.audio === 'aac',
-          videoFreezeMs: options.videoFreezeMs ?? 2000,
-          videoLoss: options.videoLoss ?? 'wait',
-          blackVideo: options.blackVideo ?? false,
-          rtpTimeoutMs: options.rtpTimeoutMs ?? 60_000,
-          rtcpTimeoutMs: options.rtcpTimeoutMs ?? 0,
-          now,
-          wallClock,
-          random,
-        },
-        {
-          onFault: (fault, medium, source) => faults.count(`${medium}-${fault}`, source),
-          onEarlyMedia: () => call()?.onEarlyMedia(),
-          onDigit: (digit) => call()?.onDigit(digit),
-          onKeyFrameByInfo: () => call()?.onKeyFrameByInfo(),
-          onKeyFrameByReinvite: () => call()?.onKeyFrameByReinvite(),
-          onInactive: (kind) => call()?.onInactive(kind),
-          onProblem: (medium, problem) => call()?.onProblem(medium, problem),
-          onSecond: () => call()?.onSecond(),
-          onOutputFailed: (error) => call()?.onOutputFailed(error),
-          onFailure: (error) => call()?.fail(error),
-        },
-      );
+      return await this.#deps.openMediaSession(...session);
     } catch (cause) {
       const { code, message } = cause as { code?: string; message: string };
       if (code === 'NO_PORTS') throw new GatewayError('NO_PORTS', message, { cause });

@@ -32,6 +32,20 @@ export class Reservations {
   }
 
   /**
+   * Reserves the name of a further stream.
+   * @returns releases the name
+   * @throws GatewayError `STREAM_EXISTS`
+   */
+  takeStream(name: string): () => void {
+    if (this.#hasStream(name) || this.hasStream(name))
+      throw new GatewayError('STREAM_EXISTS', `A live stream has the name ${name}`);
+    this.#names.add(`stream ${name}`);
+    return () => {
+      this.#names.delete(`stream ${name}`);
+    };
+  }
+
+  /**
    * @returns releases the names; call it when the call is live or has failed
    * @throws GatewayError `CALL_EXISTS`, `STREAM_EXISTS`, `RTMP_STREAM_EXISTS`
    */

@@ -159,6 +159,26 @@ export function describeSession(parts: {
   };
 }
 
+/** The m-line for slides: a video that is only received (RFC 4796). */
+export function describeSlides(
+  video: LocalMedia,
+  { callId, options }: { readonly callId: string; readonly options: OfferOptions },
+): OfferedMedia {
+  const { videoCodecs = OFFERED_VIDEO_CODECS, profileLevelId = '420020' } = options;
+  return {
+    kind: 'video',
+    content: 'slides',
+    port: video.rtpPort,
+    rtcpPort: video.rtcpPort,
+    direction: 'recvonly',
+    codecs: videoCodecs.map((codec) => offeredVideo(codec, profileLevelId)),
+    ssrc: video.ssrc,
+    cname: `rtp/slides/${callId}`,
+    feedback: VIDEO_FEEDBACK,
+    ...secured(options),
+  };
+}
+
 /** Fresh keys for one medium: two media must not share keys (RFC 3711 §9.1). */
 function secured({
   srtp = 'off',
@@ -186,12 +206,24 @@ export function negotiatedMedia(
 ): NegotiatedMedia {
   const result: { audio?: NegotiatedMedium; video?: NegotiatedMedium } = {};
   for (const [index, answered] of peer.entries()) {
-    if (!answered.accepted) continue;
+    if (!answered.accepted || answered.content !== undefined) continue;
     const own = ours.media[index];
     const medium = negotiatedMedium(answered, own);
     if (medium.codecs.length > 0) result[answered.kind] = medium;
   }
   return result;
+}
+
+/** As {@link negotiatedMedia}, for the slides. Undefined: there are none. */
+export function negotiatedSlides(
+  ours: SessionDescription,
+  peer: readonly AnsweredMedia[],
+): NegotiatedMedium | undefined {
+  const index = peer.findIndex(({ accepted, content }) => accepted && content === 'slides');
+  const answered = peer[index];
+  if (answered === undefined) return undefined;
+  const medium = negotiatedMedium(answered, ours.media[index]);
+  return medium.codecs.length > 0 ? medium : undefined;
 }
 
 /**
@@ -203,7 +235,8 @@ export function negotiatedMedia(
 export function isHeld(peer: readonly AnsweredMedia[], before: readonly AnsweredMedia[]): boolean {
   let accepted = 0;
   for (const [index, answered] of peer.entries()) {
-    if (!answered.accepted) continue;
+    // Slides that begin or end are no hold.
+    if (!answered.accepted || answered.content !== undefined) continue;
     accepted++;
     const isNowhere = answered.address === '0.0.0.0' || answered.address === '::';
     const first = before[index];

@@ -1,6 +1,6 @@
 // What a call and its peer have agreed on: both descriptions, the open offer, hold (RFC 3264).
 
-import type { NegotiatedMedia } from '@sipcast/media';
+import type { NegotiatedMedia, NegotiatedMedium } from '@sipcast/media';
 import { answerReoffer, formatOffer, parseAnswer } from '@sipcast/sip';
 import type {
   AnsweredMedia,
@@ -11,13 +11,16 @@ import type {
 } from '@sipcast/sip';
 import { MediaHosts } from './media-hosts.ts';
 import type { ResolveHost } from './media-hosts.ts';
-import { describeSession, isHeld, negotiatedMedia } from './negotiation.ts';
+import { describeSession, isHeld, negotiatedMedia, negotiatedSlides } from './negotiation.ts';
 
-const KINDS = ['audio', 'video'] as const;
+const KINDS = ['audio', 'video', 'slides'] as const;
+type Kind = (typeof KINDS)[number];
 
 /** The outcome of an offer and its answer. */
 export interface Agreed {
   readonly media: NegotiatedMedia;
+  /** The second video; undefined: there is none. */
+  readonly slides: NegotiatedMedium | undefined;
   /** Either side holds the call. */
   readonly held: boolean;
 }
@@ -44,7 +47,7 @@ export interface AgreementState {
   readonly before: readonly AnsweredMedia[] | undefined;
   readonly remote: string | null;
   readonly holding: boolean;
-  readonly secured: readonly ('audio' | 'video')[];
+  readonly secured: readonly Kind[];
 }
 
 /**
@@ -60,7 +63,7 @@ export class SessionAgreement {
   /** The peer's first answer or offer: hold is detected by comparison with it. */
   #before: readonly AnsweredMedia[] | undefined;
   /** Media that were encrypted once must stay encrypted. */
-  readonly #secured = new Set<'audio' | 'video'>();
+  readonly #secured = new Set<Kind>();
   #remote: string | null = null;
   #holding = false;
   /** Answers that wait for host lookups, one after the other. */
@@ -108,6 +111,24 @@ export class SessionAgreement {
     this.#description = describeSession(parts);
   }
 
+  /**
+   * Sets the m-line for slides, before an offer of the peer that has them is answered. With port 0 they are refused. Not in our
+   * own offers until the peer has offered them.
+   */
+  setSlides(slides: OfferedMedia): void {
+    this.#description = withSlides(this.#mine(), slides);
+    if (this.#open)
+      this.#open = { ...this.#open, description: withSlides(this.#open.description, slides) };
+  }
+
+  /** The ports of the slides are closed: they are refused until {@link setSlides}. */
+  removeSlides(): void {
+    const slides = this.#mine().media.find(({ content }) => content === 'slides');
+    if (slides) this.setSlides({ ...slides, port: 0, rtcpPort: 0 });
+    // Keys are made again with the next slides.
+    this.#secured.delete('slides');
+  }
+
   /** Our first offer. */
   firstOffer(): string {
     const description = this.#mine();
@@ -135,7 +156,8 @@ export class SessionAgreement {
    * everything that is not encrypted with them.
    */
   #asAgreed(medium: OfferedMedia): OfferedMedia {
-    if (medium.requiresCrypto === true || this.#secured.has(medium.kind)) return medium;
+    if (medium.requiresCrypto === true || this.#secured.has(medium.content ?? medium.kind))
+      return medium;
     const { crypto: _, ...inTheClear } = medium;
     return inTheClear;
   }
@@ -189,12 +211,14 @@ export class SessionAgreement {
 
   #agree({ description, peer, sdp, holding }: Exchange, apply: (agreed: Agreed) => void): Agreed {
     const media = negotiatedMedia(description, peer);
-    this.#refuseDowngrade(media);
+    const slides = negotiatedSlides(description, peer);
+    const byKind = { ...media, slides };
+    this.#refuseDowngrade(byKind);
     const heldByPeer = this.#before !== undefined && isHeld(peer, this.#before);
-    const agreed = { media, held: heldByPeer || holding };
+    const agreed = { media, slides, held: heldByPeer || holding };
     apply(agreed);
     this.#open = undefined;
-    for (const kind of KINDS) if (media[kind]?.srtp !== undefined) this.#secured.add(kind);
+    for (const kind of KINDS) if (byKind[kind]?.srtp !== undefined) this.#secured.add(kind);
     this.#description = description;
     this.#holding = holding;
     this.#remote = sdp;
@@ -204,7 +228,7 @@ export class SessionAgreement {
   }
 
   /** An encrypted medium cannot be downgraded: `optional` applies to the first agreement only. */
-  #refuseDowngrade(media: NegotiatedMedia): void {
+  #refuseDowngrade(media: Readonly<Partial<Record<Kind, NegotiatedMedium | undefined>>>): void {
     const open = KINDS.find(
       (kind) =>
         this.#secured.has(kind) && media[kind] !== undefined && media[kind].srtp === undefined,
@@ -233,6 +257,17 @@ export class SessionAgreement {
   }
 }
 
+/** In place of the m-line for slides that is there, or behind the others and in no offer yet. */
+function withSlides(current: SessionDescription, slides: OfferedMedia): SessionDescription {
+  const { media, sections = media.map((_, index) => index) } = current;
+  const at = media.findIndex(({ content }) => content === 'slides');
+  return {
+    ...current,
+    media: at < 0 ? [...media, slides] : media.with(at, slides),
+    sections,
+  };
+}
+
 /**
  * All our media with all their codecs, in the same m-line positions (RFC 3264 §8): payload types in use stay, and a medium that
  * the peer refused or did not know is offered again (RFC 6337 §5.3).
@@ -247,7 +282,9 @@ function everything(current: SessionDescription): SessionDescription {
   });
   const { sections } = current;
   if (sections === undefined) return { ...current, media };
-  const absent = media.map((_, index) => index).filter((index) => !sections.includes(index));
+  const absent = media
+    .map((_, index) => index)
+    .filter((index) => media[index]?.content === undefined && !sections.includes(index));
   const order = sections.map((section) => {
     if (typeof section === 'number') return section;
     const at = absent.findIndex((index) => media[index]?.kind === section.type.toLowerCase());

@@ -23,7 +23,7 @@ export class FramePublication implements PublishedStream {
 
   constructor(name: string, source: FrameStream, handler: FramePublicationHandler) {
     this.name = name;
-    this.stream = new GatewayStream(name, null, source.stream, (error) =>
+    this.stream = new GatewayStream(name, { callId: null }, source.stream, (error) =>
       handler.onOutputFailed(error),
     );
     this.#source = source;

@@ -21,7 +21,7 @@ const source = {
 
 it('waits for outputs that flush, and not for ever for one that never does', async () => {
   const failures: unknown[] = [];
-  const stream = new GatewayStream('s', 'c', source, (error) => failures.push(error));
+  const stream = new GatewayStream('s', { callId: 'c' }, source, (error) => failures.push(error));
   const order: string[] = [];
   stream.addOutput({
     push: () => {},
@@ -49,7 +49,7 @@ it('reports an output that fails once, however it fails', async () => {
   let encoderFailed: ((error: unknown) => void) | undefined;
   const stream = new GatewayStream(
     's',
-    'c',
+    { callId: 'c' },
     {
       ...source,
       form: { audio: 'aac', video: 'passthrough' },

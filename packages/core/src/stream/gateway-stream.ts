@@ -23,10 +23,19 @@ const NOTHING: StreamFigures = {
   bitrateBps: null,
 };
 
+/** What a stream belongs to. */
+export interface StreamOrigin {
+  /** Of the call that owns it; `null`: of none. */
+  readonly callId: string | null;
+  /** Default `main`. */
+  readonly content?: 'main' | 'slides';
+}
+
 /** A stream as the gateway drives it. */
 export class GatewayStream implements NamedStream {
   readonly name: string;
   readonly callId: string | null;
+  readonly content: 'main' | 'slides';
   readonly #source: StreamSource;
   readonly #onOutputFailed: (error: unknown) => void;
   readonly #pushes = new Set<GatewayPush>();
@@ -34,17 +43,17 @@ export class GatewayStream implements NamedStream {
   #state: 'reserved' | 'live' | 'ended' = 'reserved';
 
   /**
-   * @param callId - Of the call that owns it; `null`: of none.
    * @param onOutputFailed - An output was removed, or failed to end, for a reason that its source does not report itself.
    */
   constructor(
     name: string,
-    callId: string | null,
+    { callId, content = 'main' }: StreamOrigin,
     source: StreamSource,
     onOutputFailed: (error: unknown) => void,
   ) {
     this.name = name;
     this.callId = callId;
+    this.content = content;
     this.#source = source;
     this.#onOutputFailed = onOutputFailed;
   }

@@ -37,6 +37,8 @@ export interface NamedStream {
   readonly name: string;
   /** `null`: the stream does not belong to a call. */
   readonly callId: string | null;
+  /** `slides`: the second video of a call. */
+  readonly content: 'main' | 'slides';
   /** Media is negotiated and the stream has not ended. */
   readonly live: boolean;
   /** All pushes of this stream that were not terminated. */

@@ -20,6 +20,8 @@ import type {
 /** The peer's answer to one of our m-lines. */
 export interface AnsweredMedia {
   readonly kind: 'audio' | 'video';
+  /** As in our m-line. */
+  readonly content?: 'slides';
   /** The port is not 0, the profile is allowed, and there is a codec in common other than telephone-event. */
   readonly accepted: boolean;
   /**
@@ -114,11 +116,21 @@ function align(
     return section;
   };
   const isOf = (media: OfferedMedia, section: RemoteMedia | undefined): section is RemoteMedia =>
-    section?.type.toLowerCase() === media.kind && free.has(section);
+    section?.type.toLowerCase() === media.kind &&
+    free.has(section) &&
+    isSlidesAmong(remote, section) === (media.content === 'slides');
+  // An m-line stays what it is (RFC 3264 §8), also where the peer does not repeat `a=content`.
+  const isPlaced = (
+    media: OfferedMedia,
+    section: RemoteMedia | undefined,
+  ): section is RemoteMedia => {
+    if (media.content === undefined) return isOf(media, section);
+    return section?.type.toLowerCase() === media.kind && free.has(section);
+  };
   const places = ours.map((_, index) => (sections === undefined ? index : sections.indexOf(index)));
   const best = ours.map((media, index) => {
     const placed = remote[places[index] ?? -1];
-    return take(isOf(media, placed) && isUsable(media, placed) ? placed : undefined);
+    return take(isPlaced(media, placed) && isUsable(media, placed) ? placed : undefined);
   });
   const usable = best.map((found, index) => {
     const media = ours[index];
@@ -129,8 +141,28 @@ function align(
     const media = ours[index];
     if (found !== undefined || media === undefined) return found;
     const placed = remote[places[index] ?? -1];
-    return take(isOf(media, placed) ? placed : [...free].find((one) => isOf(media, one)));
+    return take(isPlaced(media, placed) ? placed : [...free].find((one) => isOf(media, one)));
   });
+}
+
+/** A section of slides beside another video. Alone it is the video of the call, whatever it shows. */
+function isSlidesAmong(remote: readonly RemoteMedia[], section: RemoteMedia): boolean {
+  return (
+    section.content === 'slides' &&
+    remote.some(({ type, content }) => type.toLowerCase() === 'video' && content !== 'slides')
+  );
+}
+
+/** Whether a description has a video section for slides (RFC 4796) beside another. False for what cannot be read. */
+export function offersSlides(sdp: string): boolean {
+  let remote: RemoteMedia[];
+  try {
+    remote = readDescription(sdp);
+  } catch {
+    // Ignored: the one who uses the description reports it.
+    return false;
+  }
+  return remote.some((section) => section.port !== 0 && isSlidesAmong(remote, section));
 }
 
 /** The section has a port, a profile that we allow, and a codec in common. */
@@ -183,6 +215,7 @@ function answeredMedia(
   if (remote === undefined) {
     return {
       kind: media.kind,
+      ...(media.content && { content: media.content }),
       accepted: false,
       address: '',
       port: 0,
@@ -217,6 +250,7 @@ function answeredMedia(
   if (muxOffered && remote.rtcpMux) rtcpPort = remote.port;
   return {
     kind: media.kind,
+    ...(media.content && { content: media.content }),
     accepted,
     address,
     port: remote.port,
@@ -240,8 +274,10 @@ function isMediaCodec(codec: CodecDescription): boolean {
 }
 
 function requireUsable(media: readonly AnsweredMedia[]): void {
-  if (media.some((one) => one.accepted)) return;
-  const reasons = media.map(({ kind, problem }) => `${kind}: ${problem ?? 'not usable'}`);
+  // Slides alone are no call.
+  const own = media.filter(({ content }) => content === undefined);
+  if (own.some((one) => one.accepted)) return;
+  const reasons = own.map(({ kind, problem }) => `${kind}: ${problem ?? 'not usable'}`);
   throw new SipError('NO_COMMON_CODECS', `No usable medium: ${reasons.join('; ')}`, {
     field: 'sdp',
     statusCode: 488,

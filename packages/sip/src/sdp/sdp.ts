@@ -26,6 +26,8 @@ export interface CodecDescription {
 /** One of our m-lines. */
 export interface OfferedMedia {
   readonly kind: 'audio' | 'video';
+  /** A second video with a presentation (RFC 4796). */
+  readonly content?: 'slides';
   /** RTP port, 0–65535; 0 refuses the medium. */
   readonly port: number;
   /** 0–65535. */
@@ -97,6 +99,8 @@ export const SDP_LIMITS = {
 /** One validated m-section of a peer. */
 export interface RemoteMedia {
   readonly type: string;
+  /** Marked `a=content:slides` (RFC 4796). */
+  readonly content?: 'slides';
   /** 0–65535. */
   readonly port: number;
   readonly protocol: string;
@@ -137,7 +141,7 @@ const STATIC_CODECS: ReadonlyMap<number, readonly [string, number]> = new Map([
 
 /** Lines handed to sdp-transform. Its other rules never run on a peer's text. */
 const READ_LINES =
-  /^(?:[vost]=|c=|a=(?:rtpmap:|fmtp:|rtcp:|rtcp-fb:|ptime:|crypto:|rtcp-mux$|sendrecv$|sendonly$|recvonly$|inactive$))/;
+  /^(?:[vost]=|c=|a=(?:rtpmap:|fmtp:|rtcp:|rtcp-fb:|ptime:|crypto:|content:|rtcp-mux$|sendrecv$|sendonly$|recvonly$|inactive$))/;
 
 /**
  * Encoding names that devices use instead of the registered ones, keyed without punctuation. Grandstream and Yealink
@@ -293,6 +297,7 @@ export function formatMedia(description: SessionDescription, media: OfferedMedia
     `a=${media.direction}`,
     `a=ssrc:${media.ssrc} cname:${media.cname}`,
   );
+  if (media.content !== undefined) lines.push(`a=content:${media.content}`);
   for (const attribute of media.crypto ?? []) {
     const line = formatCrypto(attribute);
     requireText('crypto', line);
@@ -377,6 +382,7 @@ interface ParsedSection {
   readonly connection?: { ip: unknown };
   readonly direction?: MediaDirection;
   readonly ptime?: unknown;
+  readonly content?: unknown;
 }
 
 function readMedia(line: MediaLine, media: ParsedSection, session: ParsedSection): RemoteMedia {
@@ -419,8 +425,16 @@ function readMedia(line: MediaLine, media: ParsedSection, session: ParsedSection
       text: subtype === undefined ? asText(type) : `${asText(type)} ${asText(subtype)}`,
     })),
     crypto: isRtp ? readCrypto(media.crypto ?? []) : [],
+    ...(isSlides(media.content) && { content: 'slides' }),
     ...(problem !== undefined && (line.port !== 0 || line.problem !== undefined) && { problem }),
   };
+}
+
+/** RFC 4796 §4: a list of tokens. */
+function isSlides(content: unknown): boolean {
+  return asText(content)
+    .split(',')
+    .some((token) => token.trim().toLowerCase() === 'slides');
 }
 
 /** The lines that we understand, with m-lines made harmless for sdp-transform, and the parsed m-lines. */
