@@ -44,6 +44,7 @@ const rooms = {
     'srt',
     'snapshot',
     'output',
+    'mp4',
     'hls',
     'session',
   ],

@@ -22,6 +22,8 @@ export { newSrtpKey, SRTP_SUITES } from './rtp/srtp.ts';
 export type { SrtpKeys } from './rtp/srtp.ts';
 export type { RtmpCapabilities, RtmpEnhancedMode } from './rtmp/capabilities.ts';
 export { openRtmpPublisher } from './rtmp/publication.ts';
+export { Mp4Recorder } from './mp4/mp4-recorder.ts';
+export type { Mp4RecorderHandler } from './mp4/mp4-recorder.ts';
 export { HlsPackager } from './hls/hls-packager.ts';
 export type { HlsFile, HlsPackagerHandler, HlsPackagerOptions } from './hls/hls-packager.ts';
 export { takeSnapshot } from './snapshot/snapshot.ts';
@@ -43,7 +45,6 @@ export type { FfmpegBinary } from './ffmpeg/binary.ts';
 export { openFileSound } from './ffmpeg/file-sound.ts';
 export { openFfmpegTranscoders } from './ffmpeg/open-transcoders.ts';
 export type { FfmpegOptions, FfmpegTranscoders } from './ffmpeg/open-transcoders.ts';
-export { remuxToMp4 } from './ffmpeg/remux.ts';
 export type {
   AudioTranscoder,
   AudioTranscoderHandler,

@@ -173,7 +173,6 @@ class Gateway extends SafeEmitter<CallGatewayEvents> implements CallGateway {
     });
     const reservations = new Reservations(this.calls.byCallId, (name) => this.streams.has(name));
     const recordings = new Recordings(options.recording, keyFrameIntervalMs, {
-      ffmpeg: encoders.ffmpeg,
       logger,
       wallClock: deps.wallClock,
     });

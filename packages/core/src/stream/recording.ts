@@ -1,9 +1,9 @@
-// The recording of a call: FLV files in a folder, remuxed to MP4 on request.
+// The recording of a call: FLV files in a folder, and MP4 files beside them on request.
 
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FlvRecorder, remuxToMp4 } from '@sipcast/media';
-import type { FfmpegBinary, FlvRecording, FlvTag, Output, OutputContents } from '@sipcast/media';
+import { FlvRecorder, Mp4Recorder } from '@sipcast/media';
+import type { FlvRecording, FlvTag, Output, OutputContents } from '@sipcast/media';
 import { GatewayError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 
@@ -15,14 +15,12 @@ export interface RecordingOptions {
   readonly maxBytes?: number;
   /** A new file starts after this many milliseconds, at a key frame. Default: never. */
   readonly maxMs?: number;
-  /** Also remux each complete file with H.264 and AAC to MP4. Default false. */
+  /** Also record H.264 and AAC to MP4 files, fragmented while the call runs. Default false. */
   readonly mp4?: boolean;
 }
 
 /** What a recording needs. */
 export interface RecordingDeps {
-  /** Undefined: no MP4. */
-  readonly ffmpeg: FfmpegBinary | undefined;
   readonly logger: Logger;
   /** Wall clock in milliseconds. */
   readonly wallClock: () => number;
@@ -40,13 +38,11 @@ export async function prepareFolder(dir: string): Promise<void> {
 
 /** An output of a stream that writes files. */
 export class Recording implements Output {
-  readonly #options: RecordingOptions;
   readonly #deps: RecordingDeps;
   readonly #recorder: FlvRecorder;
-  readonly #onFile: (file: FlvRecording) => void;
   /** Of its files, and for the log. */
   readonly #stem: string;
-  readonly #remuxes: Promise<void>[] = [];
+  readonly #mp4: Mp4Recorder | undefined;
 
   /**
    * @param name - Of the call or its stream: what it has beside letters, digits and `_.-` becomes `_`.
@@ -58,27 +54,34 @@ export class Recording implements Output {
     onFile: (file: FlvRecording) => void,
     deps: RecordingDeps,
   ) {
-    this.#options = options;
     this.#deps = deps;
-    this.#onFile = onFile;
     const stem = name
       .replaceAll(/[^A-Za-z0-9_.-]/g, '_')
       .replace(/^\.+/, '_')
       .slice(0, 100);
     this.#stem = stem;
     const began = new Date(deps.wallClock()).toISOString().replaceAll(/[-:]|\.\d+/g, '');
-    const { dir, maxBytes, maxMs } = options;
-    this.#recorder = new FlvRecorder(
-      {
-        pathOf: (index) => join(dir, `${stem}-${began}${index === 0 ? '' : `-${index}`}.flv`),
-        ...(maxBytes !== undefined && { maxBytes }),
-        ...(maxMs !== undefined && { maxMs }),
-      },
-      {
-        onFile: (file) => this.#take(file),
-        onFailed: (error) => deps.logger.error(`recording ${stem}: ${error.message}`),
-      },
-    );
+    const { dir, maxBytes, maxMs, mp4 = false } = options;
+    const recorderOf = (extension: string) => ({
+      pathOf: (index: number) =>
+        join(dir, `${stem}-${began}${index === 0 ? '' : `-${index}`}.${extension}`),
+      ...(maxBytes !== undefined && { maxBytes }),
+      ...(maxMs !== undefined && { maxMs }),
+    });
+    const handler = {
+      onFile,
+      onFailed: (error: Error) => deps.logger.error(`recording ${stem}: ${error.message}`),
+    };
+    this.#recorder = new FlvRecorder(recorderOf('flv'), handler);
+    this.#mp4 = mp4
+      ? new Mp4Recorder(recorderOf('mp4'), {
+          ...handler,
+          onOmitted: () =>
+            deps.logger.warn(
+              `recording ${stem}: MP4 holds H.264 and AAC only, and goes without others`,
+            ),
+        })
+      : undefined;
   }
 
   onLive(contents: OutputContents): void {
@@ -87,25 +90,12 @@ export class Recording implements Output {
 
   push(tag: FlvTag): void {
     this.#recorder.push(tag);
+    this.#mp4?.push(tag);
   }
 
   async onEnded(problem?: unknown): Promise<void> {
     if (problem instanceof Error)
       this.#deps.logger.error(`recording ${this.#stem}: ${problem.message}`);
-    await this.#recorder.close();
-    await Promise.all(this.#remuxes);
-  }
-
-  #take(file: FlvRecording): void {
-    this.#onFile(file);
-    const { ffmpeg, logger } = this.#deps;
-    if (!this.#options.mp4 || !ffmpeg) return;
-    const path = file.path.replace(/\.flv$/, '.mp4');
-    this.#remuxes.push(
-      remuxToMp4(ffmpeg, file.path, path).then(
-        async () => this.#onFile({ ...file, path, bytes: (await stat(path)).size }),
-        (error: unknown) => logger.warn(error instanceof Error ? error.message : String(error)),
-      ),
-    );
+    await Promise.all([this.#recorder.close(), this.#mp4?.close()]);
   }
 }

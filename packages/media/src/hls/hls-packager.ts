@@ -136,7 +136,8 @@ export class HlsPackager implements Output {
     void this.#era?.end();
     this.#era = undefined;
     this.#waitingSinceMs = undefined;
-    this.#held = [];
+    // What waits has the former parameters.
+    if (before) this.#held = [];
   }
 
   /** Until there are the headers of all that is promised: from the last key frame on, where there are pictures. */

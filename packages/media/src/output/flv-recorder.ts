@@ -1,12 +1,13 @@
 // Records a stream to FLV files: complete up to the last tag after a crash, seekable after a clean end.
 
-import { createWriteStream, openSync } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import type { WriteStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { amf0Object, decodeAmf0, EcmaArray, encodeAmf0 } from '../flv/amf0.ts';
 import type { Amf0Value } from '../flv/amf0.ts';
 import { formatFlvHeader, formatFlvTag } from '../flv/flv-file.ts';
 import type { FlvTag } from '../codec/frame.ts';
+import { openNew } from './new-file.ts';
 import type { Output, OutputContents } from './output.ts';
 
 /** Options of an {@link FlvRecorder}. */
@@ -85,25 +86,6 @@ class OpenFile {
     if (this.keyFrames.length < MAX_KEY_FRAMES) return;
     this.keyFrames = this.keyFrames.filter((_, index) => index % 2 === 0);
     this.keyFrameStep *= 2;
-  }
-}
-
-/** Files of one name that are looked for before giving up. */
-const MAX_SUFFIX = 10_000;
-
-/**
- * Opens a file that did not exist, readable for its owner only: `a.flv`, else `a_2.flv`, `a_3.flv` … Streams whose names
- * differ only in characters that a file cannot have may begin in the same second.
- */
-function openNew(wanted: string): { readonly path: string; readonly fd: number } {
-  for (let suffix = 1; ; suffix++) {
-    const path = suffix === 1 ? wanted : wanted.replace(/(\.[^./]*)?$/, `_${suffix}$1`);
-    try {
-      return { path, fd: openSync(path, 'wx', 0o600) };
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== 'EEXIST' || suffix >= MAX_SUFFIX) throw error;
-    }
   }
 }
 
