@@ -52,6 +52,7 @@ const rooms = {
   core: [
     'negotiation',
     'stream',
+    'bfcp',
     'slides',
     'snapshot',
     'hls',

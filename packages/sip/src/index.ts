@@ -56,6 +56,8 @@ export {
   type MediaDirection,
   type OfferedMedia,
   type RefusedMedia,
+  type RemoteMedia,
+  type ServedSection,
   parseFmtp,
   SDP_LIMITS,
   type SessionDescription,

@@ -1,5 +1,7 @@
 // Slides: a second video of the peer (RFC 4796), over real sockets.
 
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import type { CallGatewayOptions } from '@sipcast/core';
 import { RtpPort, RtpSender } from '@sipcast/testkit';
 import { describe, expect, it } from 'vitest';
@@ -163,5 +165,110 @@ describe('slides', () => {
     await expect
       .poll(() => gateway.streams.get('room-slides').view().width ?? 0)
       .toBeGreaterThan(0);
+  });
+
+  describe('with floor control over UDP', () => {
+    const FLOOR = ['a=floorctrl:c-only', 'a=setup:actpass', 'a=connection:new'];
+
+    /** A BFCP client written from RFC 8855: requests out, answers in. */
+    async function openClient() {
+      const socket = createSocket('udp4');
+      socket.bind(0, '127.0.0.1');
+      await once(socket, 'listening');
+      afterTest(() => socket.close());
+      const received: Buffer[] = [];
+      socket.on('message', (datagram) => received.push(datagram));
+      return {
+        port: socket.address().port,
+        received,
+        send: (hex: string, port: number) =>
+          socket.send(Buffer.from(hex, 'hex'), port, '127.0.0.1'),
+      };
+    }
+
+    it('grants the floor to the peer, and to no one else', LIMIT, async () => {
+      const gateway = await open(GATEWAY);
+      const { phone, section } = await openPhone();
+      const client = await openClient();
+      const { accepted, call } = await callIn(gateway, phone, {
+        body: phone.sdp(...BOTH, ...section(), `m=application ${client.port} UDP/BFCP *`, ...FLOOR),
+      });
+      const [line = '', ...attributes] = accepted.sections[3] ?? [];
+      const port = Number(/^m=application (\d+) UDP\/BFCP \*$/.exec(line)?.[1]);
+      expect(port).toBeGreaterThan(0);
+      const label = accepted.sections[2]?.find((one) => one.startsWith('a=label:'))?.slice(8);
+      expect(attributes).toEqual(
+        expect.arrayContaining([
+          'a=floorctrl:s-only',
+          'a=confid:1',
+          'a=userid:1',
+          `a=floorid:1 mstrm:${label}`,
+        ]),
+      );
+      // Garbage first: it is dropped, and the floor goes on.
+      for (const bad of [
+        '',
+        '00',
+        'ff'.repeat(40),
+        '400bffff000000010001000100',
+        '00'.repeat(2000),
+      ])
+        client.send(bad, port);
+      // Hello, then FloorRequest for floor 1.
+      client.send('400b00000000000100010001', port);
+      await expect.poll(() => client.received.length).toBe(1);
+      expect(client.received[0]?.subarray(0, 2).toString('hex')).toBe('500c');
+      client.send('40010001000000010002000105040001', port);
+      await expect.poll(() => client.received.length).toBe(2);
+      const granted = client.received[1] ?? Buffer.alloc(0);
+      expect(granted.subarray(0, 2).toString('hex')).toBe('5004');
+      // REQUEST-STATUS: granted.
+      expect(granted.toString('hex')).toContain('0b040300');
+      const done = call.hold();
+      const offer = await phone.request('INVITE');
+      expect(offer.sections[3]?.[0]).toBe(line);
+      phone.respond(offer, '200 OK', {
+        body: phone.sdp(...BOTH, ...section(), `m=application ${client.port} UDP/BFCP *`, ...FLOOR),
+      });
+      await done;
+      await call.terminate();
+      // The socket is closed with the call: the port can be taken.
+      const again = createSocket('udp4');
+      again.bind(port, '127.0.0.1');
+      await once(again, 'listening');
+      again.close();
+    });
+
+    it.each([
+      ['only a server', 'UDP/BFCP', 'a=floorctrl:s-only'],
+      ['over TLS', 'TCP/TLS/BFCP', 'a=floorctrl:c-only'],
+    ])('is refused where the peer is %s', LIMIT, async (_, protocol, role) => {
+      const gateway = await open(GATEWAY);
+      const { phone, section } = await openPhone();
+      const { accepted, call } = await callIn(gateway, phone, {
+        body: phone.sdp(...BOTH, ...section(), `m=application 9 ${protocol} *`, role),
+      });
+      expect(accepted.sections[3]?.[0]).toBe(`m=application 0 ${protocol} *`);
+      expect(gateway.streams.get('room-slides').callId).toBe(call.callId);
+    });
+
+    it('does not answer strangers', LIMIT, async () => {
+      const gateway = await open(GATEWAY);
+      const { phone, section } = await openPhone();
+      const client = await openClient();
+      const { accepted } = await callIn(gateway, phone, {
+        body: phone.sdp(
+          ...BOTH,
+          ...section(),
+          'm=application 9 UDP/BFCP *',
+          'c=IN IP4 127.0.0.2',
+          ...FLOOR,
+        ),
+      });
+      const port = Number(accepted.sections[3]?.[0]?.split(' ')[1]);
+      client.send('400b00000000000100010001', port);
+      await expect.poll(() => Object.keys(gateway.faults)).toContain('slides-bfcp-source');
+      expect(client.received).toEqual([]);
+    });
   });
 });

@@ -7,7 +7,8 @@ import type { InviteSessionHandler, MessageSource, SipResponse } from '@sipcast/
 import { describe, warningOf } from './call-ending.ts';
 import { childLogger } from '../logger.ts';
 import type { Logger } from '../logger.ts';
-import { describeSlides } from '../negotiation/negotiation.ts';
+import type { SlidesMedia } from '../slides/call-slides.ts';
+import { describeSlides, SLIDES_LABEL } from '../negotiation/negotiation.ts';
 import { MediaDestinations } from '../negotiation/media-destinations.ts';
 import type { CallDeps, CallOptions } from './call-options.ts';
 import type { ResolvedStartup } from './startup.ts';
@@ -78,11 +79,13 @@ export class CallDescriptions {
   }
 
   /** The ports for slides are open, or closed (undefined). */
-  onSlidesMedia(session: MediaSession | undefined): void {
-    if (session === undefined) return this.agreement.removeSlides();
+  onSlidesMedia(media: SlidesMedia | undefined): void {
+    const floor = media?.floor;
+    this.agreement.serve = (section) => floor?.answer(section, SLIDES_LABEL);
+    if (media === undefined) return this.agreement.removeSlides();
     const { callId, srtp } = this.#startup;
     const options = { ...this.#options.offer, ...(srtp && { srtp }) };
-    this.agreement.setSlides(describeSlides(session.video, { callId, options }));
+    this.agreement.setSlides(describeSlides(media.session.video, { callId, options }));
   }
 
   /** {@link describe} was called: the way to the peer is known. */

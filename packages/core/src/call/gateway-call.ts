@@ -107,7 +107,7 @@ export class GatewayCall extends SafeEmitter<CallEvents> implements Call {
         },
         {
           maySendTo: (address) => this.maySendTo(address),
-          onMedia: (session) => this.#descriptions.onSlidesMedia(session),
+          onMedia: (slides) => this.#descriptions.onSlidesMedia(slides),
           onOutputFailed: (streamName, error) =>
             deps.onOutputFailed(streamName, startup.callId, error),
         },

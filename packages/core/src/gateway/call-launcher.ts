@@ -144,6 +144,7 @@ export class CallLauncher {
     handler: SlidesMediaHandler,
   ): Promise<SlidesMedia> {
     const { reservations, media, pushes } = this.#deps;
+    const logger = childLogger(this.#deps.logger, { area: 'rtp', callId });
     checkStreamName('toStream', streamName);
     const releaseName = reservations.takeStream(streamName);
     try {
@@ -155,7 +156,13 @@ export class CallLauncher {
       };
       const ownForm = media.ownForm(form, pushes.enhancedOf(rtmpUrl, rtmp));
       try {
-        return { session: await media.openSlides(callId, ownForm, encoders, handler), release };
+        const session = await media.openSlides(callId, ownForm, encoders, handler);
+        const floor = await media.openFloor(handler).catch((error: unknown) => {
+          // The slides go on: many devices send them without asking.
+          logger.warn(`no floor control for slides: ${String(error)}`);
+          return undefined;
+        });
+        return { session, floor, release };
       } catch (error) {
         encoders.release();
         throw error;

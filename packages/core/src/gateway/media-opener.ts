@@ -12,7 +12,8 @@ import type {
 } from '@sipcast/media';
 import type { GatewayCall } from '../call/gateway-call.ts';
 import type { CallEncoders, Encoders } from './encoders.ts';
-import type { SlidesMediaHandler } from '../slides/call-slides.ts';
+import { openFloor } from '../bfcp/bfcp-socket.ts';
+import type { SlidesFloor, SlidesMediaHandler } from '../slides/call-slides.ts';
 import { GatewayError } from '../errors.ts';
 import type { FaultLog } from '../fault-log.ts';
 import type { OutputFormOptions } from '../stream/output-form.ts';
@@ -118,6 +119,17 @@ export class MediaOpener {
         onFailure: (error) => handler.onFailure(error),
       },
     );
+  }
+
+  /** The floor control of a call's slides (BFCP). Rejects if there is no port. */
+  openFloor(handler: SlidesMediaHandler): Promise<SlidesFloor> {
+    const { faults } = this.#deps;
+    return openFloor({
+      ports: this.#portPool,
+      bindAddress: this.#options.bindAddress ?? '0.0.0.0',
+      maySendTo: (address) => handler.maySendTo(address),
+      onFault: (fault, source) => faults.count(`slides-${fault}`, source),
+    });
   }
 
   #sessionOptions(

@@ -159,6 +159,9 @@ export function describeSession(parts: {
   };
 }
 
+/** Label of the slides' section. */
+export const SLIDES_LABEL = '3';
+
 /** The m-line for slides: a video that is only received (RFC 4796). */
 export function describeSlides(
   video: LocalMedia,
@@ -168,6 +171,7 @@ export function describeSlides(
   return {
     kind: 'video',
     content: 'slides',
+    label: SLIDES_LABEL,
     port: video.rtpPort,
     rtcpPort: video.rtcpPort,
     direction: 'recvonly',

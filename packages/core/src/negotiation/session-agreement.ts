@@ -7,6 +7,8 @@ import type {
   CodecDescription,
   MediaDirection,
   OfferedMedia,
+  RemoteMedia,
+  ServedSection,
   SessionDescription,
 } from '@sipcast/sip';
 import { MediaHosts } from './media-hosts.ts';
@@ -129,6 +131,9 @@ export class SessionAgreement {
     this.#secured.delete('slides');
   }
 
+  /** Answers the peer's sections that are neither audio nor video. Default: they are refused. */
+  serve: (section: RemoteMedia) => ServedSection | undefined = () => undefined;
+
   /** Our first offer. */
   firstOffer(): string {
     const description = this.#mine();
@@ -205,7 +210,11 @@ export class SessionAgreement {
   /** Answers the peer's offer. `apply` as in {@link answered}. */
   offered(sdp: string, apply: (agreed: Agreed) => void): Agreed & { readonly answer: string } {
     const readable = this.hosts.withAddresses(sdp);
-    const { sdp: answer, description, peer } = answerReoffer(this.#mine(), readable);
+    const {
+      sdp: answer,
+      description,
+      peer,
+    } = answerReoffer(this.#mine(), readable, (section) => this.serve(section));
     return { ...this.#agree({ description, peer, sdp, holding: this.#holding }, apply), answer };
   }
 

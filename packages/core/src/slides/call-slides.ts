@@ -2,12 +2,25 @@
 
 import type { MediaSession, NegotiatedMedium } from '@sipcast/media';
 import { offersSlides } from '@sipcast/sip';
+import type { RemoteMedia, ServedSection } from '@sipcast/sip';
 import type { Logger } from '../logger.ts';
 import { GatewayStream } from '../stream/gateway-stream.ts';
+
+/** Floor control of slides. */
+export interface SlidesFloor {
+  /**
+   * Answers the peer's section for it.
+   * @param label - Of the section with the slides.
+   */
+  answer(section: RemoteMedia, label: string): ServedSection | undefined;
+  close(): Promise<void>;
+}
 
 /** Media of slides that is open. */
 export interface SlidesMedia {
   readonly session: MediaSession;
+  /** Floor control (BFCP); undefined: the section for it is refused. */
+  readonly floor: SlidesFloor | undefined;
   /** Frees the stream's name and its encoders. Idempotent. */
   release(): void;
 }
@@ -38,7 +51,7 @@ export interface CallSlidesDeps {
 /** What slides report. */
 export interface CallSlidesHandler {
   /** The ports are open, or closed (undefined): the description of the call changes. */
-  onMedia(session: MediaSession | undefined): void;
+  onMedia(media: SlidesMedia | undefined): void;
   /** As {@link SlidesMediaHandler.maySendTo}. */
   maySendTo(address: string): boolean;
   /** An output of the stream was removed. */
@@ -104,8 +117,7 @@ export class CallSlides {
       return;
     }
     if (this.#closed) {
-      media.release();
-      return media.session.close();
+      return closeMedia(media);
     }
     const name = this.#streamName;
     const stream = new GatewayStream(
@@ -115,7 +127,7 @@ export class CallSlides {
       (error) => this.#handler.onOutputFailed(name, error),
     );
     this.#open = { media, stream };
-    this.#handler.onMedia(media.session);
+    this.#handler.onMedia(media);
   }
 
   /**
@@ -164,8 +176,12 @@ export class CallSlides {
     try {
       await stream.end();
     } finally {
-      media.release();
-      await media.session.close();
+      await closeMedia(media);
     }
   }
+}
+
+async function closeMedia(media: SlidesMedia): Promise<void> {
+  media.release();
+  await Promise.all([media.session.close(), media.floor?.close()]);
 }

@@ -14,6 +14,7 @@ import type {
   MediaDirection,
   OfferedMedia,
   RemoteMedia,
+  ServedSection,
   SessionDescription,
 } from './sdp.ts';
 
@@ -330,11 +331,14 @@ function textFacts({ codecs, direction, protocol = 'RTP/AVP', capability }: Offe
  * it keeps the full capability of our media, so that a held session can resume. `peer` has one entry for each of our
  * media.
  *
+ * @param serve - Answers sections that are neither audio nor video, such as floor control; undefined: refused.
+ *
  * @throws SipError `BAD_SDP` or `NO_COMMON_CODECS`, both answered with 488; the session then continues unchanged.
  */
 export function answerReoffer(
   current: SessionDescription,
   sdp: string,
+  serve: (section: RemoteMedia) => ServedSection | undefined = () => undefined,
 ): {
   readonly sdp: string;
   readonly description: SessionDescription;
@@ -385,8 +389,10 @@ export function answerReoffer(
   requireUsable(peer);
   const order = remote.map((section) => {
     const own = answers.get(section);
+    if (own !== undefined) return media.indexOf(own);
     const { type, protocol, formats } = section;
-    return own === undefined ? { type, protocol, formats } : media.indexOf(own);
+    const served = section.port === 0 ? undefined : serve(section);
+    return { type, protocol, formats, ...(served && { served }) };
   });
   const before = current.sections ?? current.media.map((_, index) => index);
   changed ||= JSON.stringify(order) !== JSON.stringify(before);
@@ -396,9 +402,11 @@ export function answerReoffer(
     sections: order,
     sessionVersion: current.sessionVersion + (changed ? 1 : 0),
   };
-  const sections = remote.map((section) => {
+  const sections = remote.map((section, index) => {
     const own = answers.get(section);
-    if (own === undefined) return formatRefusedMedia(description.address, section);
+    const other = order[index];
+    if (own === undefined)
+      return formatRefusedMedia(description.address, typeof other === 'object' ? other : section);
     // An answer may only confirm the feedback that was offered (RFC 4585 §4.2).
     const feedback = own.feedback?.filter((text) =>
       section.feedback.some((entry) => entry.text === text),

@@ -28,6 +28,8 @@ export interface OfferedMedia {
   readonly kind: 'audio' | 'video';
   /** A second video with a presentation (RFC 4796). */
   readonly content?: 'slides';
+  /** `a=label` (RFC 4574), by which other sections refer to this one. */
+  readonly label?: string;
   /** RTP port, 0–65535; 0 refuses the medium. */
   readonly port: number;
   /** 0–65535. */
@@ -80,8 +82,18 @@ export interface SessionDescription {
   };
 }
 
-/** An m-line of the peer that we refuse. */
+/** What we answer to an m-line that is neither audio nor video. */
+export interface ServedSection {
+  /** 1–65535. */
+  readonly port: number;
+  /** Complete lines (`a=…`). */
+  readonly attributes: readonly string[];
+}
+
+/** An m-line of the peer that is not one of our media. */
 export interface RefusedMedia {
+  /** Absent: we refuse it. */
+  readonly served?: ServedSection;
   readonly type: string;
   readonly protocol: string;
   /** As on the m-line. */
@@ -120,6 +132,8 @@ export interface RemoteMedia {
   readonly ptimeMs: number | undefined;
   readonly feedback: readonly { readonly payload: string; readonly text: string }[];
   readonly crypto: readonly RemoteCrypto[];
+  /** The `a=` lines of a section that is not RTP, as written. */
+  readonly attributes?: readonly string[];
   /** Why this section cannot be used, if so. Other sections are unaffected. */
   readonly problem?: string;
 }
@@ -248,8 +262,18 @@ export function formatDescription(
  */
 export function formatRefusedMedia(
   address: string,
-  { type, protocol, formats }: RefusedMedia,
+  { type, protocol, formats, served }: RefusedMedia,
 ): string {
+  if (served !== undefined) {
+    requireInteger('port', served.port, 65535);
+    for (const line of served.attributes) requireText('attributes', line);
+    const lines = [
+      `m=${type} ${served.port} ${protocol} ${formats.join(' ')}`,
+      `c=${connection(address)}`,
+      ...served.attributes,
+    ];
+    return `${lines.join('\r\n')}\r\n`;
+  }
   // A section that the peer itself refused may lack a profile or a format; the grammar requires both.
   const named = `${protocol === '' ? 'RTP/AVP' : protocol} ${formats.length === 0 ? '0' : formats.join(' ')}`;
   return `m=${type} 0 ${named}\r\nc=${connection(address)}\r\n`;
@@ -298,6 +322,10 @@ export function formatMedia(description: SessionDescription, media: OfferedMedia
     `a=ssrc:${media.ssrc} cname:${media.cname}`,
   );
   if (media.content !== undefined) lines.push(`a=content:${media.content}`);
+  if (media.label !== undefined) {
+    requireText('label', media.label);
+    lines.push(`a=label:${media.label}`);
+  }
   for (const attribute of media.crypto ?? []) {
     const line = formatCrypto(attribute);
     requireText('crypto', line);
@@ -341,6 +369,7 @@ interface MediaLine {
   readonly port: number;
   readonly protocol: string;
   readonly formats: readonly string[];
+  readonly attributes?: string[];
   readonly problem?: string;
 }
 
@@ -459,6 +488,7 @@ function readLines(text: string): { lines: string[]; mediaLines: MediaLine[] } {
     }
     // A section with port 0 only refuses itself, so skipping its lines cannot hurt.
     if (mediaLines.at(-1)?.port === 0) continue;
+    if (line.startsWith('a=')) mediaLines.at(-1)?.attributes?.push(line);
     const known = normalized(line);
     if (READ_LINES.test(known)) lines.push(known);
   }
@@ -494,7 +524,8 @@ function readMediaLine(line: string): MediaLine {
   const match = /^(\d{1,5})(?:\/\d{1,5})?$/.exec(ports);
   const given = match === null ? -1 : Number(match[1]);
   const port = given < 0 || given > 65535 ? 0 : given;
-  const media = { type, port, protocol, formats };
+  const isRtp = /^RTP\//i.test(protocol);
+  const media = { type, port, protocol, formats, ...(!isRtp && { attributes: [] }) };
   if (port !== given) return { ...media, problem: 'the port is not 0–65535' };
   if (port !== 0 && (protocol === '' || formats.length === 0))
     return { ...media, problem: 'no profile or format' };
