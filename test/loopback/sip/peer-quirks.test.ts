@@ -693,3 +693,42 @@ describe('a medium that is kept off the air', () => {
     expect(call.stats()?.audio?.problem).toBe('HELD');
   });
 });
+
+// P23: Chrome offers VP8 first, and room systems put Opus behind G.711.
+describe('an offer with several codecs in common', () => {
+  const OFFER = [
+    'm=audio AUDIO RTP/AVP 8 97',
+    'a=rtpmap:97 opus/48000/2',
+    'm=video VIDEO RTP/AVP 98 112',
+    'a=rtpmap:98 VP8/90000',
+    ...VIDEO.slice(1),
+  ];
+
+  it.each([
+    [undefined, '8 97', '112 98'],
+    ['passthrough', '8 97', '112 98'],
+    ['peer', '8 97', '98 112'],
+    [['opus', 'vp8'], '97 8', '98 112'],
+    [['opus', 'h264'], '97 8', '112 98'],
+  ] as const)('is answered by the preference %s', LIMIT, async (preference, audio, video) => {
+    const gateway = await open({
+      offer: preference === undefined ? {} : { preference },
+      // What is preferred may need an encoder.
+      transcoding: {},
+    });
+    const phone = await RawPhone.open();
+    const { accepted } = await callIn(gateway, phone, { body: phone.sdp(...OFFER) });
+    expect(accepted.sections.map(([line]) => line?.split(' ').slice(3).join(' '))).toEqual([
+      audio,
+      video,
+    ]);
+  });
+
+  it('is an offer of ours in the order of the preference', LIMIT, async () => {
+    const gateway = await open({ offer: { preference: ['opus', 'vp8'] } });
+    const phone = await RawPhone.open();
+    await gateway.startup({ callee: `sip:raw@127.0.0.1:${phone.port}` });
+    const invite = await phone.request('INVITE');
+    expect(invite.sections.map(([line]) => line?.split(' ')[3])).toEqual(['96', '114']);
+  });
+});

@@ -317,6 +317,15 @@ export const GATEWAY_ROWS = {
       OFFERED_VIDEO_CODECS.join(', '),
       { words: OFFERED_VIDEO_CODECS, least: 1 },
     ),
+    preference: texts(
+      'Codecs that come first in answers and offers; `passthrough`: H.264 in answers; `peer`: the order of the peer.',
+      'passthrough',
+      {
+        words: ['passthrough', 'peer', ...OFFERED_AUDIO, 'h264', 'vp8'] as const,
+        least: 1,
+        orOne: true,
+      },
+    ),
     srtp: word(['off', 'optional', 'required'], 'Media encryption by SRTP (SDES).', 'off'),
     srtpSuites: texts(
       `In order of preference; of ${OFFERED_SUITES.join(', ')}.`,

@@ -15,6 +15,9 @@ import type {
 /** Video codecs that can be offered: H.264 once for each packetization mode (RFC 6184 §6), and VP8. */
 export type OfferedVideoCodec = 'h264-mode1' | 'h264-mode0' | 'vp8';
 
+/** See {@link OfferOptions.preference}. */
+export type Preference = 'passthrough' | 'peer' | AudioCodec | VideoCodec;
+
 /** Options of the offer. */
 export interface OfferOptions {
   /** Audio codecs in order of preference. Default `['pcma', 'pcmu', 'speex-wb', 'speex-nb', 'g722', 'opus']`. */
@@ -30,6 +33,11 @@ export interface OfferOptions {
   readonly srtp?: 'off' | 'optional' | 'required';
   /** Suites of SRTP in order of preference. Default `AES_CM_128_HMAC_SHA1_80`, `AES_CM_128_HMAC_SHA1_32`. */
   readonly srtpSuites?: readonly SrtpSuite[];
+  /**
+   * Which codecs come first in our answers: `passthrough`, the default, H.264, which needs no encoding; `peer`: the peer's order;
+   * codecs in order: these, in our offers, too.
+   */
+  readonly preference?: Preference | readonly Preference[];
   /** Lines added to the end of a medium's section, without CRLF. */
   readonly extraAudioLines?: readonly string[];
   readonly extraVideoLines?: readonly string[];
@@ -122,8 +130,9 @@ export function describeSession(parts: {
   readonly options: OfferOptions;
 }): SessionDescription {
   const { audio, video, options, callId } = parts;
-  const audioCodecs = options.audioCodecs ?? DEFAULT_AUDIO;
-  const videoCodecs = options.videoCodecs ?? OFFERED_VIDEO_CODECS;
+  const audioCodecs = inOrder(options.audioCodecs ?? DEFAULT_AUDIO, options);
+  const videoCodecs = inOrder(options.videoCodecs ?? OFFERED_VIDEO_CODECS, options);
+  const preferred = preferredIn(options);
   const profile = options.profileLevelId ?? '420020';
   const media: OfferedMedia[] = [
     {
@@ -132,6 +141,7 @@ export function describeSession(parts: {
       rtcpPort: audio.rtcpPort,
       direction: directionOf(parts.hasAudio),
       codecs: offeredAudio(audioCodecs),
+      preferred,
       ssrc: audio.ssrc,
       cname: `rtp/audio/${callId}`,
       ptimeMs: PTIME_MS,
@@ -143,6 +153,7 @@ export function describeSession(parts: {
       rtcpPort: video.rtcpPort,
       direction: directionOf(parts.hasVideo),
       codecs: videoCodecs.map((codec) => offeredVideo(codec, profile)),
+      preferred,
       ssrc: video.ssrc,
       cname: `rtp/video/${callId}`,
       feedback: VIDEO_FEEDBACK,
@@ -176,11 +187,36 @@ export function describeSlides(
     rtcpPort: video.rtcpPort,
     direction: 'recvonly',
     codecs: videoCodecs.map((codec) => offeredVideo(codec, profileLevelId)),
+    preferred: preferredIn(options),
     ssrc: video.ssrc,
     cname: `rtp/slides/${callId}`,
     feedback: VIDEO_FEEDBACK,
     ...secured(options),
   };
+}
+
+/** As `OfferedMedia.preferred` has them. */
+function preferredIn({ preference = 'passthrough' }: OfferOptions): readonly string[] {
+  return [preference].flat().flatMap((codec) => {
+    if (codec === 'peer') return [];
+    if (codec === 'passthrough') return ['h264'];
+    if (codec === 'h264' || codec === 'vp8') return [codec];
+    const { encodingName, clockRateHz } = AUDIO_CODECS[codec];
+    return [`${encodingName.toLowerCase()}/${clockRateHz}`];
+  });
+}
+
+/** Our offer in the order of preference, where codecs are named. */
+function inOrder<Codec extends AudioCodec | OfferedVideoCodec>(
+  codecs: readonly Codec[],
+  { preference = [] }: OfferOptions,
+): readonly Codec[] {
+  const order = [preference].flat();
+  const rank = (codec: Codec): number => {
+    const at = order.findIndex((one) => codec === one || codec.startsWith(`${one}-mode`));
+    return at < 0 ? order.length : at;
+  };
+  return codecs.toSorted((one, other) => rank(one) - rank(other));
 }
 
 /** Fresh keys for one medium: two media must not share keys (RFC 3711 §9.1). */

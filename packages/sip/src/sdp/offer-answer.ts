@@ -86,6 +86,21 @@ function commonCodecs(
   return common;
 }
 
+/** In our order of preference, where we have one. */
+function byPreference<Common>(
+  common: readonly Common[],
+  codecOf: (one: Common) => CodecDescription,
+  preferred: readonly string[] = [],
+): Common[] {
+  const rank = (one: Common): number => {
+    const { encodingName, clockRateHz } = codecOf(one);
+    const name = encodingName.toLowerCase();
+    const at = preferred.findIndex((text) => text === name || text === `${name}/${clockRateHz}`);
+    return at < 0 ? preferred.length : at;
+  };
+  return common.toSorted((one, other) => rank(one) - rank(other));
+}
+
 function sends(direction: MediaDirection): boolean {
   return direction === 'sendrecv' || direction === 'sendonly';
 }
@@ -363,7 +378,9 @@ export function answerReoffer(
       muxOffered: false,
       crypto: chosen?.agreed,
     });
-    peer.push(answered);
+    // What we list first is what we expect to be sent.
+    const codecs = byPreference(answered.codecs, (codec) => codec, own.preferred);
+    peer.push({ ...answered, codecs });
     if (!answered.accepted || theirs === undefined) {
       media.push(own);
       continue;
@@ -371,9 +388,11 @@ export function answerReoffer(
     const next: OfferedMedia = {
       ...own,
       protocol: theirs.protocol,
-      codecs: commonCodecs(capability.codecs, theirs).map(([ours, named]) =>
-        answerCodec(ours, named),
-      ),
+      codecs: byPreference(
+        commonCodecs(capability.codecs, theirs),
+        ([ours]) => ours,
+        own.preferred,
+      ).map(([ours, named]) => answerCodec(ours, named)),
       direction: directionOf(
         sends(capability.direction) && receives(answered.direction),
         receives(capability.direction) && sends(answered.direction),

@@ -40,6 +40,11 @@ export interface OfferedMedia {
   /** In order of preference. */
   readonly codecs: readonly CodecDescription[];
   /** 0 … 2^32−1. */
+  /**
+   * Codecs that we prefer in an answer, in order, as `name` or `name/clock rate` in lower case; the others follow in the peer's
+   * order. Default: the peer's order.
+   */
+  readonly preferred?: readonly string[];
   readonly ssrc: number;
   readonly cname: string;
   readonly ptimeMs?: number;
