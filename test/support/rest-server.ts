@@ -21,6 +21,9 @@ export async function startRestServer(
   const router = createRestRouter(gateway, options);
   const listener = nodeListener(router);
   const server = createServer((request, response) => void listener(request, response));
+  server.on('upgrade', (request, socket, head) => {
+    if (!router.upgrade(request, socket, head)) socket.destroy();
+  });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
