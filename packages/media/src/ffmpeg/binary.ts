@@ -127,7 +127,10 @@ async function probe(path: string): Promise<Pick<FfmpegBinary, 'version' | 'capa
     ask('-version'),
     ask('-hide_banner', '-encoders'),
     ask('-hide_banner', '-decoders'),
-    ask('-hide_banner', '-protocols'),
+    ask('-hide_banner', '-protocols').catch(() => {
+      // Ignored: a build that does not tell its protocols encodes as well as any; pushes over SRT say that they lack it.
+      return '';
+    }),
   ]);
   const version = /^ffmpeg version (\S+)/.exec(head)?.[1];
   if (version === undefined) throw new Error('It does not say that it is ffmpeg');
