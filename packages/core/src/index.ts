@@ -26,7 +26,11 @@ export type {
   IncomingOptions,
   IncomingRule,
 } from './incoming/incoming-rules.ts';
-export type { OfferedVideoCodec, OfferOptions } from './negotiation/negotiation.ts';
+export type {
+  CodecPreference,
+  OfferedVideoCodec,
+  OfferOptions,
+} from './negotiation/negotiation.ts';
 export type {
   AccountRegistration,
   RegistrationAccount,

@@ -65,7 +65,7 @@ export { FlvViewer } from './output/flv-viewer.ts';
 export type { FlvViewerHandler, FlvViewerStats, FlvViewerTarget } from './output/flv-viewer.ts';
 export { enhancedForm } from './output/output-form.ts';
 export type { OutputForm } from './output/output-form.ts';
-export type { Output, OutputContents } from './output/output.ts';
+export type { Output, OutputContents, OutputOptions } from './output/output.ts';
 export type { SessionTranscoders } from './output/rendition.ts';
 export { adviseRtmpTarget } from './output/rtmp-targets.ts';
 export type { RtmpTargetAdvice } from './output/rtmp-targets.ts';

@@ -16,7 +16,7 @@ import type {
 export type OfferedVideoCodec = 'h264-mode1' | 'h264-mode0' | 'vp8';
 
 /** See {@link OfferOptions.preference}. */
-export type Preference = 'passthrough' | 'peer' | AudioCodec | VideoCodec;
+export type CodecPreference = 'passthrough' | 'peer' | AudioCodec | VideoCodec;
 
 /** Options of the offer. */
 export interface OfferOptions {
@@ -37,7 +37,7 @@ export interface OfferOptions {
    * Which codecs come first in our answers: `passthrough`, the default, H.264, which needs no encoding; `peer`: the peer's order;
    * codecs in order: these, in our offers, too.
    */
-  readonly preference?: Preference | readonly Preference[];
+  readonly preference?: CodecPreference | readonly CodecPreference[];
   /** Lines added to the end of a medium's section, without CRLF. */
   readonly extraAudioLines?: readonly string[];
   readonly extraVideoLines?: readonly string[];
