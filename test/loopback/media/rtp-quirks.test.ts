@@ -73,7 +73,7 @@ interface PictureRow {
 
 const ROWS: readonly PictureRow[] = [
   { name: 'as the book has it', packets: (packets) => packets },
-  // P6: baresip, pjsip
+  // baresip, pjsip
   {
     name: 'a packet of a type that nobody negotiated before every third picture',
     packets: (packets, index) =>
@@ -88,7 +88,7 @@ const ROWS: readonly PictureRow[] = [
     name: 'empty packets between the fragments',
     packets: (packets) => packets.flatMap((one) => [{ payload: octets() }, one]),
   },
-  // P7: FreeSWITCH's list of buggy phones
+  // FreeSWITCH's list of buggy phones
   {
     name: 'the marker on every packet',
     packets: (packets) => packets.map((one) => ({ ...one, marker: true })),
@@ -114,7 +114,7 @@ const ROWS: readonly PictureRow[] = [
       ),
     holdsLast: true,
   },
-  // P8: Polycom, Lync
+  // Polycom, Lync
   ...[
     ['PACSI (30)', PACSI],
     ['a unit of type 31', octets(0x7f, 1, 2)],
@@ -170,7 +170,7 @@ const ROWS: readonly PictureRow[] = [
         return { ...one, payload: Buffer.concat([size, one.payload, octets(0, 0, 0, 0, 0)]) };
       }),
   },
-  // P15: cheap cameras
+  // cheap cameras
   {
     name: 'SPS, PPS and IDR as one unit, with start codes in between',
     packets: (packets, _, nalus) => (nalus.length > 1 ? asOneUnit(nalus) : packets),
@@ -231,7 +231,7 @@ const ROWS: readonly PictureRow[] = [
         },
       })),
   },
-  // P1: Cisco EX90, Zoiper, Newrock
+  // Cisco EX90, Zoiper, Newrock
   {
     name: 'our payload type where it answered 97',
     answer: videoAs(97),

@@ -95,7 +95,7 @@ function picture(stream: RawStream, index: number, rtpTimestamp: number): void {
 const worst = (values: readonly number[]): number => Math.max(...values.map(Math.abs));
 
 describe('a phone whose', () => {
-  // P14: old phones
+  // old phones
   it('timestamps run at a wrong rate is shown as it comes, and named once', LIMIT, async () => {
     const play = async (kind: 'audio' | 'video', ticksPerMs: number): Promise<string> => {
       const call = await rawCall(kind === 'audio' ? AUDIO : BOTH);
@@ -153,7 +153,7 @@ describe('a phone whose', () => {
     expect(plain.heard.length).toBeGreaterThanOrEqual(plain.sent - 3);
   });
 
-  // P18: ordinary Wi-Fi
+  // ordinary Wi-Fi
   it('packets come up to 45 ms late, one in twenty, loses nothing', LIMIT, async () => {
     const units = CLIP_PICTURES.slice(0, 200);
     const run = async (seed: number): Promise<void> => {
@@ -179,7 +179,7 @@ describe('a phone whose', () => {
     await Promise.all([1, 2, 3].map(run));
   });
 
-  // P19: every video phone
+  // every video phone
   it.each([300, -300])(
     'pictures are %i ms behind its sound on the wire is in sync a second after the first reports',
     LIMIT,
@@ -239,7 +239,7 @@ describe('a phone whose', () => {
     },
   );
 
-  // P20: GStreamer, ffmpeg, cameras
+  // GStreamer, ffmpeg, cameras
   it('pictures are reordered shows each at its RTP time', LIMIT, async () => {
     const call = await rawCall();
     const [audio, video] = [call.stream('audio', 8), call.stream('video', 112)];
@@ -274,7 +274,7 @@ describe('a phone whose', () => {
     ).toBe(true);
   });
 
-  // P17: NAT
+  // NAT
   it(
     'NAT gives it another port is followed after a second of silence; strangers never are',
     LIMIT,

@@ -34,7 +34,7 @@ interface AnswerCase {
 
 const ANSWERS: readonly AnswerCase[] = [
   { name: 'as the book has it' },
-  // P2: Cisco, Kurento
+  // Cisco, Kurento
   ...[
     'm=video 0 RTP/AVP 255',
     'm=video 0 RTP/AVP',
@@ -56,7 +56,7 @@ const ANSWERS: readonly AnswerCase[] = [
     lines: ['m=audio 0 RTP/AVP 255', ...VIDEO],
     shows: 'video',
   },
-  // P4: Sonus
+  // Sonus
   {
     name: 'puts a location beside the description',
     parts: (_, sdp) => ({ body: multipart(sdp, [LOCATION]), type: MIXED }),
@@ -74,7 +74,7 @@ const ANSWERS: readonly AnswerCase[] = [
     }),
     before: (phone, invite, sdp) => phone.respond(invite, '183 Session Progress', { body: sdp }),
   },
-  // P10: OpenSIPS, Cisco
+  // OpenSIPS, Cisco
   ...[
     [
       'of OpenSIPS with quotes in it',
@@ -112,7 +112,7 @@ const ANSWERS: readonly AnswerCase[] = [
       headers: { To: `""unknown"" ${invite.header('to')};tag=${phone.tag}` },
     }),
   },
-  // P11: OpenSIPS 3.5
+  // OpenSIPS 3.5
   {
     name: 'puts a zero octet between two messages on TCP',
     protocol: 'TCP',
@@ -194,7 +194,7 @@ interface OfferCase {
 
 const OFFERS: readonly OfferCase[] = [
   { name: 'as the book has it', answer: ['audio', 'video'] },
-  // P3: Polycom VVX, Eltex
+  // Polycom VVX, Eltex
   {
     name: 'SAVP first and AVP second',
     lines: [...SAVP, ...BOTH],
@@ -694,7 +694,7 @@ describe('a medium that is kept off the air', () => {
   });
 });
 
-// P23: Chrome offers VP8 first, and room systems put Opus behind G.711.
+// Chrome offers VP8 first, and room systems put Opus behind G.711.
 describe('an offer with several codecs in common', () => {
   const OFFER = [
     'm=audio AUDIO RTP/AVP 8 97',
