@@ -47,6 +47,8 @@ const MEASURED = [
   'test/interop/media/audio-codecs.test.ts',
   // Drift between sound and pictures, and how soon the first key frame comes.
   'test/interop/media/media-figures.test.ts',
+  // How soon every output begins; its encoders would keep the processor from others.
+  'test/interop/media/output-matrix.test.ts',
   // How many lost packets come again in time.
   'test/interop/media/rtp-loss.test.ts',
   // Fills one processor with busy loops, to starve an encoder.
