@@ -108,7 +108,7 @@ describeWith(['ffmpeg', 'srt-live-transmit'], 'a push over SRT', () => {
     expect([video?.width, Number(audio?.nb_read_frames) > 20]).toEqual([640, true]);
   });
 
-  it('to nobody fails with a reason, without the passphrase', LIMIT, async () => {
+  it('to a port without a server fails with a reason, without the passphrase', LIMIT, async () => {
     const port = await freeUdpPort();
     const url = `srt://127.0.0.1:${port}?passphrase=canary-passphrase`;
     const { call } = await onAir(url, { rtmp: { firstConnectTimeoutMs: 500 } });

@@ -138,7 +138,7 @@ describeWith(['chromium', 'ffmpeg'], 'the console', () => {
     expect(problems).toEqual([]);
   });
 
-  it('plays the sound of a camera that is off, and a call whose key frames nobody can ask for', async () => {
+  it('plays the sound of a camera that is off, and a call whose peer ignores requests for key frames', async () => {
     const server = await openServer();
     const clip = loadClip();
     const oneKeyFrame = clip.video.filter(({ isKeyFrame }, index) => index === 0 || !isKeyFrame);

@@ -57,7 +57,7 @@ function oneKeyFrame() {
   return { ...clip, video: video.map((unit, index) => ({ ...unit, index })) };
 }
 
-describe('a viewer who joins between key frames that nobody can ask for', () => {
+describe('a viewer who joins between key frames of a peer that ignores requests', () => {
   it('hears at once, and sees the last key frame again and again', {
     timeout: 20_000,
   }, async () => {

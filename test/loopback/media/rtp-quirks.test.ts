@@ -75,7 +75,7 @@ const ROWS: readonly PictureRow[] = [
   { name: 'as the book has it', packets: (packets) => packets },
   // baresip, pjsip
   {
-    name: 'a packet of a type that nobody negotiated before every third picture',
+    name: 'a packet of a type that was not negotiated before every third picture',
     packets: (packets, index) =>
       index % 3 === 1 ? [{ payload: octets(0), payloadType: 126 }, ...packets] : packets,
     fault: 'rtp-payload-type',
@@ -289,7 +289,7 @@ interface Vp8Row {
 const VP8_ROWS: readonly Vp8Row[] = [
   { name: 'as the book has it', packets: (unit) => vp8Packets(unit) },
   {
-    name: 'a packet of a type that nobody negotiated before every third picture',
+    name: 'a packet of a type that was not negotiated before every third picture',
     packets: (unit, index) =>
       index % 3 === 1
         ? [{ payload: octets(0), payloadType: 126 }, ...vp8Packets(unit)]
@@ -518,7 +518,7 @@ describe('a phone whose sound comes', () => {
     expect(tags.some(({ type, body }) => type === 8 && body[0]! >> 4 === 8)).toBe(true);
   });
 
-  it('with comfort noise of a type that nobody negotiated', LIMIT, async () => {
+  it('with comfort noise of a type that was not negotiated', LIMIT, async () => {
     const { call, stream } = await rawCall();
     await speak(stream('audio', 8), 25, (index) =>
       index % 4 === 3 ? [{ payload: octets(40), payloadType: 98 }] : [{ payload: SPEECH }],

@@ -62,7 +62,7 @@ export interface Streams {
   snapshot(streamName: string, format?: SnapshotFormat): Promise<Snapshot>;
   /**
    * A file of a stream's HLS: `index.m3u8`, or one that it names. The first request begins packaging, which counts as one viewer and
-   * ends when nobody has asked for 30 s; it waits for the first segment.
+   * ends after 30 s without a request; it waits for the first segment.
    *
    * @param query - Appended to the addresses in the playlist, e.g. `?token=…`. Default none.
    * @throws GatewayError (rejection) `STREAM_NOT_FOUND`, `FILE_NOT_FOUND`, `TOO_MANY_VIEWERS`, `TRANSCODERS_BUSY`,

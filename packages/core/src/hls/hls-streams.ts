@@ -1,4 +1,4 @@
-// HLS of named streams: packaged from the first request on, until nobody has asked for a while.
+// HLS of named streams: packaged from the first request on, until there has been none for a while.
 
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

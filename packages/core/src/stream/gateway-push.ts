@@ -487,7 +487,7 @@ export class GatewayPush extends SafeEmitter<RtmpPushEvents> implements RtmpPush
     const { reconnectMinMs = 250, reconnectMaxMs = 600, reconnectLateMaxMs = 5000 } = this.#options;
     const isEarly = nowMs - this.#downSinceMs < EARLY_OUTAGE_MS;
     let longestMs = isEarly ? reconnectMaxMs : reconnectLateMaxMs;
-    // Soon is no better: nobody waits for it, or the server is not mended by it.
+    // Retrying sooner would not help: the push has failed already, or the server would break the protocol again.
     if (this.#status === 'RTMP_CONNECTION_FAILED' || error?.code === 'PROTOCOL')
       longestMs = LONGEST_DELAY_MS;
     const backOff = Math.min(reconnectMinMs * 2 ** Math.min(this.#attempts++, 10), longestMs);

@@ -3,7 +3,7 @@
 
 import type { FlvTag } from '../codec/frame.ts';
 import type { Output } from '../output/output.ts';
-import { promisedBy } from '../flv/metadata.ts';
+import { TrackStart } from '../flv/track-start.ts';
 import { HlsEra } from './hls-era.ts';
 import type { HlsSegment } from './hls-era.ts';
 
@@ -29,10 +29,6 @@ export interface HlsFile {
   readonly octets: Uint8Array;
 }
 
-/** The headers that the metadata promises may take this long, e.g. where the encoder of the sound starts late. */
-const HEADERS_WAIT_MS = 2000;
-/** Tags of the time until there are all headers. */
-const MAX_HELD = 1000;
 /** Segments that have left the playlist stay for clients that read it before (RFC 8216 §6.2.2). */
 const KEPT_SEGMENTS = 3;
 const MP4 = 'video/mp4';
@@ -52,11 +48,7 @@ export class HlsPackager implements Output {
   #eras = 0;
   #ended = false;
   #failed = false;
-  #videoHeader: Uint8Array | undefined;
-  #audioHeader: Uint8Array | undefined;
-  #promised: ReadonlySet<8 | 9> = new Set();
-  #waitingSinceMs: number | undefined;
-  #held: FlvTag[] = [];
+  readonly #start = new TrackStart();
   #firstWaiters: (() => void)[] = [];
 
   constructor(options: HlsPackagerOptions, handler: HlsPackagerHandler) {
@@ -113,10 +105,9 @@ export class HlsPackager implements Output {
 
   push(tag: FlvTag): void {
     if (this.#failed || this.#ended) return;
-    if (tag.role === 'metadata') this.#promised = promisedBy(tag.body);
-    else if (tag.role === 'sequence-header') this.#describe(tag);
+    if (tag.role === 'metadata' || tag.role === 'sequence-header') this.#describe(tag);
     else if (this.#era) this.#era.push(tag);
-    else this.#hold(tag);
+    else this.#begin(this.#start.hold(tag));
   }
 
   async onEnded(): Promise<void> {
@@ -126,42 +117,23 @@ export class HlsPackager implements Output {
     this.#settle();
   }
 
+  /** Media of another form have other segments. What is on its way in the former still arrives. */
   #describe(tag: FlvTag): void {
-    const header = tag.body;
-    const before = tag.type === 9 ? this.#videoHeader : this.#audioHeader;
-    if (tag.type === 9) this.#videoHeader = header;
-    else this.#audioHeader = header;
-    if (before && Buffer.compare(before, header) === 0) return;
-    // Its segments have the other parameters. What is on its way in it still arrives.
+    if (!this.#start.describe(tag)) return;
     void this.#era?.end();
     this.#era = undefined;
-    this.#waitingSinceMs = undefined;
-    // What waits has the former parameters.
-    if (before) this.#held = [];
   }
 
-  /** Until there are the headers of all that is promised: from the last key frame on, where there are pictures. */
-  #hold(tag: FlvTag): void {
-    this.#waitingSinceMs ??= tag.timestampMs;
-    if (tag.role === 'key-frame' || this.#held.length >= MAX_HELD) this.#held = [];
-    const hasPictures = this.#videoHeader !== undefined;
-    if (!hasPictures || tag.role === 'key-frame' || this.#held[0]?.role === 'key-frame')
-      this.#held.push(tag);
-    const lacks =
-      (this.#promised.has(9) && !hasPictures) || (this.#promised.has(8) && !this.#audioHeader);
-    if (lacks && tag.timestampMs - this.#waitingSinceMs < HEADERS_WAIT_MS) return;
-    if (hasPictures ? this.#held[0]?.role !== 'key-frame' : !this.#audioHeader) return;
-    this.#begin();
-  }
-
-  #begin(): void {
+  #begin(tags: readonly FlvTag[]): void {
+    if (tags.length === 0) return;
+    const { videoHeader, audioHeader } = this.#start;
     const prefix = `${this.#eras++}`;
     this.#era = new HlsEra(
       {
         prefix,
         segmentMs: this.#segmentMs,
-        ...(this.#videoHeader && { videoHeader: this.#videoHeader }),
-        ...(this.#audioHeader && { audioHeader: this.#audioHeader }),
+        ...(videoHeader && { videoHeader: videoHeader.body }),
+        ...(audioHeader && { audioHeader: audioHeader.body }),
       },
       {
         onInit: (name, octets) => this.#files.set(name, octets),
@@ -169,7 +141,7 @@ export class HlsPackager implements Output {
         onFailed: (error) => this.#fail(error),
       },
     );
-    for (const tag of this.#held.splice(0)) this.#era.push(tag);
+    for (const tag of tags) this.#era.push(tag);
   }
 
   #add(segment: HlsSegment, octets: Uint8Array): void {

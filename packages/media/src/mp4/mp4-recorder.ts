@@ -4,7 +4,7 @@
 import { close, write } from 'node:fs';
 import { promisify } from 'node:util';
 import type { FlvTag } from '../codec/frame.ts';
-import { promisedBy } from '../flv/metadata.ts';
+import { TrackStart } from '../flv/track-start.ts';
 import type {
   FlvRecorderHandler,
   FlvRecorderOptions,
@@ -14,10 +14,6 @@ import { openNew } from '../output/new-file.ts';
 import type { Output } from '../output/output.ts';
 import { PacketMuxer } from './packet-muxer.ts';
 
-/** How long the headers of promised media may take. */
-const HEADERS_WAIT_MS = 2000;
-/** Tags of the time until there are all headers. */
-const MAX_HELD = 1000;
 const FRAGMENT_S = 1;
 
 const writeAt = promisify(write);
@@ -99,11 +95,7 @@ export class Mp4Recorder implements Output {
   readonly #options: FlvRecorderOptions;
   readonly #handler: Mp4RecorderHandler;
   #omits = false;
-  #videoHeader: Uint8Array | undefined;
-  #audioHeader: Uint8Array | undefined;
-  #promised: ReadonlySet<8 | 9> = new Set();
-  #waitingSinceMs: number | undefined;
-  #held: FlvTag[] = [];
+  readonly #start = new TrackStart();
   #file: OpenFile | undefined;
   #files = 0;
   #failed = false;
@@ -118,9 +110,10 @@ export class Mp4Recorder implements Output {
 
   push(tag: FlvTag): void {
     if (this.#failed || this.#closing || !this.#holds(tag)) return;
-    if (tag.role === 'metadata') this.#promised = promisedBy(tag.body);
-    else if (tag.role === 'sequence-header') this.#describe(tag);
-    else if (!this.#file || this.#isFull(this.#file, tag)) this.#hold(tag);
+    if (tag.role === 'metadata' || tag.role === 'sequence-header') {
+      // Media of another form have a file of their own.
+      if (this.#start.describe(tag)) this.#complete();
+    } else if (!this.#file || this.#isFull(this.#file, tag)) this.#next(this.#start.hold(tag));
     else this.#file.push(tag);
   }
 
@@ -135,7 +128,7 @@ export class Mp4Recorder implements Output {
   }
 
   async #close(): Promise<void> {
-    if (!this.#file && this.#held.length > 0) this.#next();
+    if (!this.#file) this.#next(this.#start.take());
     this.#complete();
     await this.#completing;
   }
@@ -149,16 +142,6 @@ export class Mp4Recorder implements Output {
     return isHeld;
   }
 
-  #describe(tag: FlvTag): void {
-    const before = tag.type === 9 ? this.#videoHeader : this.#audioHeader;
-    if (tag.type === 9) this.#videoHeader = tag.body;
-    else this.#audioHeader = tag.body;
-    if (before && Buffer.compare(before, tag.body) === 0) return;
-    this.#complete();
-    // What waits has the former parameters.
-    if (before) this.#held = [];
-  }
-
   #isFull(file: OpenFile, tag: FlvTag): boolean {
     if (file.hasVideo && file.keyFrames > 0 && tag.role !== 'key-frame') return false;
     const { maxBytes = Number.POSITIVE_INFINITY, maxMs = Number.POSITIVE_INFINITY } = this.#options;
@@ -167,38 +150,24 @@ export class Mp4Recorder implements Output {
     return isFull;
   }
 
-  /** Until there are the headers of all that is promised: from the last key frame on, where there are pictures. */
-  #hold(tag: FlvTag): void {
-    this.#waitingSinceMs ??= tag.timestampMs;
-    if (tag.role === 'key-frame' || this.#held.length >= MAX_HELD) this.#held = [];
-    const hasPictures = this.#videoHeader !== undefined;
-    if (!hasPictures || tag.role === 'key-frame' || this.#held[0]?.role === 'key-frame')
-      this.#held.push(tag);
-    const lacks =
-      (this.#promised.has(9) && !hasPictures) || (this.#promised.has(8) && !this.#audioHeader);
-    if (lacks && tag.timestampMs - this.#waitingSinceMs < HEADERS_WAIT_MS) return;
-    if (hasPictures ? this.#held[0]?.role === 'key-frame' : this.#audioHeader) this.#next();
-  }
-
-  #next(): void {
-    const held = this.#held.splice(0);
-    const startMs = Math.min(...held.map(({ timestampMs }) => timestampMs));
-    if (!this.#videoHeader && !this.#audioHeader) return;
+  #next(tags: readonly FlvTag[]): void {
+    const { videoHeader, audioHeader } = this.#start;
+    if (tags.length === 0 || (!videoHeader && !audioHeader)) return;
+    const startMs = Math.min(...tags.map(({ timestampMs }) => timestampMs));
     try {
       this.#file = new OpenFile(
         this.#options.pathOf(this.#files++),
         startMs,
         {
-          ...(this.#videoHeader && { videoHeader: this.#videoHeader }),
-          ...(this.#audioHeader && { audioHeader: this.#audioHeader }),
+          ...(videoHeader && { videoHeader: videoHeader.body }),
+          ...(audioHeader && { audioHeader: audioHeader.body }),
         },
         (error) => this.#fail(error),
       );
     } catch (error) {
       return this.#fail(error);
     }
-    this.#waitingSinceMs = undefined;
-    for (const tag of held) this.#file.push(tag);
+    for (const tag of tags) this.#file.push(tag);
   }
 
   #complete(): void {

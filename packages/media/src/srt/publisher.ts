@@ -9,8 +9,8 @@ import type { FlvTag } from '../codec/frame.ts';
 import { RtmpError } from '../errors.ts';
 import { lowerPriority } from '../ffmpeg/child.ts';
 import { spawnFfmpeg } from '../ffmpeg/spawn.ts';
-import { promisedBy } from '../flv/metadata.ts';
 import { formatFlvHeader, formatFlvTag } from '../flv/flv-file.ts';
+import { TrackStart } from '../flv/track-start.ts';
 import { PLAIN_RTMP } from '../rtmp/capabilities.ts';
 import { FORBIDDEN_ADDRESS, forbiddenAddress, guardedLookup } from '../rtmp/guarded-lookup.ts';
 import type { MayConnect } from '../rtmp/guarded-lookup.ts';
@@ -36,10 +36,6 @@ export interface SrtPublisherOptions {
 
 /** Media waiting for the child; pictures are dropped beyond it. Two seconds of 4 Mbit/s. */
 const MAX_WAITING_BYTES = 1024 * 1024;
-/** How long the headers of a promised medium may take, e.g. where the camera is off. */
-const HEADERS_WAIT_MS = 2000;
-/** Tags of about five seconds. */
-const MAX_HELD = 500;
 const KEY_FRAME_WISH_MS = 500;
 const KILL_AFTER_MS = 1000;
 const MAX_WORDS_BYTES = 16 * 1024;
@@ -63,14 +59,7 @@ class SrtPublisher implements RtmpPublisher {
   readonly #handler: RtmpPublisherHandler;
   #address: string | undefined;
   #child: ChildProcessWithoutNullStreams | undefined;
-  /** Tags that describe the media, until the first of these comes. */
-  #head: FlvTag[] = [];
-  /** Types of the tags that the metadata promises. */
-  #promised: ReadonlySet<8 | 9> = new Set();
-  #waitingSinceMs: number | undefined;
-  #held: FlvTag[] = [];
-  /** The sequence headers that the child began with. */
-  #headers = '';
+  readonly #tracks = new TrackStart();
   #words = '';
   #isPublishing = false;
   #isRenewing = false;
@@ -114,12 +103,16 @@ class SrtPublisher implements RtmpPublisher {
 
   push(tag: FlvTag): 'sent' | 'skipped' {
     if (this.#ended || this.#closing || this.#address === undefined) return 'skipped';
-    if (tag.role === 'metadata' || tag.role === 'sequence-header') return this.#describe(tag);
+    if (tag.role === 'metadata' || tag.role === 'sequence-header') {
+      // MPEG-TS announces its tracks once, and a copied stream cannot change its parameters.
+      if (this.#tracks.describe(tag) && this.#child) this.#renew();
+      return 'sent';
+    }
     if (!this.#child) {
-      this.#hold(tag);
-      if (!this.#mayStart(tag)) return 'skipped';
+      const tags = this.#tracks.hold(tag);
+      if (tags.length === 0) return 'skipped';
       this.#start();
-      for (const held of this.#held.splice(0)) this.#write(held);
+      for (const one of tags) this.#write(one);
       return 'sent';
     }
     return this.#write(tag);
@@ -148,41 +141,10 @@ class SrtPublisher implements RtmpPublisher {
     this.#handler.onMediaWanted?.(PLAIN_RTMP);
   }
 
-  /** Headers before the media go to the child with them; other headers later need another child. */
-  #describe(tag: FlvTag): 'sent' | 'skipped' {
-    this.#head = this.#head.filter(({ type, role }) => type !== tag.type || role !== tag.role);
-    this.#head.push(tag);
-    if (tag.role === 'metadata') this.#promised = promisedBy(tag.body);
-    // MPEG-TS announces its tracks once, and a copied stream cannot change its parameters.
-    if (this.#child && headersOf(this.#head) !== this.#headers) this.#renew();
-    return 'sent';
-  }
-
-  /** MPEG-TS cannot announce a track later: it waits for the headers of all that the metadata promises, for a while. */
-  #mayStart(tag: FlvTag): boolean {
-    this.#waitingSinceMs ??= tag.timestampMs;
-    const has = (type: number): boolean =>
-      this.#head.some((one) => one.type === type && one.role === 'sequence-header');
-    const lacks = (type: 8 | 9): boolean => this.#promised.has(type) && !has(type);
-    const isPatient = tag.timestampMs - this.#waitingSinceMs < HEADERS_WAIT_MS;
-    if (isPatient && (lacks(8) || lacks(9))) return false;
-    return has(9) ? this.#held[0]?.role === 'key-frame' : this.#held.length > 0 && has(8);
-  }
-
-  /** Keeps what the child is to begin with: with pictures, everything from the last key frame on. */
-  #hold(tag: FlvTag): void {
-    const hasPictures = this.#head.some(({ type }) => type === 9);
-    if (tag.role === 'key-frame' || this.#held.length >= MAX_HELD) this.#held = [];
-    if (!hasPictures || tag.role === 'key-frame' || this.#held[0]?.role === 'key-frame')
-      this.#held.push(tag);
-  }
-
   #renew(): void {
     const former = this.#child;
     this.#child = undefined;
     this.#isRenewing = true;
-    this.#waitingSinceMs = undefined;
-    this.#held = [];
     former?.removeAllListeners('close');
     former?.on('close', () => {});
     former?.stdin.end();
@@ -194,7 +156,6 @@ class SrtPublisher implements RtmpPublisher {
   #start(): void {
     this.#words = '';
     this.#isGated = false;
-    this.#headers = headersOf(this.#head);
     const child = this.#spawn();
     if (!child) return;
     this.#child = child;
@@ -211,10 +172,10 @@ class SrtPublisher implements RtmpPublisher {
       });
     child.once('error', (error) => this.#onClose(child, error.message));
     child.once('close', (code, signal) => this.#onClose(child, `ended with ${signal ?? code}`));
-    const hasVideo = this.#head.some(({ type }) => type === 9);
-    const hasAudio = this.#head.some(({ type }) => type === 8);
-    child.stdin.write(formatFlvHeader({ hasAudio, hasVideo }));
-    for (const tag of this.#head) child.stdin.write(formatFlvTag(tag));
+    const { audioHeader, videoHeader, headers } = this.#tracks;
+    const contents = { hasAudio: audioHeader !== undefined, hasVideo: videoHeader !== undefined };
+    child.stdin.write(formatFlvHeader(contents));
+    for (const tag of headers) child.stdin.write(formatFlvTag(tag));
   }
 
   #spawn(): ChildProcessWithoutNullStreams | undefined {
@@ -312,18 +273,7 @@ class SrtPublisher implements RtmpPublisher {
     clearTimeout(this.#deadline);
     this.#child?.kill('SIGKILL');
     this.#child = undefined;
-    this.#head = [];
-    this.#held = [];
     this.#handler.onEnded(error);
     this.#resolveClosed();
   }
-}
-
-/** What the tracks look like, apart from when. */
-function headersOf(tags: readonly FlvTag[]): string {
-  return tags
-    .filter(({ role }) => role === 'sequence-header')
-    .map(({ type, body }) => `${type}:${Buffer.from(body).toString('base64')}`)
-    .toSorted()
-    .join(' ');
 }

@@ -34,7 +34,7 @@ const OPTIONS: Readonly<Record<string, Option>> = {
   maxbw: whole('maxbw', 0, 10_000_000_000),
   // Datagrams of more would be cut up on the way.
   pkt_size: whole('pkt_size', 188, 1456),
-  // We call. A listener would open a port, and nobody has asked for one.
+  // We always call: a listener would open a port that the user did not ask for.
   mode: (value) => (value === 'caller' ? ['mode', value] : undefined),
 };
 
